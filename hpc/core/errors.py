@@ -1,0 +1,76 @@
+"""What can go wrong, and the exit code each kind ends with.
+
+HpcError                 anything this project raises on purpose
+├── InputError           what a person wrote is not valid (exit 2); carries every problem found, not only the first
+├── NothingToDo          the request is valid and already satisfied (exit 3)
+└── TemporaryError       Slurm or the file system did not answer; the same command may work later (exit 75)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_NOTHING = 3
+EXIT_TEMPORARY = 75
+EXIT_CHECKPOINTED = 85
+EXIT_INTERRUPTED = 130
+
+
+class HpcError(Exception):
+    """Anything this project raises on purpose; its text is meant for the user as it stands."""
+
+    exit_code = EXIT_FAILED
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in a file.
+
+    Attributes:
+        message: What was found, what would be valid, what to do.
+        where: Dotted path inside the file, such as ``resources.mem``; empty for the file as a whole.
+        line: Line in the file, from 1; 0 where there is none.
+    """
+
+    message: str
+    where: str = ""
+    line: int = 0
+
+
+class InputError(HpcError):
+    """What a person wrote is not valid; nothing was changed."""
+
+    exit_code = EXIT_USAGE
+
+    def __init__(self, problems: Sequence[Problem] | str, source: str = "") -> None:
+        if isinstance(problems, str):
+            problems = (Problem(problems),)
+        self.problems = tuple(problems)
+        self.source = source
+        super().__init__("\n".join(self._describe(problem) for problem in self.problems))
+
+    def _describe(self, problem: Problem) -> str:
+        place = ":".join(part for part in (self.source, str(problem.line or "")) if part)
+        return ": ".join(part for part in (place, problem.where, problem.message) if part)
+
+
+class NothingToDo(HpcError):
+    """The request is valid and already satisfied."""
+
+    exit_code = EXIT_NOTHING
+
+
+class TemporaryError(HpcError):
+    """Slurm or the file system did not answer; the same command may work later."""
+
+    exit_code = EXIT_TEMPORARY
+
+
+def nearest(word: str, valid: Sequence[str]) -> str:
+    """Say what would have been valid: ``did you mean 'gpus'? (valid: cpus, gpus, mem)``."""
+    listed = "valid: " + ", ".join(sorted(valid))
+    close = get_close_matches(word, valid, n=1, cutoff=0.6)
+    return f"did you mean '{close[0]}'? ({listed})" if close else listed

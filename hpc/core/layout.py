@@ -1,0 +1,218 @@
+"""Every path of a run, in one place. Nothing here touches the disk."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+,@-]*")
+_ATTEMPT = re.compile(r"attempt-([1-9]\d*)")
+MAX_NAME_LENGTH = 120
+
+
+def name_problem(name: str) -> str:
+    """Say why a text cannot name a folder everywhere (shells, URLs, other file systems); empty when it can."""
+    if not name:
+        return "is empty"
+    if len(name) > MAX_NAME_LENGTH:
+        return f"is {len(name)} characters long; {MAX_NAME_LENGTH} are allowed"
+    if not _SAFE_NAME.fullmatch(name):
+        bad = sorted({char for char in name if not re.fullmatch(r"[A-Za-z0-9._=+,@-]", char)})
+        shown = ", ".join(repr(char) for char in bad) or f"a leading {name[0]!r}"
+        return f"holds {shown}; allowed are letters, digits and ._=+,@- after a first letter or digit"
+    if name.endswith("."):
+        return "ends with a dot"
+    return ""
+
+
+@dataclass(frozen=True)
+class AttemptLayout:
+    """The files of one execution. One writer: the process that claimed it."""
+
+    home: Path
+
+    @property
+    def number(self) -> int:
+        """Attempt number, from 1."""
+        return attempt_number(self.home.name) or 0
+
+    @property
+    def task_json(self) -> Path:
+        """What this attempt was asked to do; written before it starts."""
+        return self.home / "task.json"
+
+    @property
+    def claim(self) -> Path:
+        """Who executes it: host, process, Slurm ids."""
+        return self.home / "claim"
+
+    @property
+    def stdout(self) -> Path:
+        return self.home / "stdout.log"
+
+    @property
+    def stderr(self) -> Path:
+        return self.home / "stderr.log"
+
+    @property
+    def exit_json(self) -> Path:
+        """How it ended; absent while it runs and for ever when its node died."""
+        return self.home / "exit.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.home / "metrics.h5"
+
+    @property
+    def outcome(self) -> Path:
+        """What the program recorded as its last act (launchers swallow exit codes): ``{"code": 0 | 85, …}``."""
+        return self.home / "outcome.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Complete checkpoints, one entry each; names sort by age; what is being written ends in ``.tmp``."""
+        return self.home / "checkpoints"
+
+    @property
+    def scheduler(self) -> Path:
+        """What Slurm said of it once it was over, kept because Slurm forgets."""
+        return self.home / "scheduler.json"
+
+
+@dataclass(frozen=True)
+class TaskLayout:
+    """One task's folder: what a person looks for, and the attempts below."""
+
+    home: Path
+
+    @property
+    def config(self) -> Path:
+        """The task's full configuration, as YAML."""
+        return self.home / "config.yaml"
+
+    @property
+    def metrics_json(self) -> Path:
+        """Final values and outcome."""
+        return self.home / "metrics.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Link to the newest attempt's checkpoints."""
+        return self.home / "checkpoints"
+
+    def attempt(self, number: int) -> AttemptLayout:
+        """The given attempt, from 1."""
+        return AttemptLayout(self.home / f"attempt-{number}")
+
+
+@dataclass(frozen=True)
+class SubmissionLayout:
+    """One sbatch call: its script, which array index runs which task, and whether it was submitted."""
+
+    home: Path
+
+    @property
+    def number(self) -> int:
+        return int(self.home.name)
+
+    @property
+    def script(self) -> Path:
+        return self.home / "array.sbatch"
+
+    @property
+    def index(self) -> Path:
+        """Array index → task, frozen."""
+        return self.home / "index.json"
+
+    @property
+    def intent(self) -> Path:
+        """Written before sbatch is called."""
+        return self.home / "intent.json"
+
+    @property
+    def receipt(self) -> Path:
+        """Written after sbatch answered: job id, time."""
+        return self.home / "receipt.json"
+
+    @property
+    def logs(self) -> Path:
+        """What Slurm itself and the wrapper print, one file an array element."""
+        return self.home / "logs"
+
+
+@dataclass(frozen=True)
+class RunLayout:
+    """``$HPC_ROOT/<experiment>``: everything one experiment leaves on disk."""
+
+    root: Path
+    experiment: str
+
+    @property
+    def home(self) -> Path:
+        return self.root / self.experiment
+
+    @property
+    def manifest(self) -> Path:
+        """The newest manifest."""
+        return self.home / "manifest.json"
+
+    @property
+    def manifests(self) -> Path:
+        """Every manifest there ever was, by hash."""
+        return self.home / "manifests"
+
+    @property
+    def code(self) -> Path:
+        """Read-only snapshots of the code, by hash."""
+        return self.home / "code"
+
+    @property
+    def lock(self) -> Path:
+        """Held by whoever submits; one at a time."""
+        return self.home / ".submit.lock"
+
+    @property
+    def submissions(self) -> Path:
+        return self.home / "submissions"
+
+    @property
+    def tasks(self) -> Path:
+        return self.home / "tasks"
+
+    @property
+    def collected(self) -> Path:
+        """Derived: may be deleted and rebuilt."""
+        return self.home / "collected"
+
+    @property
+    def verdicts(self) -> Path:
+        return self.collected / "verdicts.json"
+
+    @property
+    def results(self) -> Path:
+        return self.collected / "results.h5"
+
+    @property
+    def tasks_csv(self) -> Path:
+        return self.collected / "tasks.csv"
+
+    @property
+    def retry_plan(self) -> Path:
+        return self.collected / "retry_plan.json"
+
+    @property
+    def report(self) -> Path:
+        return self.home / "report"
+
+    def submission(self, number: int) -> SubmissionLayout:
+        """The given submission, from 1."""
+        return SubmissionLayout(self.submissions / f"{number:03d}")
+
+    def task(self, run_name: str) -> TaskLayout:
+        """The folder of the task with this run name."""
+        return TaskLayout(self.tasks / run_name)
+
+
+def attempt_number(folder_name: str) -> int | None:
+    """Read ``attempt-3`` as 3; None for any other name."""
+    match = _ATTEMPT.fullmatch(folder_name)
+    return int(match[1]) if match else None

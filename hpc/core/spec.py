@@ -1,0 +1,186 @@
+"""What was asked, after validation: frozen records that every other room relies on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpc.core.resources import Resources
+
+Value = str | int | float | bool | None
+"""What a parameter may hold."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """What each task runs: exactly one of `module` and `command` is set.
+
+    Attributes:
+        module: Python module, started as ``python -m module --key value …``.
+        command: Command line with placeholders such as ``{seed}``; split like a shell would, run without one.
+        args: Fixed arguments, the same for every task.
+    """
+
+    module: str | None = None
+    command: str | None = None
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How the processes of one task are started.
+
+    Attributes:
+        kind: ``plain``, ``accelerate``, ``torchrun`` or ``deepspeed``.
+        processes: Processes per node; None means one per GPU, and one where there is none.
+        mixed_precision: ``no``, ``fp16`` or ``bf16``.
+        zero_stage: DeepSpeed ZeRO stage 0 to 3; None means no DeepSpeed.
+    """
+
+    kind: str = "plain"
+    processes: int | None = None
+    mixed_precision: str = "no"
+    zero_stage: int | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What an out-of-memory error may change (`micro`) and what it must keep (`global_size`).
+
+    Attributes:
+        global_size: Samples per optimiser step over all processes.
+        micro: Samples per forward pass of one process.
+        parameter: Name of the program's argument that takes `micro`.
+        accumulation_parameter: Name of the argument that takes the number of accumulation steps.
+    """
+
+    global_size: int
+    micro: int
+    parameter: str = "micro_batch_size"
+    accumulation_parameter: str = "gradient_accumulation_steps"
+
+    def accumulation(self, processes: int) -> int:
+        """Micro-batches per optimiser step for this many processes in all; `plan` checks that it divides."""
+        return self.global_size // (self.micro * processes)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number the experiment is about.
+
+    Attributes:
+        name: As the program writes it.
+        goal: ``min`` or ``max``.
+        meaningful: Smallest difference worth having, relative to the baseline (0.05 is 5 %); None when not declared.
+    """
+
+    name: str
+    goal: str = "min"
+    meaningful: float | None = None
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Which numbers are read, and from where.
+
+    Attributes:
+        primary: The one the verdict is about.
+        secondary: Reported beside it.
+        source: ``("hdf5", "")`` for programs that use our writer, else ``("stdout", pattern)``.
+    """
+
+    primary: Metric
+    secondary: tuple[Metric, ...] = ()
+    source: tuple[str, str] = ("hdf5", "")
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often, and what may be changed.
+
+    Attributes:
+        max_attempts: Ceiling over all causes, the first attempt included.
+        min_micro: Smallest micro-batch an out-of-memory error may lead to.
+        timeout_factor: By how much the time limit grows after a timeout.
+        memory_factor: By how much host memory grows after a host out-of-memory.
+        divergence: ``report`` (a diverged run is a result) or ``lower_learning_rate`` (once; the run is then altered).
+    """
+
+    max_attempts: int = 4
+    min_micro: int = 1
+    timeout_factor: float = 2.0
+    memory_factor: float = 1.5
+    divergence: str = "report"
+
+
+@dataclass(frozen=True)
+class Container:
+    """The image each task runs in; `image` None means the host's own environment."""
+
+    image: str | None = None
+    binds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Which tasks there are. Exactly one of grid/zip/cases/sample combinations, times the seeds.
+
+    Attributes:
+        grid: Parameter → values; every combination.
+        zipped: Parameter → values of equal length; taken side by side, then combined with the grid.
+        cases: Named parameter sets (each with its ``id``), combined with the grid.
+        points: Sampled parameter sets (already drawn, see `hpc.sampling`), combined with the grid.
+        where: Expression over the parameters; combinations for which it is false are left out.
+        seeds: One task per seed and combination.
+    """
+
+    grid: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    zipped: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    cases: tuple[Mapping[str, Value], ...] = ()
+    points: tuple[Mapping[str, Value], ...] = ()
+    where: str = ""
+    seeds: tuple[int, ...] = (42,)
+
+
+@dataclass(frozen=True)
+class ExperimentSpec:
+    """One validated experiment.
+
+    Attributes:
+        raw: The experiment as plain JSON values, overrides applied: what the manifest keeps and reports read.
+    """
+
+    name: str
+    type: str
+    program: Program
+    sweep: Sweep
+    metrics: Metrics
+    run_name: str
+    resources: Resources
+    launch: Launch
+    container: Container
+    retry: RetryPolicy
+    batch: Batch | None = None
+    baseline: Mapping[str, Value] | None = None
+    brief: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    wandb: Mapping[str, str] | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One grid point with its seed: the unit of retry and of analysis.
+
+    Attributes:
+        task_id: 12 hexadecimal digits from program and parameters.
+        run_name: Folder name, unique in the experiment and safe on any file system.
+        parameters: Swept values, the seed not among them.
+        seed: The random seed.
+        case: Id of the named case; None outside `cases`.
+    """
+
+    task_id: str
+    run_name: str
+    parameters: Mapping[str, Value]
+    seed: int
+    case: str | None = None
