@@ -12,7 +12,6 @@ One process writes (rank 0); any number read, at any moment: `read`, `read_summa
 
 import atexit
 import contextlib
-import math
 import operator
 import os
 import sys
@@ -34,6 +33,7 @@ from hpc.adapters.metrics_h5 import (
     read_attributes,
     read_summary,
 )
+from hpc.adapters.metrics_jsonl import attributes_from_environment, write_summary
 from hpc.core.errors import InputError, TemporaryError
 
 __all__ = ["MetricsWriter", "Series", "is_complete", "read", "read_attributes", "read_summary"]
@@ -80,7 +80,7 @@ class MetricsWriter:
         self._held = contextlib.ExitStack()
         self._lock_file()
         try:
-            self._file = MetricsFile(self.path, _attributes_from_environment() | attributes)
+            self._file = MetricsFile(self.path, attributes_from_environment(os.environ) | attributes)
         except BaseException:
             self._held.close()
             raise
@@ -167,8 +167,9 @@ class MetricsWriter:
         atexit.unregister(self._at_exit)
         try:
             self.flush()
-            self._file.finish(complete=complete and not self._given_up)
-            self._write_summary(complete=complete and not self._given_up)
+            complete = complete and not self._given_up
+            self._file.finish(complete=complete)
+            write_summary(self.path.parent, self._summary, self._last_step, complete=complete)
         finally:
             self._held.close()
             if self._given_up:
@@ -237,30 +238,10 @@ class MetricsWriter:
             self._thread.join()
             self._try_flush()
 
-    def _write_summary(self, *, complete: bool) -> None:
-        finite = {name: value if math.isfinite(value) else None for name, value in self._summary.items()}
-        record = {"summary": finite, "last_step": self._last_step, "complete": complete}
-        files.write_json(self.path.with_name("summary.json"), record)
-
 
 def default_path() -> Path:
     """Where metrics go when nothing is said: the attempt's folder, or here when a program is started by hand."""
     return Path(os.environ.get("HPC_ATTEMPT_DIR") or ".") / "metrics.h5"
-
-
-def _attributes_from_environment() -> dict[str, str | float]:
-    environment = os.environ
-    attempt = environment.get("HPC_ATTEMPT", "")
-    return {
-        "experiment": environment.get("HPC_EXPERIMENT", ""),
-        "task_id": environment.get("HPC_TASK_ID", ""),
-        "run_name": environment.get("HPC_RUN_NAME", ""),
-        "attempt": int(attempt) if attempt.isdigit() else 1,
-        "manifest_sha": environment.get("HPC_MANIFEST_SHA", ""),
-        "image_sha256": environment.get("HPC_IMAGE_SHA256", ""),
-        "git_commit": environment.get("HPC_GIT_COMMIT", ""),
-        "created": time.time(),
-    }
 
 
 def _step(step: Any) -> int:
