@@ -4,14 +4,25 @@ Standard library only, because the wrapper on the compute node imports it (`file
 """
 
 import contextlib
+import errno
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpc.core.errors import InputError, TemporaryError
+
+if TYPE_CHECKING:
+    import filelock
+
+LEASE_S = 30.0
+"""Where a file system has no locks: a holder that showed no sign of life for so many seconds has lost its claim."""
+
+_NO_FLOCK = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
+_TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
 
 def write_text(path: Path, text: str, mode: int = 0o600) -> None:
@@ -37,15 +48,19 @@ def write_text(path: Path, text: str, mode: int = 0o600) -> None:
 
 def _sync_folder(folder: Path) -> None:
     """Make a rename durable; file systems that cannot sync a folder do so by themselves or not at all."""
-    descriptor = os.open(folder, os.O_RDONLY)
     with contextlib.suppress(OSError):
-        os.fsync(descriptor)
-    os.close(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Replace a JSON file as a whole. NaN and infinity are refused: they are not JSON."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    # A file name that is no UTF-8 reaches us with lone surrogates: \udcXX is valid JSON and comes back the same.
+    write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def read_json(path: Path) -> Any:
@@ -55,11 +70,12 @@ def read_json(path: Path) -> Any:
         FileNotFoundError: There is none.
         InputError: It is not JSON; the message names the file and the place.
     """
-    text = path.read_text(encoding="utf-8")
     try:
-        return json.loads(text)
-    except ValueError as error:
-        raise InputError(f"not valid JSON ({error}); it was cut or edited: restore it, or remove it", str(path)) from None
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"not valid JSON ({error}); it was cut or edited: restore it, or remove it", str(path)
+        ) from None
 
 
 def read_json_or_none(path: Path) -> Any:
@@ -76,9 +92,9 @@ def publish_folder(prepared: Path, target: Path) -> bool:
     Renaming onto a non-empty folder fails on every file system, so exactly one of any number of callers succeeds.
     """
     try:
-        os.rename(prepared, target)
-    except OSError:
-        if target.exists():
+        prepared.rename(target)
+    except OSError as error:
+        if error.errno in _TAKEN and target.exists():
             return False
         raise
     _sync_folder(target.parent)
@@ -89,25 +105,45 @@ def publish_folder(prepared: Path, target: Path) -> bool:
 def lock(path: Path, timeout_s: float = 60.0) -> Iterator[None]:
     """Hold an exclusive lock that no dead process keeps, here or on another host.
 
-    `flock` where the file system has it: the kernel frees it with its holder. Elsewhere a lease file with a heartbeat,
-    which others take over once the heartbeat stops.
+    `flock` where the file system has it: the kernel frees it with its holder. Elsewhere a lease file with a heartbeat:
+    a holder known to be dead is superseded at once, one on another host when it was silent for `LEASE_S` seconds. To
+    see that silence a waiter waits for at least twice that long, whatever `timeout_s` says.
+
+    Any thread may leave the context. A lease is a hint, not a proof: a holder that was stopped for longer than
+    `LEASE_S` and goes on may overlap with its successor (`docs/decisions/0005-locks-on-shared-file-systems.md`).
 
     Raises:
         TemporaryError: Somebody else held it for `timeout_s` seconds.
+        OSError: The lock file cannot be made.
     """
-    import filelock
-
     path.parent.mkdir(parents=True, exist_ok=True)
-    held: filelock.BaseFileLock
-    try:
-        held = filelock.FileLock(path, timeout=timeout_s, fallback_to_soft=False, mode=0o600)
-        held.acquire()
-    except NotImplementedError:
-        held = filelock.SoftFileLease(path.with_name(path.name + ".lease"), timeout=timeout_s)
-        held.acquire()
-    except filelock.Timeout:
-        raise TemporaryError(f"{path} is held by another process; waited {timeout_s:g} s. Try again later") from None
+    held = _acquire(path, timeout_s)
     try:
         yield
     finally:
         held.release()
+
+
+def _acquire(path: Path, timeout_s: float) -> "filelock.BaseFileLock":
+    import filelock
+
+    started = time.monotonic()
+    held: filelock.BaseFileLock
+    try:
+        try:
+            held = filelock.FileLock(path, timeout_s, 0o600, thread_local=False, fallback_to_soft=False)
+            held.acquire()
+        except OSError as error:  # filelock.Timeout is one too; it has no errno
+            if error.errno not in _NO_FLOCK:
+                raise
+            held = filelock.SoftFileLease(
+                path.with_name(path.name + ".lease"),
+                lease_duration=LEASE_S,
+                timeout=max(timeout_s, 2 * LEASE_S),
+                thread_local=False,
+            )
+            held.acquire()
+    except filelock.Timeout:
+        waited_s = time.monotonic() - started
+        raise TemporaryError(f"{path} is held by another process; waited {waited_s:.3g} s. Try again later") from None
+    return held
