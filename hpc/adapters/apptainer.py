@@ -1,0 +1,41 @@
+"""The command line that puts a program into an Apptainer container, closed to everything that was not bound on purpose.
+
+Standard library only: the wrapper on the compute node imports it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Image:
+    """A container image and what is bound into it.
+
+    Attributes:
+        apptainer: The apptainer command.
+        path: The SIF file or sandbox folder.
+        binds: ``source[:target[:options]]``, as apptainer reads them.
+    """
+
+    apptainer: str
+    path: str
+    binds: tuple[str, ...] = ()
+
+
+def exec_argv(image: Image, argv: Sequence[str], *, working_folder: str, gpus: int) -> tuple[str, ...]:
+    """Build ``apptainer exec``.
+
+    --cleanenv: only what is passed on purpose comes in (see `container_environment`). --no-home: user site packages and
+    caches stay out. --pid: when the wrapper dies, the kernel ends everything inside.
+    """
+    options = ["--cleanenv", "--no-home", "--pid"]
+    if gpus:
+        options.append("--nv")
+    for bind in image.binds:
+        options += ["--bind", bind]
+    return (image.apptainer, "-q", "exec", *options, "--pwd", working_folder, image.path, *argv)
+
+
+def container_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Give variables the prefix by which they pass ``--cleanenv``; their values never stand on a command line."""
+    return {f"APPTAINERENV_{name}": value for name, value in variables.items()}

@@ -1,0 +1,137 @@
+"""Descendants of this process, as Linux tells them in /proc: who they are, how to signal and how to end them all.
+
+Standard library only: the wrapper on the compute node imports it.
+"""
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import socket
+import time
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent dies, so that none escapes `end_descendants`."""
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def prepare_child(memory_mib: int | None) -> None:
+    """Run in a new child before exec: it dies with its parent, and (without Slurm) its memory is bounded.
+
+    RLIMIT_DATA counts private writable memory, so a program meets its own allocator's error, as on a full GPU, and not
+    the kernel's OOM killer; mapped files and shared libraries do not count.
+    """
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if memory_mib is not None:
+        limit = memory_mib << 20
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def descendants(pid: int) -> list[int]:
+    """List living descendants of a process, parents before children; zombies do not count."""
+    children: dict[int, list[int]] = {}
+    for entry in os.scandir("/proc"):
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                state, parent = Path(entry.path, "stat").read_text().rpartition(")")[2].split()[:2]
+                if state not in "ZX":
+                    children.setdefault(int(parent), []).append(int(entry.name))
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        below = children.get(waiting.pop(0), [])
+        found += below
+        waiting += below
+    return found
+
+
+def environment_of(pid: int) -> dict[str, str]:
+    """Read the environment a process was started with; empty when it is gone or not ours."""
+    try:
+        pairs = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return {}
+    return dict(pair.decode("utf-8", "replace").split("=", 1) for pair in pairs if b"=" in pair)  # type: ignore[misc]
+
+
+def find_ranks(root: int) -> list[int]:
+    """Find the processes that train: those given a LOCAL_RANK whose parent has none (their loader workers inherit it).
+
+    Without any such process the program is its own only rank: the last of the chain of single children below `root`.
+    """
+    family = descendants(root)
+    with_rank = {pid for pid in family if "LOCAL_RANK" in environment_of(pid)}
+    ranks = [pid for pid in family if pid in with_rank and _parent(pid) not in with_rank]
+    return ranks or [_innermost(root)]
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _innermost(root: int) -> int:
+    """Pass through container starters and shells, which do nothing but wait for one child."""
+    passing = ("apptainer", "starter", "starter-suid", "appinit", "sh", "bash", "tini")
+    pid = root
+    while True:
+        children = [each for each in descendants(pid) if _parent(each) == pid]
+        try:
+            name = Path(f"/proc/{pid}/comm").read_text().strip().lower()
+        except OSError:
+            return pid
+        if len(children) != 1 or not name.startswith(passing):
+            return pid
+        pid = children[0]
+
+
+def send_signal(pids: list[int], number: int) -> None:
+    """Send a signal to each process that still lives."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+def end_descendants(grace_s: float) -> int:
+    """End every descendant of this process: SIGTERM, then SIGKILL after the grace; give how many had to be killed.
+
+    Nobody is reaped here: a child whose `Popen` finds it already reaped would count as having exited with 0.
+    """
+    own = os.getpid()
+    send_signal(descendants(own), signal.SIGTERM)
+    end = time.monotonic() + grace_s
+    while (left := descendants(own)) and time.monotonic() < end:
+        time.sleep(0.02)
+    killed = len(left)
+    while left:
+        send_signal(left, signal.SIGKILL)
+        time.sleep(0.02)
+        left = descendants(own)
+    return killed
+
+
+def identity(pid: int) -> str:
+    """Name a process so that its successor under the same number has another name: boot, number, start time.
+
+    Empty when there is no such process (a zombie is none).
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+    return "" if fields[0] in "ZX" else f"{boot}/{pid}/{fields[19]}"
+
+
+def this_host() -> str:
+    """This machine's name as the attempts record it: Slurm's name of the node where Slurm gives one."""
+    return os.environ.get("SLURMD_NODENAME", socket.gethostname())

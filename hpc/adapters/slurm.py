@@ -1,0 +1,183 @@
+"""Slurm's own commands: sbatch, sacct, squeue, scontrol, scancel. Asked with a time-out, answered as records, no rule.
+
+Every client call is bounded: on a broken configuration Slurm's clients retry for minutes.
+"""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from hpc.core.errors import HpcError, TemporaryError
+from hpc.core.executions import JobRow
+from hpc.core.slurm_states import parse_state
+
+TIMEOUT_S = 60.0
+_SACCT_FIELDS = (
+    "JobID", "JobIDRaw", "State", "ExitCode", "DerivedExitCode", "Submit", "Start", "End", "ElapsedRaw", "NodeList",
+    "MaxRSS", "TimelimitRaw", "Comment",
+)  # fmt: skip
+_SQUEUE_FORMAT = "%i|%A|%T|%r|%N|%k"  # the comment last: it may hold anything
+
+
+class SlurmError(HpcError):
+    """Slurm answered, and the answer was no."""
+
+
+def run_client(arguments: Sequence[str], timeout_s: float = TIMEOUT_S) -> str:
+    """Run one Slurm command and give what it prints.
+
+    Raises:
+        TemporaryError: It is not there, did not answer in time, or could not reach its daemon.
+        SlurmError: It refused; the text is Slurm's own.
+    """
+    try:
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=timeout_s, check=False)
+    except FileNotFoundError:
+        raise TemporaryError(f"{arguments[0]} is not on PATH: run this on a login node of the cluster") from None
+    except subprocess.TimeoutExpired:
+        raise TemporaryError(f"{arguments[0]} did not answer within {timeout_s:g} s; try again later") from None
+    if done.returncode == 0:
+        return done.stdout
+    message = (done.stderr or done.stdout).strip()
+    unreachable = ("Unable to contact", "Connection refused", "Connection timed out", "Socket timed out", "Zero Bytes")
+    if any(phrase in message for phrase in unreachable):
+        raise TemporaryError(f"{arguments[0]}: {message}; nothing was lost, try again later")
+    raise SlurmError(f"{arguments[0]}: {message}")
+
+
+def submit_script(script: Path, extra: Sequence[str] = ()) -> str:
+    """Submit a script and give its job id.
+
+    Raises:
+        TemporaryError: Slurm did not answer; it may or may not have taken the job.
+        SlurmError: Slurm refused the script.
+    """
+    answer = run_client(["sbatch", "--parsable", *extra, str(script)])
+    return answer.strip().splitlines()[-1].split(";")[0]
+
+
+def check_script(script: Path) -> str:
+    """Ask Slurm whether it would take a script (``sbatch --test-only``); empty when it would, else its objection."""
+    try:
+        run_client(["sbatch", "--test-only", str(script)], timeout_s=20)
+    except SlurmError as error:
+        return str(error)
+    except TemporaryError as error:
+        return f"not checked: {error}"
+    return ""
+
+
+def query_queue(job_name: str) -> list[JobRow]:
+    """Ask squeue for every element of this user's jobs of that name that it still knows, finished ones included."""
+    answer = run_client(
+        ["squeue", "--noheader", "--array", "--me", "--states=all", f"--name={job_name}", f"--format={_SQUEUE_FORMAT}"]
+    )
+    return [parse_queue_line(line) for line in answer.splitlines() if line.count("|") >= 5]
+
+
+def parse_queue_line(line: str) -> JobRow:
+    """Read one line of squeue in our format."""
+    job, raw_id, state, reason, node, comment = line.split("|", 5)
+    return JobRow(job, raw_id, parse_state(state), reason, _text(comment), node=_text(node))
+
+
+def query_accounting(job_name: str, since: float) -> list[JobRow] | None:
+    """Ask sacct for every execution of this user's jobs of that name since a time, requeued ones included.
+
+    Returns:
+        The rows, oldest execution first within a job; None where the site keeps no accounting.
+    """
+    start = datetime.fromtimestamp(max(0, since - 60)).strftime("%Y-%m-%dT%H:%M:%S")  # noqa: DTZ006  sacct reads local time
+    try:
+        answer = run_client(
+            ["sacct", "--noheader", "--parsable2", "--duplicates", "--array", f"--name={job_name}",
+             f"--starttime={start}", "--endtime=now", f"--format={','.join(_SACCT_FIELDS)}"]
+        )  # fmt: skip
+    except SlurmError as error:
+        if "accounting" in str(error).lower():
+            return None
+        raise
+    return parse_accounting(answer)
+
+
+def parse_accounting(text: str) -> list[JobRow]:
+    """Read sacct's answer: job rows, each with the steps that follow it."""
+    rows: list[JobRow] = []
+    for line in text.splitlines():
+        fields = line.split("|", len(_SACCT_FIELDS) - 1)
+        if len(fields) != len(_SACCT_FIELDS):
+            continue
+        record = dict(zip(_SACCT_FIELDS, fields, strict=True))
+        job, _, step = record["JobID"].partition(".")
+        if not step:
+            rows.append(_job_row(record))
+        elif rows and rows[-1].job == job:
+            rows[-1] = _with_step(rows[-1], step, record)
+    return sorted(rows, key=lambda row: (row.job, row.submitted or 0.0, row.started or float("inf")))
+
+
+def _job_row(record: Mapping[str, str]) -> JobRow:
+    code, _, signal = record["ExitCode"].partition(":")
+    state = parse_state(record["State"])
+    return JobRow(
+        job=record["JobID"],
+        raw_id=record["JobIDRaw"],
+        state=state,
+        comment=_text(record["Comment"]),
+        exit_code=int(code) if state.is_finished and code.isdecimal() else None,
+        signal=int(signal) if state.is_finished and signal.isdecimal() else None,
+        submitted=_unix(record["Submit"]),
+        started=_unix(record["Start"]),
+        ended=_unix(record["End"]),
+        elapsed_s=float(record["ElapsedRaw"]) if record["ElapsedRaw"].isdecimal() else None,
+        node="" if record["NodeList"] == "None assigned" else record["NodeList"],
+        time_limit_s=float(record["TimelimitRaw"]) * 60 if record["TimelimitRaw"].isdecimal() else None,
+        steps={},
+    )
+
+
+def _with_step(row: JobRow, step: str, record: Mapping[str, str]) -> JobRow:
+    peak = max(filter(None, (row.peak_memory_mib, _mib(record["MaxRSS"]))), default=None)
+    return replace(row, steps={**row.steps, step: parse_state(record["State"])}, peak_memory_mib=peak)
+
+
+def _mib(text: str) -> float | None:
+    """Read sacct's ``123456K``; None when it measured nothing."""
+    scale = {"K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2}
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in scale else (text, "")
+    try:
+        return float(number) * scale.get(unit, 1 / 1024**2) if text else None
+    except ValueError:
+        return None
+
+
+def _text(value: str) -> str:
+    return "" if value in ("(null)", "N/A", "Unknown", "None") else value
+
+
+def _unix(text: str) -> float | None:
+    """Read sacct's local time; None for ``Unknown`` and ``None``."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None
+
+
+def requeue(job: str) -> None:
+    """Put a running element back into the queue; Slurm ends this execution of it."""
+    run_client(["scontrol", "requeue", job], timeout_s=30)
+
+
+def read_config_value(key: str) -> str | None:
+    """Read one line of ``scontrol show config``, such as MaxArraySize; None when Slurm does not say."""
+    try:
+        answer = run_client(["scontrol", "show", "config"], timeout_s=10)
+    except HpcError:
+        return None
+    for line in answer.splitlines():
+        name, separator, value = line.partition("=")
+        if separator and name.strip() == key:
+            return value.strip()
+    return None

@@ -1,0 +1,120 @@
+"""Which task runs at which index of which array, and with what: a pure function from assignments to array plans."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from hpc.core.resources import ClusterProfile, Resources
+from hpc.core.spec import ExperimentSpec, Task, Value
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One array element: a task, and what this execution of it may use.
+
+    Attributes:
+        task: The task.
+        attempt: Number of the attempt this authorises; an element whose attempt exists already runs nothing.
+        resources: What is asked of Slurm for it.
+        micro_batch: Samples per forward pass of one process; None when the experiment declares no batch.
+        accumulation: Micro-batches per optimiser step.
+        global_batch: Samples per optimiser step over all processes.
+        resume: Whether to go on from the newest checkpoint of earlier attempts.
+        skip_checkpoint: Name of a checkpoint that must not be used (it did not load).
+        overrides: Parameters that differ from the task's own; the run is then altered.
+        exclude_nodes: Nodes it must not run on.
+        changes: What differs from the attempt before, in words.
+        altered: Whether the result is no longer that of the task as it was asked.
+    """
+
+    task: Task
+    attempt: int
+    resources: Resources
+    micro_batch: int | None = None
+    accumulation: int | None = None
+    global_batch: int | None = None
+    resume: bool = False
+    skip_checkpoint: str = ""
+    overrides: Mapping[str, Value] = field(default_factory=dict)
+    exclude_nodes: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    altered: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry of ``index.json`` for it."""
+        return {
+            "task_id": self.task.task_id,
+            "run_name": self.task.run_name,
+            "parameters": dict(self.task.parameters),
+            "seed": self.task.seed,
+            "case": self.task.case,
+            "attempt": self.attempt,
+            "micro_batch": self.micro_batch,
+            "accumulation": self.accumulation,
+            "global_batch": self.global_batch,
+            "resume": self.resume,
+            "skip_checkpoint": self.skip_checkpoint,
+            "overrides": dict(self.overrides),
+            "changes": list(self.changes),
+            "altered": self.altered,
+        }
+
+
+@dataclass(frozen=True)
+class ArrayPlan:
+    """One sbatch call to be: elements that ask for the same, at most as many as the site allows in an array."""
+
+    resources: Resources
+    assignments: tuple[Assignment, ...]
+    exclude_nodes: tuple[str, ...] = ()
+
+    @property
+    def gpu_hours(self) -> float:
+        """GPU hours asked for, if every element used its whole limit."""
+        return self.resources.gpu_hours * len(self.assignments)
+
+
+def processes_of(spec: ExperimentSpec) -> int:
+    """Processes per node: as declared, else one per GPU, and one where there is none."""
+    return spec.launch.processes or max(1, spec.resources.gpus)
+
+
+def first_assignment(spec: ExperimentSpec, task: Task) -> Assignment:
+    """What a task's first attempt may use: exactly what the experiment says."""
+    batch = spec.batch
+    world_size = processes_of(spec) * spec.resources.nodes
+    return Assignment(
+        task=task,
+        attempt=1,
+        resources=spec.resources,
+        micro_batch=batch.micro if batch else None,
+        accumulation=batch.accumulation(world_size) if batch else None,
+        global_batch=batch.global_size if batch else None,
+    )
+
+
+def plan_arrays(assignments: Sequence[Assignment], profile: ClusterProfile) -> tuple[ArrayPlan, ...]:
+    """Group elements that ask for the same, and split each group at the site's array limit.
+
+    Order is kept inside a group; groups come in the order of their first element.
+    """
+    first_seen: dict[tuple[Resources, tuple[str, ...]], int] = {}
+    for assignment in assignments:
+        first_seen.setdefault((assignment.resources, assignment.exclude_nodes), len(first_seen))
+    ordered = sorted(assignments, key=lambda each: first_seen[each.resources, each.exclude_nodes])
+    return tuple(
+        ArrayPlan(resources, chunk, excluded)
+        for (resources, excluded), group in groupby(ordered, key=lambda each: (each.resources, each.exclude_nodes))
+        for chunk in _chunks(tuple(group), profile.max_array_size)
+    )
+
+
+def _chunks(items: tuple[Assignment, ...], size: int) -> Iterator[tuple[Assignment, ...]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def signal_lead_s(resources: Resources, profile: ClusterProfile) -> int:
+    """Seconds before the limit at which to warn: the site's lead, but never more than a quarter of a short job."""
+    return max(1, min(profile.signal_lead_s, resources.time_s // 4))

@@ -1,0 +1,84 @@
+"""Which execution of which job belongs to which attempt: pure joins of what Slurm says with what the attempts recorded."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from hpc.core.slurm_states import SlurmState
+
+Executions = Mapping[str, tuple["JobRow", ...]]
+"""Job (``12_3``) → its executions, oldest first: one, and one more for each time Slurm put it back into the queue."""
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """One execution of one array element (or job) as Slurm tells it.
+
+    Attributes:
+        job: ``12_3``, or ``12`` for a job that is no array.
+        raw_id: Slurm's own number of this element.
+        state: What Slurm says.
+        reason: squeue's reason; sacct has none worth reading.
+        comment: As given to sbatch; empty where accounting does not keep it.
+        exit_code: Exit code of the batch script; None while it runs.
+        signal: Signal that ended it; 0 for none.
+        submitted, started, ended: Unix seconds; None when it has not happened.
+        elapsed_s: Seconds it held its nodes.
+        node: Node list.
+        time_limit_s: Seconds granted.
+        peak_memory_mib: Largest resident memory of any step.
+        steps: State of each step, by its name (``batch``, ``extern``, ``0``).
+    """
+
+    job: str
+    raw_id: str
+    state: SlurmState
+    reason: str = ""
+    comment: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    submitted: float | None = None
+    started: float | None = None
+    ended: float | None = None
+    elapsed_s: float | None = None
+    node: str = ""
+    time_limit_s: float | None = None
+    peak_memory_mib: float | None = None
+    steps: Mapping[str, SlurmState] = field(default_factory=dict)
+
+
+def join_rows(accounting: Iterable[JobRow] | None, queue: Iterable[JobRow]) -> dict[str, tuple[JobRow, ...]]:
+    """Join sacct's history with squeue's present.
+
+    sacct lags up to seconds and its early rows can be wrong; squeue forgets soon. So squeue decides about what waits or
+    runs, sacct about what is over.
+    """
+    history: dict[str, list[JobRow]] = defaultdict(list)
+    for row in accounting or ():
+        history[row.job].append(row)
+    for now in queue:
+        rows = history[now.job]
+        if not rows or (rows[-1].state.is_finished and not now.state.is_finished):
+            rows.append(now)
+        elif not rows[-1].state.is_finished:
+            # The comment is kept: many sites do not keep it in accounting.
+            rows[-1] = replace(rows[-1], state=now.state, reason=now.reason, comment=now.comment or rows[-1].comment)
+        else:
+            rows[-1] = replace(rows[-1], comment=now.comment or rows[-1].comment)
+    return {job: tuple(rows) for job, rows in history.items()}
+
+
+def of_submission(executions: Executions, comment: str) -> list[str]:
+    """Array job ids that carry a submission's comment, as ``12``; job ids are given again, comments are not."""
+    return sorted({job.split("_")[0] for job, rows in executions.items() if any(r.comment == comment for r in rows)})
+
+
+def execution_of(rows: Sequence[JobRow], restart_count: int) -> JobRow | None:
+    """Pick the execution an attempt ran in: the n-th restart is the n-th row after the first.
+
+    With less history than restarts (no accounting) only the newest is known, and it is nobody's but the newest
+    attempt's; the caller asks for no other.
+    """
+    if restart_count < len(rows):
+        return rows[restart_count]
+    return rows[-1] if len(rows) == 1 else None
