@@ -1,0 +1,225 @@
+"""A small causal transformer learns to control a dynamical system from optimal demonstrations.
+
+python -m train.control --system double_integrator --lora_rank 8 --output_dir out
+torchrun --standalone --nproc_per_node 2 -m train.control --micro_batch_size 16 --zero_stage 2 --output_dir out
+
+Writes metrics.h5, checkpoints/ and outcome.json beside each other, and model.pt when it finishes. SIGUSR1 or SIGTERM:
+saves after the current step and ends with exit code 85 ("start me again", with --resume).
+"""
+
+import argparse
+import os
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_FAILED, HpcError
+from train.distributed import StopRequest, end, leave, start
+
+# PyTorch and what builds on it are imported once the arguments are read, so that --help answers at once.
+
+# What makes the data and the model: a checkpoint goes on only with the same. How a batch is divided, the learning rate
+# and the number of steps may change.
+_IDENTITY = (
+    "system", "training_type", "model", "d_model", "layers", "heads", "lora_rank", "horizon", "demonstrations",
+    "data_seed", "seed",
+)  # fmt: skip
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train.control", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--system", choices=["double_integrator", "van_der_pol"], default="double_integrator", help="what to control")
+    add("--training_type", choices=["sft"], default="sft", help="sft: imitate optimal demonstrations")
+    # model
+    add("--model", metavar="PATH", help="local folder of a pretrained backbone (default: a small one from scratch)")
+    add("--d_model", type=_positive, default=32, help="width of the backbone from scratch")
+    add("--layers", type=_positive, default=2, help="its layers")
+    add("--heads", type=_positive, default=4, help="its attention heads")
+    add("--lora_rank", type=_positive, default=8, help="rank of the LoRA adapters")
+    add("--lora_dropout", type=float, default=0.0, help="dropout before the adapters")
+    # data
+    add("--demonstrations", type=_positive, default=512, help="optimal trajectories to learn from")
+    add("--horizon", type=_positive, default=40, help="steps of 0.1 s in a trajectory; one token each")
+    add("--data_seed", type=int, default=0, help="seed of the demonstrations")
+    add("--evaluations", type=_positive, default=64, help="held-out starts of the closed-loop test")
+    # optimisation; the global batch is micro_batch_size x gradient_accumulation_steps x processes
+    add("--epochs", type=float, default=10, help="passes over the demonstrations")
+    add("--max_steps", type=int, default=0, help="optimiser steps, instead of epochs")
+    add("--micro_batch_size", type=_positive, default=32, help="trajectories per process and forward pass")
+    add("--gradient_accumulation_steps", type=_positive, default=1, help="forward passes per optimiser step")
+    add("--learning_rate", type=float, default=5e-3, help="its peak")
+    add("--warmup", type=float, default=0.1, help="fraction of the steps that warm up; a cosine to zero follows")
+    add("--weight_decay", type=float, default=0.0, help="AdamW's weight decay")
+    add("--clip", type=float, default=1.0, help="largest gradient norm; 0: no clipping")
+    add("--mixed_precision", choices=["no", "bf16"], help="default: ACCELERATE_MIXED_PRECISION, else no")
+    add("--zero_stage", type=int, choices=[0, 1, 2, 3], help="DeepSpeed ZeRO (default: ACCELERATE_USE_DEEPSPEED)")
+    add("--seed", type=int, default=42, help="seed of the trained parts' start and of the order of the data")
+    # running
+    add("--output_dir", type=Path, help="where to write (default: HPC_ATTEMPT_DIR and HPC_TASK_DIR, else ./out)")
+    add("--resume", type=Path, metavar="CHECKPOINT", help="go on from it (default: HPC_RESUME_FROM)")
+    add("--checkpoint_every", type=int, default=0, help="optimiser steps between checkpoints; 0: none")
+    add("--checkpoint_minutes", type=float, default=10.0, help="minutes between checkpoints; 0: none")
+    add("--validate_every", type=int, default=0, help="optimiser steps between validations; 0: at the end")
+    add("--print_every", type=_positive, default=20, help="optimiser steps between printed lines")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
+    return value
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where this run writes.
+
+    Attributes:
+        attempt: Folder of metrics.h5, checkpoints/ and outcome.json.
+        task: Folder of model.pt.
+        resume: Checkpoint to go on from; None to begin.
+    """
+
+    attempt: Path
+    task: Path
+    resume: Path | None
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> "Places":
+        """Take them from the arguments, else from the launcher, else ``./out``."""
+        attempt = args.output_dir or Path(os.environ.get("HPC_ATTEMPT_DIR") or "out")
+        task = args.output_dir or Path(os.environ.get("HPC_TASK_DIR") or attempt)
+        resume = args.resume or os.environ.get("HPC_RESUME_FROM")
+        return cls(attempt, task, Path(resume) if resume else None)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended: exit code (0 or 85), last optimiser step, and why."""
+
+    code: int
+    step: int
+    reason: str
+
+
+def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending:
+    """The whole run, top to bottom; every process runs it.
+
+    Raises:
+        HpcError: It diverged, its checkpoint cannot be loaded, its model cannot be read.
+    """
+    import torch
+
+    from train.checkpoint import (
+        Progress,
+        gather_parameters,
+        load_checkpoint,
+        restore_optimizer,
+        restore_random_state,
+        save_checkpoint,
+    )
+    from train.demonstrations import demonstrate
+    from train.learner import build_learner
+    from train.loop import Batches, Checkpointed, LoopConfig, fit, validation_loss
+    from train.model import ModelConfig, build_policy, save_policy
+    from train.recorder import RunRecorder, SilentRecorder
+    from train.rollout import judge, roll_out
+    from train.schedule import plan_schedule
+    from train.systems import SYSTEMS
+
+    places = Places.of(args)
+    schedule = plan_schedule(args, accelerator.num_processes)
+    identity = {key: value for key, value in vars(args).items() if key in _IDENTITY}
+    identity["global_batch"] = schedule.global_batch
+
+    # the same on every process, a function of the arguments
+    system = SYSTEMS[args.system]
+    data = demonstrate(system, args.demonstrations, args.evaluations, args.horizon, args.data_seed)
+    training, validation = (Batches.of(part, accelerator.device) for part in (data.training, data.validation))
+
+    config = ModelConfig(args.model, args.d_model, args.layers, args.heads, args.lora_rank, args.lora_dropout)
+    policy = build_policy(config, *training.scales(), args.seed)
+    torch.manual_seed(args.seed + accelerator.process_index)  # dropout: every process its own, from here on
+    checkpoint = load_checkpoint(places.resume, identity) if places.resume else None
+    learner = build_learner(accelerator, policy, args.weight_decay, checkpoint.parameters if checkpoint else None)
+    if checkpoint:
+        restore_optimizer(learner, checkpoint)
+        restore_random_state(learner, checkpoint)
+
+    recorder = RunRecorder(places.attempt, vars(args), args.print_every) if learner.is_main else SilentRecorder()
+    try:
+        with recorder:
+            progress = fit(
+                learner,
+                training,
+                validation,
+                schedule=schedule,
+                config=LoopConfig(args.clip, args.checkpoint_every, args.checkpoint_minutes, args.validate_every),
+                recorder=recorder,
+                stop=stop,
+                progress=checkpoint.progress if checkpoint else Progress(),
+                save=lambda progress: save_checkpoint(places.attempt / "checkpoints", learner, progress, identity),
+            )
+            trained = gather_parameters(learner)
+            if learner.is_main:
+                save_policy(places.task / "model.pt", config, policy, trained)
+            driven = roll_out(learner.policy, system, data.evaluation.states[:, 0], args.horizon)
+            recorder.summary(
+                **judge(driven, data.evaluation, system),
+                val_loss=validation_loss(learner, validation, schedule.micro_batch),
+                training_time=progress.training_time_s,
+                samples_per_second=progress.samples / progress.training_time_s,
+                tokens_per_second=progress.samples * args.horizon / progress.training_time_s,
+                **_gpu_peak(learner.device),
+            )
+    except Checkpointed as left:
+        return Ending(EXIT_CHECKPOINTED, left.step, str(left))
+    return Ending(EXIT_DONE, progress.step, "finished")
+
+
+def _gpu_peak(device: Any) -> dict[str, float]:
+    """Peak memory of this process's GPU; nothing on a CPU, where the launcher measures it."""
+    import torch
+
+    return {"peak_gpu_memory_mib": torch.cuda.max_memory_allocated(device) / 2**20} if device.type == "cuda" else {}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run from the command line; never returns."""
+    args = parser().parse_args(argv)
+    stop = StopRequest()
+    stop.listen()  # before PyTorch is imported, which takes seconds
+
+    from torch.distributed.elastic.multiprocessing.errors import record
+
+    @record  # tells torchrun the true cause, when it asks for it
+    def everything() -> tuple[Any, Ending]:
+        accelerator = start(
+            mixed_precision=args.mixed_precision,
+            zero_stage=args.zero_stage,
+            accumulation=args.gradient_accumulation_steps,
+            micro_batch=args.micro_batch_size,
+            clip=args.clip,
+        )
+        return accelerator, run(args, stop, accelerator)
+
+    try:
+        accelerator, ending = everything()
+    except HpcError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201 the message is meant for people as it stands
+        end(error.exit_code)
+    except BaseException:  # whatever it was: say it, and do not let gloo's threads abort over it
+        traceback.print_exc()
+        end(EXIT_FAILED)
+    leave(accelerator, Places.of(args).attempt / "outcome.json", ending.code, ending.step, ending.reason)
+
+
+if __name__ == "__main__":
+    main()

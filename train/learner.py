@@ -1,0 +1,56 @@
+"""The policy with everything that trains it, the same to the loop whether plain, DDP or inside DeepSpeed."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from train.model import Policy, load_trained, trained_parameters
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What takes optimiser steps.
+
+    Attributes:
+        accelerator: The ``accelerate.Accelerator``: precision, processes, accumulation.
+        module: The policy itself; its parameters have their names here.
+        policy: What to call: the policy as Accelerate wrapped it.
+        optimizer: AdamW as Accelerate wrapped it.
+    """
+
+    accelerator: Any
+    module: Policy
+    policy: Any
+    optimizer: Any
+
+    @property
+    def device(self) -> torch.device:
+        return self.accelerator.device
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is the one that records and writes."""
+        return bool(self.accelerator.is_main_process)
+
+    @property
+    def zero_optimizer(self) -> Any:
+        """DeepSpeed's optimiser where values live inside it; None where they are plain parameters.
+
+        Stage 0 in full precision steps the plain parameters.
+        """
+        if self.accelerator.distributed_type.value != "DEEPSPEED":
+            return None
+        zero = int(self.accelerator.state.deepspeed_plugin.zero_stage) > 0
+        return self.policy.optimizer if zero or self.accelerator.mixed_precision != "no" else None
+
+
+def build_learner(
+    accelerator: Any, module: Policy, weight_decay: float, values: dict[str, torch.Tensor] | None
+) -> Learner:
+    """Wrap a policy for training; `values` of a checkpoint go in before DeepSpeed copies and divides them."""
+    if values is not None:
+        load_trained(module, values)
+    optimizer = torch.optim.AdamW(trained_parameters(module).values(), lr=0.0, weight_decay=weight_decay)
+    policy, prepared = accelerator.prepare(module, optimizer)
+    return Learner(accelerator, module, policy, prepared)

@@ -1,0 +1,188 @@
+"""Supervised fine-tuning: from the first optimiser step to the last, or to a checkpoint on request.
+
+Everything is counted in optimiser steps. Learning rate and samples are functions of the step (`train.schedule`), so
+there is no scheduler object to prepare: a prepared one steps once per process.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hpc.core.errors import HpcError
+from train.checkpoint import Progress
+from train.demonstrations import Trajectories
+from train.distributed import NO_CLIPPING, StopRequest
+from train.learner import Learner
+from train.model import trained_parameters
+from train.recorder import Recorder
+from train.schedule import Schedule
+
+
+class DivergenceError(HpcError):
+    """The loss or the gradient is no longer finite; every further step would be wasted."""
+
+
+class Checkpointed(HpcError):  # noqa: N818 not an error: the run leaves early and wants to be started again
+    """The run was asked to stop and has saved everything it needs to go on."""
+
+    exit_code = 85
+
+    def __init__(self, step: int, reason: str) -> None:
+        super().__init__(f"checkpointed: {reason}")
+        self.step = step
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How the loop runs, beside its schedule.
+
+    Attributes:
+        clip: Largest gradient norm; 0 for no clipping.
+        checkpoint_every: Optimiser steps between checkpoints; 0 for none.
+        checkpoint_minutes: Minutes between checkpoints; 0 for none.
+        validate_every: Optimiser steps between validations; 0 for one at the end.
+    """
+
+    clip: float
+    checkpoint_every: int
+    checkpoint_minutes: float
+    validate_every: int
+
+
+@dataclass(frozen=True)
+class Batches:
+    """States (n, time, state) and optimal controls (n, time, control) on the training device."""
+
+    states: Tensor
+    controls: Tensor
+
+    @classmethod
+    def of(cls, paths: Trajectories, device: torch.device) -> "Batches":
+        """Take what is seen and what is to be answered; nobody answers the last state."""
+        states, controls = (torch.tensor(part, dtype=torch.float32) for part in (paths.states[:, :-1], paths.controls))
+        return cls(states.to(device), controls.to(device))
+
+    def scales(self) -> tuple[Tensor, Tensor]:
+        """Largest size of each state component and spread of each control component."""
+        return self.states.abs().amax((0, 1)).cpu(), self.controls.std((0, 1)).cpu()
+
+    def loss(self, learner: Learner, rows: Tensor | slice) -> Tensor:
+        """Mean squared distance from the optimal controls in the given rows, in units of the controls' spread."""
+        missed = learner.policy(self.states[rows]) - self.controls[rows]
+        return ((missed / learner.module.control_scale) ** 2).mean()
+
+
+def fit(
+    learner: Learner,
+    training: Batches,
+    validation: Batches,
+    *,
+    schedule: Schedule,
+    config: LoopConfig,
+    recorder: Recorder,
+    stop: StopRequest,
+    progress: Progress,
+    save: Callable[[Progress], None],
+) -> Progress:
+    """Train from `progress` to the end of the schedule.
+
+    Raises:
+        DivergenceError: The loss or the gradient norm is not finite, on any process; all of them raise it.
+        Checkpointed: A signal asked any process to stop; the checkpoint is on disk.
+    """
+    learner.policy.train()
+    last_saved = time.monotonic()
+    for step in range(progress.step + 1, schedule.steps + 1):
+        began = time.perf_counter()
+        learning_rate = schedule.learning_rate_at(step)
+        for group in learner.optimizer.param_groups:
+            group["lr"] = learning_rate
+
+        local_loss = _accumulate(learner, training, schedule, step)
+        gradient_norm = _clip(learner, config.clip)
+        time_to_save = 0 < config.checkpoint_minutes <= (time.monotonic() - last_saved) / 60
+        loss, stop_asked, save_due = _agree(learner, local_loss, bool(stop.name), time_to_save)
+
+        seconds = time.perf_counter() - began
+        measured = {
+            "loss": loss,
+            "grad_norm": gradient_norm,
+            "lr": learning_rate,
+            "samples_per_second": schedule.global_batch / seconds,
+            "tokens_per_second": schedule.global_batch * training.states.shape[1] / seconds,
+        }
+        if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
+            recorder.log(step, **measured)
+            raise _diverged(step, loss, gradient_norm, learning_rate)
+        learner.optimizer.step()
+        learner.optimizer.zero_grad()
+
+        finished = step == schedule.steps
+        if finished or _is_due(step, config.validate_every):
+            measured["val_loss"] = validation_loss(learner, validation, schedule.micro_batch)
+        recorder.log(step, **measured)
+        spent = progress.training_time_s + time.perf_counter() - began
+        progress = Progress(step, progress.samples + schedule.global_batch, spent)
+
+        stopping = stop_asked and not finished
+        if stopping or save_due or _is_due(step, config.checkpoint_every):
+            save(progress)
+            last_saved = time.monotonic()
+        if stopping:
+            raise Checkpointed(step, stop.name or "another process was asked to stop")
+    return progress
+
+
+def validation_loss(learner: Learner, validation: Batches, micro_batch: int) -> float:
+    """Loss on trajectories that are not learned from, a micro-batch at a time; the same on every process."""
+    count = len(validation.states)
+    learner.policy.eval()
+    with torch.no_grad():
+        parts = [slice(first, min(first + micro_batch, count)) for first in range(0, count, micro_batch)]
+        total = sum(validation.loss(learner, part).item() * (part.stop - part.start) for part in parts)
+    learner.policy.train()
+    return total / count
+
+
+def _accumulate(learner: Learner, training: Batches, schedule: Schedule, step: int) -> Tensor:
+    """Add up the gradients of this process's share of one step; under DeepSpeed the last one also clips and updates."""
+    total = torch.zeros((), device=learner.device)
+    for micro in range(schedule.accumulation):
+        rows = torch.from_numpy(schedule.rows(step, micro, learner.accelerator.process_index)).to(learner.device)
+        with learner.accelerator.accumulate(learner.policy):
+            loss = training.loss(learner, rows)
+            learner.accelerator.backward(loss)
+        total += loss.detach() / schedule.accumulation
+    return total
+
+
+def _clip(learner: Learner, clip: float) -> float:
+    """Bound the gradient norm and return what it was, over all processes; DeepSpeed has bounded it and only says so."""
+    return float(learner.accelerator.clip_grad_norm_(trained_parameters(learner.module).values(), clip or NO_CLIPPING))
+
+
+def _is_due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+def _agree(learner: Learner, loss: Tensor, stop: bool, time_to_save: bool) -> tuple[float, bool, bool]:
+    """Mean loss over all processes, whether any was asked to stop, and whether the first one's clock says to save.
+
+    One exchange per step, so that no process stops, saves or diverges alone while the others wait for it for ever. A
+    NaN on one process makes the sum NaN on all; a sum of flags above zero is their maximum.
+    """
+    flags = torch.tensor([float(stop), float(time_to_save and learner.is_main)], device=loss.device)
+    shared = torch.cat([loss.float().reshape(1), flags])
+    total, stops, saves = learner.accelerator.reduce(shared, reduction="sum").tolist()
+    return total / learner.accelerator.num_processes, stops > 0, saves > 0
+
+
+def _diverged(step: int, loss: float, gradient_norm: float, learning_rate: float) -> DivergenceError:
+    what = f"loss is {loss}" if not math.isfinite(loss) else f"gradient norm is {gradient_norm}"
+    return DivergenceError(
+        f"{what} at step {step} (learning rate {learning_rate:.3g}, loss {loss:.4g}, gradient norm {gradient_norm:.4g})"
+    )

@@ -1,0 +1,153 @@
+"""The policy: a causal transformer that reads the states seen so far and answers with the next control.
+
+One time step is one token. A state enters as a continuous "soft token": each component, compressed by ``tanh`` at
+several scales (the transformer normalises every token, so size has to be spelled out to survive), times a linear map.
+The control leaves through a linear head. This learns far faster than a vocabulary of bins, has no resolution limit near
+the origin, and fits any backbone that accepts ``inputs_embeds``.
+
+The backbone is frozen: a pretrained folder given as ``--model``, or a small Llama drawn from a fixed seed that stands
+for one (the same for every task, whatever its ``--seed``). LoRA adapters of rank ``--lora_rank`` on all its linear
+layers, the encoder and the head are trained; they are also all that a checkpoint or ``model.pt`` holds.
+"""
+
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from torch import Tensor, nn
+from transformers import AutoModel, LlamaConfig, LlamaModel
+
+from hpc.core.errors import InputError
+from train.durable import replace_tensors
+
+_SCALES = (1.0, 0.25, 0.0625, 0.015625)  # resolution near the origin, as fractions of the largest state seen
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything needed to build the same policy again, before its trained values are loaded.
+
+    Attributes:
+        path: Local folder of a pretrained backbone; None for a small one from scratch.
+        d_model: Width of the backbone from scratch.
+        layers: Its depth.
+        heads: Its attention heads.
+        lora_rank: Rank of the adapters.
+        lora_dropout: Dropout before the adapters.
+        backbone_seed: Seed of the frozen weights of the backbone from scratch.
+    """
+
+    path: str | None
+    d_model: int
+    layers: int
+    heads: int
+    lora_rank: int
+    lora_dropout: float = 0.0
+    backbone_seed: int = 0
+
+
+class Policy(nn.Module):
+    """States (batch, time, state) → controls (batch, time, control); each control sees only its past."""
+
+    def __init__(self, backbone: nn.Module, width: int, state_scale: Tensor, control_scale: Tensor) -> None:
+        super().__init__()
+        self.encoder = nn.Linear(len(_SCALES) * len(state_scale), width)
+        self.backbone = backbone
+        self.head = nn.Linear(width, len(control_scale))
+        self.register_buffer("state_scale", state_scale.float())
+        self.register_buffer("control_scale", control_scale.float())
+
+    def forward(self, states: Tensor, cache: Any = None) -> Tensor:
+        """Answer for every state given; with a `cache`, for those that follow the states it already holds."""
+        features = torch.cat([torch.tanh(states / (self.state_scale * scale)) for scale in _SCALES], -1)
+        tokens = self.encoder(features.to(self.encoder.weight.dtype))
+        out = self.backbone(inputs_embeds=tokens, past_key_values=cache, use_cache=cache is not None)
+        return self.head(out.last_hidden_state).float() * self.control_scale
+
+
+def build_policy(config: ModelConfig, state_scale: Tensor, control_scale: Tensor, seed: int) -> Policy:
+    """Build the policy; `seed` draws the trained parts, never the frozen ones.
+
+    Raises:
+        InputError: The pretrained folder cannot be read.
+    """
+    backbone = _pretrained(config.path) if config.path else _from_scratch(config)
+    torch.manual_seed(seed)
+    adapters = LoraConfig(
+        r=config.lora_rank,
+        lora_alpha=2 * config.lora_rank,
+        lora_dropout=config.lora_dropout,
+        target_modules="all-linear",
+    )
+    with warnings.catch_warnings():  # peft asks transformers for a property by its old name
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        adapted = get_peft_model(backbone, adapters)
+    return Policy(adapted, backbone.config.hidden_size, state_scale, control_scale)
+
+
+def load_policy(path: Path) -> Policy:
+    """Build the policy that a finished run saved as ``model.pt``.
+
+    Raises:
+        InputError: The pretrained folder it stands on cannot be read.
+    """
+    saved = torch.load(path, weights_only=True)
+    policy = build_policy(ModelConfig(**saved["config"]), saved["state_scale"], saved["control_scale"], seed=0)
+    load_trained(policy, saved["parameters"])
+    return policy.eval()
+
+
+def save_policy(path: Path, config: ModelConfig, policy: Policy, trained: dict[str, Tensor]) -> None:
+    """Write what `load_policy` needs; `trained` are the values in full precision."""
+    scales = {"state_scale": policy.state_scale.cpu(), "control_scale": policy.control_scale.cpu()}
+    replace_tensors(path, {"config": asdict(config), "parameters": trained, **scales})
+
+
+def trained_parameters(policy: nn.Module) -> dict[str, nn.Parameter]:
+    """What is trained, by name, always in the same order."""
+    return {name: parameter for name, parameter in policy.named_parameters() if parameter.requires_grad}
+
+
+def load_trained(policy: nn.Module, values: dict[str, Tensor]) -> None:
+    """Overwrite what is trained.
+
+    Raises:
+        ValueError: Names or shapes are not those of this policy.
+    """
+    parameters = trained_parameters(policy)
+    here = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
+    there = {name: tuple(value.shape) for name, value in values.items()}
+    if here != there:
+        differing = sorted(name for name, _ in here.items() ^ there.items())
+        raise ValueError(f"it was saved from another model; {len(differing)} parameters differ, such as {differing[0]}")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(values[name])
+
+
+def _from_scratch(config: ModelConfig) -> LlamaModel:
+    torch.manual_seed(config.backbone_seed)
+    return LlamaModel(
+        LlamaConfig(
+            vocab_size=1,  # tokens are never looked up
+            bos_token_id=None,
+            eos_token_id=None,
+            hidden_size=config.d_model,
+            intermediate_size=4 * config.d_model,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            num_key_value_heads=config.heads,
+            max_position_embeddings=1 << 16,
+            initializer_range=config.d_model**-0.5,  # a frozen layer has to pass its input on, not shrink it
+        )
+    )
+
+
+def _pretrained(path: str) -> nn.Module:
+    try:
+        return AutoModel.from_pretrained(Path(path), local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise InputError(f"no pretrained model can be read from {path}: {error}", "--model") from None

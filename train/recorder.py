@@ -1,0 +1,72 @@
+"""Where a run's numbers go: ``metrics.h5``, an experiment tracker and the terminal. Only the first process records."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from hpc.adapters.tracking import open_tracker
+from hpc.metrics import MetricsWriter
+
+
+class Recorder(Protocol):
+    """What a run needs of a recorder; as a context it marks the metrics complete unless an exception leaves it."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None: ...
+    def log(self, step: int, **values: float) -> None:
+        """Record values of one optimiser step."""
+
+    def summary(self, **values: float) -> None:
+        """Record final values."""
+
+
+class SilentRecorder:
+    """Every process but the first."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to close."""
+
+    def log(self, step: int, **values: float) -> None:
+        """Nothing to record."""
+
+    def summary(self, **values: float) -> None:
+        """Nothing to record."""
+
+
+class RunRecorder:
+    """The first process."""
+
+    def __init__(self, home: Path, arguments: dict[str, object], print_every: int) -> None:
+        self._metrics = MetricsWriter(path=home / "metrics.h5")
+        self._tracker = open_tracker(arguments, home)
+        self._print_every = print_every
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(self._metrics)
+        self._stack.enter_context(self._tracker)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stack.__exit__(kind, error, at)
+
+    def log(self, step: int, **values: float) -> None:
+        self._metrics.log(step, **values)
+        self._tracker.log(step, **values)
+        if step == 1 or step % self._print_every == 0 or "val_loss" in values:
+            _say(f"Step {step:05d}", values)
+
+    def summary(self, **values: float) -> None:
+        self._metrics.summary(**values)
+        self._tracker.summary(**values)
+        _say("Finished", values)
+
+
+def _say(title: str, values: dict[str, float]) -> None:
+    print(" | ".join([title, *(f"{name}: {value:.4g}" for name, value in values.items())]), flush=True)  # noqa: T201 the log
