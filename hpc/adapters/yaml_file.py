@@ -83,7 +83,9 @@ def _read(path: Path) -> str:
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", source) from None
     if len(content) > MAX_BYTES:
-        raise InputError(f"is larger than {MAX_BYTES // 1_000_000} MB; an experiment file holds settings, not data", source)
+        raise InputError(
+            f"is larger than {MAX_BYTES // 1_000_000} MB; an experiment file holds settings, not data", source
+        )
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -128,7 +130,9 @@ def _compose(text: str, source: str) -> "Node | None":
     from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 
     if directive := next(_directives(text), 0):
-        raise InputError([Problem("directives (lines that start with %) are not used here; remove it", line=directive)], source)
+        raise InputError(
+            [Problem("directives (lines that start with %) are not used here; remove it", line=directive)], source
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ReusedAnchorWarning)  # legal: the later anchor counts from there on
@@ -155,14 +159,23 @@ def _directives(text: str) -> Iterator[int]:
 _HINTS = (
     ("expected a single document", "holds several documents; keep one, without a second '---'"),
     ("found undefined alias", "uses an alias (*name) that no anchor (&name) defines; quote text that starts with '*'"),
-    ("cannot start any token", "starts with a character that YAML reserves (a tab, @, ` or %); indent with spaces, quote text"),
+    (
+        "cannot start any token",
+        "starts with a character that YAML reserves (a tab, @, ` or %); indent with spaces, quote text",
+    ),
     ("mapping values are not allowed", "has a ': ' inside a value, or is indented wrongly; quote text that holds ': '"),
-    ("expected <block end>", "is indented differently from the lines above it, or a list or mapping there is not closed"),
+    (
+        "expected <block end>",
+        "is indented differently from the lines above it, or a list or mapping there is not closed",
+    ),
     ("could not find expected ':'", "has no ':' after the key"),
     ("unexpected end of stream", "opens a quote that is never closed"),
     ("expected ',' or '}'", "belongs to a '{' mapping that is not closed, or where a comma is missing"),
     ("expected ',' or ']'", "belongs to a '[' list that is not closed, or where a comma is missing"),
-    ("expected the node content", "ends or goes on where a value is missing; close the list or mapping, or write the value"),
+    (
+        "expected the node content",
+        "ends or goes on where a value is missing; close the list or mapping, or write the value",
+    ),
 )
 
 
@@ -225,7 +238,9 @@ class _Reader:
             if key is None:
                 continue
             if key in first:
-                self._note(key_node, (*path, key), f"the key '{key}' is there twice, first in line {first[key]}; keep one")
+                self._note(
+                    key_node, (*path, key), f"the key '{key}' is there twice, first in line {first[key]}; keep one"
+                )
                 continue
             first[key] = line
             self.lines[*path, key] = line

@@ -113,7 +113,9 @@ def _compile(node: ast.expr) -> Evaluate:
         case ast.BoolOp(op=op, values=parts):
             return _boolean([_compile(part) for part in parts], stop_at=isinstance(op, ast.Or))
         case ast.Compare(left=left, ops=ops, comparators=others):
-            return _comparison(_compile(left), [_COMPARISONS[type(op)] for op in ops], [_compile(one) for one in others])
+            return _comparison(
+                _compile(left), [_COMPARISONS[type(op)] for op in ops], [_compile(one) for one in others]
+            )
         case _:
             raise ValueError(
                 f"'{ast.unparse(node)}' is not allowed; use parameters, numbers, text, + - * / // % **, comparisons, and/or/not, in"

@@ -58,7 +58,9 @@ def _all_combinations(sweep: Sweep) -> Iterator[Combination]:
             yield {**case, **point, **row, **dict(zip(sweep.grid, values, strict=True))}
 
 
-def placeholder_values(combination: Combination, seed: int | None = None, args: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def placeholder_values(
+    combination: Combination, seed: int | None = None, args: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Give what templates may name for one combination: fixed arguments, parameters, `seed`, `case` (also as `id`)."""
     values = {**(args or {}), **combination}
     if CASE in combination:
@@ -76,7 +78,9 @@ def expand(spec: ExperimentSpec) -> tuple[Task, ...]:
     """
     template = parse_template(spec.run_name)
     return tuple(
-        _task(spec, template, combination, seed) for combination in combinations(spec.sweep) for seed in spec.sweep.seeds
+        _task(spec, template, combination, seed)
+        for combination in combinations(spec.sweep)
+        for seed in spec.sweep.seeds
     )
 
 

@@ -10,13 +10,30 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from hpc.core.placeholders import Field, Template, field_names, parse_template, render_field, render_template, render_value
+from hpc.core.placeholders import (
+    Field,
+    Template,
+    field_names,
+    parse_template,
+    render_field,
+    render_template,
+    render_value,
+)
+
+PLACES = ("out_dir", "task_dir", "attempt_dir", "task_json", "run_name", "experiment", "task_id", "resume_from")
+"""Placeholders that the wrapper fills in where the task runs."""
 
 _SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "ash"}
 _OPTIONS_WITH_VALUE = {"-o", "+o", "-O", "+O", "--rcfile", "--init-file"}
 _RUNS_SCRIPT = re.compile(r"-[A-Za-z]*c[A-Za-z]*")
 _OPERATORS = {"&&", "||", "|", ";", "&", ">", ">>", "<", "2>", "2>&1", "&>", "|&"}
-_UNQUOTABLE = {"`": "backticks", "<<": "a here-document", "$'": "$'…' quotes", "((": "shell arithmetic", "[[": "[[ … ]]"}
+_UNQUOTABLE = {
+    "`": "backticks",
+    "<<": "a here-document",
+    "$'": "$'…' quotes",
+    "((": "shell arithmetic",
+    "[[": "[[ … ]]",
+}
 
 
 class ProgramLike(Protocol):

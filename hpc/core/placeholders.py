@@ -50,9 +50,13 @@ def parse_template(text: str) -> Template:
 def _field(name: str, spec: str, conversion: str | None) -> Field:
     shown = f"'{{{name}{'!' + conversion if conversion else ''}{':' + spec if spec else ''}}}'"
     if conversion or not _NAME.fullmatch(name):
-        raise ValueError(f"holds {shown}; a placeholder is one name in braces, such as {{seed}}; write '{{{{' for a brace")
+        raise ValueError(
+            f"holds {shown}; a placeholder is one name in braces, such as {{seed}}; write '{{{{' for a brace"
+        )
     if not _SPEC.fullmatch(spec):
-        raise ValueError(f"holds {shown}; the format after ':' is one of Python's, such as {{{name}:.0e}} or {{{name}:03d}}")
+        raise ValueError(
+            f"holds {shown}; the format after ':' is one of Python's, such as {{{name}:.0e}} or {{{name}:03d}}"
+        )
     return Field(name, spec)
 
 

@@ -1,0 +1,435 @@
+"""What must hold between the parts of an experiment, each part being valid in itself.
+
+Every check is a pure generator over a `Draft`; a part that is missing or was already found wrong is None, and the checks
+that need it are silent, so one mistake is reported once.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hpc.core.errors import nearest
+from hpc.core.grid import (
+    CASE,
+    MAX_TASKS,
+    Combination,
+    combination_count,
+    combinations,
+    parameter_names,
+    placeholder_values,
+)
+from hpc.core.launch import PLACES, command_names, command_problems
+from hpc.core.layout import name_problem
+from hpc.core.placeholders import Template, field_names, parse_template, render_template
+from hpc.core.resources import Resources
+from hpc.core.spec import Batch, Launch, Metrics, Program, RetryPolicy, Sweep, Value
+
+RESERVED = ("seed", CASE, "id", *PLACES)
+"""Names that mean something else in templates and command lines."""
+
+MEASURED = ("wall_time",)
+"""Metrics that need no program: they are measured around it."""
+
+SHOWN = 3
+"""So many examples of one mistake are enough."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that does not fit.
+
+    Attributes:
+        path: Where in the file, outermost key first.
+        message: What was found and what would be valid.
+    """
+
+    path: tuple[str | int, ...]
+    message: str
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The parts of an experiment that are valid in themselves; None for the others.
+
+    Attributes:
+        known_metrics: Names the program is known to write; None when only running it would tell.
+    """
+
+    program: Program | None = None
+    sweep: Sweep | None = None
+    baseline: Mapping[str, Value] | None = None
+    metrics: Metrics | None = None
+    run_name: str | None = None
+    resources: Resources | None = None
+    launch: Launch | None = None
+    batch: Batch | None = None
+    retry: RetryPolicy | None = None
+    known_metrics: tuple[str, ...] | None = None
+
+
+def check(draft: Draft) -> tuple[Finding, ...]:
+    """Find everything that does not fit together."""
+    found = [*_check_sweep(draft.sweep)] if draft.sweep else []
+    grid: tuple[Combination, ...] | None = None
+    if draft.sweep and not found:
+        grid, found = _expand(draft.sweep)
+    sound = draft if grid else replace(draft, sweep=None)
+    for rule in _RULES:
+        found += rule(draft if rule in _NAME_RULES else sound, grid or ())
+    return tuple(found)
+
+
+# The sweep in itself
+
+
+def _check_sweep(sweep: Sweep) -> Iterator[Finding]:
+    yield from _check_zip(sweep)
+    yield from _check_repeats(sweep)
+    yield from _check_cases(sweep)
+    count = combination_count(sweep) * len(sweep.seeds)
+    if count > MAX_TASKS:
+        yield Finding(("sweep",), f"asks for {count:,} tasks; {MAX_TASKS:,} are allowed. Split it, or draw a `sample`")
+
+
+def _check_zip(sweep: Sweep) -> Iterator[Finding]:
+    lengths = {name: len(values) for name, values in sweep.zipped.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        yield Finding(("sweep", "zip"), f"needs lists of equal length, because they are taken side by side: {listed}")
+
+
+def _check_repeats(sweep: Sweep) -> Iterator[Finding]:
+    for name, values in sweep.grid.items():
+        for value in _repeated(values):
+            yield Finding(("sweep", "grid", name), f"holds {_shown(value)} twice; keep one")
+    for seed in _repeated(sweep.seeds):
+        yield Finding(("sweep", "seeds"), f"holds {seed} twice; keep one")
+    homes = {"grid": sweep.grid, "zip": sweep.zipped, "cases": _names(sweep.cases), "sample": _names(sweep.points)}
+    owner: dict[str, str] = {}
+    for home, names in homes.items():
+        for name in names:
+            if name in owner:
+                yield Finding(
+                    ("sweep", home, name), f"'{name}' is swept twice, in {owner[name]} and in {home}; keep one"
+                )
+            owner.setdefault(name, home)
+
+
+def _check_cases(sweep: Sweep) -> Iterator[Finding]:
+    ids = [str(case["id"]) for case in sweep.cases]
+    for name in _repeated(ids):
+        yield Finding(("sweep", "cases"), f"two cases have the id '{name}'")
+    seen: dict[Any, str] = {}
+    for case in sweep.cases:
+        key = _key({name: value for name, value in case.items() if name != "id"})
+        first = seen.setdefault(key, str(case["id"]))
+        if first != case["id"]:
+            yield Finding(
+                ("sweep", "cases"), f"'{first}' and '{case['id']}' hold the same parameters; a case is known by them"
+            )
+
+
+def _expand(sweep: Sweep) -> tuple[tuple[Combination, ...] | None, list[Finding]]:
+    try:
+        grid = tuple(combinations(sweep))
+    except ValueError as error:
+        return None, [Finding(("sweep", "where"), str(error))]
+    if not grid:
+        count = combination_count(sweep)
+        return None, [
+            Finding(("sweep", "where"), f"'{sweep.where}' leaves out all {count} combinations; nothing would run")
+        ]
+    repeated = _repeated_combination(grid)
+    if repeated:
+        return None, [Finding(("sweep",), f"gives the same parameters twice: {_described(repeated)}")]
+    return grid, []
+
+
+def _repeated_combination(grid: Sequence[Combination]) -> Combination | None:
+    seen: set[Any] = set()
+    for combination in grid:
+        key = _key({name: value for name, value in combination.items() if name != CASE})
+        if key in seen:
+            return combination
+        seen.add(key)
+    return None
+
+
+# Names: what may be called what
+
+
+def _check_parameter_names(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
+    swept = parameter_names(draft.sweep) if draft.sweep else ()
+    args = draft.program.args if draft.program else {}
+    batch = (draft.batch.parameter, draft.batch.accumulation_parameter) if draft.batch else ()
+    for name in swept:
+        if name in args:
+            yield Finding(
+                ("program", "args", name), f"'{name}' is fixed here and swept in `sweep`; keep one of the two"
+            )
+        if name in RESERVED:
+            yield Finding(("sweep",), f"'{name}' cannot be swept: it means something else here; rename the parameter")
+        if name in batch:
+            yield Finding(("batch",), f"'{name}' is swept, so `batch` cannot set it; drop one of the two")
+    for name in args:
+        if name in RESERVED:
+            where = "; seeds are given by sweep.seeds" if name == "seed" else "; rename it"
+            yield Finding(("program", "args", name), f"'{name}' cannot be a fixed argument{where}")
+        if name in batch:
+            yield Finding(("program", "args", name), f"'{name}' is set by `batch`; remove it here")
+
+
+def _check_command(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
+    if draft.program is None or draft.program.command is None or draft.sweep is None:
+        return
+    path = ("program", "command")
+    command = draft.program.command
+    try:
+        used = command_names(command)
+        yield from (Finding(path, message) for message in command_problems(command))
+    except ValueError as error:
+        yield Finding(path, str(error))
+        return
+    valued = (*draft.program.args, *parameter_names(draft.sweep), "seed", *_case_names(draft.sweep))
+    batch = (draft.batch.parameter, draft.batch.accumulation_parameter) if draft.batch else ()
+    yield from _unknown_placeholders(path, command, used, (*valued, *batch, *PLACES))
+    yield from _unused(draft, draft.sweep, used)
+    yield from _missing_in_cases(path, used, draft.sweep)
+
+
+def _unused(draft: Draft, sweep: Sweep, used: Sequence[str]) -> Iterator[Finding]:
+    """Find values that would never reach the program, unless it reads ``task.json`` itself."""
+    if "task_json" in used:
+        return
+    path = ("program", "command")
+    hint = "; add it, or hand over {task_json} to a program that reads its parameters there"
+    for name in parameter_names(sweep):
+        if name not in used:
+            yield Finding(path, f"'{name}' is swept, but the command has no {{{name}}}{hint}")
+    if len(sweep.seeds) > 1 and "seed" not in used:
+        yield Finding(path, f"{len(sweep.seeds)} seeds are asked for, but the command has no {{seed}}{hint}")
+    for name in draft.program.args if draft.program else ():
+        if name not in used:
+            yield Finding(("program", "args", name), f"never reaches the program: the command has no {{{name}}}{hint}")
+    if draft.batch and draft.batch.parameter not in used:
+        name = draft.batch.parameter
+        yield Finding(path, f"`batch` sets '{name}', but the command has no {{{name}}}{hint}")
+
+
+def _check_run_name(draft: Draft, grid: Sequence[Combination]) -> Iterator[Finding]:
+    if draft.run_name is None or draft.program is None or draft.sweep is None:
+        return
+    path = ("run_name",)
+    try:
+        template = parse_template(draft.run_name)
+    except ValueError as error:
+        yield Finding(path, str(error))
+        return
+    valid = (*draft.program.args, *parameter_names(draft.sweep), "seed", *_case_names(draft.sweep))
+    wrong = [
+        *_unknown_placeholders(path, draft.run_name, field_names(template), valid),
+        *_missing_in_cases(path, field_names(template), draft.sweep),
+    ]
+    yield from wrong or _check_rendered_names(template, draft.program.args, grid, draft.sweep.seeds)
+
+
+def _check_rendered_names(
+    template: Template, args: Mapping[str, Any], grid: Sequence[Combination], seeds: Sequence[int]
+) -> Iterator[Finding]:
+    owners: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    unsafe: dict[str, str] = {}
+    doubles: list[str] = []
+    for combination in grid:
+        for seed in seeds:
+            try:
+                name = render_template(template, placeholder_values(combination, seed, args))
+            except ValueError as error:
+                yield Finding(("run_name",), str(error))
+                return
+            if problem := name_problem(name):
+                unsafe[name] = problem
+            owner = owners.setdefault(name.casefold(), (name, {**combination, "seed": seed}))
+            if owner[1] != {**combination, "seed": seed}:
+                doubles.append(_double(name, template, owner, {**combination, "seed": seed}))
+    yield from _summed("run_name", [f"{_quoted(name)} {problem}" for name, problem in unsafe.items()])
+    yield from _summed("run_name", doubles)
+
+
+def _double(name: str, template: Template, first: tuple[str, Mapping[str, Any]], second: Mapping[str, Any]) -> str:
+    differs = [key for key in second if _key({key: second[key]}) != _key({key: first[1].get(key)})]
+    missing = [f"{{{key}}}" for key in differs if key not in field_names(template)]
+    if missing:
+        remedy = f"add {' or '.join(missing)}"
+    elif name != first[0]:
+        remedy = "they differ only in upper and lower case, which some file systems do not keep apart"
+    else:
+        remedy = "its format loses the difference"
+    return f"'{name}' would name both ({_described(first[1])}) and ({_described(second)}); {remedy}"
+
+
+# What the parts say about each other
+
+
+def _check_baseline(draft: Draft, grid: Sequence[Combination]) -> Iterator[Finding]:
+    if draft.baseline is None or draft.sweep is None:
+        return
+    valid = (*parameter_names(draft.sweep), *((CASE,) if draft.sweep.cases else ()))
+    unknown = [name for name in draft.baseline if name not in valid]
+    for name in unknown:
+        yield Finding(("baseline", name), f"'{name}' is not swept; {nearest(name, valid) if valid else 'nothing is'}")
+    if not unknown and not any(selects(draft.baseline, combination) for combination in grid):
+        distance = {index: _distance(draft.baseline, combination) for index, combination in enumerate(grid)}
+        closest = [grid[index] for index in sorted(distance, key=distance.__getitem__)[:SHOWN]]
+        listed = "; ".join(
+            f"({_described({name: one[name] for name in draft.baseline if name in one})})"
+            for one in _distinct(closest, draft.baseline)
+        )
+        yield Finding(("baseline",), f"({_described(draft.baseline)}) is not in the sweep; nearest: {listed}")
+
+
+def selects(baseline: Mapping[str, Value], combination: Combination) -> bool:
+    """Say whether a combination is (one of) the baseline's: equal in every parameter the baseline names."""
+    return _distance(baseline, combination) == 0
+
+
+def _distance(baseline: Mapping[str, Value], combination: Combination) -> int:
+    return sum(name not in combination or _same(value, combination[name]) is False for name, value in baseline.items())
+
+
+def _distinct(combinations_: Iterable[Combination], baseline: Mapping[str, Value]) -> list[Combination]:
+    return list({_key({name: one.get(name) for name in baseline}): one for one in combinations_}.values())
+
+
+def _check_batch(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
+    batch, launch, resources = draft.batch, draft.launch, draft.resources
+    if batch is None:
+        return
+    if draft.retry and draft.retry.min_micro > batch.micro:
+        yield Finding(("retry", "oom_gpu", "min_micro"), f"is {draft.retry.min_micro}, above batch.micro {batch.micro}")
+    if batch.micro > batch.global_size:
+        yield Finding(("batch", "micro"), f"is {batch.micro}, more than the global batch of {batch.global_size}")
+    elif launch and resources:
+        per_node = launch.processes or max(1, resources.gpus)
+        step = batch.micro * per_node * resources.nodes
+        if batch.global_size % step:
+            below, above = batch.global_size // step * step, -(-batch.global_size // step) * step
+            valid = " or ".join(str(size) for size in (below, above) if size)
+            yield Finding(
+                ("batch", "global"),
+                f"{batch.global_size} cannot be divided by micro × processes × nodes = {batch.micro} × {per_node} × "
+                f"{resources.nodes} = {step}; {valid} could",
+            )
+
+
+def _check_launch(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
+    launch, resources = draft.launch, draft.resources
+    if launch is None or resources is None:
+        return
+    if launch.mixed_precision == "fp16" and not resources.gpus:
+        yield Finding(("launch", "mixed_precision"), "fp16 needs a GPU, and resources.gpus is 0; write bf16 or no")
+    if resources.gpus and launch.processes and launch.processes > resources.gpus:
+        yield Finding(
+            ("launch", "processes"),
+            f"{launch.processes} processes on a node would share {resources.gpus} GPU(s), which collectives refuse; "
+            "write auto, or ask for more GPUs",
+        )
+
+
+def _check_metrics(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
+    if draft.metrics is None:
+        return
+    every = [(("primary",), draft.metrics.primary)]
+    every += [(("secondary", index), metric) for index, metric in enumerate(draft.metrics.secondary)]  # type: ignore[list-item]
+    names = [metric.name for _, metric in every]
+    for name in _repeated(names):
+        yield Finding(("metrics",), f"'{name}' is listed twice; keep one")
+    known = draft.known_metrics
+    for place, metric in every:
+        if known is not None and metric.name not in (*known, *MEASURED):
+            yield Finding(
+                ("metrics", *place, "name"),
+                f"nobody writes '{metric.name}'; {nearest(metric.name, (*known, *MEASURED))}",
+            )
+
+
+Rule = Callable[[Draft, Sequence[Combination]], Iterable[Finding]]
+_NAME_RULES: tuple[Rule, ...] = (_check_parameter_names, _check_command)
+"""They need the names of the sweep only, so a sweep that cannot be expanded still has them checked."""
+_RULES: tuple[Rule, ...] = (
+    *_NAME_RULES,
+    _check_run_name,
+    _check_baseline,
+    _check_batch,
+    _check_launch,
+    _check_metrics,
+)
+
+
+# Small things
+
+
+def _case_names(sweep: Sweep) -> tuple[str, ...]:
+    return (CASE, "id") if sweep.cases else ()
+
+
+def _unknown_placeholders(
+    path: tuple[str | int, ...], text: str, used: Sequence[str], valid: Sequence[str]
+) -> Iterator[Finding]:
+    for name in used:
+        if f"${{{name}}}" in text and name not in valid:
+            yield Finding(
+                path, f"'${{{name}}}' reads as the placeholder {{{name}}}; write '${{{{{name}}}}}' for a shell variable"
+            )
+        elif name not in valid:
+            yield Finding(path, f"there is no value for {{{name}}}; {nearest(name, valid)}")
+
+
+def _missing_in_cases(path: tuple[str | int, ...], used: Sequence[str], sweep: Sweep) -> Iterator[Finding]:
+    elsewhere = {*sweep.grid, *sweep.zipped, *_names(sweep.points)}
+    for name in used:
+        if name in _names(sweep.cases) and name not in elsewhere:
+            without = [str(case["id"]) for case in sweep.cases if name not in case]
+            if without:
+                yield Finding(path, f"uses {{{name}}}, which the case(s) {', '.join(without)} do not set")
+
+
+def _names(mappings: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for mapping in mappings for name in mapping if name != "id"))
+
+
+def _key(mapping: Mapping[str, Any]) -> frozenset[Any]:
+    """Make combinations comparable: 1 and 1.0 are the same value, 1 and true are not."""
+    return frozenset((name, isinstance(value, bool), value) for name, value in mapping.items())
+
+
+def _same(left: Value, right: Value) -> bool:
+    return left == right and isinstance(left, bool) is isinstance(right, bool)
+
+
+def _repeated(values: Iterable[Any]) -> list[Any]:
+    counts: dict[Any, list[Any]] = defaultdict(list)
+    for value in values:
+        counts[isinstance(value, bool), value].append(value)
+    return [group[0] for group in counts.values() if len(group) > 1]
+
+
+def _described(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={_shown(value)}" for name, value in values.items()) or "no parameters"
+
+
+def _shown(value: Any) -> str:
+    return _quoted(value) if isinstance(value, str) else str(value)
+
+
+def _quoted(text: str) -> str:
+    short = text if len(text) <= 60 else text[:59] + "…"
+    return repr(short)
+
+
+def _summed(where: str, messages: Sequence[str]) -> Iterator[Finding]:
+    """Report the first few of many equal mistakes, and how many more there are."""
+    for message in messages[:SHOWN]:
+        yield Finding((where,), message)
+    if len(messages) > SHOWN:
+        yield Finding((where,), f"… and {len(messages) - SHOWN:,} more like these")

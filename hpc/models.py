@@ -1,0 +1,562 @@
+"""What people write, as pydantic models: the experiment and the cluster profile.
+
+Each value is checked with the sentence a user needs when it is wrong, and each field is described (the field reference and
+the JSON Schema come from here). What must hold *between* values is in `hpc.core.checks`.
+"""
+
+import re
+from collections.abc import Callable
+from math import isfinite
+from typing import Annotated, Any, Literal, Self, cast
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from hpc.core.layout import name_problem
+from hpc.core.resources import parse_memory, parse_time
+from hpc.core.spec import Value
+
+MAX_TEXT = 1000
+EXPERIMENT_TYPES = (
+    "hyperparameter_sweep",
+    "phase_diagram",
+    "cross_system",
+    "training_ablation",
+    "transfer_learning",
+    "baseline_variance",
+    "comparison",
+)
+
+# Values, each with the sentence a user needs when it is wrong
+
+
+def _fail(message: str) -> PydanticCustomError:
+    # pydantic formats the template with its context, so the text goes in as a value: it may hold braces.
+    return PydanticCustomError("said", "{text}", {"text": message})
+
+
+def shown(value: Any) -> str:
+    if isinstance(value, str):
+        return f"the text {value!r}" if len(value) <= 60 else f"the text {value[:59] + '…'!r}"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "nothing"
+    return "a list" if isinstance(value, list) else "a block of keys" if isinstance(value, dict) else str(value)
+
+
+def _line(value: Any) -> str:
+    """Check one line of text: no line break, no NUL, not endless."""
+    if not isinstance(value, str):
+        hint = f'; put it in quotes: "{shown(value)}"' if isinstance(value, int | float) else ""
+        raise _fail(f"must be text, not {shown(value)}{hint}")
+    if not value.strip():
+        raise _fail("is empty; write a text, or leave the key out")
+    return _checked_characters(value)
+
+
+def _checked_characters(value: str) -> str:
+    if len(value) > MAX_TEXT:
+        raise _fail(f"is {len(value):,} characters long; {MAX_TEXT:,} are allowed")
+    bad = next((char for char in value if ord(char) < 32 or ord(char) == 127 or char in "\u0085\u2028\u2029"), None)
+    if bad is not None:
+        raise _fail(f"holds the control character {bad!r}; write it in one line of printable text")
+    return value
+
+
+def _value(value: Any) -> Value:
+    """Check a parameter's value: text, number, true/false or null."""
+    if isinstance(value, list | dict):
+        raise _fail(f"must be one value (text, number, true/false or null), not {shown(value)}")
+    if isinstance(value, str):
+        return _checked_characters(value)
+    if isinstance(value, float) and not isfinite(value):
+        raise _fail(f"is {value}; parameters must be finite numbers")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise _fail(f"{value} does not fit into 64 bits")
+    return cast("Value", value)
+
+
+def _argument(value: Any) -> Any:
+    """Check a fixed argument: one value, or a list of them (given to the program as JSON)."""
+    return [_value(item) for item in value] if isinstance(value, list) else _value(value)
+
+
+def _identifier(value: Any) -> str:
+    text = _line(value)
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        raise _fail(f"{text!r} is no parameter name; use letters, digits and _ after a first letter")
+    return text
+
+
+def _folder_name(value: Any) -> str:
+    text = _line(value)
+    if problem := name_problem(text):
+        raise _fail(f"{text!r} {problem}")
+    return text
+
+
+def _memory(value: Any) -> str | int:
+    return _spelled(value, parse_memory, "an amount of memory such as 32GB", limit=2**40)
+
+
+def _time(value: Any) -> str | int:
+    return _spelled(value, parse_time, 'a time limit such as "24:00:00"', limit=366 * 86400)
+
+
+def _spelled(value: Any, parse: Callable[[str | int], int], what: str, limit: int) -> str | int:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise _fail(f"must be {what}, not {shown(value)}")
+    try:
+        amount = parse(value)
+    except ValueError as error:
+        raise _fail(str(error)) from None
+    if amount > limit:
+        raise _fail(f"'{value}' is more than any site has; check the unit")
+    return value
+
+
+def _share(value: Any) -> str | float | int:
+    """Check a relative difference: ``5%`` or ``0.05``."""
+    try:
+        share = parse_share(value)
+    except (TypeError, ValueError):
+        raise _fail(f"must be a share such as 5% or 0.05, not {shown(value)}") from None
+    if not 0 < share < 10:
+        raise _fail(f"is {share:g}; a meaningful difference is above 0 and below 10 (1000%)")
+    return cast("str | float | int", value)
+
+
+def parse_share(value: str | float) -> float:
+    """Read ``5%`` or ``0.05`` as 0.05.
+
+    Raises:
+        ValueError: It is neither.
+        TypeError: It is not text or a number.
+    """
+    if isinstance(value, bool):
+        raise TypeError("a share is a number")
+    if isinstance(value, str):
+        return float(value.strip().removesuffix("%")) / 100 if value.strip().endswith("%") else float(value)
+    return float(value)
+
+
+def _processes(value: Any) -> str | int:
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1024):
+        return cast("str | int", value)
+    raise _fail(f"must be auto or a number of processes from 1 to 1024, not {shown(value)}")
+
+
+_SECRET = {"KEY", "APIKEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "CREDENTIALS"}
+_OURS = ("HPC_", "SLURM_", "APPTAINER", "SINGULARITY")
+
+
+def _variable(value: Any) -> str:
+    """Check the name of an environment variable; what looks like a secret does not belong into a file in git."""
+    text = _line(value)
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        raise _fail(f"{text!r} is no variable name; use letters, digits and _ after a first letter")
+    if _SECRET & set(text.upper().split("_")):
+        raise _fail(
+            f"'{text}' looks like a secret, and this file is kept in git and copied into every run; "
+            "export it in your shell or the site's own settings instead"
+        )
+    if text.upper().startswith(_OURS):
+        raise _fail(f"'{text}' is set by the toolkit or the site; choose another name")
+    return text
+
+
+def _variable_value(value: Any) -> str | int | float:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise _fail(f"must be text, not {shown(value)}; put it in quotes as the program wants to see it")
+    return _checked_characters(value) if isinstance(value, str) else value
+
+
+def _bind(value: Any) -> str:
+    """Check one bind: ``/host/path``, ``/host:/inside``, ``/host:/inside:ro``."""
+    text = _line(value)
+    source, *rest = text.split(":")
+    absolute = all(re.match(r"[/~$]", part) for part in (source, *rest[:1]))
+    if len(rest) > 2 or not absolute or "," in text or (len(rest) == 2 and rest[1] not in ("ro", "rw")):
+        raise _fail(f"{text!r} is no bind; write /host/path, /host/path:/inside or /host/path:/inside:ro")
+    return text
+
+
+_OWN_DIRECTIVES = {
+    "job-name": "name", "array": "max_parallel", "output": "the run folder", "error": "the run folder",
+    "open-mode": "", "requeue": "", "no-requeue": "", "signal": "signal_lead_s", "comment": "",
+    "kill-on-invalid-dep": "", "dependency": "", "chdir": "", "export": "environment", "time": "resources.time",
+    "nodes": "resources.nodes", "ntasks": "", "ntasks-per-node": "", "cpus-per-task": "resources.cpus",
+    "mem": "resources.mem", "gres": "resources.gpus", "gpus": "resources.gpus", "gpus-per-node": "resources.gpus",
+    "partition": "partition", "account": "account", "qos": "qos", "constraint": "constraint",
+}  # fmt: skip
+"""sbatch options the array script sets itself, and the field that says them here."""
+
+
+def _directive(value: Any) -> str:
+    text = _line(value)
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", text):
+        raise _fail(f"{text!r} is no sbatch option; write its long name without dashes, such as exclude")
+    if text in _OWN_DIRECTIVES:
+        instead = f"; say it with {_OWN_DIRECTIVES[text]}" if _OWN_DIRECTIVES[text] else ""
+        raise _fail(f"'{text}' is set by the array script itself{instead}")
+    return text
+
+
+def _word(value: Any) -> str:
+    text = _line(value)
+    if not re.fullmatch(r"[\w.,:@+&|*()\[\]=-]+", text):
+        raise _fail(f"{text!r} holds characters that an sbatch option cannot")
+    return text
+
+
+def _exactly_one(model: BaseModel) -> None:
+    """Refuse a block in which not exactly one of its optional keys is given."""
+    keys = [field.alias or name for name, field in type(model).model_fields.items() if not field.is_required()]
+    keys = [key for key in keys if key != "args"]
+    given = [key for key in keys if getattr(model, _field_name(type(model), key)) is not None]
+    if len(given) != 1:
+        found = f"it has {' and '.join(given)}" if given else "it has none"
+        raise _fail(f"needs exactly one of {', '.join(keys)}; {found}")
+
+
+def _field_name(model: type[BaseModel], key: str) -> str:
+    return next(name for name, field in model.model_fields.items() if (field.alias or name) == key)
+
+
+def _case(value: dict[str, Any]) -> dict[str, Any]:
+    """Check that a case has an id that can name a folder."""
+    if "id" not in value:
+        raise _fail("has no id; every case needs one, such as `id: ones_conv`")
+    if not isinstance(value["id"], str):
+        raise _fail(f"has the id {shown(value['id'])}; an id is text, put it in quotes")
+    if problem := name_problem(value["id"]):
+        raise _fail(f"has the id {value['id']!r}, which {problem}")
+    return value
+
+
+Line = Annotated[str, PlainValidator(_line), WithJsonSchema({"type": "string"})]
+Word = Annotated[str, PlainValidator(_word), WithJsonSchema({"type": "string"})]
+FolderName = Annotated[str, PlainValidator(_folder_name), WithJsonSchema({"type": "string"})]
+Parameter = Annotated[str, PlainValidator(_identifier), WithJsonSchema({"type": "string"})]
+Scalar = Annotated[
+    Any, PlainValidator(_value), WithJsonSchema({"type": ["string", "number", "integer", "boolean", "null"]})
+]
+Argument = Annotated[
+    Any,
+    PlainValidator(_argument),
+    WithJsonSchema({"type": ["string", "number", "integer", "boolean", "null", "array"]}),
+]
+Memory = Annotated[Any, PlainValidator(_memory), WithJsonSchema({"type": ["string", "integer"]})]
+Time = Annotated[Any, PlainValidator(_time), WithJsonSchema({"type": ["string", "integer"]})]
+Share = Annotated[Any, PlainValidator(_share), WithJsonSchema({"type": ["string", "number"]})]
+Processes = Annotated[Any, PlainValidator(_processes), WithJsonSchema({"type": ["string", "integer"]})]
+Variable = Annotated[str, PlainValidator(_variable), WithJsonSchema({"type": "string"})]
+VariableValue = Annotated[
+    Any, PlainValidator(_variable_value), WithJsonSchema({"type": ["string", "number", "integer"]})
+]
+Bind = Annotated[str, PlainValidator(_bind), WithJsonSchema({"type": "string"})]
+Directive = Annotated[str, PlainValidator(_directive), WithJsonSchema({"type": "string"})]
+Case = Annotated[dict[Parameter, Scalar], AfterValidator(_case)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Values = Annotated[list[Scalar], Field(min_length=1)]
+
+
+class Model(BaseModel):
+    """What all blocks share: unknown keys are errors, and a text is never taken for a number."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=False, allow_inf_nan=False)
+
+
+# The experiment
+
+
+class BriefModel(Model):
+    """What is asked and what would answer it, written down before any result is seen."""
+
+    goal: Line | None = Field(None, description="The question, one sentence.")
+    hypothesis: Line | None = Field(None, description="What is expected, and of which parameter.")
+    success: Line | None = Field(None, description="The concrete threshold that would confirm the hypothesis.")
+    if_wrong: Line | None = Field(None, description="What will be done when the hypothesis does not hold.")
+    stage: Literal["exploratory", "confirmatory"] = Field(
+        "exploratory", description="`confirmatory` when the hypothesis was fixed before the runs, else `exploratory`."
+    )
+
+
+class ProgramModel(Model):
+    """What every task runs: exactly one of `module` and `command`."""
+
+    module: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")] | None = Field(
+        None, description="Python module, started as `python -m MODULE --name value …` with every argument."
+    )
+    command: Annotated[str, Field(min_length=1, max_length=20_000)] | None = Field(
+        None,
+        description="Any command line with placeholders: parameters, `{seed}`, fixed arguments, `{out_dir}`, `{task_dir}`, "
+        "`{attempt_dir}`, `{task_json}`, `{run_name}`, `{experiment}`, `{task_id}`, `{resume_from}`, and the batch arguments. "
+        "Split into words first, filled in afterwards; no shell reads it unless it says `bash -c '…'`.",
+    )
+    args: dict[Parameter, Argument] = Field({}, description="Arguments that are the same for every task.")
+
+    @model_validator(mode="after")
+    def _one_program(self) -> Self:
+        _exactly_one(self)
+        return self
+
+
+class RangeModel(Model):
+    """Where one sampled parameter comes from: exactly one of the keys."""
+
+    linear: list[float] | None = Field(None, description="[low, high]: a float, uniform.")
+    log: list[float] | None = Field(None, description="[low, high], both above 0: a float, uniform in its logarithm.")
+    int_: list[int] | None = Field(None, alias="int", description="[low, high]: a whole number, both ends included.")
+    int_log: list[int] | None = Field(
+        None, description="[low, high], both above 0: a whole number, uniform in its logarithm."
+    )
+    choices: Values | None = Field(None, description="A list to choose from.")
+
+    def chosen(self) -> tuple[str, list[Any]]:
+        """Give the one key that is set, and its values."""
+        fields = type(self).model_fields
+        return next(
+            (field.alias or name, getattr(self, name))
+            for name, field in fields.items()
+            if getattr(self, name) is not None
+        )
+
+    @model_validator(mode="after")
+    def _one_range(self) -> Self:
+        _exactly_one(self)
+        kind, values = self.chosen()
+        if kind != "choices" and (len(values) != 2 or values[0] >= values[1]):
+            raise _fail(f"`{kind}` needs [low, high] with low below high")
+        if "log" in kind and values[0] <= 0:
+            raise _fail(f"`{kind}` needs bounds above 0")
+        return self
+
+
+class SampleModel(Model):
+    """Parameter sets drawn from ranges instead of listed."""
+
+    n: Annotated[int, Field(ge=1, le=100_000)] = Field(description="How many parameter sets.")
+    method: Literal["sobol", "random", "lhs"] = Field(
+        "sobol", description="`sobol`, `random` or `lhs` (Latin hypercube)."
+    )
+    seed: Seed = Field(0, description="Seed of the drawing itself; the same seed draws the same sets.")
+    space: Annotated[dict[Parameter, RangeModel], Field(min_length=1)] = Field(description="Parameter → range.")
+
+
+class SweepModel(Model):
+    """Which tasks there are: every combination of cases, samples, zipped rows and grid, each with every seed."""
+
+    grid: dict[Parameter, Values] = Field(
+        {}, description="Parameter → values; every combination, the last key fastest."
+    )
+    zip: dict[Parameter, Values] = Field({}, description="Parameter → values of equal length, taken side by side.")
+    cases: list[Case] = Field([], description="Named parameter sets, each with its `id`.")
+    sample: SampleModel | None = Field(None, description="Parameter sets drawn from ranges.")
+    where: Line | None = Field(
+        None, description="Condition over the parameters; combinations that fail it are left out."
+    )
+    seeds: Annotated[list[Seed], Field(min_length=1)] = Field([42], description="One task per seed and combination.")
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if not self.model_fields_set - {"where"}:
+            raise _fail("is empty; give at least one of grid, zip, cases, sample or seeds")
+        return self
+
+
+class MetricModel(Model):
+    """A number the experiment is about."""
+
+    name: Line = Field(description="As the program writes it.")
+    goal: Literal["min", "max"] = Field("min", description="Whether smaller or larger is better.")
+    meaningful: Share | None = Field(
+        None, description="Smallest difference worth having, relative to the baseline: `5%` or 0.05."
+    )
+
+
+class SourceModel(Model):
+    """Where the metrics of a program come from that does not use our writer: exactly one of the keys."""
+
+    stdout: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)] | None = Field(
+        None, description="Regular expression over its output; each named group is a metric, `step` the step."
+    )
+    json_: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)] | None = Field(
+        None, alias="json", description="It prints one JSON object a line; this is the key that holds the step."
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        _exactly_one(self)
+        return self
+
+
+class MetricsModel(Model):
+    """Which numbers are read, and from where."""
+
+    primary: MetricModel = Field(description="The one the verdict is about.")
+    secondary: list[MetricModel] = Field([], description="Reported beside it.")
+    source: SourceModel | None = Field(None, description="Only for programs that do not use `hpc.metrics`.")
+
+
+class ResourcesModel(Model):
+    """What one task asks for."""
+
+    nodes: Annotated[int, Field(ge=1, le=10_000)] = Field(1, description="Nodes.")
+    gpus: Annotated[int, Field(ge=0, le=64)] = Field(0, description="GPUs per node.")
+    cpus: Annotated[int, Field(ge=1, le=4096)] = Field(1, description="CPU cores per node.")
+    mem: Memory = Field("4GB", description="Host memory per node: `32GB`, `500MB` or a number of MiB.")
+    time: Time = Field("1:00:00", description='Time limit: `"24:00:00"`, `2-00:00:00` (days) or a number of minutes.')
+    disk: Memory | None = Field(None, description="Space one run needs in the run folder; checked before a sweep.")
+
+
+class DeepspeedModel(Model):
+    """DeepSpeed, through Accelerate or its own launcher."""
+
+    zero_stage: Annotated[int, Field(ge=0, le=3)] = Field(description="ZeRO stage 0 to 3.")
+
+
+class LaunchModel(Model):
+    """How the processes of one task are started."""
+
+    kind: Literal["plain", "accelerate", "torchrun", "deepspeed"] = Field("plain", description="The launcher.")
+    processes: Processes = Field("auto", description="Processes per node; `auto` is one per GPU, and one without GPUs.")
+    mixed_precision: Literal["no", "fp16", "bf16"] = Field(
+        "no", description="Number format of forward and backward pass."
+    )
+    deepspeed: DeepspeedModel | None = Field(None, description="DeepSpeed settings; left out means no DeepSpeed.")
+
+
+class BatchModel(Model):
+    """What an out-of-memory error may change (`micro`), and what it must keep (`global`)."""
+
+    global_: Annotated[int, Field(ge=1)] = Field(
+        alias="global", description="Samples per optimiser step over all processes."
+    )
+    micro: Annotated[int, Field(ge=1)] = Field(description="Samples per forward pass of one process.")
+    parameter: Parameter = Field("micro_batch_size", description="The program's argument that takes `micro`.")
+    accumulation: Parameter = Field(
+        "gradient_accumulation_steps", description="The program's argument that takes the number of accumulation steps."
+    )
+
+
+class ContainerModel(Model):
+    """The image each task runs in."""
+
+    image: Line | None = Field(None, description="Name (`train` is `train.sif` in the site's image folder) or path.")
+    binds: list[Bind] = Field([], description="Folders to see inside: `/host`, `/host:/inside`, `/host:/inside:ro`.")
+
+
+class OomGpuModel(Model):
+    """After a GPU (or CPU allocator) out-of-memory error: micro-batch halved, accumulation doubled."""
+
+    min_micro: Annotated[int, Field(ge=1)] = Field(1, description="Smallest micro-batch it may lead to.")
+
+
+class FactorModel(Model):
+    """By how much a limit grows."""
+
+    factor: Annotated[float, Field(gt=1, le=10)] = Field(description="New limit = old limit × factor.")
+
+
+class RetryModel(Model):
+    """How often a failed task is tried again, and what may be changed."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(4, description="Most attempts, the first one included.")
+    oom_gpu: OomGpuModel = Field(OomGpuModel(), description="After a GPU out-of-memory error.")  # type: ignore[call-arg]
+    oom_host: FactorModel = Field(FactorModel(factor=1.5), description="After the host's memory ran out: more memory.")
+    timeout: FactorModel = Field(
+        FactorModel(factor=2.0), description="After the time limit: more time, from the checkpoint."
+    )
+    divergence: Literal["report", "lower_learning_rate"] = Field(
+        "report",
+        description="`report`: a diverged run is a result. `lower_learning_rate`: once; the run is then altered.",
+    )
+
+
+class WandbModel(Model):
+    """Weights & Biases, one run per task over all its attempts."""
+
+    project: Line = Field(description="Project.")
+    entity: Line | None = Field(None, description="Team or user.")
+    mode: Literal["offline", "online", "disabled"] = Field(
+        "offline", description="`offline` runs are sent by `hpc sync`."
+    )
+
+
+class TrackingModel(Model):
+    """Where runs are logged besides the run folder."""
+
+    wandb: WandbModel | None = Field(None, description="Weights & Biases.")
+
+
+class ExperimentModel(Model):
+    """One experiment: `manifests/experiments/NAME.yaml`."""
+
+    name: FolderName = Field(description="Names the run folder.")
+    type: Literal[EXPERIMENT_TYPES] = Field(description="What kind of question it is; the report is laid out for it.")  # type: ignore[valid-type]
+    brief: BriefModel = Field(BriefModel(), description="The question.")  # type: ignore[call-arg]
+    program: ProgramModel = Field(description="What every task runs.")
+    sweep: SweepModel = Field(description="Which tasks there are.")
+    baseline: Annotated[dict[Parameter, Scalar], Field(min_length=1)] | None = Field(
+        None,
+        description="The configuration others are compared with. It may name a subset of the parameters (or `case`); it is "
+        "then every configuration that agrees in those, and others are compared with the one that agrees in the rest.",
+    )
+    metrics: MetricsModel = Field(description="Which numbers are read.")
+    run_name: Line | None = Field(
+        None,
+        description="Template of the task folders' names over parameters, `seed`, `case` (or `id`) and fixed arguments. Must be "
+        "unique and safe as a file name. Left out: all parameters and the seed.",
+    )
+    resources: ResourcesModel = Field(ResourcesModel(), description="What one task asks for.")  # type: ignore[call-arg]
+    launch: LaunchModel = Field(LaunchModel(), description="How its processes are started.")  # type: ignore[call-arg]
+    batch: BatchModel | None = Field(None, description="Batch sizes that an out-of-memory error may change.")
+    container: ContainerModel = Field(ContainerModel(), description="The image.")  # type: ignore[call-arg]
+    retry: RetryModel = Field(RetryModel(), description="What happens after a failure.")  # type: ignore[call-arg]
+    tracking: TrackingModel = Field(TrackingModel(), description="Logging besides the run folder.")  # type: ignore[call-arg]
+    environment: dict[Variable, VariableValue] = Field(
+        {}, description="Environment variables of the program. No secrets."
+    )
+
+
+class ProfileModel(Model):
+    """One site: `manifests/clusters/NAME.yaml`."""
+
+    scheduler: Literal["slurm", "local"] = Field("slurm", description="`slurm`, or `local` for this machine.")
+    partition: Word | None = Field(None, description="Passed to sbatch.")
+    account: Word | None = Field(None, description="Passed to sbatch.")
+    qos: Word | None = Field(None, description="Passed to sbatch.")
+    constraint: Word | None = Field(None, description="Passed to sbatch, such as `a100`.")
+    max_array_size: Annotated[int, Field(ge=1, le=4_000_000)] = Field(
+        1000, description="Most tasks in one array: the site's MaxArraySize less one."
+    )
+    max_parallel: Annotated[int, Field(ge=0)] = Field(
+        0, description="Tasks of one array that may run at once; 0: no bound."
+    )
+    max_time: Time | None = Field(None, description="Longest time limit the partition grants.")
+    max_memory: Memory | None = Field(None, description="Most memory of a node.")
+    signal_lead_s: Annotated[int, Field(ge=1, le=65535)] = Field(
+        120, description="Seconds before the time limit at which SIGUSR1 is sent."
+    )
+    python: Line | None = Field(
+        None, description="Interpreter of the wrapper on the node; left out: the one that planned."
+    )
+    apptainer: str = Field("apptainer", description='The apptainer command; "" means no containers here.')
+    image_dir: Line | None = Field(None, description="Folder of the images: `image: train` is `train.sif` in it.")
+    binds: list[Bind] = Field([], description="Bound into every container.")
+    setup: list[Line] = Field([], description="Shell lines before the wrapper, such as `module load apptainer`.")
+    environment: dict[Variable, VariableValue] = Field(
+        {}, description="Environment variables of every task. No secrets."
+    )
+    directives: dict[Directive, Word] = Field({}, description="Further sbatch options: `{exclude: n3}`.")
+    template: Line | None = Field(None, description="Jinja template that extends `array.sbatch.j2`.")
