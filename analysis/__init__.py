@@ -1,0 +1,1 @@
+"""Reads collected results, judges them and writes the report; never writes into a run."""

@@ -1,0 +1,784 @@
+"""What the results say: counts that add up, estimates, comparisons, resources, limits. Frames in, records out.
+
+No file is read and nothing is drawn here; every number of the report comes from these records.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from analysis.frame import ExperimentFrame, MetricGoal, show_value
+from analysis.statistics import (
+    ALPHA,
+    Comparison,
+    Estimate,
+    compare_family,
+    estimate,
+    is_better,
+    two_sigma_false_alarm,
+)
+
+Floats = npt.NDArray[np.float64]
+HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class RunCounts:
+    """What happened to every run. The first five numbers add up to `planned`; the others are told apart from them.
+
+    Attributes:
+        planned: Tasks of the manifest.
+        finished: Tasks that gave their result.
+        failed: Failure class → tasks whose last word is that class, most frequent first.
+        running: Tasks being executed when the results were collected.
+        pending: Tasks handed to the scheduler and not started.
+        never_started: Tasks nobody has submitted.
+        retried: Tasks with more than one attempt, whatever came of them.
+        healed: Tasks that finished after at least one failed attempt.
+        altered: Tasks that finished as something else than asked; shown, kept out of means and comparisons.
+        without_value: Finished, unaltered tasks without a finite primary metric.
+    """
+
+    planned: int
+    finished: int
+    failed: Mapping[str, int]
+    running: int
+    pending: int
+    never_started: int
+    retried: int
+    healed: int
+    altered: int
+    without_value: int
+
+    @property
+    def failed_total(self) -> int:
+        """Tasks that failed for whatever reason."""
+        return sum(self.failed.values())
+
+    @property
+    def sum_text(self) -> str:
+        """The sum, written out: ``18 = 12 finished + 4 failed (3 oom_gpu, 1 divergence) + …``."""
+        parts = [(self.finished, "finished"), (self.failed_total, "failed" + _by_class(self.failed))]
+        parts += [(self.running, "running"), (self.pending, "pending"), (self.never_started, "never started")]
+        return f"{self.planned} planned = " + " + ".join(f"{count} {word}" for count, word in parts)
+
+
+@dataclass(frozen=True)
+class ConfigurationResult:
+    """One configuration on the primary metric.
+
+    Attributes:
+        number: Its number in the frame.
+        label: Its name for people.
+        planned: Its tasks.
+        failed: Failure class → tasks.
+        unfinished: Tasks running, pending or never started.
+        altered: Tasks kept out because they are not what was asked.
+        estimate: Mean, std, n and interval over its usable runs.
+        secondary: Metric → estimate, for the other declared metrics.
+        is_baseline: Whether others are compared with it.
+        comparison: Against its baseline; None for a baseline, or where none is declared.
+        baseline: Number of the configuration it was compared with.
+    """
+
+    number: int
+    label: str
+    planned: int
+    failed: Mapping[str, int]
+    unfinished: int
+    altered: int
+    estimate: Estimate
+    secondary: Mapping[str, Estimate]
+    is_baseline: bool
+    comparison: Comparison | None
+    baseline: int | None
+
+    @property
+    def failed_total(self) -> int:
+        return sum(self.failed.values())
+
+    @property
+    def missing_text(self) -> str:
+        """What is not in the mean, in words: ``1 of 3 failed: 1 divergence; 1 altered``; empty when nothing is."""
+        parts = []
+        if self.failed:
+            parts.append(f"{self.failed_total} of {self.planned} failed: {list_counts(self.failed)}")
+        if self.unfinished:
+            parts.append(f"{self.unfinished} of {self.planned} not finished")
+        if self.altered:
+            parts.append(f"{self.altered} of {self.planned} altered")
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class Best:
+    """The configuration with the best mean.
+
+    Attributes:
+        result: The configuration chosen among those all of whose runs gave a value (among all, if there is none such).
+        of: Configurations it was chosen from.
+        complete: Whether all its runs gave a value.
+        rival: A configuration with a still better mean that lost runs; None when there is none.
+    """
+
+    result: ConfigurationResult
+    of: int
+    complete: bool
+    rival: ConfigurationResult | None
+
+
+@dataclass(frozen=True)
+class Healed:
+    """A task that finished after a failed attempt.
+
+    Attributes:
+        row: Row of the task.
+        run_name: Its name.
+        classes: Failure class of each failed attempt, in order.
+        how: What was changed: ``micro-batch 16 → 8, accumulation 4 → 8, global batch stays 64``.
+        altered: Whether it is no longer the run that was asked for.
+    """
+
+    row: int
+    run_name: str
+    classes: tuple[str, ...]
+    how: str
+    altered: bool
+
+
+@dataclass(frozen=True)
+class FailedAttempt:
+    """One attempt that gave no result, why we say so, and what was done.
+
+    Attributes:
+        row: Row of the task.
+        run_name: Name of the task.
+        attempt: Attempt number, from 1.
+        category: Failure class; `cause` is the sub-cause, may be empty.
+        cause: Sub-cause.
+        rule: Rule that decided.
+        evidence: The most telling line.
+        where: Where it stands: ``stderr:41``.
+        summary: One sentence.
+        action: What was done, and why.
+        directory: Folder below the experiment's.
+    """
+
+    row: int
+    run_name: str
+    attempt: int
+    category: str
+    cause: str
+    rule: str
+    evidence: str
+    where: str
+    summary: str
+    action: str
+    directory: str
+
+
+@dataclass(frozen=True)
+class Spending:
+    """Attempts of one verdict and what they used.
+
+    Attributes:
+        category: Verdict; ``running`` where there is none yet.
+        attempts: How many.
+        gpu_hours: GPU hours used.
+        cpu_hours: Core hours used: elapsed time × cores asked for.
+    """
+
+    category: str
+    attempts: int
+    gpu_hours: float
+    cpu_hours: float
+
+
+@dataclass(frozen=True)
+class ResourceUse:
+    """What the experiment cost.
+
+    Attributes:
+        by_verdict: Use by verdict of the attempt; adds up to the totals.
+        gpu_hours_asked: GPUs × nodes × time limit, over all attempts; 0 when no GPU was asked for.
+        has_gpu: Whether any attempt had one.
+        mean_run_s: Mean wall time of the attempt that finished a task, in seconds; None without any.
+        runs_timed: Attempts behind `mean_run_s`.
+        peak_memory_mib: Highest host memory of any attempt; None when it was never measured.
+        peak_gpu_memory_mib: The same on the GPU.
+        memory_asked_mib: Host memory asked for by that attempt.
+    """
+
+    by_verdict: tuple[Spending, ...]
+    gpu_hours_asked: float
+    has_gpu: bool
+    mean_run_s: float | None
+    runs_timed: int
+    peak_memory_mib: float | None
+    peak_gpu_memory_mib: float | None
+    memory_asked_mib: float | None
+
+    @property
+    def gpu_hours(self) -> float:
+        return sum(one.gpu_hours for one in self.by_verdict)
+
+    @property
+    def cpu_hours(self) -> float:
+        return sum(one.cpu_hours for one in self.by_verdict)
+
+    @property
+    def failed(self) -> tuple[Spending, ...]:
+        """What went into attempts that gave no result."""
+        return tuple(one for one in self.by_verdict if one.category not in ("success", "running"))
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything the report states.
+
+    Attributes:
+        counts: What happened to every run.
+        primary: The metric the verdict is about; None when none is declared.
+        secondary: The other declared metrics.
+        results: One per configuration, in manifest order.
+        best: The best configuration; None when no run gave a value.
+        healed: Tasks that finished after a failure.
+        failures: Every attempt that gave no result.
+        resources: What it cost.
+        verdict: The first verdict, sentences in plain words.
+        limitations: What the reader has to keep in mind, sentences from facts.
+    """
+
+    counts: RunCounts
+    primary: MetricGoal | None
+    secondary: tuple[MetricGoal, ...]
+    results: tuple[ConfigurationResult, ...]
+    best: Best | None
+    healed: tuple[Healed, ...]
+    failures: tuple[FailedAttempt, ...]
+    resources: ResourceUse
+    verdict: tuple[str, ...]
+    limitations: tuple[str, ...]
+
+    @property
+    def compared(self) -> tuple[ConfigurationResult, ...]:
+        """The configurations that have a baseline."""
+        return tuple(one for one in self.results if one.comparison is not None)
+
+
+def find(frame: ExperimentFrame) -> Findings:
+    """Judge one experiment."""
+    goals = frame.metric_goals
+    primary, secondary = (goals[0] if goals else None), goals[1:]
+    counts = count_runs(frame, primary)
+    results = judge_configurations(frame, primary, secondary)
+    best = choose_best(results, primary)
+    return Findings(
+        counts=counts,
+        primary=primary,
+        secondary=secondary,
+        results=results,
+        best=best,
+        healed=find_healed(frame),
+        failures=find_failures(frame),
+        resources=add_up_resources(frame),
+        verdict=say_verdict(frame, primary, results, best),
+        limitations=say_limitations(frame, counts, results, best),
+    )
+
+
+def count_runs(frame: ExperimentFrame, primary: MetricGoal | None) -> RunCounts:
+    """Count every task exactly once.
+
+    Raises:
+        AssertionError: The parts do not add up to the whole, which only a fault in this program can cause.
+    """
+    tasks = frame.tasks
+    outcome = Counter(tasks["outcome"])
+    failed = Counter(tasks.loc[tasks["outcome"] == "failed", "failure_class"])
+    has_value = np.isfinite(metric_values(frame, primary.name)) if primary else np.ones(len(tasks), dtype=bool)
+    counts = RunCounts(
+        planned=len(frame.manifest["tasks"]),
+        finished=outcome["finished"],
+        failed=dict(sorted(failed.items(), key=lambda item: (-item[1], item[0]))),
+        running=outcome["running"],
+        pending=outcome["pending"],
+        never_started=outcome["planned"],
+        retried=int((tasks["attempts"] > 1).sum()),
+        healed=int(((tasks["outcome"] == "finished") & (tasks["attempts"] > 1)).sum()),
+        altered=int(tasks["altered"].sum()),
+        without_value=int((frame.usable & ~has_value).sum()),
+    )
+    parts = counts.finished + counts.failed_total + counts.running + counts.pending + counts.never_started
+    if parts != counts.planned:
+        raise AssertionError(f"{counts.sum_text}, but that is {parts}")
+    return counts
+
+
+def metric_values(frame: ExperimentFrame, metric: str) -> Floats:
+    """Values of a metric, array of shape (tasks,); all NaN when no run ever wrote it."""
+    if metric in frame.values:
+        return frame.values[metric].to_numpy(dtype=np.float64)
+    return np.full(len(frame.tasks), np.nan)
+
+
+def usable_values(frame: ExperimentFrame, metric: str) -> Floats:
+    """Values that may enter means: array of shape (tasks,), NaN for failed, unfinished and altered runs."""
+    return np.where(frame.usable, metric_values(frame, metric), np.nan)
+
+
+def judge_configurations(
+    frame: ExperimentFrame, primary: MetricGoal | None, secondary: Sequence[MetricGoal]
+) -> tuple[ConfigurationResult, ...]:
+    """Estimate every configuration and compare it with its baseline."""
+    groups = frame.tasks.groupby("configuration", sort=True).indices
+    members = [np.asarray(groups[number], dtype=np.int64) for number in range(len(frame.configurations))]
+    baseline_of = find_baselines(frame, members)
+    values = usable_values(frame, primary.name) if primary else np.full(len(frame.tasks), np.nan)
+    samples = [values[rows] for rows in members]
+    comparisons = _compare_all(samples, baseline_of, primary)
+    others = {goal.name: usable_values(frame, goal.name) for goal in secondary}
+    outcome, failure = frame.tasks["outcome"].to_numpy(), frame.tasks["failure_class"].to_numpy()
+    altered = frame.tasks["altered"].to_numpy(dtype=bool)
+    baselines = set(baseline_of.values())
+    return tuple(
+        ConfigurationResult(
+            number=number,
+            label=frame.configurations[number],
+            planned=len(rows),
+            failed=dict(sorted(Counter(failure[rows][outcome[rows] == "failed"]).items())),
+            unfinished=int(np.isin(outcome[rows], ("running", "pending", "planned")).sum()),
+            altered=int((altered[rows] & (outcome[rows] == "finished")).sum()),
+            estimate=estimate(samples[number]),
+            secondary={name: estimate(array[rows]) for name, array in others.items()},
+            is_baseline=number in baselines,
+            comparison=comparisons.get(number),
+            baseline=baseline_of.get(number) if number in comparisons else None,
+        )
+        for number, rows in enumerate(members)
+    )
+
+
+def find_baselines(frame: ExperimentFrame, members: Sequence[npt.NDArray[np.int64]]) -> dict[int, int]:
+    """Find which configuration each one is compared with (itself, for a baseline); empty when none is declared.
+
+    A baseline that leaves parameters open (`{training: sft}` in a grid over systems too) stands for one configuration
+    per value of those: each configuration is compared with the baseline that shares its other parameters.
+    """
+    declared = dict(frame.spec.get("baseline") or {})
+    if not declared:
+        return {}
+    asked = frame.manifest["tasks"]
+    tasks = [_with_case(asked[int(rows[0])]) for rows in members]
+    declared = {("case" if name == "id" else name): value for name, value in declared.items()}
+    matching = [
+        number for number, task in enumerate(tasks) if all(task.get(name) == declared[name] for name in declared)
+    ]
+    if len(matching) == 1:
+        return dict.fromkeys(range(len(tasks)), matching[0])
+    by_rest = {_rest(tasks[number], declared): number for number in matching}
+    found = {number: by_rest.get(_rest(task, declared)) for number, task in enumerate(tasks)}
+    return {number: baseline for number, baseline in found.items() if baseline is not None}
+
+
+def choose_best(results: Sequence[ConfigurationResult], primary: MetricGoal | None) -> Best | None:
+    """Choose the best mean among the configurations that lost no run; name a better one that did."""
+    if primary is None:
+        return None
+    sign = 1 if primary.goal == "min" else -1
+    valued = sorted(
+        (one for one in results if one.estimate.mean is not None), key=lambda one: sign * (one.estimate.mean or 0.0)
+    )
+    if not valued:
+        return None
+    complete = [one for one in valued if one.estimate.n == one.planned]
+    chosen = (complete or valued)[0]
+    rival = valued[0] if valued[0] is not chosen else None
+    return Best(chosen, of=len(valued), complete=bool(complete), rival=rival)
+
+
+def find_healed(frame: ExperimentFrame) -> tuple[Healed, ...]:
+    """Name each task that finished after a failed attempt, and what was changed."""
+    tasks = frame.tasks
+    rows = np.flatnonzero((tasks["outcome"] == "finished") & (tasks["attempts"] > 1))
+    grouped = frame.attempts[frame.attempts["task"].isin(rows)].groupby("task", sort=True)
+    return tuple(_healed(frame, int(str(row)), group) for row, group in grouped)
+
+
+def find_failures(frame: ExperimentFrame) -> tuple[FailedAttempt, ...]:
+    """List every attempt that gave no result, with its evidence and what was done about it."""
+    attempts = frame.attempts
+    rows = attempts[~attempts["category"].isin(("", "success"))]
+    following = {(one["task"], one["attempt"]): one for one in attempts.to_dict("records")} if len(rows) else {}
+    return tuple(_failed_attempt(frame, one, following) for one in rows.to_dict("records"))
+
+
+def add_up_resources(frame: ExperimentFrame) -> ResourceUse:
+    """Add up what all attempts used, the failed ones apart."""
+    resources = frame.spec.get("resources") or {}
+    attempts = frame.attempts
+    nodes = attempts["nodes"].fillna(float(resources.get("nodes") or 1))
+    cores = float(resources.get("cpus") or 1) * nodes
+    used = pd.DataFrame(
+        {
+            "category": attempts["category"].replace("", "running"),
+            "gpu": attempts["gpu_seconds"].fillna(0.0) / HOUR,
+            "cpu": attempts["elapsed_s"].fillna(0.0) * cores / HOUR,
+        }
+    )
+    sums = used.groupby("category").agg(attempts=("gpu", "size"), gpu=("gpu", "sum"), cpu=("cpu", "sum"))
+    spent = [
+        Spending(str(name), int(row["attempts"]), float(row["gpu"]), float(row["cpu"])) for name, row in sums.iterrows()
+    ]
+    final = attempts.loc[attempts["category"] == "success", "elapsed_s"].dropna()
+    memory = attempts["peak_memory_mib"]
+    highest = int(memory.argmax()) if memory.notna().any() else None
+    return ResourceUse(
+        by_verdict=tuple(sorted(spent, key=lambda one: (one.category != "success", -one.attempts, one.category))),
+        gpu_hours_asked=float((attempts["gpus"].fillna(0.0) * nodes * attempts["time_s"].fillna(0.0)).sum() / HOUR),
+        has_gpu=bool((attempts["gpus"].fillna(0.0) > 0).any()),
+        mean_run_s=float(final.mean()) if len(final) else None,
+        runs_timed=len(final),
+        peak_memory_mib=None if highest is None else float(memory.iloc[highest]),
+        peak_gpu_memory_mib=_maximum(attempts["peak_gpu_memory_mib"]),
+        memory_asked_mib=None if highest is None else _finite(attempts["memory_mib"].iloc[highest]),
+    )
+
+
+def say_verdict(
+    frame: ExperimentFrame, primary: MetricGoal | None, results: Sequence[ConfigurationResult], best: Best | None
+) -> tuple[str, ...]:
+    """Say in plain words what the primary metric shows, every statement with its n."""
+    if primary is None:
+        return ("No primary metric is declared, so there is nothing to judge.",)
+    valued = [one for one in results if one.estimate.n]
+    if not valued:
+        return (f"No run has given a value of {primary.name} yet: there is nothing to judge (n=0).",)
+    compared = [one for one in results if one.comparison is not None]
+    if not compared:
+        reason = "No baseline is declared" if not frame.spec.get("baseline") else "Nothing but the baseline was run"
+        return (f"{reason}: the means below stand side by side and nothing was tested.",)
+    return (
+        _say_headline(compared, primary),
+        _say_tested(compared, primary, results),
+        _say_rule(compared, results),
+        *(_say_notable(one, primary, results) for one in _notable(compared)),
+        *_say_best(best, primary),
+    )
+
+
+def say_limitations(
+    frame: ExperimentFrame, counts: RunCounts, results: Sequence[ConfigurationResult], best: Best | None
+) -> tuple[str, ...]:
+    """List what the reader has to keep in mind; each sentence follows from a fact of this experiment."""
+    said = [_limit_open(counts), _limit_failed(counts, results), _limit_small(results), _limit_altered(counts)]
+    if counts.without_value:
+        said.append(
+            f"{counts.without_value} finished runs gave no finite value of the primary metric; they count as missing."
+        )
+    said.append(_limit_rule(results))
+    if best is not None and best.of > 1:
+        said.append(
+            f"The best of {best.of} configurations was chosen on the data that describe it: its mean is optimistic. "
+            "New seeds would tell by how much."
+        )
+    said.append(_limit_stage(frame.spec.get("brief") or {}))
+    said.append("The criterion of success is quoted from the brief; this report does not evaluate it.")
+    if ((frame.manifest.get("provenance") or {}).get("git") or {}).get("dirty"):
+        said.append(
+            "The code had uncommitted changes when the experiment was planned: the commit alone does not reproduce it."
+        )
+    return tuple(text for text in said if text)
+
+
+def list_counts(counts: Mapping[str, int]) -> str:
+    """Write ``3 oom_gpu, 1 divergence``."""
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def _by_class(failed: Mapping[str, int]) -> str:
+    return f" ({list_counts(failed)})" if failed else ""
+
+
+def _with_case(task: Mapping[str, Any]) -> dict[str, Any]:
+    return {**task["parameters"], "case": task.get("case")}
+
+
+def _rest(task: Mapping[str, Any], declared: Mapping[str, Any]) -> str:
+    """What a configuration is beside the parameters the baseline fixes, as a key."""
+    return repr(sorted((name, show_value(value)) for name, value in task.items() if name not in declared))
+
+
+def _compare_all(
+    samples: Sequence[Floats], baseline_of: Mapping[int, int], primary: MetricGoal | None
+) -> dict[int, Comparison]:
+    """Compare all configurations but the baselines, as one family."""
+    numbers = [number for number, baseline in baseline_of.items() if number != baseline]
+    if primary is None or not numbers:
+        return {}
+    family = compare_family(
+        [samples[number] for number in numbers], [samples[baseline_of[number]] for number in numbers], primary.goal
+    )
+    return dict(zip(numbers, family, strict=True))
+
+
+def _healed(frame: ExperimentFrame, row: int, attempts: pd.DataFrame) -> Healed:
+    records = attempts.to_dict("records")
+    steps = [_change_text(before, after) for before, after in pairwise(records)]
+    task = frame.tasks.iloc[row]
+    return Healed(
+        row=row,
+        run_name=str(task["run_name"]),
+        classes=tuple(str(one["category"]) for one in records[:-1]),
+        how="; then ".join(steps),
+        altered=bool(task["altered"]),
+    )
+
+
+def _change_text(before: Mapping[Any, Any], after: Mapping[Any, Any]) -> str:
+    """Say what the next attempt did differently, from the numbers; else in the retry plan's own words."""
+    parts = []
+    if _differ(before["micro_batch"], after["micro_batch"]):
+        parts.append(f"micro-batch {before['micro_batch']} → {after['micro_batch']}")
+        if _differ(before["accumulation"], after["accumulation"]):
+            parts.append(f"accumulation {before['accumulation']} → {after['accumulation']}")
+        same = before["global_batch"] == after["global_batch"]
+        parts.append(
+            f"global batch stays {after['global_batch']}" if same
+            else f"global batch {before['global_batch']} → {after['global_batch']}"
+        )  # fmt: skip
+    if _differ(_finite(before["memory_mib"]), _finite(after["memory_mib"])):
+        parts.append(f"memory {before['memory_mib']:.0f} → {after['memory_mib']:.0f} MiB")
+    if _differ(_finite(before["time_s"]), _finite(after["time_s"])):
+        parts.append(f"time limit {before['time_s'] / 60:.0f} → {after['time_s'] / 60:.0f} min")
+    return ", ".join(parts) or str(after["changes"]) or "started again, nothing changed"
+
+
+def _differ(before: Any, after: Any) -> bool:
+    return before is not None and after is not None and before != after
+
+
+def _failed_attempt(
+    frame: ExperimentFrame, one: Mapping[Any, Any], all_attempts: Mapping[tuple[int, int], Mapping[Any, Any]]
+) -> FailedAttempt:
+    row = int(one["task"])
+    task = frame.tasks.iloc[row]
+    later = all_attempts.get((row, int(one["attempt"]) + 1))
+    if later is not None:
+        action = f"attempt {later['attempt']}: {_change_text(one, later)}"
+    else:
+        said = {"retry": "to be retried", "declined": "not retried"}.get(str(task["action"]), "none yet")
+        action = ": ".join(text for text in (said, str(task["reason"])) if text)
+    where = ":".join(str(part) for part in (one["source"], one["line"]) if part)
+    return FailedAttempt(
+        row=row,
+        run_name=str(task["run_name"]),
+        attempt=int(one["attempt"]),
+        category=str(one["category"]),
+        cause=str(one["cause"]),
+        rule=str(one["rule"]),
+        evidence=str(one["text"]),
+        where=where,
+        summary=str(one["summary"]),
+        action=action,
+        directory=str(one["directory"] or ""),
+    )
+
+
+def _maximum(column: "pd.Series[float]") -> float | None:
+    return float(column.max()) if column.notna().any() else None
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if value is not None and np.isfinite(value) else None
+
+
+def _say_headline(compared: Sequence[ConfigurationResult], primary: MetricGoal) -> str:
+    """The answer in one sentence, by the test alone."""
+    better, worse = (
+        [one for one in compared if one.comparison and one.comparison.tested_verdict == verdict]
+        for verdict in ("better", "worse")
+    )
+    if better:
+        names = ", ".join(f"{one.label} (n={one.estimate.n})" for one in better[:3])
+        more = f" and {len(better) - 3} more" if len(better) > 3 else ""
+        return f"Better than the baseline on {primary.name}: {names}{more}."
+    sizes = _range(one.estimate.n for one in compared)
+    if worse:
+        return f"No configuration is shown to be better than the baseline on {primary.name}; {len(worse)} are worse (n={sizes})."
+    return f"No configuration is shown to differ from the baseline on {primary.name} (n={sizes})."
+
+
+def _say_tested(
+    compared: Sequence[ConfigurationResult], primary: MetricGoal, results: Sequence[ConfigurationResult]
+) -> str:
+    said = Counter(one.comparison.tested_verdict for one in compared if one.comparison)
+    baselines = [one for one in results if one.is_baseline]
+    against = (
+        f"the baseline {baselines[0].label} (n={baselines[0].estimate.n})" if len(baselines) == 1
+        else f"their {len(baselines)} baselines (n={_range(one.estimate.n for one in baselines)})"
+    )  # fmt: skip
+    runs = _range(one.estimate.n for one in compared)
+    return (
+        f"Tested ({primary.name}, {'lower' if primary.goal == 'min' else 'higher'} is better): of {len(compared)} "
+        f"configurations (n={runs}) against {against}, {said['better']} better, {said['worse']} worse, "
+        f"{said['inconclusive']} inconclusive, {said['not computable']} not computable "
+        f"(Welch's t, Holm-adjusted over {len(compared) - said['not computable']} tests, p < {ALPHA:g})."
+    )
+
+
+def _say_rule(compared: Sequence[ConfigurationResult], results: Sequence[ConfigurationResult]) -> str:
+    said = Counter(one.comparison.rule_verdict for one in compared if one.comparison)
+    chances = _false_alarms(results)
+    text = (
+        f"2σ rule (a screening rule, not a test): {said['WINNER']} WINNER, {said['NEUTRAL']} NEUTRAL, {said['LOSER']} "
+        f"LOSER, {said['not computable']} not computable."
+    )
+    if chances:
+        text += (
+            f" With these n it calls {_range(round(100 * chance) for chance in chances)} % of configurations that do not "
+            "differ a winner or a loser."
+        )
+    return text
+
+
+def _false_alarms(results: Sequence[ConfigurationResult]) -> list[float]:
+    """Chance of a false alarm of the 2σ rule for each comparison that has one."""
+    by_number = {one.number: one for one in results}
+    chances = [
+        two_sigma_false_alarm(one.estimate.n, by_number[one.baseline].estimate.n)
+        for one in results if one.baseline is not None
+    ]  # fmt: skip
+    return [chance for chance in chances if chance is not None]
+
+
+def _notable(compared: Sequence[ConfigurationResult]) -> list[ConfigurationResult]:
+    """The few comparisons a sentence is spent on: significant ones first, else winners and losers of the 2σ rule."""
+    tested = [one for one in compared if one.comparison and one.comparison.tested_verdict in ("better", "worse")]
+    ruled = [one for one in compared if one.comparison and one.comparison.rule_verdict in ("WINNER", "LOSER")]
+    chosen = tested or ruled
+    return sorted(chosen, key=lambda one: -abs((one.comparison and one.comparison.relative_percent) or 0.0))[:2]
+
+
+def _say_notable(one: ConfigurationResult, primary: MetricGoal, results: Sequence[ConfigurationResult]) -> str:
+    """One comparison in one sentence; significance, effect size and the declared meaningful difference each named."""
+    comparison = one.comparison
+    if comparison is None or comparison.difference is None or one.baseline is None:
+        raise ValueError(f"{one.label} was not compared")
+    relative = comparison.relative_percent
+    size = f"{abs(relative):.1f} %" if relative is not None else f"{abs(comparison.difference):.4g}"
+    direction = "lower" if comparison.difference < 0 else "higher"
+    better = "better" if is_better(comparison.difference, primary.goal) else "worse"
+    tested = (
+        f"adjusted p = {comparison.p_adjusted:.3g}, {comparison.tested_verdict}" if comparison.p_adjusted is not None
+        else "not tested"
+    )  # fmt: skip
+    effect = f"d = {comparison.cohens_d:.2f} ({comparison.magnitude})" if comparison.cohens_d is not None else "no d"
+    text = (
+        f"{one.label} (n={one.estimate.n}) is {size} {direction} than {results[one.baseline].label} "
+        f"(n={comparison.n_baseline}), which is the {better} direction; {tested}; {effect}; 2σ rule: "
+        f"{comparison.rule_verdict}."
+    )
+    if primary.meaningful is not None and relative is not None:
+        reached = "reaches" if abs(relative) >= 100 * primary.meaningful else "stays below"
+        text += f" It {reached} the {100 * primary.meaningful:g} % declared as meaningful."
+    return text + (f" Not in its mean: {one.missing_text}." if one.missing_text else "")
+
+
+def _say_best(best: Best | None, primary: MetricGoal) -> tuple[str, ...]:
+    """Name the best configuration, as the optimistic choice it is."""
+    if best is None:
+        return ()
+    word = "lowest" if primary.goal == "min" else "highest"
+    among = "" if best.rival is None else " among the configurations that lost no run"
+    text = (
+        f"{best.result.label} (n={best.result.estimate.n}) has the {word} mean{among}; it was selected as the best of "
+        f"{best.of}, so the mean is optimistic."
+    )
+    if best.rival is not None:
+        text += (
+            f" The mean of {best.rival.label} (n={best.rival.estimate.n}) is better still, but it is the mean of what "
+            f"was left: {best.rival.missing_text or 'runs without a value'}."
+        )
+    return (text,)
+
+
+def _range(numbers: Any) -> str:
+    """Write ``3`` or ``2 to 3``."""
+    found = sorted(set(numbers))
+    return str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
+
+
+def _runs(count: int) -> str:
+    """Write ``1 run was`` or ``3 runs were``."""
+    return f"{count} run was" if count == 1 else f"{count} runs were"
+
+
+def _limit_open(counts: RunCounts) -> str:
+    missing = counts.running + counts.pending + counts.never_started
+    return (
+        f"{missing} of {counts.planned} runs had not ended when the results were collected: everything is provisional."
+        if missing
+        else ""
+    )
+
+
+def _limit_failed(counts: RunCounts, results: Sequence[ConfigurationResult]) -> str:
+    if not counts.failed_total:
+        return ""
+    touched = [one for one in results if one.failed]
+    text = (
+        f"{counts.failed_total} of {counts.planned} runs failed ({list_counts(counts.failed)}) in {len(touched)} of "
+        f"{len(results)} configurations. Means describe the runs that finished; where failing depends on the "
+        "configuration they flatter it."
+    )
+    if "divergence" in counts.failed:
+        text += " A diverged run is a result: read it as a loss of its configuration."
+    return text
+
+
+def _limit_small(results: Sequence[ConfigurationResult]) -> str:
+    sizes = [one.estimate.n for one in results if one.estimate.n]
+    if not sizes or min(sizes) >= 5:
+        return ""
+    return (
+        f"Few runs: n = {_range(sizes)} per configuration. With n = {min(sizes)} only large effects can be found; "
+        "inconclusive does not mean equal."
+    )
+
+
+def _limit_altered(counts: RunCounts) -> str:
+    if not counts.altered:
+        return ""
+    return (
+        f"{_runs(counts.altered)} altered while being healed: no longer what was asked, listed, and kept out of means and "
+        "comparisons."
+    )
+
+
+def _limit_rule(results: Sequence[ConfigurationResult]) -> str:
+    chances = _false_alarms(results)
+    if not chances:
+        return ""
+    return (
+        f"The 2σ rule uses the baseline's own standard deviation: if nothing differed it would still call "
+        f"{_range(round(100 * chance) for chance in chances)} % of the configurations here WINNER or LOSER. It does not "
+        "correct for the number of comparisons; the tested verdict does."
+    )
+
+
+def _limit_stage(brief: Mapping[str, Any]) -> str:
+    if str(brief.get("stage") or "").lower() == "confirmatory":
+        return (
+            "The brief calls this confirmatory; no pre-registration is recorded with the experiment, so the reader has "
+            "the brief's word for it that hypothesis and criterion came before the data."
+        )
+    return (
+        "Exploratory: no pre-registration is recorded. What is found here is a hypothesis for an experiment of its own."
+    )

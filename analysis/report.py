@@ -1,0 +1,218 @@
+"""Builds the report of one experiment: ``python -m analysis.report lora_sweep``.
+
+Reads ``manifest.json`` and ``collected/``, writes ``report/``. The same results give the same bytes. Heavy packages are
+imported once there is something to do, so that ``--help`` answers at once.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hpc.adapters.files import write_text
+from hpc.core.errors import EXIT_INTERRUPTED, EXIT_TEMPORARY, HpcError, InputError, nearest
+from hpc.core.layout import RunLayout, name_problem
+
+if TYPE_CHECKING:
+    from analysis.findings import Findings
+
+FORMATS = ("html", "md")
+_FIGURES = ("intervals", "resources", "curve-*")
+_READABLE = 0o644  # a report is there to be read by others; the umask still applies
+
+
+@dataclass(frozen=True)
+class BuiltReport:
+    """What was built.
+
+    Attributes:
+        layout: The experiment.
+        findings: What the report says.
+        files: What was written, the page first.
+        newer: Tasks that ended an attempt since the results were collected: the report does not know of them.
+    """
+
+    layout: RunLayout
+    findings: "Findings"
+    files: tuple[Path, ...]
+    newer: int
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: python -m analysis.report lora_sweep --format html,md",
+)
+@click.argument("name", required=False)
+@click.option("--format", "formats", default="html,md", show_default=True, help="What to write, separated by commas.")
+@click.option("--root", type=click.Path(path_type=Path), help="Where experiments lie.  [default: $HPC_ROOT or ./runs]")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON value.")
+def report(name: str | None, formats: str, root: Path | None, as_json: bool) -> None:
+    """Build the statistical report of experiment NAME from its collected results.
+
+    NAME is an experiment or the path of its YAML file; without one the newest experiment is taken. Collect first:
+    python -m hpc.collect NAME.
+    """
+    wanted = parse_formats(formats)
+    home = root or Path(os.environ.get("HPC_ROOT") or "runs")
+    layout, chosen = (find_experiment(home, name), "") if name else (find_newest(home), f" (the newest under {home})")
+    built = build(layout, wanted)
+    if built.newer:
+        command = f"python -m hpc.collect {layout.experiment}"
+        click.echo(
+            f"note: {built.newer} tasks ended an attempt since the results were collected; for those run: {command}",
+            err=True,
+        )
+    click.echo(json.dumps(_summary(built), ensure_ascii=False) if as_json else _words(built, chosen))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; give the exit code of the contract."""
+    try:
+        report.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="python -m analysis.report",
+            standalone_mode=False,
+        )
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    except HpcError as error:
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except OSError as error:
+        click.echo(f"error: the file system did not do what was asked ({error}); try again", err=True)
+        return EXIT_TEMPORARY
+    return 0
+
+
+def parse_formats(text: str) -> tuple[str, ...]:
+    """Read ``html,md``.
+
+    Raises:
+        InputError: Something else is asked for, or nothing.
+    """
+    wanted = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    unknown = [one for one in wanted if one not in FORMATS]
+    if unknown or not wanted:
+        word = unknown[0] if unknown else text
+        raise InputError(f"--format {word!r} is not known; {nearest(word, FORMATS)}")
+    return wanted
+
+
+def find_experiment(root: Path, name: str) -> RunLayout:
+    """Find a planned experiment by its name or the path of its YAML file.
+
+    Raises:
+        InputError: There is none; the message names those there are.
+    """
+    experiment = Path(name).stem if name.endswith((".yaml", ".yml")) else name
+    problem = name_problem(experiment)
+    if problem:
+        raise InputError(f"{name!r} cannot be an experiment: it {problem}")
+    layout = RunLayout(root, experiment)
+    if not layout.manifest.is_file():
+        known = [one.experiment for one in _planned(root)]
+        hint = (
+            nearest(experiment, known)
+            if known
+            else f"there is none under {root} yet; plan one: python -m hpc.plan {experiment}"
+        )
+        raise InputError(f"no experiment {experiment!r} under {root}; {hint}")
+    return layout
+
+
+def find_newest(root: Path) -> RunLayout:
+    """Find the experiment planned last.
+
+    Raises:
+        InputError: Nothing has been planned under `root`.
+    """
+    planned = _planned(root)
+    if not planned:
+        raise InputError(
+            f"no experiment under {root}; plan one: python -m hpc.plan NAME, or name the place with --root"
+        )
+    return max(planned, key=lambda layout: (layout.manifest.stat().st_mtime, layout.experiment))
+
+
+def build(layout: RunLayout, formats: Sequence[str] = FORMATS) -> BuiltReport:
+    """Build the report of one experiment and write it.
+
+    Raises:
+        InputError: The experiment is not collected, or its files contradict each other; nothing was written.
+    """
+    from analysis.figures import draw_all
+    from analysis.findings import find
+    from analysis.frame import load_frame, newer_than_collected
+    from analysis.pages import render, runs_csv
+
+    frame = load_frame(layout)
+    findings = find(frame)
+    folder = layout.report
+    folder.mkdir(parents=True, exist_ok=True)
+    drawings = draw_all(frame, findings, folder)
+    pages = {"html": "report.html", "md": "report.md"}
+    names = [pages[one] for one in formats]
+    figures = [f"{one.name}.{ending}" for one in drawings for ending in ("svg", "png")]
+    files = [*names, "runs.csv", *figures]
+    page = render(frame, findings, drawings, files)
+    texts = {"html": page.html, "md": page.markdown}
+    for one in formats:
+        write_text(folder / pages[one], texts[one], _READABLE)
+    write_text(folder / "runs.csv", runs_csv(frame, findings), _READABLE)
+    _remove_old_figures(folder, set(figures))
+    return BuiltReport(layout, findings, tuple(folder / name for name in files), newer_than_collected(frame))
+
+
+def _planned(root: Path) -> list[RunLayout]:
+    """Every experiment that has a manifest, by name."""
+    if not root.is_dir():
+        return []
+    found = (RunLayout(root, folder.name) for folder in sorted(root.iterdir()) if not folder.name.startswith("."))
+    return [layout for layout in found if layout.manifest.is_file()]
+
+
+def _remove_old_figures(folder: Path, kept: set[str]) -> None:
+    """Remove figures of an earlier report that this one no longer has: a stale picture would be believed."""
+    for pattern in _FIGURES:
+        for path in [*folder.glob(f"{pattern}.svg"), *folder.glob(f"{pattern}.png")]:
+            if path.name not in kept:
+                path.unlink()
+
+
+def _words(built: BuiltReport, chosen: str) -> str:
+    findings = built.findings
+    lines = [f"{built.layout.experiment}{chosen}: {findings.counts.sum_text}", *findings.verdict]
+    return "\n".join([*lines, *(f"wrote {path}" for path in built.files)])
+
+
+def _summary(built: BuiltReport) -> dict[str, Any]:
+    """The findings as JSON values; what is not computable is null, with its note."""
+    findings = built.findings
+    return {
+        "experiment": built.layout.experiment,
+        "counts": asdict(findings.counts),
+        "configurations": [asdict(one) for one in findings.results],
+        "best": asdict(findings.best) if findings.best else None,
+        "healed": [asdict(one) for one in findings.healed],
+        "resources": {
+            **asdict(findings.resources),
+            "gpu_hours": findings.resources.gpu_hours,
+            "cpu_hours": findings.resources.cpu_hours,
+        },
+        "verdict": list(findings.verdict),
+        "limitations": list(findings.limitations),
+        "newer_than_collected": built.newer,
+        "files": [str(path) for path in built.files],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
