@@ -7,6 +7,7 @@
 #
 #   APPTAINER       default: apptainer on PATH, else REPO/.lab/apptainer (containers/lab/install-apptainer)
 #   DEBIAN_MIRROR   default: the first Debian mirror in this machine's own apt sources
+#   BUILD_ARGUMENTS "KEY=VALUE …" for the definition's {{ KEY }}s
 #   PYTHON          default: REPO/.venv/bin/python, else python3
 set -euo pipefail
 
@@ -39,9 +40,9 @@ uses_mirror() { grep -q '{{ MIRROR }}' "$DEFINITION"; }
 
 inputs() {   # everything of this repository that the image depends on
   echo "$DEFINITION"
-  case $NAME in train*) printf '%s\n' "$HERE/requirements-train.txt" "$REPO/constraints.txt" ;; esac
+  case $NAME in train*) printf '%s\n' "$HERE/check_train.py" "$HERE/requirements-train.txt" "$REPO/constraints.txt" ;; esac
 }
-digest=$(inputs | tr '\n' '\0' | xargs -0 cat | sha256sum | cut -d' ' -f1)
+digest=$( { inputs | tr '\n' '\0' | xargs -0 cat; echo "${BUILD_ARGUMENTS:-}"; } | sha256sum | cut -d' ' -f1)
 current() { "$PYTHON" "$HERE/image_record.py" current "$IMAGES" "$NAME" "$digest"; }
 
 mkdir -p "$IMAGES"
@@ -65,6 +66,7 @@ remove_work() {   # also what a killed build left, which may still be mounted
 
 arguments=(--mksquashfs-args '-comp zstd -Xcompression-level 3')   # half the time of gzip for the same size
 [ "$(id -u)" = 0 ] || arguments+=(--fakeroot)
+for argument in ${BUILD_ARGUMENTS:-}; do arguments+=(--build-arg "$argument"); done
 if uses_mirror; then
   mirror=$("$HERE/lab/debian-mirror")
   case $mirror in *@*) die "the mirror's address holds a password, which the image would keep: set DEBIAN_MIRROR" ;; esac

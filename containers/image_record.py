@@ -38,12 +38,11 @@ def is_current(images: Path, name: str, definition: str) -> bool:
 
 
 def render(records: dict[str, Record]) -> str:
-    """TOML text; the strings and lists of strings in here are written the same way in JSON."""
+    """TOML text; JSON writes strings, numbers and lists of strings the same way."""
     lines = ["# Written by containers/build.sh: what the images beside this file are."]
     for name, record in sorted(records.items()):
         lines += ["", f"[{json.dumps(name)}]"]
-        lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in record.items() if key != "packages"]
-        lines += ["packages = [", *(f"    {json.dumps(package)}," for package in record["packages"]), "]"]  # type: ignore[union-attr]
+        lines += [f"{key} = {json.dumps(value, indent=4, ensure_ascii=False)}" for key, value in record.items()]
     return "\n".join(lines) + "\n"
 
 
