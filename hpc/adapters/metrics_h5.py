@@ -85,12 +85,12 @@ class MetricsFile:
         self._scalars: dict[str, float] = {}
         self._scalar_offsets: dict[str, int] = {}
         self._attributes = dict(attributes)
-        self._identity = (0, 0)
+        self._identity: tuple[int, int] | None = None
         path.parent.mkdir(parents=True, exist_ok=True)
         for left_over in path.parent.glob(f".{path.name}.*.tmp"):
             left_over.unlink(missing_ok=True)
         if path.exists():
-            self._continue()
+            _with_file(path, self._continue)
         self._replace({}, complete=False)
 
     def append(self, blocks: MutableMapping[str, bytearray]) -> None:
@@ -156,19 +156,19 @@ class MetricsFile:
         finally:
             os.close(descriptor)
 
-    def _continue(self) -> None:
-        with _open_for_reading(self.path) as file:
-            _check_schema(file, self.path)
-            for name, dataset in _named(file["series"]):
-                rows = _written_rows(dataset["time"])
-                offset = dataset.id.get_offset()
-                if rows and offset is None:
-                    raise InputError("was rewritten by another program and cannot be continued", str(self.path))
-                self._slots[name] = _Slot(offset or 0, len(dataset), rows)
-            self._scalars = {name: float(dataset[()]) for name, dataset in _named(file["summary"])}
-            before = _plain_attributes(file)
-            given = {name: value for name, value in self._attributes.items() if value != ""}
-            self._attributes = self._attributes | before | given | {"created": before["created"]}
+    def _continue(self, file: h5py.File) -> None:
+        for name, dataset in _named(file["series"]):
+            rows = _written_rows(dataset["time"])
+            offset = dataset.id.get_offset()
+            if rows and offset is None:
+                raise InputError("was rewritten by another program and cannot be continued", str(self.path))
+            self._slots[name] = _Slot(offset or 0, len(dataset), rows)
+        self._scalars = {name: float(dataset[()]) for name, dataset in _named(file["summary"])}
+        before = _plain_attributes(file)
+        given = {name: value for name, value in self._attributes.items() if value != ""}
+        self._attributes = self._attributes | before | given | {"created": before["created"]}
+        status = self.path.stat()
+        self._identity = status.st_dev, status.st_ino
 
     def _replace(self, coming: Mapping[str, int] | None, *, complete: bool) -> None:
         """Write the whole file anew with room for twice the rows (`coming` None: no room), and rename it in place."""
@@ -177,6 +177,9 @@ class MetricsFile:
         temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
         try:
             identity = self._write_whole(temporary, skeleton, offsets, capacities)
+            if self._identity is not None:
+                with self._opened():  # is it still ours?
+                    pass
             os.replace(temporary, self.path)
         except BaseException:
             temporary.unlink(missing_ok=True)
