@@ -71,6 +71,9 @@ class Evidence:
         peak_memory_mib: Peak host memory seen.
         memory_limit_mib: Host memory it was allowed.
         oom_kill_count: Processes the kernel killed in the attempt's memory cgroup, where that could be read.
+        exit_recorded: Whether our wrapper saw the program itself end (``exit.json``); a job script may swallow a code.
+        silent_s: Seconds between the last sign of progress (a metric) and the end; None when not known.
+        in_container: Whether the program was started through a container runtime.
     """
 
     state: SlurmState | None = None
@@ -92,6 +95,9 @@ class Evidence:
     peak_memory_mib: float | None = None
     memory_limit_mib: float | None = None
     oom_kill_count: int | None = None
+    exit_recorded: bool = False
+    silent_s: float | None = None
+    in_container: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,181 @@
+"""Logs of any size as the few lines that may be evidence, with their true line numbers, in bounded memory.
+
+Kept are the first `KEEP` and the last `KEEP` suspicious lines and the last `KEEP` lines of all. Finding the suspicious
+ones in gigabytes is done on bytes: each needle of `hpc.core.log_scan` is represented by its first four bytes, and numpy
+looks all of them up at once in a table; only lines that pass are decoded and asked properly.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from hpc.core import log_scan
+from hpc.core.evidence import LogLine
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+KEEP = 200
+CHUNK = 1 << 19  # bytes; fits the processor's cache with the copies made of it
+TAIL_BYTES = 1 << 22  # the last lines are looked for in this much
+_SMALL = 1 << 16  # below this plain Python is faster than loading numpy
+_FOLD = 0x20202020  # sets the bit that makes ASCII letters lower case
+_HASH = 2654435761  # Knuth's multiplicative hash; the upper 16 bits index the table
+
+
+def read_log(path: Path, source: str) -> tuple[LogLine, ...]:
+    """Read what may be evidence from a log file, in file order.
+
+    Args:
+        path: The file; one that does not exist has no lines.
+        source: What the lines are called in verdicts: ``stdout``, ``stderr``, ``slurm``.
+
+    Raises:
+        OSError: The file exists and cannot be read.
+    """
+    if not path.exists():
+        return ()
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if size <= TAIL_BYTES // 8:
+            return _whole(file.read(), source)
+        early, resume_at, resume_line = _first_suspicious(file)
+        total = resume_line + _count_lines(file, resume_at)
+        late = (early[KEEP:] + _last_suspicious(file, resume_at, size, total))[-KEEP:] if len(early) >= KEEP else []
+        kept = dict(early[:KEEP] + late + _last_lines(file, size, total))
+    return tuple(LogLine(source, number, kept[number]) for number in sorted(kept))
+
+
+def _whole(data: bytes, source: str) -> tuple[LogLine, ...]:
+    lines = [_decode(raw) for raw in data.split(b"\n")]
+    if lines and not lines[-1]:
+        lines.pop()
+    suspects = [i for i, line in enumerate(lines) if log_scan.suspicious(line)]
+    keep = {*suspects[:KEEP], *suspects[-KEEP:], *range(max(0, len(lines) - KEEP), len(lines))}
+    return tuple(LogLine(source, i + 1, lines[i]) for i in sorted(keep))
+
+
+def _decode(raw: bytes) -> str:
+    return log_scan.clean(raw[: log_scan.MAX_LINE * 32].decode("utf-8", "replace"))
+
+
+def _chunks(file: BinaryIO, start: int) -> Iterator[bytes]:
+    """The file from `start` in pieces that end at a line end, unless a line is longer than a chunk."""
+    file.seek(start)
+    rest = b""
+    while block := file.read(CHUNK):
+        block = rest + block
+        cut = block.rfind(b"\n") + 1 if len(block) < 2 * CHUNK or b"\n" in block else len(block)
+        rest = block[cut:]
+        if cut:
+            yield block[:cut]
+    if rest:
+        yield rest
+
+
+def _first_suspicious(file: BinaryIO) -> tuple[list[tuple[int, str]], int, int]:
+    """At least the first `KEEP` suspicious lines, and the byte and line count at which the search stopped."""
+    found: list[tuple[int, str]] = []
+    offset = line = 0
+    for chunk in _chunks(file, 0):
+        found += [(line + number, text) for number, text in _suspicious_in(chunk)]
+        offset += len(chunk)
+        line += chunk.count(b"\n")
+        if len(found) >= KEEP:
+            break
+    return found, offset, line
+
+
+def _last_suspicious(file: BinaryIO, start: int, end: int, total: int) -> list[tuple[int, str]]:
+    """The last `KEEP` suspicious lines after `start`, found from the end."""
+    found: list[tuple[int, str]] = []
+    below = total  # line ends before the block that is read next
+    while end > start and len(found) < KEEP:
+        begin = max(start, end - CHUNK)
+        file.seek(begin)
+        block = file.read(end - begin)
+        if begin > start:  # give the torn first line to the next, earlier block
+            cut = block.find(b"\n") + 1
+            begin, block = (begin + cut, block[cut:]) if 0 < cut < len(block) else (begin, block)
+        below -= block.count(b"\n")
+        found = [(below + number, text) for number, text in _suspicious_in(block)] + found
+        end = begin
+    return found[-KEEP:]
+
+
+def _count_lines(file: BinaryIO, start: int) -> int:
+    """Line ends from a byte on."""
+    file.seek(start)
+    count = 0
+    while block := file.read(CHUNK):
+        count += block.count(b"\n")
+    return count
+
+
+def _last_lines(file: BinaryIO, size: int, total: int) -> list[tuple[int, str]]:
+    """The last `KEEP` lines, as far as they lie within the last `TAIL_BYTES`."""
+    start = max(0, size - TAIL_BYTES)
+    file.seek(start)
+    pieces = file.read(size - start).split(b"\n")
+    ends = len(pieces) - 1
+    kept = pieces[-KEEP - 1 :]
+    first = total - ends + len(pieces) - len(kept) + 1
+    return [(first + i, _decode(raw)) for i, raw in enumerate(kept) if raw or i < len(kept) - 1]
+
+
+def _suspicious_in(chunk: bytes) -> list[tuple[int, str]]:
+    """Suspicious lines of a chunk, numbered from 1."""
+    if len(chunk) < _SMALL:
+        decoded = enumerate((_decode(raw) for raw in chunk.split(b"\n")), start=1)
+        return [(number, text) for number, text in decoded if log_scan.suspicious(text)]
+    found = []
+    counted_to = number = end = 0
+    for position in _candidates(chunk):
+        if position < end:
+            continue  # the same line again
+        begin = chunk.rfind(b"\n", 0, position) + 1
+        end = chunk.find(b"\n", position) + 1 or len(chunk)
+        number += chunk.count(b"\n", counted_to, begin)
+        counted_to = begin
+        text = _decode_around(chunk, begin, position, end)
+        if log_scan.suspicious(text):
+            found.append((number + 1, text))
+            if len(found) > 2 * KEEP:
+                del found[KEEP : KEEP + 1]
+    return found
+
+
+def _decode_around(chunk: bytes, begin: int, position: int, end: int) -> str:
+    """A line as text; of an overlong one (a progress bar that never ends its line) the part around a position."""
+    if end - begin > log_scan.MAX_LINE * 32:
+        begin = max(begin, chunk.rfind(b"\r", begin, position) + 1, position - log_scan.MAX_LINE)
+        end = min(end, begin + 2 * log_scan.MAX_LINE)
+    return _decode(chunk[begin:end])
+
+
+def _candidates(chunk: bytes) -> list[int]:
+    """Positions in a chunk at which a needle may begin, in order; at most four false ones in a thousand."""
+    import numpy as np
+
+    table, folded = _table()
+    hits = []
+    for shift in range(4):
+        words = np.frombuffer(chunk, dtype="<u4", offset=shift, count=(len(chunk) - shift) // 4) | np.uint32(_FOLD)
+        places = np.flatnonzero(table[(words * np.uint32(_HASH)) >> np.uint32(16)])
+        places = places[np.isin(words[places], folded)]
+        hits.append(places * 4 + shift)
+    return [int(place) for place in np.sort(np.concatenate(hits))]
+
+
+@cache
+def _table() -> tuple["NDArray[np.bool_]", "NDArray[np.uint32]"]:
+    """Which hash values the needles' first four bytes have, and those bytes as folded 32-bit words."""
+    import numpy as np
+
+    begins = b"".join(needle.encode()[:4] for needle in log_scan.NEEDLES)
+    folded = np.unique(np.frombuffer(begins, dtype="<u4") | np.uint32(_FOLD))
+    table = np.zeros(1 << 16, dtype=np.bool_)
+    table[(folded * np.uint32(_HASH)) >> np.uint32(16)] = True
+    return table, folded

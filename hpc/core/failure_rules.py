@@ -1,0 +1,738 @@
+"""The table of what logs say when something went wrong: one row a message, most specific first. Data, no procedure.
+
+A line is given to the first row that recognises it, so the order is part of the table: messages that name a cause
+stand above the words of launchers and of other ranks, those above exceptions of no special meaning. Which of several
+recognised lines decides is not settled here but in `hpc.core.failures`.
+
+To add a rule: add a row, and a log in ``tests/corpus`` that fires it (a test fails until there is one).
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from hpc.core.evidence import Evidence, FailureClass
+
+F = FailureClass
+
+
+class Tier(IntEnum):
+    """How deep a message goes; the lowest number that is present decides."""
+
+    ROOT = 1  # names a cause
+    FAULT = 2  # an error of the program whose own text is all there is
+    SYMPTOM = 3  # what the others say once somebody is dead; a cause only when nothing deeper is known
+    TRACE = 4  # says that something ended badly, not why
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One message and what it means.
+
+    Attributes:
+        id: Name of the rule, unique; verdicts quote it.
+        category: Class it leads to.
+        cause: Sub-cause within the class.
+        tier: How deep it goes.
+        says: Pattern searched in a line (rank prefixes taken off).
+        proves: What is certain once this line stands unsurvived in a log.
+        leaves_open: What it does not prove.
+        near: Second pattern that has to occur within `NEIGHBOURS` lines of the same log; None when the line is enough.
+        when: Condition on the rest of the evidence; None when there is none.
+        needs_failure: The message also appears in runs that end well; it counts only when the run failed otherwise.
+        confidence: 0 to 1, the author's.
+        suggestion: Next step where it differs from the class's own.
+    """
+
+    id: str
+    category: FailureClass
+    cause: str
+    tier: Tier
+    says: re.Pattern[str]
+    proves: str
+    leaves_open: str
+    near: re.Pattern[str] | None = None
+    when: Callable[[Evidence], bool] | None = None
+    needs_failure: bool = False
+    confidence: float = 0.9
+    suggestion: str = ""
+
+
+NEIGHBOURS = 14
+"""How many lines before and after count as near."""
+
+
+def _row(
+    name: str,
+    category: FailureClass,
+    cause: str,
+    says: str,
+    proves: str,
+    leaves_open: str,
+    *,
+    tier: Tier = Tier.ROOT,
+    near: str | None = None,
+    when: Callable[[Evidence], bool] | None = None,
+    needs_failure: bool = False,
+    confidence: float = 0.9,
+    suggestion: str = "",
+) -> Rule:
+    return Rule(
+        id=name,
+        category=category,
+        cause=cause,
+        tier=tier,
+        says=re.compile(says, re.IGNORECASE),
+        proves=proves,
+        leaves_open=leaves_open,
+        near=re.compile(near, re.IGNORECASE) if near else None,
+        when=when,
+        needs_failure=needs_failure,
+        confidence=confidence,
+        suggestion=suggestion,
+    )
+
+
+def _trains_on_cpu(evidence: Evidence) -> bool:
+    return evidence.gpus == 0
+
+
+# An exception as Python prints it last: `package.NameError: text`, at the start of the line.
+_RAISED = r"^\s*(?:[\w]+\.){0,8}"
+_CPU_ALLOCATOR = (
+    r"DefaultCPUAllocator: (?:can't allocate|not enough) memory"
+    r"|_ArrayMemoryError|numpy\S* Unable to allocate [\d.]+ .iB"
+    r"|^\s*(?:\w+\.){0,5}MemoryError\b|ArrowMemoryError|std::bad_alloc"
+    r"|OOM when allocating tensor.{0,300}(?:device:CPU|allocator (?:mkl)?cpu)"
+)
+
+LOG_RULES: tuple[Rule, ...] = (
+    # ── memory: shared memory first, then the device, then the host ──────────────────────────────────────────────
+    _row(
+        "shm-insufficient", F.OOM_SHM, "dev_shm",
+        r"insufficient shared memory|unable to (?:open|mmap|resize|write to) (?:shared memory"
+        r"|\d+ bytes from file </torch_|file </torch_)|error while creating shared memory segment"
+        r"|/dev/shm\S*['\"]?.{0,60}no space left|no space left.{0,80}/dev/shm|failed to (?:create|allocate"
+        r"|resize) shared memory",
+        "the shared-memory file system (/dev/shm) was full or too small",
+        "that the host ran out of ordinary memory",
+    ),
+    _row(
+        "shm-no-space-in-semaphores", F.OOM_SHM, "dev_shm",
+        r"no space left on device|errno 28",
+        "a semaphore or shared block could not be created in /dev/shm",
+        "that any disk is full",
+        near=(
+            r"semlock|multiprocessing[./](?:synchronize|shared_memory|heap)|resource_tracker|shm_open"
+            r"|/dev/shm .{0,40}100%|100% /dev/shm"
+        ),
+    ),
+    _row(
+        "shm-bus-error", F.OOM_SHM, "bus_error",
+        r"killed by signal: bus error|\bbus error\b.{0,80}(?:shm|shared memory)|^bus error",
+        "a process touched shared memory that could not be backed",
+        "that /dev/shm was full: a truncated memory map does the same",
+        confidence=0.75,
+    ),
+    _row(
+        "device-oom-torch", F.OOM_GPU, "cuda",
+        r"\b(?:cuda|hip|xpu|npu|mps(?: backend)?) out of memory|torch(?:\.cuda)?\.OutOfMemoryError"
+        r"|^\s*OutOfMemoryError\b",
+        "an allocation on the training device failed",
+        "which tensor is too large; that another program held the memory",
+    ),
+    _row(
+        "device-oom-runtime", F.OOM_GPU, "cuda",
+        r"cuda error: out of memory|cuda_error_out_of_memory|cudaErrorMemoryAllocation|hipErrorOutOfMemory"
+        r"|cuda failure '?out of memory|cudaMalloc failed: out of memory|failed to cuda calloc"
+        r"|no available memory for the cache blocks",
+        "the driver refused device memory",
+        "that this program used it: another one may share the device",
+    ),
+    _row(
+        "device-oom-library", F.OOM_GPU, "library",
+        r"CU(?:BLAS|DNN|SOLVER|FFT|SPARSE)_STATUS_ALLOC_FAILED|(?:cublas|cudnn|rocblas|miopen)\w* ?alloc\w* failed"
+        r"|rocblas_status_memory_error",
+        "a CUDA or ROCm library could not allocate its workspace on the device",
+        "the size it needed",
+    ),
+    _row(
+        "allocator-oom-cpu-training", F.OOM_GPU, "cpu_allocator",
+        _CPU_ALLOCATOR,
+        "the program itself was refused memory on the CPU, which is the device it trains on",
+        "that the batch is what needs it: a data set held in memory fails in the same words",
+        when=_trains_on_cpu,
+        confidence=0.85,
+    ),
+    _row(
+        "host-oom-allocator", F.OOM_HOST, "cpu_allocator",
+        _CPU_ALLOCATOR,
+        "the program itself was refused host memory",
+        "that the memory limit of the job was reached: one request may simply be huge",
+    ),
+    _row(
+        "device-oom-xla", F.OOM_GPU, "xla",
+        r"RESOURCE_EXHAUSTED: .{0,80}(?:out of memory|OOM when|while trying to allocate|failed to allocate)"
+        r"|OOM when allocating tensor|ResourceExhaustedError|ran out of memory in memory space (?:hbm|vmem)"
+        r"|Allocator \(GPU_\d+_bfc\) ran out of memory trying to allocate(?!.{0,300}not a failure)",
+        "JAX, XLA or TensorFlow could not allocate on the accelerator",
+        "that preallocation by another process is not the cause",
+    ),
+    _row(
+        "host-oom-cgroup", F.OOM_HOST, "cgroup",
+        r"oom[-_]kill event|memory cgroup out of memory|killed by the cgroup out-of-memory"
+        r"|^srun: error: .{0,80}: out of memory|some of (?:your processes"
+        r"|the step tasks) (?:may )?have been (?:oom )?killed",
+        "the kernel killed a process of this job at its memory limit",
+        "that it was the training process and not a loader worker",
+    ),
+    _row(
+        "host-oom-kernel", F.OOM_HOST, "kernel",
+        r"out of memory: kill(?:ed)? process|invoked oom-killer|oom-kill:constraint",
+        "the kernel of the node ran out of memory",
+        "that this job caused it: without a cgroup it may have been a neighbour",
+    ),
+    _row(
+        "host-oom-slurm-limit", F.OOM_HOST, "slurm_limit",
+        r"exceeded (?:job|step|virtual) memory limit.{0,80}(?:being killed|killed)|(?:job"
+        r"|step) \S+ exceeded (?:virtual )?memory limit",
+        "Slurm's own accounting saw the job above its memory limit and killed it",
+        "which process held the memory",
+    ),
+    _row(
+        "host-oom-fork", F.OOM_HOST, "fork",
+        r"(?:fork|clone|vfork|mmap)\S{0,20}:? .{0,40}cannot allocate memory|\[errno 12\] cannot allocate memory",
+        "the operating system refused memory to a new process or mapping",
+        "a memory limit of the job: ulimit -v and overcommit do the same",
+        confidence=0.8,
+    ),
+    _row(
+        "host-oom-limit-warning", F.OOM_HOST, "slurm_limit",
+        r"exceeded (?:job|step) memory limit at some point",
+        "the job was at its limit once",
+        "that anything was killed: page cache counts here",
+        tier=Tier.SYMPTOM,
+        needs_failure=True,
+        confidence=0.6,
+    ),
+    _row(
+        "host-oom-loader-killed", F.OOM_HOST, "loader",
+        r"DataLoader worker .{0,40}is killed by signal: killed",
+        "a loader worker got SIGKILL",
+        "who sent it: almost always the kernel for want of memory",
+        tier=Tier.SYMPTOM,
+        confidence=0.7,
+    ),
+    # ── numbers: NaN in the input is the data's fault, NaN in the loss the run's ─────────────────────────────────
+    _row(
+        "data-not-a-number", F.DATA, "nan_in_input",
+        r"input (?:\w+ )?contains (?:nan|infinity)|(?:nan|non-finite|inf)s? (?:values? )?(?:were )?(?:found"
+        r"|detected|present)? ?in (?:the )?(?:input|raw|source|data)\b ?(?:file|set|batch|tensor|array)?|(?:data"
+        r"|input)(?:set)? (?:file )?\S{0,80} ?(?:contains|has) (?:\d+ )?(?:nan|non-finite)",
+        "values that are not numbers stand in the input",
+        "that the model would train well without them",
+    ),
+    _row(
+        "divergence-guard", F.DIVERGENCE, "guard",
+        r"\bDivergenceError\b|(?:training|loss|model|run) (?:has )?diverged|NanLossDuringTrainingError",
+        "the program's own guard saw a loss or gradient that is not finite",
+        "why: learning rate, data order and precision all do this",
+        confidence=0.97,
+    ),
+    _row(
+        "divergence-loss-not-finite", F.DIVERGENCE, "loss",
+        r"loss is (?:nan|inf\b|infinite|not finite|non-finite)|loss became (?:infinite|nan|inf)|(?:nan|inf|invalid"
+        r"|non-finite|infinite) loss\b(?!.{0,30}skip)|loss returned in `training_step` is nan|non-finite (?:loss"
+        r"|gradients?)|loss (?:exploded|has become nan)|lossnan",
+        "a loss that is not a finite number stopped the program",
+        "its cause",
+    ),
+    _row(
+        "divergence-gradient-not-finite", F.DIVERGENCE, "gradient",
+        r"found (?:nan|inf) in (?:local )?(?:grad|forward loss|params)|(?:gradients?|grad norm"
+        r"|norm of order \S+) .{0,60}(?:is|are) (?:nan|non-finite|infinite)"
+        r"|returned nan values in its \d+th output|nan (?:and/or inf )?(?:values )?(?:detected|found) in (?:grad"
+        r"|param|weight|layer|`|model)|detected nan and/or inf values in",
+        "gradients or activations are not finite",
+        "which step made them so",
+    ),
+    _row(
+        "divergence-loss-scale", F.DIVERGENCE, "loss_scale",
+        r"loss scale already at minimum|minimum loss scale reached|loss scale .{0,40}(?:below"
+        r"|reached) (?:the )?minim",
+        "mixed precision found no scale at which gradients stay finite",
+        "that the run diverges in full precision too",
+    ),
+    _row(
+        "divergence-bad-probabilities", F.DIVERGENCE, "distribution",
+        r"probability tensor contains either `?inf`?, `?nan`?|found invalid values:"
+        r"|invalid value \(nan\) encountered",
+        "values that are not finite reached a distribution or a checked operation",
+        "that training made them: the input may hold them",
+        confidence=0.85,
+    ),
+    # ── hardware ─────────────────────────────────────────────────────────────────────────────────────────────────
+    _row(
+        "gpu-xid", F.GPU_HARDWARE, "xid",
+        r"\bxid\b[^:]{0,60}: ?(?!13\b|31\b|43\b|45\b)\d{1,3}\b",
+        "the driver reported a hardware fault (Xid 13, 31, 43 and 45 are the program's own and do not count)",
+        "that the device is beyond a reset",
+    ),
+    _row(
+        "gpu-ecc", F.GPU_HARDWARE, "ecc",
+        r"uncorrectable (?:ecc|nvlink)|ecc error (?:encountered|detected)|double.bit ecc|eccnotcorrectable"
+        r"|row remapping failure|hardware error.{0,40}gpu",
+        "the device's memory or link returned wrong bits",
+        "which run suffered first",
+    ),
+    _row(
+        "gpu-lost", F.GPU_HARDWARE, "lost",
+        r"gpu is lost|fallen off the bus|unable to determine the device handle"
+        r"|device\(s\) is/are busy or unavailable|gpu requires reset|nvmlerror_gpuislost",
+        "the device no longer answers",
+        "that it was broken before this job",
+    ),
+    _row(
+        "node-memory-error", F.NODE_FAILURE, "hardware",
+        r"(?:mce|edac)\b.{0,80}(?:hardware error|\bue\b|uncorrect)|machine check exception|dimm\S* .{0,40}(?:error"
+        r"|fail)|kernel panic|soft lockup",
+        "the host's own hardware failed",
+        "that it hit this job's memory",
+        confidence=0.85,
+    ),
+    _row(
+        "node-failed", F.NODE_FAILURE, "node_down",
+        r"due to node failure|node failure on \S+|node_fail\b.{0,40}(?:job|step)|launch failed requeued held"
+        r"|aborting due to node",
+        "Slurm lost the node",
+        "why",
+        confidence=0.97,
+    ),
+    _row(
+        "node-prolog", F.NODE_FAILURE, "prolog",
+        r"prolog (?:failed|error|hung)|job prolog failed|task launch for \S+ failed on node"
+        r"|slurmd\S* .{0,40}unable to launch|job credential (?:expired|revoked)",
+        "the node could not start the job",
+        "that it is broken for every job",
+    ),
+    # ── who ended it ─────────────────────────────────────────────────────────────────────────────────────────────
+    _row(
+        "log-time-limit", F.TIMEOUT, "limit",
+        r"due to time limit|due to deadline|job (?:has )?reached (?:its )?(?:the )?(?:time|walltime) limit"
+        r"|this job is timed.out",
+        "Slurm ended the job at its time limit",
+        "that it was making progress",
+        tier=Tier.SYMPTOM,
+        confidence=0.97,
+    ),
+    _row(
+        "log-preempted", F.PREEMPTED, "requeue",
+        r"due to preemption|due to job requeue|this job is preempted|job preempted|preemption signal",
+        "Slurm gave the nodes to somebody else or put the job back",
+        "that it lost work: that depends on its checkpoints",
+        tier=Tier.SYMPTOM,
+        confidence=0.95,
+    ),
+    _row(
+        "log-cancelled", F.CANCELLED, "scancel",
+        r"\*\*\* job \S+ (?:on \S+ )?cancelled at \S+(?! due to)\s*\*\*\*",
+        "somebody or something cancelled the job; Slurm names no limit and no preemption",
+        "who",
+        tier=Tier.TRACE,
+        when=lambda e: e.state is None or e.state.value == "CANCELLED",
+    ),
+    _row(
+        "log-keyboard-interrupt", F.CANCELLED, "interrupt",
+        _RAISED
+        + r"KeyboardInterrupt\b|got signal: 2\b|received sigint",
+        "an interrupt (Ctrl-C or SIGINT) ended the program",
+        "that a person pressed it",
+        tier=Tier.SYMPTOM,
+    ),
+    # ── the container ────────────────────────────────────────────────────────────────────────────────────────────
+    _row(
+        "container-overlay-full", F.CONTAINER, "overlay_full",
+        r"no space left on device|errno 28",
+        "the container's writable overlay is full",
+        "that a disk of the host is",
+        near=r"^overlay\s|writable-tmpfs|overlay .{0,30}100%",
+        confidence=0.8,
+        suggestion=(
+            "bind a folder of the host for what the program writes, or enlarge the overlay (sessiondir max size)"
+        ),
+    ),
+    _row(
+        "container-runtime", F.CONTAINER, "runtime",
+        r"^\s*FATAL:\s{1,4}\S|pyxis: (?:failed|couldn't|could not|child)|enroot-\w+: "
+        r"|\[error\] (?:no such file or directory: .{0,200}\.sqsh|failed to mount)|spank: .{0,40}pyxis"
+        r"|container creation failed|unsquashfs\S* .{0,40}fail|nvidia-container-cli: .{0,60}error"
+        r"|docker: error response|image .{0,120} (?:is not|not a valid) (?:a )?(?:sif|container)",
+        "the container runtime gave up before or while starting the program",
+        "anything about the program",
+    ),
+    _row(
+        "container-command-missing", F.CONTAINER, "not_installed",
+        r"(?:apptainer|singularity|enroot|podman-hpc)\S{0,3}:? (?:command )?not found",
+        "the container runtime is not on this node",
+        "that the image is at fault",
+    ),
+    _row(
+        "container-image-missing", F.CONTAINER, "image",
+        r"\S+\.(?:sif|sqsh|simg)\b.{0,80}no such file|no such file or directory.{0,200}\.(?:sif|sqsh|simg)\b"
+        r"|mount .{0,200}(?:doesn't|does not) exist in container",
+        "the image or a bound folder is not where it was said to be",
+        "that it never existed: a file system may be missing on this node",
+    ),
+    # ── the program's surroundings ───────────────────────────────────────────────────────────────────────────────
+    _row(
+        "environment-module-missing", F.ENVIRONMENT, "import",
+        r"ModuleNotFoundError|^\S*python\S*: no module named|ImportError: (?!.{0,200}circular import)",
+        "a package could not be imported here",
+        "that it is not installed elsewhere",
+    ),
+    _row(
+        "environment-library-missing", F.ENVIRONMENT, "library",
+        r"error while loading shared libraries|cannot open shared object file|version `[^']{1,60}' not found"
+        r"|undefined symbol:|symbol lookup error",
+        "a shared library is missing or of another version",
+        "which of the two is wrong",
+    ),
+    _row(
+        "environment-cuda-build", F.ENVIRONMENT, "cuda_build",
+        r"not compiled with cuda enabled|CUDAMismatchException|no kernel image is available"
+        r"|driver version is insufficient|cuda_home\b.{0,60}not set|MissingCUDAException|compiled (?:with"
+        r"|against) .{0,40}(?:but|different) .{0,40}cuda|unsupported gnu version|driver/library version mismatch",
+        "program, CUDA and driver do not fit together",
+        "which one to change",
+    ),
+    _row(
+        "environment-no-device", F.ENVIRONMENT, "no_device",
+        r"no cuda gpus are available|no cuda-capable device|cuda unknown error|found no nvidia driver"
+        r"|no gpu/tpu found|no visible gpu devices",
+        "the program sees no usable device",
+        "that the node has none: --nv, CUDA_VISIBLE_DEVICES or a broken driver do the same",
+        confidence=0.8,
+    ),
+    _row(
+        "environment-compiler", F.ENVIRONMENT, "compiler",
+        r"error building extension|error compiling objects|ninja is required|command '\[?'?(?:ninja|which|c\+\+"
+        r"|g\+\+|nvcc)\b|(?:gcc|g\+\+|nvcc|ninja|c\+\+): (?:command )?not found"
+        r"|no such file or directory: '(?:\S*/)?(?:ninja|nvcc|g\+\+|gcc|c\+\+)'|failed to find c compiler"
+        r"|RuntimeError: .{0,40}c\+\+ compiler",
+        "code had to be compiled at start and could not be",
+        "that the sources are wrong",
+    ),
+    _row(
+        "environment-modules", F.ENVIRONMENT, "modules",
+        r"lmod has detected the following error|modulecmd.{0,40}error|the following module\(s\) are unknown"
+        r"|EnvironmentLocationNotFound|could not find conda environment|CondaError|CommandNotFoundError",
+        "the module or conda environment could not be loaded",
+        "whether later steps needed it",
+    ),
+    _row(
+        "environment-ulimit", F.ENVIRONMENT, "ulimit",
+        r"too many open files|\[errno 24\]|received 0 items of ancdata|can't start new thread"
+        r"|resource temporarily unavailable.{0,60}thread|pthread_create failed",
+        "a limit of the operating system (open files, threads) was reached",
+        "that the file system is at fault",
+        confidence=0.85,
+        suggestion="raise ulimit -n (or use fewer loader workers) in the profile's setup lines",
+    ),
+    _row(
+        "environment-illegal-instruction", F.ENVIRONMENT, "cpu",
+        r"illegal instruction|requires avx|the tensorflow library was compiled to use .{0,40} instructions",
+        "the program was built for another processor",
+        "which node types work",
+    ),
+    # ── checkpoints, before data and storage: both speak of files ────────────────────────────────────────────────
+    _row(
+        "storage-write-failed", F.STORAGE, "write",
+        r"unexpected pos \d+ vs \d+|iostream error|PytorchStreamWriter failed writing"
+        r"|error while serializing: i/o error|file write failed",
+        "a file could not be written to its end; a full disk looks like this",
+        "that the disk was full: quotas and broken mounts do the same",
+        confidence=0.9,
+    ),
+    _row(
+        "checkpoint-unfit", F.CHECKPOINT, "unfit",
+        r"error\(s\) in loading state_dict|size mismatch for \S+: copying|missing key\(s\) in state_dict"
+        r"|loaded state dict (?:contains|has) .{0,60}(?:parameter group|param)|ZeRORuntimeException"
+        r"|different dp world size|optimizer state .{0,60}(?:does not|doesn't) match",
+        "the checkpoint does not belong to this model or number of ranks",
+        "that the file is damaged",
+    ),
+    _row(
+        "checkpoint-unreadable", F.CHECKPOINT, "unreadable",
+        r"PytorchStreamReader failed|failed finding central directory|UnpicklingError|invalid load key"
+        r"|EOFError: Ran out of input|error while deserializing header|incomplete metadata, file not fully covered"
+        r"|unexpected EOF, expected \d+ more bytes|WeightsUnpickler|InvalidHeader|unable to load weights from"
+        r"|unsuccessful tensorslicereader|checkpoint .{0,120}(?:is )?(?:corrupt|truncated|incomplete|damaged)",
+        "a checkpoint is damaged or not in the expected format",
+        "when it was damaged",
+    ),
+    _row(
+        "checkpoint-missing", F.CHECKPOINT, "missing",
+        r"(?:no such file or directory|cannot find|could not find|can't find|not found"
+        r"|does not exist).{0,220}(?:checkpoint|ckpt|\.pth?\b|\.safetensors|/step-\d|global_step\d)|(?:Error"
+        r"|Exception): .{0,100}checkpoint\S* .{0,160}(?:not found|does not exist|missing)",
+        "the checkpoint to go on from is not there",
+        "that it was never written",
+    ),
+    # ── storage ──────────────────────────────────────────────────────────────────────────────────────────────────
+    _row(
+        "storage-full", F.STORAGE, "full",
+        r"no space left on device|\[?errno 28\b|os error 28\b|database or disk is full",
+        "a file system was full",
+        "which one, where the message names no path: /tmp is as likely as scratch",
+    ),
+    _row(
+        "storage-quota", F.STORAGE, "quota",
+        r"disk quota exceeded|quota exceeded|\[errno 122\]|os error 122\b|file size limit exceeded",
+        "a quota was reached",
+        "that the disk is full",
+    ),
+    _row(
+        "storage-lock", F.STORAGE, "lock",
+        r"unable to lock file|unable to (?:synchronously )?(?:open|create) file.{0,80}(?:errno = 11"
+        r"|resource temporarily)|no locks available|\[errno 37\]",
+        "a file lock was refused",
+        "whether another process held it or the file system offers none",
+    ),
+    _row(
+        "storage-io", F.STORAGE, "io",
+        r"stale (?:nfs )?file handle|\[errno (?:5|116|107|108|121)\]|input/output error"
+        r"|transport endpoint is not connected|cannot send after transport endpoint|remote i/o error"
+        r"|read-only file system|\[errno 30\]|os error (?:5|30|116)\b",
+        "the file system failed while it was used",
+        "that it is down for other nodes",
+    ),
+    _row(
+        "storage-permission", F.STORAGE, "permission",
+        r"PermissionError|\[errno 13\]|permission denied.{0,80}(?:/|')|couldn't chdir to|could not open (?:stdout"
+        r"|stderr) file",
+        "a path could not be used by this account",
+        "that it should be",
+        confidence=0.8,
+    ),
+    # ── what was asked ───────────────────────────────────────────────────────────────────────────────────────────
+    _row(
+        "config-slurm-request", F.CONFIG, "slurm_request",
+        r"(?:sbatch|srun|salloc): error: .{0,120}(?:invalid|more processors requested|not available|can(?:not"
+        r"|'t) be satisfied|unrecognized|exceed|permitted|not permitted|node count)"
+        r"|unable to create step .{0,60}(?:more processors|invalid|memory|requested)|batch job submission failed"
+        r"|requested node configuration is not available",
+        "Slurm refused what the job asked for",
+        "that another partition would grant it",
+    ),
+    _row(
+        "config-command-line", F.CONFIG, "arguments",
+        r"error: (?:unrecognized arguments|the following arguments are required|argument \S+: |invalid choice"
+        r"|ambiguous option|no such option)|^error: no such (?:option|command)|absl\.flags\S*Error"
+        r"|UnrecognizedFlagError|can't open file '.{0,300}\.py'",
+        "the program does not accept this command line",
+        "anything about the program itself",
+    ),
+    _row(
+        "config-file", F.CONFIG, "file",
+        r"omegaconf\.errors|hydra\.errors|ConfigAttributeError|ConfigKeyError|MissingMandatoryValue"
+        r"|pydantic\S*ValidationError|validation errors? for \w|yaml\.(?:scanner|parser|constructor)|ScannerError"
+        r"|TOMLDecodeError|no such file or directory: '\S{1,300}\.(?:ya?ml|toml|ini|cfg|json5?)'"
+        r"|^Invalid configuration",
+        "a configuration file is missing or invalid",
+        "which value was meant",
+    ),
+    _row(
+        "config-parallel", F.CONFIG, "parallel",
+        r"DeepSpeedConfigError|check batch related parameters|train_batch_size is not equal"
+        r"|type fp16 is not supported|world.?size .{0,60}(?:not divisible|must be)"
+        r"|not divisible by (?:the )?(?:world|number of|tensor|data|pipeline)|invalid device ordinal"
+        r"|duplicate gpu detected|environment variable \w+ expected, but not set",
+        "batch sizes, precision or ranks do not fit together",
+        "which of them to change",
+    ),
+    _row(
+        "config-tracking", F.CONFIG, "tracking",
+        r"no api key configured|api key must (?:have|be)|wandb\S*AuthenticationError|wandb\S*UsageError",
+        "the tracking service got no valid key",
+        "that the run needs it: offline mode does without",
+        suggestion="set tracking.wandb.mode: offline (send later with hpc sync), or give the key",
+    ),
+    # ── data ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    _row(
+        "data-label-range", F.DATA, "range",
+        r"device-side assert triggered|Assertion `t >= 0 && t < n_classes|target \d+ is out of bounds"
+        r"|index out of range in self|srcIndex < srcSelectDimSize|Assertion `.{0,80}index out of bounds",
+        "an index (a label or token) lies outside its table",
+        "whether the data or the table's size is wrong; never the device",
+        confidence=0.8,
+    ),
+    _row(
+        "data-damaged", F.DATA, "damaged",
+        r"UnidentifiedImageError|image file is truncated|truncated file: eof|file signature not found|BadGzipFile"
+        r"|BadZipFile|not a gzipped file|compressed file ended|zlib\.error|Arrow(?:Invalid|TypeError|IOError)"
+        r"|DataLossError|UnicodeDecodeError|JSONDecodeError|ParserError|EmptyDataError|corrupt(?:ed)? (?:record"
+        r"|sample|shard|data|jpeg|image)|magic bytes not found",
+        "an input file is damaged or of another format",
+        "that the original is: a copy may be incomplete",
+    ),
+    _row(
+        "data-empty", F.DATA, "empty",
+        r"num_samples should be a positive integer|dataset is empty|found 0 (?:images|files|samples|files in)"
+        r"|empty dataset|no (?:training )?(?:samples|examples|files) found",
+        "the data set has nothing in it for this task",
+        "that the path is wrong",
+    ),
+    _row(
+        "data-not-found", F.DATA, "missing",
+        r"DatasetNotFoundError|couldn't find (?:a |any )?(?:data|dataset)|couldn't reach .{0,120} on the hub"
+        r"|dataset .{0,160}(?:not found|does not exist|doesn't exist)|"
+        + _RAISED
+        + r"FileNotFoundError|(?:OSError|IOError): .{0,60}no such file or directory"
+        r"|unable to (?:synchronously )?open file \(unable to open file",
+        "an input is not where the program looks",
+        "that it does not exist: a mount or bind may be missing",
+        confidence=0.85,
+    ),
+    # ── between the ranks: symptoms, unless nothing deeper is found ──────────────────────────────────────────────
+    _row(
+        "communication-port", F.COMMUNICATION, "port",
+        r"EADDRINUSE|address already in use|errno: 98",
+        "the rendezvous port was taken by another program",
+        "that the network is at fault",
+        tier=Tier.SYMPTOM,
+    ),
+    _row(
+        "communication-rendezvous", F.COMMUNICATION, "rendezvous",
+        r"Rendezvous(?:Timeout|Connection|Closed|State)?Error|timed out after \d+ seconds waiting for clients"
+        r"|client socket has (?:timed out|failed to connect)|DistStoreError|DistNetworkError"
+        r"|failed to connect/validate to host|barrier timed out|coordination service",
+        "ranks did not find each other",
+        "whether the network, a name or a dead rank is to blame",
+        tier=Tier.SYMPTOM,
+    ),
+    _row(
+        "communication-collective", F.COMMUNICATION, "collective",
+        r"watchdog caught collective operation timeout|DistBackendError|nccl(?:system|remote|internal|unhandled\w*"
+        r"|invalidusage)?error|nccl error|nccl communicator was aborted|gloo.{0,20}transport"
+        r"|connect(?:ion)? (?:reset|closed|refused)(?: by peer)?|connection timed out|broken pipe|socket timeout"
+        r"|heartbeatmonitor|timed out waiting \d+ms for (?:recv|send) operation|rccl error",
+        "a collective operation broke off",
+        "who broke it: most often a rank that died of something else",
+        tier=Tier.SYMPTOM,
+        confidence=0.8,
+    ),
+    _row(
+        "communication-fabric", F.COMMUNICATION, "fabric",
+        r"IBV_WC_\w+|ibv_\w+ .{0,40}fail|UCX\s{1,4}ERROR|\bmlx5\S* .{0,60}(?:error|fail)"
+        r"|orte has lost communication|libfabric.{0,60}(?:error|fail)|no route to host|network is (?:unreachable"
+        r"|down)|temporary failure in name resolution|name or service not known|CommError|ConnectTimeout"
+        r"|MaxRetryError|failed to resolve",
+        "the network between nodes (or to a service) failed",
+        "that it still does",
+        tier=Tier.SYMPTOM,
+        confidence=0.8,
+    ),
+    # ── the program's own errors ─────────────────────────────────────────────────────────────────────────────────
+    _row(
+        "bug-shapes", F.CODE_BUG, "shapes",
+        r"shapes cannot be multiplied|size of tensor a \(\d+\) must match|must match the size of tensor b"
+        r"|shape '\[.{0,80}\]' is invalid for input|sizes of tensors must match|could not be broadcast together"
+        r"|incompatible shapes|shape mismatch|mat1 and mat2 must have"
+        r"|expected all tensors to be on the same device|expected scalar type|dimension out of range",
+        "tensors of unfit shape, type or device met in the code",
+        "whether code or configuration chose them",
+        tier=Tier.FAULT,
+    ),
+    _row(
+        "bug-autograd", F.CODE_BUG, "autograd",
+        r"does not require grad and does not have a grad_fn|modified by an inplace operation"
+        r"|expected to have finished reduction|backward through the graph a second time|marked (?:as )?ready twice",
+        "the computation graph is used wrongly",
+        "nothing else",
+        tier=Tier.FAULT,
+    ),
+    _row(
+        "bug-device-memory-access", F.CODE_BUG, "illegal_access",
+        r"illegal memory access|misaligned address|memory access fault by gpu|unspecified launch failure"
+        r"|\bxid\b[^:]{0,60}: ?(?:13|31|43|45)\b",
+        "device code touched memory that is not its own",
+        "whose code: the program's, a library's, or (seldom) a failing device's",
+        tier=Tier.FAULT,
+        confidence=0.7,
+    ),
+    _row(
+        "bug-segfault", F.CODE_BUG, "segfault",
+        r"segmentation fault|sigsegv|signal 11\b|general protection",
+        "native code touched memory that is not its own",
+        "whose code",
+        tier=Tier.FAULT,
+        confidence=0.75,
+    ),
+    _row(
+        "not-converged-statement", F.NOT_CONVERGED, "stated",
+        r"\b(?:did|does|has|have) not converged?\b|failed to converge|\bnot converged\b|without converg"
+        r"|solved 0/\d|no convergence|convergence (?:was )?not (?:reached|achieved)",
+        "the program itself says that it did not reach its aim",
+        "that more steps would help",
+        tier=Tier.FAULT,
+    ),
+    _row(
+        "cascade-child-failed", F.UNKNOWN, "launcher",
+        _RAISED
+        + r"(?:ChildFailedError|CalledProcessError|SignalException|ProcessExitedException|ProcessRaisedException"
+        r"|BrokenProcessPool|RayTaskError|RayActorError)\b|DataLoader worker \(pid.{0,40}exited unexpectedly"
+        r"|DataLoader worker .{0,40}killed by signal: (?:terminated|aborted)|mpi_abort was invoked|SystemExit\b",
+        "a child ended badly",
+        "why: the child's own words are missing",
+        tier=Tier.TRACE,
+        confidence=0.4,
+    ),
+    _row(
+        "bug-exception", F.CODE_BUG, "exception",
+        _RAISED
+        + r"(?:TypeError|NameError|AttributeError|KeyError|IndexError|ZeroDivisionError|UnboundLocalError"
+        r"|AssertionError|NotImplementedError|SyntaxError|IndentationError|RecursionError|OverflowError"
+        r"|StopIteration|LookupError|ArithmeticError|ValueError)\b",
+        "the program raised an error that it did not expect",
+        "whether the code or its input is wrong",
+        tier=Tier.FAULT,
+        confidence=0.8,
+    ),
+    _row(
+        "bug-uncaught", F.CODE_BUG, "uncaught",
+        _RAISED
+        + r"(?!\w*Warning\b)[A-Z]\w*(?:Error|Exception)\b(?: ?:|$)|^\s*Exception: |terminate called after throwing"
+        r"|^\S{0,80}: Assertion `.{0,200}' failed|fatal python error",
+        "the program ended by an exception nobody caught",
+        "its cause: no rule knows this message",
+        tier=Tier.FAULT,
+        confidence=0.6,
+    ),
+    _row(
+        "environment-command-missing", F.ENVIRONMENT, "command",
+        r"(?:command not found|: not found)$|^slurmstepd: error: execve\(\): .{0,200}no such file"
+        r"|env: .{0,80}no such file",
+        "a command of the job script does not exist here",
+        "that the program needed it",
+        tier=Tier.SYMPTOM,
+        needs_failure=True,
+        confidence=0.8,
+    ),
+    _row(
+        "killed-without-reason", F.UNKNOWN, "sigkill",
+        r"^srun: error: .{0,120}: killed|\(SIGKILL\)|^killed$|: \d+ killed\s",
+        "a process was killed with SIGKILL",
+        "by whom: the kernel for memory, Slurm, an operator",
+        tier=Tier.TRACE,
+        confidence=0.4,
+    ),
+    _row(
+        "exited-without-reason", F.UNKNOWN, "exit_code",
+        r"^srun: error: .{0,120}exited with exit code [1-9]|exitcode\s{0,4}: -?[1-9]",
+        "a task ended with a failure code",
+        "why: nothing in the log says it",
+        tier=Tier.TRACE,
+        confidence=0.4,
+    ),
+)  # fmt: skip

@@ -1,0 +1,127 @@
+"""What a line of a log is: clean text, worth keeping, progress, the word of one rank. Pure and linear in its length.
+
+Patterns here and in the rule table have no nested quantifiers and meet lines of at most `MAX_LINE` characters, so a
+hostile log can be long but never slow.
+"""
+
+import re
+from datetime import UTC, datetime
+
+MAX_LINE = 2000
+
+NEEDLES = (
+    "error", "exception", "traceback", "fail", "fatal", "kill", "abort", "cancel", "out of memory",
+    "allocat", "alloc failed", " nan", "=nan", ":nan", "(nan", "[nan", "`nan", "not-a-number", "non-finite", "diverg",
+    "space left", "not found", "no such", "xid ", "fault", "timed out", "timeout", "time limit", "preempt", "requeue",
+    "converge", "interrupt", "terminat", "is lost", "device handle", "invalid", "corrupt", "mismatch", "stale file",
+    "overlay", "dev/shm", "shared memory", "can't open", "cannot open", "unable to", "could not", "couldn't",
+    "refused", "in use", "quota", "unrecognized", "solved 0", "launch failed", "restart", "bus ", "core dumped",
+    "semlock", "infinite", "exhausted", "node_failure", "not been", "no learning", "denied", "illegal",
+    "minimum loss scale", "hardware", "missing", "not compiled",
+    "undefined symbol", "unreachable", "exceeded", "usage:",
+)  # fmt: skip
+"""Lower-case beginnings of trouble. A line without any of them is never evidence, which is what makes logs of
+gigabytes readable; each has at least four bytes, which is what the adapter's search relies on."""
+
+_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
+_RANK = re.compile(
+    r"^\s*(?:"
+    r"\[?(?:rank|default|Rank |worker)(?P<named>\d+)\]?:? ?"  # torchrun, PyTorch ≥ 2.2: [rank3]: …, [default3]:…
+    r"|(?P<label>\d{1,5}): "  # srun --label
+    r"|\(\w[\w.]* (?:pid|rank)=(?P<pid>\d+)[^)]*\) ?"  # Ray: (RayTrainWorker pid=4711) …
+    r"|\[(?P<mpi>\d+),\d+\]<std(?:out|err)>: ?"  # mpirun --tag-output
+    r")"
+)
+_STAMP = re.compile(r"\b(\d{4})[-/](\d\d)[-/](\d\d)[T _](\d\d):(\d\d):(\d\d)")
+_PROGRESS = re.compile(
+    r"(?:\b(?:step|steps|iter|iters|iteration|epoch|ep|it|batch|num_updates|global_step|update)\b[\s:=\[(#/]{0,6}\d"
+    r"|\b\d[\d,]* steps\b"
+    r"|\b\w{0,24}loss\w{0,12}[\s\"':=|]{1,4}-?\d"
+    r"|\d+/\d+ \[[\d:]+<)",
+    re.IGNORECASE,
+)
+_NOT_PROGRESS = re.compile(
+    r"slurmstepd|srun:|CANCELLED|Error\b|Exception\b|\bERROR\b|\bFATAL\b|^\s*File \"|Traceback|ProcessGroup|\[c10d\]"
+    r"|no new step|not progress|stuck|\bassert\b"
+)
+_SAVED = re.compile(
+    r"\b(?:saved?|saving|wrote|written)\b.{0,60}(?:checkpoint|model|weights|\.pt\b|\.ckpt|\.pth|\.hdf5|\.safetensors|\.zip)"
+    r"|(?:checkpoint|model|weights)\b.{0,40}\bsaved\b|\btrain_runtime\b"
+    r"|\bfinal (?:\w+ ){0,3}(?:loss|accuracy|acc|error|reward|score|return|metric\w*)\b.{0,20}\d"
+    r"|Trainer\.fit` stopped: `max_(?:epochs|steps)",
+    re.IGNORECASE,
+)
+_FINISHED = re.compile(
+    r"\b(?:training|train|fit|optimi[sz]ation|simulation|experiment|all \d* ?(?:epochs|steps|iterations))\b\W{0,3}"
+    r"(?:is |has |was |have )?(?:done|completed?|finished|ended|successful\w*)\b"
+    r"|\bdone training\b|\bfinished (?:training|normally|successfully|all)\b|\bcompleted successfully\b"
+    r"|\bMPI_Finalize ok\b|\btotal wall time\b|^COMPLETED\b|\breached (?:max|the planned|target)\b|\bbest model\b",
+    re.IGNORECASE,
+)
+_LOSS = re.compile(
+    r"\b(?:\w{0,24}loss\w{0,12}|ppl|perplexity|nll)['\"]?\s{0,3}[:=|]?\s{0,6}"
+    r"(?P<value>[-+]?(?:nan|inf(?:inity)?|\d[\d.,]*(?:e[-+]?\d+)?))(?![\w])",
+    re.IGNORECASE,
+)
+_LOSS_SCALE = re.compile(r"loss[_ ]?scal", re.IGNORECASE)
+
+
+def clean(raw: str) -> str:
+    """One line as a person sees it: no colours, no NUL bytes, the telling part of a rewritten progress bar, cut."""
+    text = raw.rstrip("\r\n")
+    if "\x1b" in text:
+        text = _ESCAPE.sub("", text)
+    if "\x00" in text:
+        text = text.replace("\x00", "")
+    if "\r" in text:
+        parts = [part for part in text.split("\r") if part.strip()]
+        text = next((part for part in parts if suspicious(part)), parts[-1] if parts else "")
+    return text[:MAX_LINE]
+
+
+def suspicious(line: str) -> bool:
+    """Whether a line may be evidence. Cheap, and generous: rules decide later, with its neighbours in view."""
+    lowered = line[: MAX_LINE * 4].lower()
+    return any(needle in lowered for needle in NEEDLES)
+
+
+def split_rank(line: str) -> tuple[str, str]:
+    """Take a rank prefix off: ``[rank3]: KeyError`` gives ``("3", "KeyError")``; no prefix gives ``("", line)``."""
+    match = _RANK.match(line)
+    if match is None:
+        return "", line
+    return next(group for group in match.groups() if group is not None), line[match.end() :]
+
+
+def is_progress(line: str) -> bool:
+    """A line that only a program that is still working prints: a step, an epoch, a loss that is a number."""
+    return bool(_PROGRESS.search(line)) and not _NOT_PROGRESS.search(line)
+
+
+def is_result(line: str) -> bool:
+    """A line that says that something worth having was reached or stored, such as a saved model."""
+    return bool(_SAVED.search(line)) and not _NOT_PROGRESS.search(line)
+
+
+def says_finished(line: str) -> bool:
+    """A program's own statement that it came to its end. A job script may say the same of a program that crashed."""
+    return bool(_FINISHED.search(line) or _SAVED.search(line)) and not _NOT_PROGRESS.search(line)
+
+
+def loss_is_finite(line: str) -> bool | None:
+    """Whether the losses a progress line reports are numbers; None where it reports none."""
+    values = [match["value"].lower().lstrip("+-") for match in _LOSS.finditer(line) if not _LOSS_SCALE.search(match[0])]
+    if not values or _NOT_PROGRESS.search(line):
+        return None
+    return not any(value.startswith(("nan", "inf")) for value in values)
+
+
+def timestamp_s(line: str) -> float | None:
+    """The first date and time in a line, as seconds; None where there is none. Only differences mean anything."""
+    match = _STAMP.search(line)
+    if match is None:
+        return None
+    try:
+        return datetime(*(int(part) for part in match.groups()), tzinfo=UTC).timestamp()  # type: ignore[arg-type,misc]  # six ints
+    except ValueError:
+        return None

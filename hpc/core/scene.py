@@ -1,0 +1,192 @@
+"""One attempt's logs, read once: who said what, which rule knows it, and whether work went on afterwards. Pure."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from hpc.core import log_scan
+from hpc.core.evidence import Evidence, LogLine
+from hpc.core.failure_rules import LOG_RULES, NEIGHBOURS, Rule, Tier
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line a rule recognised.
+
+    Attributes:
+        rule: The row that recognised it.
+        line: The line.
+        rank: Rank that said it; empty when it carries none.
+        position: Place in the evidence's order.
+        survived: The same stream went on working afterwards.
+    """
+
+    rule: Rule
+    line: LogLine
+    rank: str
+    position: int
+    survived: bool
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A log line, cleaned, with the rank prefix taken off."""
+
+    origin: LogLine
+    rank: str
+    text: str
+    position: int
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One attempt's logs, read once: who said what, and whether work went on afterwards."""
+
+    evidence: Evidence
+    lines: tuple[_Line, ...]
+
+    @cached_property
+    def events(self) -> tuple[Event, ...]:
+        """Every recognised line that is not another line's fallout."""
+        return tuple(
+            event for source in dict.fromkeys(line.origin.source for line in self.lines) for event in self._in(source)
+        )
+
+    @cached_property
+    def open_events(self) -> tuple[Event, ...]:
+        """Those nobody survived."""
+        return tuple(event for event in self.events if not event.survived)
+
+    def deepest(self, tier: Tier, *, needs_failure: bool = True) -> Event | None:
+        """The event of this tier that came first, in the rank torchrun names as root cause if it names one.
+
+        Unsurvived events go before survived ones; `needs_failure` admits messages that healthy runs also print.
+        """
+        candidates = [
+            event
+            for event in (self.open_events if not needs_failure else self.events)
+            if event.rule.tier is tier and (needs_failure or not event.rule.needs_failure)
+        ]
+        return min(candidates, key=self._order, default=None)
+
+    def _order(self, event: Event) -> tuple[bool, bool, int]:
+        return event.survived, bool(self.root_rank) and event.rank != self.root_rank, event.position
+
+    @cached_property
+    def root_rank(self) -> str:
+        """Rank in torchrun's "Root Cause (first observed failure)"; empty when there is no such block."""
+        texts = [line.text for line in self.lines]
+        start = next((i for i, text in enumerate(texts) if text.startswith("Root Cause (first observed")), None)
+        if start is None:
+            return ""
+        return next((m[1] for text in texts[start : start + 8] if (m := _ROOT_RANK.match(text))), "")
+
+    @cached_property
+    def finish(self) -> LogLine | None:
+        """The program's last statement that it came to its end."""
+        return next((line.origin for line in reversed(self.lines) if log_scan.says_finished(line.text)), None)
+
+    @cached_property
+    def lasting_nan(self) -> LogLine | None:
+        """The first of the losses that are not finite, when no finite one follows; None when the log ends finite."""
+        first: LogLine | None = None
+        for line in self.lines:
+            finite = log_scan.loss_is_finite(line.text)
+            if finite is not None:
+                first = None if finite else first or line.origin
+        return first
+
+    @cached_property
+    def silence_s(self) -> float | None:
+        """Seconds between the last progress line and the last line of the log, by their own time stamps."""
+        stamps = [(t, line) for line in self.lines if (t := log_scan.timestamp_s(line.text)) is not None]
+        working = [t for t, line in stamps if log_scan.is_progress(line.text)]
+        return stamps[-1][0] - working[-1] if working else None
+
+    def _in(self, source: str) -> Iterator[Event]:
+        lines = [line for line in self.lines if line.origin.source == source]
+        muted = _muted(lines)
+        reason = next((i for i, line in enumerate(lines) if _SLURM_REASON.search(line.text)), len(lines))
+        for i, line in enumerate(lines[: reason + 1]):
+            if i in muted or not log_scan.suspicious(line.text):
+                continue
+            rule = _recognise(line, lines, i, self.evidence)
+            if rule is not None:
+                yield Event(rule, line.origin, line.rank, line.position, _survived(line, lines[i + 1 :]))
+
+
+_ROOT_RANK = re.compile(r"\s*rank\s*: (\d+)")
+_SLURM_REASON = re.compile(
+    r"slurmstepd: error: \*\*\* .{0,200}DUE TO (?:TIME LIMIT|PREEMPTION|JOB REQUEUE|NODE FAILURE|DEADLINE)"
+)
+_JOB_ENDED = re.compile(
+    r"slurmstepd: error: \*\*\* JOB .{0,200}DUE TO (?:TIME LIMIT|PREEMPTION|JOB REQUEUE|NODE FAILURE)"
+)
+_NEW_ATTEMPT = re.compile(
+    r"SLURM_RESTART_COUNT=[1-9]|^[=\-# ]{0,12}(?:attempt|restart) (?:number )?[1-9]\d* ?[=\-#:]", re.IGNORECASE
+)
+_IGNORED = re.compile(r"^(?:Exception ignored in|--- Logging error ---|Error in atexit)")
+_HANDLED = re.compile(
+    r"\b(?:WARN(?:ING)?|retry(?:ing)?|retries|ignor(?:ed|ing)|skipp?(?:ing|ed)|falling back|recover\w*)\b",
+    re.IGNORECASE,
+)
+_EXCEPTION = re.compile(r"^\s*(?:\w+\.){0,8}[A-Z]\w*(?:Error|Exception|Interrupt|Exit)\b")
+
+
+def observe(evidence: Evidence) -> Scene:
+    """Clean the lines, take rank prefixes off, and leave out what earlier attempts wrote into the same files."""
+    lines = []
+    for position, origin in enumerate(evidence.log):
+        rank, text = log_scan.split_rank(log_scan.clean(origin.text))
+        lines.append(_Line(origin, rank, text, position))
+    kept: list[_Line] = []
+    for source in dict.fromkeys(line.source for line in evidence.log):
+        kept += _last_attempt([line for line in lines if line.origin.source == source])
+    return Scene(evidence, tuple(kept))
+
+
+def _last_attempt(lines: list[_Line]) -> list[_Line]:
+    """What the newest attempt wrote, where Slurm appended several to one file."""
+    start = 0
+    for i, line in enumerate(lines):
+        goes_on = _JOB_ENDED.search(line.text) and any(log_scan.is_progress(later.text) for later in lines[i + 1 :])
+        if goes_on or _NEW_ATTEMPT.search(line.text):
+            start = i + 1
+    return lines[start:]
+
+
+def _muted(lines: Sequence[_Line]) -> set[int]:
+    """Lines of tracebacks that Python itself calls ignored: from the announcement to the exception's own line."""
+    muted: set[int] = set()
+    ignoring = False
+    for i, line in enumerate(lines):
+        ignoring = ignoring or bool(_IGNORED.match(line.text))
+        if ignoring:
+            muted.add(i)
+            ignoring = not _EXCEPTION.match(line.text)
+    return muted
+
+
+def _recognise(line: _Line, lines: Sequence[_Line], i: int, evidence: Evidence) -> Rule | None:
+    for rule in LOG_RULES:
+        if not rule.says.search(line.text) or (rule.when and not rule.when(evidence)):
+            continue
+        if rule.near is None or any(rule.near.search(other.text) for other in _around(lines, i)):
+            return rule
+    return None
+
+
+def _around(lines: Sequence[_Line], i: int) -> Iterable[_Line]:
+    return lines[max(0, i - NEIGHBOURS) : i + NEIGHBOURS + 1]
+
+
+def _survived(line: _Line, later: Sequence[_Line]) -> bool:
+    """Whether the stream that spoke went on working: a step, an epoch, a saved model after the message.
+
+    Another rank's steps prove nothing; a warning is survived already when the log merely goes on to a result.
+    """
+    own = [other.text for other in later if not line.rank or other.rank in ("", line.rank)]
+    if any(log_scan.is_progress(text) or log_scan.is_result(text) for text in own):
+        return True
+    return bool(_HANDLED.search(line.text)) and any(log_scan.says_finished(text) for text in own)

@@ -1,0 +1,343 @@
+"""Explain a failure: the class, the very line that says so, the rule, what it leaves open, the next step.
+
+python -m hpc.why slurm-4711.out --state FAILED --exit 1:0
+python -m hpc.why runs/lora_sweep/tasks/R8_LR1e-4_S42/attempt-1 --json
+python -m hpc.why --jsonl < cases.jsonl
+"""
+
+import json
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hpc.core.errors import EXIT_DONE, InputError, Problem
+from hpc.core.evidence import Evidence, FailureClass, Verdict
+from hpc.core.failure_facts import FACT_RULES
+from hpc.core.failures import ADVICE, SUCCESS_RULES, classify, find_rule
+from hpc.core.layout import AttemptLayout
+from hpc.core.retry import ACTIONS, default_action
+from hpc.core.slurm_states import SlurmState, parse_state
+
+WIDTH = 80
+Answer = dict[str, Any]
+
+
+# ── evidence from what was given ─────────────────────────────────────────────────────────────────────────────────
+
+
+def parse_exit(text: str | int | None) -> tuple[int | None, int | None]:
+    """Read ``1:0`` (code:signal, as sacct prints it) or a bare code; give code and signal, None where unknown or 0.
+
+    Raises:
+        InputError: It is neither.
+    """
+    if text is None or text == "":
+        return None, None
+    code, _, signal = str(text).partition(":")
+    try:
+        return int(code), int(signal or 0) or None
+    except ValueError:
+        raise InputError(f"'{text}' is no exit code; write CODE or CODE:SIGNAL, for example 1:0") from None
+
+
+def parse_metrics(value: Any) -> dict[str, tuple[float, ...]]:
+    """Read a list of numbers (one unnamed metric) or a mapping of names to lists; "nan" and "inf" may be strings.
+
+    Raises:
+        InputError: It is neither.
+    """
+    if value is None:
+        return {}
+    named = value if isinstance(value, Mapping) else {"metric": value}
+    try:
+        return {str(name): tuple(_number(value) for value in values) for name, values in named.items()}
+    except (TypeError, ValueError):
+        raise InputError("metrics are a list of numbers, or a mapping of names to such lists") from None
+
+
+def _number(value: Any) -> float:
+    """A metric value; JSON has no NaN, so null and "nan" stand for it."""
+    return float("nan") if value is None else float(value)
+
+
+def evidence_of_log(
+    path: Path | None, state: str | None, exit_code: str | int | None, metrics: Any, source: str = "log"
+) -> Evidence:
+    """What a log file and a scheduler's words say.
+
+    Raises:
+        InputError: An argument cannot be read.
+        OSError: The file cannot be read.
+    """
+    from hpc.adapters.logs import read_log
+
+    code, signal = parse_exit(exit_code)
+    return Evidence(
+        state=parse_state(state) if state else None,
+        exit_code=code,
+        exit_signal=signal,
+        log=read_log(path, source) if path else (),
+        series=parse_metrics(metrics),
+    )
+
+
+def evidence_of_attempt(folder: Path, state: str | None, exit_code: str | int | None, metrics: Any) -> Evidence:
+    """What an attempt directory holds: its records and logs. What was given on the command line goes before them."""
+    from hpc.adapters.files import read_json
+    from hpc.adapters.logs import read_log
+
+    attempt = AttemptLayout(folder)
+    task, ended, outcome, scheduler = (
+        read_json(path) if path.exists() else {}
+        for path in (attempt.task_json, attempt.exit_json, attempt.outcome, attempt.scheduler)
+    )
+    code, signal = parse_exit(exit_code) if exit_code is not None else (ended.get("exit_code"), ended.get("signal"))
+    state = state or scheduler.get("state")
+    resources = task.get("resources") or {}
+    started, finished = ended.get("started"), ended.get("ended")
+    return Evidence(
+        state=parse_state(state) if state else None,
+        state_reason=scheduler.get("reason") or "",
+        exit_code=code,
+        exit_signal=signal,
+        signals_received=tuple(ended.get("signals_received") or ()),
+        started=bool(task or ended or attempt.claim.exists()),
+        program_outcome=outcome.get("code", ended.get("program_outcome")),
+        log=read_log(attempt.stdout, "stdout") + read_log(attempt.stderr, "stderr"),
+        series=parse_metrics(metrics),
+        gpus=task.get("gpus"),
+        elapsed_s=finished - started if started and finished else None,
+        time_limit_s=resources.get("time_s"),
+        peak_memory_mib=ended.get("peak_memory_mib"),
+        memory_limit_mib=ended.get("memory_limit_mib"),
+        oom_kill_count=ended.get("oom_kill_count"),
+        exit_recorded=bool(ended),
+        in_container=bool(task.get("image")),
+    )
+
+
+def evidence_of(target: str, state: str | None, exit_code: str | int | None, metrics: Any) -> Evidence:
+    """Find out what a target is and gather what it holds.
+
+    Raises:
+        InputError: It is neither a log file nor an attempt directory.
+    """
+    path = Path(target)
+    if path.is_dir():
+        if not any((path / name).exists() for name in ("task.json", "exit.json", "stdout.log", "stderr.log")):
+            raise InputError(f"{target} holds no attempt; give …/tasks/<run name>/attempt-<number> or a log file")
+        return evidence_of_attempt(path, state, exit_code, metrics)
+    if path.is_file():
+        return evidence_of_log(path, state, exit_code, metrics, source=path.name)
+    raise InputError(f"{target} is neither a log file nor an attempt directory (…/tasks/<run name>/attempt-<number>)")
+
+
+# ── answers ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def answer(target: str, verdict: Verdict) -> Answer:
+    """A verdict as CONTRACT's JSON: target, category, rule, evidence, confidence, summary, suggestion, retry."""
+    action = default_action(verdict.category)
+    return {
+        "target": target,
+        "category": verdict.category.value,
+        "cause": verdict.cause,
+        "rule": verdict.rule,
+        "evidence": [asdict(line) for line in verdict.evidence],
+        "confidence": verdict.confidence,
+        "summary": verdict.summary,
+        "suggestion": verdict.suggestion,
+        "retry": asdict(action) if action else None,
+    }
+
+
+def describe(target: str, verdict: Verdict) -> str:
+    """A verdict for people, in 80 columns."""
+    row = find_rule(verdict.rule)
+    action = default_action(verdict.category)
+    cause = f" ({verdict.cause})" if verdict.cause else ""
+    parts = [
+        ("why", verdict.summary),
+        *((f"{line.source}:{line.line}" if line.line else line.source, line.text) for line in verdict.evidence),
+        ("rule", f"{verdict.rule}, confidence {verdict.confidence:.2f}"),
+        *([("leaves open", row.leaves_open)] if row else []),
+        ("next", verdict.suggestion),
+        ("retry", _describe_action(action.action, action.changes, action.reason) if action else "none: it succeeded"),
+    ]
+    return f"{target}: {verdict.category}{cause}\n" + "\n".join(_paragraph(*part) for part in parts)
+
+
+def _describe_action(action: str, changes: str, reason: str) -> str:
+    return f"none: {reason}" if action == "none" else f"{action}: {changes}"
+
+
+def _paragraph(label: str, text: str) -> str:
+    lead = f"  {label:<11} "
+    short = text if len(text) <= 3 * WIDTH else text[: 3 * WIDTH] + " …"
+    return textwrap.fill(short, WIDTH, initial_indent=lead, subsequent_indent=" " * 14)
+
+
+def explain_case(case: Mapping[str, Any]) -> Answer:
+    """Answer one line of ``--jsonl``: ``log, slurm_state, exit_code, metrics``; a log that is not there is said so."""
+    log = case.get("log")
+    target = str(case.get("id") or log or "")
+    path = Path(log) if log else None
+    evidence = evidence_of_log(path, case.get("slurm_state"), case.get("exit_code"), case.get("metrics"))
+    given = answer(target, classify(evidence))
+    return given if path is None or path.exists() else {**given, "error": f"{log}: no such file"}
+
+
+def explain_lines(lines: Iterable[str]) -> Iterable[Answer]:
+    """Answer each JSON line in order; one that cannot be read is answered with `error` and class unknown."""
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            case = json.loads(line)
+            if not isinstance(case, dict):
+                raise InputError("a case is a JSON object with log, slurm_state, exit_code and metrics")
+            yield explain_case(case)
+        except (InputError, OSError, json.JSONDecodeError) as error:
+            text = f"line {number}: {error}"
+            yield {**answer("", Verdict(FailureClass.UNKNOWN, "unreadable-case", summary=text)), "error": text}
+
+
+def render_failure_table() -> str:
+    """``docs/failure-classes.md``, from the tables in code."""
+    return "\n".join([*_classes_part(), *_rules_part(), *_success_part(), *_states_part()]) + "\n"
+
+
+def _classes_part() -> list[str]:
+    head = [
+        "# Failure classes",
+        "",
+        "Generated from `hpc/core/failures.py`, `hpc/core/failure_rules.py` and `hpc/core/retry.py`; do not edit.",
+        "Root cause goes before symptom, evidence before state, and what is unknown is never a success.",
+        "",
+        "| class | meaning | what a retry changes | what a person does |",
+        "|---|---|---|---|",
+    ]
+    return head + [
+        _row_of(f"`{category}`", ADVICE[category].meaning, _retry_cell(category), ADVICE[category].suggestion)
+        for category in FailureClass
+    ]
+
+
+def _retry_cell(category: FailureClass) -> str:
+    action = ACTIONS.get(category)
+    return _describe_action(action.action, action.changes, action.reason) if action else "—"
+
+
+def _rules_part() -> list[str]:
+    from hpc.core.failure_rules import LOG_RULES
+
+    head = ["| rule | class | cause | proves | leaves open |", "|---|---|---|---|---|"]
+    facts = [_row_of(f"`{r.id}`", r.category, r.cause, r.proves, r.leaves_open) for r in FACT_RULES]
+    logs = [
+        _row_of(f"`{r.id}`", r.category, r.cause, f"{r.tier.name.lower()}", r.proves, r.leaves_open) for r in LOG_RULES
+    ]
+    return [
+        "", "## What states, exit records and metrics prove", "", *head, *facts,
+        "", "## What log lines prove", "",
+        "A line belongs to the first row that recognises it. *root* names a cause, *fault* is the program's own error,",
+        "*symptom* is said by others once somebody is dead, *trace* only shows that something ended badly.", "",
+        "| rule | class | cause | tier | proves | leaves open |", "|---|---|---|---|---|---|", *logs,
+    ]  # fmt: skip
+
+
+def _success_part() -> list[str]:
+    rows = [_row_of(f"`{rule}`", meaning) for rule, meaning in SUCCESS_RULES.items()]
+    return ["", "## What proves success", "", "| rule | shown by |", "|---|---|", *rows]
+
+
+def _states_part() -> list[str]:
+    head = ["", "## A Slurm state alone", "", "| state | class when nothing else is known |", "|---|---|"]
+    ended = [state for state in SlurmState if state.is_finished]
+    return head + [_row_of(f"`{state}`", classify(Evidence(state=state)).category) for state in ended]
+
+
+def _row_of(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+# ── command ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_HELP = """Explain why an attempt ended as it did.
+
+TARGET is a log file or an attempt directory. With --jsonl, cases are read from
+standard input, one JSON object a line with the keys log, slurm_state,
+exit_code and metrics, and answered in the same order.
+
+Examples:
+
+\b
+  python -m hpc.why slurm-4711.out --state FAILED --exit 1:0
+  python -m hpc.why runs/demo/tasks/S42/attempt-1 --json
+  echo '{"log": "a.log", "slurm_state": "FAILED"}' | python -m hpc.why --jsonl
+"""
+
+
+@click.command(help=_HELP)
+@click.argument("targets", nargs=-1, metavar="TARGET…")
+@click.option("--state", help="What Slurm said, such as FAILED or 'CANCELLED by 1000'.")
+@click.option("--exit", "exit_code", metavar="C:S", help="Exit code and signal as sacct prints them, such as 1:0.")
+@click.option("--metrics", metavar="JSON", help='A list of values, or {"loss": [..], ..}.')
+@click.option("--jsonl", is_flag=True, help="Read cases from standard input, answer one JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Answer as one JSON value.")
+def main(
+    targets: tuple[str, ...], state: str | None, exit_code: str | None, metrics: str | None, jsonl: bool, as_json: bool
+) -> None:
+    """Entry point of ``python -m hpc.why`` and ``hpc why``."""
+    try:
+        if jsonl:
+            sys.exit(_answer_lines())
+        _explain(targets, state, exit_code, metrics, as_json=as_json)
+    except InputError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+def _answer_lines() -> int:
+    unreadable = 0
+    for given in explain_lines(sys.stdin):
+        unreadable += "error" in given
+        click.echo(json.dumps(given, ensure_ascii=False))
+    return InputError.exit_code if unreadable else EXIT_DONE
+
+
+def _explain(
+    targets: tuple[str, ...], state: str | None, exit_code: str | None, metrics: str | None, *, as_json: bool
+) -> None:
+    if not targets:
+        raise InputError("nothing to explain; give a log file or an attempt directory, or --jsonl")
+    series = _parse_json(metrics) if metrics else None
+    verdicts: list[tuple[str, Verdict]] = []
+    problems: list[Problem] = []
+    for target in targets:
+        try:
+            verdicts.append((target, classify(evidence_of(target, state, exit_code, series))))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+    if as_json:
+        answers = [answer(*pair) for pair in verdicts]
+        click.echo(json.dumps(answers[0] if len(answers) == 1 else answers, ensure_ascii=False, indent=1))
+    else:
+        click.echo("\n\n".join(describe(*pair) for pair in verdicts))
+
+
+def _parse_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError([Problem(f"is not JSON: {error}", "--metrics")]) from None
+
+
+if __name__ == "__main__":
+    main()
