@@ -20,6 +20,10 @@ say() { echo "wheels: $*" >&2; }
 version_of() { sed -n "s/^$1==//p" "$CONSTRAINTS"; }
 pip() { "$PYTHON" -m pip --disable-pip-version-check -qq "$@" >&2; }
 
+case ${1:-} in
+  deepspeed | stage) ;;
+  *) sed -n '/^# wheels.sh/s/^# //p' "$0" >&2; exit 2 ;;
+esac
 [ -x "$PYTHON" ] || die "no $PYTHON: run make setup, or set PYTHON"
 [ "$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')" = 3.11 ] || die "$PYTHON is not Python 3.11, which the image has"
 
@@ -34,7 +38,7 @@ deepspeed_folder() {
   echo "$WHEELS/deepspeed-$(version_of deepspeed)-torch-$torch-cp311"
 }
 
-build_deepspeed() {
+deepspeed() {
   local folder
   folder=$(deepspeed_folder)
   if ! compgen -G "$folder/*.whl" > /dev/null; then
@@ -61,14 +65,14 @@ write_requirements() {   # exact versions, and torch without CUDA
 }
 
 stage() {
-  local deepspeed folder
-  deepspeed=$(build_deepspeed)
-  folder=$WHEELS/stage-$( { write_requirements; basename "$(dirname "$deepspeed")"; } | sha256sum | cut -c1-16)
+  local wheel folder
+  wheel=$(deepspeed)
+  folder=$WHEELS/stage-$( { write_requirements; basename "$(dirname "$wheel")"; } | sha256sum | cut -c1-16)
   if [ ! -d "$folder" ]; then
     say "downloading the wheels of $(basename "$REQUIREMENTS")"
     mkdir "$folder.new"
     write_requirements > "$folder.new/requirements.txt"
-    pip download --only-binary :all: --find-links "$(dirname "$deepspeed")" --dest "$folder.new/wheels" \
+    pip download --only-binary :all: --find-links "$(dirname "$wheel")" --dest "$folder.new/wheels" \
       --requirement "$folder.new/requirements.txt" pip ||
       die "pip found not every wheel; if it is torch, point PIP_EXTRA_INDEX_URL at an index that has its CPU builds (+cpu)"
     mv "$folder.new" "$folder"
@@ -76,8 +80,4 @@ stage() {
   echo "$folder"
 }
 
-case ${1:-} in
-  deepspeed) build_deepspeed ;;
-  stage) stage ;;
-  *) sed -n '/^# wheels.sh/s/^# //p' "$0" >&2; exit 2 ;;
-esac
+"$1"
