@@ -1,13 +1,15 @@
 """What people write, as pydantic models: the experiment and the cluster profile.
 
-Each value is checked with the sentence a user needs when it is wrong, and each field is described (the field reference and
-the JSON Schema come from here). What must hold *between* values is in `hpc.core.checks`.
+Each value is checked with the sentence a user needs when it is wrong, and each field is described (the field reference
+and the JSON Schema come from here). What must hold *between* values is in `hpc.core.checks`.
 """
 
+import inspect
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import isfinite
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self, cast, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +20,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from hpc.core.layout import name_problem
@@ -72,6 +75,15 @@ def _checked_characters(value: str) -> str:
     return value
 
 
+def _prose(value: Any) -> str:
+    """Check text that may have several lines."""
+    if isinstance(value, str) and value.strip():
+        for line in value.splitlines():
+            _checked_characters(line.replace("\t", " "))
+        return value.strip()
+    return _line(value)
+
+
 def _value(value: Any) -> Value:
     """Check a parameter's value: text, number, true/false or null."""
     if isinstance(value, list | dict):
@@ -105,7 +117,7 @@ def _folder_name(value: Any) -> str:
 
 
 def _memory(value: Any) -> str | int:
-    return _spelled(value, parse_memory, "an amount of memory such as 32GB", limit=2**40)
+    return _spelled(value, parse_memory, "an amount of memory such as 32GB", limit=2**30)
 
 
 def _time(value: Any) -> str | int:
@@ -244,6 +256,7 @@ def _case(value: dict[str, Any]) -> dict[str, Any]:
 
 
 Line = Annotated[str, PlainValidator(_line), WithJsonSchema({"type": "string"})]
+Prose = Annotated[str, PlainValidator(_prose), WithJsonSchema({"type": "string"})]
 Word = Annotated[str, PlainValidator(_word), WithJsonSchema({"type": "string"})]
 FolderName = Annotated[str, PlainValidator(_folder_name), WithJsonSchema({"type": "string"})]
 Parameter = Annotated[str, PlainValidator(_identifier), WithJsonSchema({"type": "string"})]
@@ -282,10 +295,10 @@ class Model(BaseModel):
 class BriefModel(Model):
     """What is asked and what would answer it, written down before any result is seen."""
 
-    goal: Line | None = Field(None, description="The question, one sentence.")
-    hypothesis: Line | None = Field(None, description="What is expected, and of which parameter.")
-    success: Line | None = Field(None, description="The concrete threshold that would confirm the hypothesis.")
-    if_wrong: Line | None = Field(None, description="What will be done when the hypothesis does not hold.")
+    goal: Prose | None = Field(None, description="The question, one sentence.")
+    hypothesis: Prose | None = Field(None, description="What is expected, and of which parameter.")
+    success: Prose | None = Field(None, description="The concrete threshold that would confirm the hypothesis.")
+    if_wrong: Prose | None = Field(None, description="What will be done when the hypothesis does not hold.")
     stage: Literal["exploratory", "confirmatory"] = Field(
         "exploratory", description="`confirmatory` when the hypothesis was fixed before the runs, else `exploratory`."
     )
@@ -297,11 +310,11 @@ class ProgramModel(Model):
     module: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")] | None = Field(
         None, description="Python module, started as `python -m MODULE --name value …` with every argument."
     )
-    command: Annotated[str, Field(min_length=1, max_length=20_000)] | None = Field(
+    command: Prose | None = Field(
         None,
-        description="Any command line with placeholders: parameters, `{seed}`, fixed arguments, `{out_dir}`, `{task_dir}`, "
-        "`{attempt_dir}`, `{task_json}`, `{run_name}`, `{experiment}`, `{task_id}`, `{resume_from}`, and the batch arguments. "
-        "Split into words first, filled in afterwards; no shell reads it unless it says `bash -c '…'`.",
+        description="Any command line with placeholders: parameters, `{seed}`, fixed arguments, the batch arguments, "
+        "`{out_dir}`, `{task_dir}`, `{attempt_dir}`, `{task_json}`, `{run_name}`, `{experiment}`, `{task_id}`, "
+        "`{resume_from}`. Split into words, then filled in; no shell reads it unless it says `bash -c '…'`.",
     )
     args: dict[Parameter, Argument] = Field({}, description="Arguments that are the same for every task.")
 
@@ -362,7 +375,7 @@ class SweepModel(Model):
     zip: dict[Parameter, Values] = Field({}, description="Parameter → values of equal length, taken side by side.")
     cases: list[Case] = Field([], description="Named parameter sets, each with its `id`.")
     sample: SampleModel | None = Field(None, description="Parameter sets drawn from ranges.")
-    where: Line | None = Field(
+    where: Prose | None = Field(
         None, description="Condition over the parameters; combinations that fail it are left out."
     )
     seeds: Annotated[list[Seed], Field(min_length=1)] = Field([42], description="One task per seed and combination.")
@@ -509,14 +522,14 @@ class ExperimentModel(Model):
     sweep: SweepModel = Field(description="Which tasks there are.")
     baseline: Annotated[dict[Parameter, Scalar], Field(min_length=1)] | None = Field(
         None,
-        description="The configuration others are compared with. It may name a subset of the parameters (or `case`); it is "
-        "then every configuration that agrees in those, and others are compared with the one that agrees in the rest.",
+        description="The configuration others are compared with. It may name some of the parameters only "
+        "(or `case`); every configuration that agrees in those is then a baseline, for others that agree in the rest.",
     )
     metrics: MetricsModel = Field(description="Which numbers are read.")
     run_name: Line | None = Field(
         None,
-        description="Template of the task folders' names over parameters, `seed`, `case` (or `id`) and fixed arguments. Must be "
-        "unique and safe as a file name. Left out: all parameters and the seed.",
+        description="Template of the task folders' names: parameters, `seed`, `case` (or `id`), fixed arguments. "
+        "Must be unique and safe as a file name. Left out: all parameters and the seed.",
     )
     resources: ResourcesModel = Field(ResourcesModel(), description="What one task asks for.")  # type: ignore[call-arg]
     launch: LaunchModel = Field(LaunchModel(), description="How its processes are started.")  # type: ignore[call-arg]
@@ -560,3 +573,54 @@ class ProfileModel(Model):
     )
     directives: dict[Directive, Word] = Field({}, description="Further sbatch options: `{exclude: n3}`.")
     template: Line | None = Field(None, description="Jinja template that extends `array.sbatch.j2`.")
+
+
+# Documentation generated from the models
+
+
+def json_schema(model: type[Model] = ExperimentModel) -> dict[str, Any]:
+    """Give the JSON Schema of a file, for editors that complete and check while one types."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema(by_alias=True)}
+
+
+def field_reference(model: type[Model] = ExperimentModel) -> str:
+    """Give every field of a file as Markdown tables, one a block, in the order in which they are written."""
+    return "\n".join(_block_reference(model, ""))
+
+
+def _block_reference(model: type[BaseModel], path: str) -> Iterator[str]:
+    if path:
+        yield f"### `{path}`\n"
+    yield f"{inspect.cleandoc(model.__doc__ or '')}\n"
+    yield "| field | default | meaning |\n|---|---|---|"
+    for name, field in model.model_fields.items():
+        meaning = (field.description or "").replace("|", "\\|")
+        yield f"| `{field.alias or name}` | {_default(field)} | {_options(field.annotation)}{meaning} |"
+    yield ""
+    for name, field in model.model_fields.items():
+        inner = inner_model(field.annotation)
+        if inner is not None:
+            yield from _block_reference(inner, ".".join(part for part in (path, field.alias or name) if part))
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "*required*"
+    default = field.get_default()
+    return "" if default in (None, [], {}) or isinstance(default, BaseModel) else f"`{json.dumps(default)}`"
+
+
+def _options(annotation: Any) -> str:
+    options = [option for option in get_args(annotation) if isinstance(option, str)] if _is_literal(annotation) else []
+    return " \\| ".join(f"`{option}`" for option in options) + ". " if options else ""
+
+
+def _is_literal(annotation: Any) -> bool:
+    return get_origin(annotation) is Literal
+
+
+def inner_model(annotation: Any) -> type[BaseModel] | None:
+    """Find the block inside an annotation such as ``list[MetricModel]`` or ``BatchModel | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for inner in get_args(annotation) if (found := inner_model(inner))), None)

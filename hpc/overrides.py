@@ -1,4 +1,4 @@
-"""What the command line changes in an experiment before it is checked: ``--set``, ``--seeds``, ``--resource-limits``."""
+"""What the command line changes in an experiment before checks: ``--set``, ``--seeds``, ``--resource-limits``."""
 
 import copy
 import re

@@ -1,8 +1,8 @@
 """From the files people write to the records every other room relies on.
 
-Everything wrong with a file is reported at once, each problem with its line and the nearest valid name. The models are in
-`hpc.models`, the rules between values in `hpc.core.checks`; what comes out are the frozen records of `hpc.core.spec` and
-`hpc.core.resources`.
+Everything wrong with a file is reported at once, each problem with its line and the nearest valid name. The models are
+in `hpc.models`, the rules between values in `hpc.core.checks`; what comes out are the frozen records of `hpc.core.spec`
+and `hpc.core.resources`.
 """
 
 import ast
@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -38,6 +38,7 @@ from hpc.models import (
     SampleModel,
     SweepModel,
     WandbModel,
+    inner_model,
     parse_share,
     shown,
 )
@@ -103,26 +104,37 @@ def profile_from(document: YamlDocument, name: str = "") -> ClusterProfile:
     sections = _sections(ProfileModel, document, problems)
     if problems:
         raise InputError(sorted(problems, key=lambda problem: problem.line), document.source)
-    texts = ("partition", "account", "qos", "constraint", "python", "image_dir", "template")
+    return _profile(ProfileModel.model_construct(**sections), name or Path(document.source).stem)
+
+
+def _profile(model: ProfileModel, name: str) -> ClusterProfile:
     return ClusterProfile(
-        name=name or Path(document.source).stem,
-        **{key: sections[key] or "" for key in texts},
-        **{key: sections[key] for key in ("scheduler", "max_array_size", "max_parallel", "signal_lead_s", "apptainer")},
-        max_time_s=parse_time(sections["max_time"]) if sections["max_time"] is not None else 0,
-        max_memory_mib=parse_memory(sections["max_memory"]) if sections["max_memory"] is not None else 0,
-        binds=tuple(sections["binds"]),
-        setup=tuple(sections["setup"]),
-        environment=_texts(sections["environment"]),
-        directives=dict(sections["directives"]),
+        name=name,
+        scheduler=model.scheduler,
+        partition=model.partition or "",
+        account=model.account or "",
+        qos=model.qos or "",
+        constraint=model.constraint or "",
+        max_array_size=model.max_array_size,
+        max_parallel=model.max_parallel,
+        max_time_s=parse_time(model.max_time) if model.max_time is not None else 0,
+        max_memory_mib=parse_memory(model.max_memory) if model.max_memory is not None else 0,
+        signal_lead_s=model.signal_lead_s,
+        python=model.python or "",
+        apptainer=model.apptainer,
+        image_dir=model.image_dir or "",
+        binds=tuple(model.binds),
+        setup=tuple(model.setup),
+        environment=_texts(model.environment),
+        directives=dict(model.directives),
+        template=model.template or "",
     )
 
 
 def _draft(sections: Mapping[str, Any], document: YamlDocument, problems: list[Problem], code: Path | None) -> Draft:
     """Turn the valid sections into records; None for those that are not there."""
     program = _program(sections["program"]) if "program" in sections else None
-    sweep = None
-    if "sweep" in sections:
-        sweep = _sweep(sections["sweep"])
+    sweep = _sweep(sections["sweep"]) if "sweep" in sections else None
     retry, resources, launch = sections.get("retry"), sections.get("resources"), sections.get("launch")
     metrics, known = _metrics(sections, document, problems)
     if program is not None and program.module is not None and code is not None and known is None:
@@ -318,18 +330,19 @@ def _plain(value: Any) -> Any:
 
 def _mapping(document: YamlDocument, what: str) -> YamlDocument:
     if document.data is None:
-        raise InputError(f"is empty; {what} starts with its keys", document.source)
+        raise InputError(f"is empty; write the keys of {what}", document.source)
     if not isinstance(document.data, dict):
         raise InputError([Problem(f"holds {shown(document.data)}, not the keys of {what}", line=1)], document.source)
     return document
 
 
 def _sections(model: type[Model], document: YamlDocument, problems: list[Problem]) -> dict[str, Any]:
-    """Validate each top-level key by itself, so that a mistake in one leaves the others usable; wrong ones are left out."""
+    """Validate each top-level key by itself, so that a mistake in one leaves the others usable; wrong ones are out."""
     valid: dict[str, Any] = {}
-    for key in document.data:
-        if key not in model.model_fields:
-            problems.append(document.problem((key,), f"unknown key; {nearest(key, tuple(model.model_fields))}"))
+    known = tuple(model.model_fields)
+    problems += [
+        document.problem((key,), f"unknown key; {nearest(key, known)}") for key in document.data if key not in known
+    ]
     for name, field in model.model_fields.items():
         if name not in document.data:
             if field.is_required():
@@ -376,7 +389,8 @@ def _message(model: type[Model], path: YamlPath, detail: ErrorDetails) -> str:
         valid = [str(option) for option in re.findall(r"'([^']*)'", str(context.get("expected", "")))]
         return f"{shown(found)} is none of its values; {nearest(str(found), valid)}"
     template = _MESSAGES.get(kind)
-    return template.format(found=shown(found), **context) + _quote_hint(kind, found) if template else detail["msg"]
+    bounds = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
+    return template.format(found=shown(found), **bounds) + _quote_hint(kind, found) if template else detail["msg"]
 
 
 _MESSAGES: Mapping[str, str] = {
@@ -412,13 +426,6 @@ def _aliases(model: type[BaseModel]) -> dict[str, Any]:
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
-def _inner_model(annotation: Any) -> type[BaseModel] | None:
-    """Find the block inside an annotation such as ``list[MetricModel]`` or ``Batch | None``."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for inner in get_args(annotation) if (found := _inner_model(inner))), None)
-
-
 def _keys_at(model: type[Model], path: YamlPath) -> tuple[str, ...]:
     here = _block_at(model, path)
     return tuple(_aliases(here)) if here else ()
@@ -430,7 +437,7 @@ def _block_at(model: type[BaseModel], path: YamlPath) -> type[BaseModel] | None:
     for step in path:
         fields = _aliases(here) if here else {}
         if step in fields:
-            here = _inner_model(fields[str(step)].annotation)
+            here = inner_model(fields[str(step)].annotation)
     return here
 
 

@@ -1,7 +1,7 @@
 """What must hold between the parts of an experiment, each part being valid in itself.
 
-Every check is a pure generator over a `Draft`; a part that is missing or was already found wrong is None, and the checks
-that need it are silent, so one mistake is reported once.
+Every check is a pure generator over a `Draft`; a part that is missing or was already found wrong is None, and the
+checks that need it are silent, so one mistake is reported once.
 """
 
 from collections import defaultdict
@@ -23,7 +23,7 @@ from hpc.core.launch import PLACES, command_names, command_problems
 from hpc.core.layout import name_problem
 from hpc.core.placeholders import Template, field_names, parse_template, render_template
 from hpc.core.resources import Resources
-from hpc.core.spec import Batch, Launch, Metrics, Program, RetryPolicy, Sweep, Value
+from hpc.core.spec import Batch, Launch, Metric, Metrics, Program, RetryPolicy, Sweep, Value
 
 RESERVED = ("seed", CASE, "id", *PLACES)
 """Names that mean something else in templates and command lines."""
@@ -279,26 +279,32 @@ def _check_baseline(draft: Draft, grid: Sequence[Combination]) -> Iterator[Findi
     for name in unknown:
         yield Finding(("baseline", name), f"'{name}' is not swept; {nearest(name, valid) if valid else 'nothing is'}")
     if not unknown and not any(selects(draft.baseline, combination) for combination in grid):
-        distance = {index: _distance(draft.baseline, combination) for index, combination in enumerate(grid)}
-        closest = [grid[index] for index in sorted(distance, key=distance.__getitem__)[:SHOWN]]
-        listed = "; ".join(
-            f"({_described({name: one[name] for name in draft.baseline if name in one})})"
-            for one in _distinct(closest, draft.baseline)
-        )
+        listed = "; ".join(f"({_described(one)})" for one in _nearest_combinations(draft.baseline, grid))
         yield Finding(("baseline",), f"({_described(draft.baseline)}) is not in the sweep; nearest: {listed}")
 
 
 def selects(baseline: Mapping[str, Value], combination: Combination) -> bool:
     """Say whether a combination is (one of) the baseline's: equal in every parameter the baseline names."""
-    return _distance(baseline, combination) == 0
+    return all(name in combination and _same(value, combination[name]) for name, value in baseline.items())
 
 
-def _distance(baseline: Mapping[str, Value], combination: Combination) -> int:
-    return sum(name not in combination or _same(value, combination[name]) is False for name, value in baseline.items())
+def _nearest_combinations(baseline: Mapping[str, Value], grid: Sequence[Combination]) -> list[Combination]:
+    """Give what the sweep has instead: fewest parameters that differ, then the smallest difference in numbers."""
+
+    def distance(one: Combination) -> tuple[int, float]:
+        wrong = [name for name, value in baseline.items() if name not in one or not _same(value, one[name])]
+        return len(wrong), sum(_gap(baseline[name], one.get(name)) for name in wrong)
+
+    ranked = sorted(grid, key=distance)
+    shared: list[Combination] = [{name: one[name] for name in baseline if name in one} for one in ranked]
+    return list({_key(one): one for one in shared}.values())[:SHOWN]
 
 
-def _distinct(combinations_: Iterable[Combination], baseline: Mapping[str, Value]) -> list[Combination]:
-    return list({_key({name: one.get(name) for name in baseline}): one for one in combinations_}.values())
+def _gap(left: Value, right: Value) -> float:
+    """How far two numbers are apart relative to the larger, from 0 to 2; anything else is as far as numbers can be."""
+    if not isinstance(left, int | float) or not isinstance(right, int | float):
+        return 2.0
+    return abs(left - right) / (max(abs(left), abs(right)) or 1)
 
 
 def _check_batch(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
@@ -339,8 +345,8 @@ def _check_launch(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
 def _check_metrics(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
     if draft.metrics is None:
         return
-    every = [(("primary",), draft.metrics.primary)]
-    every += [(("secondary", index), metric) for index, metric in enumerate(draft.metrics.secondary)]  # type: ignore[list-item]
+    every: list[tuple[tuple[str | int, ...], Metric]] = [(("primary",), draft.metrics.primary)]
+    every += [(("secondary", index), metric) for index, metric in enumerate(draft.metrics.secondary)]
     names = [metric.name for _, metric in every]
     for name in _repeated(names):
         yield Finding(("metrics",), f"'{name}' is listed twice; keep one")

@@ -80,7 +80,7 @@ def parse_expression(text: str, names: Sequence[str]) -> Expression:
     """Check a condition over the given parameter names.
 
     Raises:
-        ValueError: It is no such condition, or uses a name that is not a parameter; the message says what would be valid.
+        ValueError: It is no such condition, or uses a name that is not a parameter; says what would be valid.
     """
     if len(text) > MAX_LENGTH:
         raise ValueError(f"is {len(text)} characters long; {MAX_LENGTH} are allowed")
@@ -118,7 +118,8 @@ def _compile(node: ast.expr) -> Evaluate:
             )
         case _:
             raise ValueError(
-                f"'{ast.unparse(node)}' is not allowed; use parameters, numbers, text, + - * / // % **, comparisons, and/or/not, in"
+                f"'{ast.unparse(node)}' is not allowed; use parameters, numbers, text, + - * / // % **, "
+                "comparisons, in, and/or/not"
             )
 
 

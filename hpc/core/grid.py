@@ -9,7 +9,7 @@ from itertools import product
 from math import prod
 from typing import Any
 
-from hpc.core.expression import parse_expression
+from hpc.core.expression import Expression, parse_expression
 from hpc.core.identity import task_id
 from hpc.core.placeholders import Template, parse_template, render_template
 from hpc.core.spec import ExperimentSpec, Program, Sweep, Task, Value
@@ -45,8 +45,16 @@ def combinations(sweep: Sweep) -> Iterator[Combination]:
     known = (*names, CASE, "id") if sweep.cases else names
     condition = parse_expression(sweep.where, known) if sweep.where else None
     for combination in _all_combinations(sweep):
-        if condition is None or condition.holds(placeholder_values(combination)):
+        if condition is None or _holds(condition, combination):
             yield combination
+
+
+def _holds(condition: Expression, combination: Combination) -> bool:
+    try:
+        return condition.holds(placeholder_values(combination))
+    except ValueError as error:
+        shown = ", ".join(f"{name}={value!r}" for name, value in combination.items())
+        raise ValueError(f"'{condition.text}' cannot be computed for ({shown}): {error}") from None
 
 
 def _all_combinations(sweep: Sweep) -> Iterator[Combination]:

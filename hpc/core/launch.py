@@ -112,7 +112,7 @@ def split_command(command: str) -> tuple[str, ...]:
 
 
 def script_positions(words: Sequence[str]) -> frozenset[int]:
-    """Find the words that a shell will read as a script: what follows ``bash -c``, ``sh -ec``, ``bash -o pipefail -lc``."""
+    """Find the words that a shell reads as a script: what follows ``bash -c``, ``sh -ec``, ``bash -o pipefail -c``."""
     shells = (index for index, word in enumerate(words) if word.rsplit("/", 1)[-1] in _SHELLS)
     return frozenset(found for shell in shells if (found := _script_after(words, shell)) is not None)
 
@@ -160,7 +160,7 @@ def _script_problems(template: Template) -> Iterator[str]:
     script = "".join(part for part in template if isinstance(part, str))
     for text, what in _UNQUOTABLE.items():
         if fields and text in script:
-            yield f"uses {what} in a shell script with placeholders, where a value cannot be kept one word; use a script file"
+            yield f"uses {what} in a shell script with placeholders, where no value can be kept one word; use a file"
     for name in _quoted_fields(template):
         yield f"has {{{name}}} inside quotes of a shell script; write it without: its value is quoted for you"
 
@@ -182,7 +182,7 @@ def _quoted_fields(template: Template) -> Iterator[str]:
 
 
 def _next_quote_state(state: str, char: str, previous: str) -> str:
-    """Follow POSIX quoting by one character; the state is the open quote, ``#`` in a comment, or a pending backslash."""
+    """Follow POSIX quoting by one character; the state is the open quote, ``#`` in a comment, a pending backslash."""
     match state:
         case "":
             starts_comment = char == "#" and previous in " \t\n;&|("

@@ -1,0 +1,1 @@
+"""A second module, so that there is something to mix up."""
