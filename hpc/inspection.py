@@ -12,7 +12,7 @@ from typing import Any
 from hpc.adapters import proc, slurm
 from hpc.adapters.files import read_json, read_json_or_none, write_json
 from hpc.adapters.manifest_store import list_submissions, load_index, load_manifest, task_from_json
-from hpc.core.errors import EXIT_DONE, TemporaryError
+from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, TemporaryError
 from hpc.core.executions import Executions, JobRow, execution_of, join_rows, of_submission
 from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout
 from hpc.core.slurm_states import SlurmState, parse_state
@@ -115,20 +115,23 @@ def take_snapshot(layout: RunLayout, *, require_slurm: bool = True) -> Snapshot:
     """
     now = time.time()
     manifest = load_manifest(layout)
-    used = [(each, load_index(each)) for each in list_submissions(layout) if is_used(each)]
+    prepared = [(each, load_index(each)) for each in list_submissions(layout)]
     executions: Executions = {}
     problem = ""
-    needs_slurm = any(index["scheduler"] == "slurm" for _, index in used)
+    # Also prepared ones: somebody may have typed `sbatch` a second ago, and only Slurm knows.
+    needs_slurm = any(index["scheduler"] == "slurm" for _, index in prepared)
     if needs_slurm:
         try:
-            executions = ask_slurm(layout.experiment, min(index["created"] for _, index in used))
+            executions = ask_slurm(layout.experiment, min(index["created"] for _, index in prepared))
         except TemporaryError as error:
             if require_slurm:
                 raise
             problem = str(error)
-    submitted = [
-        _Submitted(each, index, read_json_or_none(each.receipt), _jobs_of(index, executions)) for each, index in used
+    found = [
+        _Submitted(each, index, read_json_or_none(each.receipt), _jobs_of(index, executions))
+        for each, index in prepared
     ]
+    submitted = [each for each in found if each.jobs or is_used(each.layout)]
     elements: dict[str, list[tuple[_Submitted, int]]] = {}
     for submission in submitted:
         for position, entry in enumerate(submission.index["entries"]):
@@ -201,27 +204,30 @@ def _is_over(
     record: Mapping[str, Any], ended: Mapping[str, Any] | None, row: JobRow | None, asked: float | None
 ) -> bool:
     """Whether nothing more will come of an attempt. Absent is never a result: not asked means not over."""
-    if ended is not None and (ended["exit_code"] == EXIT_DONE or record["scheduler"] == "local"):
+    is_local = record["scheduler"] == "local"
+    if ended is not None and (
+        ended["exit_code"] == EXIT_DONE or (is_local and ended["exit_code"] != EXIT_CHECKPOINTED)
+    ):
         return True
-    if record["scheduler"] == "local":
-        return record["host"] == proc.this_host() and not _lives(record["pid"])
+    if is_local and ended is None:
+        return bool(record["host"] == proc.this_host()) and not _lives(record["pid"])
     if row is not None and row.state.is_finished:
         return True
     if ended is not None:
-        return time.time() - ended["ended"] > SETTLE_S
+        return bool(time.time() - ended["ended"] > SETTLE_S)
     return row is None and asked is not None and asked - record["started"] > LOST_S
 
 
 def _lives(identity: str) -> bool:
     """Whether the process with this identity still runs on this machine."""
-    pid = identity.split("/")[1]
-    return proc.identity(int(pid)) == identity
+    pid = int(identity.split("/")[1])
+    return proc.identity(pid) == identity
 
 
 def _unclaimed(
     layout: RunLayout, submission: _Submitted, position: int, executions: Executions, asked: float | None
 ) -> AttemptState:
-    """An element that was submitted and has not claimed its attempt: it waits, is starting, or ended before it began."""
+    """An element that was submitted and claimed nothing: it waits, is just starting, or ended before it began."""
     entry = submission.index["entries"][position]
     rows = [row for job in submission.jobs for row in executions.get(f"{job}_{position}", ())]
     row = max(rows, key=lambda each: (not each.state.is_finished, each.submitted or 0.0), default=None)

@@ -56,8 +56,8 @@ class Job:
         kept = {
             key: environment[key]
             for key in (
-                "SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT",
-                "SLURM_JOB_NODELIST", "SLURM_JOB_PARTITION", "SLURMD_NODENAME",
+                "SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID",
+                "SLURM_RESTART_COUNT", "SLURM_JOB_NODELIST", "SLURM_JOB_PARTITION", "SLURMD_NODENAME",
             )
             if key in environment
         }  # fmt: skip
@@ -96,15 +96,23 @@ def _has_finished(attempt: AttemptLayout) -> bool:
     return record is not None and record["exit_code"] == EXIT_DONE
 
 
-def newest_checkpoint(task: TaskLayout, before: int, skip: str = "") -> Path | None:
-    """Find the newest complete checkpoint that attempts before a number left."""
-    for number in range(before - 1, 0, -1):
+def find_checkpoint(task: TaskLayout, first: int, before: int, name: str = "") -> Path | None:
+    """Find the newest complete checkpoint, or the one of that name, that attempts `first` to `before` - 1 left."""
+    for number in range(before - 1, first - 1, -1):
         folder = task.attempt(number).checkpoints
         names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-        complete = [name for name in names if not name.endswith(".tmp") and not name.startswith(".") and name != skip]
-        if complete:
-            return folder / complete[-1]
+        complete = [each for each in names if not each.endswith(".tmp") and not each.startswith(".")]
+        if name in complete or (complete and not name):
+            return folder / (name or complete[-1])
     return None
+
+
+def resume_point(entry: Mapping[str, Any], task: TaskLayout, number: int) -> Path | None:
+    """Where an attempt goes on: after a restart by Slurm from what this element left, else as the submission says."""
+    own = find_checkpoint(task, entry["attempt"], number)
+    if own or not entry["resume"]:
+        return own
+    return find_checkpoint(task, 1, entry["attempt"], entry["resume_from"])
 
 
 def build_task(
@@ -112,7 +120,7 @@ def build_task(
 ) -> dict[str, Any]:
     """Resolve one element to everything this attempt does: the content of ``task.json``."""
     attempt = task.attempt(number)
-    found = newest_checkpoint(task, number, entry["skip_checkpoint"]) if entry["resume"] or job.restart_count else None
+    found = resume_point(entry, task, number)
     launch, resources = index["launch"], index["resources"]
     processes = launch["processes"] or max(1, resources["gpus"])
     arguments = {**index["program"]["args"], **entry["parameters"], "seed": entry["seed"], **entry["overrides"]}
@@ -127,7 +135,10 @@ def build_task(
         **{key: entry[key] for key in ("task_id", "run_name", "parameters", "seed", "case")},
         "attempt": number,
         "arguments": arguments,
-        **{key: entry[key] for key in ("micro_batch", "accumulation", "global_batch", "changes", "altered")},
+        **{
+            key: entry[key]
+            for key in ("micro_batch", "accumulation", "global_batch", "changes", "altered", "overrides")
+        },
         "processes": processes,
         "nodes": resources["nodes"],
         "gpus": resources["gpus"],
@@ -334,7 +345,7 @@ def exit_record(record: Mapping[str, Any], result: Supervision, attempt: Attempt
 
 
 def _memory_cgroup() -> dict[str, Any]:
-    """Read peak, limit and kills of the memory cgroup Slurm put this step into; empty where there is none (v1 or v2)."""
+    """Read peak, limit and kills of the memory cgroup (v1 or v2) of this step; empty where there is none."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -397,13 +408,12 @@ def conclude(task: TaskLayout, attempt: AttemptLayout, ended: Mapping[str, Any])
     )  # fmt: skip
 
 
-def start_again(record: Mapping[str, Any], task: TaskLayout, attempt: AttemptLayout, job: Job) -> int:
+def start_again(task: TaskLayout, attempt: AttemptLayout, job: Job) -> int:
     """After exit 85: put this element back into the queue (or let the local backend do so); give our exit code.
 
     Not without progress: a program that checkpoints where it began would be started for ever.
     """
-    newest = newest_checkpoint(task, attempt.number + 1)
-    if newest is None or newest.parent != attempt.checkpoints:
+    if find_checkpoint(task, attempt.number, attempt.number + 1) is None:
         print("hpc: exit 85 without a new checkpoint; not started again", flush=True)
         return EXIT_FAILED
     if job.slurm:
@@ -463,7 +473,7 @@ def run(index_path: Path, position: int) -> int:
     conclude(task, attempt, ended)
     code = ended["exit_code"] if ended["exit_code"] is not None else 128 + ended["signal"]
     print(f"hpc: {entry['run_name']} attempt {number} ended with {code}", flush=True)
-    return start_again(record, task, attempt, job) if code == EXIT_CHECKPOINTED else int(code)
+    return start_again(task, attempt, job) if code == EXIT_CHECKPOINTED else int(code)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -6,8 +6,8 @@ A submission is one sbatch call. Its folder tells how far it got:
     + intent.json                   somebody is about to call sbatch, or died in the middle
     + receipt.json                  Slurm took it, under the job id inside
 
-After a crash between intent and receipt the job is found again by its comment and adopted. Should it be lost for good and
-submitted again while the first still lives, the claims of the tasks keep anything from running twice.
+After a crash between intent and receipt the job is found again by its comment and adopted. Should it be lost for good
+and submitted again while the first still lives, the claims of the tasks keep anything from running twice.
 """
 
 import os
@@ -15,7 +15,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from hpc.adapters.files import publish_folder, read_json_or_none, write_json, wr
 from hpc.adapters.manifest_store import SCHEMA, list_submissions, load_index
 from hpc.adapters.sbatch import render_sbatch
 from hpc.core.arrays import ArrayPlan, Assignment, plan_arrays
-from hpc.core.errors import TemporaryError
 from hpc.core.identity import content_hash
 from hpc.core.layout import RunLayout, SubmissionLayout, attempt_number
 from hpc.core.resources import ClusterProfile
@@ -36,12 +35,18 @@ ADOPTION_GRACE_S = 10.0
 
 @dataclass(frozen=True)
 class Frozen:
-    """What every submission of one manifest shares, as it stands in ``index.json``."""
+    """What every submission of one manifest shares, as it stands in ``index.json``.
+
+    Attributes:
+        python: Interpreter of the wrapper.
+        use_container: False runs the host's own environment although the manifest names an image.
+    """
 
     spec: ExperimentSpec
     profile: ClusterProfile
     manifest: Mapping[str, Any]
     python: str
+    use_container: bool = True
 
     def index(self, plan: ArrayPlan) -> dict[str, Any]:
         """Everything the wrapper on the compute node needs, so that it reads one file."""
@@ -72,7 +77,7 @@ class Frozen:
 
     def _container(self) -> dict[str, Any] | None:
         image = self.manifest["provenance"]["image"]
-        if image is None:
+        if image is None or not self.use_container:
             return None
         return {
             "apptainer": self.profile.apptainer,
@@ -137,6 +142,12 @@ def is_used(submission: SubmissionLayout) -> bool:
         or submission.receipt.exists()
         or (submission.logs.is_dir() and any(submission.logs.iterdir()))
     )
+
+
+def submitted_tasks(layout: RunLayout) -> set[str]:
+    """Ids of the tasks that somebody has asked Slurm for, in any submission."""
+    used = [load_index(each) for each in list_submissions(layout) if is_used(each)]
+    return {entry["task_id"] for index in used for entry in index["entries"]}
 
 
 def link_scripts(layout: RunLayout, submissions: Sequence[SubmissionLayout], rendered: Path) -> list[Path]:
@@ -219,7 +230,17 @@ def _claimed_job(layout: RunLayout, index: Mapping[str, Any]) -> str | None:
     return None
 
 
-def require_scheduler(profile: ClusterProfile) -> None:
-    """Raise TemporaryError where the site's sbatch cannot be found."""
-    if profile.scheduler == "slurm" and not shutil.which("sbatch"):
-        raise TemporaryError("sbatch is not on PATH: run this on a login node, or use --backend local")
+def backend_of(layout: RunLayout, frozen: Frozen) -> Frozen:
+    """Go on where the newest submission went: a plan for Slurm may have been submitted to this machine instead."""
+    used = [load_index(each) for each in list_submissions(layout) if is_used(each)]
+    if not used or used[-1]["scheduler"] == frozen.profile.scheduler:
+        return frozen
+    profile = replace(frozen.profile, scheduler=used[-1]["scheduler"])
+    return replace(frozen, profile=profile, use_container=used[-1]["container"] is not None)
+
+
+def submit_to_local_queue(submissions: Sequence[SubmissionLayout]) -> None:
+    """Hand arrays to this machine's own queue (`hpc.local_runner`), which takes whatever has such a receipt."""
+    for submission in submissions:
+        if not submission.receipt.exists():
+            write_json(submission.receipt, {**_signature(), "job": "local", "adopted": False})

@@ -49,10 +49,7 @@ class Workspace:
         Raises:
             InputError: There is no such file; the message lists what there is.
         """
-        if name.endswith((".yaml", ".yml")):
-            path = Path(name)
-        else:
-            path = self.experiments / f"{name}.yaml"
+        path = Path(name) if name.endswith((".yaml", ".yml")) else self.experiments / f"{name}.yaml"
         if not path.is_file():
             known = sorted(each.stem for each in self.experiments.glob("*.yaml"))
             hint = nearest(name, known) if known else f"there is none in {self.experiments}"
@@ -77,7 +74,8 @@ class Workspace:
         if not layout.manifest.is_file():
             known = sorted(path.parent.name for path in self.root.glob("*/manifest.json"))
             raise InputError(
-                f"no runs of '{stem}' below {self.root}; {nearest(stem, known) if known else 'nothing was planned yet'}. "
+                f"no runs of '{stem}' below {self.root}; "
+                f"{nearest(stem, known) if known else 'nothing was planned yet'}. "
                 f"Plan it first: python -m hpc.plan {stem}"
             )
         return layout

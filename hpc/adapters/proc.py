@@ -58,7 +58,7 @@ def environment_of(pid: int) -> dict[str, str]:
         pairs = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
         return {}
-    return dict(pair.decode("utf-8", "replace").split("=", 1) for pair in pairs if b"=" in pair)  # type: ignore[misc]
+    return dict(pair.decode("utf-8", "replace").split("=", 1) for pair in pairs if b"=" in pair)
 
 
 def find_ranks(root: int) -> list[int]:

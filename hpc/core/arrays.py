@@ -20,8 +20,8 @@ class Assignment:
         micro_batch: Samples per forward pass of one process; None when the experiment declares no batch.
         accumulation: Micro-batches per optimiser step.
         global_batch: Samples per optimiser step over all processes.
-        resume: Whether to go on from the newest checkpoint of earlier attempts.
-        skip_checkpoint: Name of a checkpoint that must not be used (it did not load).
+        resume: Whether to go on from a checkpoint of earlier attempts.
+        resume_from: Name of that checkpoint; empty takes the newest there is when the attempt starts.
         overrides: Parameters that differ from the task's own; the run is then altered.
         exclude_nodes: Nodes it must not run on.
         changes: What differs from the attempt before, in words.
@@ -35,7 +35,7 @@ class Assignment:
     accumulation: int | None = None
     global_batch: int | None = None
     resume: bool = False
-    skip_checkpoint: str = ""
+    resume_from: str = ""
     overrides: Mapping[str, Value] = field(default_factory=dict)
     exclude_nodes: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ class Assignment:
             "accumulation": self.accumulation,
             "global_batch": self.global_batch,
             "resume": self.resume,
-            "skip_checkpoint": self.skip_checkpoint,
+            "resume_from": self.resume_from,
             "overrides": dict(self.overrides),
             "changes": list(self.changes),
             "altered": self.altered,

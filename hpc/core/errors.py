@@ -57,7 +57,7 @@ class InputError(HpcError):
         return ": ".join(part for part in (place, problem.where, problem.message) if part)
 
 
-class NothingToDo(HpcError):
+class NothingToDo(HpcError):  # noqa: N818  an answer, not an error
     """The request is valid and already satisfied."""
 
     exit_code = EXIT_NOTHING

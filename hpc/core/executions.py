@@ -1,4 +1,4 @@
-"""Which execution of which job belongs to which attempt: pure joins of what Slurm says with what the attempts recorded."""
+"""Which execution of which job belongs to which attempt: pure joins of Slurm's words with the attempts' records."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence

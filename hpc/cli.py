@@ -1,0 +1,48 @@
+"""``hpc <verb>``: the same commands as ``python -m hpc.<verb>``, loaded when they are called."""
+
+import importlib
+
+import click
+
+COMMANDS = {
+    "plan": "Check an experiment, freeze its manifest, write the Slurm scripts.",
+    "submit": "Submit what is not done yet, to Slurm or to this machine.",
+    "status": "Show where an experiment stands.",
+    "collect": "Say what became of every run; start again what can be healed.",
+    "why": "Explain a failure: a log file or an attempt.",
+}
+"""Verb → one line of help, kept here so that `hpc --help` loads none of them; a test holds it against the commands."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every verb, in the order of the road."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one verb; None when there is no such verb."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"hpc.{cmd_name}").main
+        command.name = cmd_name
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=LazyGroup, epilog="Example: hpc plan lora_sweep --cluster lab")
+@click.version_option(package_name="hpc-batch", prog_name="hpc")
+def main() -> None:
+    """From one YAML experiment to a Slurm array in containers, healed failures and an honest report."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Collect an experiment: say what became of every run and why, and with --retry-failed start again what can be healed.
+
+    python -m hpc.collect lora_sweep --retry-failed
+
+Safe to repeat and to run twice at once. A bug is never tried again blindly; every failed run that is left alone has its
+reason.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+
+import click
+
+from hpc.adapters.files import lock
+from hpc.collection import JudgedTask, assignments_of, judge, plan_for, plan_json, write_collected
+from hpc.console import dry_run_option, json_option, name_argument, print_json, print_table, say, speaks_plainly
+from hpc.core.errors import EXIT_DONE, EXIT_FAILED
+from hpc.core.layout import RunLayout
+from hpc.core.outcomes import Outcome, count_outcomes
+from hpc.core.retry import RetryPlan
+from hpc.inspection import take_snapshot
+from hpc.planning import frozen_of
+from hpc.submission import Frozen, backend_of, prepare_submissions, submit_to_local_queue, submit_to_slurm
+from hpc.workspace import Workspace
+
+
+@click.command(epilog="Example: python -m hpc.collect lora_sweep --retry-failed --dry-run")
+@name_argument
+@click.option("--retry-failed", is_flag=True, help="Submit again what its cause allows, adjusted to the cause.")
+@click.option("--include-running", is_flag=True, help="Read the metrics of runs that have not ended, too.")
+@click.option("--max-parallel", type=click.IntRange(min=1), help="On this machine: tasks that run at once.")
+@dry_run_option
+@json_option
+@speaks_plainly
+def main(
+    name: str | None,
+    retry_failed: bool,
+    include_running: bool,
+    max_parallel: int | None,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Gather, classify and record every run of experiment NAME (default: the one planned last)."""
+    layout = Workspace.current().layout(name)
+    acts = retry_failed and not dry_run
+    with lock(layout.lock, timeout_s=600) if acts else nullcontext():
+        snapshot = take_snapshot(layout)
+        tasks = judge(snapshot, include_running=include_running)
+        frozen = backend_of(layout, frozen_of(snapshot.manifest))
+        plan = plan_for(tasks, frozen)
+        write_collected(snapshot, tasks, plan)
+        jobs = retry(layout, frozen, plan, tasks) if acts else {}
+    if as_json:
+        print_json(describe(layout, tasks, plan, jobs))
+    else:
+        show(layout, tasks, plan, jobs, asked=retry_failed, dry_run=dry_run)
+    code = EXIT_FAILED if any(task.outcome is Outcome.FAILED for task in tasks) else EXIT_DONE
+    if jobs and frozen.profile.scheduler == "local":
+        return _run_here(layout, max_parallel, code)
+    return code
+
+
+def retry(layout: RunLayout, frozen: Frozen, plan: RetryPlan, tasks: Sequence[JudgedTask]) -> dict[int, str]:
+    """Submit the retries; give submission number → job."""
+    submissions = prepare_submissions(layout, frozen, assignments_of(plan, tasks, frozen))
+    if frozen.profile.scheduler == "slurm":
+        return submit_to_slurm(layout, submissions)
+    submit_to_local_queue(submissions)
+    return {submission.number: "local" for submission in submissions}
+
+
+def _run_here(layout: RunLayout, max_parallel: int | None, before: int) -> int:
+    """Let this machine's queue work off the retries."""
+    from hpc.local_queue import default_parallel, follow, start_detached
+
+    start_detached(layout, max_parallel or default_parallel())
+    return max(follow(layout), EXIT_DONE if before == EXIT_FAILED else before)
+
+
+def describe(
+    layout: RunLayout, tasks: Sequence[JudgedTask], plan: RetryPlan, jobs: Mapping[int, str]
+) -> dict[str, object]:
+    """The collection as one JSON value."""
+    return {
+        "experiment": layout.experiment,
+        "tasks": len(tasks),
+        "outcomes": count_outcomes(task.outcome.value for task in tasks),
+        "failures": dict(Counter(task.failure_class.value for task in tasks if task.failure_class)),
+        **plan_json(plan),
+        "jobs": {str(number): job for number, job in jobs.items()},
+        "verdicts": str(layout.verdicts),
+    }
+
+
+def show(
+    layout: RunLayout,
+    tasks: Sequence[JudgedTask],
+    plan: RetryPlan,
+    jobs: Mapping[int, str],
+    *,
+    asked: bool,
+    dry_run: bool,
+) -> None:
+    """Print counts, every failed run with its cause and line, and what was or would be done."""
+    counts = count_outcomes(task.outcome.value for task in tasks)
+    say(f"{layout.experiment}: {len(tasks)} tasks = " + " + ".join(f"{n} {name}" for name, n in counts.items() if n))
+    failed = [task for task in tasks if task.outcome is Outcome.FAILED]
+    if failed:
+        print_table("why they failed", ("run", "attempt", "class", "evidence", "what happens"), _rows(failed, plan))
+    if jobs:
+        submitted = ", ".join(f"{number:03d} (job {job})" for number, job in jobs.items())
+        say(f"submitted {len(plan.retry)} retries: submission {submitted}")
+    elif plan.retry:
+        verb = "would be started again" if dry_run else "can be started again"
+        say(f"{len(plan.retry)} {verb}: python -m hpc.collect {layout.experiment} --retry-failed")
+    elif asked and not failed:
+        say("nothing failed")
+    say(f"written: {layout.collected}")
+
+
+def _rows(failed: Sequence[JudgedTask], plan: RetryPlan) -> list[tuple[object, ...]]:
+    happens = {each.task_id: f"again: {each.reason}" for each in plan.retry}
+    happens |= {each.task_id: f"not again: {each.reason}. {each.next_step}" for each in plan.declined}
+    rows: list[tuple[object, ...]] = []
+    for task in failed:
+        verdict = task.attempts[-1].verdict
+        line = verdict.evidence[0] if verdict and verdict.evidence else None
+        where = f"{line.source}{f':{line.line}' if line.line else ''}: {line.text[:160]}" if line else ""
+        rows.append(
+            (task.state.task.run_name, len(task.attempts), task.failure_class, where, happens[task.state.task.task_id])
+        )
+    return rows
+
+
+if __name__ == "__main__":
+    main()

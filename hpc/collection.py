@@ -1,0 +1,310 @@
+"""Collecting: state of every task → evidence → verdict per attempt → what to do about it → files in ``collected/``."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpc.adapters.files import write_json, write_text
+from hpc.adapters.results_h5 import Rows, TaskColumns, write_results
+from hpc.core.arrays import Assignment, first_assignment, processes_of
+from hpc.core.evidence import FailureClass, Verdict
+from hpc.core.failures import classify
+from hpc.core.layout import RunLayout
+from hpc.core.outcomes import Outcome, outcome_of
+from hpc.core.retry import AttemptFacts, Declined, FailedTask, Limits, Retry, RetryPlan, plan_retries
+from hpc.gathering import Results, checkpoint_names, finite_summary, gather, last_step, read_results
+from hpc.inspection import AttemptState, Progress, Snapshot, TaskState, keep_scheduler_record
+from hpc.submission import Frozen
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class JudgedAttempt:
+    """An attempt with its results and, once it is over, its verdict."""
+
+    state: AttemptState
+    results: Results
+    verdict: Verdict | None
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """``task.json``, or the element of the index where the attempt was never claimed."""
+        return self.state.record or self.state.entry or {}
+
+
+@dataclass(frozen=True)
+class JudgedTask:
+    """A task with everything that is known and concluded about it."""
+
+    state: TaskState
+    attempts: tuple[JudgedAttempt, ...]
+    outcome: Outcome
+
+    @property
+    def failure_class(self) -> FailureClass | None:
+        """Class of the last attempt of a failed task."""
+        last = self.attempts[-1].verdict if self.attempts else None
+        return last.category if self.outcome is Outcome.FAILED and last else None
+
+    @property
+    def altered(self) -> bool:
+        """Whether what was run last is still what was asked."""
+        return bool(self.attempts) and bool(self.attempts[-1].record.get("altered"))
+
+    @property
+    def changes(self) -> list[str]:
+        """What retries changed, in words, in order."""
+        return [change for attempt in self.attempts for change in attempt.record.get("changes", ())]
+
+
+def judge(snapshot: Snapshot, *, include_running: bool = False) -> list[JudgedTask]:
+    """Give every attempt that is over its verdict, and keep what Slurm said of it."""
+    return [_judge_task(snapshot, state, include_running=include_running) for state in snapshot.tasks]
+
+
+def _judge_task(snapshot: Snapshot, state: TaskState, *, include_running: bool) -> JudgedTask:
+    attempts = []
+    for attempt in state.attempts:
+        over = attempt.progress is Progress.OVER
+        results = read_results(attempt.layout) if over or include_running else Results({}, {}, None)
+        verdict = classify(gather(snapshot.layout, attempt, results)) if over else None
+        if over:
+            keep_scheduler_record(attempt)
+        attempts.append(JudgedAttempt(attempt, results, verdict))
+    outcome = outcome_of(
+        [each.verdict for each in attempts],
+        is_running=any(each.progress is Progress.RUNNING for each in state.attempts),
+        is_waiting=any(each.progress is Progress.WAITING for each in state.attempts),
+    )
+    return JudgedTask(state, tuple(attempts), outcome)
+
+
+def plan_for(tasks: Iterable[JudgedTask], frozen: Frozen) -> RetryPlan:
+    """Decide about every failed task."""
+    failed = [_failed_task(task, frozen) for task in tasks if task.outcome is Outcome.FAILED]
+    limits = Limits(frozen.profile.max_memory_mib, frozen.profile.max_time_s)
+    return plan_retries(failed, frozen.spec.retry, limits)
+
+
+def _failed_task(task: JudgedTask, frozen: Frozen) -> FailedTask:
+    spec = frozen.spec
+    names = {
+        name
+        for attempt in task.attempts
+        if attempt.state.layout.home.is_dir()
+        for name in checkpoint_names(attempt.state.layout.home)
+    }
+    return FailedTask(
+        task_id=task.state.task.task_id,
+        run_name=task.state.task.run_name,
+        attempts=tuple(_facts(attempt, frozen) for attempt in task.attempts),
+        global_batch=spec.batch.global_size if spec.batch else None,
+        processes=processes_of(spec) * spec.resources.nodes,
+        checkpoints=tuple(sorted(names)),
+        parameters={**spec.program.args, **task.state.task.parameters, **_overrides(task)},
+        altered=task.altered,
+    )
+
+
+def _facts(attempt: JudgedAttempt, frozen: Frozen) -> AttemptFacts:
+    if attempt.verdict is None:
+        raise AssertionError("only tasks whose attempts are all over are failed")
+    record, resources = attempt.record, _resources(attempt, frozen)
+    resumed = str(record.get("resume_from", ""))
+    return AttemptFacts(
+        number=attempt.state.number,
+        verdict=attempt.verdict,
+        memory_mib=resources["memory_mib"],
+        time_s=resources["time_s"],
+        micro_batch=record.get("micro_batch"),
+        accumulation=record.get("accumulation"),
+        last_step=last_step(attempt.results),
+        resumed_from=resumed.rsplit("/", 1)[-1],
+        node=_node(attempt),
+        elapsed_s=(attempt.state.row.elapsed_s if attempt.state.row else None),
+        peak_memory_mib=(attempt.state.ended or {}).get("peak_memory_mib"),
+    )
+
+
+def _resources(attempt: JudgedAttempt, frozen: Frozen) -> Mapping[str, Any]:
+    return attempt.record.get("resources") or asdict(frozen.spec.resources)
+
+
+def _node(attempt: JudgedAttempt) -> str:
+    return attempt.state.row.node if attempt.state.row else str(attempt.record.get("host", ""))
+
+
+def _overrides(task: JudgedTask) -> dict[str, Any]:
+    return dict(task.attempts[-1].record.get("overrides", {})) if task.attempts else {}
+
+
+def assignments_of(plan: RetryPlan, tasks: Sequence[JudgedTask], frozen: Frozen) -> list[Assignment]:
+    """Turn a plan into elements to submit."""
+    by_id = {task.state.task.task_id: task for task in tasks}
+    return [_assignment(retry, by_id[retry.task_id], frozen) for retry in plan.retry]
+
+
+def _assignment(retry: Retry, task: JudgedTask, frozen: Frozen) -> Assignment:
+    resources = replace(frozen.spec.resources, memory_mib=retry.memory_mib, time_s=retry.time_s)
+    return replace(
+        first_assignment(frozen.spec, task.state.task),
+        attempt=retry.attempt,
+        resources=resources,
+        micro_batch=retry.micro_batch,
+        accumulation=retry.accumulation,
+        resume=retry.resume,
+        resume_from=retry.resume_from,
+        overrides={**_overrides(task), **retry.parameter_overrides},
+        exclude_nodes=retry.exclude_nodes,
+        changes=retry.changes,
+        altered=retry.altered,
+    )
+
+
+# ── what is written ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def write_collected(snapshot: Snapshot, tasks: Sequence[JudgedTask], plan: RetryPlan) -> None:
+    """Write ``collected/``: verdicts, results, table and plan. All of it can be deleted and made again."""
+    layout = snapshot.layout
+    head = {
+        "experiment": layout.experiment,
+        "manifest_sha": snapshot.manifest["sha256"],
+        "collected": snapshot.taken,
+    }
+    decisions = _decisions(plan)
+    described = [describe(layout, task, decisions.get(task.state.task.task_id)) for task in tasks]
+    write_json(layout.verdicts, {"schema": SCHEMA, **head, "tasks": described})
+    _write_results(layout, head, tasks)
+    write_text(layout.tasks_csv, render_csv(described))
+    write_json(layout.retry_plan, {"schema": SCHEMA, **head, **plan_json(plan)})
+
+
+def plan_json(plan: RetryPlan) -> dict[str, Any]:
+    """A retry plan as JSON."""
+    return {"retry": [asdict(each) for each in plan.retry], "declined": [asdict(each) for each in plan.declined]}
+
+
+def _decisions(plan: RetryPlan) -> dict[str, dict[str, str]]:
+    retried = {each.task_id: {"action": "retry", "reason": each.reason} for each in plan.retry}
+    declined = {each.task_id: {"action": "declined", "reason": _why_not(each)} for each in plan.declined}
+    return {**retried, **declined}
+
+
+def _why_not(declined: Declined) -> str:
+    return f"{declined.reason}; {declined.next_step}" if declined.next_step else declined.reason
+
+
+def describe(layout: RunLayout, task: JudgedTask, decision: Mapping[str, str] | None) -> dict[str, Any]:
+    """One task of ``verdicts.json``."""
+    asked = task.state.task
+    last = task.attempts[-1].results if task.attempts else None
+    return {
+        "task_id": asked.task_id,
+        "run_name": asked.run_name,
+        "parameters": dict(asked.parameters),
+        "seed": asked.seed,
+        "case": asked.case,
+        "outcome": task.outcome.value,
+        "failure_class": task.failure_class.value if task.failure_class else None,
+        "altered": task.altered,
+        "changes": task.changes,
+        "summary": finite_summary(last) if last else {},
+        "attempts": [_describe_attempt(layout, attempt) for attempt in task.attempts],
+        "decision": dict(decision) if decision else {"action": "none", "reason": ""},
+    }
+
+
+def _describe_attempt(layout: RunLayout, attempt: JudgedAttempt) -> dict[str, Any]:
+    state, record, ended, row = attempt.state, attempt.record, attempt.state.ended or {}, attempt.state.row
+    resources = record.get("resources") or {}
+    started = record.get("started") if state.record else (row.started if row else None)
+    finished = ended.get("ended", row.ended if row else None)
+    elapsed = finished - started if started and finished else (row.elapsed_s if row else None)
+    gpus = record.get("gpus", 0)
+    return {
+        "attempt": state.number,
+        "submission": state.submission,
+        "job": state.job,
+        "state": row.state.value if row else None,
+        "exit_code": ended.get("exit_code", row.exit_code if row else None),
+        "signal": ended.get("signal", (row.signal or None) if row else None),
+        "started": started,
+        "ended": finished,
+        "elapsed_s": elapsed,
+        "gpus": gpus,
+        "gpu_seconds": ended.get("gpu_seconds", gpus * record.get("nodes", 1) * (elapsed or 0.0)),
+        "micro_batch": record.get("micro_batch"),
+        "accumulation": record.get("accumulation"),
+        "global_batch": record.get("global_batch"),
+        "memory_mib": resources.get("memory_mib"),
+        "time_s": resources.get("time_s"),
+        "peak_memory_mib": ended.get("peak_memory_mib", row.peak_memory_mib if row else None),
+        "node": _node(attempt),
+        "directory": str(state.layout.home.relative_to(layout.home)),
+        "changes": list(record.get("changes", ())),
+        "verdict": asdict(attempt.verdict) if attempt.verdict else None,
+    }
+
+
+def _write_results(layout: RunLayout, head: Mapping[str, Any], tasks: Sequence[JudgedTask]) -> None:
+    columns = TaskColumns(
+        task_id=[task.state.task.task_id for task in tasks],
+        run_name=[task.state.task.run_name for task in tasks],
+        outcome=[task.outcome.value for task in tasks],
+        failure_class=[task.failure_class.value if task.failure_class else "" for task in tasks],
+        attempts=[len(task.attempts) for task in tasks],
+        altered=[task.altered for task in tasks],
+    )
+    write_results(layout.results, head, columns, _summary_columns(tasks), _series_columns(tasks))
+
+
+def _summary_columns(tasks: Sequence[JudgedTask]) -> dict[str, NDArray[np.float64]]:
+    columns: dict[str, NDArray[np.float64]] = {}
+    for row, task in enumerate(tasks):
+        for name, value in (task.attempts[-1].results.summary if task.attempts else {}).items():
+            columns.setdefault(name, np.full(len(tasks), math.nan))[row] = value
+    return columns
+
+
+def _series_columns(tasks: Sequence[JudgedTask]) -> dict[str, list[Rows]]:
+    columns: dict[str, list[Rows]] = {}
+    for row, task in enumerate(tasks):
+        for attempt in task.attempts:
+            for name, series in attempt.results.series.items():
+                columns.setdefault(name, []).append(Rows(row, attempt.state.number, *series))
+    return columns
+
+
+def render_csv(tasks: Sequence[Mapping[str, Any]]) -> str:
+    """The same table for people and spreadsheets: one row a task, every parameter and final metric a column."""
+    parameters = list(dict.fromkeys(name for task in tasks for name in task["parameters"]))
+    metrics = list(dict.fromkeys(name for task in tasks for name in task["summary"]))
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    fixed = ("outcome", "failure_class", "altered")
+    writer.writerow(
+        ["run_name", "task_id", "case", *parameters, "seed", *fixed, "attempts", *metrics, "evidence", "decision"]
+    )
+    for task in tasks:
+        verdict = task["attempts"][-1]["verdict"] if task["attempts"] else None
+        evidence = verdict["evidence"][0]["text"] if verdict and verdict["evidence"] else ""
+        cells = [
+            task["run_name"], task["task_id"], task["case"], *(task["parameters"].get(name) for name in parameters),
+            task["seed"], *(task[name] for name in fixed), len(task["attempts"]),
+            *(task["summary"].get(name) for name in metrics), evidence, task["decision"]["reason"],
+        ]  # fmt: skip
+        writer.writerow([_cell(cell) for cell in cells])
+    return file.getvalue()
+
+
+def _cell(value: object) -> object:
+    """Keep a spreadsheet from reading text as a formula."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in "=+@-\t" and value[:1] else value

@@ -1,0 +1,152 @@
+"""Everything known about one attempt, gathered into `Evidence`: scheduler, exit record, logs, metrics. No judgement."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpc.adapters.logs import read_log
+from hpc.adapters.metrics_h5 import Series, read, read_attributes, read_summary
+from hpc.core.errors import InputError
+from hpc.core.evidence import Evidence, LogLine
+from hpc.core.layout import AttemptLayout, RunLayout
+from hpc.core.slurm_states import SlurmState
+from hpc.inspection import AttemptState
+
+MAX_VALUES = 10_000
+"""Values of a series that a verdict looks at: the last ones."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What an attempt's metrics file holds; empty where there is none or it cannot be read (`problem` says why).
+
+    Attributes:
+        complete: Whether the writer closed it; None when there is no file.
+    """
+
+    series: Mapping[str, Series]
+    summary: Mapping[str, float]
+    complete: bool | None
+    problem: str = ""
+
+
+def read_results(attempt: AttemptLayout) -> Results:
+    """Read an attempt's metrics; a damaged file is evidence, not an error of ours."""
+    try:
+        attributes = read_attributes(attempt.metrics)
+        return Results(read(attempt.metrics), read_summary(attempt.metrics), bool(attributes["complete"]))
+    except FileNotFoundError:
+        return Results({}, {}, None)
+    except (InputError, OSError, KeyError) as error:
+        return Results({}, {}, False, str(error))
+
+
+def gather(layout: RunLayout, attempt: AttemptState, results: Results) -> Evidence:
+    """Gather the evidence on one attempt that is over."""
+    record, ended, row = attempt.record or {}, attempt.ended or {}, attempt.row
+    return Evidence(
+        state=_state(ended, row.state if row else None),
+        state_reason=row.reason if row else "",
+        step_states=tuple((row.steps if row else {}).values()),
+        exit_code=ended.get("exit_code", row.exit_code if row else None),
+        exit_signal=ended.get("signal") or ((row.signal or None) if row else None),
+        signals_received=tuple(ended.get("signals_received", ())),
+        started=attempt.record is not None,
+        program_outcome=ended.get("program_outcome"),
+        log=(*_program_logs(attempt.layout), *_slurm_log(layout, attempt), *_metrics_problem(results)),
+        series={name: _values(series) for name, series in results.series.items()},
+        complete=results.complete,
+        expects_metrics=True,
+        last_step=last_step(results),
+        gpus=record.get("gpus"),
+        elapsed_s=_elapsed(ended, row.elapsed_s if row else None),
+        time_limit_s=row.time_limit_s if row and row.time_limit_s else record.get("resources", {}).get("time_s"),
+        peak_memory_mib=_largest(ended.get("peak_memory_mib"), row.peak_memory_mib if row else None),
+        memory_limit_mib=ended.get("memory_limit_mib") or record.get("resources", {}).get("memory_mib"),
+        oom_kill_count=ended.get("oom_kill_count"),
+        exit_recorded=bool(ended),
+        silent_s=_silence(results, ended, row.ended if row else None),
+        in_container=record.get("image") is not None,
+    )
+
+
+def _state(ended: Mapping[str, Any], state: SlurmState | None) -> SlurmState | None:
+    """Slurm's word, or that of the wrapper's own clock where there is no Slurm."""
+    return SlurmState.TIMEOUT if state is None and ended.get("timed_out") else state
+
+
+def _program_logs(attempt: AttemptLayout) -> Iterable[LogLine]:
+    """Read what the program printed, on every node."""
+    if not attempt.home.is_dir():
+        return
+    for source in ("stdout", "stderr"):
+        for path in sorted(attempt.home.glob(f"{source}*.log")):
+            yield from read_log(path, source)
+
+
+def _slurm_log(layout: RunLayout, attempt: AttemptState) -> Iterable[LogLine]:
+    """Read what Slurm and the wrapper printed for this attempt; every restart of an element appends to the file."""
+    logs = layout.submission(attempt.submission).logs
+    name = attempt.job if attempt.job and not attempt.job.startswith("local") else None
+    if name is None:
+        return
+    path = logs / f"{name}.log"
+    if path.is_file():
+        yield from of_attempt(read_log(path, "slurm"), attempt.number)
+
+
+def of_attempt(lines: Iterable[LogLine], number: int) -> list[LogLine]:
+    """Cut one attempt's share out of an appended log, by the line the wrapper prints at its start."""
+    kept: list[LogLine] = []
+    current = 0
+    for line in lines:
+        words = line.text.split()
+        if len(words) > 3 and words[0] == "hpc:" and words[2] == "attempt" and line.text.count(", job "):
+            current = int(words[3].rstrip(","))
+        if current in (0, number):
+            kept.append(line)
+    return kept
+
+
+def _metrics_problem(results: Results) -> tuple[LogLine, ...]:
+    return (LogLine("metrics", 0, results.problem),) if results.problem else ()
+
+
+def _values(series: Series) -> tuple[float, ...]:
+    return tuple(float(value) for value in series.value[-MAX_VALUES:])
+
+
+def last_step(results: Results) -> int | None:
+    """Highest step any metric reached; None when nothing was logged."""
+    steps = [int(series.step.max()) for series in results.series.values() if series.step.size]
+    return max(steps, default=None)
+
+
+def _elapsed(ended: Mapping[str, Any], told: float | None) -> float | None:
+    if ended:
+        return float(ended["ended"] - ended["started"])
+    return told
+
+
+def _largest(*values: float | None) -> float | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+def _silence(results: Results, ended: Mapping[str, Any], told_end: float | None) -> float | None:
+    """Seconds from the last metric to the end."""
+    times = [float(series.time[-1]) for series in results.series.values() if series.time.size]
+    end = ended.get("ended", told_end)
+    return max(0.0, end - max(times)) if times and end else None
+
+
+def finite_summary(results: Results) -> dict[str, float | None]:
+    """Final values as JSON can hold them: what is not finite is null."""
+    return {name: value if math.isfinite(value) else None for name, value in results.summary.items()}
+
+
+def checkpoint_names(attempt: Path) -> list[str]:
+    """Complete checkpoints of an attempt, oldest first."""
+    folder = attempt / "checkpoints"
+    return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".tmp")) if folder.is_dir() else []

@@ -1,0 +1,180 @@
+"""This machine's own queue: the arrays that were submitted to it, started so many at once, followed until they end.
+
+It lives in the run folder like everything else: a receipt with the job ``local`` puts an array into it, a claimed
+attempt takes an element out. `hpc.local_runner` works it off, detached from any terminal; the commands only look.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpc.adapters.files import lock, read_json_or_none
+from hpc.adapters.local import LocalExecutor, count_gpus
+from hpc.adapters.manifest_store import list_submissions, load_index
+from hpc.console import note, say
+from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, InputError, TemporaryError
+from hpc.core.layout import AttemptLayout, RunLayout
+
+POLL_S = 0.2
+START_UP_S = 5.0
+"""How long a runner may take from its start to holding the queue."""
+
+
+@dataclass(frozen=True)
+class Element:
+    """One array element of the queue.
+
+    Attributes:
+        script: The array script.
+        position: Its array index.
+        log: Where the wrapper prints.
+        run_name: The task's.
+        attempt: The attempt it is to claim.
+        gpus: GPUs it asks for.
+    """
+
+    script: Path
+    position: int
+    log: Path
+    run_name: str
+    attempt: AttemptLayout
+    gpus: int
+
+
+def list_elements(layout: RunLayout) -> Iterator[Element]:
+    """List every element that was ever handed to this machine, oldest submission first."""
+    for submission in list_submissions(layout):
+        receipt = read_json_or_none(submission.receipt) or {}
+        if receipt.get("job") != "local" or receipt.get("cancelled"):
+            continue
+        index = load_index(submission)
+        for position, entry in enumerate(index["entries"]):
+            log = submission.logs / f"local_{position}.log"
+            attempt = layout.task(entry["run_name"]).attempt(entry["attempt"])
+            yield Element(submission.script, position, log, entry["run_name"], attempt, index["resources"]["gpus"])
+
+
+def list_open(layout: RunLayout) -> list[Element]:
+    """List the elements that have not ended for good."""
+    return [element for element in list_elements(layout) if not _has_ended(element)]
+
+
+def _has_ended(element: Element) -> bool:
+    """It left its record, and not with the wish to be started again."""
+    ended = read_json_or_none(element.attempt.exit_json)
+    return ended is not None and ended["exit_code"] != EXIT_CHECKPOINTED
+
+
+def run_queue(layout: RunLayout, max_parallel: int) -> None:
+    """Start elements until all have ended. The queue is read again each time: more may have been submitted."""
+    executor = LocalExecutor(layout.home / ".local")
+    free_gpus = list(range(count_gpus()))
+    running: dict[Element, tuple[Any, list[int]]] = {}
+    started: set[Element] = set()
+    while True:
+        for element in [each for each, (job, _) in running.items() if job.done()]:
+            free_gpus += running.pop(element)[1]
+        waiting = [each for each in list_elements(layout) if each not in started and not each.attempt.home.exists()]
+        if not waiting and not running:
+            return
+        for element in waiting[: max_parallel - len(running)]:
+            if element.gpus > len(free_gpus):
+                break
+            gpus, free_gpus = free_gpus[: element.gpus], free_gpus[element.gpus :]
+            job = executor.start(element.script, element.position, element.log, tuple(gpus))
+            running[element] = (job, gpus)
+            started.add(element)
+        time.sleep(POLL_S)
+
+
+def lock_path(layout: RunLayout) -> Path:
+    """Held by the runner that is at work."""
+    return layout.home / ".local.lock"
+
+
+def is_at_work(layout: RunLayout) -> bool:
+    """Whether a runner holds the queue of this experiment."""
+    try:
+        with lock(lock_path(layout), timeout_s=0):
+            return False
+    except TemporaryError:
+        return True
+
+
+def default_parallel() -> int:
+    """Tasks that run at once when nobody says: half the cores, so that the machine stays usable."""
+    return max(1, (os.cpu_count() or 2) // 2)
+
+
+def start_detached(layout: RunLayout, max_parallel: int) -> None:
+    """Start a runner that outlives this process and its terminal; one that is at work already goes on instead.
+
+    Raises:
+        InputError: An element asks for more GPUs than this machine has.
+    """
+    most = max((element.gpus for element in list_open(layout)), default=0)
+    if most > count_gpus():
+        raise InputError(f"{most} GPUs are asked for and this machine has {count_gpus()}; lower resources.gpus (--set)")
+    log = layout.home / ".local" / "runner.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    path = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    with log.open("ab") as file:
+        subprocess.Popen(
+            [sys.executable, "-m", "hpc.local_runner", str(layout.home), "--max-parallel", str(max_parallel)],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+        )
+
+
+def follow(layout: RunLayout) -> int:
+    """Wait until this machine's queue is empty: a bar on a terminal, one line a task elsewhere; give the exit code."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    waiting = list_open(layout)
+    failed = 0
+    try:
+        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+            bar = progress.add_task(layout.experiment, total=len(waiting))
+            for element in _as_they_end(layout, waiting):
+                failed += _say_how_it_ended(element, silent=console.is_terminal)
+                progress.advance(bar)
+    except KeyboardInterrupt:
+        note(f"the tasks go on without this terminal; see python -m hpc.status {layout.experiment}")
+        return EXIT_INTERRUPTED
+    say(f"next: python -m hpc.collect {layout.experiment}{' --retry-failed' if failed else ''}")
+    return EXIT_FAILED if failed else EXIT_DONE
+
+
+def _as_they_end(layout: RunLayout, elements: Sequence[Element]) -> Iterator[Element]:
+    """Yield elements as they end; those left when no runner is at work any more end without a record."""
+    waiting = list(elements)
+    last_seen = time.monotonic()
+    while waiting:
+        if is_at_work(layout):
+            last_seen = time.monotonic()
+        abandoned = time.monotonic() - last_seen > START_UP_S
+        for element in [each for each in waiting if abandoned or _has_ended(each)]:
+            waiting.remove(element)
+            yield element
+        time.sleep(POLL_S)
+
+
+def _say_how_it_ended(element: Element, *, silent: bool) -> bool:
+    """Print one element's end; True when it failed."""
+    ended = read_json_or_none(element.attempt.exit_json)
+    failed = ended is None or ended["exit_code"] != EXIT_DONE
+    if not silent:
+        how = "left no record" if ended is None else f"exit {ended['exit_code']}"
+        note(f"{element.run_name}: {f'failed ({how})' if failed else 'finished'}")
+    return failed

@@ -1,0 +1,206 @@
+"""Freezing an experiment: what is asked, on which code, in which image, for which site. Shared by plan and submit."""
+
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from hpc.adapters.code_snapshot import find_source_files, freeze_code
+from hpc.adapters.files import read_json_or_none, write_text
+from hpc.adapters.git import GitState, list_code_files, read_git_state
+from hpc.adapters.images import find_image
+from hpc.adapters.manifest_store import SCHEMA, check_manifest, manifest_sha, task_from_json, task_to_json
+from hpc.adapters.yaml_file import YamlDocument
+from hpc.core.errors import InputError, Problem
+from hpc.core.grid import expand
+from hpc.core.layout import RunLayout
+from hpc.core.resources import ClusterProfile
+from hpc.core.spec import ExperimentSpec, Task
+from hpc.overrides import Overrides
+from hpc.schema import experiment_from, load_experiment
+from hpc.submission import Frozen, list_attempts
+from hpc.workspace import Workspace
+
+_OWN_PACKAGES = ("hpc", "train")
+_RECORDED_PACKAGES = (
+    "hpc-batch",
+    "torch",
+    "accelerate",
+    "deepspeed",
+    "transformers",
+    "peft",
+    "h5py",
+    "numpy",
+    "submitit",
+)
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a plan differs from the one before it: run names."""
+
+    added: tuple[str, ...]
+    kept: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An experiment that is ready to be written down.
+
+    Attributes:
+        frozen: What every submission of it shares.
+        tasks: All tasks, in order.
+        change: Against the manifest before.
+        notes: What the user should know (no container here, code is dirty, …).
+    """
+
+    layout: RunLayout
+    frozen: Frozen
+    tasks: tuple[Task, ...]
+    change: Change
+    notes: tuple[str, ...]
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        return self.frozen.manifest
+
+
+def make_plan(workspace: Workspace, file: Path, overrides: Overrides, profile: ClusterProfile) -> Plan:
+    """Validate, expand and freeze an experiment; nothing but the code snapshot is written.
+
+    Raises:
+        InputError: Everything that is wrong with it, at once.
+    """
+    spec = load_experiment(file, overrides, code=workspace.project)
+    tasks = expand(spec)
+    layout = RunLayout(workspace.root, spec.name)
+    before = read_json_or_none(layout.manifest)
+    if before is not None:
+        check_manifest(before, layout.manifest)
+    _check_names_are_free(layout, tasks, before)
+    container, notes = _container(workspace, spec, profile)
+    git = read_git_state(workspace.project)
+    if git and git.dirty:
+        notes = (*notes, "the code differs from its last commit; the difference is kept beside the manifest")
+    manifest = _manifest(workspace, layout, spec, tasks, profile, container, git)
+    return Plan(layout, Frozen(spec, profile, manifest, _python(profile)), tasks, _compare(before, tasks), notes)
+
+
+def _check_names_are_free(layout: RunLayout, tasks: Sequence[Task], before: Mapping[str, Any] | None) -> None:
+    """Refuse to put a new question's results into the folder of an old one."""
+    asked = {each["run_name"]: each["task_id"] for each in (before or {}).get("tasks", ())}
+    problems = [
+        Problem(
+            f"{task.run_name} already holds runs of other settings (program, arguments or parameters were changed). "
+            f"Rename the experiment (name:), change run_name, or move {layout.task(task.run_name).home} away"
+        )
+        for task in tasks
+        if asked.get(task.run_name, task.task_id) != task.task_id and list_attempts(layout, task.run_name)
+    ]
+    if problems:
+        raise InputError(problems[:10])
+
+
+def _container(
+    workspace: Workspace, spec: ExperimentSpec, profile: ClusterProfile
+) -> tuple[dict[str, str] | None, tuple[str, ...]]:
+    """Decide which image is used; on this machine one does without Apptainer, and says so."""
+    if spec.container.image is None:
+        return None, ()
+    folder = workspace.project / (profile.image_dir or "images")
+    is_local = profile.scheduler == "local"
+    if not profile.apptainer or (is_local and not shutil.which(profile.apptainer)):
+        if is_local:
+            return None, (f"no Apptainer here: the host's own Python ({sys.executable}) runs the tasks",)
+        raise InputError(f"profile {profile.name} names no apptainer, and the experiment asks for an image")
+    image = find_image(spec.container.image, folder)
+    return {"name": image.name, "path": str(image.path), "sha256": image.sha256}, ()
+
+
+def _manifest(
+    workspace: Workspace,
+    layout: RunLayout,
+    spec: ExperimentSpec,
+    tasks: Sequence[Task],
+    profile: ClusterProfile,
+    image: Mapping[str, str] | None,
+    git: GitState | None,
+) -> dict[str, Any]:
+    code, code_sha = freeze_code(_code_files(workspace.project), layout.code)
+    if git and git.dirty:
+        write_text(code.parent / f"{git.diff_sha256[:16]}.diff", git.diff)
+    manifest: dict[str, Any] = {
+        "kind": "manifest",
+        "schema": SCHEMA,
+        "experiment": spec.name,
+        "spec": dict(spec.raw),
+        "tasks": [task_to_json(task) for task in tasks],
+        "provenance": {
+            "created": time.time(),
+            "git": {"commit": git.commit, "dirty": git.dirty, "diff_sha256": git.diff_sha256} if git else None,
+            "code": {"path": str(code), "sha256": code_sha},
+            "image": dict(image) if image else None,
+            "packages": _packages(),
+            "python": platform.python_version(),
+        },
+        "cluster": asdict(profile),
+    }
+    return {**manifest, "sha256": manifest_sha(manifest)}
+
+
+def _code_files(project: Path) -> dict[str, Path]:
+    """The project's own files, and our packages where the project does not contain them."""
+    listed = list_code_files(project)
+    names = find_source_files(project) if listed is None else listed
+    files = {str(name): project / name for name in names}
+    home = Path(__file__).parents[1]
+    for package in _OWN_PACKAGES:
+        if not any(name.startswith(f"{package}/") for name in files):
+            files |= {str(path.relative_to(home)): path for path in sorted((home / package).rglob("*.py"))}
+            files |= {str(path.relative_to(home)): path for path in sorted((home / package).rglob("*.j2"))}
+    return files
+
+
+def _packages() -> dict[str, str]:
+    """Versions of the packages that decide results, as installed where the plan was made."""
+    found = {}
+    for name in _RECORDED_PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _python(profile: ClusterProfile) -> str:
+    """The interpreter of the wrapper: the profile's, else the one that plans (a venv on the shared file system)."""
+    return profile.python or sys.executable
+
+
+def _compare(before: Mapping[str, Any] | None, tasks: Sequence[Task]) -> Change:
+    old = {each["task_id"]: each["run_name"] for each in (before or {}).get("tasks", ())}
+    new = {task.task_id: task.run_name for task in tasks}
+    return Change(
+        added=tuple(name for key, name in new.items() if key not in old),
+        kept=tuple(name for key, name in new.items() if key in old),
+        removed=tuple(name for key, name in old.items() if key not in new),
+    )
+
+
+def frozen_of(manifest: Mapping[str, Any]) -> Frozen:
+    """Read back what a manifest froze, for submissions that come later."""
+    spec = experiment_from(YamlDocument(manifest["spec"], source=f"manifest of {manifest['experiment']}"))
+    cluster = dict(manifest["cluster"])
+    profile = ClusterProfile(**{**cluster, "binds": tuple(cluster["binds"]), "setup": tuple(cluster["setup"])})
+    return Frozen(spec, profile, manifest, _python(profile))
+
+
+def tasks_of(manifest: Mapping[str, Any]) -> tuple[Task, ...]:
+    """The tasks a manifest lists, in order."""
+    return tuple(task_from_json(each) for each in manifest["tasks"])

@@ -1,0 +1,118 @@
+"""Submit what is not done yet: to Slurm, or to this machine's own queue.
+
+    python -m hpc.submit lora_sweep
+    python -m hpc.submit demo --backend local --max-parallel 2
+
+Safe to repeat: what is queued, running or done is left alone; what a crash left half submitted is found and adopted.
+"""
+
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+import click
+
+from hpc.adapters.files import lock
+from hpc.adapters.manifest_store import list_submissions
+from hpc.console import dry_run_option, json_option, name_argument, note, print_json, say, speaks_plainly
+from hpc.core.arrays import Assignment, first_assignment
+from hpc.core.errors import EXIT_DONE, NothingToDo
+from hpc.core.layout import RunLayout, SubmissionLayout
+from hpc.inspection import Snapshot, TaskState, take_snapshot
+from hpc.local_queue import default_parallel, follow, list_open, start_detached
+from hpc.planning import frozen_of
+from hpc.submission import Frozen, prepare_submissions, submit_to_local_queue, submit_to_slurm
+from hpc.workspace import Workspace
+
+
+@click.command(epilog="Example: python -m hpc.submit demo --backend local --max-parallel 2")
+@name_argument
+@click.option("--backend", type=click.Choice(["slurm", "local"]), help="Default: what the experiment was planned for.")
+@click.option(
+    "--max-parallel", type=click.IntRange(min=1), help="Local: tasks that run at once. Default: half the cores."
+)
+@click.option("--detach", is_flag=True, help="Local: do not wait for the end.")
+@dry_run_option
+@json_option
+@speaks_plainly
+def main(
+    name: str | None, backend: str | None, max_parallel: int | None, detach: bool, dry_run: bool, as_json: bool
+) -> int:
+    """Submit what is not done yet of experiment NAME (default: the one planned last)."""
+    layout = Workspace.current().layout(name)
+    with lock(layout.lock):
+        snapshot = take_snapshot(layout)
+        frozen = for_backend(frozen_of(snapshot.manifest), backend)
+        assignments = not_submitted(snapshot, frozen)
+        is_local = frozen.profile.scheduler == "local"
+        unfinished = [] if is_local else half_submitted(layout)
+        if dry_run:
+            return show_dry_run(layout, assignments, unfinished, as_json)
+        submissions = unfinished + prepare_submissions(layout, frozen, assignments)
+        if is_local:
+            submit_to_local_queue(submissions)
+            jobs = dict.fromkeys((each.number for each in submissions), "local")
+        else:
+            jobs = submit_to_slurm(layout, submissions)
+    waiting = is_local and not detach
+    if not submissions and not (is_local and list_open(layout)):
+        raise NothingToDo(f"{layout.experiment}: everything is queued, running or done; see python -m hpc.status")
+    if as_json:
+        print_json({"experiment": layout.experiment, "tasks": len(assignments), "jobs": jobs})
+    else:
+        for number, job in jobs.items():
+            say(f"submission {number:03d}: {'this machine' if job == 'local' else f'job {job}'}")
+    if is_local:
+        start_detached(layout, max_parallel or frozen.profile.max_parallel or default_parallel())
+    return follow(layout) if waiting else EXIT_DONE
+
+
+def for_backend(frozen: Frozen, backend: str | None) -> Frozen:
+    """Turn a plan for a Slurm site into one for this machine when asked; say so when there is no container here."""
+    if backend is None or backend == frozen.profile.scheduler:
+        return frozen
+    profile = replace(frozen.profile, scheduler=backend, setup=() if backend == "local" else frozen.profile.setup)
+    use_container = backend == "slurm" or bool(shutil.which(profile.apptainer))
+    if frozen.manifest["provenance"]["image"] and not use_container:
+        note(f"note: no Apptainer here: the host's own Python ({frozen.python}) runs the tasks")
+    return replace(frozen, profile=profile, use_container=use_container, python=frozen.python or sys.executable)
+
+
+def not_submitted(snapshot: Snapshot, frozen: Frozen) -> list[Assignment]:
+    """What has to be submitted: tasks that never began and that nothing waits for. Failed ones are the collector's."""
+    return [
+        replace(first_assignment(frozen.spec, state.task), attempt=_next_attempt(state))
+        for state in snapshot.tasks
+        if not state.is_live and all(attempt.record is None for attempt in state.attempts)
+    ]
+
+
+def _next_attempt(state: TaskState) -> int:
+    """The number no claimed attempt has yet: an element that ended before it began claimed none."""
+    return 1 + max((attempt.number for attempt in state.attempts if attempt.record), default=0)
+
+
+def half_submitted(layout: RunLayout) -> list[SubmissionLayout]:
+    """Submissions with an intent and no receipt: somebody died between the two."""
+    return [each for each in list_submissions(layout) if each.intent.exists() and not each.receipt.exists()]
+
+
+def show_dry_run(
+    layout: RunLayout, assignments: Sequence[Assignment], unfinished: Sequence[SubmissionLayout], as_json: bool
+) -> int:
+    """Say what would be submitted."""
+    names = [assignment.task.run_name for assignment in assignments]
+    if as_json:
+        print_json(
+            {"experiment": layout.experiment, "would_submit": names, "would_adopt": [e.number for e in unfinished]}
+        )
+        return EXIT_DONE
+    say(f"{layout.experiment}: would submit {len(names)} tasks" + (f": {', '.join(names[:10])}" if names else ""))
+    for submission in unfinished:
+        say(f"would look for the job of submission {submission.number:03d}, which has no receipt, and adopt it")
+    return EXIT_DONE
+
+
+if __name__ == "__main__":
+    main()
