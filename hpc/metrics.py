@@ -68,7 +68,7 @@ class MetricsWriter:
             raise InputError(f"flush_interval_s is {flush_interval_s}; it has to be a positive number of seconds")
         self.path = Path(path) if path is not None else default_path()
         self._owner = os.getpid()
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()  # a signal handler may log while it interrupts `log`
         self._writing = threading.Lock()
         self._buffer: dict[str, bytearray] = {}
         self._pending: dict[str, bytearray] = {}
@@ -201,7 +201,7 @@ class MetricsWriter:
             self._held.enter_context(files.lock(lock, timeout_s=_LOCK_WAIT_S))
         except TemporaryError:
             raise TemporaryError(
-                f"{self.path} is being written by another process (waited {_LOCK_WAIT_S:g} s). "
+                f"{self.path} is being written by another process. "
                 "One process writes a file: let only rank 0 log, or give each its own path"
             ) from None
 

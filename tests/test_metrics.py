@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -195,7 +196,7 @@ def test_a_second_writer_is_refused_in_words(tmp_path: Path, monkeypatch: pytest
     path = tmp_path / "metrics.h5"
     with MetricsWriter(path) as metrics:
         metrics.log(1, loss=1.0)
-        with pytest.raises(TemporaryError, match=r"metrics\.h5 is being written by another process .*rank 0"):
+        with pytest.raises(TemporaryError, match=r"metrics\.h5 is being written by another process\. .*rank 0"):
             MetricsWriter(path)
     with MetricsWriter(path) as metrics:
         metrics.log(2, loss=2.0)
@@ -349,6 +350,21 @@ def test_memory_is_bounded_while_the_disk_is_full(
     assert steps[-1] == 999
     assert f"{1000 - len(steps)} values were lost" in capsys.readouterr().err
     assert not is_complete(path)
+
+
+def test_a_signal_handler_may_log(tmp_path: Path) -> None:
+    """A handler that interrupts `log` and logs itself does not hang."""
+    path = tmp_path / "metrics.h5"
+    with MetricsWriter(path) as metrics:
+        before = signal.signal(signal.SIGALRM, lambda *_: metrics.log(-1, alarm=1))
+        signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0005)
+        for step in range(20_000):
+            metrics.log(step, loss=1)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    assert read(path)["loss"].step.tolist() == list(range(20_000))
+    assert len(read(path)["alarm"].step) > 0
 
 
 def test_a_cost_of_logging_far_below_a_training_step(tmp_path: Path) -> None:
