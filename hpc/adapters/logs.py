@@ -44,7 +44,7 @@ def read_log(path: Path, source: str) -> tuple[LogLine, ...]:
         early, resume_at, resume_line = _first_suspicious(file)
         total = resume_line + _count_lines(file, resume_at)
         late = (early[KEEP:] + _last_suspicious(file, resume_at, size, total))[-KEEP:] if len(early) >= KEEP else []
-        kept = dict(early[:KEEP] + late + _last_lines(file, size, total))
+        kept = dict(_last_lines(file, size, total) + early[:KEEP] + late)
     return tuple(LogLine(source, number, kept[number]) for number in sorted(kept))
 
 
@@ -118,11 +118,11 @@ def _last_lines(file: BinaryIO, size: int, total: int) -> list[tuple[int, str]]:
     """The last `KEEP` lines, as far as they lie within the last `TAIL_BYTES`."""
     start = max(0, size - TAIL_BYTES)
     file.seek(start)
-    pieces = file.read(size - start).split(b"\n")
-    ends = len(pieces) - 1
-    kept = pieces[-KEEP - 1 :]
-    first = total - ends + len(pieces) - len(kept) + 1
-    return [(first + i, _decode(raw)) for i, raw in enumerate(kept) if raw or i < len(kept) - 1]
+    lines = file.read(size - start).split(b"\n")
+    unfinished = bool(lines.pop()) if not lines[-1] else True
+    kept = lines[-KEEP:]
+    first = total + unfinished - len(kept) + 1
+    return [(first + i, _decode(raw)) for i, raw in enumerate(kept)]
 
 
 def _suspicious_in(chunk: bytes) -> list[tuple[int, str]]:

@@ -275,7 +275,7 @@ LOG_RULES: tuple[Rule, ...] = (
     # ── hardware ─────────────────────────────────────────────────────────────────────────────────────────────────
     _row(
         "gpu-xid", F.GPU_HARDWARE, "xid",
-        r"\bxid\b[^:]{0,60}: ?(?!13\b|31\b|43\b|45\b)\d{1,3}\b",
+        r"\bxid\b(?: \([^)]{0,40}\))?:? ?(?!13\b|31\b|43\b|45\b)\d{1,3}\b",
         "the driver reported a hardware fault (Xid 13, 31, 43 and 45 are the program's own and do not count)",
         "that the device is beyond a reset",
     ),
@@ -655,7 +655,7 @@ LOG_RULES: tuple[Rule, ...] = (
     _row(
         "bug-device-memory-access", F.CODE_BUG, "illegal_access",
         r"illegal memory access|misaligned address|memory access fault by gpu|unspecified launch failure"
-        r"|\bxid\b[^:]{0,60}: ?(?:13|31|43|45)\b",
+        r"|\bxid\b(?: \([^)]{0,40}\))?:? ?(?:13|31|43|45)\b",
         "device code touched memory that is not its own",
         "whose code: the program's, a library's, or (seldom) a failing device's",
         tier=Tier.FAULT,

@@ -18,18 +18,18 @@ NEEDLES = (
     "refused", "in use", "quota", "unrecognized", "solved 0", "launch failed", "restart", "bus ", "core dumped",
     "semlock", "infinite", "exhausted", "node_failure", "not been", "no learning", "denied", "illegal",
     "minimum loss scale", "hardware", "missing", "not compiled",
-    "undefined symbol", "unreachable", "exceeded", "usage:",
+    "undefined symbol", "unreachable", "exceeded", "usage:", "nccl warn", "ibv_",
 )  # fmt: skip
 """Lower-case beginnings of trouble. A line without any of them is never evidence, which is what makes logs of
 gigabytes readable; each has at least four bytes, which is what the adapter's search relies on."""
 
-_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
+_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\-_]")
 _RANK = re.compile(
     r"^\s*(?:"
     r"\[?(?:rank|default|Rank |worker)(?P<named>\d+)\]?:? ?"  # torchrun, PyTorch ≥ 2.2: [rank3]: …, [default3]:…
     r"|(?P<label>\d{1,5}): "  # srun --label
     r"|\(\w[\w.]* (?:pid|rank)=(?P<pid>\d+)[^)]*\) ?"  # Ray: (RayTrainWorker pid=4711) …
-    r"|\[(?P<mpi>\d+),\d+\]<std(?:out|err)>: ?"  # mpirun --tag-output
+    r"|\[\d+,(?P<mpi>\d+)\]<std(?:out|err)>: ?"  # mpirun --tag-output
     r")"
 )
 _STAMP = re.compile(r"\b(\d{4})[-/](\d\d)[-/](\d\d)[T _](\d\d):(\d\d):(\d\d)")

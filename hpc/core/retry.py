@@ -127,6 +127,7 @@ class FailedTask:
         processes: Processes over all nodes.
         checkpoints: Names of complete checkpoints of any attempt, oldest first.
         parameters: Values given to the program, the learning rate among them where there is one.
+        overrides: Parameters that earlier retries changed, with the values in use; later ones keep them.
         altered: Whether an earlier retry already changed what is being measured.
     """
 
@@ -137,6 +138,7 @@ class FailedTask:
     processes: int = 1
     checkpoints: tuple[str, ...] = ()
     parameters: Mapping[str, Value] = field(default_factory=dict)
+    overrides: Mapping[str, Value] = field(default_factory=dict)
     altered: bool = False
 
     @property
@@ -246,7 +248,12 @@ def _decide(task: FailedTask, policy: RetryPolicy, limits: Limits) -> Decision:
 
 def blameless(verdict: Verdict) -> bool:
     """Whether an attempt was taken away from its task rather than failed: it never counts against `max_attempts`."""
-    return verdict.category in TAKEN_AWAY_BUDGET or verdict.cause == "checkpointed"
+    return verdict.category in TAKEN_AWAY_BUDGET or _checkpointed(verdict)
+
+
+def _checkpointed(verdict: Verdict) -> bool:
+    """Stopped on request, with a checkpoint to go on from."""
+    return verdict.category is F.TIMEOUT and verdict.cause == "checkpointed"
 
 
 def _ceiling_reached(task: FailedTask, policy: RetryPolicy) -> Declined | None:
@@ -331,7 +338,7 @@ def _more_memory(task: FailedTask, policy: RetryPolicy, limits: Limits) -> Decis
 
 
 def _more_time(task: FailedTask, policy: RetryPolicy, limits: Limits) -> Decision:
-    if task.last.verdict.cause == "checkpointed":
+    if _checkpointed(task.last.verdict):
         return _go_on(task)
     if _no_progress(task, F.TIMEOUT):
         return _decline(
@@ -357,7 +364,7 @@ def _more_time(task: FailedTask, policy: RetryPolicy, limits: Limits) -> Decisio
 
 def _go_on(task: FailedTask) -> Decision:
     """Resume after the program stopped on request; given up when it gains nothing."""
-    idle = _idle_streak(task, lambda verdict: verdict.cause == "checkpointed")
+    idle = _idle_streak(task, _checkpointed)
     if idle >= CHECKPOINTED_BUDGET:
         return _decline(
             task,
@@ -401,7 +408,7 @@ def _diverged(task: FailedTask, policy: RetryPolicy, _: Limits) -> Decision:
     lower = value * LEARNING_RATE_FACTOR
     change = f"{name} {value:g} → {lower:g}: diverged"
     return replace(
-        _again(task, change, (change,), parameter_overrides={name: lower}, altered=True), resume=False, resume_from=""
+        _again(task, change, (change,), parameter_overrides={**task.overrides, name: lower}, altered=True), resume=False, resume_from=""
     )
 
 
@@ -480,6 +487,7 @@ def _again(task: FailedTask, reason: str, changes: tuple[str, ...], **different:
         resume=bool(task.checkpoints),
         resume_from=task.checkpoints[-1] if task.checkpoints else "",
         exclude_nodes=excluded,
+        parameter_overrides=task.overrides,
         altered=task.altered,
         reason=reason,
         changes=changes,

@@ -54,9 +54,7 @@ class SlurmState(StrEnum):
 
 
 _S = SlurmState
-_WAITING = frozenset(
-    {_S.PENDING, _S.REQUEUE_FED, _S.REQUEUE_HOLD, _S.RESV_DEL_HOLD, _S.SPECIAL_EXIT, _S.POWER_UP_NODE}
-)
+_WAITING = frozenset({_S.PENDING, _S.REQUEUE_FED, _S.REQUEUE_HOLD, _S.RESV_DEL_HOLD, _S.SPECIAL_EXIT, _S.POWER_UP_NODE})
 _RUNNING = frozenset(
     {
         _S.RUNNING, _S.COMPLETING, _S.CONFIGURING, _S.EXPEDITING, _S.RESIZING, _S.SIGNALING, _S.STAGE_OUT,
@@ -75,9 +73,14 @@ _SHORT = {
 def parse_state(text: str) -> SlurmState:
     """Read a state as sacct or squeue print it: ``FAILED``, ``CANCELLED by 1000``, ``CANCELLED+``, ``TO``.
 
+    A word that a narrow column cut (``OUT_OF_ME+``) is read when it is the beginning of one state only.
     Text that names no known state gives `SlurmState.UNKNOWN`, which is neither finished nor a success.
     """
-    word = (text.split() or [""])[0].rstrip("+").upper()
+    shown = (text.split() or [""])[0].upper()
+    word = shown.rstrip("+")
     if word in SlurmState.__members__:
         return SlurmState[word]
+    if shown.endswith("+"):
+        longer = [state for state in SlurmState if word and state.value.startswith(word)]
+        return longer[0] if len(longer) == 1 else SlurmState.UNKNOWN
     return _SHORT.get(word, SlurmState.UNKNOWN)

@@ -1,0 +1,229 @@
+"""The classifier against the corpus, its laws, and its table."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpc.adapters.logs import read_log
+from hpc.core.evidence import Evidence, FailureClass, LogLine
+from hpc.core.failure_facts import FACT_RULES
+from hpc.core.failure_rules import LOG_RULES, Tier
+from hpc.core.failures import ADVICE, SUCCESS_RULES, classify
+from hpc.core.scene import observe
+from hpc.core.slurm_states import SlurmState, parse_state
+from hpc.why import parse_exit, parse_metrics
+
+CORPUS = Path(__file__).parents[1] / "corpus"
+CASES = [json.loads(line) for line in (CORPUS / "cases.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def evidence_of_case(case: dict) -> Evidence:
+    code, signal = parse_exit(case["exit_code"])
+    state = case["slurm_state"]
+    extra = {key: tuple(value) if isinstance(value, list) else value for key, value in case.get("evidence", {}).items()}
+    return Evidence(
+        state=parse_state(state) if state else None,
+        exit_code=code,
+        exit_signal=signal,
+        log=read_log(CORPUS / case["log"], "log"),
+        series=parse_metrics(case.get("metrics")),
+        **extra,
+    )
+
+
+def lines(*texts: str, source: str = "stderr") -> tuple[LogLine, ...]:
+    return tuple(LogLine(source, number, text) for number, text in enumerate(texts, start=1))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
+def test_corpus_case_has_its_class(case: dict) -> None:
+    """Every labelled case of the corpus gets the class its label names."""
+    verdict = classify(evidence_of_case(case))
+    assert verdict.category == case["category"], (verdict.rule, verdict.evidence)
+
+
+@pytest.mark.parametrize("category", list(FailureClass))
+def test_every_class_has_at_least_three_cases(category: FailureClass) -> None:
+    """No class is known from fewer than three labelled cases."""
+    assert sum(case["category"] == category for case in CASES) >= 3
+
+
+def test_every_log_rule_fires_on_some_case() -> None:
+    """A row of the table that no corpus log fires is dead weight or a typo."""
+    fired = {event.rule.id for case in CASES for event in observe(evidence_of_case(case)).events}
+    assert {rule.id for rule in LOG_RULES} - fired == set()
+
+
+def test_every_fact_rule_decides_some_case() -> None:
+    """Each conclusion from states, records and metrics, and each proof of success, decides at least one case."""
+    decided = {classify(evidence_of_case(case)).rule for case in CASES}
+    expected = {rule.id for rule in FACT_RULES} | set(SUCCESS_RULES) | {"nothing-known"}
+    assert expected - decided == set()
+
+
+def test_rules_are_well_formed() -> None:
+    """Ids are unique; each row says what it proves and what it leaves open; patterns do not match the empty line."""
+    ids = [rule.id for rule in (*LOG_RULES, *FACT_RULES)]
+    assert len(ids) == len(set(ids))
+    assert all(rule.proves and rule.leaves_open and 0 < rule.confidence < 1 for rule in (*LOG_RULES, *FACT_RULES))
+    assert not [rule.id for rule in LOG_RULES if rule.says.search("")]
+    assert set(ADVICE) == set(FailureClass)
+
+
+STATE_ALONE = {
+    SlurmState.BOOT_FAIL: "node_failure",
+    SlurmState.CANCELLED: "cancelled",
+    SlurmState.COMPLETED: "success",
+    SlurmState.DEADLINE: "timeout",
+    SlurmState.LAUNCH_FAILED: "node_failure",
+    SlurmState.NODE_FAIL: "node_failure",
+    SlurmState.OUT_OF_MEMORY: "oom_host",
+    SlurmState.PREEMPTED: "preempted",
+    SlurmState.RECONFIG_FAIL: "node_failure",
+    SlurmState.REQUEUED: "preempted",
+    SlurmState.REVOKED: "cancelled",
+    SlurmState.TIMEOUT: "timeout",
+}
+
+
+@pytest.mark.parametrize("state", list(SlurmState))
+def test_state_alone(state: SlurmState) -> None:
+    """Each state has a verdict without any log; a state that explains nothing is unknown, never a success."""
+    assert classify(Evidence(state=state)).category == STATE_ALONE.get(state, "unknown")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "RuntimeError: [enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: …",
+        "numpy._core._exceptions._ArrayMemoryError: Unable to allocate 8.00 PiB for an array with shape (1,)",
+        "MemoryError",
+    ],
+)
+@pytest.mark.parametrize(("gpus", "expected"), [(0, "oom_gpu"), (1, "oom_host"), (None, "oom_host")])
+def test_cpu_allocator_follows_the_training_device(text: str, gpus: int | None, expected: str) -> None:
+    """A refusal by the CPU's allocator is the training device's only where the CPU is that device (decision 7)."""
+    verdict = classify(Evidence(exit_code=1, gpus=gpus, log=lines(text)))
+    assert (verdict.category, verdict.cause) == (expected, "cpu_allocator")
+
+
+def test_cgroup_kill_is_always_host_memory() -> None:
+    """A kill by the memory cgroup is host memory even where the CPU is the training device."""
+    verdict = classify(Evidence(exit_code=None, exit_signal=9, gpus=0, oom_kill_count=1))
+    assert (verdict.category, verdict.cause) == ("oom_host", "cgroup")
+
+
+def test_step_out_of_memory_under_a_failed_job() -> None:
+    """Slurm says FAILED 1:0 of a job whose step the cgroup killed; the step's state decides."""
+    evidence = Evidence(state=SlurmState.FAILED, exit_code=1, step_states=(SlurmState.OUT_OF_MEMORY,))
+    assert classify(evidence).category == "oom_host"
+
+
+def test_survived_loader_kill_is_a_success() -> None:
+    """A cgroup kill that the program outlived, recording its end and whole metrics, is no failure."""
+    evidence = Evidence(exit_code=0, program_outcome=0, complete=True, expects_metrics=True, oom_kill_count=1)
+    assert classify(evidence).category == "success"
+
+
+@pytest.mark.parametrize("complete", [False, None])
+def test_exit_zero_without_complete_metrics_is_no_success(complete: bool | None) -> None:
+    """Evidence goes before state: COMPLETED without the declared metrics is unknown."""
+    evidence = Evidence(
+        state=SlurmState.COMPLETED, exit_code=0, exit_recorded=True, program_outcome=0, expects_metrics=True,
+        complete=complete,
+    )  # fmt: skip
+    verdict = classify(evidence)
+    assert (verdict.category, verdict.cause) == ("unknown", "no_result")
+
+
+@pytest.mark.parametrize(
+    ("state", "category", "cause"),
+    [
+        (SlurmState.FAILED, "timeout", "checkpointed"),
+        (SlurmState.TIMEOUT, "timeout", "checkpointed"),
+        (None, "timeout", "checkpointed"),
+        (SlurmState.PREEMPTED, "preempted", "state"),
+        (SlurmState.NODE_FAIL, "node_failure", "node_down"),
+        (SlurmState.CANCELLED, "cancelled", "scancel"),
+    ],
+)
+def test_checkpointed_attempt(state: SlurmState | None, category: str, cause: str) -> None:
+    """An attempt that checkpointed on request counts as what took its time away; a cancelled one stays cancelled."""
+    evidence = Evidence(state=state, exit_code=85, program_outcome=85, signals_received=("USR1",))
+    verdict = classify(evidence)
+    assert (verdict.category, verdict.cause) == (category, cause)
+
+
+def test_progress_of_another_rank_is_no_survival() -> None:
+    """Steps printed by other ranks after one rank's error do not make that error survived."""
+    log = lines("[rank1]: torch.OutOfMemoryError: CUDA out of memory.", "[rank0]: step 12 loss 1.0")
+    assert classify(Evidence(state=SlurmState.COMPLETED, exit_code=0, log=log)).category == "oom_gpu"
+
+
+def test_root_rank_of_torchrun_goes_first() -> None:
+    """Where torchrun names the first failing rank, that rank's error decides, not the one printed first."""
+    log = lines(
+        "[rank0]: ValueError: lost my peer's value",
+        "[rank3]: KeyError: 'x'",
+        "Root Cause (first observed failure):",
+        "[0]:",
+        "  rank      : 3 (local_rank: 3)",
+    )
+    verdict = classify(Evidence(exit_code=1, log=log))
+    assert verdict.evidence[0].text == "[rank3]: KeyError: 'x'"
+
+
+def test_evidence_lines_keep_their_numbers() -> None:
+    """A verdict quotes the line as it stands in the file, with source and number."""
+    log = (LogLine("stderr", 4711, "MemoryError"),)
+    assert classify(Evidence(exit_code=1, gpus=0, log=log)).evidence[0] == log[0]
+
+
+STATES = st.one_of(st.none(), st.sampled_from(list(SlurmState)))
+TEXTS = st.one_of(
+    st.text(max_size=120),
+    st.sampled_from([rule.says.pattern[:80] for rule in LOG_RULES]),
+    st.sampled_from(["step 3 loss 0.1", "MemoryError", "KeyError: 'x'", "srun: error: n1: task 3: Killed"]),
+)
+
+
+@given(
+    state=STATES,
+    code=st.one_of(st.none(), st.integers(-20, 260)),
+    signal=st.one_of(st.none(), st.integers(0, 130)),
+    texts=st.lists(TEXTS, max_size=8),
+    expects=st.booleans(),
+    complete=st.one_of(st.none(), st.booleans()),
+    values=st.lists(st.floats(), max_size=40),
+)
+def test_every_evidence_gets_one_verdict(state, code, signal, texts, expects, complete, values) -> None:  # type: ignore[no-untyped-def]  # hypothesis fills them
+    """Whatever is known, classify answers; and never success for a failing exit or for metrics that are not whole."""
+    evidence = Evidence(
+        state=state, exit_code=code, exit_signal=signal, log=lines(*texts), expects_metrics=expects,
+        complete=complete, series={"loss": tuple(values)},
+    )  # fmt: skip
+    verdict = classify(evidence)
+    assert verdict.category in FailureClass
+    assert verdict.evidence
+    if code or signal or (expects and not complete) or state not in (None, SlurmState.COMPLETED):
+        assert verdict.category != "success"
+
+
+def test_hostile_lines_stay_linear() -> None:
+    """A full-length line of any one repeated character, or of each pattern's own letters, takes no rule long."""
+    import time
+
+    samples = [char * 2000 for char in "a .:/'\"0_-"] + [(rule.says.pattern + " ") * 40 for rule in LOG_RULES]
+    started = time.perf_counter()
+    for sample in samples:
+        classify(Evidence(exit_code=1, log=lines("Error " + sample)))
+    assert time.perf_counter() - started < 20
+
+
+def test_tiers_separate_causes_from_consequences() -> None:
+    """No message between ranks, and no word of a launcher, stands in the tier of causes."""
+    assert not [rule.id for rule in LOG_RULES if rule.category == "communication" and rule.tier is Tier.ROOT]
+    assert not [rule.id for rule in LOG_RULES if rule.category == "unknown" and rule.tier is not Tier.TRACE]

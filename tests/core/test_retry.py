@@ -1,0 +1,283 @@
+"""The retry plan: what is changed for each class, what is declined, and the laws that hold for every plan."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpc.core.evidence import FailureClass, Verdict
+from hpc.core.retry import (
+    ACTIONS,
+    AttemptFacts,
+    Declined,
+    FailedTask,
+    Limits,
+    Retry,
+    blameless,
+    default_action,
+    plan_retries,
+    smaller_micro_batch,
+)
+from hpc.core.spec import RetryPolicy
+
+F = FailureClass
+LIMITS = Limits(max_memory_mib=16384, max_time_s=7200)
+
+
+def attempt(number: int, category: FailureClass, cause: str = "", **known: object) -> AttemptFacts:
+    values = {"memory_mib": 4096, "time_s": 3600, "micro_batch": 16, "accumulation": 4, **known}
+    return AttemptFacts(number, Verdict(category, "rule", cause=cause, suggestion="mend it"), **values)  # type: ignore[arg-type]
+
+
+def task(*attempts: AttemptFacts, **known: object) -> FailedTask:
+    values = {"global_batch": 64, "processes": 1, "parameters": {"learning_rate": 0.01}, **known}
+    return FailedTask("t1", "S42", attempts, **values)  # type: ignore[arg-type]
+
+
+def decide(failed: FailedTask, policy: RetryPolicy | None = None, limits: Limits = LIMITS) -> Retry | Declined:
+    plan = plan_retries([failed], policy or RetryPolicy(), limits)
+    assert len(plan.retry) + len(plan.declined) == 1
+    return (plan.retry or plan.declined)[0]
+
+
+def retried(failed: FailedTask, policy: RetryPolicy | None = None, limits: Limits = LIMITS) -> Retry:
+    decision = decide(failed, policy, limits)
+    assert isinstance(decision, Retry), decision
+    return decision
+
+
+def declined(failed: FailedTask, policy: RetryPolicy | None = None, limits: Limits = LIMITS) -> Declined:
+    decision = decide(failed, policy, limits)
+    assert isinstance(decision, Declined), decision
+    assert decision.reason
+    assert decision.next_step
+    return decision
+
+
+def test_device_oom_halves_the_micro_batch_and_keeps_the_global_batch() -> None:
+    """Out of device memory: micro-batch ÷2, accumulation ×2, nothing else, not altered."""
+    again = retried(task(attempt(1, F.OOM_GPU)))
+    assert (again.attempt, again.micro_batch, again.accumulation) == (2, 8, 8)
+    assert (again.memory_mib, again.time_s, again.altered) == (4096, 3600, False)
+    assert again.changes[0] == "micro_batch 16 → 8: out of memory"
+    assert "global batch stays 64" in again.reason
+
+
+def test_device_oom_never_touches_memory_and_host_oom_never_the_batch() -> None:
+    """The two levers are never exchanged."""
+    assert retried(task(attempt(1, F.OOM_GPU))).memory_mib == 4096
+    host = retried(task(attempt(1, F.OOM_HOST)))
+    assert (host.memory_mib, host.micro_batch, host.accumulation) == (6144, 16, 4)
+
+
+@pytest.mark.parametrize(
+    ("micro", "whole", "processes", "least", "expected"),
+    [
+        (16, 64, 1, 1, (8, 8)),
+        (16, 64, 2, 1, (8, 4)),
+        (12, 36, 1, 1, (6, 6)),
+        (10, 40, 1, 1, (5, 8)),
+        (9, 36, 1, 1, (4, 9)),
+        (7, 49, 1, 1, (1, 49)),
+        (2, 8, 1, 1, (1, 8)),
+        (1, 8, 1, 1, None),
+        (4, 8, 1, 4, None),
+        (6, 18, 1, 2, (3, 6)),
+        (5, 25, 1, 2, (2, 12)),
+    ],
+)
+def test_smaller_micro_batch(
+    micro: int, whole: int, processes: int, least: int, expected: tuple[int, int] | None
+) -> None:
+    """The largest fitting size up to half is taken; where none divides, the nearest; at the smallest, none."""
+    assert smaller_micro_batch(micro, whole, processes, least) == expected
+
+
+def test_batch_that_does_not_divide_is_altered_and_says_so() -> None:
+    """Where no smaller micro-batch keeps the global batch, the nearest is taken and the run is marked altered."""
+    failed = task(attempt(1, F.OOM_GPU, micro_batch=5, accumulation=5), global_batch=25)
+    again = retried(failed, RetryPolicy(min_micro=2))
+    assert (again.micro_batch, again.accumulation, again.altered) == (2, 12, True)
+    assert "25 → 24, the nearest" in again.reason
+
+
+def test_device_oom_declined_without_batch_and_at_the_smallest() -> None:
+    """Nothing is halved that was not declared, nor below min_micro."""
+    undeclared = task(attempt(1, F.OOM_GPU, micro_batch=None, accumulation=None), global_batch=None)
+    assert "declare batch" in declined(undeclared).next_step
+    assert "min_micro is 16" in declined(task(attempt(1, F.OOM_GPU)), RetryPolicy(min_micro=16)).reason
+
+
+def test_host_oom_stops_at_the_profiles_limit() -> None:
+    """Memory grows up to what the profile grants and is declined there."""
+    assert retried(task(attempt(1, F.OOM_HOST, memory_mib=12000))).memory_mib == 16384
+    assert "16G" in declined(task(attempt(1, F.OOM_HOST, memory_mib=16384))).reason
+    assert retried(task(attempt(1, F.OOM_SHM, memory_mib=50000)), limits=Limits()).memory_mib == 75000
+
+
+def test_timeout_resumes_with_more_time_up_to_the_limit() -> None:
+    """A timeout goes on from its newest checkpoint with more time, within the site's limit."""
+    again = retried(task(attempt(1, F.TIMEOUT), checkpoints=("step-1", "step-2")))
+    assert (again.resume, again.resume_from, again.time_s) == (True, "step-2", 7200)
+    at_limit = retried(task(attempt(1, F.TIMEOUT, time_s=7200), checkpoints=("step-2",)))
+    assert (at_limit.time_s, at_limit.resume) == (7200, True)
+
+
+def test_timeout_declined_at_the_limit_without_checkpoint_or_without_progress() -> None:
+    """More of the same is not tried: no checkpoint at the longest limit, or nothing gained by the second attempt."""
+    assert "no checkpoint" in declined(task(attempt(1, F.TIMEOUT, time_s=7200))).reason
+    stuck = task(attempt(1, F.TIMEOUT, last_step=50), attempt(2, F.TIMEOUT, last_step=50), checkpoints=("step-50",))
+    assert "no further" in declined(stuck).reason
+    moving = task(attempt(1, F.TIMEOUT, last_step=50), attempt(2, F.TIMEOUT, last_step=90), checkpoints=("step-90",))
+    assert retried(moving).resume_from == "step-90"
+
+
+def test_hang_gets_no_more_time() -> None:
+    """A silent hang is resumed with the time it had: more would be waited away."""
+    assert retried(task(attempt(1, F.TIMEOUT, "hang"), checkpoints=("step-1",))).time_s == 3600
+
+
+def test_checkpointed_goes_on_for_as_long_as_it_gains_steps() -> None:
+    """A task cut into many pieces by its time limit never runs out of attempts while it moves."""
+    attempts = [attempt(n, F.TIMEOUT, "checkpointed", last_step=10 * n) for n in range(1, 40)]
+    again = retried(task(*attempts, checkpoints=("step-390",)))
+    assert (again.attempt, again.time_s, again.resume) == (40, 3600, True)
+    idle = [attempt(n, F.TIMEOUT, "checkpointed", last_step=10) for n in range(1, 5)]
+    assert "without a step gained" in declined(task(*idle, checkpoints=("step-10",))).reason
+
+
+@pytest.mark.parametrize("category", [F.PREEMPTED, F.NODE_FAILURE, F.GPU_HARDWARE, F.COMMUNICATION])
+def test_taken_away_never_eats_another_budget(category: FailureClass) -> None:
+    """After interruptions an out-of-memory task still has all its attempts, with time and memory unchanged."""
+    lost = [attempt(n, category, last_step=n) for n in range(1, 7)]
+    assert isinstance(decide(task(*lost, checkpoints=("s",))), Retry)
+    again = retried(task(*lost, attempt(7, F.OOM_GPU), checkpoints=("s",)))
+    assert (again.micro_batch, again.time_s, again.memory_mib) == (8, 3600, 4096)
+
+
+def test_taken_away_ends_after_its_own_budget_without_progress() -> None:
+    """Ten preemptions without a step gained are the end; steps gained start the count anew."""
+    idle = [attempt(n, F.PREEMPTED, last_step=0) for n in range(1, 11)]
+    assert "10 times in a row" in declined(task(*idle)).reason
+    moving = [attempt(n, F.PREEMPTED, last_step=n) for n in range(1, 31)]
+    assert isinstance(decide(task(*moving)), Retry)
+
+
+def test_bad_nodes_are_excluded_from_then_on() -> None:
+    """A node that failed or has a broken GPU is left out, also by later retries for other reasons."""
+    first = attempt(1, F.GPU_HARDWARE, node="n3")
+    assert retried(task(first)).exclude_nodes == ("n3",)
+    assert retried(task(first, attempt(2, F.OOM_GPU, node="n4"))).exclude_nodes == ("n3",)
+    assert retried(task(attempt(1, F.PREEMPTED, node="n1"))).exclude_nodes == ()
+
+
+def test_divergence_is_a_result_unless_the_policy_says_otherwise() -> None:
+    """Reported by default; on demand repeated once, from the beginning, at half the rate, marked altered."""
+    diverged = task(attempt(1, F.DIVERGENCE), checkpoints=("step-5",))
+    assert "a result" in declined(diverged).reason
+    lower = RetryPolicy(divergence="lower_learning_rate")
+    again = retried(diverged, lower)
+    assert again.parameter_overrides == {"learning_rate": 0.005}
+    assert (again.altered, again.resume) == (True, False)
+    assert "again" in declined(task(attempt(1, F.DIVERGENCE), attempt(2, F.DIVERGENCE)), lower).reason
+    assert "no parameter" in declined(task(attempt(1, F.DIVERGENCE), parameters={"rank": 8}), lower).reason
+
+
+@pytest.mark.parametrize(
+    "category",
+    [F.CANCELLED, F.NOT_CONVERGED, F.STORAGE, F.CONTAINER, F.ENVIRONMENT, F.DATA, F.CONFIG, F.CODE_BUG],
+)
+def test_never_retried(category: FailureClass) -> None:
+    """Bugs, configuration, surroundings, results and what a person cancelled are never repeated."""
+    assert declined(task(attempt(1, category))).category is category
+
+
+def test_checkpoint_falls_back_to_the_previous_one_once() -> None:
+    """The checkpoint before the bad one is tried, once; with none before it, the beginning."""
+    bad = attempt(2, F.CHECKPOINT, resumed_from="step-20")
+    again = retried(task(attempt(1, F.PREEMPTED), bad, checkpoints=("step-10", "step-20")))
+    assert (again.resume, again.resume_from) == (True, "step-10")
+    fresh = retried(task(attempt(1, F.CHECKPOINT, resumed_from="step-20"), checkpoints=("step-20",)))
+    assert (fresh.resume, fresh.resume_from) == (False, "")
+    assert "two checkpoints" in declined(task(attempt(1, F.CHECKPOINT), bad, checkpoints=("step-10",))).reason
+    assert "not one of this task" in declined(task(attempt(1, F.CHECKPOINT))).reason
+
+
+def test_unknown_is_repeated_once() -> None:
+    """What nobody can explain gets one more chance and no second."""
+    assert retried(task(attempt(1, F.UNKNOWN))).micro_batch == 16
+    assert "failed twice" in declined(task(attempt(1, F.UNKNOWN), attempt(2, F.UNKNOWN))).reason
+
+
+def test_general_ceiling() -> None:
+    """Failures that count end at max_attempts, whatever their mix."""
+    mixed = task(attempt(1, F.OOM_GPU), attempt(2, F.OOM_HOST), attempt(3, F.TIMEOUT), attempt(4, F.OOM_GPU))
+    assert "max_attempts is 4" in declined(mixed).reason
+    assert isinstance(decide(mixed, RetryPolicy(max_attempts=5)), Retry)
+
+
+def test_altered_stays_altered() -> None:
+    """A run once altered does not become comparable again by a harmless retry."""
+    again = retried(task(attempt(1, F.PREEMPTED), altered=True, overrides={"learning_rate": 0.005}))
+    assert again.altered
+    assert again.parameter_overrides == {"learning_rate": 0.005}
+
+
+def test_every_class_but_success_has_an_action() -> None:
+    """`why` can say for each class what a retry would change."""
+    assert set(ACTIONS) == set(F) - {F.SUCCESS}
+    assert default_action(F.SUCCESS) is None
+    assert all(action.reason and (action.changes or action.action == "none") for action in ACTIONS.values())
+
+
+CAUSES = st.sampled_from(["", "hang", "checkpointed", "cgroup"])
+ATTEMPTS = st.lists(
+    st.tuples(st.sampled_from(list(F)), CAUSES, st.one_of(st.none(), st.integers(0, 100)), st.integers(1, 64)),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(
+    histories=st.lists(ATTEMPTS, max_size=6),
+    whole=st.one_of(st.none(), st.integers(1, 256)),
+    processes=st.integers(1, 8),
+    policy=st.builds(
+        RetryPolicy,
+        max_attempts=st.integers(1, 6),
+        min_micro=st.integers(1, 8),
+        divergence=st.sampled_from(["report", "lower_learning_rate"]),
+    ),
+    names=st.lists(st.sampled_from(["step-1", "step-2", "step-3"]), unique=True),
+)
+def test_each_failed_task_is_decided_once(histories, whole, processes, policy, names) -> None:  # type: ignore[no-untyped-def]  # hypothesis fills them
+    """|retry| + |declined| = |failed|; a retry keeps the global batch or is altered, and stays within the limits."""
+    failed = [
+        FailedTask(
+            f"t{i}", f"S{i}",
+            tuple(
+                attempt(n, category, cause, last_step=step, micro_batch=micro, accumulation=2)
+                for n, (category, cause, step, micro) in enumerate(history, start=1)
+            ),
+            whole, processes, tuple(sorted(names)), {"lr": 0.1},
+        )
+        for i, history in enumerate(histories)
+    ]  # fmt: skip
+    plan = plan_retries(failed, policy, LIMITS)
+    assert sorted(d.task_id for d in (*plan.retry, *plan.declined)) == [t.task_id for t in failed]
+    assert all(d.reason and d.next_step for d in plan.declined)
+    by_id = {t.task_id: t for t in failed}
+    for again in plan.retry:
+        last = by_id[again.task_id].last
+        assert again.reason
+        assert again.attempt == last.number + 1
+        assert again.memory_mib <= LIMITS.max_memory_mib
+        assert again.time_s <= LIMITS.max_time_s
+        assert again.resume == bool(again.resume_from)
+        if last.category is F.OOM_GPU:
+            assert again.micro_batch
+            assert again.accumulation
+            assert again.micro_batch < last.micro_batch
+            assert again.altered or again.micro_batch * again.accumulation * processes == whole
+        if blameless(last.verdict):
+            assert (again.memory_mib, again.time_s) == (last.memory_mib, last.time_s)
+            assert again.micro_batch == last.micro_batch

@@ -1,0 +1,131 @@
+"""`why` as a command: targets, answers, exit codes."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hpc.core.evidence import FailureClass
+from hpc.core.failure_facts import FACT_RULES
+from hpc.core.failure_rules import LOG_RULES
+from hpc.core.failures import SUCCESS_RULES
+from hpc.core.slurm_states import SlurmState
+from hpc.why import main, render_failure_table
+
+CORPUS = Path(__file__).parent / "corpus"
+
+
+def why(*arguments: str, stdin: str = "") -> Result:
+    return CliRunner().invoke(main, list(arguments), input=stdin)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "train.err"
+    path.write_text("step 1 loss 2.0\ntorch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB.\n")
+    return path
+
+
+def test_json_answer_has_the_promised_keys(log: Path) -> None:
+    """`--json` answers one target with one object: class, rule, the line with source and number, and the retry."""
+    result = why(str(log), "--state", "FAILED", "--exit", "1:0", "--json")
+    given = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert {"target", "category", "rule", "evidence", "confidence", "summary", "suggestion", "retry"} <= set(given)
+    assert given["category"] == "oom_gpu"
+    assert given["evidence"][0]["source"] == "train.err"
+    assert given["evidence"][0]["line"] == 2
+    assert given["retry"]["action"] == "lower_micro_batch"
+
+
+def test_text_answer_names_line_rule_and_next_step_in_80_columns(log: Path) -> None:
+    """For people: class, the line with its place, rule, what it leaves open and what to do, at most 80 wide."""
+    result = why(str(log), "--state", "FAILED")
+    assert f"{log}: oom_gpu (cuda)" in result.stdout
+    for text in ("train.err:2", "device-oom-torch", "leaves open", "halve the micro-batch", "retry"):
+        assert text in result.stdout
+    assert all(len(line) <= 80 for line in result.stdout.splitlines()[1:])
+
+
+def test_several_targets_answer_as_a_list(log: Path) -> None:
+    """Two targets give two answers, in order."""
+    assert len(json.loads(why(str(log), str(log), "--json").stdout)) == 2
+
+
+def test_metrics_decide_where_the_log_does_not(tmp_path: Path) -> None:
+    """Values given on the command line count, NaN as a string included."""
+    path = tmp_path / "a.log"
+    path.write_text("done\n")
+    result = why(str(path), "--state", "COMPLETED", "--exit", "0:0", "--metrics", '{"loss": [2.0, "nan"]}', "--json")
+    assert json.loads(result.stdout)["category"] == "divergence"
+
+
+def test_attempt_directory(tmp_path: Path) -> None:
+    """An attempt directory is explained from its own records: zero GPUs make the CPU the training device."""
+    (tmp_path / "task.json").write_text(json.dumps({"gpus": 0, "resources": {"time_s": 60}}))
+    (tmp_path / "exit.json").write_text(json.dumps({"exit_code": 1, "signal": None, "signals_received": []}))
+    (tmp_path / "stderr.log").write_text("MemoryError\n")
+    given = json.loads(why(str(tmp_path), "--json").stdout)
+    assert (given["category"], given["cause"]) == ("oom_gpu", "cpu_allocator")
+    assert given["evidence"][0] == {"source": "stderr", "line": 1, "text": "MemoryError"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        ((), "nothing to explain"),
+        (("no-such-thing",), "neither a log file nor an attempt directory"),
+        ((str(CORPUS),), "holds no attempt"),
+        ((str(CORPUS / "cases.jsonl"), "--exit", "one"), "write CODE or CODE:SIGNAL"),
+        ((str(CORPUS / "cases.jsonl"), "--metrics", "[1,"), "is not JSON"),
+        ((str(CORPUS / "cases.jsonl"), "--metrics", "3"), "metrics are a list"),
+    ],
+)
+def test_usage_errors(arguments: tuple[str, ...], hint: str) -> None:
+    """What cannot be explained ends with 2 and says what would be valid."""
+    result = why(*arguments)
+    assert result.exit_code == 2
+    assert hint in result.stderr
+
+
+def test_jsonl_answers_in_order_and_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1,000 cases are answered one line each, in order, in seconds."""
+    monkeypatch.chdir(CORPUS)
+    rows = [json.loads(line) for line in (CORPUS / "cases.jsonl").read_text().splitlines()]
+    many = (rows * (1000 // len(rows) + 1))[:1000]
+    started = time.perf_counter()
+    result = why("--jsonl", stdin="\n".join(json.dumps(row) for row in many))
+    assert time.perf_counter() - started < 15
+    assert result.exit_code == 0
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [given["target"] for given in answers] == [row["id"] for row in many]
+    assert {given["category"] for given in answers} <= set(FailureClass)
+
+
+def test_jsonl_goes_on_after_a_line_it_cannot_read() -> None:
+    """A broken line is answered in its place, the rest too, and the exit code is 2."""
+    result = why("--jsonl", stdin='{"log": null, "slurm_state": "TIMEOUT"}\n{broken\n[1]\n{"log": "gone.log"}\n')
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [given["category"] for given in answers] == ["timeout", "unknown", "unknown", "unknown"]
+    assert ["error" in given for given in answers] == [False, True, True, True]
+    assert result.exit_code == 2
+
+
+def test_runs_as_a_module_without_warnings() -> None:
+    """`python -W error -m hpc.why --help` works and shows an example."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "hpc.why", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "python -m hpc.why" in done.stdout
+
+
+def test_failure_table_is_whole() -> None:
+    """The generated page names every class, every rule, every proof of success and every final state."""
+    page = render_failure_table()
+    names = [*FailureClass, *(rule.id for rule in (*LOG_RULES, *FACT_RULES)), *SUCCESS_RULES]
+    names += [state for state in SlurmState if state.is_finished]
+    assert [name for name in names if f"`{name}`" not in page] == []
