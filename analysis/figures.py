@@ -30,7 +30,7 @@ Floats = npt.NDArray[np.float64]
 # Okabe and Ito's palette, which all common kinds of colour vision tell apart; yellow last, it is weak on white.
 HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 INK, MUTED, GRID, BAND, BAD = "#1d2733", "#5b6675", "#d9dee5", "#e9edf3", "#b3261e"
-COLOURS = {"ink": INK, "muted": MUTED, "grid": GRID, "band": BAND, "bad": BAD} | {
+COLOURS = {"card": "#ffffff", "ink": INK, "muted": MUTED, "grid": GRID, "band": BAND, "bad": BAD} | {
     f"hue{place}": hue for place, hue in enumerate(HUES)
 }
 MAX_ROWS = 24
@@ -126,7 +126,7 @@ def axis_label(metric: str, goal: str = "") -> str:
 
 def plain(text: str) -> str:
     """Make any text safe to show: control characters become their pictures, what reorders or hides text a '�'."""
-    return "".join(_plain_character(one) for one in text)
+    return text if text.isprintable() else "".join(_plain_character(one) for one in text)
 
 
 def _plain_character(one: str) -> str:
@@ -192,8 +192,8 @@ def themed_svg(svg: str, prefix: str) -> str:
     """Cut an SVG file down to what belongs into a page: no prolog, own ids, colours that follow the page's theme."""
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    body = re.sub(r'(<svg [^>]*?) width="[^"]*"', r"\1", body, count=1)
-    body = re.sub(r'(<svg [^>]*?) height="[^"]*"', r"\1", body, count=1)
+    body = re.sub(r'(<svg\b[^>]*?) width="[^"]*"', r"\1", body, count=1)
+    body = re.sub(r'(<svg\b[^>]*?) height="[^"]*"', r"\1", body, count=1)
     body = re.sub(r"\bid=\"", f'id="{prefix}-', body)
     body = re.sub(r"(xlink:href=\"#|url\(#)", rf"\g<1>{prefix}-", body)
     for name, colour in COLOURS.items():
@@ -216,24 +216,20 @@ def _draw_intervals(frame: ExperimentFrame, findings: Findings, primary: MetricG
         _fill_difference_panel(axes[0, 1], shown)
     left.set_ylim(len(shown) - 0.4, -0.7)
     figure.tight_layout(w_pad=2.5)
-    missing = "; ".join(f"{one.label}: {one.missing_text}" for one in findings.results if one.missing_text)
-    left_out = (
-        f" {len(shown)} of {len(findings.results)} configurations are shown."
-        if len(shown) < len(findings.results)
-        else ""
-    )
+    total = len(findings.results)
+    left_out = f" {len(shown)} of {total} configurations are shown." if len(shown) < total else ""
     means = "; ".join(
         f"{one.label} {one.estimate.mean:.4g} (n={one.estimate.n})" for one in shown if one.estimate.mean is not None
     )
     caption = (
-        "Small dots: single runs. Diamond and bar: mean with its 95 % interval (Student's t; an arrow: the bar goes on). "
+        "Small dots: single runs. Diamond and bar: mean with its 95 % interval (Student's t; arrow: it goes on). "
         + (
             "Shaded: baseline mean ± 2σ. Right: difference of the means with Welch's 95 % interval, not adjusted. "
             if compared
             else ""
         )
         + ("Hollow squares: altered runs, not in any mean. " if findings.counts.altered else "")
-        + (f"Not in the means: {shorten(missing, 400, placeholder=' …')}." if missing else "No run is missing.")
+        + "Beside each row: n, and what is missing from it."
         + left_out
     )
     return _finish(
@@ -382,6 +378,8 @@ def _value_range(
     low, high = max(low - span, min([low, *ends])), min(high + span, max([high, *ends]))
     if with_zero or high - low >= 0.25 * max(abs(low), abs(high)):
         low, high = min(low, 0.0), max(high, 0.0)
+    if low == high:
+        low, high = low - 1.0, high + 1.0
     pad = 0.04 * (high - low)
     return (low if low == 0 else low - pad), (high if high == 0 else high + pad)
 
@@ -463,11 +461,11 @@ def _curve_caption(
     told = [str(frame.tasks["outcome"].iloc[curve.task]) for curve in curves]
     failed, running = told.count("failed"), len(told) - told.count("failed") - told.count("finished")
     text = (
-        "Bold line and band: mean ± std of the finished, unaltered runs over the steps all of them reached. Thin lines: single "
-        "runs, attempts joined where they resumed. All panels have one scale."
+        "Bold line and band: mean ± std of the finished, unaltered runs over the steps all of them reached. "
+        "Thin lines: single runs, attempts joined where they resumed. All panels have one scale."
     )
     if any(one.is_baseline for one in findings.results):
-        text += " Black, dashed: the baseline's mean."
+        text += " Dashed: the baseline's mean."
     if failed:
         text += f" Red, ending in ×: failed runs ({failed}), in no mean."
     if running:

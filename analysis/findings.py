@@ -611,7 +611,8 @@ def _say_headline(compared: Sequence[ConfigurationResult], primary: MetricGoal) 
         return f"Better than the baseline on {primary.name}: {names}{more}."
     sizes = _range(one.estimate.n for one in compared)
     if worse:
-        return f"No configuration is shown to be better than the baseline on {primary.name}; {len(worse)} are worse (n={sizes})."
+        shown = f"No configuration is shown to be better than the baseline on {primary.name}"
+        return f"{shown}; {len(worse)} of {len(compared)} are worse (n={sizes})."
     return f"No configuration is shown to differ from the baseline on {primary.name} (n={sizes})."
 
 
@@ -642,8 +643,8 @@ def _say_rule(compared: Sequence[ConfigurationResult], results: Sequence[Configu
     )
     if chances:
         text += (
-            f" With these n it calls {_range(round(100 * chance) for chance in chances)} % of configurations that do not "
-            "differ a winner or a loser."
+            f" With these n it calls {_range(round(100 * chance) for chance in chances)} % of configurations that do "
+            "not differ a winner or a loser."
         )
     return text
 
@@ -757,8 +758,8 @@ def _limit_altered(counts: RunCounts) -> str:
     if not counts.altered:
         return ""
     return (
-        f"{_runs(counts.altered)} altered while being healed: no longer what was asked, listed, and kept out of means and "
-        "comparisons."
+        f"{_runs(counts.altered)} altered while being healed: no longer what was asked, listed, and kept out of means "
+        "and comparisons."
     )
 
 
@@ -768,8 +769,8 @@ def _limit_rule(results: Sequence[ConfigurationResult]) -> str:
         return ""
     return (
         f"The 2σ rule uses the baseline's own standard deviation: if nothing differed it would still call "
-        f"{_range(round(100 * chance) for chance in chances)} % of the configurations here WINNER or LOSER. It does not "
-        "correct for the number of comparisons; the tested verdict does."
+        f"{_range(round(100 * chance) for chance in chances)} % of the configurations here WINNER or LOSER. It does "
+        "not correct for the number of comparisons; the tested verdict does."
     )
 
 

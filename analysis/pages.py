@@ -116,7 +116,7 @@ def build_context(
 
 
 def runs_csv(frame: ExperimentFrame, findings: Findings) -> str:
-    """Write every run as CSV: parameters, outcome, every metric, what each attempt came to, the last failure's evidence."""
+    """Write every run as CSV: parameters, outcome, every metric, every attempt's verdict, the last failure."""
     tasks = frame.tasks
     table = tasks[
         ["run_name", "task_id", "label", "case", "seed", "outcome", "failure_class", "altered", "attempts"]
@@ -133,12 +133,15 @@ def runs_csv(frame: ExperimentFrame, findings: Findings) -> str:
             "healed_by": [healed.get(row, "") for row in range(len(tasks))],
             "last_failure": [one.category if one else "" for one in told],
             "rule": [one.rule if one else "" for one in told],
-            "evidence": [plain(one.evidence) if one else "" for one in told],
+            "evidence": [one.evidence if one else "" for one in told],
             "action": [one.action if one else "" for one in told],
             "folder": [f"tasks/{name}" for name in tasks["run_name"]],
         }
     )
-    return str(pd.concat([table, parameters, values, extra], axis=1).to_csv(index=False, lineterminator="\n"))
+    whole = pd.concat([table, parameters, values, extra], axis=1)
+    texts = whole.select_dtypes(exclude="number").map(lambda cell: plain(cell) if isinstance(cell, str) else cell)
+    whole[texts.columns] = texts
+    return str(whole.rename(columns=plain).to_csv(index=False, lineterminator="\n"))
 
 
 def show_time(unix: float | None) -> str:
@@ -322,7 +325,8 @@ def _best_text(findings: Findings) -> str:
     one = best.result
     text = (
         f"{one.label}: {findings.primary.name} = {show_mean(one.estimate)}, 95 % interval "
-        f"{show_interval(one.estimate)}. It is the best of {best.of} configurations, selected on these same data: its mean is optimistic."
+        f"{show_interval(one.estimate)}. It is the best of {best.of} configurations, selected on these same data: its "
+        "mean is optimistic."
     )
     if not best.complete:
         text += " No configuration has a value of every run; this one has lost some too."

@@ -6,6 +6,7 @@ number. The choices and their error rates are in ``docs/decisions/0008-statistic
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -106,7 +107,7 @@ def estimate(values: npt.ArrayLike, level: float = LEVEL) -> Estimate:
     if n == 1:
         return Estimate(1, missing, mean, None, None, None, level, "std and interval not computable: n=1")
     std = _std(finite)
-    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * std / np.sqrt(n)
+    half = _t_quantile(level, n - 1) * std / np.sqrt(n)
     note = "" if std > 0 else "all values are equal: the interval has no width, which is no proof of certainty"
     return Estimate(n, missing, mean, std, float(mean - half), float(mean + half), level, note)
 
@@ -222,6 +223,12 @@ def two_sigma_false_alarm(n: int, n_baseline: int) -> float | None:
     return float(2 * stats.t.sf(2 / np.sqrt(1 / n + 1 / n_baseline), n_baseline - 1))
 
 
+@lru_cache(maxsize=1024)
+def _t_quantile(level: float, df: float) -> float:
+    """Two-sided quantile of Student's t; kept, because thousands of configurations share a few sizes."""
+    return float(stats.t.ppf((1 + level) / 2, df))
+
+
 def _mean(finite: Floats) -> float:
     """Mean that is exact for equal values: summing 0.1 three times and dividing is not 0.1."""
     return float(finite[0]) if finite.min() == finite.max() else float(np.mean(finite))
@@ -265,7 +272,7 @@ def _with_welch(result: Comparison, ours: Estimate, theirs: Estimate, level: flo
     variance, variance_baseline = std**2 / ours.n, std_baseline**2 / theirs.n
     total = variance + variance_baseline
     df = total**2 / (variance**2 / (ours.n - 1) + variance_baseline**2 / (theirs.n - 1))
-    half = float(stats.t.ppf((1 + level) / 2, df)) * float(np.sqrt(total)) * scale
+    half = _t_quantile(level, df) * float(np.sqrt(total)) * scale
     d = result.difference / (scale * float(np.sqrt((std**2 + std_baseline**2) / 2)))
     return replace(
         result,

@@ -1,0 +1,163 @@
+"""Figures: the same bytes every time, nothing silently left out, hostile names harmless."""
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from made_experiments import Experiment, add_curve, make_finished, make_spec, make_task
+
+from analysis.figures import axis_label, choose_shown, draw_all, interesting_series, mean_curve, plain, themed_svg
+from analysis.findings import find
+from analysis.frame import Series, load_frame
+
+
+def _draw(experiment: Experiment, folder: Path) -> dict[str, str]:
+    """Draw everything; give each SVG file's text by figure name."""
+    folder.mkdir()
+    frame = load_frame(experiment.write())
+    names = [one.name for one in draw_all(frame, find(frame), folder)]
+    return {name: (folder / f"{name}.svg").read_text(encoding="utf-8") for name in names}
+
+
+def test_same_results_give_the_same_bytes(realistic: Experiment, tmp_path: Path) -> None:
+    """Drawing twice gives identical SVG and PNG files, whatever the user's own matplotlib settings are."""
+    _draw(realistic, tmp_path / "one")
+    with mpl.rc_context({"axes.facecolor": "pink", "svg.fonttype": "path", "font.size": 30}):
+        _draw(realistic, tmp_path / "two")
+    first, second = (sorted((tmp_path / name).iterdir()) for name in ("one", "two"))
+
+    assert [path.name for path in first] == [path.name for path in second]
+    assert len(first) == 6
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(first, second, strict=True))
+
+
+def test_failed_runs_are_in_the_interval_figure(realistic: Experiment, tmp_path: Path) -> None:
+    """Each configuration shows its n, and beside it how many failed of what, or are not finished, or altered."""
+    svg = _draw(realistic, tmp_path / "out")["intervals"]
+
+    for words in ("n=3", "n=2", "× 1 oom_gpu", "× 1 divergence, □ 1 altered", "… 1 not finished"):
+        assert words in svg
+
+
+def test_failed_curves_end_in_a_cross(realistic: Experiment, tmp_path: Path) -> None:
+    """The curve figure says how many failed runs it draws and that they are in no mean."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    frame = load_frame(realistic.write())
+    curve = next(one for one in draw_all(frame, find(frame), folder) if one.name.startswith("curve-"))
+
+    assert "failed runs (2), in no mean" in curve.caption
+    assert "not finished (1)" in curve.caption
+    assert "n=2, × 1 failed" in curve.svg
+
+
+def test_axes_are_labelled(realistic: Experiment, tmp_path: Path) -> None:
+    """Metric with direction, step, and unit where there is one."""
+    drawn = _draw(realistic, tmp_path / "out")
+
+    assert "final_error (lower is better)" in drawn["intervals"]
+    assert "difference from the baseline [%]" in drawn["intervals"]
+    assert ">step<" in drawn["curve-1-train-loss"]
+    assert "GPU hours used [h]" in drawn["resources"]
+    assert axis_label("training_time", "min") == "training_time [s] (lower is better)"
+
+
+def test_cut_axes_say_so(tmp_path: Path) -> None:
+    """Values far from zero with little spread get a cut axis and the words for it; others start at zero."""
+    tasks = [make_task({"rank": rank}, seed, f"R{rank}_{seed}") for rank in (1, 2) for seed in (1, 2, 3)]
+    experiment = Experiment(tmp_path / "runs", tasks, make_spec("cut", baseline={"rank": 1}))
+    experiment.judged = [
+        make_finished(experiment, task, {"final_error": 3.28 + 0.001 * task["seed"]}) for task in tasks
+    ]
+    assert "the axis does not start at 0" in _draw(experiment, tmp_path / "cut")["intervals"]
+
+    for task in experiment.judged:
+        task["summary"]["final_error"] = float(task["seed"])
+    assert "does not start" not in _draw(experiment, tmp_path / "whole")["intervals"]
+
+
+HOSTILE = '</text><script>alert(1)</script> $x^{ & "q" \x1b[31m \u202e 模型 🚀 \ud800'
+
+
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
+    """Markup, mathematics, control and direction characters in names give well-formed SVG without a script."""
+    tasks = [
+        make_task({"name": name}, seed, f"R{place}_{seed}")
+        for place, name in enumerate(("a", HOSTILE[:-1]))
+        for seed in (1, 2)
+    ]
+    spec = make_spec("hostile", baseline={"name": "a"}, metrics={"primary": {"name": HOSTILE[:-1], "goal": "min"}})
+    experiment = Experiment(tmp_path / "runs", tasks, spec)
+    experiment.judged = [make_finished(experiment, task, {HOSTILE[:-1]: 1.0 + task["seed"]}) for task in tasks]
+    for row in range(4):
+        add_curve(experiment, row, 0.5)
+    drawn = _draw(experiment, tmp_path / "out")
+
+    assert "resources" in drawn
+    for svg in drawn.values():
+        root = ET.fromstring(svg)  # noqa: S314 - our own file, to prove it is well-formed
+        assert not [one for one in root.iter() if "script" in str(one.tag)]
+        assert "\x1b" not in svg
+        assert "\u202e" not in svg
+
+
+def test_plain_shows_what_cannot_be_shown() -> None:
+    """Control characters become their pictures, direction overrides and lone surrogates a replacement character."""
+    assert plain("a\x1b[0m\n\u202eb\ud800\u2028") == "a␛[0m␊�b��"
+    assert plain("naïve 模型 🚀 ± µ") == "naïve 模型 🚀 ± µ"
+
+
+def test_page_svg_has_own_ids_and_theme_colours() -> None:
+    """Inlined pictures cannot collide with each other and follow the page's colours."""
+    svg = (
+        '<?xml version="1.0"?><!DOCTYPE svg><svg width="10pt" height="5pt" viewBox="0 0 10 5"><metadata>x</metadata>'
+        '<path id="m1" style="fill: #0072b2; stroke: #1d2733"/><use xlink:href="#m1" clip-path="url(#c1)"/></svg>'
+    )
+
+    assert themed_svg(svg, "f") == (
+        '<svg viewBox="0 0 10 5"><path id="f-m1" style="fill: var(--hue0); stroke: var(--ink)"/>'
+        '<use xlink:href="#f-m1" clip-path="url(#f-c1)"/></svg>'
+    )
+
+
+def test_mean_curve_uses_common_steps_only() -> None:
+    """Runs that logged elsewhere are interpolated, none is extrapolated, NaN points are skipped."""
+    first = Series(0, np.array([0, 10, 20]), np.array([0.0, 10.0, 20.0]))
+    second = Series(1, np.array([5, 15, 25]), np.array([1.0, np.nan, 3.0]))
+    steps, values = mean_curve([first, second])
+
+    assert steps.tolist() == [5, 10, 20]
+    assert values.tolist() == [[5, 10, 20], [1.0, 1.5, 2.5]]
+
+
+def test_mean_curve_of_nothing_is_empty() -> None:
+    """No curve, or only NaN, gives no line."""
+    assert mean_curve([])[1].size == 0
+    assert mean_curve([Series(0, np.array([1]), np.array([np.nan]))])[1].size == 0
+
+
+@pytest.mark.parametrize("limit", [3, 6])
+def test_many_configurations_keep_baseline_best_and_worst(tmp_path: Path, limit: int) -> None:
+    """Where not all fit, the baseline, the best and the worst are among those shown."""
+    tasks = [make_task({"rank": rank}, 1, f"R{rank}") for rank in range(40)]
+    experiment = Experiment(tmp_path / "runs", tasks, make_spec("many", baseline={"rank": 20}))
+    experiment.judged = [
+        make_finished(experiment, task, {"final_error": 1.0 + (task["parameters"]["rank"] * 7) % 40}) for task in tasks
+    ]
+    findings = find(load_frame(experiment.write()))
+    shown = choose_shown(findings, limit)
+    means = [one.estimate.mean for one in shown]
+
+    assert len(shown) == limit
+    assert any(one.is_baseline for one in shown)
+    assert {1.0, 40.0} <= set(means)
+
+
+def test_declared_metrics_come_before_other_losses(realistic: Experiment) -> None:
+    """The primary metric's curve is first when it has one; losses follow."""
+    for name in ("final_error", "val_loss", "learning_rate"):
+        realistic.series[name] = [(0, 1, step, 1.0, 0.0) for step in (1, 2)]
+
+    assert interesting_series(load_frame(realistic.write())) == ("final_error", "train/loss", "val_loss")

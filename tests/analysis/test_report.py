@@ -1,0 +1,171 @@
+"""The command: finds the experiment, says what to do next, keeps to the exit codes, answers at once."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from made_experiments import Experiment, make_finished, make_judged, make_realistic, make_spec, make_task
+
+from analysis.report import build, main
+from hpc.core.errors import EXIT_INTERRUPTED, EXIT_TEMPORARY
+
+ROOT = Path(__file__).parents[2]
+
+
+def _run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-m", "analysis.report", *arguments]
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, check=False)
+
+
+def test_newest_experiment_is_taken_and_named(tmp_path: Path) -> None:
+    """Without a name the experiment planned last is taken from $HPC_ROOT, in a process of its own, without a warning."""
+    old, new = (make_realistic(tmp_path / "runs", name).write() for name in ("older", "newer"))
+    os.utime(old.manifest, (1, 1))
+    done = _run(cwd=tmp_path, HPC_ROOT=str(tmp_path / "runs"))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"newer (the newest under {tmp_path}/runs): 18 planned = 13 finished")
+    assert (new.report / "report.html").is_file()
+    assert not old.report.exists()
+
+
+def test_default_root_is_runs(
+    realistic: Experiment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without $HPC_ROOT experiments are looked for in ./runs."""
+    monkeypatch.delenv("HPC_ROOT", raising=False)
+    monkeypatch.chdir(realistic.write().root.parent)
+
+    assert main(["lora_swep"]) == 2
+    assert "under runs; did you mean 'lora_sweep'?" in capsys.readouterr().err
+
+
+def test_json_is_one_value_on_stdout(realistic: Experiment, capsys: pytest.CaptureFixture[str]) -> None:
+    """--json prints one strict JSON value with counts that add up, and nothing else."""
+    layout = realistic.write()
+    code = main(["lora_sweep", "--root", str(layout.root), "--json"])
+    told = json.loads(capsys.readouterr().out, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    counts = told["counts"]
+
+    assert code == 0
+    assert counts["planned"] == 18
+    assert sum(counts["failed"].values()) + counts["finished"] + counts["running"] + counts["never_started"] == 18
+    assert all(Path(file).is_file() for file in told["files"])
+
+
+@pytest.mark.parametrize(
+    ("formats", "there", "absent"), [("md", "report.md", "report.html"), ("html", "report.html", "report.md")]
+)
+def test_format_chooses_what_is_written(realistic: Experiment, formats: str, there: str, absent: str) -> None:
+    """--format md writes no HTML and the other way round; the CSV is always there."""
+    layout = realistic.write()
+    assert main(["lora_sweep", "--root", str(layout.root), "--format", formats]) == 0
+
+    assert (layout.report / there).is_file()
+    assert not (layout.report / absent).exists()
+    assert (layout.report / "runs.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["lora_swep"], "did you mean 'lora_sweep'?"),
+        (["lora_sweep", "--format", "pdf"], "valid: html, md"),
+        (["lora_sweep", "--format", ""], "valid: html, md"),
+        (["../../etc"], "cannot be an experiment"),
+        (["--no-such-option"], "No such option"),
+    ],
+)
+def test_wrong_input_ends_with_two_and_what_is_valid(
+    realistic: Experiment, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    """Usage errors exit with 2 and name what would have been right."""
+    layout = realistic.write()
+
+    assert main([*arguments, "--root", str(layout.root)]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_not_collected_says_what_to_run(realistic: Experiment, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 2 with the collect command, and no half-made report."""
+    layout = realistic.write()
+    layout.verdicts.unlink()
+
+    assert main(["lora_sweep", "--root", str(layout.root)]) == 2
+    assert "python -m hpc.collect lora_sweep" in capsys.readouterr().err
+    assert not layout.report.exists()
+
+
+def test_nothing_planned_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty root is a usage error with the next step."""
+    assert main(["--root", str(tmp_path / "nowhere")]) == 2
+    assert "python -m hpc.plan" in capsys.readouterr().err
+
+
+def test_yaml_path_names_it_and_newer_attempts_are_announced(
+    realistic: Experiment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The YAML's path names the experiment; a run that ended since the collection is a note, not a silent gap."""
+    layout = realistic.write()
+    record = layout.task(realistic.asked[11]["run_name"]).attempt(1).exit_json
+    record.parent.mkdir(parents=True)
+    record.write_text("{}")
+
+    assert main(["manifests/experiments/lora_sweep.yaml", "--root", str(layout.root), "--format", "md"]) == 0
+    assert "python -m hpc.collect lora_sweep" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("raised", "code"), [(KeyboardInterrupt, EXIT_INTERRUPTED), (OSError, EXIT_TEMPORARY)])
+def test_interruption_and_disk_have_their_exit_codes(
+    realistic: Experiment, monkeypatch: pytest.MonkeyPatch, raised: type[BaseException], code: int
+) -> None:
+    """Control-C ends with 130, a file system that does not answer with 75."""
+
+    def fail(*_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr("analysis.report.build", fail)
+
+    assert main(["lora_sweep", "--root", str(realistic.write().root)]) == code
+
+
+def test_help_has_an_example_and_loads_nothing_heavy() -> None:
+    """--help shows a command that can be typed and imports neither pandas nor scipy nor matplotlib."""
+    code = "import sys, analysis.report as r; r.main(['--help']); print(sorted(m for m in sys.modules if '.' not in m))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert "Example: python -m analysis.report lora_sweep" in done.stdout
+    for heavy in ("pandas", "scipy", "matplotlib", "numpy", "h5py", "jinja2"):
+        assert f"'{heavy}'" not in done.stdout
+
+
+def test_ten_thousand_runs_stay_quick(tmp_path: Path) -> None:
+    """10,000 runs of 2,000 configurations are reported in seconds; the page stays small, the CSV has every run."""
+    tasks = [
+        make_task({"a": a, "b": b}, seed, f"A{a}_B{b}_S{seed}")
+        for a in range(50)
+        for b in range(40)
+        for seed in range(5)
+    ]
+    experiment = Experiment(tmp_path, tasks, make_spec("big", baseline={"a": 0, "b": 0}))
+    for row, task in enumerate(tasks):
+        value = 1.0 + (row * 7919 % 1000) / 1000
+        experiment.judged.append(
+            make_judged(task, "planned", [])
+            if row % 97 == 0
+            else make_finished(experiment, task, {"final_error": value})
+        )
+    layout = experiment.write()
+    start = time.process_time()
+    built = build(layout)
+
+    assert time.process_time() - start < 20
+    assert built.findings.counts.planned == 10_000
+    assert (layout.report / "report.html").stat().st_size < 1_500_000
+    assert "400 of 10000 runs are listed here" in (layout.report / "report.md").read_text("utf-8")
+    assert len((layout.report / "runs.csv").read_text("utf-8").splitlines()) == 10_001
