@@ -1,5 +1,7 @@
 """What people write wrongly is answered with what they need to know; what they write rightly becomes a record."""
 
+import contextlib
+import copy
 import json
 import re
 import time
@@ -7,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from hpc import schema
 from hpc.adapters.yaml_file import YamlDocument, parse_yaml
 from hpc.core.errors import InputError
 from hpc.core.grid import expand
-from hpc.models import ExperimentModel, ProfileModel, field_reference, json_schema
+from hpc.models import ExperimentModel, ProfileModel, field_reference, inner_model, json_schema
 from hpc.overrides import Overrides
 from hpc.schema import declared_metrics, experiment_from, load_experiment, load_profile, profile_from
 
@@ -300,11 +303,11 @@ def test_the_reference_names_every_key_of_the_contract():
 
 def test_the_json_schema_knows_required_keys_and_refuses_others():
     """An editor that reads the schema completes the keys and marks unknown ones."""
-    schema = json_schema()
+    editors = json_schema()
 
-    assert set(schema["required"]) == {"name", "type", "program", "sweep", "metrics"}
-    assert schema["additionalProperties"] is False
-    assert "global" in schema["$defs"]["BatchModel"]["properties"]
+    assert set(editors["required"]) == {"name", "type", "program", "sweep", "metrics"}
+    assert editors["additionalProperties"] is False
+    assert "global" in editors["$defs"]["BatchModel"]["properties"]
 
 
 # Size
@@ -325,3 +328,50 @@ def test_ten_thousand_tasks_are_validated_and_expanded_within_a_second():
     assert len(tasks) == 10_000
     assert len({task.task_id for task in tasks}) == 10_000
     assert spent < 1.0
+
+
+# Every kind of mistake has its words
+
+ODD = (
+    *(None, True, 0, -1, 2**70, 1.5, float("nan"), float("inf"), "", "x", "a\nb", "x" * 2000, "1", "1.5"),
+    *([], [None], [[]], [1], ["x", 2], [2**70], {}, {"x": 1}, {"x": {}}, {"x": [1]}, {"": 1}, {"factor": "2"}),
+)  # fmt: skip
+
+
+def blocks(model, path=()):
+    """Give the path of every block of a file that holds keys."""
+    yield path, model
+    for name, field in model.model_fields.items():
+        inner = inner_model(field.annotation)
+        if inner is not None:
+            yield from blocks(inner, (*path, field.alias or name))
+
+
+def with_value(base, path, value):
+    """Give a copy of the data with a value put somewhere, blocks made on the way."""
+    data = copy.deepcopy(base)
+    place = data
+    for step in path[:-1]:
+        place = place.setdefault(step, {})
+    place[path[-1]] = value
+    return data
+
+
+@pytest.mark.parametrize("model", [ExperimentModel, ProfileModel])
+def test_no_mistake_is_answered_in_the_words_of_a_library(model, monkeypatch):
+    """Whatever is put into whichever field: every kind of mistake the models can find has our own words."""
+    kinds = set()
+    message = schema._message
+    monkeypatch.setattr(schema, "_message", lambda *given: kinds.add(given[-1]["type"]) or message(*given))
+    base = parse_yaml(MINIMAL, "x").data if model is ExperimentModel else {}
+    read = experiment_from if model is ExperimentModel else profile_from
+    fields = [
+        (*path, field.alias or name) for path, block in blocks(model) for name, field in block.model_fields.items()
+    ]
+    for path in fields:
+        for odd in ODD:
+            with contextlib.suppress(InputError):
+                read(YamlDocument(with_value(base, path, odd), source="x"))
+
+    assert len(kinds) >= 8
+    assert kinds - {*schema._MESSAGES, "extra_forbidden", "missing", "literal_error"} == set()

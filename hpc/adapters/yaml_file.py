@@ -225,6 +225,8 @@ class _Reader:
         if kind in _SCALARS and isinstance(node.value, str):
             try:
                 return _SCALARS[kind](node.value)
+            except UnicodeError:
+                return self._note(node, path, r"holds half a character (a lone \uD800 to \uDFFF)")
             except ValueError:
                 return self._note(node, path, f"'{_shortened(node.value)}' is not a number we can hold")
         return self._note(node, path, f"carries the tag '{node.tag}'; only plain values are read, remove the tag")
@@ -256,7 +258,11 @@ class _Reader:
             shown = node.value if isinstance(node.value, str) else "a list or mapping"
             self._note(node, path, f"the key '{shown}' is not text; put it in quotes")
             return None
-        return node.value
+        try:
+            return _text(node.value)
+        except UnicodeError:
+            self._note(node, path, r"a key holds half a character (a lone \uD800 to \uDFFF)")
+            return None
 
     def _note(self, node: "Node", path: YamlPath, message: str) -> None:
         self.problems.append(Problem(message, dotted(path), node.start_mark.line + 1))
@@ -275,6 +281,11 @@ def _integer(text: str) -> int:
     return sign * int(digits, base)
 
 
+def _text(text: str) -> str:
+    r"""Join characters that were escaped in halves, as JSON does (``"\ud83d\ude00"``)."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16")
+
+
 def _float(text: str) -> float:
     special = {".inf": float("inf"), "+.inf": float("inf"), "-.inf": float("-inf"), ".nan": float("nan")}
     return special.get(text.lower(), 0.0) if text.lower() in special else float(text.replace("_", ""))
@@ -288,5 +299,5 @@ _SCALARS: Mapping[str, Any] = {
     "bool": lambda text: text.lower() == "true",
     "int": _integer,
     "float": _float,
-    **dict.fromkeys(_TEXT_KINDS, str),
+    **dict.fromkeys(_TEXT_KINDS, _text),
 }
