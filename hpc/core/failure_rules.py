@@ -111,10 +111,10 @@ LOG_RULES: tuple[Rule, ...] = (
     # ── memory: shared memory first, then the device, then the host ──────────────────────────────────────────────
     _row(
         "shm-insufficient", F.OOM_SHM, "dev_shm",
-        r"insufficient shared memory|unable to (?:open|mmap|resize|write to) (?:shared memory"
-        r"|\d+ bytes from file </torch_|file </torch_)|error while creating shared memory segment"
-        r"|/dev/shm\S*['\"]?.{0,60}no space left|no space left.{0,80}/dev/shm|failed to (?:create|allocate"
-        r"|resize) shared memory",
+        r"insufficient shared memory|enough space for /dev/shm|/dev/shm.{0,80}not enough space|unable to (?:open"
+        r"|mmap|resize|write to) (?:shared memory|\d+ bytes from file </torch_|file </torch_)"
+        r"|error while creating shared memory segment|/dev/shm\S*['\"]?.{0,60}no space left"
+        r"|no space left.{0,80}/dev/shm|failed to (?:create|allocate|resize) shared memory",
         "the shared-memory file system (/dev/shm) was full or too small",
         "that the host ran out of ordinary memory",
     ),
@@ -189,7 +189,8 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "host-oom-kernel", F.OOM_HOST, "kernel",
-        r"out of memory: kill(?:ed)? process|invoked oom-killer|oom-kill:constraint",
+        r"out of memory: kill(?:ed)? process|invoked oom-killer|oom-kill:constraint|ray\S{0,20}OutOfMemoryError"
+        r"|node running low on memory",
         "the kernel of the node ran out of memory",
         "that this job caused it: without a cgroup it may have been a neighbour",
     ),
@@ -288,8 +289,8 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "gpu-lost", F.GPU_HARDWARE, "lost",
-        r"gpu is lost|fallen off the bus|unable to determine the device handle"
-        r"|device\(s\) is/are busy or unavailable|gpu requires reset|nvmlerror_gpuislost",
+        r"gpu is lost|fallen off the bus|unable to determine the device handle|devices?(?:\(s\) is/"
+        r"| )are busy or unavailable|gpu requires reset|nvmlerror_gpuislost",
         "the device no longer answers",
         "that it was broken before this job",
     ),
@@ -401,8 +402,9 @@ LOG_RULES: tuple[Rule, ...] = (
     _row(
         "environment-cuda-build", F.ENVIRONMENT, "cuda_build",
         r"not compiled with cuda enabled|CUDAMismatchException|no kernel image is available"
-        r"|driver version is insufficient|cuda_home\b.{0,60}not set|MissingCUDAException|compiled (?:with"
-        r"|against) .{0,40}(?:but|different) .{0,40}cuda|unsupported gnu version|driver/library version mismatch",
+        r"|driver version is insufficient|nvidia driver .{0,40}too old|cuda_home\b.{0,60}not set"
+        r"|MissingCUDAException|compiled (?:with|against) .{0,40}(?:but|different) .{0,40}cuda"
+        r"|unsupported gnu version|driver/library version mismatch",
         "program, CUDA and driver do not fit together",
         "which one to change",
     ),
@@ -412,6 +414,14 @@ LOG_RULES: tuple[Rule, ...] = (
         r"|no gpu/tpu found|no visible gpu devices",
         "the program sees no usable device",
         "that the node has none: --nv, CUDA_VISIBLE_DEVICES or a broken driver do the same",
+        confidence=0.8,
+    ),
+    _row(
+        "environment-versions", F.ENVIRONMENT, "versions",
+        r"binary incompatibility|numpy\.dtype size changed|module '(?:numpy|jax|torch"
+        r"|collections)' has no attribute|compiled using numpy 1\.x cannot be run|incompatible versions? of",
+        "two packages of versions that do not belong together met",
+        "which of them to change",
         confidence=0.8,
     ),
     _row(
@@ -448,8 +458,8 @@ LOG_RULES: tuple[Rule, ...] = (
     # ── checkpoints, before data and storage: both speak of files ────────────────────────────────────────────────
     _row(
         "storage-write-failed", F.STORAGE, "write",
-        r"unexpected pos \d+ vs \d+|iostream error|PytorchStreamWriter failed writing"
-        r"|error while serializing: i/o error|file write failed",
+        r"parent directory \S+ does not exist|unexpected pos \d+ vs \d+|iostream error"
+        r"|PytorchStreamWriter failed writing|error while serializing: i/o error|file write failed",
         "a file could not be written to its end; a full disk looks like this",
         "that the disk was full: quotas and broken mounts do the same",
         confidence=0.9,
@@ -473,9 +483,10 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "checkpoint-missing", F.CHECKPOINT, "missing",
-        r"(?:no such file or directory|cannot find|could not find|can't find|not found"
-        r"|does not exist).{0,220}(?:checkpoint|ckpt|\.pth?\b|\.safetensors|/step-\d|global_step\d)|(?:Error"
-        r"|Exception): .{0,100}checkpoint\S* .{0,160}(?:not found|does not exist|missing)",
+        r"no file named .{0,120}(?:pytorch_model|\.safetensors)|(?:no such file or directory|cannot find"
+        r"|could not find|can't find|not found|does not exist).{0,220}(?:checkpoint|ckpt|\.pth?\b|\.safetensors"
+        r"|/step-\d|global_step\d)|(?:Error|Exception): .{0,100}checkpoint\S* .{0,160}(?:not found|does not exist"
+        r"|missing)",
         "the checkpoint to go on from is not there",
         "that it was never written",
     ),
@@ -544,8 +555,8 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "config-parallel", F.CONFIG, "parallel",
-        r"DeepSpeedConfigError|check batch related parameters|train_batch_size is not equal"
-        r"|type fp16 is not supported|world.?size .{0,60}(?:not divisible|must be)"
+        r"(?:must be|is not|not) divisible by|does not divide|DeepSpeedConfigError|check batch related parameters"
+        r"|train_batch_size is not equal|type fp16 is not supported|world.?size .{0,60}(?:not divisible|must be)"
         r"|not divisible by (?:the )?(?:world|number of|tensor|data|pipeline)|invalid device ordinal"
         r"|duplicate gpu detected|environment variable \w+ expected, but not set",
         "batch sizes, precision or ranks do not fit together",
@@ -627,7 +638,7 @@ LOG_RULES: tuple[Rule, ...] = (
         r"IBV_WC_\w+|ibv_\w+ .{0,40}fail|UCX\s{1,4}ERROR|\bmlx5\S* .{0,60}(?:error|fail)"
         r"|orte has lost communication|libfabric.{0,60}(?:error|fail)|no route to host|network is (?:unreachable"
         r"|down)|temporary failure in name resolution|name or service not known|CommError|ConnectTimeout"
-        r"|MaxRetryError|failed to resolve",
+        r"|ReadTimeout|MaxRetryError|failed to resolve",
         "the network between nodes (or to a service) failed",
         "that it still does",
         tier=Tier.SYMPTOM,
@@ -703,7 +714,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "bug-uncaught", F.CODE_BUG, "uncaught",
         _RAISED
         + r"(?!\w*Warning\b)[A-Z]\w*(?:Error|Exception)\b(?: ?:|$)|^\s*Exception: |terminate called after throwing"
-        r"|^\S{0,80}: Assertion `.{0,200}' failed|fatal python error",
+        r"|: Assertion `.{0,200}' failed|fatal python error",
         "the program ended by an exception nobody caught",
         "its cause: no rule knows this message",
         tier=Tier.FAULT,

@@ -10,7 +10,7 @@ How it decides, in this order (the first step with an answer wins):
 5. checkpointed  the program stopped on request and wants to go on
 6. log           deepest message that was not survived: causes before faults; the first of the first failing rank
 7. scheduler     time limit, cancelled; then the signals the wrapper saw
-8. log           symptoms: what ranks and launchers say once somebody is dead
+8. log           symptoms: what ranks and launchers say once somebody is dead; then errors that seemed survived
 9. exit code     what is left; and what is not known is `unknown`, never a success
 """
 
@@ -145,9 +145,8 @@ def _succeeded(scene: Scene) -> Verdict | None:
     if proof is None:
         return None
     rule, line, confidence = proof
-    said = scene.deepest(Tier.FAULT)
-    stated = _from_event(scene, said) if said and said.rule.category is F.NOT_CONVERGED and not said.survived else None
-    unhealthy = _first_fact(scene, HEALTH_FACTS[1:] + LEARNING_FACTS) or stated
+    said = next((event for event in scene.open_events if event.rule.category is F.NOT_CONVERGED), None)
+    unhealthy = _first_fact(scene, HEALTH_FACTS[1:] + LEARNING_FACTS) or _from_event(scene, said)
     advice = ADVICE[F.SUCCESS]
     return unhealthy or Verdict(F.SUCCESS, rule, (line,), confidence, "", advice.meaning, advice.suggestion)
 
@@ -201,21 +200,23 @@ def _taken_away(scene: Scene) -> Verdict | None:
 
 def _stated_taken_away(scene: Scene) -> Verdict | None:
     """Slurm's reason in the log, where no state is known or the state says less."""
-    if scene.evidence.state in (S.TIMEOUT, S.CANCELLED, S.DEADLINE):
+    if scene.evidence.state in (S.TIMEOUT, S.DEADLINE):
         return None
     named = [e for e in scene.events if e.rule.id in ("log-preempted", "node-failed") and not e.survived]
     return _from_event(scene, min(named, key=lambda e: e.position, default=None))
 
 
-def _fell_silent_first(scene: Scene, event: Event) -> bool:
-    """Whether an event may stand against a state that ended the job: it must be unsurvived."""
+def _stands(scene: Scene, event: Event | None) -> bool:
+    """Whether an event is a cause. Where something else ended the run, the event must have stopped the work before."""
+    if event is None:
+        return False
     ended_from_outside = scene.evidence.state in (S.TIMEOUT, S.CANCELLED, S.DEADLINE)
-    return not (ended_from_outside and event.survived)
+    return not (ended_from_outside and scene.went_on_after(event))
 
 
 def _root_in_log(scene: Scene) -> Verdict | None:
     event = scene.deepest(Tier.ROOT)
-    return _from_event(scene, event) if event and _fell_silent_first(scene, event) else None
+    return _from_event(scene, event) if _stands(scene, event) else None
 
 
 def _nan_in_log(scene: Scene) -> Verdict | None:
@@ -224,7 +225,7 @@ def _nan_in_log(scene: Scene) -> Verdict | None:
 
 def _fault_in_log(scene: Scene) -> Verdict | None:
     event = scene.deepest(Tier.FAULT)
-    return _from_event(scene, event) if event and _fell_silent_first(scene, event) else None
+    return _from_event(scene, event) if _stands(scene, event) else None
 
 
 def _time_limit_in_log(scene: Scene) -> Verdict | None:
@@ -245,6 +246,11 @@ def _peer_died(scene: Scene, event: Event) -> bool:
         return event.rank != scene.root_rank
     killed = scene.deepest(Tier.TRACE)
     return bool(killed and killed.rule.cause == "sigkill" and killed.position < event.position)
+
+
+def _outlived_in_log(scene: Scene) -> Verdict | None:
+    """An error after which work seemed to go on, of a run that failed and shows no other."""
+    return _from_event(scene, scene.deepest(Tier.ROOT, survived=True) or scene.deepest(Tier.FAULT, survived=True))
 
 
 def _trace_in_log(scene: Scene) -> Verdict | None:
@@ -281,6 +287,7 @@ _STEPS: tuple[Callable[[Scene], Verdict | None], ...] = (
     lambda scene: _first_fact(scene, ENDED_FACTS),
     _time_limit_in_log,
     _symptom_in_log,
+    _outlived_in_log,
     lambda scene: _first_fact(scene, EXIT_FACTS),
     _trace_in_log,
     _unknown,

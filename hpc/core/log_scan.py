@@ -12,7 +12,8 @@ MAX_LINE = 2000
 NEEDLES = (
     "error", "exception", "traceback", "fail", "fatal", "kill", "abort", "cancel", "out of memory",
     "allocat", "alloc failed", " nan", "=nan", ":nan", "(nan", "[nan", "`nan", "not-a-number", "non-finite", "diverg",
-    "space left", "not found", "no such", "xid ", "fault", "timed out", "timeout", "time limit", "preempt", "requeue",
+    "space left", "not found", "no such", "xid ", "fault", "timed out", "timed-out",
+    "timeout", "time limit", "preempt", "requeue", "lost communication",
     "converge", "interrupt", "terminat", "is lost", "device handle", "invalid", "corrupt", "mismatch", "stale file",
     "overlay", "dev/shm", "shared memory", "can't open", "cannot open", "unable to", "could not", "couldn't",
     "refused", "in use", "quota", "unrecognized", "solved 0", "launch failed", "restart", "bus ", "core dumped",

@@ -408,7 +408,9 @@ def _diverged(task: FailedTask, policy: RetryPolicy, _: Limits) -> Decision:
     lower = value * LEARNING_RATE_FACTOR
     change = f"{name} {value:g} → {lower:g}: diverged"
     return replace(
-        _again(task, change, (change,), parameter_overrides={**task.overrides, name: lower}, altered=True), resume=False, resume_from=""
+        _again(task, change, (change,), parameter_overrides={**task.overrides, name: lower}, altered=True),
+        resume=False,
+        resume_from="",
     )
 
 

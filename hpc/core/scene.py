@@ -9,6 +9,9 @@ from hpc.core import log_scan
 from hpc.core.evidence import Evidence, LogLine
 from hpc.core.failure_rules import LOG_RULES, NEIGHBOURS, Rule, Tier
 
+CALM_LINES = 60
+"""Unsuspicious lines after an error that show that a program of unknown kind went on working."""
+
 
 @dataclass(frozen=True)
 class Event:
@@ -58,20 +61,29 @@ class Scene:
         """Those nobody survived."""
         return tuple(event for event in self.events if not event.survived)
 
-    def deepest(self, tier: Tier, *, needs_failure: bool = True) -> Event | None:
+    def deepest(self, tier: Tier, *, survived: bool = False) -> Event | None:
         """The event of this tier that came first, in the rank torchrun names as root cause if it names one.
 
-        Unsurvived events go before survived ones; `needs_failure` admits messages that healthy runs also print.
+        Survived ones are asked for apart: output that was buffered appears after the error it came before, so they
+        are the next best guess of a run that failed, unless the message itself says that it was handled.
         """
-        candidates = [
-            event
-            for event in (self.open_events if not needs_failure else self.events)
-            if event.rule.tier is tier and (needs_failure or not event.rule.needs_failure)
-        ]
-        return min(candidates, key=self._order, default=None)
+        if survived:
+            events = [event for event in self.events if event.survived and not _HANDLED.search(event.line.text)]
+        else:
+            events = list(self.open_events)
+        return min((event for event in events if event.rule.tier is tier), key=self._order, default=None)
 
-    def _order(self, event: Event) -> tuple[bool, bool, int]:
-        return event.survived, bool(self.root_rank) and event.rank != self.root_rank, event.position
+    def _order(self, event: Event) -> tuple[bool, int]:
+        return bool(self.root_rank) and event.rank != self.root_rank, event.position
+
+    def went_on_after(self, event: Event) -> bool:
+        """Whether the log goes on at length after an event with lines nothing is wrong with."""
+        later = (line for line in self.lines if line.position > event.position)
+        calm = sum(
+            line.origin.source == event.line.source and not log_scan.suspicious(line.text) and bool(line.text.strip())
+            for line in later
+        )
+        return calm >= CALM_LINES
 
     @cached_property
     def root_rank(self) -> str:

@@ -110,7 +110,9 @@ def test_needles_fit_the_byte_search() -> None:
     assert all(len(needle.encode("ascii")) >= 4 and needle == needle.lower() for needle in log_scan.NEEDLES)
 
 
-@pytest.mark.parametrize(("line", "known"), [("2025-01-02T10:00:00 x", True), ("2025-13-40 99:00:00", False), ("x", False)])
+@pytest.mark.parametrize(
+    ("line", "known"), [("2025-01-02T10:00:00 x", True), ("2025-13-40 99:00:00", False), ("x", False)]
+)
 def test_timestamp(line: str, known: bool) -> None:
     """Dates with times are read; impossible ones are no time stamp and no error."""
     assert (log_scan.timestamp_s(line) is not None) is known
