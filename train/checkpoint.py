@@ -150,19 +150,32 @@ def restore_optimizer(learner: Learner, checkpoint: Checkpoint) -> None:
 
 def _restore_zero(zero: Any, parameters: dict[str, Any], steps: Tensor, checkpoint: Checkpoint) -> None:
     """ZeRO keeps flat partitions: create Adam's state for them, then fill it parameter by parameter."""
-    from deepspeed.utils import safe_set_full_fp32_param, safe_set_full_optimizer_state
-
     for flat in _flat_partitions(zero):
         zero.optimizer.state[flat] = {"step": steps.clone(), **{key: torch.zeros_like(flat) for key in _MOMENTS}}
     link = getattr(zero, "_lazy_init_hp_params_optimizer_state", None)
     if link:  # stages 0-2 tie parameters to the optimiser's state in their first step; here it exists before
         link()
     for name, parameter in parameters.items():
-        device = parameter.device
         # Below full precision the partitions were copied from rounded values: put the exact ones in.
-        safe_set_full_fp32_param(parameter, checkpoint.parameters[name].to(device))
+        _set_zero(parameter, checkpoint.parameters[name])
         for key in _MOMENTS:
-            safe_set_full_optimizer_state(parameter, checkpoint.moments[key][name].to(device), key)
+            _set_zero(parameter, checkpoint.moments[key][name], key)
+
+
+def _set_zero(parameter: Any, value: Tensor, *key: str) -> None:
+    """Put a full value, or one of its moments, into the partitions of all processes."""
+    from deepspeed import utils
+
+    value = value.to(parameter.device)
+    if not hasattr(parameter, "ds_id"):  # stages 0-2
+        (utils.safe_set_full_optimizer_state if key else utils.safe_set_full_fp32_param)(parameter, value, *key)
+        return
+    # Stage 3 can only set a whole parameter when it divides evenly; its own part can always be set.
+    size = parameter.ds_tensor.numel()
+    rank = torch.distributed.get_rank()
+    part = value.flatten()[rank * size : (rank + 1) * size]
+    part = torch.nn.functional.pad(part, (0, size - part.numel()))
+    (utils.safe_set_local_optimizer_state if key else utils.safe_set_local_fp32_param)(parameter, part, *key)
 
 
 def _flat_partitions(zero: Any) -> list[Tensor]:

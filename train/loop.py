@@ -182,7 +182,7 @@ def _agree(learner: Learner, loss: Tensor, stop: bool, time_to_save: bool) -> tu
 
 
 def _diverged(step: int, loss: float, gradient_norm: float, learning_rate: float) -> DivergenceError:
-    what = f"loss is {loss}" if not math.isfinite(loss) else f"gradient norm is {gradient_norm}"
-    return DivergenceError(
-        f"{what} at step {step} (learning rate {learning_rate:.3g}, loss {loss:.4g}, gradient norm {gradient_norm:.4g})"
-    )
+    told = {"loss": loss, "gradient norm": gradient_norm}
+    what = "loss" if not math.isfinite(loss) else "gradient norm"
+    other = next(f"{name} {value:.4g}" for name, value in told.items() if name != what)
+    return DivergenceError(f"{what} is {told[what]} at step {step} (learning rate {learning_rate:.3g}, {other})")

@@ -82,8 +82,9 @@ def build_policy(config: ModelConfig, state_scale: Tensor, control_scale: Tensor
         lora_dropout=config.lora_dropout,
         target_modules="all-linear",
     )
-    with warnings.catch_warnings():  # peft asks transformers for a property by its old name
+    with warnings.catch_warnings():  # peft uses an old name of transformers' own, and tells of what it sorts out itself
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        warnings.filterwarnings("ignore", "fan_in_fan_out is set to False", UserWarning)
         adapted = get_peft_model(backbone, adapters)
     return Policy(adapted, backbone.config.hidden_size, state_scale, control_scale)
 

@@ -1,0 +1,93 @@
+"""Trackers: real wandb offline, one run over all attempts; no tracker ever ends a run."""
+
+import warnings
+from pathlib import Path
+
+import pytest
+
+from hpc.adapters.tracking import NullTracker, WandbTracker, open_tracker
+
+LAUNCHER = {"WANDB_PROJECT": "control", "WANDB_MODE": "offline", "WANDB_RUN_ID": "task0001", "HPC_EXPERIMENT": "sweep"}
+
+
+def _attempt(folder: Path, step: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # wandb's own, not ours to mend
+        with open_tracker({"lr": 0.1, "output_dir": folder}, folder, LAUNCHER) as tracker:
+            tracker.log(step, loss=0.5)
+            tracker.summary(final_error=0.1)
+
+
+def test_all_attempts_are_one_offline_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Each attempt leaves a file to be sent later, all with the task's run id; nothing is printed."""
+    pytest.importorskip("wandb")
+    _attempt(tmp_path / "attempt-1", 1)
+    _attempt(tmp_path / "attempt-2", 2)
+
+    runs = sorted(tmp_path.glob("attempt-*/wandb/offline-run-*/run-*.wandb"))
+    assert [run.name for run in runs] == ["run-task0001.wandb"] * 2
+    assert [b"final_error" in run.read_bytes() for run in runs] == [True, True]
+    assert "wandb is off" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("environment", [{}, {"WANDB_MODE": "disabled", "WANDB_PROJECT": "control"}])
+def test_nobody_is_told_unless_asked(environment: dict[str, str], tmp_path: Path) -> None:
+    """Without a project or a mode, or when disabled, no file appears."""
+    with open_tracker({}, tmp_path, environment) as tracker:
+        tracker.log(1, loss=0.5)
+        tracker.summary(final_error=0.1)
+
+    assert isinstance(tracker, NullTracker)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_project_alone_means_offline(tmp_path: Path) -> None:
+    """Compute nodes have no network: without a mode nothing waits for it."""
+    assert isinstance(open_tracker({}, tmp_path, {"WANDB_PROJECT": "control"}), WandbTracker)
+
+
+class _Run:
+    """A wandb run that breaks in the middle, as with a full disk or a dead service."""
+
+    def log(self, _values: dict[str, float], step: int) -> None:
+        if step == 2:
+            raise ConnectionResetError("service is gone")
+
+
+@pytest.mark.parametrize(
+    "failure", [ImportError("No module named 'wandb'"), OSError("disk full"), TimeoutError("init")]
+)
+def test_a_tracker_that_cannot_start_is_only_reported(failure: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    """Missing, broken or slow: one line on stderr, and the run goes on."""
+
+    def start() -> None:
+        raise failure
+
+    with WandbTracker(start) as tracker:
+        tracker.log(1, loss=0.5)
+        tracker.summary(final_error=0.1)
+
+    assert capsys.readouterr().err == f"wandb is off for the rest of this run: {type(failure).__name__}: {failure}\n"
+
+
+def test_a_tracker_that_breaks_is_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """After its first failure it is not asked again."""
+    with WandbTracker(_Run) as tracker:
+        for step in range(1, 5):
+            tracker.log(step, loss=0.5)
+
+    assert capsys.readouterr().err == "wandb is off for the rest of this run: ConnectionResetError: service is gone\n"
+
+
+def test_a_failing_run_is_marked_failed_and_its_error_passes() -> None:
+    """The exception that leaves the context is not swallowed, and the tracker hears of it."""
+    finished: list[int] = []
+
+    class Run:
+        def finish(self, exit_code: int) -> None:
+            finished.append(exit_code)
+
+    with pytest.raises(ZeroDivisionError), WandbTracker(Run):
+        raise ZeroDivisionError
+
+    assert finished == [1]
