@@ -204,7 +204,7 @@ class _Reader:
         self._count += 1
         if self._count > MAX_NODES:
             if self._count == MAX_NODES + 1:
-                self._note(node, path, f"aliases write out to more than {MAX_NODES:,} values")
+                self._note(node, path, f"holds more than {MAX_NODES:,} values once its aliases are written out")
             return None
         if id(node) in self._open:
             return self._note(node, path, "contains itself through an alias")

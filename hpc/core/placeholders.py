@@ -93,6 +93,6 @@ def render_value(value: Any) -> str:
     """Write a value as text that reads back as itself: true/false, null, floats in full, lists as JSON."""
     if isinstance(value, str):
         return value
-    if isinstance(value, float):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         return repr(value)
     return canonical_json(list(value) if isinstance(value, Sequence) else value)
