@@ -118,6 +118,7 @@ def evidence_of_attempt(folder: Path, state: str | None, exit_code: str | int | 
         oom_kill_count=ended.get("oom_kill_count"),
         exit_recorded=bool(ended),
         in_container=bool(task.get("image")),
+        resumed=bool(task.get("resume_from")),
     )
 
 

@@ -74,6 +74,7 @@ class Evidence:
         exit_recorded: Whether our wrapper saw the program itself end (``exit.json``); a job script may swallow a code.
         silent_s: Seconds between the last sign of progress (a metric) and the end; None when not known.
         in_container: Whether the program was started through a container runtime.
+        resumed: Whether it started from a checkpoint: a flat loss then proves nothing.
     """
 
     state: SlurmState | None = None
@@ -98,6 +99,7 @@ class Evidence:
     exit_recorded: bool = False
     silent_s: float | None = None
     in_container: bool = False
+    resumed: bool = False
 
 
 @dataclass(frozen=True)

@@ -171,7 +171,7 @@ def _usr1_unanswered(scene: Scene) -> LogLine | None:
 
 _LOSS_NAME = re.compile(r"loss|error|cost|objective|energy|perplexity|ppl|nll|^metric$", re.IGNORECASE)
 _NORM_NAME = re.compile(r"grad|norm", re.IGNORECASE)
-_SCORE_NAME = re.compile(r"rew|return|score|acc|loss", re.IGNORECASE)
+_TRAINING_LOSS = re.compile(r"(?:train(?:ing)?[/_.])?(?:lm_)?loss", re.IGNORECASE)
 
 
 def _finite(value: float) -> bool:
@@ -189,28 +189,29 @@ def _series_not_finite(scene: Scene) -> LogLine | None:
 
 
 def _exploded(scene: Scene) -> LogLine | None:
-    """A loss that ends a hundred times above where it began."""
+    """A training loss that ends a hundred times above where it began; losses that begin at nothing are left out."""
     for name, values in scene.evidence.series.items():
         numbers = [value for value in values if _finite(value)]
-        if "loss" not in name.lower() or len(numbers) < 6:
+        if not _TRAINING_LOSS.fullmatch(name) or len(numbers) < 6:
             continue
         begin, end = median(numbers[:3]), median(numbers[-3:])
-        if begin > 0 and end > 100 * begin:
+        if begin > 0.01 and end > 100 * begin:
             return fact("metrics", f"{name} rose from {begin:.4g} to {end:.4g}")
     return None
 
 
 def _flat(values: Sequence[float]) -> bool:
-    """At least 30 values that stay within 0.5 % of each other, and are not all nothing."""
+    """At least 30 values that stay within 0.05 % of each other, and are not all nothing."""
     if len(values) < 30 or not all(_finite(value) for value in values):
         return False
     level = abs(median(values))
-    return level > 1e-6 and max(values) - min(values) < 0.005 * level
+    return level > 1e-6 and max(values) - min(values) < 0.0005 * level
 
 
 def _learned_nothing(scene: Scene) -> LogLine | None:
+    """A training loss that never moved, of a run that began at the beginning, or a reward that stays at its floor."""
     for name, values in scene.evidence.series.items():
-        if _SCORE_NAME.search(name) and _flat(values):
+        if _TRAINING_LOSS.fullmatch(name) and _flat(values) and not scene.evidence.resumed:
             return fact("metrics", f"{name} stays at {median(values):.4g} over {len(values)} values")
     return _reward_never_moves(scene)
 

@@ -171,11 +171,15 @@ def _proof_of_success(scene: Scene) -> tuple[str, LogLine, float] | None:
     return None
 
 
+_FAILED_STEP = (S.FAILED, S.OUT_OF_MEMORY, S.NODE_FAIL, S.TIMEOUT, S.PREEMPTED)
+
+
 def _proof_by_exit(scene: Scene) -> tuple[str, LogLine, float] | None:
     evidence = scene.evidence
     if evidence.exit_recorded or evidence.complete:
         return "exit-recorded", fact("exit record", "exit code 0, result complete"), 0.95
-    if S.OUT_OF_MEMORY in evidence.step_states or _blocking(scene):
+    failed_step = any(state in _FAILED_STEP for state in evidence.step_states)
+    if failed_step or _blocking(scene):
         return None  # a job script can swallow the exit code of what it ran
     return "completed", fact("scheduler", "exit code 0 and nothing unsurvived in the log"), 0.85
 

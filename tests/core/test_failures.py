@@ -122,6 +122,29 @@ def test_step_out_of_memory_under_a_failed_job() -> None:
     assert classify(evidence).category == "oom_host"
 
 
+def test_completed_job_with_a_failed_step_is_no_success() -> None:
+    """A job script that ends with 0 after its srun step failed has swallowed a failure."""
+    evidence = Evidence(state=SlurmState.COMPLETED, exit_code=0, step_states=(SlurmState.FAILED,))
+    assert classify(evidence).category == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "resumed"),
+    [
+        ("loss", [0.5] * 40, True),
+        ("accuracy", [1.0] * 40, False),
+        ("loss", [0.0] * 40, False),
+        ("loss", [0.5 + 0.001 * (i % 2) for i in range(40)], False),
+        ("value_loss", [0.1] * 10 + [900.0] * 10, False),
+        ("loss", [1e-6] * 5 + [0.02] * 20, False),
+    ],
+)
+def test_ordinary_curves_are_healthy(name: str, values: list[float], resumed: bool) -> None:
+    """Resumed plateaus, perfect accuracy, a loss of nothing, small noise and growing value losses are successes."""
+    evidence = Evidence(exit_code=0, program_outcome=0, complete=True, series={name: tuple(values)}, resumed=resumed)
+    assert classify(evidence).category == "success"
+
+
 def test_survived_loader_kill_is_a_success() -> None:
     """A cgroup kill that the program outlived, recording its end and whole metrics, is no failure."""
     evidence = Evidence(exit_code=0, program_outcome=0, complete=True, expects_metrics=True, oom_kill_count=1)
