@@ -5,7 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -78,18 +78,29 @@ def make_plan(workspace: Workspace, file: Path, overrides: Overrides, profile: C
         InputError: Everything that is wrong with it, at once.
     """
     spec = load_experiment(file, overrides, code=workspace.project)
+    profile = _absolute(profile, workspace.project)
     tasks = expand(spec)
     layout = RunLayout(workspace.root, spec.name)
     before = read_json_or_none(layout.manifest)
     if before is not None:
         check_manifest(before, layout.manifest)
     _check_names_are_free(layout, tasks, before)
-    container, notes = _container(workspace, spec, profile)
+    container, notes = _container(spec, profile)
     git = read_git_state(workspace.project)
     if git and git.dirty:
         notes = (*notes, "the code differs from its last commit; the difference is kept beside the manifest")
     manifest = _manifest(workspace, layout, spec, tasks, profile, container, git)
     return Plan(layout, Frozen(spec, profile, manifest, _python(profile)), tasks, _compare(before, tasks), notes)
+
+
+def _absolute(profile: ClusterProfile, project: Path) -> ClusterProfile:
+    """Make the profile's paths hold wherever a job starts; plain command names stay what PATH finds."""
+    paths = {
+        name: str((project / value).absolute())
+        for name in ("apptainer", "python", "template")
+        if "/" in (value := getattr(profile, name))
+    }
+    return replace(profile, **paths, image_dir=str((project / (profile.image_dir or "images")).absolute()))
 
 
 def _check_names_are_free(layout: RunLayout, tasks: Sequence[Task], before: Mapping[str, Any] | None) -> None:
@@ -108,18 +119,17 @@ def _check_names_are_free(layout: RunLayout, tasks: Sequence[Task], before: Mapp
 
 
 def _container(
-    workspace: Workspace, spec: ExperimentSpec, profile: ClusterProfile
+    spec: ExperimentSpec, profile: ClusterProfile
 ) -> tuple[dict[str, str] | None, tuple[str, ...]]:
     """Decide which image is used; on this machine one does without Apptainer, and says so."""
     if spec.container.image is None:
         return None, ()
-    folder = workspace.project / (profile.image_dir or "images")
     is_local = profile.scheduler == "local"
     if not profile.apptainer or (is_local and not shutil.which(profile.apptainer)):
         if is_local:
             return None, (f"no Apptainer here: the host's own Python ({sys.executable}) runs the tasks",)
         raise InputError(f"profile {profile.name} names no apptainer, and the experiment asks for an image")
-    image = find_image(spec.container.image, folder)
+    image = find_image(spec.container.image, Path(profile.image_dir))
     return {"name": image.name, "path": str(image.path), "sha256": image.sha256}, ()
 
 

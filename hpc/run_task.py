@@ -165,6 +165,7 @@ def build_task(
         "out_dir": str(task.home),
         "task_dir": str(task.home),
         "attempt_dir": str(attempt.home),
+        "task_json": str(attempt.task_json),
         "run_name": entry["run_name"],
         "experiment": index["experiment"],
         "task_id": entry["task_id"],

@@ -92,7 +92,7 @@ def query_accounting(job_name: str, since: float) -> list[JobRow] | None:
     start = datetime.fromtimestamp(max(0, since - 60)).strftime("%Y-%m-%dT%H:%M:%S")  # noqa: DTZ006  sacct reads local time
     try:
         answer = run_client(
-            ["sacct", "--noheader", "--parsable2", "--duplicates", "--array", f"--name={job_name}",
+            ["sacct", "--noheader", "--parsable2", "--duplicates", f"--name={job_name}",
              f"--starttime={start}", "--endtime=now", f"--format={','.join(_SACCT_FIELDS)}"]
         )  # fmt: skip
     except SlurmError as error:

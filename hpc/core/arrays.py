@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from hpc.core.resources import ClusterProfile, Resources
+from hpc.core.resources import MINUTE, ClusterProfile, Resources
 from hpc.core.spec import ExperimentSpec, Task, Value
 
 
@@ -116,5 +116,9 @@ def _chunks(items: tuple[Assignment, ...], size: int) -> Iterator[tuple[Assignme
 
 
 def signal_lead_s(resources: Resources, profile: ClusterProfile) -> int:
-    """Seconds before the limit at which to warn: the site's lead, but never more than a quarter of a short job."""
-    return max(1, min(profile.signal_lead_s, resources.time_s // 4))
+    """Seconds before the limit at which to warn: the site's lead, but never more than a quarter of a short job.
+
+    0 means no warning: Slurm looks at limits about once a minute and may warn up to a minute early, so a job of less
+    than two minutes would be warned as soon as it starts, and be checkpointed and started again for ever.
+    """
+    return max(1, min(profile.signal_lead_s, resources.time_s // 4)) if resources.time_s >= 2 * MINUTE else 0
