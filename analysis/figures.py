@@ -8,7 +8,7 @@ import io
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from analysis.findings import ConfigurationResult, Findings, ResourceUse, metric_values
 from analysis.frame import ExperimentFrame, MetricGoal, Series, load_series
@@ -34,6 +35,7 @@ COLOURS = {"card": "#ffffff", "ink": INK, "muted": MUTED, "grid": GRID, "band": 
     f"hue{place}": hue for place, hue in enumerate(HUES)
 }
 MAX_ROWS = 24
+READABLE = 0o644  # a report is there to be read by others; the umask still applies
 MAX_CURVES = 6
 MAX_PANELS = 4
 _GRID_POINTS = 400
@@ -183,7 +185,7 @@ def _finish(figure: Figure, path: Path, title: str, caption: str, alt: str) -> D
         bbox_inches="tight",
         metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
     )
-    write_text(folder / f"{name}.svg", buffer.getvalue())
+    write_text(folder / f"{name}.svg", buffer.getvalue(), READABLE)
     figure.savefig(folder / f"{name}.png", dpi=160, bbox_inches="tight", metadata={"Software": None})
     return Drawing(name, title, caption, alt, themed_svg(buffer.getvalue(), name))
 
@@ -369,13 +371,14 @@ def _row_label(one: ConfigurationResult) -> str:
 def _value_range(
     points: Sequence[Floats], lows: Sequence[float | None], highs: Sequence[float | None], with_zero: bool = False
 ) -> tuple[float, float]:
-    """Choose an axis: all points, intervals up to the points' span beyond them, and 0 unless it dwarfs the spread."""
+    """Choose an axis: all points, intervals as far as points stay legible, and 0 unless it dwarfs the spread."""
     values = np.concatenate([np.asarray(one, dtype=np.float64) for one in points]) if points else np.zeros(1)
     values = values if len(values) else np.zeros(1)
     low, high = float(values.min()), float(values.max())
     span = (high - low) or abs(high) or 1.0
     ends = [end for end in (*lows, *highs) if end is not None]
-    low, high = max(low - span, min([low, *ends])), min(high + span, max([high, *ends]))
+    reach = (25 if with_zero else 4) * span
+    low, high = max(low - reach, min([low, *ends])), min(high + reach, max([high, *ends]))
     if with_zero or high - low >= 0.25 * max(abs(low), abs(high)):
         low, high = min(low, 0.0), max(high, 0.0)
     if low == high:
@@ -418,7 +421,7 @@ def _draw_curve(
     shown, curves = drawn
     columns = min(3, len(shown))
     lines = -(-len(shown) // columns)
-    figure = Figure(figsize=(max(5.0, 3.3 * columns), 0.7 + 2.5 * lines))
+    figure = Figure(figsize=(max(8.0, 3.3 * columns), 0.7 + 2.5 * lines))
     axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     number, outcome = frame.tasks["configuration"].to_numpy(), frame.tasks["outcome"].to_numpy()
     by_configuration = {one.number: [curve for curve in curves if number[curve.task] == one.number] for one in shown}
@@ -447,6 +450,7 @@ def _draw_curve(
     note = _scale_values(axes[0, 0], curves)
     for panel in axes.flat[max(0, len(shown) - columns) : len(shown)]:
         panel.set_xlabel("step")
+        panel.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         panel.tick_params(axis="x", labelbottom=True)
     figure.supylabel(axis_label(*metric) + note, fontsize=9.5, color=INK)
     figure.tight_layout(h_pad=1.4)
@@ -542,7 +546,7 @@ def _draw_spending(use: ResourceUse, folder: Path) -> Drawing:
     figure = Figure(figsize=(8.0, 0.9 + 0.42 * len(hours)))
     axes = figure.subplots()
     colours = [
-        HUES[0] if one.category == "success" else MUTED if one.category == "running" else HUES[1]
+        HUES[0] if one.category == "success" else MUTED if one.category == "not ended" else HUES[1]
         for one in use.by_verdict
     ]
     axes.barh(range(len(hours)), hours, color=colours, height=0.62)
@@ -568,8 +572,3 @@ def _draw_spending(use: ResourceUse, folder: Path) -> Drawing:
         "By verdict of the attempt. Not all is lost of a failed attempt where the next one resumed from its checkpoint."
     )
     return _finish(figure, folder / "resources", f"Where the {unit} went", caption, f"{unit}: {told}.")
-
-
-def colour_variables() -> Mapping[str, str]:
-    """CSS variable → colour on a light page; the template names the dark ones."""
-    return COLOURS

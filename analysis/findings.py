@@ -41,7 +41,7 @@ class RunCounts:
         never_started: Tasks nobody has submitted.
         retried: Tasks with more than one attempt, whatever came of them.
         healed: Tasks that finished after at least one failed attempt.
-        altered: Tasks that finished as something else than asked; shown, kept out of means and comparisons.
+        altered: Tasks whose last attempt is no longer what was asked; shown, kept out of means and comparisons.
         without_value: Finished, unaltered tasks without a finite primary metric.
     """
 
@@ -188,7 +188,7 @@ class Spending:
     """Attempts of one verdict and what they used.
 
     Attributes:
-        category: Verdict; ``running`` where there is none yet.
+        category: Verdict; ``not ended`` where there is none yet.
         attempts: How many.
         gpu_hours: GPU hours used.
         cpu_hours: Core hours used: elapsed time × cores asked for.
@@ -235,7 +235,7 @@ class ResourceUse:
     @property
     def failed(self) -> tuple[Spending, ...]:
         """What went into attempts that gave no result."""
-        return tuple(one for one in self.by_verdict if one.category not in ("success", "running"))
+        return tuple(one for one in self.by_verdict if one.category not in ("success", "not ended"))
 
 
 @dataclass(frozen=True)
@@ -427,7 +427,7 @@ def add_up_resources(frame: ExperimentFrame) -> ResourceUse:
     cores = float(resources.get("cpus") or 1) * nodes
     used = pd.DataFrame(
         {
-            "category": attempts["category"].replace("", "running"),
+            "category": attempts["category"].replace("", "not ended"),
             "gpu": attempts["gpu_seconds"].fillna(0.0) / HOUR,
             "cpu": attempts["elapsed_s"].fillna(0.0) * cores / HOUR,
         }
@@ -626,11 +626,12 @@ def _say_tested(
         else f"their {len(baselines)} baselines (n={_range(one.estimate.n for one in baselines)})"
     )  # fmt: skip
     runs = _range(one.estimate.n for one in compared)
+    tests = len(compared) - said["not computable"]
     return (
-        f"Tested ({primary.name}, {'lower' if primary.goal == 'min' else 'higher'} is better): of {len(compared)} "
-        f"configurations (n={runs}) against {against}, {said['better']} better, {said['worse']} worse, "
-        f"{said['inconclusive']} inconclusive, {said['not computable']} not computable "
-        f"(Welch's t, Holm-adjusted over {len(compared) - said['not computable']} tests, p < {ALPHA:g})."
+        f"Tested ({primary.name}, {'lower' if primary.goal == 'min' else 'higher'} is better): of "
+        f"{_count(len(compared), 'configuration')} (n={runs}) against {against}, {said['better']} better, "
+        f"{said['worse']} worse, {said['inconclusive']} inconclusive, {said['not computable']} not computable "
+        f"(Welch's t, Holm-adjusted over {_count(tests, 'test')}, p < {ALPHA:g})."
     )
 
 
@@ -660,10 +661,10 @@ def _false_alarms(results: Sequence[ConfigurationResult]) -> list[float]:
 
 
 def _notable(compared: Sequence[ConfigurationResult]) -> list[ConfigurationResult]:
-    """The few comparisons a sentence is spent on: significant ones first, else winners and losers of the 2σ rule."""
+    """The few comparisons a sentence is spent on: significant ones, else what the 2σ rule says, else the only ones."""
     tested = [one for one in compared if one.comparison and one.comparison.tested_verdict in ("better", "worse")]
     ruled = [one for one in compared if one.comparison and one.comparison.rule_verdict in ("WINNER", "LOSER")]
-    chosen = tested or ruled
+    chosen = tested or ruled or list(compared[:2] if len(compared) <= 2 else ())
     return sorted(chosen, key=lambda one: -abs((one.comparison and one.comparison.relative_percent) or 0.0))[:2]
 
 
@@ -688,7 +689,7 @@ def _say_notable(one: ConfigurationResult, primary: MetricGoal, results: Sequenc
     )
     if primary.meaningful is not None and relative is not None:
         reached = "reaches" if abs(relative) >= 100 * primary.meaningful else "stays below"
-        text += f" It {reached} the {100 * primary.meaningful:g} % declared as meaningful."
+        text += f" Taken at face value its size {reached} the {100 * primary.meaningful:g} % declared as meaningful."
     return text + (f" Not in its mean: {one.missing_text}." if one.missing_text else "")
 
 
@@ -714,6 +715,11 @@ def _range(numbers: Any) -> str:
     """Write ``3`` or ``2 to 3``."""
     found = sorted(set(numbers))
     return str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
+
+
+def _count(number: int, noun: str) -> str:
+    """Write ``1 test`` or ``3 tests``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _runs(count: int) -> str:

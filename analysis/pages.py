@@ -531,7 +531,7 @@ def _run_row(row: int, task: "pd.Series[Any]", values: Any, newest: Mapping[Any,
 def _histories(frame: ExperimentFrame) -> list[str]:
     """What each attempt of each task came to: ``1 oom_gpu; 2 success``."""
     attempts = frame.attempts
-    told = attempts["attempt"].astype(str) + " " + attempts["category"].replace("", "running").astype(str)
+    told = attempts["attempt"].astype(str) + " " + attempts["category"].replace("", "not ended").astype(str)
     joined: dict[int, list[str]] = {}
     for task, text in zip(attempts["task"], told, strict=True):
         joined.setdefault(int(task), []).append(text)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 FORMATS = ("html", "md")
 _FIGURES = ("intervals", "resources", "curve-*")
-_READABLE = 0o644  # a report is there to be read by others; the umask still applies
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,7 @@ def build(layout: RunLayout, formats: Sequence[str] = FORMATS) -> BuiltReport:
     Raises:
         InputError: The experiment is not collected, or its files contradict each other; nothing was written.
     """
-    from analysis.figures import draw_all
+    from analysis.figures import READABLE, draw_all
     from analysis.findings import find
     from analysis.frame import load_frame, newer_than_collected
     from analysis.pages import render, runs_csv
@@ -165,8 +164,8 @@ def build(layout: RunLayout, formats: Sequence[str] = FORMATS) -> BuiltReport:
     page = render(frame, findings, drawings, files)
     texts = {"html": page.html, "md": page.markdown}
     for one in formats:
-        write_text(folder / pages[one], texts[one], _READABLE)
-    write_text(folder / "runs.csv", runs_csv(frame, findings), _READABLE)
+        write_text(folder / pages[one], texts[one], READABLE)
+    write_text(folder / "runs.csv", runs_csv(frame, findings), READABLE)
     _remove_old_figures(folder, set(figures))
     return BuiltReport(layout, findings, tuple(folder / name for name in files), newer_than_collected(frame))
 

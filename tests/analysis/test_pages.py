@@ -13,7 +13,8 @@ from analysis.pages import escape_markdown, run_link, show_duration, show_interv
 from analysis.report import build
 from analysis.statistics import estimate
 
-HOSTILE = "</code><script>alert('x')</script>\"><img src=x onerror=alert(1)> \x1b[31mred\x1b[0m | `tick` [a](http://e.vil) \u202e"
+MARKUP = "</code><script>alert('x')</script>\"><img src=x onerror=alert(1)>"
+HOSTILE = MARKUP + " \x1b[31mred\x1b[0m | `tick` [a](http://e.vil) \u202e"
 VOID = {"meta", "input", "br", "img", "link", "hr"}
 
 

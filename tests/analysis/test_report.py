@@ -23,7 +23,7 @@ def _run(*arguments: str, cwd: Path, **environment: str) -> subprocess.Completed
 
 
 def test_newest_experiment_is_taken_and_named(tmp_path: Path) -> None:
-    """Without a name the experiment planned last is taken from $HPC_ROOT, in a process of its own, without a warning."""
+    """Without a name the experiment planned last is taken from $HPC_ROOT; a process of its own warns of nothing."""
     old, new = (make_realistic(tmp_path / "runs", name).write() for name in ("older", "newer"))
     os.utime(old.manifest, (1, 1))
     done = _run(cwd=tmp_path, HPC_ROOT=str(tmp_path / "runs"))
