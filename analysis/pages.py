@@ -193,7 +193,8 @@ def escape_markdown(text: str) -> str:
     """Make any text harmless inside a Markdown line or table cell: it shows as written and starts nothing."""
     safe = re.sub(r"([\\`*\[\]<>|~$&])", r"\\\1", plain(text).replace("␊", " "))
     safe = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", safe)  # inside a word an underscore starts nothing
-    return re.sub(r"^(\s*)([#+\-=]|\d+[.)])", r"\1\\\2", safe)
+    safe = re.sub(r"^(\s*\d+)([.)])(?=\s|$)", r"\1\\\2", safe)
+    return re.sub(r"^(\s*)([#=]|[+\-](?=[\s\-]|$))", r"\1\\\2", safe)
 
 
 def plain_json(value: Any) -> str:

@@ -185,7 +185,11 @@ def test_markdown_tables_keep_their_shape(realistic: Experiment) -> None:
         ("lora_rank=8", "lora_rank=8"),
         ("_it_ *b* `c` [d](e) <f> a|b", r"\_it\_ \*b\* \`c\` \[d\](e) \<f\> a\|b"),
         ("# no heading", r"\# no heading"),
-        ("1. no list", r"\1. no list"),
+        ("1. no list", r"1\. no list"),
+        ("0.0326 ± 0.0005", "0.0326 ± 0.0005"),
+        ("-0.004", "-0.004"),
+        ("- no list", r"\- no list"),
+        ("--- no rule", r"\--- no rule"),
         ("two\nlines", "two lines"),
     ],
 )
