@@ -18,7 +18,7 @@ from hpc.core.failures import classify
 from hpc.core.layout import RunLayout
 from hpc.core.outcomes import Outcome, outcome_of
 from hpc.core.retry import AttemptFacts, Declined, FailedTask, Limits, Retry, RetryPlan, plan_retries
-from hpc.gathering import Results, checkpoint_names, finite_summary, gather, last_step, read_results
+from hpc.gathering import Results, checkpoint_names, finite, gather, last_step, read_results
 from hpc.inspection import AttemptState, Progress, Snapshot, TaskState, keep_scheduler_record
 from hpc.submission import Frozen
 
@@ -108,7 +108,8 @@ def _failed_task(task: JudgedTask, frozen: Frozen) -> FailedTask:
         global_batch=spec.batch.global_size if spec.batch else None,
         processes=processes_of(spec) * spec.resources.nodes,
         checkpoints=tuple(sorted(names)),
-        parameters={**spec.program.args, **task.state.task.parameters, **_overrides(task)},
+        parameters={**spec.program.args, **task.state.task.parameters},
+        overrides=_overrides(task),
         altered=task.altered,
     )
 
@@ -161,7 +162,7 @@ def _assignment(retry: Retry, task: JudgedTask, frozen: Frozen) -> Assignment:
         accumulation=retry.accumulation,
         resume=retry.resume,
         resume_from=retry.resume_from,
-        overrides={**_overrides(task), **retry.parameter_overrides},
+        overrides=retry.parameter_overrides,
         exclude_nodes=retry.exclude_nodes,
         changes=retry.changes,
         altered=retry.altered,
@@ -205,7 +206,6 @@ def _why_not(declined: Declined) -> str:
 def describe(layout: RunLayout, task: JudgedTask, decision: Mapping[str, str] | None) -> dict[str, Any]:
     """One task of ``verdicts.json``."""
     asked = task.state.task
-    last = task.attempts[-1].results if task.attempts else None
     return {
         "task_id": asked.task_id,
         "run_name": asked.run_name,
@@ -216,10 +216,24 @@ def describe(layout: RunLayout, task: JudgedTask, decision: Mapping[str, str] | 
         "failure_class": task.failure_class.value if task.failure_class else None,
         "altered": task.altered,
         "changes": task.changes,
-        "summary": finite_summary(last) if last else {},
+        "summary": finite(final_values(task)),
         "attempts": [_describe_attempt(layout, attempt) for attempt in task.attempts],
         "decision": dict(decision) if decision else {"action": "none", "reason": ""},
     }
+
+
+def final_values(task: JudgedTask) -> dict[str, float]:
+    """What the last attempt's program summed up, and the seconds its result took (`wall_time`).
+
+    A resumed attempt stands on the ones before it, so their time counts; one that began anew stands alone.
+    """
+    if not task.attempts:
+        return {}
+    last = task.attempts[-1]
+    chain = task.attempts if last.record.get("resume_from") else task.attempts[-1:]
+    seconds = [each.state.ended["ended"] - each.state.ended["started"] for each in chain if each.state.ended]
+    measured = {"wall_time": float(sum(seconds))} if last.state.ended else {}
+    return {**measured, **last.results.summary}
 
 
 def _describe_attempt(layout: RunLayout, attempt: JudgedAttempt) -> dict[str, Any]:
@@ -269,7 +283,7 @@ def _write_results(layout: RunLayout, head: Mapping[str, Any], tasks: Sequence[J
 def _summary_columns(tasks: Sequence[JudgedTask]) -> dict[str, NDArray[np.float64]]:
     columns: dict[str, NDArray[np.float64]] = {}
     for row, task in enumerate(tasks):
-        for name, value in (task.attempts[-1].results.summary if task.attempts else {}).items():
+        for name, value in final_values(task).items():
             columns.setdefault(name, np.full(len(tasks), math.nan))[row] = value
     return columns
 

@@ -69,6 +69,7 @@ def gather(layout: RunLayout, attempt: AttemptState, results: Results) -> Eviden
         exit_recorded=bool(ended),
         silent_s=_silence(results, ended, row.ended if row else None),
         in_container=record.get("image") is not None,
+        resumed=bool(record.get("resume_from")),
     )
 
 
@@ -141,9 +142,9 @@ def _silence(results: Results, ended: Mapping[str, Any], told_end: float | None)
     return max(0.0, end - max(times)) if times and end else None
 
 
-def finite_summary(results: Results) -> dict[str, float | None]:
+def finite(values: Mapping[str, float]) -> dict[str, float | None]:
     """Final values as JSON can hold them: what is not finite is null."""
-    return {name: value if math.isfinite(value) else None for name, value in results.summary.items()}
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 def checkpoint_names(attempt: Path) -> list[str]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from hpc.adapters import proc, slurm
@@ -186,6 +187,25 @@ def _attempt_state(
     over = not is_newest or _is_over(record, ended, row, asked)
     progress = Progress.OVER if over else Progress.RUNNING
     return AttemptState(attempt.number, record["submission"], record["job"], progress, attempt, record, ended, row)
+
+
+def attempt_in(folder: Path) -> tuple[RunLayout, AttemptState]:
+    """Read one attempt by its folder alone, as it stands: what Slurm said of it only if that was kept."""
+    folder = folder.absolute()
+    attempt = AttemptLayout(folder)
+    record = read_json_or_none(attempt.task_json) or {}
+    row = _row_of(attempt, record, {}) if record else None
+    state = AttemptState(
+        attempt.number,
+        record.get("submission", 0),
+        record.get("job", ""),
+        Progress.OVER,
+        attempt,
+        record,
+        read_json_or_none(attempt.exit_json),
+        row,
+    )
+    return RunLayout(folder.parents[3], folder.parents[2].name), state
 
 
 def _row_of(attempt: AttemptLayout, record: Mapping[str, Any], executions: Executions) -> JobRow | None:

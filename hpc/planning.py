@@ -19,7 +19,7 @@ from hpc.adapters.yaml_file import YamlDocument
 from hpc.core.errors import InputError, Problem
 from hpc.core.grid import expand
 from hpc.core.layout import RunLayout
-from hpc.core.resources import ClusterProfile
+from hpc.core.resources import ClusterProfile, render_memory, render_time
 from hpc.core.spec import ExperimentSpec, Task
 from hpc.overrides import Overrides
 from hpc.schema import experiment_from, load_experiment
@@ -78,6 +78,7 @@ def make_plan(workspace: Workspace, file: Path, overrides: Overrides, profile: C
         InputError: Everything that is wrong with it, at once.
     """
     spec = load_experiment(file, overrides, code=workspace.project)
+    _check_against_site(spec, profile)
     profile = _absolute(profile, workspace.project)
     tasks = expand(spec)
     layout = RunLayout(workspace.root, spec.name)
@@ -93,14 +94,36 @@ def make_plan(workspace: Workspace, file: Path, overrides: Overrides, profile: C
     return Plan(layout, Frozen(spec, profile, manifest, _python(profile)), tasks, _compare(before, tasks), notes)
 
 
+def _check_against_site(spec: ExperimentSpec, profile: ClusterProfile) -> None:
+    """Refuse what the site never grants: Slurm would take the job and let it wait for ever."""
+    asked, problems = spec.resources, []
+    if profile.max_time_s and asked.time_s > profile.max_time_s:
+        most = render_time(profile.max_time_s)
+        problems.append(Problem(f"{render_time(asked.time_s)}; {profile.name} grants at most {most}", "resources.time"))
+    if profile.max_memory_mib and asked.memory_mib > profile.max_memory_mib:
+        most = render_memory(profile.max_memory_mib)
+        problems.append(
+            Problem(f"{render_memory(asked.memory_mib)}; {profile.name} has at most {most}", "resources.mem")
+        )
+    if profile.scheduler == "local" and asked.nodes > 1:
+        problems.append(Problem(f"{asked.nodes}; this machine is one node", "resources.nodes"))
+    if problems:
+        raise InputError(problems, spec.name)
+
+
 def _absolute(profile: ClusterProfile, project: Path) -> ClusterProfile:
     """Make the profile's paths hold wherever a job starts; plain command names stay what PATH finds."""
-    paths = {
-        name: str((project / value).absolute())
-        for name in ("apptainer", "python", "template")
-        if "/" in (value := getattr(profile, name))
-    }
-    return replace(profile, **paths, image_dir=str((project / (profile.image_dir or "images")).absolute()))
+
+    def absolute(value: str) -> str:
+        return str((project / value).absolute()) if "/" in value else value
+
+    return replace(
+        profile,
+        apptainer=absolute(profile.apptainer),
+        python=absolute(profile.python),
+        template=absolute(profile.template),
+        image_dir=str((project / (profile.image_dir or "images")).absolute()),
+    )
 
 
 def _check_names_are_free(layout: RunLayout, tasks: Sequence[Task], before: Mapping[str, Any] | None) -> None:
@@ -118,9 +141,7 @@ def _check_names_are_free(layout: RunLayout, tasks: Sequence[Task], before: Mapp
         raise InputError(problems[:10])
 
 
-def _container(
-    spec: ExperimentSpec, profile: ClusterProfile
-) -> tuple[dict[str, str] | None, tuple[str, ...]]:
+def _container(spec: ExperimentSpec, profile: ClusterProfile) -> tuple[dict[str, str] | None, tuple[str, ...]]:
     """Decide which image is used; on this machine one does without Apptainer, and says so."""
     if spec.container.image is None:
         return None, ()

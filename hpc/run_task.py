@@ -170,6 +170,8 @@ def build_task(
         "experiment": index["experiment"],
         "task_id": entry["task_id"],
         "resume_from": record["resume_from"],
+        "case": entry["case"] or "",
+        "id": entry["case"] or "",
     }
     is_command = index["program"]["command"] is not None
     record["argv"] = list(

@@ -6,22 +6,25 @@ python -m hpc.why --jsonl < cases.jsonl
 """
 
 import json
+import re
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from hpc.adapters.files import read_json
 from hpc.core.errors import EXIT_DONE, InputError, Problem
 from hpc.core.evidence import Evidence, FailureClass, Verdict
 from hpc.core.failure_facts import FACT_RULES
 from hpc.core.failures import ADVICE, SUCCESS_RULES, classify, find_rule
-from hpc.core.layout import AttemptLayout
+from hpc.core.layout import attempt_number
 from hpc.core.retry import ACTIONS, default_action
 from hpc.core.slurm_states import SlurmState, parse_state
+from hpc.workspace import Workspace
 
 WIDTH = 80
 Answer = dict[str, Any]
@@ -87,55 +90,50 @@ def evidence_of_log(
 
 
 def evidence_of_attempt(folder: Path, state: str | None, exit_code: str | int | None, metrics: Any) -> Evidence:
-    """What an attempt directory holds: its records and logs. What was given on the command line goes before them."""
-    from hpc.adapters.files import read_json
-    from hpc.adapters.logs import read_log
+    """What an attempt directory holds. What was given on the command line goes before it."""
+    from hpc.gathering import gather, read_results
+    from hpc.inspection import attempt_in
 
-    attempt = AttemptLayout(folder)
-    task, ended, outcome, scheduler = (
-        read_json(path) if path.exists() else {}
-        for path in (attempt.task_json, attempt.exit_json, attempt.outcome, attempt.scheduler)
-    )
-    code, signal = parse_exit(exit_code) if exit_code is not None else (ended.get("exit_code"), ended.get("signal"))
-    state = state or scheduler.get("state")
-    resources = task.get("resources") or {}
-    started, finished = ended.get("started"), ended.get("ended")
-    return Evidence(
-        state=parse_state(state) if state else None,
-        state_reason=scheduler.get("reason") or "",
-        exit_code=code,
-        exit_signal=signal,
-        signals_received=tuple(ended.get("signals_received") or ()),
-        started=bool(task or ended or attempt.claim.exists()),
-        program_outcome=outcome.get("code", ended.get("program_outcome")),
-        log=read_log(attempt.stdout, "stdout") + read_log(attempt.stderr, "stderr"),
-        series=parse_metrics(metrics),
-        gpus=task.get("gpus"),
-        elapsed_s=finished - started if started and finished else None,
-        time_limit_s=resources.get("time_s"),
-        peak_memory_mib=ended.get("peak_memory_mib"),
-        memory_limit_mib=ended.get("memory_limit_mib"),
-        oom_kill_count=ended.get("oom_kill_count"),
-        exit_recorded=bool(ended),
-        in_container=bool(task.get("image")),
-        resumed=bool(task.get("resume_from")),
-    )
+    layout, attempt = attempt_in(folder)
+    found = gather(layout, attempt, read_results(attempt.layout))
+    given: dict[str, Any] = {"state": parse_state(state)} if state else {}
+    if exit_code is not None:
+        given["exit_code"], given["exit_signal"] = parse_exit(exit_code)
+    if metrics is not None:
+        given["series"] = parse_metrics(metrics)
+    return replace(found, **given)
 
 
 def evidence_of(target: str, state: str | None, exit_code: str | int | None, metrics: Any) -> Evidence:
     """Find out what a target is and gather what it holds.
 
     Raises:
-        InputError: It is neither a log file nor an attempt directory.
+        InputError: It is no log file, no attempt, and no run or job of any experiment here.
     """
     path = Path(target)
-    if path.is_dir():
-        if not any((path / name).exists() for name in ("task.json", "exit.json", "stdout.log", "stderr.log")):
-            raise InputError(f"{target} holds no attempt; give …/tasks/<run name>/attempt-<number> or a log file")
-        return evidence_of_attempt(path, state, exit_code, metrics)
     if path.is_file():
         return evidence_of_log(path, state, exit_code, metrics, source=path.name)
-    raise InputError(f"{target} is neither a log file nor an attempt directory (…/tasks/<run name>/attempt-<number>)")
+    if path.is_dir() and attempt_number(path.name) is None and not (path / "task.json").exists():
+        raise InputError(f"{target} holds no attempt; give …/tasks/<run name>/attempt-<number> or a log file")
+    folder = path if path.is_dir() else _find_attempt(target)
+    if folder is None:
+        raise InputError(
+            f"{target} is neither a log file, an attempt directory (…/tasks/<run name>/attempt-<number>), "
+            f"nor a run or Slurm job of an experiment below {Workspace.current().root}"
+        )
+    return evidence_of_attempt(folder, state, exit_code, metrics)
+
+
+def _find_attempt(name: str) -> Path | None:
+    """Find the newest attempt of a run, or the one that ran in a Slurm job (``12_3``), below the run folder."""
+    if not re.fullmatch(r"[\w.=+,@-]+", name):
+        return None
+    root = Workspace.current().root
+    attempts = list(root.glob(f"*/tasks/{name}/attempt-*"))
+    if not attempts and re.fullmatch(r"\d+(_\d+)?", name):
+        claims = root.glob("*/tasks/*/attempt-*/claim")
+        attempts = [claim.parent for claim in claims if read_json(claim)["job"] == name]
+    return max(attempts, key=lambda path: (path.stat().st_mtime, attempt_number(path.name) or 0), default=None)
 
 
 # ── answers ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -270,7 +268,7 @@ def _row_of(*cells: str) -> str:
 
 _HELP = """Explain why an attempt ended as it did.
 
-TARGET is a log file or an attempt directory. With --jsonl, cases are read from
+TARGET is a task, a Slurm job id, an attempt directory or any log file. With --jsonl, cases are read from
 standard input, one JSON object a line with the keys log, slurm_state,
 exit_code and metrics, and answered in the same order.
 
@@ -278,6 +276,7 @@ Examples:
 
 \b
   python -m hpc.why slurm-4711.out --state FAILED --exit 1:0
+  python -m hpc.why R8_LR0.0001_S42
   python -m hpc.why runs/demo/tasks/S42/attempt-1 --json
   echo '{"log": "a.log", "slurm_state": "FAILED"}' | python -m hpc.why --jsonl
 """

@@ -66,8 +66,10 @@ def test_metrics_decide_where_the_log_does_not(tmp_path: Path) -> None:
 
 def test_attempt_directory(tmp_path: Path) -> None:
     """An attempt directory is explained from its own records: zero GPUs make the CPU the training device."""
-    (tmp_path / "task.json").write_text(json.dumps({"gpus": 0, "resources": {"time_s": 60}}))
-    (tmp_path / "exit.json").write_text(json.dumps({"exit_code": 1, "signal": None, "signals_received": []}))
+    job = {"job": "local-1", "submission": 1, "restart_count": 0, "manifest_sha": "0" * 64}
+    (tmp_path / "task.json").write_text(json.dumps({"gpus": 0, "resources": {"time_s": 60}, **job}))
+    ended = {"exit_code": 1, "signal": None, "signals_received": [], "started": 1.0, "ended": 9.0}
+    (tmp_path / "exit.json").write_text(json.dumps(ended))
     (tmp_path / "stderr.log").write_text("MemoryError\n")
     given = json.loads(why(str(tmp_path), "--json").stdout)
     assert (given["category"], given["cause"]) == ("oom_gpu", "cpu_allocator")
@@ -78,7 +80,7 @@ def test_attempt_directory(tmp_path: Path) -> None:
     ("arguments", "hint"),
     [
         ((), "nothing to explain"),
-        (("no-such-thing",), "neither a log file nor an attempt directory"),
+        (("no-such-thing",), "neither a log file, an attempt directory"),
         ((str(CORPUS),), "holds no attempt"),
         ((str(CORPUS / "cases.jsonl"), "--exit", "one"), "write CODE or CODE:SIGNAL"),
         ((str(CORPUS / "cases.jsonl"), "--metrics", "[1,"), "is not JSON"),
