@@ -20,7 +20,6 @@ from hpc.core.resources import render_memory, render_time
 from hpc.core.spec import Task
 from hpc.overrides import Overrides
 from hpc.planning import Plan, make_plan
-from hpc.schema import load_profile
 from hpc.submission import link_scripts, list_attempts, prepare_submissions, submitted_tasks
 from hpc.workspace import Workspace
 
@@ -46,6 +45,8 @@ def main(
     as_json: bool,
 ) -> int:
     """Check experiment NAME, freeze its manifest and write the Slurm scripts; prints the command to type next."""
+    from hpc.schema import load_profile
+
     workspace = Workspace.current()
     profile = load_profile(workspace.profile_file(cluster))
     overrides = Overrides(assignments, seeds, resource_limits)

@@ -1,4 +1,7 @@
-"""Freezing an experiment: what is asked, on which code, in which image, for which site. Shared by plan and submit."""
+"""Freezing an experiment: what is asked, on which code, in which image, for which site. Shared by plan and submit.
+
+`hpc.schema` (pydantic, a quarter of a second) is imported where an experiment is read, not where a command starts.
+"""
 
 import platform
 import shutil
@@ -6,7 +9,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,6 @@ from hpc.core.layout import RunLayout
 from hpc.core.resources import ClusterProfile, render_memory, render_time
 from hpc.core.spec import ExperimentSpec, Task
 from hpc.overrides import Overrides
-from hpc.schema import experiment_from, load_experiment
 from hpc.submission import Frozen, list_attempts
 from hpc.workspace import Workspace
 
@@ -77,6 +78,8 @@ def make_plan(workspace: Workspace, file: Path, overrides: Overrides, profile: C
     Raises:
         InputError: Everything that is wrong with it, at once.
     """
+    from hpc.schema import load_experiment
+
     spec = load_experiment(file, overrides, code=workspace.project)
     _check_against_site(spec, profile)
     profile = _absolute(profile, workspace.project)
@@ -200,6 +203,8 @@ def _code_files(project: Path) -> dict[str, Path]:
 
 def _packages() -> dict[str, str]:
     """Versions of the packages that decide results, as installed where the plan was made."""
+    from importlib.metadata import PackageNotFoundError, version
+
     found = {}
     for name in _RECORDED_PACKAGES:
         try:
@@ -226,6 +231,8 @@ def _compare(before: Mapping[str, Any] | None, tasks: Sequence[Task]) -> Change:
 
 def frozen_of(manifest: Mapping[str, Any]) -> Frozen:
     """Read back what a manifest froze, for submissions that come later."""
+    from hpc.schema import experiment_from
+
     spec = experiment_from(YamlDocument(manifest["spec"], source=f"manifest of {manifest['experiment']}"))
     cluster = dict(manifest["cluster"])
     profile = ClusterProfile(**{**cluster, "binds": tuple(cluster["binds"]), "setup": tuple(cluster["setup"])})

@@ -1,16 +1,20 @@
-"""Array plan → sbatch script, through Jinja2. Nothing is computed in a template, nothing undefined renders."""
+"""Array plan → sbatch script, through Jinja2. Nothing is computed in a template, nothing undefined renders.
+
+Jinja2 is imported where a script is rendered: `hpc.status` shares this import path and renders none.
+"""
 
 import re
 import shlex
 from pathlib import Path
-from typing import Any
-
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined, TemplateError
+from typing import TYPE_CHECKING, Any
 
 from hpc.core.arrays import ArrayPlan, signal_lead_s
 from hpc.core.errors import InputError
 from hpc.core.layout import SubmissionLayout
 from hpc.core.resources import ClusterProfile, Resources, render_memory, render_time
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 # sbatch splits an option line at white space and honours quotes and backslashes; '%' is its own pattern sign.
 _PLAIN_DIRECTIVE = re.compile(r"[^\s'\"\\#%$`]+")
@@ -28,8 +32,10 @@ def _directive(value: object) -> str:
     return text
 
 
-def _environment(template: str) -> tuple[Environment, str]:
+def _environment(template: str) -> "tuple[Environment, str]":
     """Find a site's template beside ours, so that it may extend ``array.sbatch.j2``."""
+    from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
+
     loaders: list[FileSystemLoader | PackageLoader] = [PackageLoader("hpc", "templates")]
     name = "array.sbatch.j2"
     if template:
@@ -77,6 +83,8 @@ def render_sbatch(
     Raises:
         InputError: A value cannot stand in a script, or a site's template is missing, broken or uses an unknown name.
     """
+    from jinja2 import TemplateError
+
     last = len(plan.assignments) - 1
     throttle = f"%{profile.max_parallel}" if profile.max_parallel else ""
     context: dict[str, Any] = {
