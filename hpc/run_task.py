@@ -295,7 +295,10 @@ def execute(record: Mapping[str, Any], task: TaskLayout, attempt: AttemptLayout)
         "metrics_source": ["hdf5", ""],
         "argv": [
             "srun", f"--nodes={record['nodes']}", f"--ntasks={record['nodes']}", "--ntasks-per-node=1",
-            "--kill-on-bad-exit=1", sys.executable, "-m", "hpc.node", str(attempt.task_json),
+            "--kill-on-bad-exit=1",
+            # Since Slurm 22.05 a step no longer takes this from the job, and would get one core.
+            f"--cpus-per-task={record['resources']['cpus']}",
+            sys.executable, "-m", "hpc.node", str(attempt.task_json),
         ],
     }  # fmt: skip
     return supervise(over_nodes, attempt, Placement(gpus=record["gpus"]), is_fenced=is_fenced)
