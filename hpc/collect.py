@@ -4,25 +4,32 @@
 
 Safe to repeat and to run twice at once. A bug is never tried again blindly; every failed run that is left alone has its
 reason.
+
+`hpc.collection` (numpy, h5py, the rule tables) is imported where something is collected, so that --help does not wait.
 """
+
+from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 import click
 
 from hpc.adapters.files import lock
-from hpc.collection import JudgedTask, assignments_of, judge, plan_for, plan_json, write_collected
 from hpc.console import dry_run_option, json_option, name_argument, print_json, print_table, say, speaks_plainly
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED
 from hpc.core.layout import RunLayout
 from hpc.core.outcomes import Outcome, count_outcomes
-from hpc.core.retry import RetryPlan
 from hpc.inspection import take_snapshot
 from hpc.planning import frozen_of
 from hpc.submission import Frozen, backend_of, prepare_submissions, submit_to_local_queue, submit_to_slurm
 from hpc.workspace import Workspace
+
+if TYPE_CHECKING:
+    from hpc.collection import JudgedTask
+    from hpc.core.retry import RetryPlan
 
 
 @click.command(epilog="Example: python -m hpc.collect lora_sweep --retry-failed --dry-run")
@@ -42,6 +49,8 @@ def main(
     as_json: bool,
 ) -> int:
     """Gather, classify and record every run of experiment NAME (default: the one planned last)."""
+    from hpc.collection import judge, plan_for, write_collected
+
     layout = Workspace.current().layout(name)
     acts = retry_failed and not dry_run
     with lock(layout.lock, timeout_s=600) if acts else nullcontext():
@@ -63,6 +72,8 @@ def main(
 
 def retry(layout: RunLayout, frozen: Frozen, plan: RetryPlan, tasks: Sequence[JudgedTask]) -> dict[int, str]:
     """Submit the retries; give submission number → job."""
+    from hpc.collection import assignments_of
+
     submissions = prepare_submissions(layout, frozen, assignments_of(plan, tasks, frozen))
     if frozen.profile.scheduler == "slurm":
         return submit_to_slurm(layout, submissions)
@@ -82,6 +93,8 @@ def describe(
     layout: RunLayout, tasks: Sequence[JudgedTask], plan: RetryPlan, jobs: Mapping[int, str]
 ) -> dict[str, object]:
     """The collection as one JSON value."""
+    from hpc.collection import plan_json
+
     return {
         "experiment": layout.experiment,
         "tasks": len(tasks),
