@@ -124,7 +124,7 @@ def start_detached(layout: RunLayout, max_parallel: int) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     path = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     with log.open("ab") as file:
-        subprocess.Popen(
+        runner = subprocess.Popen(
             [sys.executable, "-m", "hpc.local_runner", str(layout.home), "--max-parallel", str(max_parallel)],
             stdin=subprocess.DEVNULL,
             stdout=file,
@@ -132,6 +132,7 @@ def start_detached(layout: RunLayout, max_parallel: int) -> None:
             start_new_session=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
         )
+    runner.returncode = 0  # it is meant to outlive this object, which would warn that it still runs
 
 
 def follow(layout: RunLayout) -> int:
