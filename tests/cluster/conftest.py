@@ -67,7 +67,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     for folder in (home, *home.parents):  # slurmd's children run as the job's user
         if folder.stat().st_uid == os.getuid() and folder != Path("/"):
             folder.chmod(folder.stat().st_mode | 0o055)
-    environment = {**os.environ, "LAB": str(home / "slurm"), "LAB_PORT": "18400", "LAB_PREFIX": "t"}
+    # Ports and node names may be given from outside, so that two such sessions fit on one machine.
+    environment = {"LAB_PORT": "19400", "LAB_PREFIX": "t", **os.environ, "LAB": str(home / "slurm")}
     environment["PATH"] += ":/usr/sbin:/sbin"
     script = str(REPO / "containers/lab/slurm")
     started = subprocess.run([script, "start"], env=environment, capture_output=True, text=True, timeout=120, check=False)
