@@ -21,7 +21,7 @@ from hpc.adapters.files import lock
 from hpc.console import dry_run_option, json_option, name_argument, print_json, print_table, say, speaks_plainly
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED
 from hpc.core.layout import RunLayout
-from hpc.core.outcomes import Outcome, count_outcomes
+from hpc.core.outcomes import Outcome, count_outcomes, render_counts
 from hpc.inspection import take_snapshot
 from hpc.planning import frozen_of
 from hpc.submission import Frozen, backend_of, prepare_submissions, submit_to_local_queue, submit_to_slurm
@@ -117,7 +117,7 @@ def show(
 ) -> None:
     """Print counts, every failed run with its cause and line, and what was or would be done."""
     counts = count_outcomes(task.outcome.value for task in tasks)
-    say(f"{layout.experiment}: {len(tasks)} tasks = " + " + ".join(f"{n} {name}" for name, n in counts.items() if n))
+    say(f"{layout.experiment}: {render_counts(counts)}")
     failed = [task for task in tasks if task.outcome is Outcome.FAILED]
     if failed:
         print_table("why they failed", ("run", "attempt", "class", "evidence", "what happens"), _rows(failed, plan))

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import click
 
-from hpc.console import json_option, name_argument, note, print_json, print_table, say, speaks_plainly
+from hpc.console import json_option, name_argument, note, print_json, say, speaks_plainly
 from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_TEMPORARY
-from hpc.core.outcomes import Outcome, count_outcomes
+from hpc.core.outcomes import Outcome, count_outcomes, render_counts
 from hpc.inspection import AttemptState, Progress, Snapshot, TaskState, take_snapshot
 from hpc.workspace import Workspace
 
@@ -107,8 +107,7 @@ def eta_s(outcomes: Sequence[Outcome], attempts: Sequence[AttemptState]) -> floa
 def show(snapshot: Snapshot, standing: Standing) -> None:
     """Print one line of counts, and what is worth knowing besides."""
     counts = standing.outcomes
-    say(f"{snapshot.layout.experiment}: {len(snapshot.tasks)} tasks")
-    print_table("", list(counts), [list(counts.values())], right=range(len(counts)))
+    say(f"{snapshot.layout.experiment}: {render_counts(counts)}")
     if standing.running:
         names = ", ".join(standing.running[:5]) + (", …" if len(standing.running) > 5 else "")
         say(f"running: {names}")

@@ -1,7 +1,7 @@
 """What a task came to, from the states of its attempts: one small table, and the counts that have to add up."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
 from hpc.core.evidence import FailureClass, Verdict
@@ -39,3 +39,10 @@ def count_outcomes(outcomes: Iterable[str]) -> dict[str, int]:
     """Count tasks by outcome, every outcome named, in the order of the road."""
     counts = Counter(outcomes)
     return {outcome.value: counts[outcome.value] for outcome in Outcome}
+
+
+def render_counts(counts: Mapping[str, int]) -> str:
+    """Render counts as a sum a reader can check: ``6 tasks = 4 finished + 2 failed``."""
+    return f"{sum(counts.values())} tasks = " + " + ".join(
+        f"{number} {name}" for name, number in counts.items() if number
+    )
