@@ -1,0 +1,98 @@
+"""What starting a command may load: a command that answers at once must not wait for libraries it does not use.
+
+Which modules are loaded is asserted, never a time: `benchmarks/start_up.py` measures those.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hpc.cli import COMMANDS
+
+HEAVY = {
+    "accelerate", "asyncio", "filelock", "h5py", "importlib.metadata", "jinja2", "matplotlib", "numpy", "pandas",
+    "pydantic", "rich", "ruamel", "scipy", "submitit", "torch", "wandb",
+}  # fmt: skip
+"""Each costs a start more than 5 ms, most of them 50 and more."""
+HEAVY_OF_OURS = {"hpc.schema", "hpc.models", "hpc.metrics", "hpc.adapters.metrics_h5", "hpc.sampling"}
+PRINTS_LOADED = "import json, sys; print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+PROJECT = Path(__file__).parents[1]
+
+
+def loaded_by(module: str, *arguments: str, folder: Path) -> set[str]:
+    """Run a module as a command, and give the modules that were loaded when it ended."""
+    program = (
+        "import atexit, runpy, sys\n"
+        f"atexit.register(lambda: exec({PRINTS_LOADED!r}))\n"
+        f"sys.argv = {[module, *arguments]!r}\n"
+        f"runpy.run_module({module!r}, run_name='__main__')"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "HPC_ROOT": str(folder / "runs")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+def heavy_in(loaded: set[str]) -> set[str]:
+    """Pick out what a quick command has no use for."""
+    return {name for name in loaded if name in HEAVY | HEAVY_OF_OURS or name.partition(".")[0] in HEAVY}
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project folder in which the shipped demo experiment is planned for this machine."""
+    folder = tmp_path_factory.mktemp("project")
+    for part in ("experiments/demo.yaml", "clusters/local.yaml"):
+        file = folder / "manifests" / part
+        file.parent.mkdir(parents=True)
+        file.write_text((PROJECT / "manifests" / part).read_text())
+    loaded = loaded_by("hpc.plan", "demo", "--cluster", "local", folder=folder)
+    assert {"pydantic", "jinja2", "ruamel.yaml", "hpc.schema"} <= loaded  # or the names below would prove nothing
+    return folder
+
+
+@pytest.mark.parametrize("verb", [*COMMANDS, "cli"])
+def test_help_loads_nothing_heavy(verb: str, tmp_path: Path) -> None:
+    """`--help` of every command answers without any library but click."""
+    assert heavy_in(loaded_by(f"hpc.{verb}", "--help", folder=tmp_path)) == set()
+
+
+def test_list_of_commands_loads_none_of_them(tmp_path: Path) -> None:
+    """`hpc --help` imports no command: one line of help each is kept beside their names."""
+    loaded = loaded_by("hpc.cli", "--help", folder=tmp_path)
+    assert {name for name in loaded if name.startswith("hpc.")} <= {"hpc.cli"}
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",)])
+def test_status_loads_nothing_heavy(planned: Path, arguments: tuple[str, ...]) -> None:
+    """`hpc.status` of a planned experiment reads files only: no schema, no metrics, no table library."""
+    assert heavy_in(loaded_by("hpc.status", *arguments, folder=planned)) == set()
+
+
+def test_explaining_a_log_loads_nothing_heavy(tmp_path: Path) -> None:
+    """`hpc.why` on a log file needs the rule tables and nothing else."""
+    log = tmp_path / "slurm-1.out"
+    log.write_text("Traceback (most recent call last):\nNameError: name 'x' is not defined\n")
+    loaded = loaded_by("hpc.why", str(log), "--state", "FAILED", "--exit", "1:0", folder=tmp_path)
+    assert "hpc.core.failures" in loaded
+    assert heavy_in(loaded) == set()
+
+
+@pytest.mark.parametrize("module", ["hpc.run_task", "hpc.node"])
+def test_wrapper_imports_the_standard_library_only(module: str, tmp_path: Path) -> None:
+    """What starts on compute nodes a thousand times imports this package and the standard library, nothing else."""
+    program = f"import sys; before = set(sys.modules); import {module}; print(*sorted(set(sys.modules) - before))"
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    roots = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "hpc" in roots
+    assert roots - {"hpc"} <= sys.stdlib_module_names
