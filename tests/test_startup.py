@@ -83,16 +83,3 @@ def test_explaining_a_log_loads_nothing_heavy(tmp_path: Path) -> None:
     loaded = loaded_by("hpc.why", str(log), "--state", "FAILED", "--exit", "1:0", folder=tmp_path)
     assert "hpc.core.failures" in loaded
     assert heavy_in(loaded) == set()
-
-
-@pytest.mark.parametrize("module", ["hpc.run_task", "hpc.node"])
-def test_wrapper_imports_the_standard_library_only(module: str, tmp_path: Path) -> None:
-    """What starts on compute nodes a thousand times imports this package and the standard library, nothing else."""
-    program = f"import sys; before = set(sys.modules); import {module}; print(*sorted(set(sys.modules) - before))"
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
-    )
-    roots = {name.partition(".")[0] for name in done.stdout.split()}
-    assert "hpc" in roots
-    assert roots - {"hpc"} <= sys.stdlib_module_names
