@@ -484,6 +484,9 @@ def run(index_path: Path, position: int) -> int:
 
 def main(arguments: Sequence[str]) -> int:
     """Read the command line; say in a sentence what is wrong with it."""
+    if list(arguments) in (["--help"], ["-h"]):
+        print(__doc__)
+        return EXIT_DONE
     if len(arguments) != 2 or not arguments[1].isdecimal():
         print(__doc__, file=sys.stderr)
         return EXIT_USAGE
