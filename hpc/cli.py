@@ -8,7 +8,7 @@ COMMANDS = {
     "plan": "Check an experiment, freeze its manifest, write the Slurm scripts.",
     "submit": "Submit what is not done yet, to Slurm or to this machine.",
     "status": "Show where an experiment stands.",
-    "collect": "Gather, classify and record every run; start again what can be healed.",
+    "collect": "Gather, classify and record every run; retry what can be healed.",
     "why": "Explain a failure: a task, a Slurm job, an attempt or a log file.",
 }
 """Verb → one line of help, kept here so that `hpc --help` loads none of them; a test holds it against the commands."""
