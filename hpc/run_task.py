@@ -395,10 +395,15 @@ def _peak_gpu_memory(attempt: AttemptLayout) -> float | None:
 
 
 def _packages() -> dict[str, str]:
-    """List the packages of this interpreter, for programs that run in it."""
-    from importlib.metadata import distributions
+    """List the packages of this interpreter, for programs that run in it.
 
-    return {each.metadata["Name"]: each.version for each in distributions() if each.metadata["Name"]}
+    By the names of their ``NAME-VERSION.dist-info`` folders: opening a hundred metadata files would take longer than
+    all else the wrapper does, and at the end of every task on a shared file system.
+    """
+    # The first place on the path wins, as it does for `import`.
+    folders = [folder.stem for place in reversed(sys.path) for folder in Path(place).glob("*.dist-info")]
+    named = (folder.partition("-") for folder in folders)
+    return {name.replace("_", "-"): version for name, _, version in named}
 
 
 def conclude(task: TaskLayout, attempt: AttemptLayout, ended: Mapping[str, Any]) -> None:

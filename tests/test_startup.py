@@ -3,14 +3,17 @@
 Which modules are loaded is asserted, never a time: `benchmarks/start_up.py` measures those.
 """
 
+import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from hpc import run_task
 from hpc.cli import COMMANDS
 
 HEAVY = {
@@ -83,3 +86,15 @@ def test_explaining_a_log_loads_nothing_heavy(tmp_path: Path) -> None:
     loaded = loaded_by("hpc.why", str(log), "--state", "FAILED", "--exit", "1:0", folder=tmp_path)
     assert "hpc.core.failures" in loaded
     assert heavy_in(loaded) == set()
+
+
+def test_packages_are_known_without_opening_their_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wrapper records the versions `importlib.metadata` would tell, and opens no file for them."""
+
+    def normal(name: str) -> str:
+        return re.sub(r"[-_.]+", "-", name).lower()
+
+    true = {normal(each.metadata["Name"]): each.version for each in importlib.metadata.distributions()}
+    monkeypatch.setattr("io.open", lambda *_: pytest.fail("a file was opened"))
+    found = run_task._packages()
+    assert {normal(name): version for name, version in found.items()} == true
