@@ -66,7 +66,7 @@ def main(
         show(layout, tasks, plan, jobs, asked=retry_failed, dry_run=dry_run)
     code = EXIT_FAILED if any(task.outcome is Outcome.FAILED for task in tasks) else EXIT_DONE
     if jobs and frozen.profile.scheduler == "local":
-        return _run_here(layout, max_parallel, code)
+        return run_here(layout, max_parallel or frozen.profile.max_parallel)
     return code
 
 
@@ -81,12 +81,12 @@ def retry(layout: RunLayout, frozen: Frozen, plan: RetryPlan, tasks: Sequence[Ju
     return {submission.number: "local" for submission in submissions}
 
 
-def _run_here(layout: RunLayout, max_parallel: int | None, before: int) -> int:
-    """Let this machine's queue work off the retries."""
+def run_here(layout: RunLayout, max_parallel: int) -> int:
+    """Let this machine's queue work off the retries, and wait for them."""
     from hpc.local_queue import default_parallel, follow, start_detached
 
     start_detached(layout, max_parallel or default_parallel())
-    return max(follow(layout), EXIT_DONE if before == EXIT_FAILED else before)
+    return follow(layout)
 
 
 def describe(
