@@ -68,7 +68,7 @@ lint: $(READY) ## ruff, mypy, shellcheck, generated documentation
 	@scripts/lint
 
 bench: $(READY) ## Measurements beside their floors and peers, each a table
-	@for file in benchmarks/[a-z]*.py; do $(PY) -m "benchmarks.$$(basename "$$file" .py)" || exit; done
+	@for file in $$(grep -l '^if __name__' benchmarks/*.py); do $(PY) -m "benchmarks.$$(basename "$$file" .py)" || exit; done
 
 docs: $(READY) ## Write the generated pages of docs/
 	@$(PY) docs/generate.py

@@ -1,0 +1,216 @@
+"""Documentation is generated or tested: pages say what the code says, links lead somewhere, commands exist."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import click
+import pytest
+from packaging.requirements import Requirement
+
+import analysis.report
+import hpc.cli
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+_CODE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
+_INLINE = re.compile(r"`[^`\n]+`")
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)|<img[^>]*src=\"([^\"]+)\"|srcset=\"([^\"]+)\"")
+_MODULE = re.compile(r"python3? -m ((?:hpc|train|analysis|benchmarks)(?:\.\w+)+)((?: [^|;&#\n`]*)?)")
+_TARGET = re.compile(r"\bmake ([a-z][a-z-]*)")
+
+
+@pytest.fixture(scope="module")
+def generator() -> ModuleType:
+    """``docs/generate.py``, which is no package."""
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def links(page: Path) -> Iterator[str]:
+    """Yield every link of a page that is not shown as code."""
+    text = _INLINE.sub("", _CODE.sub("", page.read_text(encoding="utf-8")))
+    for match in _LINK.finditer(text):
+        yield next(group for group in match.groups() if group)
+
+
+def anchors(page: Path) -> set[str]:
+    """Give the names of a page's headings, as readers of Markdown build them."""
+    text = _CODE.sub("", page.read_text(encoding="utf-8"))
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-") for title in titles}
+
+
+def code_of(page: Path) -> str:
+    """Give everything a page shows as code."""
+    text = page.read_text(encoding="utf-8")
+    blocks = [match.group(0) for match in _CODE.finditer(text)]
+    return "\n".join([*blocks, *_INLINE.findall(_CODE.sub("", text))])
+
+
+def make_targets() -> set[str]:
+    """Give the targets of the Makefile that have a line of help."""
+    return set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def test_there_are_pages() -> None:
+    """The search for pages finds those everybody reads."""
+    names = {path.name for path in PAGES}
+
+    assert {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "cli.md", "failure-classes.md", "data-formats.md"} <= names
+
+
+def test_generated_pages_are_current(generator: ModuleType) -> None:
+    """Commands, failure classes and fields are written down as the code has them; `make docs` writes them."""
+    assert generator.outdated() == []
+
+
+def test_the_check_notices_a_difference(generator: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that was edited by hand, and one that is missing, are both named."""
+    for name, text in generator.pages().items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "cli.md").write_text("edited\n", encoding="utf-8")
+    (tmp_path / "experiment.md").unlink()
+    monkeypatch.setattr(generator, "DOCS", tmp_path)
+
+    assert sorted(generator.outdated()) == ["cli.md", "experiment.md"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_link_is_broken(page: Path) -> None:
+    """Each relative link leads to a file of this repository, and each anchor to a heading."""
+    broken = []
+    for link in links(page):
+        if re.match(r"[a-z]+:", link):
+            continue
+        place, _, anchor = link.partition("#")
+        target = (page.parent / place).resolve() if place else page
+        if not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors(target)):
+            broken.append(link)
+
+    assert broken == []
+
+
+def test_a_broken_link_is_seen(tmp_path: Path) -> None:
+    """The reader of links sees plain ones, pictures and anchors, and leaves code alone."""
+    page = tmp_path / "page.md"
+    page.write_text('[a](b.md#c) ![x](y.svg) <img src="z.png">\n\n```text\n[no](no.md)\n```\n`[no](no.md)`\n')
+
+    assert list(links(page)) == ["b.md#c", "y.svg", "z.png"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_make_target_that_is_named_exists(page: Path) -> None:
+    """What a page tells to type is a target with a line in `make help`."""
+    named = set(_TARGET.findall(code_of(page)))
+
+    assert named <= make_targets()
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda path: path.name)
+def test_every_command_that_is_shown_exists(page: Path) -> None:
+    """Each `python -m` of ours is a module, and each option shown with it is one the command has."""
+    shown = _MODULE.findall(code_of(page))
+    assert shown
+    for module, rest in shown:
+        assert (ROOT / Path(*module.split("."))).with_suffix(".py").exists(), module
+        known = options_of(module)
+        used = {word.split("=")[0] for word in rest.split() if word.startswith("--") and len(word) > 2}
+        assert known is None or used <= known, f"{module}: {used - (known or set())}"
+
+
+def options_of(module: str) -> set[str] | None:
+    """Give the options of one of our click commands; None for programs of another kind."""
+    room, _, verb = module.partition(".")
+    command: click.Command | None = None
+    if room == "hpc" and verb in hpc.cli.COMMANDS:
+        command = hpc.cli.main.get_command(click.Context(hpc.cli.main), verb)
+    elif module == "analysis.report":
+        command = analysis.report.report
+    return None if command is None else {option for each in command.params for option in each.opts} | {"--help"}
+
+
+@pytest.mark.parametrize("verb", [*hpc.cli.COMMANDS, "report"])
+def test_every_command_has_help_and_an_example(verb: str) -> None:
+    """Help says what the command does, each option what it means, and an example can be typed."""
+    command = (
+        analysis.report.report if verb == "report" else hpc.cli.main.get_command(click.Context(hpc.cli.main), verb)
+    )
+    assert command is not None
+    text = command.get_help(click.Context(command, info_name=verb, terminal_width=200))
+
+    assert command.help
+    assert re.search(r"Examples?:", text)
+    assert [each.name for each in command.params if isinstance(each, click.Option) and not each.help] == []
+
+
+def examples() -> list[str]:
+    """Give every example line of every command's help."""
+    context = click.Context(hpc.cli.main)
+    commands = [hpc.cli.main.get_command(context, verb) for verb in hpc.cli.COMMANDS]
+    text = "\n".join(
+        click.Context(each, info_name="x", terminal_width=300).get_help() for each in commands if each is not None
+    )
+    return [f"python -m {module}{rest}" for module, rest in _MODULE.findall(text)]
+
+
+@pytest.mark.parametrize("example", examples())
+def test_every_example_is_understood(example: str) -> None:
+    """The command line of each example is one its command can parse: names and options are right."""
+    module, *rest = shlex.split(example.removeprefix("python -m "))
+    command = hpc.cli.main.get_command(click.Context(hpc.cli.main), module.removeprefix("hpc."))
+
+    assert command is not None
+    assert command.make_context(module, rest).params
+
+
+def test_the_makefile_says_what_it_can_do() -> None:
+    """`make` alone lists every target with its line, and nothing is set up for that."""
+    done = subprocess.run(["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert {line.split()[1] for line in done.stdout.splitlines()} == make_targets()
+    assert {
+        "setup", "demo", "test", "manifests", "submit", "report", "image", "cluster-up", "cluster-down", "lint",
+        "bench", "docs", "clean", "help",
+    } <= make_targets()  # fmt: skip
+
+
+def test_the_readme_starts_with_the_two_commands() -> None:
+    """A newcomer finds `make demo` and `make test` before anything about clusters."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    assert text.index("make demo") < text.index("make test") < text.index("sbatch manifests/rendered")
+
+
+def test_the_changelog_knows_this_version() -> None:
+    """The version in pyproject.toml has its section, with a date."""
+    version = re.search(r'^version = "([^"]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert version is not None
+    assert re.search(
+        rf"^## \[?{re.escape(version[1])}\]? . \d{{4}}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
+    )
+
+
+def test_every_dependency_is_pinned() -> None:
+    """Each package of pyproject.toml has its tested version in constraints.txt, within the bounds given."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [
+        Requirement(each)
+        for group in (project["dependencies"], *project["optional-dependencies"].values())
+        for each in group
+    ]
+    pinned = dict(line.lower().split("==") for line in (ROOT / "constraints.txt").read_text().splitlines())
+
+    assert [str(each) for each in wanted if not each.specifier.contains(pinned.get(each.name.lower(), "0"))] == []
