@@ -419,13 +419,24 @@ def conclude(task: TaskLayout, attempt: AttemptLayout, ended: Mapping[str, Any])
     )  # fmt: skip
 
 
-def start_again(task: TaskLayout, attempt: AttemptLayout, job: Job) -> int:
-    """After exit 85: put this element back into the queue (or let the local backend do so); give our exit code.
+def obstacle_to_restart(
+    task: TaskLayout, attempt: AttemptLayout, record: Mapping[str, Any], ended: Mapping[str, Any]
+) -> str:
+    """Say why an attempt that exited with 85 is not started again by its own wrapper; empty when it is."""
+    if "TERM" in ended["signals_received"] or ended["timed_out"]:
+        # Cancelled: it stays so. Preempted: Slurm requeues it by itself. Out of time: the collector may give it more.
+        return "it was told to end"
+    left = find_checkpoint(task, attempt.number, attempt.number + 1)
+    if left is None or left.name <= Path(record["resume_from"]).name:
+        # A program that checkpoints where it began would be started for ever.
+        return "it left no new checkpoint"
+    return ""
 
-    Not without progress: a program that checkpoints where it began would be started for ever.
-    """
-    if find_checkpoint(task, attempt.number, attempt.number + 1) is None:
-        print("hpc: exit 85 without a new checkpoint; not started again", flush=True)
+
+def start_again(attempt: AttemptLayout, job: Job, obstacle: str) -> int:
+    """After exit 85: put this element back into the queue (or let the local backend do so); give our exit code."""
+    if obstacle:
+        print(f"hpc: attempt {attempt.number} is not started again: {obstacle}", flush=True)
         return EXIT_FAILED
     if job.slurm:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Slurm's answer to a requeue is to end us
@@ -481,10 +492,12 @@ def run(index_path: Path, position: int) -> int:
     if ended["fenced"]:
         write_json(attempt.exit_json, ended)  # the task's own files belong to the newer attempt
         return EXIT_DONE
-    conclude(task, attempt, ended)
+    obstacle = obstacle_to_restart(task, attempt, record, ended)
     code = ended["exit_code"] if ended["exit_code"] is not None else 128 + ended["signal"]
+    wants_more = code == EXIT_CHECKPOINTED
+    conclude(task, attempt, {**ended, "starts_again": wants_more and not obstacle})
     print(f"hpc: {entry['run_name']} attempt {number} ended with {code}", flush=True)
-    return start_again(task, attempt, job) if code == EXIT_CHECKPOINTED else int(code)
+    return start_again(attempt, job, obstacle) if wants_more else int(code)
 
 
 def main(arguments: Sequence[str]) -> int:
