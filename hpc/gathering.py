@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc.adapters.logs import read_log
-from hpc.adapters.metrics_h5 import Series, read, read_attributes, read_summary
+from hpc.adapters.metrics_h5 import Series, read_contents
 from hpc.core.errors import InputError
 from hpc.core.evidence import Evidence, LogLine
 from hpc.core.layout import AttemptLayout, RunLayout
@@ -35,8 +35,7 @@ class Results:
 def read_results(attempt: AttemptLayout) -> Results:
     """Read an attempt's metrics; a damaged file is evidence, not an error of ours."""
     try:
-        attributes = read_attributes(attempt.metrics)
-        return Results(read(attempt.metrics), read_summary(attempt.metrics), bool(attributes["complete"]))
+        return Results(*read_contents(attempt.metrics))
     except FileNotFoundError:
         return Results({}, {}, None)
     except (InputError, OSError, KeyError) as error:

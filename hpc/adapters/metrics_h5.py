@@ -58,6 +58,20 @@ class Series(NamedTuple):
     time: NDArray[np.float64]
 
 
+class Contents(NamedTuple):
+    """Everything a metrics file is read for.
+
+    Attributes:
+        series: Metric → its series.
+        summary: Metric → its final value.
+        complete: Whether the program closed the file as its last act.
+    """
+
+    series: dict[str, Series]
+    summary: dict[str, float]
+    complete: bool
+
+
 @dataclass
 class _Slot:
     """Where one metric's rows lie: byte offset in the file, rows there is room for, rows written."""
@@ -163,7 +177,7 @@ class MetricsFile:
             if rows and offset is None:
                 raise InputError("was rewritten by another program and cannot be continued", str(self.path))
             self._slots[name] = _Slot(offset or 0, len(dataset), rows)
-        self._scalars = {name: float(dataset[()]) for name, dataset in _named(file["summary"])}
+        self._scalars = _all_scalars(file)
         before = _plain_attributes(file)
         given = {name: value for name, value in self._attributes.items() if value != ""}
         self._attributes = self._attributes | before | given | {"created": before["created"]}
@@ -229,14 +243,14 @@ def read(path: Path) -> dict[str, Series]:
     """
     if _is_journal(path):
         return _read_journal(_journal(path)).series
-    return _with_file(path, lambda file: {name: _series(dataset[:]) for name, dataset in _named(file["series"])})
+    return _with_file(path, _all_series)
 
 
 def read_summary(path: Path) -> dict[str, float]:
     """Read the final values. Raises as `read`."""
     if _is_journal(path):
         return _read_journal(_journal(path)).summary
-    return _with_file(path, lambda file: {name: float(dataset[()]) for name, dataset in _named(file["summary"])})
+    return _with_file(path, _all_scalars)
 
 
 def read_attributes(path: Path) -> dict[str, Any]:
@@ -244,6 +258,14 @@ def read_attributes(path: Path) -> dict[str, Any]:
     if _is_journal(path):
         return _read_journal(_journal(path)).attributes
     return _with_file(path, _plain_attributes)
+
+
+def read_contents(path: Path) -> Contents:
+    """Read series, final values and completeness, opening the file once. Raises as `read`."""
+    if _is_journal(path):
+        journal = _read_journal(_journal(path))
+        return Contents(journal.series, journal.summary, bool(journal.attributes["complete"]))
+    return _with_file(path, lambda file: Contents(_all_series(file), _all_scalars(file), bool(file.attrs["complete"])))
 
 
 def is_complete(path: Path) -> bool:
@@ -438,6 +460,14 @@ def _named(group: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
     for link in group:
         dataset = group[link]
         yield str(dataset.attrs["name"]), dataset
+
+
+def _all_series(file: h5py.File) -> dict[str, Series]:
+    return {name: _series(dataset[:]) for name, dataset in _named(file["series"])}
+
+
+def _all_scalars(file: h5py.File) -> dict[str, float]:
+    return {name: float(dataset[()]) for name, dataset in _named(file["summary"])}
 
 
 def _series(rows: NDArray[np.void]) -> Series:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from hpc.adapters import metrics_h5
-from hpc.adapters.metrics_h5 import MetricsFile, pack_row, read, read_attributes, read_summary
+from hpc.adapters.metrics_h5 import MetricsFile, pack_row, read, read_attributes, read_contents, read_summary
 from hpc.core.errors import InputError
 from hpc.metrics import MetricsWriter
 
@@ -268,13 +268,30 @@ def test_rows_written_without_h5py_are_read_as_well(tmp_path: Path) -> None:
 
     assert read(path)["loss"].value.tolist() == [0.5, -np.inf]
     assert np.isnan(read(path)["lr"].value).all()
-    assert read_summary(path) == {"loss": 0.25}
+    assert read_summary(path) == read_contents(path).summary == {"loss": 0.25}
     assert read_attributes(path)["task_id"] == "abc"
     assert not metrics_h5.is_complete(path)
 
     (tmp_path / "metrics.jsonl").write_text("no json\n")
     with pytest.raises(InputError, match="a line that is not JSON"):
         read(path)
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_contents_in_one_go_are_those_read_apart(tmp_path: Path, complete: bool) -> None:
+    """Opening the file once gives the same series, final values and completeness as asking for each."""
+    path = tmp_path / "metrics.h5"
+    with MetricsWriter(path, flush_interval_s=3600) as metrics:
+        metrics.log(1, {"a/b": 0.5, "c": float("nan")})
+        metrics.summary(final=2.0)
+        metrics.close(complete=complete)
+
+    contents = read_contents(path)
+
+    assert {name: series.step.tolist() for name, series in contents.series.items()} == {"a/b": [1], "c": [1]}
+    assert all(np.array_equal(contents.series[name], series, equal_nan=True) for name, series in read(path).items())
+    assert contents.summary == read_summary(path) == {"final": 2.0}
+    assert contents.complete is complete
 
 
 def test_a_file_that_somebody_replaced_is_not_written_into(tmp_path: Path) -> None:
