@@ -19,8 +19,8 @@ from hpc.core.layout import SubmissionLayout
 from hpc.core.resources import render_memory, render_time
 from hpc.core.spec import Task
 from hpc.overrides import Overrides
-from hpc.planning import Plan, make_plan
-from hpc.submission import link_scripts, list_attempts, prepare_submissions, submitted_tasks
+from hpc.planning import Plan, make_plan, write_plan
+from hpc.submission import link_scripts, list_attempts, submitted_tasks
 from hpc.workspace import Workspace
 
 
@@ -71,16 +71,6 @@ def tasks_to_submit(plan: Plan) -> list[Task]:
     """The tasks nobody submitted yet and that have no attempt."""
     taken = submitted_tasks(plan.layout)
     return [task for task in plan.tasks if task.task_id not in taken and not list_attempts(plan.layout, task.run_name)]
-
-
-def write_plan(plan: Plan, new: Sequence[Task]) -> list[SubmissionLayout]:
-    """Write manifest and scripts; the scripts first, so that a manifest never promises what is not there."""
-    from hpc.adapters.manifest_store import save_manifest
-
-    assignments = [first_assignment(plan.frozen.spec, task) for task in new]
-    submissions = prepare_submissions(plan.layout, plan.frozen, assignments)
-    save_manifest(plan.layout, plan.manifest)
-    return submissions
 
 
 def check_scripts(submissions: Sequence[SubmissionLayout], scheduler: str) -> list[str]:

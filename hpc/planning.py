@@ -12,19 +12,27 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hpc.adapters.code_snapshot import find_source_files, freeze_code
+from hpc.adapters.code_snapshot import code_digest, find_source_files, freeze_code
 from hpc.adapters.files import read_json_or_none, write_text
 from hpc.adapters.git import GitState, list_code_files, read_git_state
 from hpc.adapters.images import find_image
-from hpc.adapters.manifest_store import SCHEMA, check_manifest, manifest_sha, task_from_json, task_to_json
+from hpc.adapters.manifest_store import (
+    SCHEMA,
+    check_manifest,
+    manifest_sha,
+    save_manifest,
+    task_from_json,
+    task_to_json,
+)
 from hpc.adapters.yaml_file import YamlDocument
+from hpc.core.arrays import first_assignment
 from hpc.core.errors import InputError, Problem
 from hpc.core.grid import expand
-from hpc.core.layout import RunLayout
+from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.resources import ClusterProfile, render_memory, render_time
 from hpc.core.spec import ExperimentSpec, Task
 from hpc.overrides import Overrides
-from hpc.submission import Frozen, list_attempts
+from hpc.submission import Frozen, list_attempts, prepare_submissions
 from hpc.workspace import Workspace
 
 _OWN_PACKAGES = ("hpc", "train")
@@ -59,6 +67,8 @@ class Plan:
         tasks: All tasks, in order.
         change: Against the manifest before.
         notes: What the user should know (no container here, code is dirty, …).
+        code: Name inside the snapshot → file of the project.
+        diff: What differs from the last commit, as a patch.
     """
 
     layout: RunLayout
@@ -66,6 +76,8 @@ class Plan:
     tasks: tuple[Task, ...]
     change: Change
     notes: tuple[str, ...]
+    code: Mapping[str, Path]
+    diff: str
 
     @property
     def manifest(self) -> Mapping[str, Any]:
@@ -73,7 +85,7 @@ class Plan:
 
 
 def make_plan(workspace: Workspace, file: Path, overrides: Overrides, profile: ClusterProfile) -> Plan:
-    """Validate, expand and freeze an experiment; nothing but the code snapshot is written.
+    """Validate, expand and freeze an experiment; nothing is written (see `write_plan`).
 
     Raises:
         InputError: Everything that is wrong with it, at once.
@@ -93,8 +105,11 @@ def make_plan(workspace: Workspace, file: Path, overrides: Overrides, profile: C
     git = read_git_state(workspace.project)
     if git and git.dirty:
         notes = (*notes, "the code differs from its last commit; the difference is kept beside the manifest")
-    manifest = _manifest(workspace, layout, spec, tasks, profile, container, git)
-    return Plan(layout, Frozen(spec, profile, manifest, _python(profile)), tasks, _compare(before, tasks), notes)
+    notes = (*notes, *_disk_notes(workspace.root, spec, len(tasks)))
+    code = _code_files(workspace.project)
+    manifest = _manifest(layout, spec, tasks, profile, _provenance(layout, code, container, git))
+    frozen = Frozen(spec, profile, manifest, _python(profile))
+    return Plan(layout, frozen, tasks, _compare(before, tasks), notes, code, git.diff if git else "")
 
 
 def _check_against_site(spec: ExperimentSpec, profile: ClusterProfile) -> None:
@@ -157,35 +172,66 @@ def _container(spec: ExperimentSpec, profile: ClusterProfile) -> tuple[dict[str,
     return {"name": image.name, "path": str(image.path), "sha256": image.sha256}, ()
 
 
+def _disk_notes(root: Path, spec: ExperimentSpec, tasks: int) -> tuple[str, ...]:
+    """Say so when the runs may not fit on the disk; a quota can be smaller still."""
+    needed_mib = spec.resources.disk_mib * tasks
+    folder = next(each for each in (root, *root.parents) if each.exists())
+    free_mib = shutil.disk_usage(folder).free >> 20
+    if needed_mib <= free_mib:
+        return ()
+    return (
+        f"{tasks} runs of {render_memory(spec.resources.disk_mib)} need more than the {free_mib} MiB free at {folder}",
+    )
+
+
 def _manifest(
-    workspace: Workspace,
     layout: RunLayout,
     spec: ExperimentSpec,
     tasks: Sequence[Task],
     profile: ClusterProfile,
-    image: Mapping[str, str] | None,
-    git: GitState | None,
+    provenance: Mapping[str, Any],
 ) -> dict[str, Any]:
-    code, code_sha = freeze_code(_code_files(workspace.project), layout.code)
-    if git and git.dirty:
-        write_text(code.parent / f"{git.diff_sha256[:16]}.diff", git.diff)
     manifest: dict[str, Any] = {
         "kind": "manifest",
         "schema": SCHEMA,
-        "experiment": spec.name,
+        "experiment": layout.experiment,
         "spec": dict(spec.raw),
         "tasks": [task_to_json(task) for task in tasks],
-        "provenance": {
-            "created": time.time(),
-            "git": {"commit": git.commit, "dirty": git.dirty, "diff_sha256": git.diff_sha256} if git else None,
-            "code": {"path": str(code), "sha256": code_sha},
-            "image": dict(image) if image else None,
-            "packages": _packages(),
-            "python": platform.python_version(),
-        },
+        "provenance": dict(provenance),
         "cluster": asdict(profile),
     }
     return {**manifest, "sha256": manifest_sha(manifest)}
+
+
+def _provenance(
+    layout: RunLayout, code: Mapping[str, Path], image: Mapping[str, str] | None, git: GitState | None
+) -> dict[str, Any]:
+    sha256 = code_digest(code)
+    return {
+        "created": time.time(),
+        "git": {"commit": git.commit, "dirty": git.dirty, "diff_sha256": git.diff_sha256} if git else None,
+        "code": {"path": str(layout.code / sha256[:16]), "sha256": sha256},
+        "image": dict(image) if image else None,
+        "packages": _packages(),
+        "python": platform.python_version(),
+    }
+
+
+def write_plan(plan: Plan, new: Sequence[Task]) -> list[SubmissionLayout]:
+    """Write code, scripts and manifest, in this order: a manifest never promises what is not there.
+
+    Args:
+        new: The tasks to prepare submissions for.
+    """
+    target = Path(plan.manifest["provenance"]["code"]["path"])
+    freeze_code(plan.code, target)
+    if plan.diff:
+        digest = plan.manifest["provenance"]["git"]["diff_sha256"]
+        write_text(target.parent / f"{digest[:16]}.diff", plan.diff)
+    assignments = [first_assignment(plan.frozen.spec, task) for task in new]
+    submissions = prepare_submissions(plan.layout, plan.frozen, assignments)
+    save_manifest(plan.layout, plan.manifest)
+    return submissions
 
 
 def _code_files(project: Path) -> dict[str, Path]:

@@ -26,7 +26,7 @@ def find_source_files(folder: Path) -> list[Path]:
     return found
 
 
-def _digest(files: Mapping[str, Path]) -> str:
+def code_digest(files: Mapping[str, Path]) -> str:
     """SHA-256 over names and contents; also refuses what is too large to copy for every change.
 
     Raises:
@@ -46,25 +46,23 @@ def _digest(files: Mapping[str, Path]) -> str:
     return digest.hexdigest()
 
 
-def freeze_code(files: Mapping[str, Path], store: Path) -> tuple[Path, str]:
-    """Copy files into ``store/<digest>/``, unless they are there already; give the folder and the SHA-256.
+def freeze_code(files: Mapping[str, Path], target: Path) -> None:
+    """Copy files into a folder named by `code_digest`, unless it is there already.
 
     Args:
         files: Name inside the snapshot → file to copy.
-        store: Folder of all snapshots of an experiment.
+        target: The snapshot's folder; complete from the moment it exists.
     """
-    sha256 = _digest(files)
-    target = store / sha256[:16]
-    if not target.is_dir():
-        store.mkdir(parents=True, exist_ok=True)
-        prepared = store / f".{target.name}.{secrets.token_hex(4)}.tmp"
-        try:
-            for name, path in files.items():
-                copy = prepared / name
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, copy)
-                copy.chmod(0o500 if path.stat().st_mode & 0o111 else 0o400)
-            publish_folder(prepared, target)
-        finally:
-            shutil.rmtree(prepared, ignore_errors=True)
-    return target, sha256
+    if target.is_dir():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    prepared = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        for name, path in files.items():
+            copy = prepared / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+            copy.chmod(0o500 if path.stat().st_mode & 0o111 else 0o400)
+        publish_folder(prepared, target)
+    finally:
+        shutil.rmtree(prepared, ignore_errors=True)
