@@ -23,8 +23,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from analysis.findings import ConfigurationResult, Findings, ResourceUse, metric_values
-from analysis.frame import ExperimentFrame, MetricGoal, Series, load_series
+from analysis.frame import ExperimentFrame, Series, load_series
 from hpc.adapters.files import write_text
+from hpc.core.spec import Metric
 
 Floats = npt.NDArray[np.float64]
 
@@ -203,7 +204,7 @@ def themed_svg(svg: str, prefix: str) -> str:
     return body.strip()
 
 
-def _draw_intervals(frame: ExperimentFrame, findings: Findings, primary: MetricGoal, folder: Path) -> Drawing:
+def _draw_intervals(frame: ExperimentFrame, findings: Findings, primary: Metric, folder: Path) -> Drawing:
     """Every run and every interval; beside it the difference from the baseline, whose zero means 'no difference'."""
     shown = choose_shown(findings, MAX_ROWS)
     compared = any(one.comparison is not None for one in shown)
@@ -244,7 +245,7 @@ def _draw_intervals(frame: ExperimentFrame, findings: Findings, primary: MetricG
 
 
 def _fill_interval_panel(
-    axes: Axes, frame: ExperimentFrame, findings: Findings, primary: MetricGoal, shown: Sequence[ConfigurationResult]
+    axes: Axes, frame: ExperimentFrame, findings: Findings, primary: Metric, shown: Sequence[ConfigurationResult]
 ) -> None:
     raw = metric_values(frame, primary.name)
     usable, number = frame.usable, frame.tasks["configuration"].to_numpy()

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.frame import ExperimentFrame, MetricGoal, show_value
+from analysis.frame import ExperimentFrame, show_value
 from analysis.statistics import (
     ALPHA,
     Comparison,
@@ -23,6 +23,7 @@ from analysis.statistics import (
     is_better,
     two_sigma_false_alarm,
 )
+from hpc.core.spec import Metric
 
 Floats = npt.NDArray[np.float64]
 HOUR = 3600.0
@@ -256,8 +257,8 @@ class Findings:
     """
 
     counts: RunCounts
-    primary: MetricGoal | None
-    secondary: tuple[MetricGoal, ...]
+    primary: Metric | None
+    secondary: tuple[Metric, ...]
     results: tuple[ConfigurationResult, ...]
     best: Best | None
     healed: tuple[Healed, ...]
@@ -293,7 +294,7 @@ def find(frame: ExperimentFrame) -> Findings:
     )
 
 
-def count_runs(frame: ExperimentFrame, primary: MetricGoal | None) -> RunCounts:
+def count_runs(frame: ExperimentFrame, primary: Metric | None) -> RunCounts:
     """Count every task exactly once.
 
     Raises:
@@ -334,7 +335,7 @@ def usable_values(frame: ExperimentFrame, metric: str) -> Floats:
 
 
 def judge_configurations(
-    frame: ExperimentFrame, primary: MetricGoal | None, secondary: Sequence[MetricGoal]
+    frame: ExperimentFrame, primary: Metric | None, secondary: Sequence[Metric]
 ) -> tuple[ConfigurationResult, ...]:
     """Estimate every configuration and compare it with its baseline."""
     groups = frame.tasks.groupby("configuration", sort=True).indices
@@ -387,7 +388,7 @@ def find_baselines(frame: ExperimentFrame, members: Sequence[npt.NDArray[np.int6
     return {number: baseline for number, baseline in found.items() if baseline is not None}
 
 
-def choose_best(results: Sequence[ConfigurationResult], primary: MetricGoal | None) -> Best | None:
+def choose_best(results: Sequence[ConfigurationResult], primary: Metric | None) -> Best | None:
     """Choose the best mean among the configurations that lost no run; name a better one that did."""
     if primary is None:
         return None
@@ -452,7 +453,7 @@ def add_up_resources(frame: ExperimentFrame) -> ResourceUse:
 
 
 def say_verdict(
-    frame: ExperimentFrame, primary: MetricGoal | None, results: Sequence[ConfigurationResult], best: Best | None
+    frame: ExperimentFrame, primary: Metric | None, results: Sequence[ConfigurationResult], best: Best | None
 ) -> tuple[str, ...]:
     """Say in plain words what the primary metric shows, every statement with its n."""
     if primary is None:
@@ -516,7 +517,7 @@ def _rest(task: Mapping[str, Any], declared: Mapping[str, Any]) -> str:
 
 
 def _compare_all(
-    samples: Sequence[Floats], baseline_of: Mapping[int, int], primary: MetricGoal | None
+    samples: Sequence[Floats], baseline_of: Mapping[int, int], primary: Metric | None
 ) -> dict[int, Comparison]:
     """Compare all configurations but the baselines, as one family."""
     numbers = [number for number, baseline in baseline_of.items() if number != baseline]
@@ -599,7 +600,7 @@ def _finite(value: Any) -> float | None:
     return float(value) if value is not None and np.isfinite(value) else None
 
 
-def _say_headline(compared: Sequence[ConfigurationResult], primary: MetricGoal) -> str:
+def _say_headline(compared: Sequence[ConfigurationResult], primary: Metric) -> str:
     """The answer in one sentence, by the test alone."""
     better, worse = (
         [one for one in compared if one.comparison and one.comparison.tested_verdict == verdict]
@@ -617,7 +618,7 @@ def _say_headline(compared: Sequence[ConfigurationResult], primary: MetricGoal) 
 
 
 def _say_tested(
-    compared: Sequence[ConfigurationResult], primary: MetricGoal, results: Sequence[ConfigurationResult]
+    compared: Sequence[ConfigurationResult], primary: Metric, results: Sequence[ConfigurationResult]
 ) -> str:
     said = Counter(one.comparison.tested_verdict for one in compared if one.comparison)
     baselines = [one for one in results if one.is_baseline]
@@ -668,7 +669,7 @@ def _notable(compared: Sequence[ConfigurationResult]) -> list[ConfigurationResul
     return sorted(chosen, key=lambda one: -abs((one.comparison and one.comparison.relative_percent) or 0.0))[:2]
 
 
-def _say_notable(one: ConfigurationResult, primary: MetricGoal, results: Sequence[ConfigurationResult]) -> str:
+def _say_notable(one: ConfigurationResult, primary: Metric, results: Sequence[ConfigurationResult]) -> str:
     """One comparison in one sentence; significance, effect size and the declared meaningful difference each named."""
     comparison = one.comparison
     if comparison is None or comparison.difference is None or one.baseline is None:
@@ -693,7 +694,7 @@ def _say_notable(one: ConfigurationResult, primary: MetricGoal, results: Sequenc
     return text + (f" Not in its mean: {one.missing_text}." if one.missing_text else "")
 
 
-def _say_best(best: Best | None, primary: MetricGoal) -> tuple[str, ...]:
+def _say_best(best: Best | None, primary: Metric) -> tuple[str, ...]:
     """Name the best configuration, as the optimistic choice it is."""
     if best is None:
         return ()

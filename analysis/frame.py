@@ -20,6 +20,7 @@ from hpc.adapters.files import read_json
 from hpc.core.errors import InputError, Problem
 from hpc.core.identity import canonical_json
 from hpc.core.layout import RunLayout
+from hpc.core.spec import Metric
 
 OUTCOMES = ("finished", "failed", "running", "pending", "planned")
 SCHEMA = 1
@@ -45,21 +46,6 @@ _VERDICT_COLUMNS = ("category", "cause", "rule", "confidence", "summary", "sugge
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class MetricGoal:
-    """A metric the experiment declared.
-
-    Attributes:
-        name: As the program writes it.
-        goal: ``min`` or ``max``.
-        meaningful: Smallest difference worth having, relative to the baseline (0.05 is 5 %); None when not declared.
-    """
-
-    name: str
-    goal: str = "min"
-    meaningful: float | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +99,7 @@ class ExperimentFrame:
         return spec
 
     @property
-    def metric_goals(self) -> tuple[MetricGoal, ...]:
+    def metric_goals(self) -> tuple[Metric, ...]:
         """The declared metrics, the primary one first; empty when none is declared."""
         metrics = self.spec.get("metrics") or {}
         declared = [metrics.get("primary"), *(metrics.get("secondary") or ())]
@@ -401,14 +387,14 @@ def _label(
     return ", ".join([case, *parts] if case is not None else parts) or "the only configuration"
 
 
-def _metric_goal(declared: Any) -> MetricGoal:
+def _metric_goal(declared: Any) -> Metric:
     """Read a metric as it stands in the specification: a name, or a mapping with name, goal and meaningful."""
     if not isinstance(declared, Mapping):
-        return MetricGoal(str(declared))
+        return Metric(str(declared))
     meaningful = declared.get("meaningful")
     if isinstance(meaningful, str):
         meaningful = float(meaningful.strip().removesuffix("%")) / (100 if "%" in meaningful else 1)
-    return MetricGoal(str(declared["name"]), str(declared.get("goal") or "min"), meaningful)
+    return Metric(str(declared["name"]), str(declared.get("goal") or "min"), meaningful)
 
 
 def _ended_after(layout: RunLayout, run_name: str, attempts: int, moment: float) -> bool:

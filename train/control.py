@@ -117,6 +117,7 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
     """
     import torch
 
+    from hpc.adapters.tracking import NullTracker
     from train.checkpoint import (
         Progress,
         gather_parameters,
@@ -129,7 +130,7 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
     from train.learner import build_learner
     from train.loop import Batches, Checkpointed, LoopConfig, fit, validation_loss
     from train.model import ModelConfig, build_policy, save_policy
-    from train.recorder import RunRecorder, SilentRecorder
+    from train.recorder import RunRecorder
     from train.rollout import judge, roll_out
     from train.schedule import plan_schedule
     from train.systems import SYSTEMS
@@ -153,7 +154,7 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
         restore_optimizer(learner, checkpoint)
         restore_random_state(learner, checkpoint)
 
-    recorder = RunRecorder(places.attempt, vars(args), args.print_every) if learner.is_main else SilentRecorder()
+    recorder = RunRecorder(places.attempt, vars(args), args.print_every) if learner.is_main else NullTracker()
     try:
         with recorder:
             progress = fit(

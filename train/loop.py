@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hpc.adapters.tracking import Tracker
 from hpc.core.errors import HpcError
 from train.checkpoint import Progress
 from train.demonstrations import Trajectories
 from train.distributed import NO_CLIPPING, StopRequest
 from train.learner import Learner
 from train.model import trained_parameters
-from train.recorder import Recorder
 from train.schedule import Schedule
 
 
@@ -83,7 +83,7 @@ def fit(
     *,
     schedule: Schedule,
     config: LoopConfig,
-    recorder: Recorder,
+    recorder: Tracker,
     stop: StopRequest,
     progress: Progress,
     save: Callable[[Progress], None],

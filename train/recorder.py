@@ -1,46 +1,18 @@
-"""Where a run's numbers go: ``metrics.h5``, an experiment tracker and the terminal. Only the first process records."""
+"""Where a run's numbers go: ``metrics.h5``, an experiment tracker and the terminal. Only the first process records;
+the others have the tracker nobody asked for.
+"""
 
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from hpc.adapters.tracking import open_tracker
 from hpc.metrics import MetricsWriter
 
 
-class Recorder(Protocol):
-    """What a run needs of a recorder; as a context it marks the metrics complete unless an exception leaves it."""
-
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None: ...
-    def log(self, step: int, **values: float) -> None:
-        """Record values of one optimiser step."""
-
-    def summary(self, **values: float) -> None:
-        """Record final values."""
-
-
-class SilentRecorder:
-    """Every process but the first."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing to close."""
-
-    def log(self, step: int, **values: float) -> None:
-        """Nothing to record."""
-
-    def summary(self, **values: float) -> None:
-        """Nothing to record."""
-
-
 class RunRecorder:
-    """The first process."""
+    """The first process; as a context it marks the metrics complete unless an exception leaves it."""
 
     def __init__(self, home: Path, arguments: dict[str, object], print_every: int) -> None:
         self._metrics = MetricsWriter(path=home / "metrics.h5")
