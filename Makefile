@@ -38,7 +38,7 @@ test: ## All tests; sets up first, on Debian as root also Slurm, Apptainer and t
 	@$(MAKE) --no-print-directory $(READY)
 	@scripts/parts apptainer
 	@scripts/parts images
-	$(PY) -m pytest $(ARGS)
+	env -u HPC_ROOT -u HPC_CLUSTER $(PY) -m pytest $(ARGS)
 
 manifests: $(ANY) ## EXP=NAME: check, expand and freeze an experiment, write its Slurm scripts (CLUSTER=PROFILE)
 	@test -n "$(EXP)" || { echo "usage: make manifests EXP=lora_sweep [CLUSTER=lab]" >&2; exit 2; }
@@ -52,8 +52,8 @@ report: $(ANY) ## [EXP=NAME]: collect, and build the statistical report (default
 	@$(PY) -m hpc.collect $(if $(EXP),"$(EXP)"); code=$$?; [ $$code -le 1 ] || exit $$code
 	@$(PY) -m analysis.report $(if $(EXP),"$(EXP)") $(ARGS)
 
-image: $(READY) ## [IMAGE=train-cpu]: build a container image (train: for clusters with GPUs)
-	@HPC_REQUIRE_CLUSTER=1 scripts/parts apptainer
+image: $(if $(filter train-cpu,$(IMAGE)),$(READY)) ## [IMAGE=train-cpu]: build a container image (train: for clusters with GPUs)
+	@[ -n "$$(type -P apptainer)" ] || [ ! -x /usr/bin/apt-get ] || containers/lab/install-apptainer
 	@containers/build.sh "$(IMAGE)"
 
 cluster-up: ## Start a real Slurm of four nodes on this machine, under .lab/slurm

@@ -17,6 +17,9 @@ from packaging.requirements import Requirement
 
 import analysis.report
 import hpc.cli
+from hpc.adapters.yaml_file import parse_yaml
+from hpc.core.grid import expand
+from hpc.schema import experiment_from
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -24,6 +27,7 @@ _CODE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`[^`\n]+`")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)|<img[^>]*src=\"([^\"]+)\"|srcset=\"([^\"]+)\"")
 _MODULE = re.compile(r"python3? -m ((?:hpc|train|analysis|benchmarks)(?:\.\w+)+)((?: [^|;&#\n`]*)?)")
+_YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _TARGET = re.compile(r"\bmake ([a-z][a-z-]*)")
 
 
@@ -122,12 +126,22 @@ def test_every_make_target_that_is_named_exists(page: Path) -> None:
 def test_every_command_that_is_shown_exists(page: Path) -> None:
     """Each `python -m` of ours is a module, and each option shown with it is one the command has."""
     shown = _MODULE.findall(code_of(page))
-    assert shown
+    assert shown or page.name != "README.md"
     for module, rest in shown:
         assert (ROOT / Path(*module.split("."))).with_suffix(".py").exists(), module
         known = options_of(module)
         used = {word.split("=")[0] for word in rest.split() if word.startswith("--") and len(word) > 2}
         assert known is None or used <= known, f"{module}: {used - (known or set())}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_experiment_that_is_shown_is_valid(page: Path) -> None:
+    """An experiment in YAML on a page is one that `hpc.plan` takes; the README has at least one."""
+    shown = [text for text in _YAML.findall(page.read_text(encoding="utf-8")) if text.startswith("name:")]
+
+    assert shown or page.name != "README.md"
+    for text in shown:
+        assert expand(experiment_from(parse_yaml(text, page.name)))
 
 
 def options_of(module: str) -> set[str] | None:
