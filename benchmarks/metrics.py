@@ -1,7 +1,7 @@
 """What a row of metrics costs, beside its floor and its peers, in one run on one machine.
 
-Run: ``python -m benchmarks.metrics [--rows 20000] [--json]``. Writes a Markdown table to stdout. Times differ between
-machines and hours; the ratios are what to compare. A row is one step with 20 scalars.
+Run: ``python -m benchmarks.metrics [--rows 20000] [--quick] [--json]``. Writes a Markdown table to stdout.
+Times differ between machines and hours; the ratios are what to compare. A row is one step with 20 scalars.
 
 The floor is a buffered JSON line; it is what a program without any tool does. Peers append to HDF5 the usual ways.
 `flushed` says what a reader, or a kill, finds of the last rows.
@@ -173,13 +173,15 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--quick", action="store_true", help="few rows: shows that it runs, not how fast")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
     options = parser.parse_args()
+    rows = 300 if options.quick else options.rows
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        costs = measure(folder, options.rows)
-        log_call_us = measure_log_call(folder, options.rows)
-        short_s, long_s = measure_long_run(folder, options.rows)
+        costs = measure(folder, rows)
+        log_call_us = measure_log_call(folder, rows)
+        short_s, long_s = measure_long_run(folder, rows)
     if options.json:
         print(json.dumps({"us_per_row": costs, "log_call_us": log_call_us, "ten_times_rows": long_s / short_s}))
     else:

@@ -1,0 +1,121 @@
+"""Classifying 1,000 failures with ``hpc.why --jsonl``, and finding one error in a log of 64 MiB.
+
+Run: ``python -m benchmarks.explaining [--quick] [--json]``. The cases are those of ``tests/corpus``, again and again.
+The floor reads the same logs and answers without looking at them; grep looks at them for one pattern and understands
+nothing.
+"""
+
+import itertools
+import json
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measuring import (
+    PROJECT,
+    PYTHON,
+    Contender,
+    Cost,
+    Line,
+    answer,
+    as_figures,
+    execute,
+    options_of,
+    table,
+    take_turns,
+)
+
+CORPUS = PROJECT / "tests" / "corpus"
+ERROR = "RuntimeError: CUDA error: device-side assert triggered"
+GREP = "error|out of memory|killed|nan|timed out"
+WHY = (PYTHON, "-m", "hpc.why", "--jsonl")
+
+
+def load_cases(count: int) -> list[dict[str, Any]]:
+    """So many cases of the corpus, as ``--jsonl`` takes them, each log with its whole path."""
+    lines = (CORPUS / "cases.jsonl").read_text().splitlines()
+    known = [json.loads(line) for line in lines if line.strip()]
+    for case in known:
+        case["log"] = str(CORPUS / case["log"]) if case.get("log") else None
+        del case["category"], case["why"]
+    return list(itertools.islice(itertools.cycle(known), count))
+
+
+def measure_cases(folder: Path, *, cases: int, rounds: int) -> list[Line]:
+    """Cases a second."""
+    asked, answered = folder / "cases.jsonl", folder / "answers.jsonl"
+    chosen = load_cases(cases)
+    asked.write_text("".join(json.dumps(case) + "\n" for case in chosen))
+    logs = [case["log"] for case in chosen if case["log"]]
+
+    def floor() -> Cost:
+        cost = execute((PYTHON, "-m", "benchmarks.floors", "cases"), folder=folder, stdin=asked, stdout=answered)
+        assert int(answered.read_text()) == cases
+        return cost
+
+    def explain() -> Cost:
+        cost = execute(WHY, folder=folder, stdin=asked, stdout=answered)
+        given = [json.loads(line) for line in answered.read_text().splitlines()]
+        assert len(given) == cases
+        assert not any("error" in each for each in given)
+        assert len(Counter(each["category"] for each in given)) >= 5
+        return cost
+
+    return take_turns(
+        [
+            Contender("reading cases and logs (floor)", floor),
+            Contender("`grep -ciE` of five words", lambda: execute(("grep", "-ciE", GREP, *logs), folder=folder)),
+            Contender("**hpc.why --jsonl**", explain),
+        ],
+        rounds,
+    )
+
+
+def measure_log(folder: Path, *, mebibytes: int, rounds: int) -> list[Line]:
+    """One large log whose error stands in its middle, followed by silence."""
+    log, answered = folder / "large.log", folder / "large.json"
+    calm = "".join(f"step {step} loss {1 / (step + 1):.6f} lr 0.0002 grad_norm 0.81\n" for step in range(20_000))
+    half = calm * max(1, (mebibytes << 20) // (2 * len(calm)))
+    noise = "[rank0] INFO waiting for the next batch of the queue\n" * (len(half) // 54)
+    log.write_text(half + f'Traceback (most recent call last):\n  File "train.py", line 7\n{ERROR}\n' + noise)
+
+    def explain() -> Cost:
+        argv = (PYTHON, "-m", "hpc.why", str(log), "--state", "FAILED", "--exit", "1:0", "--json")
+        cost = execute(argv, folder=folder, stdout=answered)
+        assert ERROR in json.loads(answered.read_text())["evidence"][0]["text"]
+        return cost
+
+    return take_turns(
+        [
+            Contender("`wc -l` (floor)", lambda: execute(("wc", "-l", str(log)), folder=folder)),
+            Contender("`grep -ciE` of five words", lambda: execute(("grep", "-ciE", GREP, str(log)), folder=folder)),
+            Contender("**hpc.why**", explain),
+        ],
+        rounds,
+    )
+
+
+def render(cases: list[Line], log: list[Line], count: int, mebibytes: int) -> str:
+    """The result as Markdown."""
+    a_second = count / cases[2].cpu_s
+    return (
+        table(f"{count:,} cases", cases, per=(count, "CPU ms per case"))
+        + f"\n{a_second:,.0f} cases a second, the start of the command included.\n\n"
+        + table(f"a log of {mebibytes} MiB", log)
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    options = options_of(__doc__)
+    count, mebibytes, rounds = (60, 2, 0) if options.quick else (1000, 64, 5)
+    with tempfile.TemporaryDirectory() as name:
+        cases = measure_cases(Path(name), cases=count, rounds=rounds)
+        log = measure_log(Path(name), mebibytes=mebibytes, rounds=rounds)
+    figures = {"cases": as_figures(cases), "log": as_figures(log)}
+    answer(render(cases, log, count, mebibytes), figures, as_json=options.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Experiments for the benchmarks: planned by `hpc.plan`, and run folders as finished runs leave them.
+
+The folders are made by the parts that make them in earnest (`hpc.run_task`, `hpc.metrics`); only the training is
+missing.
+"""
+
+import math
+from pathlib import Path
+
+from benchmarks.measuring import PYTHON, execute
+from hpc.adapters.files import write_json
+from hpc.adapters.manifest_store import list_submissions, load_index
+from hpc.core.layout import RunLayout
+from hpc.metrics import MetricsWriter
+from hpc.node import Supervision
+from hpc.run_task import Job, build_task, claim, conclude, exit_record, prepare_task_folder
+from hpc.submission import submit_to_local_queue
+
+NAME = "bench"
+_PROFILE = "scheduler: local\napptainer: '{apptainer}'\nimage_dir: '{images}'\nmax_array_size: 1000\n"
+_EXPERIMENT = """\
+name: bench
+type: hyperparameter_sweep
+brief:
+  goal: What do the commands cost?
+  hypothesis: Little.
+  success: A table.
+  if_wrong: Profile.
+  stage: exploratory
+program: {program}
+sweep:
+  grid:
+    rank: [{ranks}]
+    rate: [{rates}]
+  seeds: [42]
+baseline: {{rank: 1, rate: 1e-6}}
+metrics: {{primary: {{name: final_error, goal: min}}}}
+run_name: "R{{rank}}_LR{{rate}}_S{{seed}}"
+resources: {{cpus: 1, mem: 1GB, time: "0:10:00", disk: 50MB}}
+launch: {{kind: plain}}
+container: {{image: {image}}}
+"""
+
+
+def write_experiment(
+    folder: Path, tasks: int, *, program: str, image: str = "null", apptainer: str = "", images: str = "images"
+) -> None:
+    """Write an experiment of so many tasks (a square number of them is swept as a square) and its profile."""
+    rows = math.isqrt(tasks)
+    while tasks % rows:
+        rows -= 1
+    text = _EXPERIMENT.format(
+        program=program,
+        image=image,
+        ranks=", ".join(str(rank) for rank in range(1, rows + 1)),
+        rates=", ".join(f"{rate}e-6" for rate in range(1, tasks // rows + 1)),
+    )
+    for part, content in (
+        (f"experiments/{NAME}.yaml", text),
+        ("clusters/here.yaml", _PROFILE.format(apptainer=apptainer, images=images)),
+    ):
+        file = folder / "manifests" / part
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+
+
+PLAN = (PYTHON, "-m", "hpc.plan", NAME, "--cluster", "here", "--json")
+
+
+def planned(folder: Path) -> RunLayout:
+    """Plan what was written into this folder."""
+    execute(PLAN, folder=folder)
+    return RunLayout(folder / "runs", NAME)
+
+
+def finished(layout: RunLayout, steps: int, metrics: int) -> None:
+    """Give every planned task one finished attempt, as the wrapper and a program with `metrics` metrics leave it."""
+    submissions = list_submissions(layout)
+    submit_to_local_queue(submissions)
+    job = Job.from_environment({"HPC_LOCAL_JOB": "local-benchmark"})
+    for submission in submissions:
+        index = load_index(submission)
+        for entry in index["entries"]:
+            task = layout.task(entry["run_name"])
+            record = build_task(index, entry, task, 1, job)
+            attempt = task.attempt(1)
+            assert claim(task, 1, record)
+            prepare_task_folder(task, attempt, record)
+            with MetricsWriter(attempt.metrics, flush_interval_s=3600, task_id=entry["task_id"]) as writer:
+                for step in range(steps):
+                    writer.log(step, {f"metric_{number}": math.sin(step + number) for number in range(metrics)})
+                writer.summary(final_error=1 / (1 + entry["parameters"]["rank"]))
+            attempt.stdout.write_text("".join(f"step {step} loss {1 / (step + 1):.5f}\n" for step in range(steps)))
+            attempt.stderr.touch()
+            write_json(attempt.outcome, {"code": 0, "step": steps, "reason": "finished"})
+            conclude(task, attempt, exit_record(record, Supervision(exit_code=0), attempt))
