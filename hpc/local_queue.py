@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from hpc.adapters.local import LocalExecutor, count_gpus
 from hpc.adapters.manifest_store import list_submissions, load_index
 from hpc.console import note, say
 from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, InputError, TemporaryError
-from hpc.core.layout import AttemptLayout, RunLayout
+from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout
 
 POLL_S = 0.2
 START_UP_S = 5.0
@@ -52,11 +53,25 @@ def list_elements(layout: RunLayout) -> Iterator[Element]:
         receipt = read_json_or_none(submission.receipt) or {}
         if receipt.get("job") != "local" or receipt.get("cancelled"):
             continue
-        index = load_index(submission)
-        for position, entry in enumerate(index["entries"]):
-            log = submission.logs / f"local_{position}.log"
-            attempt = layout.task(entry["run_name"]).attempt(entry["attempt"])
-            yield Element(submission.script, position, log, entry["run_name"], attempt, index["resources"]["gpus"])
+        yield from _elements_of(layout, submission)
+
+
+@cache
+def _elements_of(layout: RunLayout, submission: SubmissionLayout) -> tuple[Element, ...]:
+    """List the elements of one array; read once, because an index never changes and the queue is looked at often."""
+    index = load_index(submission)
+    gpus = index["resources"]["gpus"]
+    return tuple(
+        Element(
+            submission.script,
+            position,
+            submission.logs / f"local_{position}.log",
+            entry["run_name"],
+            layout.task(entry["run_name"]).attempt(entry["attempt"]),
+            gpus,
+        )
+        for position, entry in enumerate(index["entries"])
+    )
 
 
 def list_open(layout: RunLayout) -> list[Element]:
