@@ -24,7 +24,14 @@ from hpc.core.layout import RunLayout
 from hpc.core.outcomes import Outcome, count_outcomes, render_counts
 from hpc.inspection import take_snapshot
 from hpc.planning import frozen_of
-from hpc.submission import Frozen, backend_of, prepare_submissions, submit_to_local_queue, submit_to_slurm
+from hpc.submission import (
+    Frozen,
+    backend_of,
+    half_submitted,
+    prepare_submissions,
+    submit_to_local_queue,
+    submit_to_slurm,
+)
 from hpc.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -54,12 +61,15 @@ def main(
     layout = Workspace.current().layout(name)
     acts = retry_failed and not dry_run
     with lock(layout.lock, timeout_s=600) if acts else nullcontext():
+        # First what somebody began and died over: later it would look like a lost job, and be retried besides.
+        jobs = submit_to_slurm(layout, half_submitted(layout)) if acts else {}
         snapshot = take_snapshot(layout)
         tasks = judge(snapshot, include_running=include_running)
         frozen = backend_of(layout, frozen_of(snapshot.manifest))
         plan = plan_for(tasks, frozen)
         write_collected(snapshot, tasks, plan)
-        jobs = retry(layout, frozen, plan, tasks) if acts else {}
+        if acts:
+            jobs |= retry(layout, frozen, plan, tasks)
     if as_json:
         print_json(describe(layout, tasks, plan, jobs))
     else:

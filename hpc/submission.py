@@ -31,6 +31,7 @@ from hpc.core.spec import ExperimentSpec
 
 ADOPTION_GRACE_S = 10.0
 """How long Slurm may take to show a job it accepted (sacct lags up to 3 s after a burst)."""
+ADOPTION_POLL_S = 2.5
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,11 @@ def list_attempts(layout: RunLayout, run_name: str) -> list[int]:
     return sorted(number for path in home.iterdir() if (number := attempt_number(path.name)))
 
 
+def half_submitted(layout: RunLayout) -> list[SubmissionLayout]:
+    """Submissions with an intent and no receipt: somebody died between the two."""
+    return [each for each in list_submissions(layout) if each.intent.exists() and not each.receipt.exists()]
+
+
 def submit_to_slurm(layout: RunLayout, submissions: Sequence[SubmissionLayout]) -> dict[int, str]:
     """Submit what has no receipt yet. The caller holds the experiment's lock.
 
@@ -211,12 +217,17 @@ def _adopt(layout: RunLayout, submission: SubmissionLayout, sleep: Callable[[flo
     index = load_index(submission)
     wanted = comment_of(index["manifest_sha"], index["submission"])
     intent = read_json_or_none(submission.intent) or {"time": time.time()}
-    sleep(max(0.0, min(ADOPTION_GRACE_S, intent["time"] + ADOPTION_GRACE_S - time.time())))
-    rows = slurm.query_queue(layout.experiment)
-    rows += slurm.query_accounting(layout.experiment, intent["time"]) or []
-    for row in rows:
-        if row.comment == wanted:
-            return row.job.split("_")[0]
+    left = min(ADOPTION_GRACE_S, intent["time"] + ADOPTION_GRACE_S - time.time())
+    while True:
+        rows = slurm.query_queue(layout.experiment)
+        rows += slurm.query_accounting(layout.experiment, intent["time"]) or []
+        for row in rows:
+            if row.comment == wanted:
+                return row.job.split("_")[0]
+        if left <= 0:
+            break
+        sleep(min(left, ADOPTION_POLL_S))
+        left -= ADOPTION_POLL_S
     claimed = _claimed_job(layout, index)
     return claimed.split("_")[0] if claimed else None
 

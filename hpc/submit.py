@@ -14,7 +14,6 @@ from dataclasses import replace
 import click
 
 from hpc.adapters.files import lock
-from hpc.adapters.manifest_store import list_submissions
 from hpc.console import dry_run_option, json_option, name_argument, note, print_json, say, speaks_plainly
 from hpc.core.arrays import Assignment, first_assignment
 from hpc.core.errors import EXIT_DONE, NothingToDo
@@ -22,7 +21,7 @@ from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.inspection import Snapshot, TaskState, take_snapshot
 from hpc.local_queue import default_parallel, follow, list_open, start_detached
 from hpc.planning import frozen_of
-from hpc.submission import Frozen, prepare_submissions, submit_to_local_queue, submit_to_slurm
+from hpc.submission import Frozen, half_submitted, prepare_submissions, submit_to_local_queue, submit_to_slurm
 from hpc.workspace import Workspace
 
 
@@ -91,11 +90,6 @@ def not_submitted(snapshot: Snapshot, frozen: Frozen) -> list[Assignment]:
 def _next_attempt(state: TaskState) -> int:
     """The number no claimed attempt has yet: an element that ended before it began claimed none."""
     return 1 + max((attempt.number for attempt in state.attempts if attempt.record), default=0)
-
-
-def half_submitted(layout: RunLayout) -> list[SubmissionLayout]:
-    """Submissions with an intent and no receipt: somebody died between the two."""
-    return [each for each in list_submissions(layout) if each.intent.exists() and not each.receipt.exists()]
 
 
 def show_dry_run(
