@@ -67,8 +67,8 @@ cluster-down: ## Stop it
 lint: $(READY) ## ruff, mypy, shellcheck, generated documentation
 	@scripts/lint
 
-bench: $(READY) ## Measurements beside their floors and peers, each a table
-	@for file in $$(grep -l '^if __name__' benchmarks/*.py); do $(PY) -m "benchmarks.$$(basename "$$file" .py)" || exit; done
+bench: $(READY) ## Measurements beside their floors and peers, written to docs/benchmarks.md
+	@$(PY) benchmarks/run.py $(ARGS)
 
 docs: $(READY) ## Write the generated pages of docs/
 	@$(PY) docs/generate.py
