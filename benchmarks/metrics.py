@@ -1,7 +1,7 @@
 """What a row of metrics costs, beside its floor and its peers, in one run on one machine.
 
-Run: ``python -m benchmarks.metrics [--rows 20000] [--quick] [--json]``. Writes a Markdown table to stdout.
-Times differ between machines and hours; the ratios are what to compare. A row is one step with 20 scalars.
+Run: ``python -m benchmarks.metrics [--rows 20000] [--quick] [--json]``. A row is
+one step with 20 scalars.
 
 The floor is a buffered JSON line; it is what a program without any tool does. Peers append to HDF5 the usual ways.
 `flushed` says what a reader, or a kill, finds of the last rows.
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import h5py
 import numpy as np
@@ -117,17 +118,16 @@ CONTENDERS = (
 )
 
 
-def measure(folder: Path, rows: int, repeats: int = 3) -> dict[str, float]:
-    """Microseconds per row of each contender: the best of some repeats, taken in turns so that noise meets all."""
-    best: dict[str, float] = {}
+def measure(folder: Path, rows: int, repeats: int = 5) -> dict[str, list[float]]:
+    """Microseconds per row of each contender, once a round: they take turns, so that noise meets all."""
+    costs: dict[str, list[float]] = {contender.name: [] for contender in CONTENDERS}
     for repeat in range(repeats):
         for contender in CONTENDERS:
             place = folder / f"{repeat}"
             place.mkdir(exist_ok=True)
             number = max(50, int(rows * contender.share))
-            cost_us = contender.write(place, number) / number * 1e6
-            best[contender.name] = min(cost_us, best.get(contender.name, cost_us))
-    return best
+            costs[contender.name].append(contender.write(place, number) / number * 1e6)
+    return costs
 
 
 def measure_log_call(folder: Path, rows: int) -> float:
@@ -154,12 +154,19 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def table(costs: dict[str, float], log_call_us: float, short_s: float, long_s: float) -> str:
+def times_floor(costs: dict[str, list[float]], name: str) -> float:
+    """How many times the floor's cost, the median over the rounds."""
+    pairs = zip(costs[name], costs[CONTENDERS[0].name], strict=True)
+    return median(cost / floor for cost, floor in pairs)
+
+
+def table(costs: dict[str, list[float]], log_call_us: float, short_s: float, long_s: float) -> str:
     """The result as Markdown."""
-    floor = costs[CONTENDERS[0].name]
+    floor = median(costs[CONTENDERS[0].name])
     lines = [f"| a row of {SCALARS} scalars | visible to others | µs | × floor |", "|---|---|---:|---:|"]
     lines += [
-        f"| {way.name} | {way.flushed} | {costs[way.name]:.1f} | {costs[way.name] / floor:.1f} |" for way in CONTENDERS
+        f"| {way.name} | {way.flushed} | {median(costs[way.name]):.1f} | {times_floor(costs, way.name):.1f} |"
+        for way in CONTENDERS
     ]
     lines += [
         f"| `log` alone, as the training loop feels it (median) | | {log_call_us:.1f} | {log_call_us / floor:.1f} |",

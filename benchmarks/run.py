@@ -14,6 +14,7 @@ import os
 import platform
 import subprocess
 import sys
+import textwrap
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -45,8 +46,8 @@ def run(name: str, *, quick: bool) -> str:
 def describe(name: str) -> str:
     """What a benchmark measures: its docstring, without the part about its command line."""
     text = (PROJECT / "benchmarks" / f"{name}.py").read_text().split('"""')[1]
-    paragraphs = [part for part in text.strip().split("\n\n") if part.strip()]
-    return "\n\n".join(part.partition("``. ")[2] if part.startswith("Run: ``") else part for part in paragraphs)
+    paragraphs = (part.partition("``. ")[2] if part.startswith("Run: ``") else part for part in text.split("\n\n"))
+    return "\n\n".join(textwrap.fill(" ".join(part.split()), 118) for part in paragraphs)
 
 
 def describe_machine() -> str:
