@@ -230,18 +230,12 @@ def _is_over(
     ):
         return True
     if is_local and ended is None:
-        return bool(record["host"] == proc.this_host()) and not _lives(record["pid"])
+        return bool(record["host"] == proc.this_host()) and not proc.lives(record["pid"])
     if row is not None and row.state.is_finished:
         return True
     if ended is not None:
         return bool(time.time() - ended["ended"] > SETTLE_S)
     return row is None and asked is not None and asked - record["started"] > LOST_S
-
-
-def _lives(identity: str) -> bool:
-    """Whether the process with this identity still runs on this machine."""
-    pid = int(identity.split("/")[1])
-    return proc.identity(pid) == identity
 
 
 def _unclaimed(

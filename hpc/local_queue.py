@@ -14,16 +14,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hpc.adapters.files import lock, read_json_or_none
+from hpc.adapters import proc
+from hpc.adapters.files import lock, read_json, read_json_or_none
 from hpc.adapters.local import LocalExecutor, count_gpus
 from hpc.adapters.manifest_store import list_submissions, load_index
 from hpc.console import note, say
-from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, InputError, TemporaryError
+from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, InputError, TemporaryError
 from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout
 
 POLL_S = 0.2
 START_UP_S = 5.0
 """How long a runner may take from its start to holding the queue."""
+SETTLE_S = 60.0
+"""After this long an element that was to start again has not, and will not."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,31 @@ def list_open(layout: RunLayout) -> list[Element]:
     return [element for element in list_elements(layout) if not _has_ended(element)]
 
 
+def _last_attempt(element: Element) -> AttemptLayout:
+    """Follow the attempts of one element: after exit 85 its next begins where the one before left off."""
+    attempt = element.attempt
+    while (read_json_or_none(attempt.exit_json) or {}).get("starts_again"):
+        following = AttemptLayout(attempt.home.with_name(f"attempt-{attempt.number + 1}"))
+        if not following.home.exists():
+            break
+        attempt = following
+    return attempt
+
+
 def _has_ended(element: Element) -> bool:
-    """It left its record, and not with the wish to be started again."""
-    ended = read_json_or_none(element.attempt.exit_json)
-    return ended is not None and ended["exit_code"] != EXIT_CHECKPOINTED
+    """It left its record and will not be started again, or its wrapper died on this machine without one."""
+    attempt = _last_attempt(element)
+    if not attempt.home.exists():
+        return False
+    ended = read_json_or_none(attempt.exit_json)
+    if ended is None:
+        return not _may_live(attempt)
+    return not ended.get("starts_again") or time.time() - ended["ended"] > SETTLE_S
+
+
+def _may_live(attempt: AttemptLayout) -> bool:
+    record = read_json(attempt.task_json)
+    return record["host"] != proc.this_host() or proc.lives(record["pid"])
 
 
 def run_queue(layout: RunLayout, max_parallel: int) -> None:
@@ -91,14 +115,17 @@ def run_queue(layout: RunLayout, max_parallel: int) -> None:
     free_gpus = list(range(count_gpus()))
     running: dict[Element, tuple[Any, list[int]]] = {}
     started: set[Element] = set()
+    left_over = [each for each in list_open(layout) if each.attempt.home.exists()]  # by a runner that was killed
     while True:
         for element in [each for each, (job, _) in running.items() if job.done()]:
             free_gpus += running.pop(element)[1]
+        left_over = [each for each in left_over if not _has_ended(each)]
         waiting = [each for each in list_elements(layout) if each not in started and not each.attempt.home.exists()]
-        if not waiting and not running:
+        if not waiting and not running and not left_over:
             return
-        for element in waiting[: max_parallel - len(running)]:
-            if element.gpus > len(free_gpus):
+        for element in waiting[: max(0, max_parallel - len(running) - len(left_over))]:
+            # Nobody remembers which GPUs the left-over ones hold.
+            if element.gpus > len(free_gpus) or (element.gpus and any(each.gpus for each in left_over)):
                 break
             gpus, free_gpus = free_gpus[: element.gpus], free_gpus[element.gpus :]
             job = executor.start(element.script, element.position, element.log, tuple(gpus))
@@ -188,7 +215,7 @@ def _as_they_end(layout: RunLayout, elements: Sequence[Element]) -> Iterator[Ele
 
 def _say_how_it_ended(element: Element, *, silent: bool) -> bool:
     """Print one element's end; True when it failed."""
-    ended = read_json_or_none(element.attempt.exit_json)
+    ended = read_json_or_none(_last_attempt(element).exit_json)
     failed = ended is None or ended["exit_code"] != EXIT_DONE
     if not silent:
         how = "left no record" if ended is None else f"exit {ended['exit_code']}"

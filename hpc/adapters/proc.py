@@ -132,6 +132,11 @@ def identity(pid: int) -> str:
     return "" if fields[0] in "ZX" else f"{boot}/{pid}/{fields[19]}"
 
 
+def lives(name: str) -> bool:
+    """Whether the process that `identity` named so still runs on this machine."""
+    return identity(int(name.split("/")[1])) == name
+
+
 def this_host() -> str:
     """This machine's name as the attempts record it: Slurm's name of the node where Slurm gives one."""
     return os.environ.get("SLURMD_NODENAME", socket.gethostname())
