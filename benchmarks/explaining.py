@@ -36,10 +36,12 @@ WHY = (PYTHON, "-m", "hpc.why", "--jsonl")
 def load_cases(count: int) -> list[dict[str, Any]]:
     """So many cases of the corpus, as ``--jsonl`` takes them, each log with its whole path."""
     lines = (CORPUS / "cases.jsonl").read_text().splitlines()
-    known = [json.loads(line) for line in lines if line.strip()]
+    labelled = [json.loads(line) for line in lines if line.strip()]
+    known = [
+        {key: case[key] for key in ("log", "slurm_state", "exit_code", "metrics") if key in case} for case in labelled
+    ]
     for case in known:
         case["log"] = str(CORPUS / case["log"]) if case.get("log") else None
-        del case["category"], case["why"]
     return list(itertools.islice(itertools.cycle(known), count))
 
 
