@@ -118,7 +118,12 @@ def _in_its_environment(
         return tuple(argv), {**host, "PATH": path, **variables}
     passed = {name: value for name, value in host.items() if name.startswith(_PASSED_ON)}
     line = exec_argv(
-        Image(image["apptainer"], image["path"], tuple(image["binds"])),
+        Image(
+            image["apptainer"],
+            image["path"],
+            tuple(image["binds"]),
+            tuple((path, read_only) for path, read_only in image["mounts"]),
+        ),
         argv,
         working_folder=task["code"]["path"],
         gpus=task["gpus"],

@@ -196,8 +196,7 @@ def _image(index: Mapping[str, Any], task: TaskLayout) -> dict[str, Any] | None:
     container = index["container"]
     if container is None:
         return None
-    code = index["code"]["path"]
-    return {**container, "binds": [f"{code}:{code}:ro", str(task.home), *container["binds"]]}
+    return {**container, "mounts": [[index["code"]["path"], True], [str(task.home), False]]}
 
 
 def _environment(

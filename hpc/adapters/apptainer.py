@@ -15,25 +15,36 @@ class Image:
         apptainer: The apptainer command.
         path: The SIF file or sandbox folder.
         binds: ``source[:target[:options]]``, as apptainer reads them.
+        mounts: Folder and whether it is read-only, seen at the same place inside, whatever characters its path holds.
     """
 
     apptainer: str
     path: str
     binds: tuple[str, ...] = ()
+    mounts: tuple[tuple[str, bool], ...] = ()
 
 
 def exec_argv(image: Image, argv: Sequence[str], *, working_folder: str, gpus: int) -> tuple[str, ...]:
     """Build ``apptainer exec``.
 
     --cleanenv: only what is passed on purpose comes in (see `container_environment`). --no-home: user site packages and
-    caches stay out. --pid: when the wrapper dies, the kernel ends everything inside.
+    caches stay out. --pid: when the wrapper dies, the kernel ends everything inside. --no-eval: without it a shell
+    would evaluate the value of every variable, ``$(…)`` included.
     """
-    options = ["--cleanenv", "--no-home", "--pid"]
+    options = ["--cleanenv", "--no-eval", "--no-home", "--pid"]
     if gpus:
         options.append("--nv")
+    for path, read_only in image.mounts:
+        options += ["--mount", _mount(path, read_only=read_only)]
     for bind in image.binds:
         options += ["--bind", bind]
     return (image.apptainer, "-q", "exec", *options, "--pwd", working_folder, image.path, *argv)
+
+
+def _mount(path: str, *, read_only: bool) -> str:
+    """Write one --mount: comma-separated values with quotes, so that the path may hold commas and colons."""
+    quoted = path.replace('"', '""')
+    return f'type=bind,"source={quoted}","destination={quoted}"{",ro" if read_only else ""}'
 
 
 def container_environment(variables: Mapping[str, str]) -> dict[str, str]:
