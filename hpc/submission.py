@@ -121,7 +121,7 @@ def _write_submission(layout: RunLayout, frozen: Frozen, plan: ArrayPlan, index:
             plan,
             frozen.profile,
             final,
-            job_name=frozen.spec.name,
+            experiment=frozen.spec.name,
             comment=comment_of(frozen.manifest["sha256"], number),
             code=Path(frozen.manifest["provenance"]["code"]["path"]),
             python=frozen.python,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpc.core.arrays import ArrayPlan, signal_lead_s
 from hpc.core.errors import InputError
+from hpc.core.executions import job_name_of
 from hpc.core.layout import SubmissionLayout
 from hpc.core.resources import ClusterProfile, Resources, render_memory, render_time
 
@@ -73,7 +74,7 @@ def render_sbatch(
     profile: ClusterProfile,
     submission: SubmissionLayout,
     *,
-    job_name: str,
+    experiment: str,
     comment: str,
     code: Path,
     python: str,
@@ -85,10 +86,12 @@ def render_sbatch(
     """
     from jinja2 import TemplateError
 
+    if ":" in str(code):
+        raise InputError(f"{code}: Python splits its search path at ':'. Move the run folder (HPC_ROOT)")
     last = len(plan.assignments) - 1
     throttle = f"%{profile.max_parallel}" if profile.max_parallel else ""
     context: dict[str, Any] = {
-        "job_name": job_name,
+        "job_name": job_name_of(experiment),
         "comment": comment,
         "array": f"0-{last}{throttle}",
         "logs": submission.logs,

@@ -3,6 +3,8 @@
 Every client call is bounded: on a broken configuration Slurm's clients retry for minutes.
 """
 
+import os
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from hpc.core.errors import HpcError, TemporaryError
-from hpc.core.executions import JobRow
+from hpc.core.executions import JobRow, job_name_of
 from hpc.core.slurm_states import parse_state
 
 TIMEOUT_S = 60.0
@@ -19,6 +21,13 @@ _SACCT_FIELDS = (
     "MaxRSS", "TimelimitRaw", "Comment",
 )  # fmt: skip
 _SQUEUE_FORMAT = "%i|%A|%T|%r|%N|%k"  # the comment last: it may hold anything
+
+
+# A user's own settings of how Slurm's clients print, and of what sbatch takes before the script's own lines.
+_SETTINGS = re.compile(
+    r"SLURM_TIME_FORMAT|SQUEUE_.*|SACCT_.*|SBATCH_(ARRAY_INX|JOB_NAME|COMMENT|OUTPUT|ERROR|OPEN_MODE|REQUEUE|NO_REQUEUE"
+    r"|SIGNAL|TIMELIMIT|MEM_PER_NODE|MEM_PER_CPU|MEM_PER_GPU|GRES|GPUS.*|KILL_INVALID_DEP|DEPENDENCY|TEST_ONLY|WAIT)"
+)
 
 
 class SlurmError(HpcError):
@@ -32,8 +41,11 @@ def run_client(arguments: Sequence[str], timeout_s: float = TIMEOUT_S) -> str:
         TemporaryError: It is not there, did not answer in time, or could not reach its daemon.
         SlurmError: It refused; the text is Slurm's own.
     """
+    environment = {name: value for name, value in os.environ.items() if not _SETTINGS.fullmatch(name)}
     try:
-        done = subprocess.run(arguments, capture_output=True, text=True, timeout=timeout_s, check=False)
+        done = subprocess.run(
+            arguments, capture_output=True, text=True, timeout=timeout_s, env=environment, check=False
+        )
     except FileNotFoundError:
         raise TemporaryError(f"{arguments[0]} is not on PATH: run this on a login node of the cluster") from None
     except subprocess.TimeoutExpired:
@@ -69,10 +81,18 @@ def check_script(script: Path) -> str:
     return ""
 
 
-def query_queue(job_name: str) -> list[JobRow]:
-    """Ask squeue for every element of this user's jobs of that name that it still knows, finished ones included."""
+def query_queue(experiment: str) -> list[JobRow]:
+    """Ask squeue for every element of this user's jobs of an experiment that it still knows, finished ones included."""
     answer = run_client(
-        ["squeue", "--noheader", "--array", "--me", "--states=all", f"--name={job_name}", f"--format={_SQUEUE_FORMAT}"]
+        [
+            "squeue",
+            "--noheader",
+            "--array",
+            "--me",
+            "--states=all",
+            f"--name={job_name_of(experiment)}",
+            f"--format={_SQUEUE_FORMAT}",
+        ]
     )
     return [parse_queue_line(line) for line in answer.splitlines() if line.count("|") >= 5]
 
@@ -83,8 +103,8 @@ def parse_queue_line(line: str) -> JobRow:
     return JobRow(job, raw_id, parse_state(state), reason, _text(comment), node=_text(node))
 
 
-def query_accounting(job_name: str, since: float) -> list[JobRow] | None:
-    """Ask sacct for every execution of this user's jobs of that name since a time, requeued ones included.
+def query_accounting(experiment: str, since: float) -> list[JobRow] | None:
+    """Ask sacct for every execution of this user's jobs of an experiment since a time, requeued ones included.
 
     Returns:
         The rows, oldest execution first within a job; None where the site keeps no accounting.
@@ -92,7 +112,7 @@ def query_accounting(job_name: str, since: float) -> list[JobRow] | None:
     start = datetime.fromtimestamp(max(0, since - 60)).strftime("%Y-%m-%dT%H:%M:%S")  # noqa: DTZ006  sacct reads local time
     try:
         answer = run_client(
-            ["sacct", "--noheader", "--parsable2", "--duplicates", f"--name={job_name}",
+            ["sacct", "--noheader", "--parsable2", "--duplicates", f"--name={job_name_of(experiment)}",
              f"--starttime={start}", "--endtime=now", f"--format={','.join(_SACCT_FIELDS)}"]
         )  # fmt: skip
     except SlurmError as error:

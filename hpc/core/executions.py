@@ -47,6 +47,11 @@ class JobRow:
     steps: Mapping[str, SlurmState] = field(default_factory=dict)
 
 
+def job_name_of(experiment: str) -> str:
+    """Name an experiment's jobs: squeue and sacct read a comma as the end of one name and the beginning of another."""
+    return experiment.replace(",", ".")
+
+
 def join_rows(accounting: Iterable[JobRow] | None, queue: Iterable[JobRow]) -> dict[str, tuple[JobRow, ...]]:
     """Join sacct's history with squeue's present.
 
