@@ -54,7 +54,12 @@ def gather(layout: RunLayout, attempt: AttemptState, results: Results) -> Eviden
         signals_received=tuple(ended.get("signals_received", ())),
         started=attempt.record is not None,
         program_outcome=ended.get("program_outcome"),
-        log=(*_program_logs(attempt.layout), *_slurm_log(layout, attempt), *_metrics_problem(results)),
+        log=(
+            *_program_logs(attempt.layout),
+            *_slurm_log(layout, attempt),
+            *_problem("metrics", results.problem),
+            *_problem("exit record", ended.get("output_lost", "")),
+        ),
         series={name: _values(series) for name, series in results.series.items()},
         complete=results.complete,
         expects_metrics=True,
@@ -110,8 +115,8 @@ def of_attempt(lines: Iterable[LogLine], number: int) -> list[LogLine]:
     return kept
 
 
-def _metrics_problem(results: Results) -> tuple[LogLine, ...]:
-    return (LogLine("metrics", 0, results.problem),) if results.problem else ()
+def _problem(source: str, text: str) -> tuple[LogLine, ...]:
+    return (LogLine(source, 0, text),) if text else ()
 
 
 def _values(series: Series) -> tuple[float, ...]:

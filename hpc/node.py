@@ -21,6 +21,7 @@ from typing import IO, Any
 from hpc.adapters import proc
 from hpc.adapters.apptainer import Image, container_environment, exec_argv
 from hpc.adapters.files import read_json, write_json
+from hpc.core.errors import HpcError
 from hpc.core.launchers import Placement, copies, launch_argv, launch_environment
 from hpc.core.layout import AttemptLayout
 
@@ -49,6 +50,7 @@ class Supervision:
         received: Names of signals this wrapper was sent, in order.
         timed_out: Whether the wrapper's own clock ended it (only without Slurm).
         fenced: Whether it was ended because a newer attempt exists.
+        output_lost: Why the program's output or its metrics could not be kept; empty when they were.
     """
 
     exit_code: int | None = None
@@ -56,6 +58,7 @@ class Supervision:
     received: list[str] = field(default_factory=list)
     timed_out: bool = False
     fenced: bool = False
+    output_lost: str = ""
 
 
 def placement_of(task: Mapping[str, Any], node_rank: int) -> Placement:
@@ -193,7 +196,7 @@ def supervise(
     code = first_to_fail.returncode if first_to_fail else max(codes, key=abs)
     result.exit_code, result.signal = (code, None) if code >= 0 else (None, -code)
     if pump:
-        pump.close(finished=code == 0)
+        result.output_lost = pump.close(finished=code == 0)
     return result
 
 
@@ -260,6 +263,7 @@ class Pump:
         }
         self._pipe = pipe
         self._log = attempt.stdout
+        self._problem = ""
         self._tap = MetricTap(parse_source((kind, pattern)), attempt.metrics, attributes)
         self._thread = threading.Thread(target=self._copy, name="stdout", daemon=True)
         self._thread.start()
@@ -267,13 +271,26 @@ class Pump:
     def _copy(self) -> None:
         with self._log.open("ab", buffering=0) as file:
             while chunk := os.read(self._pipe.fileno(), 65536):
-                file.write(chunk)
+                self._keep(file, chunk)
                 self._tap.feed(chunk)
 
-    def close(self, *, finished: bool) -> None:
-        """Take what is left once every writer of the pipe has gone."""
+    def _keep(self, file: IO[bytes], chunk: bytes) -> None:
+        """Write to the log; on a full disk go on reading all the same, or the program would wait in its print."""
+        try:
+            while chunk and not self._problem:
+                chunk = chunk[file.write(chunk) :]
+        except OSError as error:
+            self._problem = str(error)
+            print(f"hpc: the program's output is lost from here on: {error}", flush=True)
+
+    def close(self, *, finished: bool) -> str:
+        """Take what is left once every writer of the pipe has gone; say what could not be kept."""
         self._thread.join()
-        self._tap.close(finished)
+        try:
+            self._tap.close(finished)
+        except (HpcError, OSError) as error:
+            self._problem = self._problem or str(error)
+        return self._problem
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -324,6 +324,7 @@ def exit_record(record: Mapping[str, Any], result: Supervision, attempt: Attempt
         "signals_received": result.received,
         "timed_out": result.timed_out,
         "fenced": result.fenced,
+        "output_lost": result.output_lost,
         "started": record["started"],
         "ended": ended,
         "host": record["host"],
