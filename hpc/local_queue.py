@@ -21,6 +21,7 @@ from hpc.adapters.manifest_store import list_submissions, load_index
 from hpc.console import note, say
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, InputError, TemporaryError
 from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout
+from hpc.local_element import run_element
 
 POLL_S = 0.2
 START_UP_S = 5.0
@@ -128,7 +129,7 @@ def run_queue(layout: RunLayout, max_parallel: int) -> None:
             if element.gpus > len(free_gpus) or (element.gpus and any(each.gpus for each in left_over)):
                 break
             gpus, free_gpus = free_gpus[: element.gpus], free_gpus[element.gpus :]
-            job = executor.start(element.script, element.position, element.log, tuple(gpus))
+            job = executor.start(tuple(gpus), run_element, str(element.script), element.position, str(element.log))
             running[element] = (job, gpus)
             started.add(element)
         time.sleep(POLL_S)

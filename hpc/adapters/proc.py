@@ -35,21 +35,26 @@ def prepare_child(memory_mib: int | None) -> None:
 
 
 def descendants(pid: int) -> list[int]:
-    """List living descendants of a process, parents before children; zombies do not count."""
+    """List living descendants of a process, parents before children; zombies do not count, but theirs do.
+
+    /proc is no snapshot: a child may be seen below a parent that is seen dead a moment later.
+    """
     children: dict[int, list[int]] = {}
+    dead = set()
     for entry in os.scandir("/proc"):
         if entry.name.isdecimal():
             with contextlib.suppress(OSError, ValueError, IndexError):
                 state, parent = Path(entry.path, "stat").read_text().rpartition(")")[2].split()[:2]
-                if state not in "ZX":
-                    children.setdefault(int(parent), []).append(int(entry.name))
+                children.setdefault(int(parent), []).append(int(entry.name))
+                if state in "ZX":
+                    dead.add(int(entry.name))
     found: list[int] = []
     waiting = [pid]
     while waiting:
         below = children.get(waiting.pop(0), [])
         found += below
         waiting += below
-    return found
+    return [each for each in found if each not in dead]
 
 
 def environment_of(pid: int) -> dict[str, str]:
@@ -112,7 +117,7 @@ def end_descendants(grace_s: float) -> int:
     while (left := descendants(own)) and time.monotonic() < end:
         time.sleep(0.02)
     killed = len(left)
-    while left:
+    while left or (left := descendants(own)):  # looked at twice: one may be born where the first look had passed
         send_signal(left, signal.SIGKILL)
         time.sleep(0.02)
         left = descendants(own)
