@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpc.core.arrays import ArrayPlan, signal_lead_s
-from hpc.core.errors import InputError
+from hpc.core.errors import InputError, nearest
 from hpc.core.executions import job_name_of
 from hpc.core.layout import SubmissionLayout
 from hpc.core.resources import ClusterProfile, Resources, render_memory, render_time
@@ -105,6 +105,12 @@ def render_sbatch(
     }
     environment, name = _environment(profile.template)
     try:
-        return environment.get_template(name).render(context) + "\n"
+        template = environment.get_template(name)
+        ours = environment.get_template("array.sbatch.j2").blocks
+        for unknown in sorted(set(template.blocks) - set(ours)):  # it would render nowhere, and nobody would know
+            raise InputError(
+                f"block {unknown!r} is in no array script; {nearest(unknown, list(ours))}", profile.template
+            )
+        return template.render(context) + "\n"
     except TemplateError as error:
         raise InputError(f"template {profile.template or name}: {error.message or error}", profile.template) from None
