@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hpc.adapters.files import read_json
+from hpc.adapters.manifest_store import load_manifest
 from hpc.core.errors import InputError, Problem
 from hpc.core.identity import canonical_json
 from hpc.core.layout import RunLayout
@@ -116,10 +117,11 @@ def load_frame(layout: RunLayout) -> ExperimentFrame:
     """Load manifest, verdicts and results of one experiment and check that they tell one story.
 
     Raises:
-        InputError: The experiment was not collected since it was planned (the message names the command), or the files
-            contradict each other: a task is missing, unknown, doubled, or differs between them.
+        InputError: The manifest does not match its hash, the experiment was not collected since it was planned (the
+            message names the command), or the files contradict each other: a task is missing, unknown, doubled, or
+            differs between them.
     """
-    manifest = read_json(layout.manifest)
+    manifest = load_manifest(layout)
     verdicts = _read_verdicts(layout, manifest)
     asked = manifest["tasks"]
     rows = _in_manifest_order(asked, verdicts["tasks"], str(layout.verdicts))

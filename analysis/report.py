@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpc.adapters.files import write_text
-from hpc.core.errors import EXIT_INTERRUPTED, EXIT_TEMPORARY, HpcError, InputError, nearest
+from hpc.adapters.manifest_store import newest_experiment
+from hpc.core.errors import EXIT_FAILED, EXIT_INTERRUPTED, HpcError, InputError, nearest
 from hpc.core.layout import RunLayout, name_problem
 
 if TYPE_CHECKING:
@@ -86,8 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo(f"error: {error}", err=True)
         return error.exit_code
     except OSError as error:
-        click.echo(f"error: the file system did not do what was asked ({error}); try again", err=True)
-        return EXIT_TEMPORARY
+        click.echo(f"error: {error}", err=True)
+        return EXIT_FAILED
     return 0
 
 
@@ -117,7 +118,7 @@ def find_experiment(root: Path, name: str) -> RunLayout:
         raise InputError(f"{name!r} cannot be an experiment: it {problem}")
     layout = RunLayout(root, experiment)
     if not layout.manifest.is_file():
-        known = [one.experiment for one in _planned(root)]
+        known = sorted(path.parent.name for path in root.glob("*/manifest.json"))
         hint = (
             nearest(experiment, known)
             if known
@@ -133,12 +134,12 @@ def find_newest(root: Path) -> RunLayout:
     Raises:
         InputError: Nothing has been planned under `root`.
     """
-    planned = _planned(root)
-    if not planned:
+    newest = newest_experiment(root)
+    if newest is None:
         raise InputError(
             f"no experiment under {root}; plan one: python -m hpc.plan NAME, or name the place with --root"
         )
-    return max(planned, key=lambda layout: (layout.manifest.stat().st_mtime, layout.experiment))
+    return RunLayout(root, newest)
 
 
 def build(layout: RunLayout, formats: Sequence[str] = FORMATS) -> BuiltReport:
@@ -168,14 +169,6 @@ def build(layout: RunLayout, formats: Sequence[str] = FORMATS) -> BuiltReport:
     write_text(folder / "runs.csv", runs_csv(frame, findings), READABLE)
     _remove_old_figures(folder, set(figures))
     return BuiltReport(layout, findings, tuple(folder / name for name in files), newer_than_collected(frame))
-
-
-def _planned(root: Path) -> list[RunLayout]:
-    """Every experiment that has a manifest, by name."""
-    if not root.is_dir():
-        return []
-    found = (RunLayout(root, folder.name) for folder in sorted(root.iterdir()) if not folder.name.startswith("."))
-    return [layout for layout in found if layout.manifest.is_file()]
 
 
 def _remove_old_figures(folder: Path, kept: set[str]) -> None:

@@ -16,7 +16,9 @@ SCHEMA = 1
 def manifest_sha(manifest: Mapping[str, Any]) -> str:
     """Hash what a manifest says, not when it was said: equal experiments on equal code have equal manifests."""
     content = {key: value for key, value in manifest.items() if key != "sha256"}
-    content["provenance"] = {key: value for key, value in manifest["provenance"].items() if key != "created"}
+    content["provenance"] = {
+        key: value for key, value in (manifest.get("provenance") or {}).items() if key != "created"
+    }
     return content_hash(content)
 
 
@@ -47,7 +49,7 @@ def check_manifest(manifest: Any, path: Path) -> None:
         raise InputError("not a manifest", str(path))
     if manifest.get("schema") != SCHEMA:
         raise InputError(f"manifest schema {manifest.get('schema')}; this version reads {SCHEMA}", str(path))
-    if manifest_sha(manifest) != manifest["sha256"]:
+    if manifest_sha(manifest) != manifest.get("sha256"):
         raise InputError("its content does not match its hash: it was edited. Plan again to write a new one", str(path))
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from hpc.core.identity import content_hash, task_id
+from hpc.adapters.manifest_store import manifest_sha
+from hpc.core.identity import task_id
 from hpc.core.layout import RunLayout
 
 CREATED = 1_790_000_000.0
@@ -54,7 +55,7 @@ class Experiment:
             "provenance": self.provenance,
             "cluster": {"name": "lab", "scheduler": "slurm", "partition": "main"},
         }
-        return {**content, "sha256": content_hash(content)}
+        return {**content, "sha256": manifest_sha(content)}
 
     def write(self) -> RunLayout:
         """Write manifest.json, verdicts.json and results.h5."""

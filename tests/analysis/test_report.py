@@ -11,7 +11,7 @@ import pytest
 from made_experiments import Experiment, make_finished, make_judged, make_realistic, make_spec, make_task
 
 from analysis.report import build, main
-from hpc.core.errors import EXIT_INTERRUPTED, EXIT_TEMPORARY
+from hpc.core.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TEMPORARY, TemporaryError
 
 ROOT = Path(__file__).parents[2]
 
@@ -101,6 +101,28 @@ def test_not_collected_says_what_to_run(realistic: Experiment, capsys: pytest.Ca
     assert not layout.report.exists()
 
 
+def test_edited_manifest_is_refused(realistic: Experiment, capsys: pytest.CaptureFixture[str]) -> None:
+    """A manifest whose content no longer matches its hash gives no report: the question was changed afterwards."""
+    layout = realistic.write()
+    text = layout.manifest.read_text("utf-8")
+    layout.manifest.write_text(text.replace("Rank 16 lowers final_error", "Rank 16 raises final_error"), "utf-8")
+
+    assert main(["lora_sweep", "--root", str(layout.root)]) == 2
+    assert "does not match its hash" in capsys.readouterr().err
+    assert not layout.report.exists()
+
+
+@pytest.mark.parametrize("key", ["sha256", "provenance"])
+def test_manifest_with_a_part_cut_out_is_refused(realistic: Experiment, key: str) -> None:
+    """Without its hash or its provenance a manifest proves nothing, and says so instead of breaking off."""
+    layout = realistic.write()
+    manifest = json.loads(layout.manifest.read_text("utf-8"))
+    del manifest[key]
+    layout.manifest.write_text(json.dumps(manifest), "utf-8")
+
+    assert main(["lora_sweep", "--root", str(layout.root)]) == 2
+
+
 def test_nothing_planned_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An empty root is a usage error with the next step."""
     assert main(["--root", str(tmp_path / "nowhere")]) == 2
@@ -120,11 +142,14 @@ def test_yaml_path_names_it_and_newer_attempts_are_announced(
     assert "python -m hpc.collect lora_sweep" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("raised", "code"), [(KeyboardInterrupt, EXIT_INTERRUPTED), (OSError, EXIT_TEMPORARY)])
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [(KeyboardInterrupt, EXIT_INTERRUPTED), (OSError, EXIT_FAILED), (TemporaryError, EXIT_TEMPORARY)],
+)
 def test_interruption_and_disk_have_their_exit_codes(
     realistic: Experiment, monkeypatch: pytest.MonkeyPatch, raised: type[BaseException], code: int
 ) -> None:
-    """Control-C ends with 130, a file system that does not answer with 75."""
+    """Control-C ends with 130, a full or unreadable disk with 1, what may work later with 75."""
 
     def fail(*_: object) -> None:
         raise raised
