@@ -1,0 +1,180 @@
+"""Slurm's answers as they were printed by a real Slurm 22.05 (tests/data/sacct), and its clients when they fail."""
+
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from hpc.adapters import slurm
+from hpc.core.errors import TemporaryError
+from hpc.core.slurm_states import SlurmState as S
+from hpc.core.slurm_states import parse_state
+
+DATA = Path(__file__).parents[1] / "data/sacct"
+
+
+def rows(name: str) -> list[slurm.JobRow]:
+    return slurm.parse_accounting((DATA / f"{name}.txt").read_text())
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("exit_3", [("2", S.FAILED, 3, 0, {"batch": S.FAILED})]),
+        ("step_failed", [("3", S.COMPLETED, 0, 0, {"batch": S.COMPLETED, "0": S.FAILED})]),
+        ("segfault", [("4", S.FAILED, 0, 11, {"batch": S.CANCELLED})]),
+        ("unwritable", [("5", S.FAILED, 0, 53, {"batch": S.CANCELLED})]),
+        ("oom_batch", [("7", S.OUT_OF_MEMORY, 0, 125, {"batch": S.OUT_OF_MEMORY})]),
+        ("oom_step", [("8", S.COMPLETED, 0, 0, {"batch": S.COMPLETED, "0": S.OUT_OF_MEMORY})]),
+        ("timeout", [("9", S.TIMEOUT, 0, 15, {"batch": S.CANCELLED})]),
+        ("node_fail", [("10", S.NODE_FAIL, 0, 0, {"batch": S.CANCELLED}),
+                       ("10", S.CANCELLED, 0, 15, {"batch": S.CANCELLED})]),
+        ("preempted", [("12", S.PREEMPTED, 0, 0, {"batch": S.CANCELLED}),
+                       ("12", S.COMPLETED, 0, 0, {"batch": S.COMPLETED})]),
+        ("requeued", [("11_0", S.REQUEUED, 0, 0, {"batch": S.CANCELLED}),
+                      ("11_0", S.COMPLETED, 0, 0, {"batch": S.COMPLETED}),
+                      ("11_1", S.COMPLETED, 0, 0, {"batch": S.COMPLETED})]),
+    ],
+)  # fmt: skip
+def test_each_end_is_read_as_slurm_told_it(name, expected):
+    """State, code, signal and steps of each execution, oldest first within a job."""
+    found = [(row.job, row.state, row.exit_code, row.signal, dict(row.steps)) for row in rows(name)]
+    assert found == expected
+
+
+def test_the_rest_of_a_row_is_read_too():
+    """Times in UTC, seconds held, node, limit, memory of the largest step, comment."""
+    first, second = rows("preempted")
+    assert first.submitted == datetime(2026, 11, 21, 11, 7, 54, tzinfo=UTC).timestamp()
+    assert (first.started, first.ended, first.elapsed_s) == (first.submitted, first.submitted + 4, 4)
+    assert (first.node, first.time_limit_s, first.comment) == ("c2", 525600 * 60, "m/001")
+    assert first.peak_memory_mib == 224 / 1024
+    assert second.started > first.ended
+
+
+def test_elements_cancelled_before_they_began_are_each_a_row():
+    """sacct keeps them as one row, `21_[1-2,4-5%1]`; each is cancelled, and none of them ever started."""
+    found = {row.job: row for row in rows("cancelled")}
+    assert set(found) == {"21_0", "21_1", "21_2", "21_4", "21_5"}
+    assert {row.state for row in found.values()} == {S.CANCELLED}
+    assert found["21_0"].elapsed_s == 2
+    assert found["21_4"].node == ""
+
+
+def test_what_runs_has_no_end_yet():
+    """A running element: no exit code, no end, whatever stands in those columns."""
+    found = rows("running")
+    assert {row.job.split("_")[1] for row in found} == {"0", "3"}
+    for row in found:
+        assert row.state is S.RUNNING
+        assert (row.exit_code, row.signal, row.ended) == (None, None, None)
+        assert row.started is not None
+
+
+def test_narrow_columns_are_read():
+    """Ten characters wide, `CANCELLED+` and `OUT_OF_ME+` are still what they are."""
+    words = [line.split()[1] for line in (DATA / "narrow.txt").read_text().splitlines()]
+    assert sorted(words) == ["CANCELLED+", "OUT_OF_ME+"]
+    assert {parse_state(word) for word in words} == {S.CANCELLED, S.OUT_OF_MEMORY}
+
+
+@pytest.mark.parametrize("path", sorted(DATA.glob("*.txt")), ids=lambda path: path.stem)
+def test_no_captured_state_is_unknown(path):
+    """Every spelling that was captured is in the table."""
+    if path.stem.startswith("squeue"):
+        found = [slurm.parse_queue_line(line) for line in path.read_text().splitlines()]
+    elif path.stem == "narrow":
+        return
+    else:
+        found = slurm.parse_accounting(path.read_text())
+    assert found
+    assert S.UNKNOWN not in {row.state for row in found}
+    assert S.UNKNOWN not in {state for row in found for state in row.steps.values()}
+
+
+def test_squeue_lines_keep_reason_and_comment():
+    """Why it waits, and whose it is; `(null)` is no comment, and a comment may hold the separator."""
+    waiting = [slurm.parse_queue_line(line) for line in (DATA / "squeue_waiting.txt").read_text().splitlines()]
+    assert [(row.job, row.state, row.reason) for row in waiting] == [
+        ("12", S.PENDING, "BeginTime"), ("10", S.PENDING, "BeginTime"), ("11_0", S.PENDING, "BeginTime"),
+        ("14", S.PENDING, "JobHeldUser"), ("11_1", S.RUNNING, "None"),
+    ]  # fmt: skip
+    assert {row.comment for row in waiting} == {"m/001"}
+    assert slurm.parse_queue_line("1|1|COMPLETED|None|c1|(null)").comment == ""
+    assert slurm.parse_queue_line("1|1|COMPLETED|None|c1|a|b").comment == "a|b"
+
+
+def test_garbage_between_the_rows_is_passed_over():
+    """Notes of a site's wrapper, empty lines and cut lines are no rows."""
+    text = "Welcome to the cluster!\n\n" + (DATA / "exit_3.txt").read_text() + "2|2|FAI"
+    assert slurm.parse_accounting(text) == rows("exit_3")
+
+
+# ── clients that fail ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def make_client(folder: Path, name: str, script: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+@pytest.fixture
+def clients(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "slurm_load_jobs error: Unable to contact slurm controller (connect failure)",
+        "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)",
+        "sacct: error: slurm_persist_conn_open_without_init: failed to open connection to host:h:6819: Connection refused",
+        "squeue: error: Socket timed out on send/recv operation",
+    ],
+)
+def test_an_unreachable_daemon_is_temporary(clients, message):
+    """What Slurm says when its daemons are away is exit 75, with its words and what to do."""
+    make_client(clients, "squeue", f"echo '{message}' >&2; exit 1")
+    with pytest.raises(TemporaryError, match="try again"):
+        slurm.query_queue("e")
+
+
+def test_a_refusal_is_final(clients):
+    """sbatch's no is an error with Slurm's own words, not something to try again."""
+    make_client(clients, "sbatch", "echo 'sbatch: error: invalid partition specified: gpu' >&2; exit 1")
+    with pytest.raises(slurm.SlurmError, match="invalid partition"):
+        slurm.submit_script(Path("x"))
+    assert "invalid partition" in slurm.check_script(Path("x"))
+
+
+def test_a_client_that_hangs_is_given_up(clients):
+    """Clients retry for minutes on a broken configuration; we do not wait for them."""
+    make_client(clients, "sleepy", "exec sleep 60")
+    with pytest.raises(TemporaryError, match=r"did not answer within 0\.2 s"):
+        slurm.run_client(["sleepy"], timeout_s=0.2)
+
+
+def test_no_client_and_no_accounting_are_said(clients):
+    """Not on a cluster: temporary, with where to go. A site without accounting: None, the queue has to do."""
+    with pytest.raises(TemporaryError, match="login node"):
+        slurm.run_client(["squeue-that-is-nowhere"])
+    make_client(clients, "sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
+    assert slurm.query_accounting("e", 0) is None
+
+
+def test_the_job_id_is_read_whatever_a_site_prints_before_it(clients):
+    """`--parsable` gives `123;cluster`, on the last line."""
+    make_client(clients, "sbatch", "echo 'Have you acknowledged your grant?'; echo '123;lab'")
+    assert slurm.submit_script(Path("x")) == "123"
+
+
+def test_users_settings_do_not_reach_the_clients(clients, monkeypatch):
+    """Time formats, squeue's and sbatch's own variables are dropped; where a job goes stays the user's."""
+    for name in ("SLURM_TIME_FORMAT", "SQUEUE_STATES", "SACCT_FORMAT", "SBATCH_JOB_NAME", "SBATCH_ACCOUNT"):
+        monkeypatch.setenv(name, "mine")
+    make_client(clients, "printenv-like", "env")
+    told = slurm.run_client(["printenv-like"]).splitlines()
+    assert [line for line in told if line.endswith("=mine")] == ["SBATCH_ACCOUNT=mine"]
