@@ -3,7 +3,7 @@
     image_record.py current IMAGES NAME DEFINITION_SHA256
     image_record.py add IMAGES NAME DEFINITION_SHA256 APPTAINER < packages
 
-One table per image: sha256 and size (bytes) of NAME.sif, built (UTC), definition_sha256 (of everything the build read
+One table per image: sha256, size (bytes) and mtime_ns of NAME.sif, built (UTC), definition_sha256 (of everything the build read
 from this repository), apptainer (version) and packages (those inside). It lies beside the images and not in git,
 because no two builds of the same definition give the same bytes. `current` answers by its exit status, 0 or 1.
 """
@@ -63,6 +63,7 @@ def describe(image: Path, definition: str, apptainer: str, packages: list[str]) 
     return {
         "sha256": sha256,
         "size": image.stat().st_size,
+        "mtime_ns": image.stat().st_mtime_ns,
         "built": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "definition_sha256": definition,
         "apptainer": apptainer,

@@ -5,6 +5,7 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from hpc.adapters.results_h5 import Rows, TaskColumns, write_results
 from hpc.core.arrays import Assignment, first_assignment, processes_of
 from hpc.core.evidence import FailureClass, Verdict
 from hpc.core.failures import classify
-from hpc.core.layout import RunLayout
+from hpc.core.layout import RunLayout, attempt_number
 from hpc.core.outcomes import Outcome, outcome_of
 from hpc.core.retry import AttemptFacts, Declined, FailedTask, Limits, Retry, RetryPlan, plan_retries
 from hpc.gathering import Results, checkpoint_names, finite, gather, last_step, read_results
@@ -95,30 +96,47 @@ def plan_for(tasks: Iterable[JudgedTask], frozen: Frozen) -> RetryPlan:
 
 def _failed_task(task: JudgedTask, frozen: Frozen) -> FailedTask:
     spec = frozen.spec
-    names = {
-        name
-        for attempt in task.attempts
-        if attempt.state.layout.home.is_dir()
-        for name in checkpoint_names(attempt.state.layout.home)
-    }
     return FailedTask(
         task_id=task.state.task.task_id,
         run_name=task.state.task.run_name,
         attempts=tuple(_facts(attempt, frozen) for attempt in task.attempts),
         global_batch=spec.batch.global_size if spec.batch else None,
         processes=processes_of(spec) * spec.resources.nodes,
-        checkpoints=tuple(sorted(names)),
+        checkpoints=tuple(lineage(task.attempts)),
         parameters={**spec.program.args, **task.state.task.parameters},
         overrides=_overrides(task),
         altered=task.altered,
     )
 
 
+def lineage(attempts: Sequence[JudgedAttempt]) -> list[str]:
+    """Name the checkpoints that lead to the present, oldest first.
+
+    An attempt that began anew cuts off what was before it; one that went back to an earlier checkpoint, what came after
+    that; one that could not load its checkpoint, that checkpoint. Where two have one name the later one is meant, as
+    when an attempt starts (`hpc.run_task.find_checkpoint`).
+    """
+    line: list[str] = []
+    for attempt in attempts:
+        if attempt.state.record is None:
+            continue
+        start = _resumed_from(attempt)
+        line = line[: line.index(start) + 1] if start in line else []
+        own = checkpoint_names(attempt.state.layout.home)
+        if attempt.verdict and attempt.verdict.category is FailureClass.CHECKPOINT and start not in own:
+            line = line[:-1]
+        line = [name for name in line if name not in own] + own
+    return line
+
+
+def _resumed_from(attempt: JudgedAttempt) -> str:
+    return str((attempt.state.record or {}).get("resume_from", "")).rsplit("/", 1)[-1]
+
+
 def _facts(attempt: JudgedAttempt, frozen: Frozen) -> AttemptFacts:
     if attempt.verdict is None:
         raise AssertionError("only tasks whose attempts are all over are failed")
     record, resources = attempt.record, _resources(attempt, frozen)
-    resumed = str(record.get("resume_from", ""))
     return AttemptFacts(
         number=attempt.state.number,
         verdict=attempt.verdict,
@@ -127,7 +145,7 @@ def _facts(attempt: JudgedAttempt, frozen: Frozen) -> AttemptFacts:
         micro_batch=record.get("micro_batch"),
         accumulation=record.get("accumulation"),
         last_step=last_step(attempt.results),
-        resumed_from=resumed.rsplit("/", 1)[-1],
+        resumed_from=_resumed_from(attempt),
         node=_node(attempt),
         elapsed_s=(attempt.state.row.elapsed_s if attempt.state.row else None),
         peak_memory_mib=(attempt.state.ended or {}).get("peak_memory_mib"),
@@ -154,14 +172,21 @@ def assignments_of(plan: RetryPlan, tasks: Sequence[JudgedTask], frozen: Frozen)
 
 def _assignment(retry: Retry, task: JudgedTask, frozen: Frozen) -> Assignment:
     resources = replace(frozen.spec.resources, memory_mib=retry.memory_mib, time_s=retry.time_s)
+    global_batch = None
+    if retry.micro_batch and retry.accumulation:
+        world_size = processes_of(frozen.spec) * frozen.spec.resources.nodes
+        global_batch = retry.micro_batch * retry.accumulation * world_size
+    # A run cannot go on in the middle with another global batch: its steps would no longer be the same steps.
+    resume = retry.resume and global_batch == task.attempts[-1].record.get("global_batch")
     return replace(
         first_assignment(frozen.spec, task.state.task),
         attempt=retry.attempt,
         resources=resources,
         micro_batch=retry.micro_batch,
         accumulation=retry.accumulation,
-        resume=retry.resume,
-        resume_from=retry.resume_from,
+        global_batch=global_batch,
+        resume=resume,
+        resume_from=retry.resume_from if resume else "",
         overrides=retry.parameter_overrides,
         exclude_nodes=retry.exclude_nodes,
         changes=retry.changes,
@@ -225,9 +250,10 @@ def describe(layout: RunLayout, task: JudgedTask, decision: Mapping[str, str] | 
 def final_values(task: JudgedTask) -> dict[str, float]:
     """What the last attempt's program summed up, and the seconds its result took (`wall_time`).
 
-    A resumed attempt stands on the ones before it, so their time counts; one that began anew stands alone.
+    Nothing for a task without a result: what a failed run reached is in its series, and is no result. A resumed
+    attempt stands on the ones before it, so their time counts; one that began anew stands alone.
     """
-    if not task.attempts:
+    if task.outcome is not Outcome.FINISHED:
         return {}
     last = task.attempts[-1]
     chain = task.attempts if last.record.get("resume_from") else task.attempts[-1:]
@@ -242,7 +268,8 @@ def _describe_attempt(layout: RunLayout, attempt: JudgedAttempt) -> dict[str, An
     started = record.get("started") if state.record else (row.started if row else None)
     finished = ended.get("ended", row.ended if row else None)
     elapsed = finished - started if started and finished else (row.elapsed_s if row else None)
-    gpus = record.get("gpus", 0)
+    gpus = record.get("gpus", resources.get("gpus", 0))
+    resumed = record.get("resume_from") if state.record else None
     return {
         "attempt": state.number,
         "submission": state.submission,
@@ -253,7 +280,12 @@ def _describe_attempt(layout: RunLayout, attempt: JudgedAttempt) -> dict[str, An
         "started": started,
         "ended": finished,
         "elapsed_s": elapsed,
-        "nodes": record.get("nodes", 1),
+        "nodes": record.get("nodes", resources.get("nodes", 1)),
+        "manifest_sha": record.get("manifest_sha"),
+        "code_sha256": (record.get("code") or {}).get("sha256"),
+        "image_sha256": (record.get("image") or {}).get("sha256"),
+        "launch": record.get("launch"),
+        "resumed_from_attempt": attempt_number(Path(resumed).parents[1].name) if resumed else None,
         "gpus": gpus,
         "gpu_seconds": ended.get("gpu_seconds", gpus * record.get("nodes", 1) * (elapsed or 0.0)),
         "micro_batch": record.get("micro_batch"),

@@ -14,6 +14,7 @@ from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.core.slurm_states import SlurmState
 from hpc.inspection import AttemptState
 
+MEASURED = "wall_time"
 MAX_VALUES = 10_000
 """Values of a series that a verdict looks at: the last ones."""
 
@@ -57,11 +58,11 @@ def gather(layout: RunLayout, attempt: AttemptState, results: Results) -> Eviden
         log=(
             *_program_logs(attempt.layout),
             *_slurm_log(layout, attempt),
-            *_problem("metrics", results.problem),
+            *_problem("metrics", results.problem or _lack(record, results)),
             *_problem("exit record", ended.get("output_lost", "")),
         ),
         series={name: _values(series) for name, series in results.series.items()},
-        complete=results.complete,
+        complete=results.complete and not _lack(record, results),
         expects_metrics=True,
         last_step=last_step(results),
         gpus=record.get("gpus"),
@@ -78,8 +79,13 @@ def gather(layout: RunLayout, attempt: AttemptState, results: Results) -> Eviden
 
 
 def _state(ended: Mapping[str, Any], state: SlurmState | None) -> SlurmState | None:
-    """Slurm's word, or that of the wrapper's own clock where there is no Slurm."""
-    return SlurmState.TIMEOUT if state is None and ended.get("timed_out") else state
+    """Slurm's last word, or that of the wrapper's own clock where there is no Slurm.
+
+    While Slurm still calls a job running whose end we have on record (epilog, lag), it has said nothing yet.
+    """
+    if state is not None and state.is_finished:
+        return state
+    return SlurmState.TIMEOUT if ended.get("timed_out") else None
 
 
 def _program_logs(attempt: AttemptLayout) -> Iterable[LogLine]:
@@ -117,6 +123,14 @@ def of_attempt(lines: Iterable[LogLine], number: int) -> list[LogLine]:
 
 def _problem(source: str, text: str) -> tuple[LogLine, ...]:
     return (LogLine(source, 0, text),) if text else ()
+
+
+def _lack(record: Mapping[str, Any], results: Results) -> str:
+    """Say that the primary metric was never summed up; empty when it was. `wall_time` we measure ourselves."""
+    primary = record.get("primary_metric", MEASURED)
+    if not results.complete or primary == MEASURED or primary in results.summary:
+        return ""
+    return f"complete, but without a final value of the primary metric {primary}"
 
 
 def _values(series: Series) -> tuple[float, ...]:

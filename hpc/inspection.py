@@ -13,12 +13,12 @@ from typing import Any
 from hpc.adapters import proc, slurm
 from hpc.adapters.files import read_json, read_json_or_none, write_json
 from hpc.adapters.manifest_store import list_submissions, load_index, load_manifest, task_from_json
-from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, TemporaryError
+from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, InputError, TemporaryError
 from hpc.core.executions import Executions, JobRow, execution_of, join_rows, of_submission
 from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout
-from hpc.core.slurm_states import SlurmState, parse_state
+from hpc.core.slurm_states import parse_state
 from hpc.core.spec import Task
-from hpc.submission import comment_of, is_used, list_attempts
+from hpc.submission import comment_of, list_attempts, logged_jobs
 
 SETTLE_S = 60.0
 """How long Slurm may go on calling a job running after our record of its end; then our record alone decides."""
@@ -83,25 +83,64 @@ class Snapshot:
     """The state of an experiment at one moment.
 
     Attributes:
-        asked_slurm: False when no submission needed Slurm, or it could not be asked (`slurm_problem` says why).
+        slurm_problem: Why Slurm could not be asked; empty when it was, or was not needed.
     """
 
     layout: RunLayout
     manifest: Mapping[str, Any]
     tasks: tuple[TaskState, ...]
     taken: float
-    asked_slurm: bool = True
     slurm_problem: str = ""
 
 
 @dataclass(frozen=True)
 class _Submitted:
-    """A submission somebody asked Slurm (or the local backend) for, with the jobs that carry its comment."""
+    """A submission somebody asked Slurm (or the local backend) for.
+
+    Attributes:
+        asked: Receipt, or the intent where there is no receipt (yet); None after a plain sbatch.
+        jobs: Array job ids known to be its own.
+    """
 
     layout: SubmissionLayout
     index: Mapping[str, Any]
-    receipt: Mapping[str, Any] | None
+    asked: Mapping[str, Any] | None
     jobs: tuple[str, ...]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this machine's own queue has it."""
+        return (self.asked or {}).get("job") == "local"
+
+    def entry(self, position: int) -> dict[str, Any]:
+        """One element, with the resources all elements share."""
+        return {**self.index["entries"][position], "resources": self.index["resources"]}
+
+    def rows(self, executions: Executions, position: int) -> list[JobRow]:
+        """What Slurm says of one element; a job id that was given again carries another comment."""
+        wanted = ("", comment_of(self.index["manifest_sha"], self.index["submission"]))
+        found = (row for job in self.jobs for row in executions.get(f"{job}_{position}", ()))
+        return [row for row in found if row.comment in wanted]
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What Slurm was asked and when: only this cluster's silence about a job of its own means that the job is lost.
+
+    Attributes:
+        taken: Unix time; None when Slurm was not asked, or did not answer.
+        cluster: The cluster that answered; empty when it did not say.
+    """
+
+    executions: Executions
+    taken: float | None = None
+    cluster: str = ""
+
+    def has_lost(self, since: float, cluster: str) -> bool:
+        """Whether a job of that cluster, unknown to Slurm now, has been so for too long to be merely not listed yet."""
+        if self.taken is None or (cluster and self.cluster and cluster != self.cluster):
+            return False
+        return self.taken - since > LOST_S
 
 
 def take_snapshot(layout: RunLayout, *, require_slurm: bool = True) -> Snapshot:
@@ -117,74 +156,92 @@ def take_snapshot(layout: RunLayout, *, require_slurm: bool = True) -> Snapshot:
     now = time.time()
     manifest = load_manifest(layout)
     prepared = [(each, load_index(each)) for each in list_submissions(layout)]
-    executions: Executions = {}
-    problem = ""
-    # Also prepared ones: somebody may have typed `sbatch` a second ago, and only Slurm knows.
-    needs_slurm = any(index["scheduler"] == "slurm" for _, index in prepared)
-    if needs_slurm:
+    answer, problem = _Answer({}), ""
+    # Also for prepared ones: somebody may have typed `sbatch` a second ago, and only Slurm knows.
+    if any(index["scheduler"] == "slurm" for _, index in prepared):
         try:
-            executions = ask_slurm(layout.experiment, min(index["created"] for _, index in prepared))
+            answer = ask_slurm(layout.experiment, min(index["created"] for _, index in prepared), now)
         except TemporaryError as error:
             if require_slurm:
                 raise
             problem = str(error)
-    found = [
-        _Submitted(each, index, read_json_or_none(each.receipt), _jobs_of(index, executions))
-        for each, index in prepared
-    ]
-    submitted = [each for each in found if each.jobs or is_used(each.layout)]
     elements: dict[str, list[tuple[_Submitted, int]]] = {}
-    for submission in submitted:
+    for submission in _find_submitted(prepared, answer.executions):
         for position, entry in enumerate(submission.index["entries"]):
             elements.setdefault(entry["task_id"], []).append((submission, position))
-    asked = needs_slurm and not problem
     tasks = tuple(
-        _task_state(layout, task_from_json(each), elements.get(each["task_id"], []), executions, now if asked else None)
+        _task_state(layout, task_from_json(each), elements.get(each["task_id"], []), answer)
         for each in manifest["tasks"]
     )
-    return Snapshot(layout, manifest, tasks, now, asked, problem)
+    return Snapshot(layout, manifest, tasks, now, problem)
 
 
-def ask_slurm(job_name: str, since: float) -> dict[str, tuple[JobRow, ...]]:
-    """Ask Slurm for everything of that name: two calls."""
-    accounting = slurm.query_accounting(job_name, since)
-    return join_rows(accounting, slurm.query_queue(job_name))
+def ask_slurm(experiment: str, since: float, now: float) -> _Answer:
+    """Ask Slurm for everything of an experiment: two calls for the jobs, one for the cluster's name."""
+    executions = join_rows(slurm.query_accounting(experiment, since), slurm.query_queue(experiment))
+    return _Answer(executions, now, slurm.read_config_value("ClusterName") or "")
 
 
-def _jobs_of(index: Mapping[str, Any], executions: Executions) -> tuple[str, ...]:
-    return tuple(of_submission(executions, comment_of(index["manifest_sha"], index["submission"])))
+def _find_submitted(
+    prepared: Sequence[tuple[SubmissionLayout, Mapping[str, Any]]], executions: Executions
+) -> list[_Submitted]:
+    """Tell submitted arrays from prepared ones, and find their jobs.
+
+    By comment (which many sites drop once a job is over), by receipt, and by the names of the logs that a plain
+    ``sbatch`` leaves.
+    """
+    found = []
+    for each, index in prepared:
+        asked = read_json_or_none(each.receipt) or read_json_or_none(each.intent)
+        logged = logged_jobs(each)
+        commented = of_submission(executions, comment_of(index["manifest_sha"], index["submission"]))
+        received = [asked["job"]] if asked and asked.get("job", "local") != "local" else []
+        if asked or logged or commented:
+            found.append(_Submitted(each, index, asked, tuple(dict.fromkeys((*commented, *received, *logged)))))
+    return found
 
 
 def _task_state(
     layout: RunLayout,
     task: Task,
     elements: Sequence[tuple[_Submitted, int]],
-    executions: Executions,
-    asked: float | None,
+    answer: _Answer,
 ) -> TaskState:
     """Join one task's attempts on disk with the elements that were submitted for it."""
     numbers = list_attempts(layout, task.run_name)
-    attempts = [
-        _attempt_state(layout.task(task.run_name).attempt(number), executions, asked, is_newest=number == numbers[-1])
-        for number in numbers
-    ]
+    attempts: list[AttemptState] = []
+    jobs: set[str] = set()
+    for number in reversed(numbers):
+        attempt = layout.task(task.run_name).attempt(number)
+        record = read_json(attempt.task_json)
+        check_is_of(record, task, attempt)
+        row = _row_of(attempt, record, answer.executions, is_newest=record["job"] not in jobs)
+        jobs.add(record["job"])
+        attempts.insert(0, _attempt_state(attempt, record, row, answer, is_newest=number == numbers[-1]))
     for submission, position in elements:
         entry = submission.index["entries"][position]
         # Jobs of a script that was submitted twice find the attempt taken and run nothing: they are no attempts.
         if entry["attempt"] not in numbers:
-            attempts.append(_unclaimed(layout, submission, position, executions, asked))
+            attempts.append(_unclaimed(layout, submission, position, answer))
         else:
-            attempts += _requeued(layout, submission, position, executions, attempts)
+            attempts += _requeued(layout, submission, position, answer.executions, attempts)
     return TaskState(task, tuple(sorted(attempts, key=lambda each: (each.number, each.submission))))
 
 
+def check_is_of(record: Mapping[str, Any], task: Task, attempt: AttemptLayout) -> None:
+    """Raise InputError when a folder holds a run of another question: its numbers must not answer this one."""
+    if record["task_id"] != task.task_id:
+        raise InputError(
+            f"{attempt.home} holds a run of other settings (task {record['task_id']}, asked is {task.task_id}): the "
+            f"program, its arguments or the parameters were changed since. Rename the experiment, or move it away"
+        )
+
+
 def _attempt_state(
-    attempt: AttemptLayout, executions: Executions, asked: float | None, *, is_newest: bool
+    attempt: AttemptLayout, record: Mapping[str, Any], row: JobRow | None, answer: _Answer, *, is_newest: bool
 ) -> AttemptState:
-    record = read_json(attempt.task_json)
     ended = read_json_or_none(attempt.exit_json)
-    row = _row_of(attempt, record, executions)
-    over = not is_newest or _is_over(record, ended, row, asked)
+    over = not is_newest or _is_over(record, ended, row, answer)
     progress = Progress.OVER if over else Progress.RUNNING
     return AttemptState(attempt.number, record["submission"], record["job"], progress, attempt, record, ended, row)
 
@@ -194,7 +251,7 @@ def attempt_in(folder: Path) -> tuple[RunLayout, AttemptState]:
     folder = folder.absolute()
     attempt = AttemptLayout(folder)
     record = read_json_or_none(attempt.task_json) or {}
-    row = _row_of(attempt, record, {}) if record else None
+    row = _row_of(attempt, record, {}, is_newest=True) if record else None
     state = AttemptState(
         attempt.number,
         record.get("submission", 0),
@@ -208,7 +265,9 @@ def attempt_in(folder: Path) -> tuple[RunLayout, AttemptState]:
     return RunLayout(folder.parents[3], folder.parents[2].name), state
 
 
-def _row_of(attempt: AttemptLayout, record: Mapping[str, Any], executions: Executions) -> JobRow | None:
+def _row_of(
+    attempt: AttemptLayout, record: Mapping[str, Any], executions: Executions, *, is_newest: bool
+) -> JobRow | None:
     """What Slurm says of an attempt: what was kept of it once it was over, else what it says now."""
     kept = read_json_or_none(attempt.scheduler)
     if kept is not None:
@@ -217,12 +276,10 @@ def _row_of(attempt: AttemptLayout, record: Mapping[str, Any], executions: Execu
     rows = executions.get(record["job"], ())
     wanted = comment_of(record["manifest_sha"], record["submission"])
     ours = [row for row in rows if row.comment in ("", wanted)]
-    return execution_of(ours, record["restart_count"])
+    return execution_of(ours, record["restart_count"], is_newest=is_newest)
 
 
-def _is_over(
-    record: Mapping[str, Any], ended: Mapping[str, Any] | None, row: JobRow | None, asked: float | None
-) -> bool:
+def _is_over(record: Mapping[str, Any], ended: Mapping[str, Any] | None, row: JobRow | None, answer: _Answer) -> bool:
     """Whether nothing more will come of an attempt. Absent is never a result: not asked means not over."""
     is_local = record["scheduler"] == "local"
     if ended is not None and (
@@ -235,35 +292,26 @@ def _is_over(
         return True
     if ended is not None:
         return bool(time.time() - ended["ended"] > SETTLE_S)
-    return row is None and asked is not None and asked - record["started"] > LOST_S
+    return row is None and answer.has_lost(record["started"], record["slurm"].get("SLURM_CLUSTER_NAME", ""))
 
 
-def _unclaimed(
-    layout: RunLayout, submission: _Submitted, position: int, executions: Executions, asked: float | None
-) -> AttemptState:
+def _unclaimed(layout: RunLayout, submission: _Submitted, position: int, answer: _Answer) -> AttemptState:
     """An element that was submitted and claimed nothing: it waits, is just starting, or ended before it began."""
-    entry = submission.index["entries"][position]
-    rows = [row for job in submission.jobs for row in executions.get(f"{job}_{position}", ())]
+    entry = submission.entry(position)
+    rows = submission.rows(answer.executions, position)
     row = max(rows, key=lambda each: (not each.state.is_finished, each.submitted or 0.0), default=None)
-    attempt = layout.task(entry["run_name"]).attempt(entry["attempt"])
-    job = row.job if row else ""
     if row is not None:
         over = row.state.is_finished
+    elif submission.is_local:
+        over = False
     else:
-        receipt = submission.receipt or read_json_or_none(submission.layout.intent)
-        over = (
-            asked is not None
-            and receipt is not None
-            and asked - receipt["time"] > LOST_S
-            and receipt.get("job") != "local"
-        )
-    cancelled = bool((submission.receipt or {}).get("cancelled"))
-    progress = Progress.OVER if over or cancelled else Progress.WAITING
-    if cancelled and row is None:
-        row = JobRow(job="local", raw_id="", state=SlurmState.CANCELLED)
-    return AttemptState(
-        entry["attempt"], submission.index["submission"], job, progress, attempt, None, None, row, entry
-    )
+        # After a plain sbatch nobody wrote down when; the logs of its elements are at least as old as the index.
+        asked = submission.asked or {"time": submission.index["created"]}
+        over = answer.has_lost(asked["time"], asked.get("cluster", ""))
+    attempt = layout.task(entry["run_name"]).attempt(entry["attempt"])
+    progress = Progress.OVER if over else Progress.WAITING
+    number, job = submission.index["submission"], row.job if row else ""
+    return AttemptState(entry["attempt"], number, job, progress, attempt, None, None, row, entry)
 
 
 def _requeued(
@@ -283,7 +331,7 @@ def _requeued(
     number = newest.number + 1
     if not is_another or any(each.number == number for each in attempts):
         return []
-    entry = submission.index["entries"][position]
+    entry = submission.entry(position)
     again = layout.task(entry["run_name"]).attempt(number)
     return [AttemptState(number, newest.submission, newest.job, Progress.WAITING, again, None, None, rows[-1], entry)]
 

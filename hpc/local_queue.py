@@ -55,7 +55,7 @@ def list_elements(layout: RunLayout) -> Iterator[Element]:
     """List every element that was ever handed to this machine, oldest submission first."""
     for submission in list_submissions(layout):
         receipt = read_json_or_none(submission.receipt) or {}
-        if receipt.get("job") != "local" or receipt.get("cancelled"):
+        if receipt.get("job") != "local":
             continue
         yield from _elements_of(layout, submission)
 
@@ -154,15 +154,16 @@ def default_parallel() -> int:
     return max(1, (os.cpu_count() or 2) // 2)
 
 
-def start_detached(layout: RunLayout, max_parallel: int) -> None:
-    """Start a runner that outlives this process and its terminal; one that is at work already goes on instead.
+def check_gpus(asked: int) -> None:
+    """Raise InputError when tasks ask for more GPUs than this machine has: they would wait for ever."""
+    if asked > count_gpus():
+        raise InputError(
+            f"{asked} GPUs are asked for and this machine has {count_gpus()}; plan again with --set resources.gpus=0"
+        )
 
-    Raises:
-        InputError: An element asks for more GPUs than this machine has.
-    """
-    most = max((element.gpus for element in list_open(layout)), default=0)
-    if most > count_gpus():
-        raise InputError(f"{most} GPUs are asked for and this machine has {count_gpus()}; lower resources.gpus (--set)")
+
+def start_detached(layout: RunLayout, max_parallel: int) -> None:
+    """Start a runner that outlives this process and its terminal; one that is at work already goes on instead."""
     log = layout.home / ".local" / "runner.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     path = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]

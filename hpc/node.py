@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,8 +25,11 @@ from hpc.core.errors import HpcError
 from hpc.core.launchers import Placement, copies, launch_argv, launch_environment
 from hpc.core.layout import AttemptLayout
 
-GRACE_S = 30.0
-"""How long ranks may take to save and leave after SIGTERM; Slurm's own KillWait is as long by default."""
+GRACE_S = 15.0
+"""How long ranks may take to save and leave after SIGTERM. With the teardown it stays below Slurm's KillWait (30 s by
+default), so that the wrapper lives to write how the attempt ended."""
+FENCE_CHECK_S = 5.0
+"""Between two looks at the task's folder on the shared file system."""
 TEARDOWN_GRACE_S = 5.0
 """How long left-over workers may take once the launcher has gone."""
 # Set by launchers for their ranks. Inherited from whoever started us they would make a process believe it is one.
@@ -119,7 +122,7 @@ def _in_its_environment(
         # `python` must mean the interpreter the experiment was planned with, not whatever PATH offers first.
         path = os.pathsep.join((str(Path(sys.executable).parent), host.get("PATH", os.defpath)))
         return tuple(argv), {**host, "PATH": path, **variables}
-    passed = {name: value for name, value in host.items() if name.startswith(_PASSED_ON)}
+    passed = {name: value for name, value in host.items() if name.startswith(_PASSED_ON) and name != "SLURM_JWT"}
     line = exec_argv(
         Image(
             image["apptainer"],
@@ -157,9 +160,14 @@ class Forwarder:
         return asked_to_end
 
     def pass_on(self, number: int) -> None:
-        """Signal every rank on this node. Launchers are not told: most of them would kill their ranks and say 1."""
-        for root in self._roots():
-            proc.send_signal(proc.find_ranks(root), number)
+        """Signal every rank on this node. Launchers are not told: most of them would kill their ranks and say 1.
+
+        The warning of SIGUSR1 goes to those who listen; it would end a program that knows nothing of it.
+        """
+        ranks = [rank for root in self._roots() for rank in proc.find_ranks(root)]
+        if number == signal.SIGUSR1:
+            ranks = [rank for rank in ranks if proc.catches(rank, number)]
+        proc.send_signal(ranks, number)
 
 
 def supervise(
@@ -175,24 +183,27 @@ def supervise(
     """
     proc.adopt_orphans()
     result = Supervision()
+    children: list[subprocess.Popen[bytes]] = []
+    forwarder = Forwarder(lambda: [child.pid for child in children if child.poll() is None], result)
     children, pipe = start(task, attempt, place)
     pump = Pump(pipe, task, attempt) if pipe else None
-    forwarder = Forwarder(lambda: [child.pid for child in children if child.poll() is None], result)
     clock = Clock(task, time.monotonic())
+    next_look = time.monotonic() + FENCE_CHECK_S
     while any(child.poll() is None for child in children):
         _wait_a_little(children)
         if any(child.poll() for child in children):
             break  # one copy failed: the others would wait for it for ever
         ending = forwarder.deliver() or clock.act(forwarder, result)
-        if is_fenced():
-            result.fenced = True
-            ending = True
-            forwarder.pass_on(signal.SIGKILL)
+        if time.monotonic() >= next_look:
+            next_look += FENCE_CHECK_S
+            if is_fenced():
+                result.fenced = ending = True
+                forwarder.pass_on(signal.SIGKILL)
         if ending and not _wait_for(children, GRACE_S):
             break
     first_to_fail = next((child for child in children if child.poll()), None)
     proc.end_descendants(TEARDOWN_GRACE_S)
-    codes = [child.wait() for child in children]
+    codes = [code if (code := child.poll()) is not None else -signal.SIGKILL for child in children]
     code = first_to_fail.returncode if first_to_fail else max(codes, key=abs)
     result.exit_code, result.signal = (code, None) if code >= 0 else (None, -code)
     if pump:
@@ -298,7 +309,9 @@ def main(arguments: Sequence[str]) -> int:
     path = Path(arguments[0])
     task = read_json(path)
     attempt = AttemptLayout(path.parent)
-    place = placement_of(task, int(os.environ["SLURM_NODEID"]))
+    # The address of the node srun was called on, which is node 0: known to work from here, where names may not.
+    address = os.environ.get("SLURM_LAUNCH_NODE_IPADDR") or task["rendezvous"]["address"]
+    place = replace(placement_of(task, int(os.environ["SLURM_NODEID"])), address=address)
     result = supervise(task, attempt, place)
     write_json(attempt.home / f"node-{place.node_rank}.json", vars(result))
     return result.exit_code if result.exit_code is not None else 128 + (result.signal or 0)

@@ -100,7 +100,7 @@ def make_plan(workspace: Workspace, file: Path, overrides: Overrides, profile: C
     before = read_json_or_none(layout.manifest)
     if before is not None:
         check_manifest(before, layout.manifest)
-    _check_names_are_free(layout, tasks, before)
+    _check_names_are_free(layout, tasks)
     container, notes = _container(spec, profile)
     git = read_git_state(workspace.project)
     if git and git.dirty:
@@ -144,17 +144,20 @@ def _absolute(profile: ClusterProfile, project: Path) -> ClusterProfile:
     )
 
 
-def _check_names_are_free(layout: RunLayout, tasks: Sequence[Task], before: Mapping[str, Any] | None) -> None:
+def _check_names_are_free(layout: RunLayout, tasks: Sequence[Task]) -> None:
     """Refuse to put a new question's results into the folder of an old one."""
-    asked = {each["run_name"]: each["task_id"] for each in (before or {}).get("tasks", ())}
-    problems = [
-        Problem(
-            f"{task.run_name} already holds runs of other settings (program, arguments or parameters were changed). "
-            f"Rename the experiment (name:), change run_name, or move {layout.task(task.run_name).home} away"
-        )
-        for task in tasks
-        if asked.get(task.run_name, task.task_id) != task.task_id and list_attempts(layout, task.run_name)
-    ]
+    problems = []
+    for task in tasks:
+        numbers = list_attempts(layout, task.run_name)
+        attempt = layout.task(task.run_name).attempt(numbers[-1]) if numbers else None
+        record = read_json_or_none(attempt.task_json) if attempt else None
+        if attempt and record and record["task_id"] != task.task_id:
+            problems.append(
+                Problem(
+                    f"{task.run_name} already holds runs of other settings (program, arguments or parameters were "
+                    f"changed). Rename the experiment (name:), change run_name, or move {attempt.home.parent} away"
+                )
+            )
     if problems:
         raise InputError(problems[:10])
 

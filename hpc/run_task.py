@@ -148,6 +148,7 @@ def build_task(
         "signal_lead_s": index["signal_lead_s"],
         "memory_limit_mib": resources["memory_mib"] if local else None,
         "metrics_source": index["metrics_source"],
+        "primary_metric": index["primary_metric"],
         "code": index["code"],
         "image": _image(index, task),
         "manifest_sha": index["manifest_sha"],
@@ -264,7 +265,8 @@ def rendezvous(job: Job, nodes: int) -> dict[str, Any]:
     """
     address = "127.0.0.1"
     if nodes > 1:
-        address = os.environ.get("SLURM_LAUNCH_NODE_IPADDR") or socket.gethostbyname(socket.gethostname())
+        # A last resort: each node is told a better one by srun (`hpc.node.main`).
+        address = socket.gethostbyname(socket.gethostname())
     numbers = [int(part) for part in re.findall(r"\d+", job.slurm.get("SLURM_JOB_ID", "")) or [str(os.getpid())]]
     first = 20000 + (numbers[0] * 7) % 10000
     for port in range(first, first + 2000):
@@ -281,7 +283,7 @@ def execute(record: Mapping[str, Any], task: TaskLayout, attempt: AttemptLayout)
     """Run the program on all nodes of the task."""
 
     def is_fenced() -> bool:
-        return task.attempt(attempt.number + 1).home.exists()
+        return last_attempt(task) > attempt.number
 
     if record["nodes"] == 1:
         return supervise(record, attempt, placement_of(record, 0), is_fenced=is_fenced)
@@ -297,7 +299,7 @@ def execute(record: Mapping[str, Any], task: TaskLayout, attempt: AttemptLayout)
             "--kill-on-bad-exit=1",
             # Since Slurm 22.05 a step no longer takes this from the job, and would get one core.
             f"--cpus-per-task={record['resources']['cpus']}",
-            sys.executable, "-m", "hpc.node", str(attempt.task_json),
+            sys.executable, "-P", "-m", "hpc.node", str(attempt.task_json),
         ],
     }  # fmt: skip
     return supervise(over_nodes, attempt, Placement(gpus=record["gpus"]), is_fenced=is_fenced)
@@ -365,6 +367,8 @@ def _memory_cgroup() -> dict[str, Any]:
         folder = Path("/sys/fs/cgroup" + ("/memory" if old else "") + path)
         # The step's own folder; the limit may stand one or two levels above (step_batch/user/task_0).
         for level in (folder, *list(folder.parents)[:3]):
+            if "job_" not in str(level):
+                break  # above the job stand its neighbours
             found.setdefault("peak_mib", _mib(level / ("memory.max_usage_in_bytes" if old else "memory.peak")))
             limit = _mib(level / ("memory.limit_in_bytes" if old else "memory.max"))
             if limit and limit < 2**40 and not found.get("limit_mib"):

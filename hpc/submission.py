@@ -21,6 +21,7 @@ from typing import Any
 
 from hpc.adapters import slurm
 from hpc.adapters.files import publish_folder, read_json_or_none, write_json, write_text
+from hpc.adapters.images import pin_image
 from hpc.adapters.manifest_store import SCHEMA, list_submissions, load_index
 from hpc.adapters.sbatch import render_sbatch
 from hpc.core.arrays import ArrayPlan, Assignment, plan_arrays
@@ -66,6 +67,7 @@ class Frozen:
             if batch
             else None,
             "metrics_source": list(self.spec.metrics.source),
+            "primary_metric": self.spec.metrics.primary.name,
             "container": self._container(),
             "code": provenance["code"],
             "git": provenance["git"],
@@ -82,7 +84,7 @@ class Frozen:
             return None
         return {
             "apptainer": self.profile.apptainer,
-            "path": image["path"],
+            "path": str(pin_image(Path(image["path"]), image["sha256"])),
             "sha256": image["sha256"],
             "binds": [*self.profile.binds, *self.spec.container.binds],
         }
@@ -138,11 +140,13 @@ def _write_submission(layout: RunLayout, frozen: Frozen, plan: ArrayPlan, index:
 
 def is_used(submission: SubmissionLayout) -> bool:
     """Whether anybody asked Slurm for it, by us or by a plain ``sbatch`` (whose elements leave a log)."""
-    return (
-        submission.intent.exists()
-        or submission.receipt.exists()
-        or (submission.logs.is_dir() and any(submission.logs.iterdir()))
-    )
+    return submission.intent.exists() or submission.receipt.exists() or bool(logged_jobs(submission))
+
+
+def logged_jobs(submission: SubmissionLayout) -> list[str]:
+    """Array job ids whose elements left a log (``12_3.log``)."""
+    logs = submission.logs.iterdir() if submission.logs.is_dir() else ()
+    return sorted({path.name.split("_")[0] for path in logs if path.name[:1].isdecimal()})
 
 
 def submitted_tasks(layout: RunLayout) -> set[str]:
@@ -190,6 +194,7 @@ def submit_to_slurm(layout: RunLayout, submissions: Sequence[SubmissionLayout]) 
         SlurmError: Slurm refused a script; its intent is taken back.
     """
     jobs: dict[int, str] = {}
+    cluster = (slurm.read_config_value("ClusterName") or "") if submissions else ""
     for submission in submissions:
         if receipt := read_json_or_none(submission.receipt):
             jobs[submission.number] = receipt["job"]
@@ -197,19 +202,19 @@ def submit_to_slurm(layout: RunLayout, submissions: Sequence[SubmissionLayout]) 
         job = _adopt(layout, submission) if submission.intent.exists() else None
         adopted = job is not None
         if job is None:
-            write_json(submission.intent, _signature())
+            write_json(submission.intent, _signature(cluster))
             try:
                 job = slurm.submit_script(submission.script)
             except slurm.SlurmError:
                 submission.intent.unlink()  # refused for certain: nothing to look for
                 raise
-        write_json(submission.receipt, {**_signature(), "job": job, "adopted": adopted})
+        write_json(submission.receipt, {**_signature(cluster), "job": job, "adopted": adopted})
         jobs[submission.number] = job
     return jobs
 
 
-def _signature() -> dict[str, Any]:
-    return {"host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
+def _signature(cluster: str = "") -> dict[str, Any]:
+    return {"host": socket.gethostname(), "pid": os.getpid(), "time": time.time(), "cluster": cluster}
 
 
 def _adopt(layout: RunLayout, submission: SubmissionLayout, sleep: Callable[[float], None] = time.sleep) -> str | None:

@@ -18,8 +18,9 @@ from hpc.console import dry_run_option, json_option, name_argument, note, print_
 from hpc.core.arrays import Assignment, first_assignment
 from hpc.core.errors import EXIT_DONE, NothingToDo
 from hpc.core.layout import RunLayout, SubmissionLayout
+from hpc.core.spec import ExperimentSpec
 from hpc.inspection import Snapshot, TaskState, take_snapshot
-from hpc.local_queue import default_parallel, follow, list_open, start_detached
+from hpc.local_queue import check_gpus, default_parallel, follow, list_open, start_detached
 from hpc.planning import frozen_of
 from hpc.submission import Frozen, half_submitted, prepare_submissions, submit_to_local_queue, submit_to_slurm
 from hpc.workspace import Workspace
@@ -41,21 +42,25 @@ def main(
     """Submit what is not done yet of experiment NAME (default: the one planned last)."""
     layout = Workspace.current().layout(name)
     with lock(layout.lock):
+        # First what somebody began and died over: later it would look like a lost job, and be submitted besides.
+        unfinished = half_submitted(layout)
+        jobs = {} if dry_run else submit_to_slurm(layout, unfinished)
         snapshot = take_snapshot(layout)
         frozen = for_backend(frozen_of(snapshot.manifest), backend)
-        assignments = not_submitted(snapshot, frozen)
+        assignments = not_submitted(snapshot, frozen.spec)
         is_local = frozen.profile.scheduler == "local"
-        unfinished = [] if is_local else half_submitted(layout)
         if dry_run:
             return show_dry_run(layout, assignments, unfinished, as_json)
-        submissions = unfinished + prepare_submissions(layout, frozen, assignments)
+        if is_local:
+            check_gpus(frozen.spec.resources.gpus)
+        submissions = prepare_submissions(layout, frozen, assignments)
         if is_local:
             submit_to_local_queue(submissions)
-            jobs = dict.fromkeys((each.number for each in submissions), "local")
+            jobs |= dict.fromkeys((each.number for each in submissions), "local")
         else:
-            jobs = submit_to_slurm(layout, submissions)
+            jobs |= submit_to_slurm(layout, submissions)
     waiting = is_local and not detach
-    if not submissions and not (is_local and list_open(layout)):
+    if not jobs and not (is_local and list_open(layout)):
         raise NothingToDo(f"{layout.experiment}: everything is queued, running or done; see python -m hpc.status")
     if as_json:
         print_json({"experiment": layout.experiment, "tasks": len(assignments), "jobs": jobs})
@@ -78,10 +83,10 @@ def for_backend(frozen: Frozen, backend: str | None) -> Frozen:
     return replace(frozen, profile=profile, use_container=use_container, python=frozen.python or sys.executable)
 
 
-def not_submitted(snapshot: Snapshot, frozen: Frozen) -> list[Assignment]:
+def not_submitted(snapshot: Snapshot, spec: ExperimentSpec) -> list[Assignment]:
     """What has to be submitted: tasks that never began and that nothing waits for. Failed ones are the collector's."""
     return [
-        replace(first_assignment(frozen.spec, state.task), attempt=_next_attempt(state))
+        replace(first_assignment(spec, state.task), attempt=_next_attempt(state))
         for state in snapshot.tasks
         if not state.is_live and all(attempt.record is None for attempt in state.attempts)
     ]

@@ -12,8 +12,8 @@ class GitState:
 
     Attributes:
         commit: Full hash of HEAD; empty before the first commit.
-        dirty: Whether tracked files differ from HEAD.
-        diff: The difference, as a patch; empty when clean.
+        dirty: Whether anything differs from HEAD, files git does not track yet included.
+        diff: The difference of tracked files, as a patch; the code snapshot holds the others, too.
     """
 
     commit: str
@@ -41,7 +41,8 @@ def read_git_state(folder: Path) -> GitState | None:
         return None
     commit = (_git(folder, "rev-parse", "--verify", "-q", "HEAD") or b"").decode().strip()
     diff = (_git(folder, "diff", "--no-ext-diff", "--no-color", "HEAD") or b"").decode("utf-8", "surrogateescape")
-    return GitState(commit, bool(diff), diff)
+    changed = bool((_git(folder, "status", "--porcelain") or b"").strip())
+    return GitState(commit, changed or not commit, diff)
 
 
 def list_code_files(folder: Path) -> list[Path] | None:

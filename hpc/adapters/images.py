@@ -38,6 +38,25 @@ def find_image(name: str, folder: Path) -> ImageFile:
     return ImageFile(name, path, "" if path.is_dir() else _sha256(path))
 
 
+def pin_image(path: Path, sha256: str) -> Path:
+    """Give an image a name of its content, so that a later build does not change what queued tasks run.
+
+    A second link to the same file, not a copy. A sandbox folder, and an image in a folder that takes no links
+    (read-only, another owner's), stays under its own name.
+    """
+    pinned = path.parent / "by-digest" / f"{sha256[:16]}.sif"
+    if not sha256:
+        return path
+    try:
+        pinned.parent.mkdir(exist_ok=True)
+        pinned.hardlink_to(path)
+    except FileExistsError:
+        return pinned
+    except OSError:
+        return path
+    return pinned
+
+
 def _sha256(path: Path) -> str:
     """Take the digest the build recorded when size and age still fit; hashing 10 GB takes half a minute."""
     record = _recorded(path)
@@ -49,7 +68,9 @@ def _sha256(path: Path) -> str:
 
 def _recorded(path: Path) -> str | None:
     lock = path.parent / "images.lock.toml"
-    if not lock.is_file() or path.stat().st_mtime > lock.stat().st_mtime:
+    if not lock.is_file():
         return None
     record = tomllib.loads(lock.read_text(encoding="utf-8")).get(path.stem, {})
-    return str(record["sha256"]) if record.get("size") == path.stat().st_size else None
+    found = path.stat()
+    same = record.get("size") == found.st_size and record.get("mtime_ns") == found.st_mtime_ns
+    return str(record["sha256"]) if same else None

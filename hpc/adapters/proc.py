@@ -106,10 +106,21 @@ def send_signal(pids: list[int], number: int) -> None:
             os.kill(pid, number)
 
 
-def end_descendants(grace_s: float) -> int:
+def catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal; False when it is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    mask = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")), "0")
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+def end_descendants(grace_s: float, kill_s: float = 10.0) -> int:
     """End every descendant of this process: SIGTERM, then SIGKILL after the grace; give how many had to be killed.
 
-    Nobody is reaped here: a child whose `Popen` finds it already reaped would count as having exited with 0.
+    Nobody is reaped here: a child whose `Popen` finds it already reaped would count as having exited with 0. What
+    SIGKILL has not ended after `kill_s` hangs in the kernel (state D), and is left to whoever ends the job.
     """
     own = os.getpid()
     send_signal(descendants(own), signal.SIGTERM)
@@ -117,7 +128,10 @@ def end_descendants(grace_s: float) -> int:
     while (left := descendants(own)) and time.monotonic() < end:
         time.sleep(0.02)
     killed = len(left)
-    while left or (left := descendants(own)):  # looked at twice: one may be born where the first look had passed
+    end = time.monotonic() + kill_s
+    while (
+        left or (left := descendants(own))
+    ) and time.monotonic() < end:  # looked at twice: one may be born where the first look had passed
         send_signal(left, signal.SIGKILL)
         time.sleep(0.02)
         left = descendants(own)

@@ -8,18 +8,21 @@ import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from hpc.core.errors import HpcError, TemporaryError
-from hpc.core.executions import JobRow, job_name_of
+from hpc.core.executions import JobRow, expand_elements, job_name_of
+from hpc.core.resources import DAY
 from hpc.core.slurm_states import parse_state
 
 TIMEOUT_S = 60.0
 _SACCT_FIELDS = (
-    "JobID", "JobIDRaw", "State", "ExitCode", "DerivedExitCode", "Submit", "Start", "End", "ElapsedRaw", "NodeList",
+    "JobID", "JobIDRaw", "State", "ExitCode", "Submit", "Start", "End", "ElapsedRaw", "NodeList",
     "MaxRSS", "TimelimitRaw", "Comment",
 )  # fmt: skip
+# Asked for by name and time alone, sacct leaves out what was cancelled before it ever became eligible to run.
+_SACCT_STATES = "BF,CA,CD,DL,F,NF,OOM,PD,PR,R,RQ,RS,RV,S,TO"
 _SQUEUE_FORMAT = "%i|%A|%T|%r|%N|%k"  # the comment last: it may hold anything
 
 
@@ -34,14 +37,19 @@ class SlurmError(HpcError):
     """Slurm answered, and the answer was no."""
 
 
-def run_client(arguments: Sequence[str], timeout_s: float = TIMEOUT_S) -> str:
+def run_client(arguments: Sequence[str], timeout_s: float = TIMEOUT_S, **variables: str) -> str:
     """Run one Slurm command and give what it prints.
+
+    Args:
+        variables: Environment variables for this call.
 
     Raises:
         TemporaryError: It is not there, did not answer in time, or could not reach its daemon.
         SlurmError: It refused; the text is Slurm's own.
     """
-    environment = {name: value for name, value in os.environ.items() if not _SETTINGS.fullmatch(name)}
+    inherited = {name: value for name, value in os.environ.items() if not _SETTINGS.fullmatch(name)}
+    # The length: or long lists of elements are cut to 64 characters.
+    environment = {**inherited, "SLURM_BITSTR_LEN": "0", **variables}
     try:
         done = subprocess.run(
             arguments, capture_output=True, text=True, timeout=timeout_s, env=environment, check=False
@@ -59,14 +67,14 @@ def run_client(arguments: Sequence[str], timeout_s: float = TIMEOUT_S) -> str:
     raise SlurmError(f"{arguments[0]}: {message}")
 
 
-def submit_script(script: Path, extra: Sequence[str] = ()) -> str:
+def submit_script(script: Path) -> str:
     """Submit a script and give its job id.
 
     Raises:
         TemporaryError: Slurm did not answer; it may or may not have taken the job.
         SlurmError: Slurm refused the script.
     """
-    answer = run_client(["sbatch", "--parsable", *extra, str(script)])
+    answer = run_client(["sbatch", "--parsable", str(script)])
     return answer.strip().splitlines()[-1].split(";")[0]
 
 
@@ -109,11 +117,14 @@ def query_accounting(experiment: str, since: float) -> list[JobRow] | None:
     Returns:
         The rows, oldest execution first within a job; None where the site keeps no accounting.
     """
-    start = datetime.fromtimestamp(max(0, since - 60)).strftime("%Y-%m-%dT%H:%M:%S")  # noqa: DTZ006  sacct reads local time
+    # A day's margin costs nothing, because the name narrows the answer, and clocks of two machines may differ.
+    start = datetime.fromtimestamp(max(0, since - DAY), UTC).strftime("%Y-%m-%dT%H:%M:%S")
     try:
         answer = run_client(
             ["sacct", "--noheader", "--parsable2", "--duplicates", f"--name={job_name_of(experiment)}",
-             f"--starttime={start}", "--endtime=now", f"--format={','.join(_SACCT_FIELDS)}"]
+             f"--state={_SACCT_STATES}", f"--starttime={start}", "--endtime=now",
+             f"--format={','.join(_SACCT_FIELDS)}"],
+            TZ="UTC",  # local time has an hour twice a year that means two hours
         )  # fmt: skip
     except SlurmError as error:
         if "accounting" in str(error).lower():
@@ -132,7 +143,7 @@ def parse_accounting(text: str) -> list[JobRow]:
         record = dict(zip(_SACCT_FIELDS, fields, strict=True))
         job, _, step = record["JobID"].partition(".")
         if not step:
-            rows.append(_job_row(record))
+            rows += [_job_row({**record, "JobID": element}) for element in expand_elements(job)]
         elif rows and rows[-1].job == job:
             rows[-1] = _with_step(rows[-1], step, record)
     return sorted(rows, key=lambda row: (row.job, row.submitted or 0.0, row.started or float("inf")))
@@ -178,9 +189,9 @@ def _text(value: str) -> str:
 
 
 def _unix(text: str) -> float | None:
-    """Read sacct's local time; None for ``Unknown`` and ``None``."""
+    """Read sacct's time, asked for in UTC; None for ``Unknown`` and ``None``."""
     try:
-        return datetime.fromisoformat(text).timestamp()
+        return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
     except ValueError:
         return None
 

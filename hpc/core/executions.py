@@ -63,7 +63,7 @@ def join_rows(accounting: Iterable[JobRow] | None, queue: Iterable[JobRow]) -> d
         history[row.job].append(row)
     for now in queue:
         rows = history[now.job]
-        if not rows or (rows[-1].state.is_finished and not now.state.is_finished):
+        if not rows or (rows[-1].state.is_finished and _has_begun_again(now)):
             rows.append(now)
         elif not rows[-1].state.is_finished:
             # The comment is kept: many sites do not keep it in accounting.
@@ -73,17 +73,41 @@ def join_rows(accounting: Iterable[JobRow] | None, queue: Iterable[JobRow]) -> d
     return {job: tuple(rows) for job, rows in history.items()}
 
 
+def _has_begun_again(now: JobRow) -> bool:
+    """Whether squeue tells of a later execution than sacct: COMPLETING is the end of the one sacct calls over."""
+    return not now.state.is_finished and now.state is not SlurmState.COMPLETING
+
+
+def expand_elements(job: str) -> list[str]:
+    """Name the elements of an array that sacct keeps as one row: ``12_[0-2,7%4]`` is 12_0, 12_1, 12_2 and 12_7."""
+    array, bracket, positions = job.partition("_[")
+    if not bracket:
+        return [job]
+    elements = []
+    for part in positions.rstrip("]").split("%")[0].split(","):
+        first, _, last = part.partition("-")
+        step = 1
+        if ":" in last:
+            last, _, told = last.partition(":")
+            step = int(told)
+        elements += [f"{array}_{position}" for position in range(int(first), int(last or first) + 1, step)]
+    return elements
+
+
 def of_submission(executions: Executions, comment: str) -> list[str]:
     """Array job ids that carry a submission's comment, as ``12``; job ids are given again, comments are not."""
     return sorted({job.split("_")[0] for job, rows in executions.items() if any(r.comment == comment for r in rows)})
 
 
-def execution_of(rows: Sequence[JobRow], restart_count: int) -> JobRow | None:
+def execution_of(rows: Sequence[JobRow], restart_count: int, *, is_newest: bool) -> JobRow | None:
     """Pick the execution an attempt ran in: the n-th restart is the n-th row after the first.
 
-    With less history than restarts (no accounting) only the newest is known, and it is nobody's but the newest
-    attempt's; the caller asks for no other.
+    Args:
+        rows: Executions of its job, oldest first.
+        restart_count: How often Slurm had put the element back when the attempt began.
+        is_newest: Whether no later attempt ran in the same job. Without accounting only one row of a job is known,
+            and it is the newest execution's.
     """
-    if restart_count < len(rows):
+    if restart_count < len(rows) and (is_newest or len(rows) > 1):
         return rows[restart_count]
-    return rows[-1] if len(rows) == 1 else None
+    return rows[-1] if len(rows) == 1 and is_newest else None

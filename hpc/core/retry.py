@@ -21,6 +21,8 @@ LEARNING_RATE_FACTOR = 0.5
 TAKEN_AWAY_BUDGET = {F.PREEMPTED: 10, F.NODE_FAILURE: 10, F.GPU_HARDWARE: 3, F.COMMUNICATION: 3}
 """Attempts in a row, without a step gained, after which even a blameless task is given up."""
 _NODE_CLASSES = (F.NODE_FAILURE, F.GPU_HARDWARE)  # … of which the node is to blame, and left out
+MAX_EXCLUDED = 3
+"""Nodes a task avoids at most, the latest ones: nodes are mended, and a small partition must not run out of them."""
 CHECKPOINTED_BUDGET = 3  # times a task may checkpoint without having gained a step
 
 
@@ -383,7 +385,7 @@ def _resume(task: FailedTask, _: RetryPolicy, __: Limits) -> Decision:
             f"{category} {idle} times in a row without a step gained",
             "look at the nodes named in its attempts; if they differ, the program or the network is at fault",
         )
-    bad = task.last.node if category in _NODE_CLASSES else ""
+    bad = task.last.node if _is_bad_node(task.last) else ""
     changes = (f"excluded node {bad}: {category}",) if bad else ()
     return _again(task, f"{category}: the task was not at fault", changes)
 
@@ -477,7 +479,7 @@ _PLANS: dict[FailureClass, Callable[[FailedTask, RetryPolicy, Limits], Decision]
 def _again(task: FailedTask, reason: str, changes: tuple[str, ...], **different: object) -> Retry:
     """The last attempt once more, from its newest checkpoint, with what is different."""
     last = task.last
-    excluded = tuple(dict.fromkeys(a.node for a in task.attempts if a.node and a.category in _NODE_CLASSES))
+    excluded = tuple(dict.fromkeys(a.node for a in task.attempts if _is_bad_node(a)))[-MAX_EXCLUDED:]
     same = Retry(
         task_id=task.task_id,
         run_name=task.run_name,
@@ -495,6 +497,11 @@ def _again(task: FailedTask, reason: str, changes: tuple[str, ...], **different:
         changes=changes,
     )
     return replace(same, **different)  # type: ignore[arg-type]  # the names are Retry's own, all calls are in this file
+
+
+def _is_bad_node(attempt: AttemptFacts) -> bool:
+    """Whether an attempt tells which node to avoid; of several nodes (``n[1-4]``) nobody knows which one it was."""
+    return attempt.category in _NODE_CLASSES and bool(attempt.node) and not set("[,") & set(attempt.node)
 
 
 def _decline(task: FailedTask, reason: str, next_step: str) -> Declined:
