@@ -24,6 +24,7 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis.findings import ConfigurationResult, Findings, ResourceUse, metric_values
 from analysis.frame import ExperimentFrame, Series, load_series
+from analysis.lineage import Fate
 from hpc.adapters.files import write_text
 from hpc.core.spec import Metric
 
@@ -547,7 +548,7 @@ def _draw_spending(use: ResourceUse, folder: Path) -> Drawing:
     figure = Figure(figsize=(8.0, 0.9 + 0.42 * len(hours)))
     axes = figure.subplots()
     colours = [
-        HUES[0] if one.category == "success" else MUTED if one.category == "not ended" else HUES[1]
+        {Fate.SUCCESS: HUES[0], Fate.CONTINUED: HUES[4], Fate.OPEN: MUTED}.get(Fate(one.fate), HUES[1])
         for one in use.by_verdict
     ]
     axes.barh(range(len(hours)), hours, color=colours, height=0.62)
@@ -570,6 +571,8 @@ def _draw_spending(use: ResourceUse, folder: Path) -> Drawing:
     figure.tight_layout()
     told = "; ".join(f"{one.category} {value:.3g}" for one, value in zip(use.by_verdict, hours, strict=True))
     caption = (
-        "By verdict of the attempt. Not all is lost of a failed attempt where the next one resumed from its checkpoint."
+        "By what came of the attempt. Continued: taken away, and taken up by the attempt that gave the result, so the "
+        "result has used these hours too. Not all is lost of a failed attempt where the next one resumed from its "
+        "checkpoint."
     )
     return _finish(figure, folder / "resources", f"Where the {unit} went", caption, f"{unit}: {told}.")

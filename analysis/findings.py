@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.frame import ExperimentFrame, show_value
+from analysis.lineage import Course, Fate
 from analysis.statistics import (
     ALPHA,
     Comparison,
@@ -40,8 +41,8 @@ class RunCounts:
         running: Tasks being executed when the results were collected.
         pending: Tasks handed to the scheduler and not started.
         never_started: Tasks nobody has submitted.
-        retried: Tasks with more than one attempt, whatever came of them.
-        healed: Tasks that finished after at least one failed attempt.
+        several: Tasks with more than one attempt → how many, by what came of them (see `lineage.Course`).
+        attempts: What came of each attempt of all tasks (see `lineage.Fate`) → how many.
         altered: Tasks whose last attempt is no longer what was asked; shown, kept out of means and comparisons.
         without_value: Finished, unaltered tasks without a finite primary metric.
     """
@@ -52,8 +53,8 @@ class RunCounts:
     running: int
     pending: int
     never_started: int
-    retried: int
-    healed: int
+    several: Mapping[str, int]
+    attempts: Mapping[str, int]
     altered: int
     without_value: int
 
@@ -68,6 +69,45 @@ class RunCounts:
         parts = [(self.finished, "finished"), (self.failed_total, "failed" + _by_class(self.failed))]
         parts += [(self.running, "running"), (self.pending, "pending"), (self.never_started, "never started")]
         return f"{self.planned} planned = " + " + ".join(f"{count} {word}" for count, word in parts)
+
+    @property
+    def healed(self) -> int:
+        """Tasks that finished although an attempt of theirs had failed."""
+        return self.several.get(Course.HEALED, 0)
+
+    @property
+    def continued(self) -> int:
+        """Tasks that finished in several attempts, each going on where the one before was taken away."""
+        return self.several.get(Course.CONTINUED, 0)
+
+    @property
+    def retried(self) -> int:
+        """Tasks with more than one attempt, whatever came of them."""
+        return sum(self.several.values())
+
+    @property
+    def several_text(self) -> str:
+        """The sum of those with several attempts: ``4 = 3 healed + 1 continued + …``."""
+        words = {
+            Course.HEALED: "healed (an attempt failed, a later one finished)",
+            Course.CONTINUED: "merely continued",
+            Course.REPEATED: "run again after a success",
+            Course.FAILED: "failed all the same",
+            Course.OPEN: "not finished yet",
+        }
+        return _sum_text(self.retried, {words[Course(name)]: count for name, count in self.several.items()})
+
+    @property
+    def attempts_text(self) -> str:
+        """The sum of the attempts: ``24 = 14 successful + 2 continued by a later attempt + …``."""
+        words = {
+            Fate.SUCCESS: "successful",
+            Fate.CONTINUED: "continued by a later attempt",
+            Fate.FAILED: "failed",
+            Fate.OPEN: "open",
+        }
+        total = sum(self.attempts.values())
+        return _sum_text(total, {words[Fate(name)]: count for name, count in self.attempts.items()})
 
 
 @dataclass(frozen=True)
@@ -154,6 +194,31 @@ class Healed:
 
 
 @dataclass(frozen=True)
+class ContinuedAttempt:
+    """An attempt that was taken away and that a later one took up: part of the result, not a failure.
+
+    Attributes:
+        row: Row of the task.
+        run_name: Name of the task.
+        attempt: Attempt number, from 1.
+        ended_as: Why it ended: ``timeout (checkpointed)``, ``preempted``.
+        continued_in: Number of the attempt that started from its checkpoint.
+        has_result: Whether the task has finished since; until then its hours are open.
+        elapsed_s: Seconds it ran; None when not recorded.
+        directory: Folder below the experiment's.
+    """
+
+    row: int
+    run_name: str
+    attempt: int
+    ended_as: str
+    continued_in: int
+    has_result: bool
+    elapsed_s: float | None
+    directory: str
+
+
+@dataclass(frozen=True)
 class FailedAttempt:
     """One attempt that gave no result, why we say so, and what was done.
 
@@ -186,16 +251,19 @@ class FailedAttempt:
 
 @dataclass(frozen=True)
 class Spending:
-    """Attempts of one verdict and what they used.
+    """Attempts of one kind and what they used.
 
     Attributes:
-        category: Verdict; ``not ended`` where there is none yet.
+        category: Verdict; ``continued (preempted)`` where a later attempt took it up; ``open`` where it has not ended,
+            or the one that took it up has not.
+        fate: What came of them (see `lineage.Fate`).
         attempts: How many.
         gpu_hours: GPU hours used.
         cpu_hours: Core hours used: elapsed time × cores asked for.
     """
 
     category: str
+    fate: str
     attempts: int
     gpu_hours: float
     cpu_hours: float
@@ -209,8 +277,8 @@ class ResourceUse:
         by_verdict: Use by verdict of the attempt; adds up to the totals.
         gpu_hours_asked: GPUs × nodes × time limit, over all attempts; 0 when no GPU was asked for.
         has_gpu: Whether any attempt had one.
-        mean_run_s: Mean wall time of the attempt that finished a task, in seconds; None without any.
-        runs_timed: Attempts behind `mean_run_s`.
+        mean_run_s: Mean wall time of a finished task in seconds, the attempts it continued included; None without any.
+        runs_timed: Tasks behind `mean_run_s`.
         peak_memory_mib: Highest host memory of any attempt; None when it was never measured.
         peak_gpu_memory_mib: The same on the GPU.
         memory_asked_mib: Host memory asked for by that attempt.
@@ -236,7 +304,11 @@ class ResourceUse:
     @property
     def failed(self) -> tuple[Spending, ...]:
         """What went into attempts that gave no result."""
-        return tuple(one for one in self.by_verdict if one.category not in ("success", "not ended"))
+        return tuple(one for one in self.by_verdict if one.fate == Fate.FAILED)
+
+    def hours(self, fate: Fate, *, gpu: bool) -> float:
+        """Hours of all attempts of one fate, on the GPU or of cores."""
+        return sum(one.gpu_hours if gpu else one.cpu_hours for one in self.by_verdict if one.fate == fate)
 
 
 @dataclass(frozen=True)
@@ -250,6 +322,7 @@ class Findings:
         results: One per configuration, in manifest order.
         best: The best configuration; None when no run gave a value.
         healed: Tasks that finished after a failure.
+        continued: Every attempt that was taken away and taken up by a later one.
         failures: Every attempt that gave no result.
         resources: What it cost.
         verdict: The first verdict, sentences in plain words.
@@ -262,6 +335,7 @@ class Findings:
     results: tuple[ConfigurationResult, ...]
     best: Best | None
     healed: tuple[Healed, ...]
+    continued: tuple[ContinuedAttempt, ...]
     failures: tuple[FailedAttempt, ...]
     resources: ResourceUse
     verdict: tuple[str, ...]
@@ -287,6 +361,7 @@ def find(frame: ExperimentFrame) -> Findings:
         results=results,
         best=best,
         healed=find_healed(frame),
+        continued=find_continued(frame),
         failures=find_failures(frame),
         resources=add_up_resources(frame),
         verdict=say_verdict(frame, primary, results, best),
@@ -311,14 +386,16 @@ def count_runs(frame: ExperimentFrame, primary: Metric | None) -> RunCounts:
         running=outcome["running"],
         pending=outcome["pending"],
         never_started=outcome["planned"],
-        retried=int((tasks["attempts"] > 1).sum()),
-        healed=int(((tasks["outcome"] == "finished") & (tasks["attempts"] > 1)).sum()),
+        several=_count_words(tasks["course"], [one for one in Course if one is not Course.SINGLE]),
+        attempts=_count_words(frame.attempts["fate"], list(Fate)),
         altered=int(tasks["altered"].sum()),
         without_value=int((frame.usable & ~has_value).sum()),
     )
     parts = counts.finished + counts.failed_total + counts.running + counts.pending + counts.never_started
     if parts != counts.planned:
         raise AssertionError(f"{counts.sum_text}, but that is {parts}")
+    if counts.retried != int((tasks["attempts"] > 1).sum()) or sum(counts.attempts.values()) != tasks["attempts"].sum():
+        raise AssertionError(f"{counts.several_text}; {counts.attempts_text}: not every attempt is in one of the parts")
     return counts
 
 
@@ -406,46 +483,70 @@ def choose_best(results: Sequence[ConfigurationResult], primary: Metric | None) 
 
 def find_healed(frame: ExperimentFrame) -> tuple[Healed, ...]:
     """Name each task that finished after a failed attempt, and what was changed."""
-    tasks = frame.tasks
-    rows = np.flatnonzero((tasks["outcome"] == "finished") & (tasks["attempts"] > 1))
+    rows = np.flatnonzero(frame.tasks["course"] == Course.HEALED)
     grouped = frame.attempts[frame.attempts["task"].isin(rows)].groupby("task", sort=True)
     return tuple(_healed(frame, int(str(row)), group) for row, group in grouped)
+
+
+def find_continued(frame: ExperimentFrame) -> tuple[ContinuedAttempt, ...]:
+    """List every attempt that was taken away and taken up by a later one, on the way to a result."""
+    attempts = frame.attempts
+    rows = attempts[(attempts["continued_in"] > 0) & attempts["fate"].isin((Fate.CONTINUED, Fate.OPEN))]
+    return tuple(
+        ContinuedAttempt(
+            row=int(one["task"]),
+            run_name=str(frame.tasks["run_name"].iloc[int(one["task"])]),
+            attempt=int(one["attempt"]),
+            ended_as=_class_text(one),
+            continued_in=int(one["continued_in"]),
+            has_result=one["fate"] == Fate.CONTINUED,
+            elapsed_s=_finite(one["elapsed_s"]),
+            directory=str(one["directory"] or ""),
+        )
+        for one in rows.to_dict("records")
+    )
 
 
 def find_failures(frame: ExperimentFrame) -> tuple[FailedAttempt, ...]:
     """List every attempt that gave no result, with its evidence and what was done about it."""
     attempts = frame.attempts
-    rows = attempts[~attempts["category"].isin(("", "success"))]
+    rows = attempts[attempts["fate"] == Fate.FAILED]
     following = {(one["task"], one["attempt"]): one for one in attempts.to_dict("records")} if len(rows) else {}
     return tuple(_failed_attempt(frame, one, following) for one in rows.to_dict("records"))
 
 
 def add_up_resources(frame: ExperimentFrame) -> ResourceUse:
-    """Add up what all attempts used, the failed ones apart."""
+    """Add up what all attempts used: for results, in attempts the results continued, in failed and in open ones."""
     resources = frame.spec.get("resources") or {}
     attempts = frame.attempts
     nodes = attempts["nodes"].fillna(float(resources.get("nodes") or 1))
     cores = float(resources.get("cpus") or 1) * nodes
     used = pd.DataFrame(
         {
-            "category": attempts["category"].replace("", "not ended"),
+            "category": [
+                _spent_on(fate, name) for fate, name in zip(attempts["fate"], attempts["category"], strict=True)
+            ],
+            "fate": attempts["fate"],
             "gpu": attempts["gpu_seconds"].fillna(0.0) / HOUR,
             "cpu": attempts["elapsed_s"].fillna(0.0) * cores / HOUR,
         }
     )
-    sums = used.groupby("category").agg(attempts=("gpu", "size"), gpu=("gpu", "sum"), cpu=("cpu", "sum"))
     spent = [
-        Spending(str(name), int(row["attempts"]), float(row["gpu"]), float(row["cpu"])) for name, row in sums.iterrows()
+        Spending(
+            str(group["category"].iloc[0]), str(fate), len(group), float(group["gpu"].sum()), float(group["cpu"].sum())
+        )
+        for (fate, _), group in used.groupby(["fate", "category"])
     ]
-    final = attempts.loc[attempts["category"] == "success", "elapsed_s"].dropna()
+    order = {fate.value: place for place, fate in enumerate(Fate)}
+    run_s = _run_times(frame)
     memory = attempts["peak_memory_mib"]
     highest = int(memory.argmax()) if memory.notna().any() else None
     return ResourceUse(
-        by_verdict=tuple(sorted(spent, key=lambda one: (one.category != "success", -one.attempts, one.category))),
+        by_verdict=tuple(sorted(spent, key=lambda one: (order[one.fate], -one.attempts, one.category))),
         gpu_hours_asked=float((attempts["gpus"].fillna(0.0) * nodes * attempts["time_s"].fillna(0.0)).sum() / HOUR),
         has_gpu=bool((attempts["gpus"].fillna(0.0) > 0).any()),
-        mean_run_s=float(final.mean()) if len(final) else None,
-        runs_timed=len(final),
+        mean_run_s=float(run_s.mean()) if len(run_s) else None,
+        runs_timed=len(run_s),
         peak_memory_mib=None if highest is None else float(memory.iloc[highest]),
         peak_gpu_memory_mib=_maximum(attempts["peak_gpu_memory_mib"]),
         memory_asked_mib=None if highest is None else _finite(attempts["memory_mib"].iloc[highest]),
@@ -503,6 +604,36 @@ def list_counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
+def _sum_text(total: int, parts: Mapping[str, int]) -> str:
+    """Write ``5 = 3 healed + 2 failed``; parts of nothing are left out."""
+    return f"{total} = " + (" + ".join(f"{count} {word}" for word, count in parts.items() if count) or "0")
+
+
+def _count_words(column: "pd.Series[Any]", words: Sequence[str]) -> dict[str, int]:
+    """Count each word in a column, in the words' order; those that never come are left out."""
+    counted = Counter(column)
+    return {str(word): counted[word] for word in words if counted[word]}
+
+
+def _class_text(attempt: Mapping[Any, Any]) -> str:
+    """Write ``timeout (checkpointed)`` or ``preempted``."""
+    return str(attempt["category"]) + (f" ({attempt['cause']})" if attempt["cause"] else "")
+
+
+def _spent_on(fate: str, category: str) -> str:
+    """Name what an attempt's hours went into."""
+    return {Fate.OPEN: "open", Fate.CONTINUED: f"continued ({category})"}.get(Fate(fate), category)
+
+
+def _run_times(frame: ExperimentFrame) -> Floats:
+    """Wall time of each finished task in seconds: its last attempt and those it continued."""
+    attempts = frame.attempts
+    finished = (frame.tasks["outcome"] == "finished").to_numpy()[attempts["task"].to_numpy()]
+    mine = attempts[finished & attempts["stands_behind"] & attempts["fate"].isin((Fate.SUCCESS, Fate.CONTINUED))]
+    sums: Floats = mine.groupby("task")["elapsed_s"].sum(min_count=1).dropna().to_numpy(dtype=np.float64)
+    return sums
+
+
 def _by_class(failed: Mapping[str, int]) -> str:
     return f" ({list_counts(failed)})" if failed else ""
 
@@ -531,12 +662,15 @@ def _compare_all(
 
 def _healed(frame: ExperimentFrame, row: int, attempts: pd.DataFrame) -> Healed:
     records = attempts.to_dict("records")
-    steps = [_change_text(before, after) for before, after in pairwise(records)]
+    steps = [
+        f"attempt {after['attempt']} continued" if before["fate"] == Fate.CONTINUED else _change_text(before, after)
+        for before, after in pairwise(records)
+    ]
     task = frame.tasks.iloc[row]
     return Healed(
         row=row,
         run_name=str(task["run_name"]),
-        classes=tuple(str(one["category"]) for one in records[:-1]),
+        classes=tuple(str(one["category"]) for one in records if one["fate"] == Fate.FAILED),
         how="; then ".join(steps),
         altered=bool(task["altered"]),
     )
@@ -558,7 +692,14 @@ def _change_text(before: Mapping[Any, Any], after: Mapping[Any, Any]) -> str:
         parts.append(f"memory {before['memory_mib']:.0f} → {after['memory_mib']:.0f} MiB")
     if _differ(_finite(before["time_s"]), _finite(after["time_s"])):
         parts.append(f"time limit {before['time_s'] / 60:.0f} → {after['time_s'] / 60:.0f} min")
-    return ", ".join(parts) or str(after["changes"]) or "started again, nothing changed"
+    return ", ".join(parts) or str(after["changes"]) or _repeated_text(before, after)
+
+
+def _repeated_text(before: Mapping[Any, Any], after: Mapping[Any, Any]) -> str:
+    """Say that nothing was changed, and where the next attempt began."""
+    if before["continued_in"] == after["attempt"]:
+        return f"resumed from attempt {before['attempt']}, nothing changed"
+    return "started again, nothing changed"
 
 
 def _differ(before: Any, after: Any) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.lineage import course, trace
 from hpc.adapters.files import read_json
 from hpc.adapters.manifest_store import load_manifest
 from hpc.core.errors import InputError, Problem
@@ -74,10 +75,11 @@ class ExperimentFrame:
         manifest_sha: Its content hash.
         collected: When the results were collected, Unix seconds: the report's only clock.
         tasks: task_id, run_name, configuration (number), label, seed, case, outcome, failure_class ("" without),
-            altered, attempts, changes, action, reason.
+            altered, attempts, course (how it got there, see `lineage.Course`), changes, action, reason.
         parameters: One column per swept parameter; missing where a case does not set it.
         values: One float column per metric; NaN unless the task finished with a finite value.
-        attempts: One row per attempt, `task` is the row of its task.
+        attempts: One row per attempt, `task` is the row of its task; with its `fate`, the attempt it was `continued_in`
+            (0: none), and whether its task's last attempt descends from it (`stands_behind`).
         configurations: Label of each configuration, in order of first appearance.
         series_names: Metrics with a curve.
     """
@@ -306,6 +308,9 @@ def _task_table(
     rows: Sequence[Mapping[str, Any]], labels: Sequence[str], configurations: Sequence[str]
 ) -> pd.DataFrame:
     number = {label: place for place, label in enumerate(configurations)}
+    courses = [
+        course([one.fate for one in trace(row["attempts"], row["outcome"])], str(row["outcome"])) for row in rows
+    ]
     decisions = [row.get("decision") or {} for row in rows]
     return pd.DataFrame(
         {
@@ -319,6 +324,7 @@ def _task_table(
             "failure_class": [row.get("failure_class") or "" for row in rows],
             "altered": np.array([bool(row.get("altered")) for row in rows], dtype=bool),
             "attempts": np.array([len(row["attempts"]) for row in rows], dtype=np.int64),
+            "course": [one.value for one in courses],
             "changes": ["; ".join(map(str, row.get("changes") or ())) for row in rows],
             "action": [str(decision.get("action") or "none") for decision in decisions],
             "reason": [str(decision.get("reason") or "") for decision in decisions],
@@ -328,7 +334,16 @@ def _task_table(
 
 
 def _attempt_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    records = [_attempt_record(place, attempt) for place, row in enumerate(rows) for attempt in row["attempts"]]
+    records = [
+        {
+            **_attempt_record(place, attempt),
+            "fate": traced.fate.value,
+            "continued_in": traced.continued_in,
+            "stands_behind": traced.stands_behind,
+        }
+        for place, row in enumerate(rows)
+        for attempt, traced in zip(row["attempts"], trace(row["attempts"], row["outcome"]), strict=True)
+    ]
     numeric = (
         "elapsed_s",
         "gpu_seconds",
@@ -340,10 +355,11 @@ def _attempt_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         "nodes",
     )
     columns = ["task", *_ATTEMPT_COLUMNS, *_VERDICT_COLUMNS, "source", "line", "text", "changes"]
+    columns += ["fate", "continued_in", "stands_behind"]
     table = pd.DataFrame(records, columns=columns, dtype=object)
     for name in numeric:
         table[name] = pd.to_numeric(table[name]).astype(np.float64)
-    return table.astype({"task": np.int64, "attempt": np.int64})
+    return table.astype({"task": np.int64, "attempt": np.int64, "continued_in": np.int64, "stands_behind": bool})
 
 
 def _attempt_record(place: int, attempt: Mapping[str, Any]) -> dict[str, Any]:

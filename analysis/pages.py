@@ -22,8 +22,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis.figures import Drawing, choose_shown, plain
-from analysis.findings import ConfigurationResult, FailedAttempt, Findings, metric_values
+from analysis.findings import ConfigurationResult, FailedAttempt, Findings, ResourceUse, metric_values
 from analysis.frame import ExperimentFrame, show_value
+from analysis.lineage import Fate
 from analysis.statistics import Comparison, Estimate
 
 MAX_CONFIGURATIONS = 60
@@ -94,6 +95,8 @@ def build_context(
         "counts_sum": findings.counts.sum_text,
         "segments": _segments(findings),
         "healed": _healed_table(findings),
+        "continued": _continued_table(findings),
+        "continued_note": _cut_note(len(findings.continued), MAX_FAILURES, "continued attempts", "verdicts.json"),
         "results": _results_table(findings),
         "comparisons": _comparison_table(findings),
         "drawings": drawings,
@@ -369,6 +372,20 @@ def _healed_table(findings: Findings) -> dict[str, Any]:
     return {"head": ["run", "failed as", "what was changed", "the run is"], "rows": rows}
 
 
+def _continued_table(findings: Findings) -> dict[str, Any]:
+    rows = [
+        [
+            _cell(one.run_name, link=run_link(one.directory) if one.directory else ""),
+            _cell(one.attempt),
+            _cell(one.ended_as),
+            _cell(f"attempt {one.continued_in}" + ("" if one.has_result else ", the run has not finished yet")),
+            _cell(show_duration(one.elapsed_s), one.elapsed_s),
+        ]
+        for one in findings.continued[:MAX_FAILURES]
+    ]
+    return {"head": ["run", "attempt", "ended as", "continued in", "time"], "rows": rows}
+
+
 def _results_table(findings: Findings) -> dict[str, Any]:
     primary = findings.primary.name if findings.primary else "primary metric"
     head = ["rank", "configuration", f"{primary}: mean ± std (n)", "95 % interval", "failed", "not in the mean"]
@@ -432,27 +449,38 @@ def _comparison_row(one: ConfigurationResult, found: Comparison) -> list[dict[st
 
 def _resource_facts(findings: Findings) -> list[tuple[str, str]]:
     use = findings.resources
-    lost_gpu, lost_cpu = sum(one.gpu_hours for one in use.failed), sum(one.cpu_hours for one in use.failed)
     facts = []
     if use.has_gpu:
         facts += [
-            (
-                "GPU hours used",
-                f"{use.gpu_hours:.3g} h of {use.gpu_hours_asked:.4g} h asked for (GPUs × time limit, all attempts)",
-            ),
-            ("of these in failed attempts", f"{lost_gpu:.3g} h ({_share(lost_gpu, use.gpu_hours)})"),
+            ("GPU hours used", _hours_sum(use, gpu=True)),
+            ("GPU hours asked for", f"{use.gpu_hours_asked:.4g} h (GPUs × time limit, all attempts)"),
         ]
     else:
         facts.append(("GPU hours used", "none: no attempt asked for a GPU"))
-        facts.append(("Core hours in failed attempts", f"{lost_cpu:.3g} h ({_share(lost_cpu, use.cpu_hours)})"))
-    facts.append(("Core hours", f"{use.cpu_hours:.3g} h (elapsed time × cores asked for)"))
-    facts.append(("Mean time of an attempt that finished", f"{show_duration(use.mean_run_s)} (n={use.runs_timed})"))
+    facts.append(("Core hours (elapsed time × cores asked for)", _hours_sum(use, gpu=False)))
+    facts.append(
+        (
+            "Mean time of a run that finished, what it continued included",
+            f"{show_duration(use.mean_run_s)} (n={use.runs_timed})",
+        )
+    )
     asked = f" of {use.memory_asked_mib:.0f} MiB asked for" if use.memory_asked_mib else ""
     peak = "not recorded" if use.peak_memory_mib is None else f"{use.peak_memory_mib:.0f} MiB{asked}"
     facts.append(("Peak host memory", peak))
     if use.peak_gpu_memory_mib is not None:
         facts.append(("Peak GPU memory", f"{use.peak_gpu_memory_mib:.0f} MiB"))
     return facts
+
+
+def _hours_sum(use: ResourceUse, *, gpu: bool) -> str:
+    """Write where the hours went, as a sum: ``5.2 h = 4 h in results (1 h of it in continued attempts) + …``."""
+    hours = {fate: use.hours(fate, gpu=gpu) for fate in Fate}
+    total = sum(hours.values())
+    used = hours[Fate.SUCCESS] + hours[Fate.CONTINUED]
+    continued = f" ({hours[Fate.CONTINUED]:.3g} h of it in continued attempts)" if hours[Fate.CONTINUED] else ""
+    lost = f"{hours[Fate.FAILED]:.3g} h in failed attempts ({_share(hours[Fate.FAILED], total)})"
+    still_open = f" + {hours[Fate.OPEN]:.3g} h in open ones" if hours[Fate.OPEN] else ""
+    return f"{total:.3g} h = {used:.3g} h in results{continued} + {lost}{still_open}"
 
 
 def _share(part: float, whole: float) -> str:
@@ -472,7 +500,7 @@ def _spending_table(findings: Findings) -> dict[str, Any]:
         _number_cell(use.cpu_hours, 3),
     ]
     return {
-        "head": ["verdict of the attempt", "attempts", "GPU hours", "core hours"],
+        "head": ["what came of the attempt", "attempts", "GPU hours", "core hours"],
         "rows": [*rows, total] if rows else [],
     }
 
@@ -519,7 +547,9 @@ def _run_row(row: int, task: "pd.Series[Any]", values: Any, newest: Mapping[Any,
     outcome, directory = str(task["outcome"]), str(newest.get(row) or "")
     kind = {"failed": "bad", "finished": "good"}.get(outcome, "warn")
     shown = "never started" if outcome == "planned" else outcome
-    shown += ", altered" if task["altered"] else (", healed" if outcome == "finished" and task["attempts"] > 1 else "")
+    shown += (
+        ", altered" if task["altered"] else (f", {task['course']}" if outcome == "finished" and task["course"] else "")
+    )
     value = float(values[row])
     return [
         _cell(task["run_name"]), _cell(task["label"]), _cell(task["seed"]), _cell(shown, mark=kind),
@@ -530,11 +560,12 @@ def _run_row(row: int, task: "pd.Series[Any]", values: Any, newest: Mapping[Any,
 
 
 def _histories(frame: ExperimentFrame) -> list[str]:
-    """What each attempt of each task came to: ``1 oom_gpu; 2 success``."""
-    attempts = frame.attempts
-    told = attempts["attempt"].astype(str) + " " + attempts["category"].replace("", "not ended").astype(str)
+    """What each attempt of each task came to: ``1 oom_gpu; 2 preempted, continued in 3; 3 success``."""
     joined: dict[int, list[str]] = {}
-    for task, text in zip(attempts["task"], told, strict=True):
+    columns = (frame.attempts[name] for name in ("task", "attempt", "category", "fate", "continued_in"))
+    for task, number, category, fate, continued_in in zip(*columns, strict=True):
+        is_continued = continued_in and fate in (Fate.CONTINUED, Fate.OPEN)
+        text = f"{number} {category or 'not ended'}" + (f", continued in {continued_in}" if is_continued else "")
         joined.setdefault(int(task), []).append(text)
     return ["; ".join(joined.get(row, ())) for row in range(len(frame.tasks))]
 

@@ -190,10 +190,14 @@ def _summary(built: BuiltReport) -> dict[str, Any]:
     findings = built.findings
     return {
         "experiment": built.layout.experiment,
-        "counts": asdict(findings.counts),
+        "counts": {
+            **asdict(findings.counts),
+            **{name: getattr(findings.counts, name) for name in ("retried", "healed", "continued")},
+        },
         "configurations": [asdict(one) for one in findings.results],
         "best": asdict(findings.best) if findings.best else None,
         "healed": [asdict(one) for one in findings.healed],
+        "continued": [asdict(one) for one in findings.continued],
         "resources": {
             **asdict(findings.resources),
             "gpu_hours": findings.resources.gpu_hours,

@@ -10,6 +10,7 @@ from made_experiments import Experiment, make_attempt, make_finished, make_judge
 
 from analysis.findings import Findings, find, find_baselines
 from analysis.frame import load_frame
+from analysis.lineage import Fate
 from analysis.statistics import estimate
 
 
@@ -58,6 +59,96 @@ def test_healed_oom_says_what_changed(found: Findings) -> None:
     assert healed.classes == ("oom_gpu",)
     assert healed.how == "micro-batch 16 → 8, accumulation 4 → 8, global batch stays 64"
     assert not healed.altered
+
+
+def _taken_up(experiment: Experiment, row: int, *ended: tuple[str, str], outcome: str = "finished") -> None:
+    """Give a task one attempt per (category, cause), each resumed from the one before, and a last one that succeeds."""
+    task = experiment.judged[row]
+    verdicts = [make_verdict(category, "", cause=cause) for category, cause in ended]
+    last = {"finished": make_verdict("success"), "failed": make_verdict("code_bug", "KeyError")}.get(outcome)
+    task["attempts"] = [
+        make_attempt(task, number, verdict, resumed_from_attempt=number - 1 or None)
+        for number, verdict in enumerate([*verdicts, last], start=1)
+    ]
+    task.update(outcome=outcome, failure_class="code_bug" if outcome == "failed" else None)
+
+
+SLICE, PREEMPTED, NODE = ("timeout", "checkpointed"), ("preempted", ""), ("node_failure", "node_down")
+
+
+def test_continued_attempts_are_neither_failed_nor_healed_nor_waste(realistic: Experiment, found: Findings) -> None:
+    """Planned slices, preemption and a lost node that the result went on from are told apart; their hours are used."""
+    _taken_up(realistic, 6, SLICE, SLICE, PREEMPTED, NODE)
+    now = find(load_frame(realistic.write()))
+    told = [(one.attempt, one.ended_as, one.continued_in, one.has_result) for one in now.continued]
+
+    assert (now.failures, now.healed) == (found.failures, found.healed)
+    assert told == [
+        (1, "timeout (checkpointed)", 2, True),
+        (2, "timeout (checkpointed)", 3, True),
+        (3, "preempted", 4, True),
+        (4, "node_failure (node_down)", 5, True),
+    ]
+    added = sum(one["gpu_seconds"] for one in realistic.judged[6]["attempts"][:4]) / 3600
+    assert now.resources.hours(Fate.CONTINUED, gpu=True) == pytest.approx(added)
+    assert now.resources.hours(Fate.FAILED, gpu=True) == found.resources.hours(Fate.FAILED, gpu=True)
+    assert (now.counts.retried, now.counts.healed, now.counts.continued) == (5, 3, 1)
+
+
+def test_attempts_and_runs_with_several_add_up_visibly(realistic: Experiment) -> None:
+    """The sums over attempts and over runs with several attempts are written out, each part named."""
+    _taken_up(realistic, 6, SLICE)
+    _taken_up(realistic, 7, PREEMPTED, outcome="running")
+    _taken_up(realistic, 8, NODE, outcome="failed")
+    counts = find(load_frame(realistic.write())).counts
+
+    assert counts.several_text == (
+        "7 = 3 healed (an attempt failed, a later one finished) + 1 merely continued + 2 failed all the same "
+        "+ 1 not finished yet"
+    )
+    assert counts.attempts_text == "26 = 11 successful + 1 continued by a later attempt + 11 failed + 3 open"
+
+
+def test_hours_of_a_continued_run_are_open_until_it_finishes_and_lost_when_it_fails(realistic: Experiment) -> None:
+    """The same preempted attempt counts as used, as open, or as lost by what the run came to."""
+    for outcome, fate in (("finished", Fate.CONTINUED), ("running", Fate.OPEN), ("failed", Fate.FAILED)):
+        _taken_up(realistic, 6, PREEMPTED, outcome=outcome)
+        frame = load_frame(realistic.write())
+
+        assert frame.attempts.loc[frame.attempts["task"] == 6, "fate"].iloc[0] == fate
+        assert len(find(frame).continued) == (outcome != "failed")
+
+
+def test_run_that_failed_and_was_continued_says_both(realistic: Experiment) -> None:
+    """A slice, then an error, then a retry: healed of the error alone, and the slice is no failure of it."""
+    _taken_up(realistic, 6, SLICE, ("communication", "nccl"))
+    healed = {one.row: one for one in find(load_frame(realistic.write())).healed}[6]
+
+    assert healed.classes == ("communication",)
+    assert healed.how == "attempt 2 continued; then resumed from attempt 2, nothing changed"
+
+
+def test_preempted_run_that_began_anew_is_healed(realistic: Experiment) -> None:
+    """Nothing was continued where the retry did not start from the attempt's checkpoint: its hours were lost."""
+    _taken_up(realistic, 6, PREEMPTED)
+    realistic.judged[6]["attempts"][1]["resumed_from_attempt"] = None
+    now = find(load_frame(realistic.write()))
+
+    assert 6 in {one.row for one in now.healed}
+    assert "preempted" in {one.category for one in now.resources.failed}
+
+
+def test_mean_time_of_a_run_counts_what_it_continued(realistic: Experiment, found: Findings) -> None:
+    """A run of two slices took the time of both."""
+    before = found.resources
+    assert before.mean_run_s is not None
+    alone = realistic.judged[6]["attempts"][0]["elapsed_s"]
+    _taken_up(realistic, 6, SLICE)
+    both = sum(one["elapsed_s"] for one in realistic.judged[6]["attempts"])
+    now = find(load_frame(realistic.write())).resources
+
+    assert now.runs_timed == before.runs_timed == 13
+    assert now.mean_run_s == pytest.approx(before.mean_run_s + (both - alone) / 13)
 
 
 def test_every_failed_attempt_is_listed_with_action(found: Findings) -> None:

@@ -210,6 +210,26 @@ def test_csv_has_every_run_and_every_value(realistic: Experiment, pages: tuple[s
     assert rows[4]["in_means"] == "False"
 
 
+def test_continued_attempts_stand_apart_from_failures(realistic: Experiment) -> None:
+    """A planned slice is under 'continued', in no table of failures, and its hours are said to be the result's."""
+    task = realistic.judged[6]
+    sliced = make_verdict("timeout", "SIGUSR1", "told_to_stop", "checkpointed")
+    task["attempts"] = [
+        make_attempt(task, 1, sliced),
+        make_attempt(task, 2, make_verdict("success"), resumed_from_attempt=1),
+    ]
+    html, markdown, folder = _build(realistic)
+    rows = list(csv.DictReader(io.StringIO((folder / "runs.csv").read_text("utf-8"))))
+
+    assert "told_to_stop" not in html
+    for text in (html, markdown):
+        assert "Continued attempts" in text
+        assert "1 merely continued" in text
+        assert "h of it in continued attempts" in text
+    assert (rows[6]["history"], rows[6]["last_failure"]) == ("1 timeout, continued in 2; 2 success", "")
+    assert re.search(r"R8_LR0.0001_S42 .*finished, continued", markdown)
+
+
 @pytest.mark.parametrize(
     ("values", "mean", "interval"),
     [
