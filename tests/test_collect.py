@@ -1,0 +1,83 @@
+"""Collecting on this machine: damaged files are evidence or named, derived files can be made again, runs stay."""
+
+import json
+import shutil
+from pathlib import Path
+
+import h5py
+import pytest
+
+from tests.local_projects import LocalProject, make_project
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose two tasks ran."""
+    project = make_project(tmp_path_factory.mktemp("once") / "project")
+    project.hpc("plan", "tiny", "--cluster", "local")
+    project.hpc("submit", "tiny")
+    return project.folder
+
+
+@pytest.fixture
+def project(finished: Path, tmp_path: Path) -> LocalProject:
+    """A copy to damage."""
+    shutil.copytree(finished, tmp_path / "project", symlinks=True)
+    return LocalProject(tmp_path / "project")
+
+
+def test_what_is_derived_can_be_made_again(project):
+    """collected/ deleted and collected again: the same verdicts, the same table, the same numbers."""
+    project.hpc("collect", "tiny")
+    collected = project.runs / "tiny/collected"
+    before = {name: (collected / name).read_text() for name in ("tasks.csv", "retry_plan.json")}
+    tasks = project.verdicts()
+    shutil.rmtree(collected)
+    project.hpc("collect", "tiny")
+    assert project.verdicts() == tasks
+    assert (collected / "tasks.csv").read_text() == before["tasks.csv"]
+    with h5py.File(collected / "results.h5") as file:
+        assert list(file["summary/loss"][()]) == [0.5, 1.0]
+        assert file.attrs["schema"] == 1
+
+
+@pytest.mark.parametrize("keep", [0, 100, 1500])
+def test_a_truncated_metrics_file_is_evidence_and_no_success(project, keep):
+    """A metrics.h5 cut anywhere: that run is not finished, the other is untouched, nothing stops."""
+    victim = project.attempt("X1") / "metrics.h5"
+    victim.write_bytes(victim.read_bytes()[:keep])
+    answer = project.json("collect", "tiny", expect=1)
+    assert answer["outcomes"]["finished"] == 1
+    assert answer["outcomes"]["failed"] == 1
+    assert project.verdicts()["X1"]["summary"].get("loss") is None
+
+
+@pytest.mark.parametrize("name", ["task.json", "exit.json"])
+def test_a_cut_record_is_named(project, name):
+    """A cut task.json or exit.json stops the collector with its path; removed, an exit.json is a lost attempt."""
+    victim = project.attempt("X1") / name
+    whole = victim.read_text()
+    victim.write_text(whole[:60])
+    told = project.hpc("collect", "tiny", expect=2)
+    assert str(victim) in told
+    victim.write_text(whole)
+    assert project.json("collect", "tiny")["outcomes"]["finished"] == 2
+
+
+def test_a_lost_exit_record_is_an_unknown_end(project):
+    """No exit.json and no process: never a success, repeated once."""
+    (project.attempt("X1") / "exit.json").unlink()
+    answer = project.json("collect", "tiny", "--retry-failed", "--dry-run", expect=1)
+    assert answer["failures"] == {"unknown": 1}
+    assert [each["run_name"] for each in answer["retry"]] == ["X1"]
+    assert answer["jobs"] == {}
+
+
+def test_names_of_what_is_not_there_are_answered(project):
+    """A misspelt experiment gets the nearest one; no name takes the newest and says which."""
+    told = project.hpc("collect", "tyny", expect=2)
+    assert "did you mean 'tiny'" in told
+    assert json.loads(project.call("-m", "hpc.collect", "--json").stdout)["experiment"] == "tiny"
+    status = project.json("status", "tiny")
+    assert status["outcomes"] == {"planned": 0, "pending": 0, "running": 0, "finished": 2, "failed": 0}
+    assert project.hpc("status", "../tiny", expect=2)
