@@ -251,16 +251,12 @@ def attempt_in(folder: Path) -> tuple[RunLayout, AttemptState]:
     folder = folder.absolute()
     attempt = AttemptLayout(folder)
     record = read_json_or_none(attempt.task_json) or {}
+    ended = read_json_or_none(attempt.exit_json)
     row = _row_of(attempt, record, {}, is_newest=True) if record else None
+    over = not record or ended is not None or _is_over(record, ended, row, _Answer({}))
+    progress = Progress.OVER if over else Progress.RUNNING
     state = AttemptState(
-        attempt.number,
-        record.get("submission", 0),
-        record.get("job", ""),
-        Progress.OVER,
-        attempt,
-        record,
-        read_json_or_none(attempt.exit_json),
-        row,
+        attempt.number, record.get("submission", 0), record.get("job", ""), progress, attempt, record, ended, row
     )
     return RunLayout(folder.parents[3], folder.parents[2].name), state
 

@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from hpc.adapters.files import read_json
+from hpc.console import json_option, note, speaks_plainly
 from hpc.core.errors import EXIT_DONE, InputError, Problem
 from hpc.core.evidence import Evidence, FailureClass, Verdict
 from hpc.core.failure_facts import FACT_RULES
@@ -92,9 +93,13 @@ def evidence_of_log(
 def evidence_of_attempt(folder: Path, state: str | None, exit_code: str | int | None, metrics: Any) -> Evidence:
     """What an attempt directory holds. What was given on the command line goes before it."""
     from hpc.gathering import gather, read_results
-    from hpc.inspection import attempt_in
+    from hpc.inspection import Progress, attempt_in
 
     layout, attempt = attempt_in(folder)
+    if attempt.progress is not Progress.OVER:
+        note(
+            f"note: {folder} left no record of its end; python -m hpc.collect asks Slurm for it"
+        )
     found = gather(layout, attempt, read_results(attempt.layout))
     given: dict[str, Any] = {"state": parse_state(state)} if state else {}
     if exit_code is not None:
@@ -288,18 +293,16 @@ Examples:
 @click.option("--exit", "exit_code", metavar="C:S", help="Exit code and signal as sacct prints them, such as 1:0.")
 @click.option("--metrics", metavar="JSON", help='A list of values, or {"loss": [..], ..}.')
 @click.option("--jsonl", is_flag=True, help="Read cases from standard input, answer one JSON object a line.")
-@click.option("--json", "as_json", is_flag=True, help="Answer as one JSON value.")
+@json_option
+@speaks_plainly
 def main(
     targets: tuple[str, ...], state: str | None, exit_code: str | None, metrics: str | None, jsonl: bool, as_json: bool
-) -> None:
+) -> int:
     """Entry point of ``python -m hpc.why`` and ``hpc why``."""
-    try:
-        if jsonl:
-            sys.exit(_answer_lines())
-        _explain(targets, state, exit_code, metrics, as_json=as_json)
-    except InputError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
+    if jsonl:
+        return _answer_lines()
+    _explain(targets, state, exit_code, metrics, as_json=as_json)
+    return EXIT_DONE
 
 
 def _answer_lines() -> int:
