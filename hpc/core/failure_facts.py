@@ -201,8 +201,8 @@ def _exploded(scene: Scene) -> LogLine | None:
 
 
 def _flat(values: Sequence[float]) -> bool:
-    """At least 30 values that stay within 0.05 % of each other, and are not all nothing."""
-    if len(values) < 30 or not all(_finite(value) for value in values):
+    """At least 20 values that stay within 0.05 % of each other, and are not all nothing."""
+    if len(values) < 20 or not all(_finite(value) for value in values):
         return False
     level = abs(median(values))
     return level > 1e-6 and max(values) - min(values) < 0.0005 * level
@@ -213,7 +213,17 @@ def _learned_nothing(scene: Scene) -> LogLine | None:
     for name, values in scene.evidence.series.items():
         if _TRAINING_LOSS.fullmatch(name) and _flat(values) and not scene.evidence.resumed:
             return fact("metrics", f"{name} stays at {median(values):.4g} over {len(values)} values")
-    return _reward_never_moves(scene)
+    return _reward_never_moves(scene) or _printed_loss_never_moves(scene)
+
+
+def _printed_loss_never_moves(scene: Scene) -> LogLine | None:
+    """A printed loss that stays where it began, from the first step on. A plateau at a log's end proves nothing."""
+    found = scene.losses
+    values = [value for value, _ in found]
+    if len(values) < 20 or not scene.begins_at_start or scene.evidence.resumed or scene.evidence.series:
+        return None
+    level = abs(median(values))
+    return found[-1][1].origin if level > 1e-3 and max(values) - min(values) < 0.002 * level else None
 
 
 _REWARD = re.compile(
@@ -482,6 +492,15 @@ EXIT_FACTS = (
         "who: the kernel for memory, Slurm, an operator",
         0.5,
         "look at the node's memory and at dmesg; one retry is worth it",
+    ),
+    FactRule(
+        "exit-time-command",
+        F.TIMEOUT,
+        "command",
+        _exited_with(124),
+        "the command timeout ended it: 124 is its code",
+        "that the program does not use this code itself",
+        0.75,
     ),
     FactRule(
         "ended-without-result",

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 from hpc.core.evidence import Evidence, FailureClass
 
@@ -100,6 +101,16 @@ def _trains_on_cpu(evidence: Evidence) -> bool:
 
 # An exception as Python prints it last: `package.NameError: text`, at the start of the line.
 _RAISED = r"^\s*(?:[\w]+\.){0,8}"
+
+
+def _named(words: str) -> str:
+    """Give the pattern of an exception whose class name holds one of these words; case counts, as in Python."""
+    return (
+        _RAISED
+        + rf"(?-i:[A-Za-z]\w{{0,40}}?)?(?-i:{words})(?-i:\w{{0,40}})?(?-i:Error|Exception|Timeout|Failure)\b(?: ?:|$)"
+    )
+
+
 _CPU_ALLOCATOR = (
     r"DefaultCPUAllocator: (?:can't allocate|not enough) memory"
     r"|_ArrayMemoryError|numpy\S* Unable to allocate [\d.]+ .iB"
@@ -107,12 +118,75 @@ _CPU_ALLOCATOR = (
     r"|OOM when allocating tensor.{0,300}(?:device:CPU|allocator (?:mkl)?cpu)"
 )
 
+# How programs begin the line that says what went wrong, unless they name a fault of programming.
+_SAYS_ERROR = (
+    r"^\W{0,4}(?!(?:\w+\.){0,8}(?-i:Type|Name|Attribute|Key|Index|ZeroDivision|UnboundLocal|Assertion|NotImplemented"
+    r"|Syntax|Recursion)Error)"
+    r"(?:(?:\w+\.){0,8}(?-i:\w*(?:Error|Exception))|(?-i:ERROR|FATAL|Error|Fatal|fatal|error)|what\(\)"
+    r"|panic)\b.{0,200}?"
+)
+
+
+def _topic(category: FailureClass, words: str, what: str, **more: Any) -> Rule:
+    return _row(
+        f"topic-{category.value.replace('_', '-')}",
+        category,
+        "topic",
+        _SAYS_ERROR + rf"(?:{words})",
+        f"the error that ended it speaks of {what}",
+        "that this is the cause: no rule knows the message itself",
+        **{"tier": Tier.FAULT, "confidence": 0.55, **more},
+    )
+
+
+_TOPICS = (
+    _topic(F.OOM_HOST, r"\bout of (?:host |system )?memory\b|(?:insufficient|not enough) memory", "memory"),
+    _topic(F.DIVERGENCE, r"\bnans?\b|not finite|non-?finite|\binfinit|diverg", "numbers that are not finite"),
+    _topic(F.CHECKPOINT, r"\bcheckpoints?\b|\bckpt\b|state[_ ]dict|\b(?:resum|restor)(?:e|ing)\b", "a checkpoint"),
+    _topic(F.CONTAINER, r"\bcontainer\b|\bsquashfs\b|\boverlayfs?\b|\.sif\b|\.sqsh\b", "the container"),
+    _topic(
+        F.ENVIRONMENT,
+        r"\b(?:installed|installation|pip|conda|packages?|librar(?:y|ies)|drivers?|compilers?|cuda (?:version"
+        r"|toolkit)|nvcc|linker|\.so\b"
+        r"|version \d|versions)\b",
+        "packages, libraries or drivers",
+    ),
+    _topic(
+        F.STORAGE,
+        r"\b(?:disk|quota|file ?system|mount point|inode|nfs|lustre|gpfs)\b",
+        "a file system",
+    ),
+    _topic(
+        F.COMMUNICATION,
+        r"\b(?:connections?|sockets?|peers?|rendezvous|heartbeat|unreachable|handshake|timed out|deadline exceeded"
+        r"|hostname)\b",
+        "a connection",
+        tier=Tier.SYMPTOM,
+    ),
+    _topic(
+        F.CONFIG,
+        r"\b(?:config(?:uration)?s?|settings?|command.line|options?|flags?|hyper-?parameters?|environment variable"
+        r"|must be one of"
+        r"|must not be|invalid value|unknown|unrecogni[sz]ed|unsupported value|not allowed|mutually exclusive"
+        r"|specify)\b",
+        "what was asked for",
+    ),
+    _topic(
+        F.DATA,
+        r"\b(?:data ?sets?|corpus|samples?|columns?|images?|audio|annotations?|labels?|shards?|csv|jsonl?|parquet"
+        r"|tfrecords?|input file"
+        r"|training set|vocab\w{0,8}|tokens?|rows?)\b",
+        "the data",
+    ),
+)  # fmt: skip
+
 LOG_RULES: tuple[Rule, ...] = (
     # ── memory: shared memory first, then the device, then the host ──────────────────────────────────────────────
     _row(
         "shm-insufficient", F.OOM_SHM, "dev_shm",
         r"insufficient shared memory|enough space for /dev/shm|/dev/shm.{0,80}not enough space|unable to (?:open"
-        r"|mmap|resize|write to) (?:shared memory|\d+ bytes from file </torch_|file </torch_)"
+        r"|mmap|resize|write to|allocate) (?:shared memory|\d+ bytes from file </torch_|file </torch_)"
+        r"|check that /dev/shm|no space left.{0,40}'/(?:psm|wnsm|torch|sem)[_.]"
         r"|error while creating shared memory segment|/dev/shm\S*['\"]?.{0,60}no space left"
         r"|no space left.{0,80}/dev/shm|failed to (?:create|allocate|resize) shared memory",
         "the shared-memory file system (/dev/shm) was full or too small",
@@ -138,7 +212,7 @@ LOG_RULES: tuple[Rule, ...] = (
     _row(
         "device-oom-torch", F.OOM_GPU, "cuda",
         r"\b(?:cuda|hip|xpu|npu|mps(?: backend)?) out of memory|torch(?:\.cuda)?\.OutOfMemoryError"
-        r"|^\s*OutOfMemoryError\b",
+        r"|^\s*OutOfMemoryError\b|cupy\S{0,40}OutOfMemoryError|out of memory error on gpu",
         "an allocation on the training device failed",
         "which tensor is too large; that another program held the memory",
     ),
@@ -146,7 +220,10 @@ LOG_RULES: tuple[Rule, ...] = (
         "device-oom-runtime", F.OOM_GPU, "cuda",
         r"cuda error: out of memory|cuda_error_out_of_memory|cudaErrorMemoryAllocation|hipErrorOutOfMemory"
         r"|cuda failure '?out of memory|cudaMalloc failed: out of memory|failed to cuda calloc"
-        r"|no available memory for the cache blocks",
+        r"|no available memory for the cache blocks|cudaMalloc\w{0,10}\b.{0,60}(?:out of memory|failed)"
+        r"|\w{0,20}MemoryAllocationFailure"
+        r"|OUT_OF_(?:DEVICE_MEMORY|RESOURCES)\b|memory object allocation failure|MEM_OBJECT_ALLOCATION_FAILURE"
+        r"|out_of_memory: cuda|error code 2: outofmemory",
         "the driver refused device memory",
         "that this program used it: another one may share the device",
     ),
@@ -174,7 +251,8 @@ LOG_RULES: tuple[Rule, ...] = (
     _row(
         "device-oom-xla", F.OOM_GPU, "xla",
         r"RESOURCE_EXHAUSTED: .{0,80}(?:out of memory|OOM when|while trying to allocate|failed to allocate)"
-        r"|OOM when allocating tensor|ResourceExhaustedError|ran out of memory in memory space (?:hbm|vmem)"
+        r"|OOM when allocating tensor|ResourceExhaustedError(?!.{0,400}(?:no space left|quota))"
+        r"|ran out of memory in memory space (?:hbm|vmem)"
         r"|Allocator \(GPU_\d+_bfc\) ran out of memory trying to allocate(?!.{0,300}not a failure)",
         "JAX, XLA or TensorFlow could not allocate on the accelerator",
         "that preallocation by another process is not the cause",
@@ -189,8 +267,9 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "host-oom-kernel", F.OOM_HOST, "kernel",
-        r"out of memory: kill(?:ed)? process|invoked oom-killer|oom-kill:constraint|ray\S{0,20}OutOfMemoryError"
-        r"|node running low on memory",
+        r"out of memory: kill(?:ed)? process|invoked oom-killer|oom-kill:constraint|ray\.exceptions\.OutOfMemoryError"
+        r"|node running low on memory|(?:systemd-oomd|earlyoom|oomd)\b.{0,40}: kill"
+        r"|killed .{0,120}due to memory (?:used|pressure)",
         "the kernel of the node ran out of memory",
         "that this job caused it: without a cgroup it may have been a neighbour",
     ),
@@ -202,8 +281,21 @@ LOG_RULES: tuple[Rule, ...] = (
         "which process held the memory",
     ),
     _row(
+        "host-oom-worker", F.OOM_HOST, "worker",
+        r"exceeded \d{1,3}% memory budget|\bKilledWorker\b",
+        "a worker was killed again and again because of its memory",
+        "that more memory is what its task needs",
+        confidence=0.8,
+    ),
+    _row(
         "host-oom-fork", F.OOM_HOST, "fork",
-        r"(?:fork|clone|vfork|mmap)\S{0,20}:? .{0,40}cannot allocate memory|\[errno 12\] cannot allocate memory",
+        r"(?:fork|clone|vfork|mmap)\S{0,20}:? .{0,120}cannot allocate memory|\[errno 12\] cannot allocate memory"
+        r"|insufficient virtual memory|parsererror: .{0,60}out of memory|LoadError: OutOfMemoryError"
+        r"|cannot allocate vector of size"
+        r"|java\.lang\.OutOfMemoryError|memory allocation of \d{1,20} bytes failed"
+        r"|exceeding (?:physical|virtual) memory limits|libgomp: out of memory|\b(?:m|c|re)alloc\b.{0,80}(?:failed"
+        r"|cannot allocate|error)|: cannot allocate memory\b"
+        r"|used [\d.]{1,12} ?[gmt]i?b of [\d.]{1,12} ?[gmt]i?b.{0,40}\bkill",
         "the operating system refused memory to a new process or mapping",
         "a memory limit of the job: ulimit -v and overcommit do the same",
         confidence=0.8,
@@ -268,10 +360,26 @@ LOG_RULES: tuple[Rule, ...] = (
     _row(
         "divergence-bad-probabilities", F.DIVERGENCE, "distribution",
         r"probability tensor contains either `?inf`?, `?nan`?|found invalid values:"
-        r"|invalid value \(nan\) encountered",
+        r"|invalid value \(nan\) encountered|unexpected result (?:nan|inf)|tensor had (?:nan|inf)"
+        r"|parameter contains nan",
         "values that are not finite reached a distribution or a checked operation",
         "that training made them: the input may hold them",
         confidence=0.85,
+    ),
+    _row(
+        "divergence-words", F.DIVERGENCE, "words",
+        r"\b(?:loss|gradients?|energ\w{1,4}|kl\w{0,12}|divergence|grad[_ ]norm|logits?|weights?|activations?"
+        r"|rewards?)\b.{0,40}"
+        r"\b(?:is|are|contains?|became|becomes|has|have|turned|went)\b.{0,12}\b(?:nans?|inf|infinite|non-?finite)\b"
+        r"|\b(?:nans?|infs?|non-?finite values?)\b (?:or inf )?(?:values? )?(?:was |were )?(?:detected|found"
+        r"|encountered|occurred)?"
+        r" ?in (?:the )?(?:loss|grad|energ|activation|logit|weight|param|output|model)|\bnan loss\b"
+        r"|there are nan or inf|num_nan=[1-9]",
+        "the program says that a quantity of the training is not finite",
+        "that this is what ended it",
+        tier=Tier.FAULT,
+        needs_failure=True,
+        confidence=0.75,
     ),
     # ── hardware ─────────────────────────────────────────────────────────────────────────────────────────────────
     _row(
@@ -283,14 +391,16 @@ LOG_RULES: tuple[Rule, ...] = (
     _row(
         "gpu-ecc", F.GPU_HARDWARE, "ecc",
         r"uncorrectable (?:ecc|nvlink)|ecc error (?:encountered|detected)|double.bit ecc|eccnotcorrectable"
-        r"|row remapping failure|hardware error.{0,40}gpu",
+        r"|row.remap\w* failure|hardware error.{0,40}gpu|CUDA_ERROR_ECC|uncorrectable hardware errors"
+        r"|\bsxid\b.{0,60}fatal",
         "the device's memory or link returned wrong bits",
         "which run suffered first",
     ),
     _row(
         "gpu-lost", F.GPU_HARDWARE, "lost",
         r"gpu is lost|fallen off the bus|unable to determine the device handle|devices?(?:\(s\) is/"
-        r"| )are busy or unavailable|gpu requires reset|nvmlerror_gpuislost",
+        r"| )are busy or unavailable|gpu requires reset|nvmlerror_gpuislost|hw exception by gpu|\bgpu hang\b"
+        r"|gpu reset (?:begin|required)|ras uncorrectable|(?:nvswitch|fabricmanager).{0,60}(?:fatal|uncorrect)",
         "the device no longer answers",
         "that it was broken before this job",
     ),
@@ -329,7 +439,9 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "log-preempted", F.PREEMPTED, "requeue",
-        r"due to preemption|due to job requeue|this job is preempted|job preempted|preemption signal",
+        r"due to preemption|due to job requeue|this job is preempted|job preempted|preemption signal"
+        r"|spot instance interruption|preemption notice"
+        r"|instance .{0,40}(?:is being |was )?(?:reclaimed|preempted)|host maintenance event",
         "Slurm gave the nodes to somebody else or put the job back",
         "that it lost work: that depends on its checkpoints",
         tier=Tier.SYMPTOM,
@@ -365,10 +477,14 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "container-runtime", F.CONTAINER, "runtime",
-        r"^\s*FATAL:\s{1,4}\S|pyxis: (?:failed|couldn't|could not|child)|enroot-\w+: "
+        r"^\s*FATAL:\s{1,4}\S|failed to create user namespace|user namespace disabled|\bOCI runtime\b|SQUASHFS error"
+        r"|pyxis: (?:failed|couldn't|could not|child)|enroot-\w+: "
         r"|\[error\] (?:no such file or directory: .{0,200}\.sqsh|failed to mount)|spank: .{0,40}pyxis"
         r"|container creation failed|unsquashfs\S* .{0,40}fail|nvidia-container-cli: .{0,60}error"
-        r"|docker: error response|image .{0,120} (?:is not|not a valid) (?:a )?(?:sif|container)",
+        r"|^(?:shifter|ch-run|sarus|udocker|podman|docker|enroot|buildah|crun|runc)\b\S{0,12}: .{0,300}(?:error|fail"
+        r"|cannot|can't"
+        r"|abort|not found|unable)|docker: error response|image .{0,120} (?:is not|not a valid) (?:a )?(?:sif"
+        r"|container)",
         "the container runtime gave up before or while starting the program",
         "anything about the program",
     ),
@@ -388,7 +504,9 @@ LOG_RULES: tuple[Rule, ...] = (
     # ── the program's surroundings ───────────────────────────────────────────────────────────────────────────────
     _row(
         "environment-module-missing", F.ENVIRONMENT, "import",
-        r"ModuleNotFoundError|^\S*python\S*: no module named|ImportError: (?!.{0,200}circular import)",
+        r"ModuleNotFoundError|^\S*python\S*: no module named|package \S{1,60} not found in current path"
+        r"|there is no package called"
+        r"|please (?:pip )?install |(?:pip|conda) install \S|ImportError: (?!.{0,200}circular import)",
         "a package could not be imported here",
         "that it is not installed elsewhere",
     ),
@@ -404,7 +522,10 @@ LOG_RULES: tuple[Rule, ...] = (
         r"not compiled with cuda enabled|CUDAMismatchException|no kernel image is available"
         r"|driver version is insufficient|nvidia driver .{0,40}too old|cuda_home\b.{0,60}not set"
         r"|MissingCUDAException|compiled (?:with|against) .{0,40}(?:but|different) .{0,40}cuda"
-        r"|unsupported gnu version|driver/library version mismatch",
+        r"|unsupported gnu version|driver/library version mismatch|doesn't have \w{2,8} built in|ptxas fatal"
+        r"|(?:was )?built without"
+        r"|not built with|library needs to have matching|dnn library initialization failed|ptx codegen error"
+        r"|cudnn version incompatibility|not supported on this (?:gpu|device|architecture)",
         "program, CUDA and driver do not fit together",
         "which one to change",
     ),
@@ -419,7 +540,9 @@ LOG_RULES: tuple[Rule, ...] = (
     _row(
         "environment-versions", F.ENVIRONMENT, "versions",
         r"binary incompatibility|numpy\.dtype size changed|module '(?:numpy|jax|torch"
-        r"|collections)' has no attribute|compiled using numpy 1\.x cannot be run|incompatible versions? of",
+        r"|collections)' has no attribute|compiled using numpy 1\.x cannot be run|incompatible versions? of"
+        r"|is incompatible with |out of date and must be regenerated|descriptors cannot be created directly"
+        r"|operator \w{1,40}::\w{1,60} does not exist|requires (?:at least )?(?:version|python|cuda|torch|numpy)\b",
         "two packages of versions that do not belong together met",
         "which of them to change",
         confidence=0.8,
@@ -455,11 +578,25 @@ LOG_RULES: tuple[Rule, ...] = (
         "the program was built for another processor",
         "which node types work",
     ),
+    _row(
+        "communication-mpi", F.COMMUNICATION, "mpi",
+        r"\bOFI \w+ (?:\w+ )?failed|MPIDI\w{0,40}OFI|\bPSM2?\b.{0,60}(?:error|fail)|MPI_ERR_OTHER|MPI_ERR_PROC_FAILED"
+        r"|mca_btl_tcp\w{0,40}:|mca_oob_tcp\w{0,40}:",
+        "a message between MPI ranks could not be passed on",
+        "whether the network or a dead rank is to blame",
+        tier=Tier.SYMPTOM,
+        confidence=0.8,
+    ),
     # ── checkpoints, before data and storage: both speak of files ────────────────────────────────────────────────
     _row(
         "storage-write-failed", F.STORAGE, "write",
-        r"parent directory \S+ does not exist|unexpected pos \d+ vs \d+|iostream error"
-        r"|PytorchStreamWriter failed writing|error while serializing: i/o error|file write failed",
+        r"(?:cannot|can't|could not|couldn't|unable to|failed to|error) (?:open .{0,200} for writing|write|writing"
+        r"|save|saving|flush)\b"
+        r"|\bwrite error\b|netcdf: (?:hdf|i/o) error|parent directory \S+ does not exist|unexpected pos \d+ vs \d+"
+        r"|iostream error"
+        r"|PytorchStreamWriter failed writing|error while serializing: i/o ?error|file write failed"
+        r"|\d requested and \d{1,20} written"
+        r"|\[errno 27\]|file too large|CheckpointException.{0,200}(?:quota|space|i/o)",
         "a file could not be written to its end; a full disk looks like this",
         "that the disk was full: quotas and broken mounts do the same",
         confidence=0.9,
@@ -468,7 +605,9 @@ LOG_RULES: tuple[Rule, ...] = (
         "checkpoint-unfit", F.CHECKPOINT, "unfit",
         r"error\(s\) in loading state_dict|size mismatch for \S+: copying|missing key\(s\) in state_dict"
         r"|loaded state dict (?:contains|has) .{0,60}(?:parameter group|param)|ZeRORuntimeException"
-        r"|different dp world size|optimizer state .{0,60}(?:does not|doesn't) match",
+        r"|different dp world size|layer count mismatch when loading|mismatch for loaded"
+        r"|state dict keys do not match|keys do not match.{0,60}(?:state|ckpt|checkpoint)|weight file containing"
+        r"|weights? (?:file|shapes?) .{0,60}do(?:es)? not match|optimizer state .{0,60}(?:does not|doesn't) match",
         "the checkpoint does not belong to this model or number of ranks",
         "that the file is damaged",
     ),
@@ -477,13 +616,17 @@ LOG_RULES: tuple[Rule, ...] = (
         r"PytorchStreamReader failed|failed finding central directory|UnpicklingError|invalid load key"
         r"|EOFError: Ran out of input|error while deserializing header|incomplete metadata, file not fully covered"
         r"|unexpected EOF, expected \d+ more bytes|WeightsUnpickler|InvalidHeader|unable to load weights from"
-        r"|unsuccessful tensorslicereader|checkpoint .{0,120}(?:is )?(?:corrupt|truncated|incomplete|damaged)",
+        r"|unsuccessful tensorslicereader|weights only load failed|MetadataIncompleteBuffer|HeaderTooLarge"
+        r"|restor\w{0,4} checkpoint .{0,40}(?:fail|mismatch)|(?:failed|unable|cannot|could not)(?: to)? (?:load"
+        r"|restore|read|resume)"
+        r" .{0,60}(?:checkpoint|ckpt\b)|checkpoint .{0,120}(?:is )?(?:corrupt|truncated|incomplete|damaged)",
         "a checkpoint is damaged or not in the expected format",
         "when it was damaged",
     ),
     _row(
         "checkpoint-missing", F.CHECKPOINT, "missing",
-        r"no file named .{0,120}(?:pytorch_model|\.safetensors)|(?:no such file or directory|cannot find"
+        r"no file named .{0,120}(?:pytorch_model|\.safetensors)|unable to find 'latest'|checkpoint tag"
+        r"|open file failed .{0,120}\.(?:pth?|ckpt|bin|safetensors)\b|(?:no such file or directory|cannot find"
         r"|could not find|can't find|not found|does not exist).{0,220}(?:checkpoint|ckpt|\.pth?\b|\.safetensors"
         r"|/step-\d|global_step\d)|(?:Error|Exception): .{0,100}checkpoint\S* .{0,160}(?:not found|does not exist"
         r"|missing)",
@@ -505,14 +648,16 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "storage-lock", F.STORAGE, "lock",
-        r"unable to lock file|unable to (?:synchronously )?(?:open|create) file.{0,80}(?:errno = 11"
+        r"unable to lock file|filelock\S{0,20}Timeout|the file lock .{0,200}could not be acquired|database is locked"
+        r"|unable to (?:synchronously )?(?:open|create) file.{0,80}(?:errno = 11"
         r"|resource temporarily)|no locks available|\[errno 37\]",
         "a file lock was refused",
         "whether another process held it or the file system offers none",
     ),
     _row(
         "storage-io", F.STORAGE, "io",
-        r"stale (?:nfs )?file handle|\[errno (?:5|116|107|108|121)\]|input/output error"
+        r"LustreError|stale (?:nfs )?file handle|\[errno (?:5|77|112|116|107|108|121)\]|\[errno 110\].{0,40}: '/"
+        r"|input/output error"
         r"|transport endpoint is not connected|cannot send after transport endpoint|remote i/o error"
         r"|read-only file system|\[errno 30\]|os error (?:5|30|116)\b",
         "the file system failed while it was used",
@@ -540,13 +685,20 @@ LOG_RULES: tuple[Rule, ...] = (
         "config-command-line", F.CONFIG, "arguments",
         r"error: (?:unrecognized arguments|the following arguments are required|argument \S+: |invalid choice"
         r"|ambiguous option|no such option)|^error: no such (?:option|command)|absl\.flags\S*Error"
-        r"|UnrecognizedFlagError|can't open file '.{0,300}\.py'",
+        r"|could not consume arg|invalid value for .{0,60}--|is not a valid (?:integer|float|number|choice|boolean"
+        r"|uuid)|unrecognized .{0,20}style"
+        r"|UnrecognizedFlagError|can't open file '.{0,300}\.py'|flags parsing error|unknown command.line (?:flag"
+        r"|option|argument)"
+        r"|arguments are not used by|(?:unrecognized|unknown|invalid) (?:option|flag|command.line)|unbound variable"
+        r"|missing required (?:argument|option|flag)|environment variable \S{1,60} (?:is )?(?:not set|must be set"
+        r"|undefined)",
         "the program does not accept this command line",
         "anything about the program itself",
     ),
     _row(
         "config-file", F.CONFIG, "file",
-        r"omegaconf\.errors|hydra\.errors|ConfigAttributeError|ConfigKeyError|MissingMandatoryValue"
+        r"could not override '|is not in struct\b|HYDRA_FULL_ERROR|omegaconf\.errors|hydra\.errors"
+        r"|ConfigAttributeError|ConfigKeyError|MissingMandatoryValue"
         r"|pydantic\S*ValidationError|validation errors? for \w|yaml\.(?:scanner|parser|constructor)|ScannerError"
         r"|TOMLDecodeError|no such file or directory: '\S{1,300}\.(?:ya?ml|toml|ini|cfg|json5?)'"
         r"|^Invalid configuration",
@@ -564,7 +716,8 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "config-tracking", F.CONFIG, "tracking",
-        r"no api key configured|api key must (?:have|be)|wandb\S*AuthenticationError|wandb\S*UsageError",
+        r"gated repo|401 client error|403 client error|invalid (?:api key|token|credentials)|no api key configured"
+        r"|api key must (?:have|be)|wandb\S*AuthenticationError|wandb\S*UsageError",
         "the tracking service got no valid key",
         "that the run needs it: offline mode does without",
         suggestion="set tracking.wandb.mode: offline (send later with hpc sync), or give the key",
@@ -582,25 +735,36 @@ LOG_RULES: tuple[Rule, ...] = (
         "data-damaged", F.DATA, "damaged",
         r"UnidentifiedImageError|image file is truncated|truncated file: eof|file signature not found|BadGzipFile"
         r"|BadZipFile|not a gzipped file|compressed file ended|zlib\.error|Arrow(?:Invalid|TypeError|IOError)"
-        r"|DataLossError|UnicodeDecodeError|JSONDecodeError|ParserError|EmptyDataError|corrupt(?:ed)? (?:record"
+        r"|tarfile\.\w{0,20}Error|no data left in file|unexpected end of (?:data|file|stream)"
+        r"|lmdb\.\w{0,30}(?:Corrupt|Invalid|Page)"
+        r"|NonMatching(?:Splits|Checksum)|ExpectedMoreSplits|UnexpectedSplits|DatasetGenerationError"
+        r"|checksum (?:mismatch|error)"
+        r"|format not recogni[sz]ed|DataLossError|UnicodeDecodeError|JSONDecodeError|ParserError|EmptyDataError"
+        r"|corrupt(?:ed)? (?:record"
         r"|sample|shard|data|jpeg|image)|magic bytes not found",
         "an input file is damaged or of another format",
         "that the original is: a copy may be incomplete",
     ),
     _row(
         "data-empty", F.DATA, "empty",
-        r"num_samples should be a positive integer|dataset is empty|found 0 (?:images|files|samples|files in)"
+        r"num_samples should be a positive integer|dataset is empty|\bempty file\b|file is empty|\.empty\(\)"
+        r"|found 0 (?:images|files|samples|files in)"
         r"|empty dataset|no (?:training )?(?:samples|examples|files) found",
         "the data set has nothing in it for this task",
         "that the path is wrong",
     ),
     _row(
         "data-not-found", F.DATA, "missing",
-        r"DatasetNotFoundError|couldn't find (?:a |any )?(?:data|dataset)|couldn't reach .{0,120} on the hub"
+        r"DatasetNotFoundError|could not find a dataset|not in the dataset\b|no such column|missing column"
+        r"|cannot open (?:input )?file .{0,160}no such file"
+        r"|couldn't find (?:a |any )?(?:data|dataset)|couldn't reach .{0,120} on the hub"
         r"|dataset .{0,160}(?:not found|does not exist|doesn't exist)|"
         + _RAISED
         + r"FileNotFoundError|(?:OSError|IOError): .{0,60}no such file or directory"
-        r"|unable to (?:synchronously )?open file \(unable to open file",
+        r"|unable to (?:synchronously )?open (?:file \(unable to open file|object \(object)"
+        r"|(?:cannot|can't|can not|could not|couldn't|unable to|failed to) (?:open|read|find"
+        r"|locate) (?:the )?(?:\S{1,40} ){0,2}(?:training|data|input"
+        r"|corpus|sample|shard|annotation|label)",
         "an input is not where the program looks",
         "that it does not exist: a mount or bind may be missing",
         confidence=0.85,
@@ -617,14 +781,19 @@ LOG_RULES: tuple[Rule, ...] = (
         "communication-rendezvous", F.COMMUNICATION, "rendezvous",
         r"Rendezvous(?:Timeout|Connection|Closed|State)?Error|timed out after \d+ seconds waiting for clients"
         r"|client socket has (?:timed out|failed to connect)|DistStoreError|DistNetworkError"
-        r"|failed to connect/validate to host|barrier timed out|coordination service",
+        r"|(?:failed|unable|cannot|could not|couldn't)(?: to)? (?:connect|reach|establish)\b|PMK_KVS"
+        r"|pmixp?_\w{1,40}: |ssh: connect to host"
+        r"|failed to connect/validate to host|barrier timed out|coordination service|connectFullMesh failed"
+        r"|store->get\(|monitoredBarrier",
         "ranks did not find each other",
         "whether the network, a name or a dead rank is to blame",
         tier=Tier.SYMPTOM,
     ),
     _row(
         "communication-collective", F.COMMUNICATION, "collective",
-        r"watchdog caught collective operation timeout|DistBackendError|nccl(?:system|remote|internal|unhandled\w*"
+        r"watchdog caught collective operation timeout|collective ops is aborted|UnavailableError|\w{0,20}RpcError\b"
+        r"|UNAVAILABLE: |failed to connect to all"
+        r"|DistBackendError|nccl(?:system|remote|internal|unhandled\w*"
         r"|invalidusage)?error|nccl error|nccl communicator was aborted|gloo.{0,20}transport"
         r"|connect(?:ion)? (?:reset|closed|refused)(?: by peer)?|connection timed out|broken pipe|socket timeout"
         r"|heartbeatmonitor|timed out waiting \d+ms for (?:recv|send) operation|rccl error",
@@ -635,7 +804,7 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "communication-fabric", F.COMMUNICATION, "fabric",
-        r"IBV_WC_\w+|ibv_\w+ .{0,40}fail|UCX\s{1,4}ERROR|\bmlx5\S* .{0,60}(?:error|fail)"
+        r"IBV_WC_\w+|ibv_\w+ .{0,40}fail|\bUC[CXPST]\s{1,4}ERROR|\bmlx5\S* .{0,60}(?:error|fail)"
         r"|orte has lost communication|libfabric.{0,60}(?:error|fail)|no route to host|network is (?:unreachable"
         r"|down)|temporary failure in name resolution|name or service not known|CommError|ConnectTimeout"
         r"|ReadTimeout|MaxRetryError|failed to resolve",
@@ -681,6 +850,25 @@ LOG_RULES: tuple[Rule, ...] = (
         confidence=0.75,
     ),
     _row(
+        "bug-heap", F.CODE_BUG, "heap",
+        r"double free|free\(\): |malloc\(\): |corrupted (?:size vs|double-linked|unsorted)|invalid next size"
+        r"|munmap_chunk|stack smashing"
+        r"|heap-buffer-overflow|pure virtual method called",
+        "native code damaged its own memory",
+        "whose code, and when",
+        tier=Tier.FAULT,
+        confidence=0.8,
+    ),
+    _row(
+        "bug-mpi-call", F.CODE_BUG, "mpi",
+        r"\bMPI_ERR_(?:TRUNCATE|ARG|COUNT|TYPE|RANK|ROOT|COMM|BUFFER|TAG|OP|GROUP|REQUEST|TOPOLOGY|DIMS)\b"
+        r"|message truncated",
+        "an MPI call was given arguments that do not fit its partner's",
+        "which rank is wrong",
+        tier=Tier.FAULT,
+        confidence=0.75,
+    ),
+    _row(
         "not-converged-statement", F.NOT_CONVERGED, "stated",
         r"\b(?:did|does|has|have) not converged?\b|failed to converge|\bnot converged\b|without converg"
         r"|solved 0/\d|no convergence|convergence (?:was )?not (?:reached|achieved)",
@@ -693,6 +881,7 @@ LOG_RULES: tuple[Rule, ...] = (
         _RAISED
         + r"(?:ChildFailedError|CalledProcessError|SignalException|ProcessExitedException|ProcessRaisedException"
         r"|BrokenProcessPool|RayTaskError|RayActorError)\b|DataLoader worker \(pid.{0,40}exited unexpectedly"
+        r"|background workers are no longer alive"
         r"|DataLoader worker .{0,40}killed by signal: (?:terminated|aborted)|mpi_abort was invoked|SystemExit\b",
         "a child ended badly",
         "why: the child's own words are missing",
@@ -700,9 +889,129 @@ LOG_RULES: tuple[Rule, ...] = (
         confidence=0.4,
     ),
     _row(
+        "checkpoint-while-loading", F.CHECKPOINT, "loading",
+        _RAISED
+        + r"(?-i:EOFError|OSError|RuntimeError|ValueError|struct\.error|KeyError)\b",
+        "reading a checkpoint failed with an error that says little itself",
+        "that the file is damaged: the program may expect another format",
+        tier=Tier.FAULT,
+        near=(
+            r"torch/serialization\.py\", line \d+, in (?:load|_load|_legacy_load|_open_file_like|_open_zipfile\w*"
+            r"|__init__|read_\w+)\b"
+            r"|, in (?:load_checkpoint|load_ckpt|_?resume\w{0,20}|restore\w{0,20}|_load_optimizer\w{0,20})$"
+        ),
+        confidence=0.7,
+    ),
+    _row(
+        "storage-while-saving", F.STORAGE, "saving",
+        _RAISED
+        + r"(?-i:OSError|IOError|RuntimeError)\b",
+        "writing a checkpoint failed with an error that says little itself",
+        "that the disk is full",
+        tier=Tier.FAULT,
+        near=(
+            r"torch/serialization\.py\", line \d+, in (?:save|_save|__exit__)\b"
+            r"|, in (?:save_checkpoint|save_state|save_pretrained)$"
+        ),
+        confidence=0.65,
+    ),
+    _row(
+        "named-divergence", F.DIVERGENCE, "named",
+        _named(r"NaN|Nan|NonFinite|NotFinite|Diverge|FloatingPoint"),
+        "an exception named after numbers that are not finite",
+        "where they came from",
+        tier=Tier.FAULT,
+        confidence=0.75,
+    ),
+    _row(
+        "named-not-converged", F.NOT_CONVERGED, "named",
+        _named(r"Convergence|NotConverged"),
+        "an exception named after missing convergence",
+        "that more steps would help",
+        tier=Tier.FAULT,
+        confidence=0.75,
+    ),
+    _row(
+        "named-checkpoint", F.CHECKPOINT, "named",
+        _named(r"Checkpoint|StateDict|Unpickling|Deserializ"),
+        "an exception named after checkpoints",
+        "whether the file or the model is at fault",
+        tier=Tier.FAULT,
+        confidence=0.7,
+    ),
+    _row(
+        "named-config", F.CONFIG, "named",
+        _named(r"[Cc]onfig|Setting|(?<!Invalid)Argument|Option|Flag|Usage|Parameter|Validation|Hyperparam"),
+        "an exception named after settings",
+        "which value was meant",
+        tier=Tier.FAULT,
+        confidence=0.7,
+    ),
+    _row(
+        "named-data", F.DATA, "named",
+        _named(r"Dataset|DataLoad|Corrupt|Truncat|Malformed|Decod|Decompress|Pars|Checksum|InvalidData|Shard|Arrow"
+        r"|Tokeniz"),
+        "an exception named after data",
+        "whether the data or its reader is at fault",
+        tier=Tier.FAULT,
+        confidence=0.7,
+    ),
+    _row(
+        "named-environment", F.ENVIRONMENT, "named",
+        _named(r"Import|Dependenc|Version|Requirement|Package|Compil(?!er)|Driver"),
+        "an exception named after packages or drivers",
+        "which of them to change",
+        tier=Tier.FAULT,
+        confidence=0.7,
+    ),
+    _row(
+        "named-communication", F.COMMUNICATION, "named",
+        _named(r"Connect|Comm(?!and|ent|it)|Network|Socket|Rendezvous|Timeout|TimedOut|HTTP|Proxy"),
+        "an exception named after connections",
+        "whether the network or the other side is to blame",
+        tier=Tier.SYMPTOM,
+        confidence=0.6,
+    ),
+    _row(
+        "named-storage", F.STORAGE, "named",
+        _named(r"Storage|Disk|Quota|Filesystem|FileLock|Lock|ReadOnly"),
+        "an exception named after storage",
+        "which file system",
+        tier=Tier.FAULT,
+        confidence=0.65,
+    ),
+    _row(
+        "config-value", F.CONFIG, "value",
+        _RAISED
+        + r"(?-i:ValueError|AssertionError|RuntimeError|KeyError|NotImplementedError"
+        r"|Exception): .{0,160}(?:must be (?:one of|positive|greater|less|between|set)"
+        r"|unknown (?:optimi[sz]er|model|scheduler|loss|architecture|activation|device|backend|dataset type|option"
+        r"|name)"
+        r"|is not (?:a )?(?:supported|valid|allowed|known)|should be one of|choose from|expected one of"
+        r"|invalid (?:value|choice|option) for"
+        r"|doesn't support bf16|is not recognized)",
+        "the program refuses a value it was given",
+        "whether the settings or the code chose it",
+        tier=Tier.FAULT,
+        confidence=0.65,
+    ),
+    _row(
+        "bug-other-languages", F.CODE_BUG, "other_language",
+        r"fortran runtime error|\b(?:MethodError|UndefVarError|BoundsError|DimensionMismatch|InexactError"
+        r"|UndefRefError)\b|subscript out of bounds"
+        r"|^error in .{1,120}object '.{1,60}' not found|non-(?:numeric|conformable) arg|thread '.{1,60}' panicked"
+        r"|^panic: |NullPointerException"
+        r"|ArrayIndexOutOfBounds|ClassCastException|invalid configuration argument|_M_range_check",
+        "a program in another language failed by its own fault",
+        "whether the code or its input is wrong",
+        tier=Tier.FAULT,
+        confidence=0.75,
+    ),
+    *_TOPICS,
+    _row(
         "bug-exception", F.CODE_BUG, "exception",
         _RAISED
-        + r"(?:TypeError|NameError|AttributeError|KeyError|IndexError|ZeroDivisionError|UnboundLocalError"
+        + r"(?-i:TypeError|NameError|AttributeError|KeyError|IndexError|ZeroDivisionError|UnboundLocalError"
         r"|AssertionError|NotImplementedError|SyntaxError|IndentationError|RecursionError|OverflowError"
         r"|StopIteration|LookupError|ArithmeticError|ValueError)\b",
         "the program raised an error that it did not expect",
@@ -713,7 +1022,8 @@ LOG_RULES: tuple[Rule, ...] = (
     _row(
         "bug-uncaught", F.CODE_BUG, "uncaught",
         _RAISED
-        + r"(?!\w*Warning\b)[A-Z]\w*(?:Error|Exception)\b(?: ?:|$)|^\s*Exception: |terminate called after throwing"
+        + r"(?!\w*Warning\b)(?-i:[A-Z]\w*(?:Error|Exception))\b(?: ?:|$)|^\s*Exception: "
+        r"|terminate called after throwing"
         r"|: Assertion `.{0,200}' failed|fatal python error",
         "the program ended by an exception nobody caught",
         "its cause: no rule knows this message",

@@ -220,7 +220,15 @@ def _stands(scene: Scene, event: Event | None) -> bool:
 
 def _root_in_log(scene: Scene) -> Verdict | None:
     event = scene.deepest(Tier.ROOT)
-    return _from_event(scene, event) if _stands(scene, event) else None
+    return _from_event(scene, event) if _stands(scene, event) and not _nan_came_first(scene, event) else None
+
+
+def _nan_came_first(scene: Scene, event: Event | None) -> bool:
+    """Whether an index or value out of range only is what a loss that was not finite before did to the next step."""
+    nan = scene.lasting_nan
+    if event is None or nan is None or event.rule.category is not F.DATA or event.rule.cause == "nan_in_input":
+        return False
+    return nan.source == event.line.source and nan.line < event.line.line
 
 
 def _nan_in_log(scene: Scene) -> Verdict | None:

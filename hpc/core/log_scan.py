@@ -20,6 +20,12 @@ NEEDLES = (
     "semlock", "infinite", "exhausted", "node_failure", "not been", "no learning", "denied", "illegal",
     "minimum loss scale", "hardware", "missing", "not compiled",
     "undefined symbol", "unreachable", "exceeded", "usage:", "nccl warn", "ibv_",
+    "truncat", "double free", "free(): ", "smashing", "unbound variable", "gpu hang", "gpu reset",
+    "oomd", "memory budget",
+    "squashfs", "override '", "not in struct", "user namespace", "not used by", "unsupported", "unknown command",
+    "badgzip", "badzip", "requested and", "too large", "no data left", "mpi_err", "ofi poll",
+    "not converge", "virtual memory",
+    "stopping training", "is required", "hw exception", "panic", "stackoverflow",
 )  # fmt: skip
 """Lower-case beginnings of trouble. A line without any of them is never evidence, which is what makes logs of
 gigabytes readable; each has at least four bytes, which is what the adapter's search relies on."""
@@ -57,6 +63,12 @@ _FINISHED = re.compile(
     r"(?:is |has |was |have )?(?:done|completed?|finished|ended|successful\w*)\b"
     r"|\bdone training\b|\bfinished (?:training|normally|successfully|all)\b|\bcompleted successfully\b"
     r"|\bMPI_Finalize ok\b|\btotal wall time\b|^COMPLETED\b|\breached (?:max|the planned|target)\b|\bbest model\b",
+    re.IGNORECASE,
+)
+_ENDED = re.compile(
+    r"\btrain_runtime\b|`Trainer\.fit` stopped|exiting program after \d+ iterations"
+    r"|\bsaved (?:final )?model to\b.{0,80}final"
+    r"|^final (?:\w+ ){0,3}(?:loss|accuracy|acc|error|reward|score|return)\b.{0,20}\d",
     re.IGNORECASE,
 )
 _LOSS = re.compile(
@@ -109,12 +121,37 @@ def says_finished(line: str) -> bool:
     return bool(_FINISHED.search(line) or _SAVED.search(line)) and not _NOT_PROGRESS.search(line)
 
 
+def says_ended(line: str) -> bool:
+    """A program's own statement that all its work is done, as opposed to a checkpoint that was saved on the way."""
+    return bool(_FINISHED.search(line) or _ENDED.search(line)) and not _NOT_PROGRESS.search(line)
+
+
 def loss_is_finite(line: str) -> bool | None:
     """Whether the losses a progress line reports are numbers; None where it reports none."""
     values = [match["value"].lower().lstrip("+-") for match in _LOSS.finditer(line) if not _LOSS_SCALE.search(match[0])]
     if not values or _NOT_PROGRESS.search(line):
         return None
     return not any(value.startswith(("nan", "inf")) for value in values)
+
+
+_FIRST = re.compile(r"\b(?:step|iter|iteration|epoch|update)\b[\s:=\[(#/]{0,6}(\d{1,9})\b", re.IGNORECASE)
+
+
+def loss_of(line: str) -> float | None:
+    """The first finite loss a progress line reports; None where it reports none."""
+    if not is_progress(line):
+        return None
+    for match in _LOSS.finditer(line):
+        text = match["value"].rstrip(".,").replace(",", "")
+        if not _LOSS_SCALE.search(match[0]) and text[-1:].isdigit():
+            return float(text)
+    return None
+
+
+def step_of(line: str) -> int | None:
+    """The step, iteration or epoch a line reports; None where it reports none."""
+    match = _FIRST.search(line)
+    return int(match[1]) if match else None
 
 
 def timestamp_s(line: str) -> float | None:

@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hpc.core import log_scan
-from hpc.core.evidence import Evidence, LogLine
+from hpc.core.evidence import Evidence, FailureClass, LogLine
 from hpc.core.failure_rules import LOG_RULES, NEIGHBOURS, Rule, Tier
+from hpc.core.log_noise import is_noise
+
+BUFFER = 8192
+"""Bytes a program holds back when its output is no terminal: as much progress can appear after its last words."""
 
 CALM_LINES = 60
 """Unsuspicious lines after an error that show that a program of unknown kind went on working."""
@@ -101,13 +105,29 @@ class Scene:
 
     @cached_property
     def lasting_nan(self) -> LogLine | None:
-        """The first of the losses that are not finite, when no finite one follows; None when the log ends finite."""
+        """The first of the losses that are not finite, when no finite one follows; None when the log ends finite.
+
+        wandb repeats at the end whatever was logged last under a name: its summary counts where nothing else reports.
+        """
+        reports = [(line, log_scan.loss_is_finite(line.text)) for line in self.lines]
+        known = [(line, finite) for line, finite in reports if finite is not None]
+        own = [(line, finite) for line, finite in known if not line.text.startswith("wandb:")] or known
         first: LogLine | None = None
-        for line in self.lines:
-            finite = log_scan.loss_is_finite(line.text)
-            if finite is not None:
-                first = None if finite else first or line.origin
+        for line, finite in own:
+            first = None if finite else first or line.origin
         return first
+
+    @cached_property
+    def losses(self) -> tuple[tuple[float, _Line], ...]:
+        """The finite losses the log reports, in its order, of the first rank that reports any."""
+        found = [(value, line) for line in self.lines if (value := log_scan.loss_of(line.text)) is not None]
+        return tuple(pair for pair in found if pair[1].rank == found[0][1].rank)
+
+    @cached_property
+    def begins_at_start(self) -> bool:
+        """Whether the log shows the first steps of the training."""
+        steps = [step for line in self.lines if (step := log_scan.step_of(line.text)) is not None]
+        return bool(steps) and steps[0] <= 1
 
     @cached_property
     def silence_s(self) -> float | None:
@@ -119,13 +139,15 @@ class Scene:
     def _in(self, source: str) -> Iterator[Event]:
         lines = [line for line in self.lines if line.origin.source == source]
         muted = _muted(lines)
+        raised = _raised(lines)
         reason = next((i for i, line in enumerate(lines) if _SLURM_REASON.search(line.text)), len(lines))
         for i, line in enumerate(lines[: reason + 1]):
-            if i in muted or not log_scan.suspicious(line.text):
+            if i in muted or (i not in raised and (is_noise(line.text) or not log_scan.suspicious(line.text))):
                 continue
-            rule = _recognise(line, lines, i, self.evidence)
+            rule = _recognise(line, lines, i, self.evidence) or (_UNCAUGHT if i in raised else None)
             if rule is not None:
-                yield Event(rule, line.origin, line.rank, line.position, _survived(line, lines[i + 1 :]))
+                uncaught = raised.get(i)
+                yield Event(rule, line.origin, line.rank, line.position, _survived(line, rule, lines, i, uncaught))
 
 
 _ROOT_RANK = re.compile(r"\s*rank\s*: (\d+)")
@@ -136,7 +158,15 @@ _JOB_ENDED = re.compile(
     r"slurmstepd: error: \*\*\* JOB .{0,200}DUE TO (?:TIME LIMIT|PREEMPTION|JOB REQUEUE|NODE FAILURE)"
 )
 _NEW_ATTEMPT = re.compile(
-    r"SLURM_RESTART_COUNT=[1-9]|^[=\-# ]{0,12}(?:attempt|restart) (?:number )?[1-9]\d* ?[=\-#:]", re.IGNORECASE
+    r"SLURM_RESTART_COUNT=[1-9]|attempts left; will restart worker group"
+    r"|^[=\-# ]{0,12}(?:attempt|restart) (?:number )?[1-9]\d* ?[=\-#:]",
+    re.IGNORECASE,
+)
+_UNCAUGHT = next(rule for rule in LOG_RULES if rule.id == "bug-uncaught")
+_TRACEBACK = re.compile(r"^\s*(?:\^C)?Traceback \(most recent call last\)")
+_TOP_FRAME = re.compile(r'^\s*File ".{1,400}", line \d+, in (?:<module>|_run_module_as_main)')
+_AT_EXIT = re.compile(
+    r"^(?:Exception in thread|Error in atexit|Task was destroyed|asyncio\.exceptions\.CancelledError)"
 )
 _IGNORED = re.compile(r"^(?:Exception ignored in|--- Logging error ---|Error in atexit)")
 _HANDLED = re.compile(
@@ -169,15 +199,49 @@ def _last_attempt(lines: list[_Line]) -> list[_Line]:
 
 
 def _muted(lines: Sequence[_Line]) -> set[int]:
-    """Lines of tracebacks that Python itself calls ignored: from the announcement to the exception's own line."""
+    """Lines of tracebacks that Python itself calls ignored: from the announcement to the exception's own line.
+
+    So are those of threads and of interpreter exit once the program has said that it came to its end.
+    """
     muted: set[int] = set()
-    ignoring = False
+    ignoring = finished = False
     for i, line in enumerate(lines):
-        ignoring = ignoring or bool(_IGNORED.match(line.text))
+        finished = log_scan.says_ended(line.text) or (finished and not log_scan.is_progress(line.text))
+        ignoring = ignoring or bool(_IGNORED.match(line.text)) or (finished and bool(_AT_EXIT.match(line.text)))
         if ignoring:
             muted.add(i)
             ignoring = not _EXCEPTION.match(line.text)
     return muted
+
+
+def _ended_before(lines: Sequence[_Line], i: int) -> bool:
+    """Whether the program had said that its work is done, and no work followed."""
+    for line in reversed(lines[:i]):
+        if log_scan.says_ended(line.text):
+            return True
+        if log_scan.is_progress(line.text):
+            return False
+    return False
+
+
+def _raised(lines: Sequence[_Line]) -> dict[int, bool]:
+    """Places of the exceptions tracebacks end with, each with whether it reached the top of the main program.
+
+    A traceback of an exception nobody caught begins in ``<module>``; one that was caught and printed begins where it
+    was caught. Lines of other ranks in between are passed over.
+    """
+    found: dict[int, bool] = {}
+    for i, line in enumerate(lines):
+        if not _TRACEBACK.search(line.text):
+            continue
+        own = [k for k in range(i + 1, min(len(lines), i + 200)) if lines[k].rank == line.rank]
+        end = next((k for k in own if lines[k].text.strip() and not lines[k].text.startswith((" ", "\t"))), None)
+        if end is not None:
+            top = lines[own[0]].text
+            found[end] = bool(_TOP_FRAME.search(top)) and not any(
+                _HANDLED.search(x.text) for x in lines[max(0, i - 2) : i]
+            )
+    return found
 
 
 def _recognise(line: _Line, lines: Sequence[_Line], i: int, evidence: Evidence) -> Rule | None:
@@ -193,12 +257,23 @@ def _around(lines: Sequence[_Line], i: int) -> Iterable[_Line]:
     return lines[max(0, i - NEIGHBOURS) : i + NEIGHBOURS + 1]
 
 
-def _survived(line: _Line, later: Sequence[_Line]) -> bool:
+def _survived(line: _Line, rule: Rule, lines: Sequence[_Line], i: int, uncaught: bool | None) -> bool:
     """Whether the stream that spoke went on working: a step, an epoch, a saved model after the message.
 
-    Another rank's steps prove nothing; a warning is survived already when the log merely goes on to a result.
+    Another rank's steps prove nothing; a warning is survived already when the log merely goes on to a result, and what
+    ranks say of each other when the program has already said that it came to its end. An exception that reached the top
+    of the main program is survived only by more work than a buffer can have held back.
     """
-    own = [other.text for other in later if not line.rank or other.rank in ("", line.rank)]
-    if any(log_scan.is_progress(text) or log_scan.is_result(text) for text in own):
+    own = [other.text for other in lines[i + 1 :] if not line.rank or other.rank in ("", line.rank)]
+    working = [text for text in own if log_scan.is_progress(text) or log_scan.is_result(text)]
+    if rule.category is FailureClass.NOT_CONVERGED:
+        return any(log_scan.is_progress(text) for text in own)
+    if uncaught:
+        before = any(log_scan.is_progress(other.text) for other in lines[:i])
+        long = sum(len(text) + 1 for text in working) > BUFFER
+        return bool(working) and before and (long or any(log_scan.says_finished(text) for text in own))
+    if working:
+        return True
+    if rule.tier in (Tier.SYMPTOM, Tier.TRACE) and _ended_before(lines, i):
         return True
     return bool(_HANDLED.search(line.text)) and any(log_scan.says_finished(text) for text in own)

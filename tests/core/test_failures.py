@@ -1,48 +1,22 @@
-"""The classifier against the corpus, its laws, and its table."""
-
-import json
-from pathlib import Path
+"""The classifier's laws and its table; how often it is right stands in `test_corpus`."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc.adapters.logs import read_log
 from hpc.core.evidence import Evidence, FailureClass, LogLine
 from hpc.core.failure_facts import FACT_RULES
 from hpc.core.failure_rules import LOG_RULES, Tier
 from hpc.core.failures import ADVICE, SUCCESS_RULES, classify
 from hpc.core.scene import observe
-from hpc.core.slurm_states import SlurmState, parse_state
-from hpc.why import parse_exit, parse_metrics
+from hpc.core.slurm_states import SlurmState
+from tests.corpus.score import evidence_of_case, load_cases
 
-CORPUS = Path(__file__).parents[1] / "corpus"
-CASES = [json.loads(line) for line in (CORPUS / "cases.jsonl").read_text(encoding="utf-8").splitlines()]
-
-
-def evidence_of_case(case: dict) -> Evidence:
-    code, signal = parse_exit(case["exit_code"])
-    state = case["slurm_state"]
-    extra = {key: tuple(value) if isinstance(value, list) else value for key, value in case.get("evidence", {}).items()}
-    return Evidence(
-        state=parse_state(state) if state else None,
-        exit_code=code,
-        exit_signal=signal,
-        log=read_log(CORPUS / case["log"], "log"),
-        series=parse_metrics(case.get("metrics")),
-        **extra,
-    )
+CASES = load_cases()
 
 
 def lines(*texts: str, source: str = "stderr") -> tuple[LogLine, ...]:
     return tuple(LogLine(source, number, text) for number, text in enumerate(texts, start=1))
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
-def test_corpus_case_has_its_class(case: dict) -> None:
-    """Every labelled case of the corpus gets the class its label names."""
-    verdict = classify(evidence_of_case(case))
-    assert verdict.category == case["category"], (verdict.rule, verdict.evidence)
 
 
 @pytest.mark.parametrize("category", list(FailureClass))

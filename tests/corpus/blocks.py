@@ -4,6 +4,8 @@ Every block takes a `Stage` (one invented job on one invented cluster) and gives
 own; names, numbers, paths and hosts are invented from the stage's own random source.
 """
 
+# ruff: noqa: S311, DTZ001, E501 — invented logs; messages stand as their software prints them
+
 import datetime as dt
 import random
 from collections.abc import Callable, Iterable
@@ -14,7 +16,14 @@ Part = str | Block | list[str]
 
 _USERS = ("mkoch", "lfarah", "jtan", "apetrov", "rdiaz", "snakai", "ewood", "pmeier")
 _HOSTS = ("gpu", "node", "hgx-", "c", "nid00", "jwb0", "a100-", "cn")
-_SITES = ("/scratch/{u}", "/lustre/work/{u}", "/gpfs/projects/vision/{u}", "/home/{u}", "/p/project/nlp/{u}", "/work/{u}")
+_SITES = (
+    "/scratch/{u}",
+    "/lustre/work/{u}",
+    "/gpfs/projects/vision/{u}",
+    "/home/{u}",
+    "/p/project/nlp/{u}",
+    "/work/{u}",
+)
 _ENVS = (
     "/home/{u}/miniconda3/envs/train/lib/python3.10/site-packages",
     "/opt/venv/lib/python3.11/site-packages",
@@ -520,4 +529,6 @@ def srun_exit(task: int = 0, code: int = 1) -> list[str]:
 
 def limit(kind: str = "JOB", why: str = "DUE TO TIME LIMIT") -> list[str]:
     """Slurm's own line about why it took a job away."""
-    return [f"slurmstepd: error: *** {kind} <job>{'.0' if kind == 'STEP' else ''} ON <host> CANCELLED AT <iso> {why} ***"]
+    return [
+        f"slurmstepd: error: *** {kind} <job>{'.0' if kind == 'STEP' else ''} ON <host> CANCELLED AT <iso> {why} ***"
+    ]

@@ -1,5 +1,8 @@
 """Runs that ended well and whose logs sound deadly: each must be a success, or a retry would be spent on nothing."""
 
+# ruff: noqa: E501 — messages stand here as their software prints them, in one piece
+# fmt: off
+
 from typing import Any
 
 from tests.corpus.blocks import Part, epilog, lines, pre, ranks, steps, tb
