@@ -121,7 +121,7 @@ def test_a_killed_runner_is_followed_by_the_next(slow):
 
 
 def test_a_killed_wrapper_is_an_unknown_failure_and_tried_once_more(slow):
-    """SIGKILL of one wrapper: its program dies with it, the others go on; the collector repeats it, once, and says so."""
+    """SIGKILL of one wrapper: its program dies with it, the others go on; the collector repeats it once."""
     submit = start_submit(slow)
     wait_until(lambda: trains(slow, "X2"), 30, "the second task")
     os.kill(pid_of_wrapper(slow, "X2"), signal.SIGKILL)

@@ -121,7 +121,7 @@ def check_all_healed(project: Project, name: str) -> None:
 @pytest.mark.cluster
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_killed_at_sbatch(project: Project, moment: str) -> None:
-    """Submit, and later the collector, die right before or after Slurm takes the job: adopted or repeated, never twice."""
+    """Submit, and later the collector, die right before or after Slurm takes the job: adopted or repeated, once."""
     name = f"{moment}_sbatch"
     plan(project, name, HEALS_LINE, HEALS)
     call_with_deadly_sbatch(project, moment, "hpc.submit", name)
@@ -284,7 +284,7 @@ def test_a_killed_wrapper_takes_its_container_along(project: Project) -> None:
 
 @pytest.mark.cluster
 def test_commands_say_so_while_the_controller_is_dead_and_go_on_afterwards(project: Project) -> None:
-    """slurmctld killed: exit 75 and a sentence, nothing written that would mislead; afterwards the same commands work."""
+    """slurmctld killed: exit 75 and a sentence, nothing written that would mislead; afterwards all goes on."""
     plan(project, "headless", HEALS_LINE, HEALS)
     plan(project, "waiting", HEALS_LINE, HEALS)
     project.hpc("submit", "headless")

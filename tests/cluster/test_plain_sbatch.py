@@ -1,4 +1,4 @@
-"""A script typed by hand: `sbatch array.sbatch` with nothing of ours beside it, in an image and without, and locally."""
+"""A script typed by hand: `sbatch array.sbatch` with nothing of ours beside it, in an image, without, and locally."""
 
 import json
 from pathlib import Path
@@ -65,7 +65,7 @@ def sbatch(project: Project, script: Path) -> str:
 
 @pytest.mark.cluster
 def test_a_script_typed_twice_runs_nothing_twice_and_needs_nothing_of_ours(project: Project) -> None:
-    """Plain sbatch in an image: collect sees it, the second submission claims nothing, submit has nothing left to do."""
+    """Plain sbatch in an image: collect sees it, the second submission claims nothing, submit has nothing to do."""
     prepare(project, "plain", "image: minimal")
     plan = project.json("plan", "plain")
     assert plan["scripts"] == [str(project.folder / "manifests/rendered/plain/array.sbatch")]
@@ -90,12 +90,12 @@ def test_a_script_typed_twice_runs_nothing_twice_and_needs_nothing_of_ours(proje
     assert project.hpc("submit", "plain", expect=3) == ""
     assert not project.lab.run(["squeue", "-h", "--name=plain"]).strip()
     task = json.loads((project.runs / "plain/tasks/LR0.1_S1/attempt-1/task.json").read_text())
-    assert task["image"]["path"].endswith("minimal.sif")
+    assert task["image"]["path"].endswith(".sif")
 
 
 @pytest.mark.cluster
 def test_a_sweep_above_the_array_limit_becomes_several_arrays(project: Project) -> None:
-    """Four tasks at a limit of three are two arrays, throttled as asked; some by hand, the rest by submit, none twice."""
+    """Four tasks at a limit of three are two arrays, throttled; one by hand, the other by submit, none twice."""
     prepare(project, "chunks", "")
     site = project.folder / "manifests/clusters/lab.yaml"
     site.write_text(
@@ -128,6 +128,6 @@ def test_the_same_sweep_on_this_machine_gives_the_same_values(project: Project) 
     assert project.json("collect", "here", expect=0)["outcomes"]["finished"] == 4
     check_results(project, "here")
     task = json.loads((project.runs / "here/tasks/LR0.1_S1/attempt-1/task.json").read_text())
-    assert task["image"]["path"].endswith("minimal.sif")
+    assert task["image"]["path"].endswith(".sif")
     assert task["job"].startswith("local-")
     assert project.hpc("submit", "here", "--backend", "local", expect=3) == ""

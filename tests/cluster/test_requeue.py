@@ -132,6 +132,27 @@ def test_a_cancelled_run_that_saves_itself_stays_cancelled(project: Project) -> 
 
 
 @pytest.mark.cluster
+def test_elements_cancelled_before_they_began_stay_cancelled(project: Project) -> None:
+    """scancel of an array of which one element runs and three wait: four cancelled, none started again."""
+    site = project.folder / "manifests/clusters/lab.yaml"
+    site.write_text(site.read_text().replace("max_parallel: 5", "max_parallel: 1"))
+    (project.folder / "steps.py").write_text(PROGRAM)
+    text = EXPERIMENT.format(name="early", how="good", steps=600, container="").replace(
+        "seeds: [1]", "seeds: [1, 2, 3, 4]"
+    )
+    project.write_experiment("early", text.replace('run_name: "{how}"', 'run_name: "S{seed}"'))
+    project.hpc("plan", "early")
+    job = project.json("submit", "early", expect=0)["jobs"]["1"]
+    first = project.runs / "early/tasks/S1/attempt-1/stdout.log"
+    project.lab.wait_until(lambda: "step 2" in read(first), 60, "the first element")
+    project.lab.run(["scancel", job])
+    project.lab.wait_idle(60, "early")
+    answer = project.json("collect", "early", "--retry-failed", expect=1)
+    assert answer["failures"] == {"cancelled": 4}
+    assert answer["jobs"] == {}
+
+
+@pytest.mark.cluster
 def test_a_preempted_run_goes_on_by_itself(project: Project) -> None:
     """Slurm requeues what it preempts; the next execution is the next attempt and resumes."""
     site = project.folder / "manifests/clusters/lab.yaml"
@@ -139,7 +160,7 @@ def test_a_preempted_run_goes_on_by_itself(project: Project) -> None:
     run = start(project, "yielding", "good", 60)["good"]
     # Partition main preempts low; this wants every node.
     project.lab.run(["sbatch", "-p", "main", "-N4", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 1"])
-    project.lab.wait_until(lambda: (run / "attempt-1/exit.json").exists(), 60, "the preemption")
+    project.lab.wait_until((run / "attempt-1/exit.json").exists, 60, "the preemption")
     project.lab.wait_idle(90, "yielding")
     answer = project.json("collect", "yielding", expect=0)
     assert answer["outcomes"]["finished"] == 1

@@ -10,17 +10,14 @@ import runpy
 import signal
 import sys
 
-left = int(sys.argv[1])
+moments = iter(range(1, int(sys.argv[1])))
 module = sys.argv[2]
 
 
 def count(event: str, _arguments: object) -> None:
     """Count what changes the world; die at the n-th."""
-    global left
-    if event in ("os.rename", "subprocess.Popen"):
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+    if event in ("os.rename", "subprocess.Popen") and next(moments, None) is None:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 sys.argv = sys.argv[2:]
