@@ -16,7 +16,8 @@ TREE = """
 import os, subprocess, sys, time
 def start(rank, *more):
     line = f"import subprocess,time; {more[0] if more else ''} time.sleep(100)"
-    return subprocess.Popen([sys.executable, "-c", line], env={**os.environ, **({"LOCAL_RANK": str(rank)} if rank is not None else {})})
+    given = {} if rank is None else {"LOCAL_RANK": str(rank)}
+    return subprocess.Popen([sys.executable, "-c", line], env={**os.environ, **given})
 start(0, "c=subprocess.Popen(['sleep','100']);")
 start(1)
 start(None)

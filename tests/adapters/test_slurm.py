@@ -131,7 +131,7 @@ def clients(tmp_path, monkeypatch):
     [
         "slurm_load_jobs error: Unable to contact slurm controller (connect failure)",
         "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)",
-        "sacct: error: slurm_persist_conn_open_without_init: failed to open connection to host:h:6819: Connection refused",
+        "sacct: error: slurm_persist_conn_open_without_init: failed to open to host:h:6819: Connection refused",
         "squeue: error: Socket timed out on send/recv operation",
     ],
 )

@@ -1,4 +1,4 @@
-"""Kill -9 at every moment that matters, on real Slurm: the next command goes on; nothing is lost, nothing is doubled."""
+"""Kill -9 at every moment that matters, on real Slurm: the next command goes on; nothing is lost or doubled."""
 
 import json
 import os
