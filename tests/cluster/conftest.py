@@ -20,9 +20,11 @@ IMAGES = REPO / "images"
 
 def missing_parts() -> list[str]:
     """Name what the cluster tests need and this machine lacks."""
-    missing = [name for name in ("slurmctld", "slurmd", "sbatch", "slurmdbd", "munged", "mariadbd") if not shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin")]
-    missing += [] if APPTAINER.exists() else [str(APPTAINER)]
-    return missing + [str(IMAGES / f"{name}.sif") for name in ("minimal", "train-cpu") if not (IMAGES / f"{name}.sif").exists()]
+    programs = ("slurmctld", "slurmd", "sbatch", "slurmdbd", "munged", "mariadbd")
+    path = os.environ["PATH"] + ":/usr/sbin"
+    files = (APPTAINER, *(IMAGES / f"{name}.sif" for name in ("minimal", "train-cpu")))
+    missing = [name for name in programs if not shutil.which(name, path=path)]
+    return missing + [str(file) for file in files if not file.exists()]
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,9 @@ class Lab:
         """Poll until something holds; fail with what was waited for."""
         end = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < end, f"not within {seconds:g} s: {what}\n{self.run(['squeue', '--array'], check=False)}"
+            assert time.monotonic() < end, (
+                f"not within {seconds:g} s: {what}\n{self.run(['squeue', '--array'], check=False)}"
+            )
             time.sleep(0.3)
 
     def wait_idle(self, seconds: float = 240, job_name: str | None = None) -> None:
@@ -71,7 +75,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     environment = {"LAB_PORT": "19400", "LAB_PREFIX": "t", **os.environ, "LAB": str(home / "slurm")}
     environment["PATH"] += ":/usr/sbin:/sbin"
     script = str(REPO / "containers/lab/slurm")
-    started = subprocess.run([script, "start"], env=environment, capture_output=True, text=True, timeout=120, check=False)
+    started = subprocess.run(
+        [script, "start"], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
     assert started.returncode == 0, started.stdout + started.stderr
     environment |= {"SLURM_CONF": str(home / "slurm/etc/slurm.conf"), "HPC_CLUSTER": "lab"}
     yield Lab(environment)
@@ -132,7 +138,8 @@ def project(tmp_path: Path, lab: Lab) -> Project:
     (folder / "manifests/experiments").mkdir(parents=True)
     (folder / "manifests/clusters").mkdir()
     (folder / "manifests/clusters/lab.yaml").write_text(
-        "scheduler: slurm\npartition: main\nmax_parallel: 5\nmax_array_size: 1000\nmax_time: '0:10:00'\nmax_memory: 4GB\nsignal_lead_s: 10\n"
+        "scheduler: slurm\npartition: main\nmax_parallel: 5\nmax_array_size: 1000\n"
+        "max_time: '0:10:00'\nmax_memory: 4GB\nsignal_lead_s: 10\n"
         f"apptainer: {APPTAINER}\nimage_dir: {IMAGES}\n"
     )
     shutil.copy(Path(__file__).parent / "trouble.py", folder)

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+
 from hpc.metrics import read
 from tests.cluster.conftest import Project
 
@@ -41,7 +42,7 @@ LAUNCHES = {
 @pytest.mark.cluster
 @pytest.mark.train
 def test_every_launch_trains_the_same_model(project: Project) -> None:
-    """Loss curves over nodes, processes, accumulation and ZeRO equal those of one process with the same global batch."""
+    """Loss curves over nodes, processes, accumulation and ZeRO equal those of one process with that global batch."""
     for name, (nodes, launch, micro) in LAUNCHES.items():
         project.write_experiment(name, EXPERIMENT.format(name=name, nodes=nodes, launch=launch, micro=micro))
         project.hpc("plan", name)

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+
 from tests.cluster.conftest import Project
 
 EXPERIMENT = """
@@ -18,7 +19,8 @@ program:
   args: {steps: 12}
 sweep:
   zip:
-    trouble: [none, none, host_oom, allocator_oom, allocator_oom, diverge, diverge, timeout, node, bug, cancel, slow]
+    trouble:
+      [none, none, host_oom, allocator_oom, allocator_oom, diverge, diverge, timeout, node, bug, cancel, slow]
     part: [1, 2, 1, 1, 2, 1, 2, 1, 1, 1, 1, 1]
   seeds: [7]
 metrics:
@@ -45,9 +47,8 @@ def test_an_array_that_meets_every_failure_is_healed_where_it_can_be(project: Pr
 
     node_task, cancel_task = runs / "node_1/attempt-1/task.json", runs / "cancel_1/attempt-1/task.json"
     project.lab.wait_until(lambda: node_task.exists() and cancel_task.exists(), 60, "the two victims to run")
-    project.lab.wait_until(
-        lambda: (runs / "node_1/attempt-1/checkpoints/step-00000005").exists(), 60, "a checkpoint of the first victim"
-    )
+    checkpoint = runs / "node_1/attempt-1/checkpoints/step-00000005"
+    project.lab.wait_until(checkpoint.exists, 60, "a checkpoint of the first victim")
     node = json.loads(node_task.read_text())["host"]
     project.lab.control("node-kill", node, "hard")
     project.lab.run(["scancel", json.loads(cancel_task.read_text())["job"]])

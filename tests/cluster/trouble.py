@@ -86,7 +86,8 @@ with MetricsWriter() as metrics:
         if step % 5 == 0:
             save(step)
         if stop:
-            save(step + 100_000_000 if False else step) if step % 5 else None
+            if step % 5:
+                save(step)
             metrics.close(complete=False)
             (attempt / "outcome.json").write_text(json.dumps({"code": 85, "step": step}))
             sys.exit(85)
