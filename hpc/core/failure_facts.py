@@ -4,10 +4,12 @@ Grouped by the step of `hpc.core.failures` that asks them; within a group the fi
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
+from hpc.core import health
 from hpc.core.evidence import Evidence, FailureClass, LogLine
 from hpc.core.scene import Scene
 from hpc.core.slurm_states import SlurmState as S
@@ -169,51 +171,16 @@ def _usr1_unanswered(scene: Scene) -> LogLine | None:
     return _told("USR1")(scene)
 
 
-_LOSS_NAME = re.compile(r"loss|error|cost|objective|energy|perplexity|ppl|nll|^metric$", re.IGNORECASE)
-_NORM_NAME = re.compile(r"grad|norm", re.IGNORECASE)
-_TRAINING_LOSS = re.compile(r"(?:train(?:ing)?[/_.])?(?:lm_)?loss", re.IGNORECASE)
-
-
-def _finite(value: float) -> bool:
-    return value - value == 0.0  # NaN and the infinities fail this; no import needed
-
-
-def _series_not_finite(scene: Scene) -> LogLine | None:
-    """A loss whose last value, or a gradient norm whose last three values, are not finite."""
-    for name, values in scene.evidence.series.items():
-        last = values[-3:] if _NORM_NAME.search(name) else values[-1:] if _LOSS_NAME.search(name) else ()
-        if last and not any(_finite(value) for value in last):
-            since = len(values) - next((i for i, v in enumerate(reversed(values)) if _finite(v)), len(values))
-            return fact("metrics", f"{name} is {last[-1]} from its value {since + 1} of {len(values)} to the end")
-    return None
-
-
-def _exploded(scene: Scene) -> LogLine | None:
-    """A training loss that ends a hundred times above where it began; losses that begin at nothing are left out."""
-    for name, values in scene.evidence.series.items():
-        numbers = [value for value in values if _finite(value)]
-        if not _TRAINING_LOSS.fullmatch(name) or len(numbers) < 6:
-            continue
-        begin, end = median(numbers[:3]), median(numbers[-3:])
-        if begin > 0.01 and end > 100 * begin:
-            return fact("metrics", f"{name} rose from {begin:.4g} to {end:.4g}")
-    return None
-
-
-def _flat(values: Sequence[float]) -> bool:
-    """At least 20 values that stay within 0.05 % of each other, and are not all nothing."""
-    if len(values) < 20 or not all(_finite(value) for value in values):
-        return False
-    level = abs(median(values))
-    return level > 1e-6 and max(values) - min(values) < 0.0005 * level
+def _unhealthy(find: Callable[[health.Series], tuple[health.HealthWarning, ...]], scene: Scene) -> LogLine | None:
+    """The first sign of a kind that lasts to the end of the recorded metrics."""
+    lasting = (warning for warning in find(scene.evidence.series) if health.is_result_spoiled(warning))
+    return next((fact("metrics", warning.text) for warning in lasting), None)
 
 
 def _learned_nothing(scene: Scene) -> LogLine | None:
     """A training loss that never moved, of a run that began at the beginning, or a reward that stays at its floor."""
-    for name, values in scene.evidence.series.items():
-        if _TRAINING_LOSS.fullmatch(name) and _flat(values) and not scene.evidence.resumed:
-            return fact("metrics", f"{name} stays at {median(values):.4g} over {len(values)} values")
-    return _reward_never_moves(scene) or _printed_loss_never_moves(scene)
+    flat = None if scene.evidence.resumed else _unhealthy(health.find_no_learning, scene)
+    return flat or _reward_never_moves(scene) or _printed_loss_never_moves(scene)
 
 
 def _printed_loss_never_moves(scene: Scene) -> LogLine | None:
@@ -528,7 +495,7 @@ HEALTH_FACTS = (
         "metrics-not-finite",
         F.DIVERGENCE,
         "metrics",
-        _series_not_finite,
+        partial(_unhealthy, health.find_non_finite),
         "the recorded loss left the finite numbers and did not return",
         "when it began to go wrong",
         0.97,
@@ -548,7 +515,7 @@ LEARNING_FACTS = (
         "loss-exploded",
         F.DIVERGENCE,
         "explosion",
-        _exploded,
+        partial(_unhealthy, health.find_explosions),
         "the loss ended a hundred times above its beginning",
         "that it would not have come back",
         0.8,

@@ -33,6 +33,7 @@ from hpc.core.failure_facts import (
     signal_of,
 )
 from hpc.core.failure_rules import LOG_RULES, Rule, Tier
+from hpc.core.health import examine
 from hpc.core.scene import Event, Scene, observe
 from hpc.core.slurm_states import SlurmState as S
 
@@ -148,7 +149,8 @@ def _succeeded(scene: Scene) -> Verdict | None:
     said = next((event for event in scene.open_events if event.rule.category is F.NOT_CONVERGED), None)
     unhealthy = _first_fact(scene, HEALTH_FACTS[1:] + LEARNING_FACTS) or _from_event(scene, said)
     advice = ADVICE[F.SUCCESS]
-    return unhealthy or Verdict(F.SUCCESS, rule, (line,), confidence, "", advice.meaning, advice.suggestion)
+    signs = tuple(fact("metrics", warning.text) for warning in examine(scene.evidence.series))
+    return unhealthy or Verdict(F.SUCCESS, rule, (line, *signs), confidence, "", advice.meaning, advice.suggestion)
 
 
 def _proof_of_success(scene: Scene) -> tuple[str, LogLine, float] | None:
