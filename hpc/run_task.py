@@ -235,15 +235,14 @@ def claim(task: TaskLayout, number: int, record: Mapping[str, Any]) -> bool:
     """Take an attempt for this execution: a folder that is complete before it has its name; False when it is taken."""
     task.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     prepared = AttemptLayout(task.home / f".attempt-{number}.{secrets.token_hex(4)}.tmp")
-    prepared.checkpoints.mkdir(parents=True, mode=0o700)
-    write_json(
-        prepared.claim, {key: record[key] for key in ("host", "pid", "job", "restart_count", "submission", "started")}
-    )
-    write_json(prepared.task_json, record)
-    taken = publish_folder(prepared.home, task.attempt(number).home)
-    if not taken:
-        shutil.rmtree(prepared.home, ignore_errors=True)
-    return taken
+    claimed_by = {key: record[key] for key in ("host", "pid", "job", "restart_count", "submission", "started")}
+    try:
+        prepared.checkpoints.mkdir(parents=True, mode=0o700)
+        write_json(prepared.claim, claimed_by)
+        write_json(prepared.task_json, record)
+        return publish_folder(prepared.home, task.attempt(number).home)
+    finally:
+        shutil.rmtree(prepared.home, ignore_errors=True)  # not there any more when it was published
 
 
 def prepare_task_folder(task: TaskLayout, attempt: AttemptLayout, record: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ and submitted again while the first still lives, the claims of the tasks keep an
 """
 
 import os
+import secrets
 import shutil
 import socket
 import time
@@ -128,13 +129,15 @@ def _write_submission(layout: RunLayout, frozen: Frozen, plan: ArrayPlan, index:
             code=Path(frozen.manifest["provenance"]["code"]["path"]),
             python=frozen.python,
         )
-        temporary = SubmissionLayout(layout.submissions / f".{number:03d}.{os.getpid()}.tmp")
-        temporary.logs.mkdir(parents=True, mode=0o700)
-        write_json(temporary.index, {**index, "submission": number, "created": time.time()})
-        write_text(temporary.script, script, mode=0o700)
-        if publish_folder(temporary.home, final.home):
-            return final
-        shutil.rmtree(temporary.home)
+        temporary = SubmissionLayout(layout.submissions / f".{number:03d}.{secrets.token_hex(4)}.tmp")
+        try:
+            temporary.logs.mkdir(parents=True, mode=0o700)
+            write_json(temporary.index, {**index, "submission": number, "created": time.time()})
+            write_text(temporary.script, script, mode=0o700)
+            if publish_folder(temporary.home, final.home):
+                return final
+        finally:
+            shutil.rmtree(temporary.home, ignore_errors=True)  # not there any more when it was published
         number += 1
 
 
