@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.cautions import Cautions, find_cautions, say_cautions, say_mixed
 from analysis.frame import ExperimentFrame, show_value
 from analysis.lineage import Course, Fate
 from analysis.statistics import (
@@ -121,6 +122,7 @@ class ConfigurationResult:
         failed: Failure class → tasks.
         unfinished: Tasks running, pending or never started.
         altered: Tasks kept out because they are not what was asked.
+        cautions: What is to be said of runs that are in the mean → runs: ``other code``, ``with warnings``.
         estimate: Mean, std, n and interval over its usable runs.
         secondary: Metric → estimate, for the other declared metrics.
         is_baseline: Whether others are compared with it.
@@ -134,6 +136,7 @@ class ConfigurationResult:
     failed: Mapping[str, int]
     unfinished: int
     altered: int
+    cautions: Mapping[str, int]
     estimate: Estimate
     secondary: Mapping[str, Estimate]
     is_baseline: bool
@@ -155,6 +158,11 @@ class ConfigurationResult:
         if self.altered:
             parts.append(f"{self.altered} of {self.planned} altered")
         return "; ".join(parts)
+
+    @property
+    def caution_text(self) -> str:
+        """What is in the mean and has to be known of it: ``1 of 3 other code; 2 of 3 with warnings``."""
+        return "; ".join(f"{count} of {self.estimate.n} {name}" for name, count in self.cautions.items())
 
 
 @dataclass(frozen=True)
@@ -324,6 +332,7 @@ class Findings:
         healed: Tasks that finished after a failure.
         continued: Every attempt that was taken away and taken up by a later one.
         failures: Every attempt that gave no result.
+        cautions: What is to be known of values that are in the means.
         resources: What it cost.
         verdict: The first verdict, sentences in plain words.
         limitations: What the reader has to keep in mind, sentences from facts.
@@ -337,6 +346,7 @@ class Findings:
     healed: tuple[Healed, ...]
     continued: tuple[ContinuedAttempt, ...]
     failures: tuple[FailedAttempt, ...]
+    cautions: Cautions
     resources: ResourceUse
     verdict: tuple[str, ...]
     limitations: tuple[str, ...]
@@ -352,7 +362,8 @@ def find(frame: ExperimentFrame) -> Findings:
     goals = frame.metric_goals
     primary, secondary = (goals[0] if goals else None), goals[1:]
     counts = count_runs(frame, primary)
-    results = judge_configurations(frame, primary, secondary)
+    cautions = find_cautions(frame)
+    results = judge_configurations(frame, primary, secondary, cautions)
     best = choose_best(results, primary)
     return Findings(
         counts=counts,
@@ -363,9 +374,10 @@ def find(frame: ExperimentFrame) -> Findings:
         healed=find_healed(frame),
         continued=find_continued(frame),
         failures=find_failures(frame),
+        cautions=cautions,
         resources=add_up_resources(frame),
-        verdict=say_verdict(frame, primary, results, best),
-        limitations=say_limitations(frame, counts, results, best),
+        verdict=say_verdict(frame, primary, results, best, cautions),
+        limitations=say_limitations(frame, counts, results, best, cautions),
     )
 
 
@@ -412,7 +424,7 @@ def usable_values(frame: ExperimentFrame, metric: str) -> Floats:
 
 
 def judge_configurations(
-    frame: ExperimentFrame, primary: Metric | None, secondary: Sequence[Metric]
+    frame: ExperimentFrame, primary: Metric | None, secondary: Sequence[Metric], cautions: Cautions
 ) -> tuple[ConfigurationResult, ...]:
     """Estimate every configuration and compare it with its baseline."""
     groups = frame.tasks.groupby("configuration", sort=True).indices
@@ -433,6 +445,7 @@ def judge_configurations(
             failed=dict(sorted(Counter(failure[rows][outcome[rows] == "failed"]).items())),
             unfinished=int(np.isin(outcome[rows], ("running", "pending", "planned")).sum()),
             altered=int((altered[rows] & (outcome[rows] == "finished")).sum()),
+            cautions=cautions.count(int(row) for row in rows if np.isfinite(values[row])),
             estimate=estimate(samples[number]),
             secondary={name: estimate(array[rows]) for name, array in others.items()},
             is_baseline=number in baselines,
@@ -554,7 +567,11 @@ def add_up_resources(frame: ExperimentFrame) -> ResourceUse:
 
 
 def say_verdict(
-    frame: ExperimentFrame, primary: Metric | None, results: Sequence[ConfigurationResult], best: Best | None
+    frame: ExperimentFrame,
+    primary: Metric | None,
+    results: Sequence[ConfigurationResult],
+    best: Best | None,
+    cautions: Cautions,
 ) -> tuple[str, ...]:
     """Say in plain words what the primary metric shows, every statement with its n."""
     if primary is None:
@@ -565,18 +582,25 @@ def say_verdict(
     compared = [one for one in results if one.comparison is not None]
     if not compared:
         reason = "No baseline is declared" if not frame.spec.get("baseline") else "Nothing but the baseline was run"
-        return (f"{reason}: the means below stand side by side and nothing was tested.",)
-    return (
+        untested = f"{reason}: the means below stand side by side and nothing was tested."
+        return tuple(text for text in (untested, say_mixed(cautions)) if text)
+    said = (
         _say_headline(compared, primary),
+        say_mixed(cautions),
         _say_tested(compared, primary, results),
         _say_rule(compared, results),
         *(_say_notable(one, primary, results) for one in _notable(compared)),
         *_say_best(best, primary),
     )
+    return tuple(text for text in said if text)
 
 
 def say_limitations(
-    frame: ExperimentFrame, counts: RunCounts, results: Sequence[ConfigurationResult], best: Best | None
+    frame: ExperimentFrame,
+    counts: RunCounts,
+    results: Sequence[ConfigurationResult],
+    best: Best | None,
+    cautions: Cautions,
 ) -> tuple[str, ...]:
     """List what the reader has to keep in mind; each sentence follows from a fact of this experiment."""
     said = [_limit_open(counts), _limit_failed(counts, results), _limit_small(results), _limit_altered(counts)]
@@ -584,6 +608,7 @@ def say_limitations(
         said.append(
             f"{counts.without_value} finished runs gave no finite value of the primary metric; they count as missing."
         )
+    said += say_cautions(frame, cautions, [(one.number, one.baseline) for one in results if one.baseline is not None])
     said.append(_limit_rule(results))
     if best is not None and best.of > 1:
         said.append(
@@ -832,7 +857,8 @@ def _say_notable(one: ConfigurationResult, primary: Metric, results: Sequence[Co
     if primary.meaningful is not None and relative is not None:
         reached = "reaches" if abs(relative) >= 100 * primary.meaningful else "stays below"
         text += f" Taken at face value its size {reached} the {100 * primary.meaningful:g} % declared as meaningful."
-    return text + (f" Not in its mean: {one.missing_text}." if one.missing_text else "")
+    text += f" Not in its mean: {one.missing_text}." if one.missing_text else ""
+    return text + (f" In its mean: {one.caution_text}." if one.caution_text else "")
 
 
 def _say_best(best: Best | None, primary: Metric) -> tuple[str, ...]:

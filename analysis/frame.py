@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.lineage import course, trace
+from analysis.sameness import ASPECTS, joined, what_ran
 from hpc.adapters.files import read_json
 from hpc.adapters.manifest_store import load_manifest
 from hpc.core.errors import InputError, Problem
@@ -75,11 +76,14 @@ class ExperimentFrame:
         manifest_sha: Its content hash.
         collected: When the results were collected, Unix seconds: the report's only clock.
         tasks: task_id, run_name, configuration (number), label, seed, case, outcome, failure_class ("" without),
-            altered, attempts, course (how it got there, see `lineage.Course`), changes, action, reason.
+            altered, attempts, course (how it got there, see `lineage.Course`), warnings (of a finished task's verdict),
+            changes, action, reason.
         parameters: One column per swept parameter; missing where a case does not set it.
         values: One float column per metric; NaN unless the task finished with a finite value.
         attempts: One row per attempt, `task` is the row of its task; with its `fate`, the attempt it was `continued_in`
             (0: none), and whether its task's last attempt descends from it (`stands_behind`).
+        ran: What each task's last attempt and those it descends from ran: one column per aspect of `sameness.ASPECTS`,
+            empty where it was not recorded.
         configurations: Label of each configuration, in order of first appearance.
         series_names: Metrics with a curve.
     """
@@ -92,6 +96,7 @@ class ExperimentFrame:
     parameters: pd.DataFrame
     values: pd.DataFrame
     attempts: pd.DataFrame
+    ran: pd.DataFrame
     configurations: tuple[str, ...]
     series_names: tuple[str, ...]
 
@@ -142,6 +147,7 @@ def load_frame(layout: RunLayout) -> ExperimentFrame:
         parameters=pd.DataFrame([task["parameters"] for task in asked], index=range(len(asked)), dtype=object),
         values=values,
         attempts=_attempt_table(rows),
+        ran=_ran_table(rows),
         configurations=configurations,
         series_names=series_names,
     )
@@ -325,12 +331,32 @@ def _task_table(
             "altered": np.array([bool(row.get("altered")) for row in rows], dtype=bool),
             "attempts": np.array([len(row["attempts"]) for row in rows], dtype=np.int64),
             "course": [one.value for one in courses],
+            "warnings": [_warnings(row) for row in rows],
             "changes": ["; ".join(map(str, row.get("changes") or ())) for row in rows],
             "action": [str(decision.get("action") or "none") for decision in decisions],
             "reason": [str(decision.get("reason") or "") for decision in decisions],
         },
         index=range(len(rows)),
     )
+
+
+def _warnings(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the verdict that made a task finished warns of."""
+    if row["outcome"] != "finished" or not row["attempts"]:
+        return ()
+    verdict = row["attempts"][-1].get("verdict") or {}
+    return tuple(str(text) for text in verdict.get("warnings") or ())
+
+
+def _ran_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Put together what each task's result ran, from the attempts it descends from."""
+    columns: dict[str, list[str]] = {aspect: [] for aspect in ASPECTS}
+    for row in rows:
+        traced = trace(row["attempts"], row["outcome"])
+        behind = [what_ran(one) for one, way in zip(row["attempts"], traced, strict=True) if way.stands_behind]
+        for aspect, column in columns.items():
+            column.append(joined(one[aspect] for one in behind))
+    return pd.DataFrame(columns, index=range(len(rows)), dtype=object)
 
 
 def _attempt_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -129,9 +129,11 @@ def runs_csv(frame: ExperimentFrame, findings: Findings) -> str:
     last = {failure.row: failure for failure in findings.failures}
     told = [last.get(row) for row in range(len(tasks))]
     healed = {one.row: one.how for one in findings.healed}
+    ran = frame.ran.add_prefix("ran.")
     extra = pd.DataFrame(
         {
             "in_means": frame.usable,
+            "with_care": ["; ".join(findings.cautions.notes(row)) for row in range(len(tasks))],
             "history": _histories(frame),
             "healed_by": [healed.get(row, "") for row in range(len(tasks))],
             "last_failure": [one.category if one else "" for one in told],
@@ -141,7 +143,7 @@ def runs_csv(frame: ExperimentFrame, findings: Findings) -> str:
             "folder": [f"tasks/{name}" for name in tasks["run_name"]],
         }
     )
-    whole = pd.concat([table, parameters, values, extra], axis=1)
+    whole = pd.concat([table, parameters, values, extra, ran], axis=1)
     texts = whole.select_dtypes(exclude="number").map(lambda cell: plain(cell) if isinstance(cell, str) else cell)
     whole[texts.columns] = texts
     return str(whole.rename(columns=plain).to_csv(index=False, lineterminator="\n"))
@@ -389,10 +391,13 @@ def _continued_table(findings: Findings) -> dict[str, Any]:
 def _results_table(findings: Findings) -> dict[str, Any]:
     primary = findings.primary.name if findings.primary else "primary metric"
     head = ["rank", "configuration", f"{primary}: mean ± std (n)", "95 % interval", "failed", "not in the mean"]
+    has_cautions = any(one.cautions for one in findings.results)
+    head += ["in the mean, with care"] if has_cautions else []
     head += [f"{goal.name}: mean ± std (n)" for goal in findings.secondary]
     rank = _ranks(findings)
-    rows = [_result_row(one, rank.get(one.number)) for one in choose_shown(findings, MAX_CONFIGURATIONS)]
-    return {"head": [plain(text) for text in head], "rows": rows}
+    shown = choose_shown(findings, MAX_CONFIGURATIONS)
+    rows = [_result_row(one, rank.get(one.number), has_cautions) for one in shown]
+    return {"head": [plain(text) for text in head], "rows": rows, "wide": (1, 5, 6) if has_cautions else (1, 5)}
 
 
 def _ranks(findings: Findings) -> dict[int, int]:
@@ -402,7 +407,7 @@ def _ranks(findings: Findings) -> dict[int, int]:
     return {number: place for place, (_, number) in enumerate(means, start=1)}
 
 
-def _result_row(one: ConfigurationResult, rank: int | None) -> list[dict[str, Any]]:
+def _result_row(one: ConfigurationResult, rank: int | None, has_cautions: bool) -> list[dict[str, Any]]:
     mean = one.estimate.mean
     row = [
         _cell(rank or "–", rank or 10**9),
@@ -412,6 +417,7 @@ def _result_row(one: ConfigurationResult, rank: int | None) -> list[dict[str, An
         _cell(f"{one.failed_total} of {one.planned}", one.failed_total, mark="bad" if one.failed else ""),
         _cell(one.missing_text or "nothing"),
     ]
+    row += [_cell(one.caution_text or "nothing", mark="warn" if one.cautions else "")] if has_cautions else []
     secondary = one.secondary.values()
     return row + [_cell(show_mean(other), "" if other.mean is None else repr(other.mean)) for other in secondary]
 
@@ -525,37 +531,50 @@ def _run_table(frame: ExperimentFrame, findings: Findings) -> dict[str, Any]:
     values = metric_values(frame, metric)
     tasks = frame.tasks
     newest = frame.attempts.drop_duplicates("task", keep="last").set_index("task")["directory"].to_dict()
-    rows = [_run_row(int(row), tasks.iloc[int(row)], values, newest) for row in _shown_runs(frame)]
+    cautions = findings.cautions
+    rows = [
+        _run_row(int(row), tasks.iloc[int(row)], values, newest, cautions.notes(int(row)))
+        for row in _shown_runs(frame, findings)
+    ]
     head = ["run", "configuration", "seed", "outcome", "class", "attempts", plain(metric or "value"), "folder"]
-    return {"head": head, "rows": rows}
+    if not (cautions.differences or cautions.warnings):
+        return {"head": head, "rows": [row[:-1] for row in rows], "wide": (1,)}
+    return {"head": [*head, "what to know of it"], "rows": rows, "wide": (1, len(head))}
 
 
-def _shown_runs(frame: ExperimentFrame) -> "np.ndarray[Any, np.dtype[np.int64]]":
+def _shown_runs(frame: ExperimentFrame, findings: Findings) -> "np.ndarray[Any, np.dtype[np.int64]]":
     """All runs in manifest order, or those somebody has to look at first when there are too many."""
     tasks = frame.tasks
     if len(tasks) <= MAX_RUNS:
         return np.arange(len(tasks))
+    noted = np.array([bool(findings.cautions.notes(row)) for row in range(len(tasks))], dtype=np.int64)
     urgency = (
         tasks["outcome"].map(_OUTCOME_ORDER).to_numpy() * 2
         - tasks["altered"].to_numpy(dtype=np.int64)
         - (tasks["attempts"] > 1).to_numpy(dtype=np.int64)
+        - noted
     )
     return np.argsort(urgency, kind="stable")[:MAX_RUNS]
 
 
-def _run_row(row: int, task: "pd.Series[Any]", values: Any, newest: Mapping[Any, Any]) -> list[dict[str, Any]]:
+def _run_row(
+    row: int, task: "pd.Series[Any]", values: Any, newest: Mapping[Any, Any], notes: Sequence[str]
+) -> list[dict[str, Any]]:
     outcome, directory = str(task["outcome"]), str(newest.get(row) or "")
     kind = {"failed": "bad", "finished": "good"}.get(outcome, "warn")
     shown = "never started" if outcome == "planned" else outcome
     shown += (
         ", altered" if task["altered"] else (f", {task['course']}" if outcome == "finished" and task["course"] else "")
     )
+    shown += ", with warnings" if task["warnings"] else ""
     value = float(values[row])
+    number = {**_number_cell(value if np.isfinite(value) else None), "mark": "warn" if notes else ""}
     return [
         _cell(task["run_name"]), _cell(task["label"]), _cell(task["seed"]), _cell(shown, mark=kind),
         _cell(task["failure_class"] or "–"), _cell(task["attempts"]),
-        _number_cell(value if np.isfinite(value) else None),
+        number,
         _cell(directory.rsplit("/", 1)[-1] if directory else "–", link=run_link(directory) if directory else ""),
+        _cell("; ".join(notes) or "–"),
     ]  # fmt: skip
 
 

@@ -198,6 +198,7 @@ def _summary(built: BuiltReport) -> dict[str, Any]:
         "best": asdict(findings.best) if findings.best else None,
         "healed": [asdict(one) for one in findings.healed],
         "continued": [asdict(one) for one in findings.continued],
+        "cautions": asdict(findings.cautions),
         "resources": {
             **asdict(findings.resources),
             "gpu_hours": findings.resources.gpu_hours,

@@ -35,7 +35,8 @@ class Experiment:
         self.judged: list[dict[str, Any]] = []
         self.series: dict[str, list[tuple[int, int, int, float, float]]] = {}
         self.row_order: list[int] | None = None
-        self.provenance = {
+        self.records_what_ran = True
+        self.provenance: dict[str, Any] = {
             "created": CREATED,
             "git": {"commit": "0f5e1a7c2b" * 4, "dirty": True, "diff_sha256": "d" * 64},
             "code": {"path": "code/ab12", "sha256": "ab12" * 16},
@@ -62,16 +63,31 @@ class Experiment:
         manifest = self.manifest()
         self.layout.collected.mkdir(parents=True, exist_ok=True)
         self.layout.manifest.write_text(json.dumps(manifest), encoding="utf-8")
+        judged = [
+            {**task, "attempts": [{**self._ran(manifest["sha256"]), **one} for one in task["attempts"]]}
+            for task in self.judged
+        ]
         verdicts = {
             "schema": 1,
             "experiment": self.layout.experiment,
             "manifest_sha": manifest["sha256"],
             "collected": COLLECTED,
-            "tasks": self.judged,
+            "tasks": judged,
         }
         self.layout.verdicts.write_text(json.dumps(verdicts), encoding="utf-8")
         self._write_results(manifest["sha256"])
         return self.layout
+
+    def _ran(self, manifest_sha: str) -> dict[str, Any]:
+        """What an attempt ran where nothing else is said: what the manifest names."""
+        if not self.records_what_ran:
+            return {}
+        return {
+            "manifest_sha": manifest_sha,
+            "code_sha256": self.provenance["code"]["sha256"],
+            "image_sha256": self.provenance["image"]["sha256"],
+            "launch": {"kind": "accelerate", "processes": 2, "mixed_precision": "no", "zero_stage": None},
+        }
 
     def _write_results(self, manifest_sha: str) -> None:
         rows = [self.judged[row] for row in (self.row_order or range(len(self.judged)))]

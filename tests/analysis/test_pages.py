@@ -153,6 +153,9 @@ def test_hostile_texts_are_harmless_everywhere(realistic: Experiment) -> None:
     task["decision"]["reason"] = HOSTILE
     realistic.spec["brief"] = {"goal": HOSTILE, "hypothesis": HOSTILE, "success": HOSTILE}
     realistic.provenance["packages"] = {HOSTILE: HOSTILE}
+    finished = realistic.judged[6]["attempts"][0]
+    finished["verdict"]["warnings"] = [HOSTILE]
+    finished.update(code_sha256=HOSTILE, image_sha256=HOSTILE, launch={"kind": HOSTILE, "processes": 1})
     html, markdown, folder = _build(realistic)
     outline = _outline(html)
 

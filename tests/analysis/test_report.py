@@ -1,5 +1,7 @@
 """The command: finds the experiment, says what to do next, keeps to the exit codes, answers at once."""
 
+import csv
+import io
 import json
 import os
 import subprocess
@@ -56,6 +58,27 @@ def test_json_is_one_value_on_stdout(realistic: Experiment, capsys: pytest.Captu
     assert counts["planned"] == 18
     assert sum(counts["failed"].values()) + counts["finished"] + counts["running"] + counts["never_started"] == 18
     assert all(Path(file).is_file() for file in told["files"])
+
+
+def test_failed_and_open_runs_have_no_number_anywhere(
+    realistic: Experiment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a run reported before it failed, or while it runs, changes no byte of any file and nothing of the JSON."""
+    metrics = ("final_error", "control_cost", "training_time", "wall_time")
+    told = []
+    for number in (1.0, 7770.125):
+        for task in realistic.judged:
+            if task["outcome"] != "finished":
+                task["summary"] = dict.fromkeys(metrics, number)
+        layout = realistic.write()
+        assert main(["lora_sweep", "--root", str(layout.root), "--json"]) == 0
+        told.append({path.name: path.read_bytes() for path in layout.report.iterdir()} | {"": capsys.readouterr().out})
+
+    assert told[0] == told[1]
+    rows = list(csv.DictReader(io.StringIO((layout.report / "runs.csv").read_text("utf-8"))))
+    assert {row["outcome"] for row in rows if row["metric.final_error"] == ""} == {"failed", "running", "planned"}
+    assert {row["outcome"] for row in rows if row["metric.final_error"]} == {"finished"}
+    assert {row["metric.wall_time"] for row in rows} == {""}
 
 
 @pytest.mark.parametrize(
