@@ -137,9 +137,8 @@ def test_elements_cancelled_before_they_began_stay_cancelled(project: Project) -
     site = project.folder / "manifests/clusters/lab.yaml"
     site.write_text(site.read_text().replace("max_parallel: 5", "max_parallel: 1"))
     (project.folder / "steps.py").write_text(PROGRAM)
-    text = EXPERIMENT.format(name="early", how="good", steps=600, container="").replace(
-        "seeds: [1]", "seeds: [1, 2, 3, 4]"
-    )
+    text = EXPERIMENT.format(name="early", how="good", steps=600, container="").replace("[1]", "[1, 2, 3, 4]")
+    text = text.replace("{steps}", "{steps} {seed}")
     project.write_experiment("early", text.replace('run_name: "{how}"', 'run_name: "S{seed}"'))
     project.hpc("plan", "early")
     job = project.json("submit", "early", expect=0)["jobs"]["1"]
