@@ -314,10 +314,6 @@ class ResourceUse:
         """What went into attempts that gave no result."""
         return tuple(one for one in self.by_verdict if one.fate == Fate.FAILED)
 
-    def hours(self, fate: Fate, *, gpu: bool) -> float:
-        """Hours of all attempts of one fate, on the GPU or of cores."""
-        return sum(one.gpu_hours if gpu else one.cpu_hours for one in self.by_verdict if one.fate == fate)
-
 
 @dataclass(frozen=True)
 class Findings:
@@ -631,7 +627,7 @@ def list_counts(counts: Mapping[str, int]) -> str:
 
 def _sum_text(total: int, parts: Mapping[str, int]) -> str:
     """Write ``5 = 3 healed + 2 failed``; parts of nothing are left out."""
-    return f"{total} = " + (" + ".join(f"{count} {word}" for word, count in parts.items() if count) or "0")
+    return f"{total} = " + " + ".join(f"{count} {word}" for word, count in parts.items() if count) if total else "none"
 
 
 def _count_words(column: "pd.Series[Any]", words: Sequence[str]) -> dict[str, int]:

@@ -466,7 +466,7 @@ def _resource_facts(findings: Findings) -> list[tuple[str, str]]:
     facts.append(("Core hours (elapsed time × cores asked for)", _hours_sum(use, gpu=False)))
     facts.append(
         (
-            "Mean time of a run that finished, what it continued included",
+            "Mean time of a finished run, continued attempts included",
             f"{show_duration(use.mean_run_s)} (n={use.runs_timed})",
         )
     )
@@ -480,13 +480,31 @@ def _resource_facts(findings: Findings) -> list[tuple[str, str]]:
 
 def _hours_sum(use: ResourceUse, *, gpu: bool) -> str:
     """Write where the hours went, as a sum: ``5.2 h = 4 h in results (1 h of it in continued attempts) + …``."""
-    hours = {fate: use.hours(fate, gpu=gpu) for fate in Fate}
-    total = sum(hours.values())
-    used = hours[Fate.SUCCESS] + hours[Fate.CONTINUED]
-    continued = f" ({hours[Fate.CONTINUED]:.3g} h of it in continued attempts)" if hours[Fate.CONTINUED] else ""
-    lost = f"{hours[Fate.FAILED]:.3g} h in failed attempts ({_share(hours[Fate.FAILED], total)})"
-    still_open = f" + {hours[Fate.OPEN]:.3g} h in open ones" if hours[Fate.OPEN] else ""
-    return f"{total:.3g} h = {used:.3g} h in results{continued} + {lost}{still_open}"
+    exact = [one.gpu_hours if gpu else one.cpu_hours for one in use.by_verdict]
+    rounded, places = round_parts(exact)
+    hours = dict.fromkeys(Fate, 0.0)
+    for one, value in zip(use.by_verdict, rounded, strict=True):
+        hours[Fate(one.fate)] += value
+    total, lost = sum(rounded), hours[Fate.FAILED]
+    used = f"{hours[Fate.SUCCESS] + hours[Fate.CONTINUED]:.{places}f} h in results"
+    used += f" ({hours[Fate.CONTINUED]:.{places}f} h of it in continued attempts)" if hours[Fate.CONTINUED] else ""
+    still_open = f" + {hours[Fate.OPEN]:.{places}f} h in open ones" if hours[Fate.OPEN] else ""
+    return f"{total:.{places}f} h = {used} + {lost:.{places}f} h in failed attempts ({_share(lost, total)}){still_open}"
+
+
+def round_parts(parts: Sequence[float]) -> tuple[list[float], int]:
+    """Round parts so that they add up to the rounded whole (largest remainders first); with the decimals to show.
+
+    The whole keeps four significant digits, and no part is moved by more than one unit of the last decimal.
+    """
+    total = sum(parts)
+    places = min(9, max(0, 3 - floor(log10(total)))) if total > 0 else 0
+    units = [part * 10**places for part in parts]
+    down = [floor(one) for one in units]
+    by_remainder = sorted(range(len(parts)), key=lambda place: down[place] - units[place])
+    for place in by_remainder[: round(sum(units)) - sum(down)]:
+        down[place] += 1
+    return [one / 10**places for one in down], places
 
 
 def _share(part: float, whole: float) -> str:
@@ -495,15 +513,22 @@ def _share(part: float, whole: float) -> str:
 
 def _spending_table(findings: Findings) -> dict[str, Any]:
     use = findings.resources
+    gpu, gpu_places = round_parts([one.gpu_hours for one in use.by_verdict])
+    cpu, cpu_places = round_parts([one.cpu_hours for one in use.by_verdict])
     rows = [
-        [_cell(one.category), _cell(one.attempts), _number_cell(one.gpu_hours, 3), _number_cell(one.cpu_hours, 3)]
-        for one in use.by_verdict
+        [
+            _cell(one.category),
+            _cell(one.attempts),
+            _cell(f"{gpu_h:.{gpu_places}f}", one.gpu_hours),
+            _cell(f"{cpu_h:.{cpu_places}f}", one.cpu_hours),
+        ]
+        for one, gpu_h, cpu_h in zip(use.by_verdict, gpu, cpu, strict=True)
     ]
     total = [
         _cell("sum", mark="strong"),
         _cell(sum(one.attempts for one in use.by_verdict)),
-        _number_cell(use.gpu_hours, 3),
-        _number_cell(use.cpu_hours, 3),
+        _cell(f"{sum(gpu):.{gpu_places}f}", use.gpu_hours),
+        _cell(f"{sum(cpu):.{cpu_places}f}", use.cpu_hours),
     ]
     return {
         "head": ["what came of the attempt", "attempts", "GPU hours", "core hours"],

@@ -89,9 +89,15 @@ def test_continued_attempts_are_neither_failed_nor_healed_nor_waste(realistic: E
         (3, "preempted", 4, True),
         (4, "node_failure (node_down)", 5, True),
     ]
+    used = [one for one in now.resources.by_verdict if one.fate == Fate.CONTINUED]
     added = sum(one["gpu_seconds"] for one in realistic.judged[6]["attempts"][:4]) / 3600
-    assert now.resources.hours(Fate.CONTINUED, gpu=True) == pytest.approx(added)
-    assert now.resources.hours(Fate.FAILED, gpu=True) == found.resources.hours(Fate.FAILED, gpu=True)
+    assert [one.category for one in used] == [
+        "continued (timeout)",
+        "continued (node_failure)",
+        "continued (preempted)",
+    ]
+    assert sum(one.gpu_hours for one in used) == pytest.approx(added)
+    assert now.resources.failed == found.resources.failed
     assert (now.counts.retried, now.counts.healed, now.counts.continued) == (5, 3, 1)
 
 

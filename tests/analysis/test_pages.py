@@ -7,9 +7,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from made_experiments import Experiment, make_attempt, make_realistic, make_verdict
 
-from analysis.pages import escape_markdown, run_link, show_duration, show_interval, show_mean, show_p
+from analysis.pages import escape_markdown, round_parts, run_link, show_duration, show_interval, show_mean, show_p
 from analysis.report import build
 from analysis.statistics import estimate
 
@@ -247,6 +249,25 @@ def test_means_are_written_with_spread_and_n(values: list[float], mean: str, int
     """The spread has two digits, the mean ends at the same place, n is always there."""
     assert show_mean(estimate(values)) == mean
     assert show_interval(estimate(values)) == interval
+
+
+@given(st.lists(st.floats(0, 1e6), max_size=12))
+def test_rounded_parts_add_up_to_the_rounded_whole(parts: list[float]) -> None:
+    """What a reader adds up is the sum that is shown, and no part is off by more than one unit of the last place."""
+    rounded, places = round_parts(parts)
+    whole = sum(round(one * 10**places) for one in rounded)
+
+    assert abs(whole - sum(parts) * 10**places) <= 0.5 + 1e-6
+    assert all(abs(shown - exact) <= 10.0**-places for shown, exact in zip(rounded, parts, strict=True))
+
+
+def test_hours_add_up_in_writing(pages: tuple[str, str, Path]) -> None:
+    """The parts of the sum of hours are the whole, to the last digit shown."""
+    for line in ("GPU hours used", "Core hours (elapsed"):
+        text = next(one for one in pages[1].splitlines() if one.startswith(f"- **{line}"))
+        total, *parts = (float(one) for one in re.findall(r"([\d.]+) h ", re.sub(r"\(\S+ h of it[^)]*\)", "", text)))
+        assert total > 0
+        assert sum(parts) == pytest.approx(total, abs=1e-9)
 
 
 def test_small_texts() -> None:
