@@ -93,5 +93,5 @@ with MetricsWriter() as metrics:
             sys.exit(85)
         if args.trouble in ("timeout", "node", "cancel", "slow"):
             # long enough to be met by fate; once resumed there is little left to do
-            time.sleep(12.0 if args.trouble == "timeout" else 2.0)
+            time.sleep(9.0 if args.trouble == "timeout" else 2.0)
     metrics.summary(final_loss=loss.item(), training_time=time.time() - began)
