@@ -1,8 +1,9 @@
 """Logs of any size as the few lines that may be evidence, with their true line numbers, in bounded memory.
 
 Kept are the first `KEEP` and the last `KEEP` suspicious lines and the last `KEEP` lines of all. Finding the suspicious
-ones in gigabytes is done on bytes: each needle of `hpc.core.log_scan` is represented by its first four bytes, and numpy
-looks all of them up at once in a table; only lines that pass are decoded and asked properly.
+ones in gigabytes is done on bytes: each needle of `hpc.core.log_scan` is represented by those four of its bytes that
+healthy logs hold least, and numpy looks all of them up at once in a table; only lines that pass are decoded and asked
+properly.
 """
 
 from collections.abc import Iterator
@@ -169,13 +170,34 @@ def _candidates(chunk: bytes) -> list[int]:
     return [int(place) for place in np.sort(np.concatenate(hits))]
 
 
+def _anchor(needle: bytes) -> bytes:
+    """The four bytes of a needle by which it is looked for: rare ones, so that few healthy lines are decoded."""
+    return min((needle[i : i + 4] for i in range(len(needle) - 3)), key=_commonness)
+
+
+def _commonness(part: bytes) -> tuple[bool, int]:
+    """How often four bytes are to be expected in a healthy log: words of progress lines first, then by letters."""
+    return part in _COMMON, sum(_LETTERS.get(byte, 1) for byte in part)
+
+
+_LETTERS = {byte: 20 - i for i, byte in enumerate(b" etaosinrlcdpmuhgbf")}
+_COMMON = frozenset(
+    word[i : i + 4]
+    for word in (
+        b" loss step epoch iter memory gpu time data train valid eval model batch samples learning rate default info"
+        b" saving checkpoint save loading lost left right with from that this is not in on to the of and for "
+    ).split(b"\0")
+    for i in range(len(word) - 3)
+)
+
+
 @cache
 def _table() -> tuple["NDArray[np.bool_]", "NDArray[np.uint32]"]:
-    """Which hash values the needles' first four bytes have, and those bytes as folded 32-bit words."""
+    """Which hash values the needles' anchors have, and those anchors as folded 32-bit words."""
     import numpy as np
 
-    begins = b"".join(needle.encode()[:4] for needle in log_scan.NEEDLES)
-    folded = np.unique(np.frombuffer(begins, dtype="<u4") | np.uint32(_FOLD))
+    anchors = b"".join(_anchor(needle.encode()) for needle in log_scan.NEEDLES)
+    folded = np.unique(np.frombuffer(anchors, dtype="<u4") | np.uint32(_FOLD))
     table = np.zeros(1 << 16, dtype=np.bool_)
     table[(folded * np.uint32(_HASH)) >> np.uint32(16)] = True
     return table, folded

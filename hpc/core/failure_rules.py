@@ -496,7 +496,7 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "container-image-missing", F.CONTAINER, "image",
-        r"\S+\.(?:sif|sqsh|simg)\b.{0,80}no such file|no such file or directory.{0,200}\.(?:sif|sqsh|simg)\b"
+        r"\S{1,200}\.(?:sif|sqsh|simg)\b.{0,80}no such file|no such file or directory.{0,200}\.(?:sif|sqsh|simg)\b"
         r"|mount .{0,200}(?:doesn't|does not) exist in container",
         "the image or a bound folder is not where it was said to be",
         "that it never existed: a file system may be missing on this node",

@@ -149,8 +149,12 @@ def _succeeded(scene: Scene) -> Verdict | None:
     said = next((event for event in scene.open_events if event.rule.category is F.NOT_CONVERGED), None)
     unhealthy = _first_fact(scene, HEALTH_FACTS[1:] + LEARNING_FACTS) or _from_event(scene, said)
     advice = ADVICE[F.SUCCESS]
-    signs = tuple(fact("metrics", warning.text) for warning in examine(scene.evidence.series))
-    return unhealthy or Verdict(F.SUCCESS, rule, (line, *signs), confidence, "", advice.meaning, advice.suggestion)
+    signs = [fact("metrics", warning.text) for warning in examine(scene.evidence.series)]
+    if unhealthy is not None and not scene.evidence.delivered:
+        return unhealthy
+    # A run that delivered its number keeps it: throwing out those whose curves look bad would flatter the rest.
+    signs += unhealthy.evidence if unhealthy else ()
+    return Verdict(F.SUCCESS, rule, (line, *signs), confidence, "", advice.meaning, advice.suggestion)
 
 
 def _proof_of_success(scene: Scene) -> tuple[str, LogLine, float] | None:

@@ -42,9 +42,9 @@ _RANK = re.compile(
 _STAMP = re.compile(r"\b(\d{4})[-/](\d\d)[-/](\d\d)[T _](\d\d):(\d\d):(\d\d)")
 _PROGRESS = re.compile(
     r"(?:\b(?:step|steps|iter|iters|iteration|epoch|ep|it|batch|num_updates|global_step|update)\b[\s:=\[(#/]{0,6}\d"
-    r"|\b\d[\d,]* steps\b"
+    r"|\b\d[\d,]{0,15} steps\b"
     r"|\b\w{0,24}loss\w{0,12}[\s\"':=|]{1,4}-?\d"
-    r"|\d+/\d+ \[[\d:]+<)",
+    r"|\b\d{1,12}/\d{1,12} \[[\d:]{1,12}<)",
     re.IGNORECASE,
 )
 _NOT_PROGRESS = re.compile(
@@ -94,7 +94,7 @@ def clean(raw: str) -> str:
 
 def suspicious(line: str) -> bool:
     """Whether a line may be evidence. Cheap, and generous: rules decide later, with its neighbours in view."""
-    lowered = line[: MAX_LINE * 4].lower()
+    lowered = line[: MAX_LINE * 4].lower().replace(" nan iterations:   0", "")  # Megatron says so at every step
     return any(needle in lowered for needle in NEEDLES)
 
 

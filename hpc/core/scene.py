@@ -150,7 +150,7 @@ class Scene:
                 yield Event(rule, line.origin, line.rank, line.position, _survived(line, rule, lines, i, uncaught))
 
 
-_ROOT_RANK = re.compile(r"\s*rank\s*: (\d+)")
+_ROOT_RANK = re.compile(r"^\s{0,20}rank\s{0,20}: (\d+)")
 _SLURM_REASON = re.compile(
     r"slurmstepd: error: \*\*\* .{0,200}DUE TO (?:TIME LIMIT|PREEMPTION|JOB REQUEUE|NODE FAILURE|DEADLINE)"
 )

@@ -10,7 +10,7 @@ from hpc.core.failure_rules import LOG_RULES, Tier
 from hpc.core.failures import ADVICE, SUCCESS_RULES, classify
 from hpc.core.scene import observe
 from hpc.core.slurm_states import SlurmState
-from tests.corpus.score import evidence_of_case, load_cases
+from tests.corpus.score import answer_corpus, evidence_of_case, load_cases
 
 CASES = load_cases()
 
@@ -33,7 +33,7 @@ def test_every_log_rule_fires_on_some_case() -> None:
 
 def test_every_fact_rule_decides_some_case() -> None:
     """Each conclusion from states, records and metrics, and each proof of success, decides at least one case."""
-    decided = {classify(evidence_of_case(case)).rule for case in CASES}
+    decided = {answered.verdict.rule for answered in answer_corpus()}
     expected = {rule.id for rule in FACT_RULES} | set(SUCCESS_RULES) | {"nothing-known"}
     assert expected - decided == set()
 
@@ -152,6 +152,37 @@ def test_checkpointed_attempt(state: SlurmState | None, category: str, cause: st
     evidence = Evidence(state=state, exit_code=85, program_outcome=85, signals_received=("USR1",))
     verdict = classify(evidence)
     assert (verdict.category, verdict.cause) == (category, cause)
+
+
+def _crash(before: int, after: int, *end: str) -> tuple[LogLine, ...]:
+    """A traceback that reached the top of the program, between lines of progress."""
+    crash = ["Traceback (most recent call last):", '  File "train.py", line 9, in <module>', "KeyError: 'x'"]
+    done = [f"step {k} | loss {3 - k / 1000:.4f} | 1.97 s/it" for k in range(before + after)]
+    return lines(*done[:before], *crash, *done[before:], *end)
+
+
+@pytest.mark.parametrize(
+    ("log", "category"),
+    [
+        (_crash(0, 20, "job script finished"), "code_bug"),
+        (_crash(0, 20, "training finished"), "code_bug"),
+        (_crash(60, 20), "code_bug"),
+        (_crash(60, 20, "training finished"), "success"),
+        (_crash(60, 600), "success"),
+    ],
+    ids=["all-buffered", "all-buffered-and-end", "last-buffer", "end-said", "more-than-a-buffer"],
+)
+def test_swallowed_crash_whose_progress_was_buffered(log: tuple[LogLine, ...], category: str) -> None:
+    """COMPLETED 0:0: progress a buffer can have held back does not make an uncaught exception a survived one."""
+    assert classify(Evidence(state=SlurmState.COMPLETED, exit_code=0, log=log)).category == category
+
+
+def test_known_noise_decides_nothing() -> None:
+    """Lines of the noise table do not explain a failure, with a rank before them or not."""
+    log = lines(
+        "[nltk_data] Error loading punkt: <urlopen error>", "[rank1]: NCCL INFO connect failed: Connection refused"
+    )
+    assert classify(Evidence(exit_code=1, log=log)).rule == "nothing-known"
 
 
 def test_progress_of_another_rank_is_no_survival() -> None:

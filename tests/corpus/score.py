@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,12 @@ def _is_retried(category: str) -> bool:
 def answer_all(cases: Iterable[Case]) -> list[Answered]:
     """Classify every case."""
     return [Answered(case, classify(evidence_of_case(case))) for case in cases]
+
+
+@cache
+def answer_corpus() -> tuple[Answered, ...]:
+    """Classify the whole corpus, once a run of the tests."""
+    return tuple(answer_all(load_cases()))
 
 
 @dataclass(frozen=True)
@@ -214,7 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="compare with the page instead of writing it")
     parser.add_argument("--seen", action="store_true", help="list misses among the cases rules may be written against")
     options = parser.parse_args(arguments)
-    answers = answer_all(load_cases())
+    answers = answer_corpus()
     if options.seen:
         for a in answers:
             if not a.right and not is_held_out(a.case):
