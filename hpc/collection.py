@@ -298,8 +298,14 @@ def _describe_attempt(layout: RunLayout, attempt: JudgedAttempt) -> dict[str, An
         "node": _node(attempt),
         "directory": str(state.layout.home.relative_to(layout.home)),
         "changes": list(record.get("changes", ())),
-        "verdict": asdict(attempt.verdict) if attempt.verdict else None,
+        "verdict": _describe_verdict(attempt.verdict) if attempt.verdict else None,
     }
+
+
+def _describe_verdict(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as JSON; what stands behind the proof of a success are warnings."""
+    is_success = verdict.category is FailureClass.SUCCESS
+    return {**asdict(verdict), "warnings": [line.text for line in verdict.evidence[1:]] if is_success else []}
 
 
 def _write_results(layout: RunLayout, head: Mapping[str, Any], tasks: Sequence[JudgedTask]) -> None:

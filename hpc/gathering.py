@@ -64,6 +64,7 @@ def gather(layout: RunLayout, attempt: AttemptState, results: Results) -> Eviden
         series={name: _values(series) for name, series in results.series.items()},
         complete=results.complete and not _lack(record, results),
         expects_metrics=True,
+        delivered=_has_delivered(record, results),
         last_step=last_step(results),
         gpus=record.get("gpus"),
         elapsed_s=_elapsed(ended, row.elapsed_s if row else None),
@@ -131,6 +132,11 @@ def _lack(record: Mapping[str, Any], results: Results) -> str:
     if not results.complete or primary == MEASURED or primary in results.summary:
         return ""
     return f"complete, but without a final value of the primary metric {primary}"
+
+
+def _has_delivered(record: Mapping[str, Any], results: Results) -> bool:
+    primary = record.get("primary_metric", "")
+    return bool(results.complete) and math.isfinite(results.summary.get(primary, math.nan))
 
 
 def _values(series: Series) -> tuple[float, ...]:

@@ -64,6 +64,7 @@ class Evidence:
         series: Metric name → values in step order (non-finite ones included).
         complete: Whether ``metrics.h5`` carries its completion mark; None when the program writes no such file.
         expects_metrics: Whether the experiment declares a primary metric this attempt has to deliver.
+        delivered: Whether the metrics are complete and hold a finite final value of the primary metric.
         last_step: Highest step seen in the metrics.
         gpus: GPUs the attempt asked for; 0 means that the training device is the CPU.
         elapsed_s: Seconds the attempt ran.
@@ -89,6 +90,7 @@ class Evidence:
     series: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     complete: bool | None = None
     expects_metrics: bool = False
+    delivered: bool = False
     last_step: int | None = None
     gpus: int | None = None
     elapsed_s: float | None = None
