@@ -234,6 +234,7 @@ def _draw_intervals(frame: ExperimentFrame, findings: Findings, primary: Metric,
         )
         + ("Hollow squares: altered runs, not in any mean. " if findings.counts.altered else "")
         + "Beside each row: n, and what is missing from it."
+        + (" n !: what is in this mean needs care, see the table." if any(one.cautions for one in shown) else "")
         + left_out
     )
     return _finish(
@@ -356,7 +357,12 @@ def _margin_note(axes: Axes, place: int, one: ConfigurationResult) -> None:
     lost += [f"□ {one.altered} altered"] if one.altered else []
     where = ("axes fraction", "data")
     axes.annotate(
-        f"n={one.estimate.n}", (1.01, place - (0.16 if lost else 0)), xycoords=where, va="center", fontsize=8, color=INK
+        f"n={one.estimate.n}" + (" !" if one.cautions else ""),
+        (1.01, place - (0.16 if lost else 0)),
+        xycoords=where,
+        va="center",
+        fontsize=8,
+        color=INK,
     )
     if lost:
         axes.annotate(", ".join(lost), (1.01, place + 0.22), xycoords=where, va="center", fontsize=7.5, color=BAD)
@@ -522,7 +528,7 @@ def _panel_title(axes: Axes, one: ConfigurationResult, n: int) -> None:
     counts = (
         f"n={n}" + (f", × {one.failed_total} failed" if one.failed else "") + (", baseline" if one.is_baseline else "")
     )
-    axes.set_title(f"{_row_label(one)}\n", fontsize=8.5, linespacing=1.15)
+    axes.set_title(_row_label(one), fontsize=8.5, linespacing=1.15, pad=16)
     axes.text(0, 1.02, counts, transform=axes.transAxes, fontsize=8, color=BAD if one.failed else MUTED, va="bottom")
 
 

@@ -338,6 +338,8 @@ def _best_text(findings: Findings) -> str:
         text += " No configuration has a value of every run; this one has lost some too."
     if one.missing_text:
         text += f" Not in the mean: {one.missing_text}."
+    if one.caution_text:
+        text += f" In the mean, with care: {one.caution_text}."
     if best.rival:
         why = best.rival.missing_text or "runs without a value"
         text += f" Left out, although its mean is better: {best.rival.label}, {show_mean(best.rival.estimate)} ({why})."
@@ -463,11 +465,11 @@ def _resource_facts(findings: Findings) -> list[tuple[str, str]]:
         ]
     else:
         facts.append(("GPU hours used", "none: no attempt asked for a GPU"))
-    facts.append(("Core hours (elapsed time × cores asked for)", _hours_sum(use, gpu=False)))
+    facts.append(("Core hours used", f"{_hours_sum(use, gpu=False)}; elapsed time × cores asked for"))
     facts.append(
         (
-            "Mean time of a finished run, continued attempts included",
-            f"{show_duration(use.mean_run_s)} (n={use.runs_timed})",
+            "Mean time of a finished run",
+            f"{show_duration(use.mean_run_s)} (n={use.runs_timed}), continued attempts included",
         )
     )
     asked = f" of {use.memory_asked_mib:.0f} MiB asked for" if use.memory_asked_mib else ""
@@ -586,7 +588,8 @@ def _run_row(
     row: int, task: "pd.Series[Any]", values: Any, newest: Mapping[Any, Any], notes: Sequence[str]
 ) -> list[dict[str, Any]]:
     outcome, directory = str(task["outcome"]), str(newest.get(row) or "")
-    kind = {"failed": "bad", "finished": "good"}.get(outcome, "warn")
+    as_asked = outcome == "finished" and not task["altered"] and not task["warnings"]
+    kind = "bad" if outcome == "failed" else ("good" if as_asked else "warn")
     shown = "never started" if outcome == "planned" else outcome
     shown += (
         ", altered" if task["altered"] else (f", {task['course']}" if outcome == "finished" and task["course"] else "")

@@ -78,6 +78,7 @@ def test_differing_runs_are_marked_in_page_table_and_csv(realistic: Experiment) 
 
     assert built.findings.results[2].estimate == before
     assert built.findings.results[2].caution_text == "1 of 3 other code"
+    assert "n=3 !" in (built.layout.report / "intervals.svg").read_text("utf-8")
     assert html.count("other code (c0ffee12)") == markdown.count("other code (c0ffee12)") == 1
     assert "1 of 3 other code" in html
     assert (row["with_care"], row["in_means"], row["ran.code"]) == ("other code (c0ffee12)", "True", COFFEE)
@@ -193,7 +194,7 @@ def test_success_with_warnings_is_kept_and_marked(realistic: Experiment) -> None
     assert [row["with_care"] for row in rows].count("") == 16
     for name in ("report.html", "report.md"):
         text = (folder / name).read_text("utf-8")
-        assert "finished, with warnings" in text
+        assert text.count("finished, with warnings") == 2
         assert "warning: 2 checkpoints were skipped" in text
 
 

@@ -263,7 +263,7 @@ def test_rounded_parts_add_up_to_the_rounded_whole(parts: list[float]) -> None:
 
 def test_hours_add_up_in_writing(pages: tuple[str, str, Path]) -> None:
     """The parts of the sum of hours are the whole, to the last digit shown."""
-    for line in ("GPU hours used", "Core hours (elapsed"):
+    for line in ("GPU hours used", "Core hours used"):
         text = next(one for one in pages[1].splitlines() if one.startswith(f"- **{line}"))
         total, *parts = (float(one) for one in re.findall(r"([\d.]+) h ", re.sub(r"\(\S+ h of it[^)]*\)", "", text)))
         assert total > 0
