@@ -565,7 +565,7 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "environment-ulimit", F.ENVIRONMENT, "ulimit",
-        r"too many open files|\[errno 24\]|received 0 items of ancdata|can't start new thread"
+        r"too many open files|\[errno 24\]|received 0 items of ancdata|watch limit reached|can't start new thread"
         r"|resource temporarily unavailable.{0,60}thread|pthread_create failed",
         "a limit of the operating system (open files, threads) was reached",
         "that the file system is at fault",
@@ -694,6 +694,15 @@ LOG_RULES: tuple[Rule, ...] = (
         r"|undefined)",
         "the program does not accept this command line",
         "anything about the program itself",
+    ),
+    _row(
+        "config-usage", F.CONFIG, "arguments",
+        r"^usage: \S|(?:illegal|invalid) option -- ",
+        "the program printed how it is to be called and ended with the code for that",
+        "which argument it did not accept",
+        tier=Tier.SYMPTOM,
+        when=lambda e: e.exit_code in (2, 64),
+        confidence=0.75,
     ),
     _row(
         "config-file", F.CONFIG, "file",

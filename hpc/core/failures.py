@@ -221,7 +221,7 @@ def _stands(scene: Scene, event: Event | None) -> bool:
     if event is None:
         return False
     ended_from_outside = scene.evidence.state in (S.TIMEOUT, S.CANCELLED, S.DEADLINE)
-    return not (ended_from_outside and scene.went_on_after(event))
+    return not (ended_from_outside and (event.says_handled or scene.went_on_after(event)))
 
 
 def _root_in_log(scene: Scene) -> Verdict | None:

@@ -106,6 +106,18 @@ def split_rank(line: str) -> tuple[str, str]:
     return next(group for group in match.groups() if group is not None), line[match.end() :]
 
 
+_FRAME = re.compile(
+    r"^(?:\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[\d.,:+Z]{0,16}\]? ?|\s{1,12}[|+] )"
+    r"(?=\s{0,8}(?:(?:Exception Group )?Traceback|File \"|[\w.]{1,80}(?:Error|Exception)\b|KeyboardInterrupt)|    )"
+)
+
+
+def without_frame(line: str) -> str:
+    """Take the time stamp, or the bars of an exception group, from a line of a traceback; others keep theirs."""
+    match = _FRAME.match(line)
+    return line[match.end() :] if match else line
+
+
 def is_progress(line: str) -> bool:
     """A line that only a program that is still working prints: a step, an epoch, a loss that is a number."""
     return bool(_PROGRESS.search(line)) and not _NOT_PROGRESS.search(line)

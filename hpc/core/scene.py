@@ -35,6 +35,11 @@ class Event:
     position: int
     survived: bool
 
+    @property
+    def says_handled(self) -> bool:
+        """Whether the message itself says that the program dealt with it."""
+        return bool(_HANDLED.search(self.line.text))
+
 
 @dataclass(frozen=True)
 class _Line:
@@ -72,7 +77,7 @@ class Scene:
         are the next best guess of a run that failed, unless the message itself says that it was handled.
         """
         if survived:
-            events = [event for event in self.events if event.survived and not _HANDLED.search(event.line.text)]
+            events = [event for event in self.events if event.survived and not event.says_handled]
         else:
             events = list(self.open_events)
         return min((event for event in events if event.rule.tier is tier), key=self._order, default=None)
@@ -181,7 +186,7 @@ def observe(evidence: Evidence) -> Scene:
     lines = []
     for position, origin in enumerate(evidence.log):
         rank, text = log_scan.split_rank(log_scan.clean(origin.text))
-        lines.append(_Line(origin, rank, text, position))
+        lines.append(_Line(origin, rank, log_scan.without_frame(text), position))
     kept: list[_Line] = []
     for source in dict.fromkeys(line.source for line in evidence.log):
         kept += _last_attempt([line for line in lines if line.origin.source == source])

@@ -507,3 +507,51 @@ for k, noise in enumerate(
         state="COMPLETED",
         exit_="0:0",
     )
+
+
+# ── the third wave: mixtures and borderlines, written after the second ────────────────────────────────────────────
+
+THIRD: list[Made] = []
+
+
+def _mixed(id_: str, why: str, *parts: Part, state: str | None = "FAILED", exit_: str | None = "1:0", alt: tuple[str, ...] = (), metrics: object = None) -> None:
+    THIRD.append(Made(f"{id_.split('.')[0]}.m-{id_.split('.')[1]}", id_.split(".")[0], why, parts, state=state, exit=exit_, alt=alt, metrics=metrics))
+
+
+_mixed("oom_gpu.error-file", "torchelastic's error file", pre, steps("plain", 6), ['{"message": {"message": "OutOfMemoryError: CUDA out of memory. Tried to allocate 1.2 GiB.", "extraInfo": {"py_callstack": "Traceback ...", "timestamp": "1700000000"}}}'])
+_mixed("oom_gpu.json-log", "structured logging", pre, [f'{{"level":"info","step":{k},"loss":{2 - k / 30:.3f}}}' for k in range(20)], ['{"level":"error","msg":"torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to allocate 512.00 MiB."}'])
+_mixed("oom_gpu.eval-after-save", "training was saved, the evaluation does not fit", pre, steps("hf", 12), ["Saving model checkpoint to out/checkpoint-500", "***** Running Evaluation *****"], tb("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 7.81 GiB.", "hf"))
+_mixed("oom_host.kernel-epilog", "a bare kill, and the kernel's word in the epilog", pre, steps("timm", 14), ["srun: error: <host>: task 0: Killed", "[epilog] kernel: Out of memory: Killed process <pid> (python3) total-vm:99112233kB"], exit_="0:9")
+_mixed("oom_shm.df-both", "df shows which one is full", pre, tb("OSError: [Errno 28] No space left on device", "loader"), ["Filesystem      Size  Used Avail Use% Mounted on", "/dev/nvme0n1    3.5T  700G  2.8T  20% /scratch", "tmpfs            16G   16G     0 100% /dev/shm"])
+_mixed("environment.inotify", "errno 28 of another kind", pre, tb("OSError: [Errno 28] inotify watch limit reached"), alt=("config",))
+_mixed("environment.stamped", "every line carries a time stamp", pre, ["2024-05-01T10:00:00.123Z Traceback (most recent call last):", '2024-05-01T10:00:00.123Z   File "train.py", line 3, in <module>', "2024-05-01T10:00:00.124Z     import deepspeed", "2024-05-01T10:00:00.124Z ModuleNotFoundError: No module named 'deepspeed'"])
+_mixed("code_bug.stamped", "the same with a fault", pre, steps("plain", 5), ["[2024-05-01 10:00:00] Traceback (most recent call last):", '[2024-05-01 10:00:00]   File "train.py", line 3, in <module>', "[2024-05-01 10:00:00]     main()", "[2024-05-01 10:00:00] KeyError: 'labels_2'"])
+_mixed("code_bug.loguru", "an error logged by a logger", pre, steps("plain", 5), ["2024-05-01 10:00:00.123 | ERROR    | __main__:<module>:42 - An error has been caught in function '<module>', process 'MainProcess' (123):", "Traceback (most recent call last):", '> File "train.py", line 42, in <module>', "    main()", "AttributeError: 'Namespace' object has no attribute 'warmup'"])
+_mixed("code_bug.worker-segv", "a loader worker crashes", pre, steps("mm", 5), ["ERROR: Unexpected segmentation fault encountered in worker."], tb("RuntimeError: DataLoader worker (pid 1212) is killed by signal: Segmentation fault. ", "loader"))
+_mixed("code_bug.group", "an exception group", pre, ["  + Exception Group Traceback (most recent call last):", '  |   File "train.py", line 8, in <module>', "  | ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)", "  +-+---------------- 1 ----------------", "    | Traceback (most recent call last):", '    |   File "train.py", line 3, in f', "    | TypeError: can only concatenate str (not \"int\") to str"])
+_mixed("gpu_hardware.node-drained", "a broken device took the node with it", pre, ranks("titan", 4, 4), ["NVRM: Xid (PCI:0000:b1:00): 79, pid=1, GPU has fallen off the bus.", "slurmstepd: error: *** JOB <job> ON <host> CANCELLED AT <iso> DUE TO NODE FAILURE, SEE SLURMCTLD LOG FOR DETAILS ***"], state="NODE_FAIL", exit_="0:0", alt=("node_failure",))
+_mixed("communication.hang-then-limit", "watchdogs fired, the launcher never ended, the limit came", pre, ranks("titan", 4, 5), watchdog([0, 1, 2, 3]), limit(), state="TIMEOUT", exit_="0:0", alt=("timeout",))
+_mixed("timeout.caught-traceback", "a caught error with its traceback long before the limit", pre, tb("ValueError: bad optional plugin", "own"), ["plugin ignored"], steps("plain", 90), limit(), state="TIMEOUT", exit_="0:0")
+_mixed("timeout.usr1-then-limit", "the announcement was not answered", pre, steps("hf", 30), ["slurmstepd: error: *** JOB <job> ON <host> CANCELLED AT <iso> DUE TO TIME LIMIT ***", "User defined signal 1"], state="TIMEOUT", exit_="0:10")
+_mixed("timeout.after-oom-skip", "skipped batches all the way", pre, [row for k in range(12) for row in (f"step {k * 100} | loss {2 - k / 20:.3f}", "WARNING: CUDA out of memory, skipping batch")], limit(), state="TIMEOUT", exit_="0:0")
+_mixed("preempted.keyboard", "preempted; Python says KeyboardInterrupt", pre, steps("lightning", 14), limit("STEP", "DUE TO PREEMPTION"), tb("KeyboardInterrupt", "lightning"), state="PREEMPTED", exit_="0:15")
+_mixed("preempted.second-time", "preempted again in the same file", pre, steps("plain", 6), ["slurmstepd: error: *** JOB <job> ON cn03 CANCELLED AT <iso> DUE TO PREEMPTION ***", "SLURM_RESTART_COUNT=1"], steps("plain", 9), ["slurmstepd: error: *** JOB <job> ON cn05 CANCELLED AT <iso> DUE TO PREEMPTION ***"], state="PREEMPTED", exit_="0:0")
+_mixed("cancelled.after-nan", "a person saw no progress and cancelled", pre, steps("plain", 30), ["slurmstepd: error: *** JOB <job> ON <host> CANCELLED AT <iso> ***"], state="CANCELLED by 1044", exit_="0:15")
+_mixed("divergence.then-saved", "nan to the end, and a model was saved", pre, steps("timm", 10), [f"Train: 3 [{k * 100}/1251]  Loss: nan (nan)  LR: 1e-3" for k in range(12)], ["saved model to out/final.pth", "*** Best metric: 0.1 (epoch 0)"], state="COMPLETED", exit_="0:0")
+_mixed("divergence.grad-nan-metrics", "norms are not finite to the end", pre, ["done"], state="COMPLETED", exit_="0:0", metrics={"loss": [2.0, 1.9, 1.9, 1.8], "grad_norm": [1.0, 2.0, "nan", "nan", "nan"]})
+_mixed("container.full-session", "the runtime has no room of its own", ["FATAL:   container creation failed: write /run/apptainer/session: no space left on device"], exit_="255:0")
+_mixed("storage.pymp-tmp", "a full /tmp", pre, tb("OSError: [Errno 28] No space left on device: '/tmp/pymp-a1b2'", "loader"))
+_mixed("data.after-retries", "reads were retried, then given up", pre, steps("plain", 5), ["WARNING retrying shard 12 (1/3)", "WARNING retrying shard 12 (2/3)"], tb("tarfile.ReadError: unexpected end of data", "loader"))
+_mixed("checkpoint.fallback-fails", "both checkpoints are damaged", pre, ["WARNING: cannot load step-00000400, falling back to step-00000300"], tb("RuntimeError: PytorchStreamReader failed reading zip archive: failed finding central directory", "load"))
+_mixed("checkpoint.no-weights", "no weights in the folder", pre, tb("OSError: Error no file named model.safetensors, or pytorch_model.bin, found in directory out/checkpoint-9."))
+_mixed("config.usage-only", "a shell tool's usage", ["Usage: launch.sh -n NODES -c CONFIG", "launch.sh: illegal option -- q"], exit_="2:0")
+_mixed("config.8bit", "settings that exclude each other", pre, tb("ValueError: fp16 and bf16 are mutually exclusive, please specify only one"))
+_mixed("not_converged.early-chance", "early stopping at chance", pre, [f"Epoch {k}: val_loss 2.3026 val_acc 0.1000" for k in range(1, 25)], ["EarlyStopping: no improvement, stopping", "training finished"], state="COMPLETED", exit_="0:0")
+_mixed("unknown.sigabrt", "aborted without a word", pre, steps("hf", 12), exit_="134:0", alt=("code_bug",))
+_mixed("success.retry-then-done", "the job script tried three times", pre, tb("RuntimeError: CUDA error: out of memory"), ["=== attempt 2 ==="], tb("RuntimeError: CUDA error: out of memory"), ["=== attempt 3 ==="], steps("plain", 20), ["training finished"], state="COMPLETED", exit_="0:0")
+_mixed("success.spike-log", "the loss leaps and comes back, warned of", pre, steps("plain", 15), ["WARNING loss spike: 3.1 -> 48.0, skipping batch"], steps("plain", 20), ["training finished"], state="COMPLETED", exit_="0:0")
+_mixed("success.workers-end", "workers are told to stop at the end", pre, steps("sb3", 8), ["training finished", "(RolloutWorker pid=12) SystemExit: 0", "Shutting down 8 workers", "Killed 8 worker processes"], state="COMPLETED", exit_="0:0")
+_mixed("success.eval-errors", "a table of errors at the end", pre, steps("plain", 18), ["Errors checked for 4818 configurations", "Maximal absolute error = 0.0311", "RMS error = 0.0042", "training finished"], state="COMPLETED", exit_="0:0")
+_mixed("success.quota-info", "the site prints its quotas", ["quota: /scratch 61% used, 0 of 1000000 inodes exceeded", "quota: /home 99% used, please clean up"], pre, steps("plain", 20), ["training finished"], state="COMPLETED", exit_="0:0")
+_mixed("success.cuda-visible", "a probe of devices", ["nvidia-smi: 4 GPUs, 0 with pending retired pages, ECC errors: 0 volatile, 0 aggregate"], pre, steps("hf", 20), ["{'train_runtime': 91.2, 'train_loss': 1.2, 'epoch': 1.0}"], state="COMPLETED", exit_="0:0")
+_mixed("success.elastic-scale", "an elastic job loses a worker and goes on", ranks("plain", 2, 4), ["[W] torch.distributed.elastic.rendezvous: node cn3 left, re-forming the group", "[default] Rendezvous complete for workers."], ranks("plain", 2, 9), ["[rank0]: training finished, saved model to out/final.pt"], state="COMPLETED", exit_="0:0")

@@ -168,8 +168,8 @@ _HEAD = (
     "[decision 0011](decisions/0011-failure-corpus.md).",
     "",
     "*held out*: cases rules are not written against (by a hash of their names). *defensible*: the label, or a",
-    "class named beside it as arguable. *false success*: a failure taken for a result; must be 0. *false retry*: a retry",
-    "for something no retry can mend, as a share of such cases.",
+    "class named beside it as arguable. *false success*: a failure taken for a result; must be 0. *false retry*: a",
+    "retry for something no retry can mend, as a share of such cases.",
     "",
 )
 
@@ -188,7 +188,8 @@ def _shares(answers: Sequence[Answered]) -> list[str]:
     traps = sum(a.label == "success" for a in answers)
     return [
         f"{len(answers)} cases: {origins['provoked']} provoked on one CPU machine, {origins['made']} made in the",
-        f"formats of software that cannot run there, {origins['fresh']} and {origins['second']} of two later waves,",
+        f"formats of software that cannot run there, {origins['fresh']}, {origins['second']} and",
+        f"{origins['third']} of three later waves,",
         f"{origins['first']} short ones the first rules were written with. {traps} ({traps / len(answers):.0%}) are",
         "successes that sound deadly.",
         "",
