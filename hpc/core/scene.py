@@ -169,6 +169,7 @@ _NEW_ATTEMPT = re.compile(
 )
 _UNCAUGHT = next(rule for rule in LOG_RULES if rule.id == "bug-uncaught")
 _TRACEBACK = re.compile(r"^\s*(?:\^C)?Traceback \(most recent call last\)")
+_LAST = re.compile(r"[A-Za-z_][\w.]{0,120}(?:: |:?$)")  # how a traceback ends: the exception's name, and its text
 _TOP_FRAME = re.compile(r'^\s*File ".{1,400}", line \d+, in (?:<module>|_run_module_as_main)')
 _AT_EXIT = re.compile(
     r"^(?:Exception in thread|Error in atexit|Task was destroyed|asyncio\.exceptions\.CancelledError)"
@@ -241,7 +242,7 @@ def _raised(lines: Sequence[_Line]) -> dict[int, bool]:
             continue
         own = [k for k in range(i + 1, min(len(lines), i + 200)) if lines[k].rank == line.rank]
         end = next((k for k in own if lines[k].text.strip() and not lines[k].text.startswith((" ", "\t"))), None)
-        if end is not None:
+        if end is not None and _LAST.match(lines[end].text):
             top = lines[own[0]].text
             found[end] = bool(_TOP_FRAME.search(top)) and not any(
                 _HANDLED.search(x.text) for x in lines[max(0, i - 2) : i]
