@@ -3,9 +3,9 @@
     image_record.py current IMAGES NAME DEFINITION_SHA256
     image_record.py add IMAGES NAME DEFINITION_SHA256 APPTAINER < packages
 
-One table per image: sha256, size (bytes) and mtime_ns of NAME.sif, built (UTC), definition_sha256 (of everything the build read
-from this repository), apptainer (version) and packages (those inside). It lies beside the images and not in git,
-because no two builds of the same definition give the same bytes. `current` answers by its exit status, 0 or 1.
+One table per image: sha256, size (bytes) and mtime_ns of NAME.sif, built (UTC), definition_sha256 (of everything the
+build read from this repository), apptainer (version) and packages (those inside). It lies beside the images and not in
+git, because no two builds of the same definition give the same bytes. `current` answers by its exit status, 0 or 1.
 """
 
 from __future__ import annotations

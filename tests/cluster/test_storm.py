@@ -14,8 +14,8 @@ name: storm
 type: comparison
 program:
   command: >-
-    python trouble.py --trouble {trouble} --part {part} --seed {seed} --steps {steps} --micro_batch_size {micro_batch_size}
-    --gradient_accumulation_steps {gradient_accumulation_steps}
+    python trouble.py --trouble {trouble} --part {part} --seed {seed} --steps {steps}
+    --micro_batch_size {micro_batch_size} --gradient_accumulation_steps {gradient_accumulation_steps}
   args: {steps: 12}
 sweep:
   zip:
