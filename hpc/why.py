@@ -97,9 +97,7 @@ def evidence_of_attempt(folder: Path, state: str | None, exit_code: str | int | 
 
     layout, attempt = attempt_in(folder)
     if attempt.progress is not Progress.OVER:
-        note(
-            f"note: {folder} left no record of its end; python -m hpc.collect asks Slurm for it"
-        )
+        note(f"note: {folder} left no record of its end; python -m hpc.collect asks Slurm for it")
     found = gather(layout, attempt, read_results(attempt.layout))
     given: dict[str, Any] = {"state": parse_state(state)} if state else {}
     if exit_code is not None:
