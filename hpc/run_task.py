@@ -179,7 +179,7 @@ def build_task(
         program_argv(_Program(**index["program"]), {**arguments, **places} if is_command else arguments)
     )
     record["environment"] = _environment(index, record, task, attempt)
-    record["rendezvous"] = {"address": "127.0.0.1", "port": 29500}  # replaced once claimed: finding one takes time
+    record["rendezvous"] = rendezvous(job, record["nodes"])
     return record
 
 
@@ -484,7 +484,6 @@ def run(index_path: Path, position: int) -> int:
         print(f"hpc: {entry['run_name']} is already taken (attempt {last_attempt(task)}); nothing to do", flush=True)
         return EXIT_DONE
     record = build_task(index, entry, task, number, job)
-    record["rendezvous"] = rendezvous(job, record["nodes"])
     attempt = task.attempt(number)
     if not claim(task, number, record):
         print(f"hpc: {entry['run_name']} attempt {number} was claimed by another execution; nothing to do", flush=True)
