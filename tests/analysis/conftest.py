@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from made_experiments import Experiment, make_realistic
+
+from tests.analysis.made_experiments import Experiment, make_realistic
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ import io
 from typing import Any
 
 import pytest
-from made_experiments import Experiment, make_attempt, make_verdict
 
 from analysis.findings import Findings, find
 from analysis.frame import load_frame
 from analysis.report import build
 from analysis.sameness import ASPECTS, short, what_is_named, what_ran
+from tests.analysis.made_experiments import Experiment, make_attempt, make_verdict
 
 DEAD, COFFEE = "deadbeef" * 8, "c0ffee12" * 8
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
-from made_experiments import Experiment, add_curve, make_finished, make_spec, make_task
 
 from analysis.figures import axis_label, choose_shown, draw_all, interesting_series, mean_curve, plain, themed_svg
 from analysis.findings import find
 from analysis.frame import Series, load_frame
+from tests.analysis.made_experiments import Experiment, add_curve, make_finished, make_spec, make_task
 
 
 def _draw(experiment: Experiment, folder: Path) -> dict[str, str]:

@@ -6,12 +6,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_experiments import Experiment, make_attempt, make_finished, make_judged, make_spec, make_task, make_verdict
 
 from analysis.findings import Findings, find, find_baselines
 from analysis.frame import load_frame
 from analysis.lineage import Fate
 from analysis.statistics import estimate
+from tests.analysis.made_experiments import (
+    Experiment,
+    make_attempt,
+    make_finished,
+    make_judged,
+    make_spec,
+    make_task,
+    make_verdict,
+)
 
 
 @pytest.fixture

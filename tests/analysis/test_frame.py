@@ -10,10 +10,10 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from made_experiments import COLLECTED, Experiment, make_finished, make_spec, make_task
 
 from analysis.frame import configuration_labels, load_frame, load_series, newer_than_collected
 from hpc.core.errors import InputError
+from tests.analysis.made_experiments import COLLECTED, Experiment, make_finished, make_spec, make_task
 
 
 def test_every_task_is_there_once_in_manifest_order(realistic: Experiment) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_experiments import Experiment, make_attempt, make_realistic, make_verdict
 
 from analysis.pages import escape_markdown, round_parts, run_link, show_duration, show_interval, show_mean, show_p
 from analysis.report import build
 from analysis.statistics import estimate
+from tests.analysis.made_experiments import Experiment, make_attempt, make_realistic, make_verdict
 
 MARKUP = "</code><script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 HOSTILE = MARKUP + " \x1b[31mred\x1b[0m | `tick` [a](http://e.vil) \u202e"

@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-from made_experiments import Experiment, make_finished, make_judged, make_realistic, make_spec, make_task
 
 from analysis.report import build, main
 from hpc.core.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TEMPORARY, TemporaryError
+from tests.analysis.made_experiments import Experiment, make_finished, make_judged, make_realistic, make_spec, make_task
 
 ROOT = Path(__file__).parents[2]
 

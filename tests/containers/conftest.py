@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from container_parts import CONTAINERS, REPOSITORY
+
+from tests.containers.container_parts import CONTAINERS, REPOSITORY
 
 
 @pytest.fixture

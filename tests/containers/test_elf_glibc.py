@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from container_parts import CONTAINERS, load, need
+
+from tests.containers.container_parts import CONTAINERS, load, need
 
 elf = load(CONTAINERS / "lab/elf_glibc.py")
 

@@ -9,7 +9,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from container_parts import CONTAINERS, load
+
+from tests.containers.container_parts import CONTAINERS, load
 
 record = load(CONTAINERS / "image_record.py")
 PROGRAM = CONTAINERS / "image_record.py"

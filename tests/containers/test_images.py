@@ -9,7 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from container_parts import REPOSITORY, need
+
+from tests.containers.container_parts import REPOSITORY, need
 
 pytestmark = pytest.mark.cluster
 HERE = Path(__file__).parent

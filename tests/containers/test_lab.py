@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from container_parts import CONTAINERS, need
+
+from tests.containers.container_parts import CONTAINERS, need
 
 pytestmark = pytest.mark.cluster
 SCRIPT = CONTAINERS / "lab/slurm"

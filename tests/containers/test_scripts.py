@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from container_parts import CONTAINERS, need
+
+from tests.containers.container_parts import CONTAINERS, need
 
 SCRIPTS = sorted(
     path for path in CONTAINERS.rglob("*") if path.is_file() and path.read_bytes()[:9] in (b"#!/bin/ba", b"#!/bin/sh")

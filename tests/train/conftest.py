@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from train_runs import SMALL, Finished, command
+
+from tests.train.train_runs import SMALL, Finished, command
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from train_runs import Finished
 
 from hpc.metrics import is_complete
+from tests.train.train_runs import Finished
 
 pytestmark = pytest.mark.train
 Train = Callable[..., Finished]

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from train_runs import Finished, command
 
 from hpc.metrics import is_complete
+from tests.train.train_runs import Finished, command
 
 pytestmark = pytest.mark.train
 Train = Callable[..., Finished]
