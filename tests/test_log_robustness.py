@@ -112,7 +112,8 @@ started = time.process_time()
 evidence = evidence_of_log(Path(sys.argv[1]), "FAILED", "1:0", None)
 spent = time.process_time() - started
 verdict = classify(evidence)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+# Not ru_maxrss: it starts at what the process that forked this one had.
+peak = int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) / 1024
 print(json.dumps({"category": verdict.category, "line": verdict.evidence[0].line, "spent_s": spent, "peak_mib": peak}))
 """
 PROGRESS = b"[2024-01-01 00:00:19] step 1234 | loss 2.8168 | lr 3.0e-04 | 1.97 s/it | memory 61.2 GiB\n"

@@ -172,7 +172,7 @@ class MetricsFile:
 
     def _continue(self, file: h5py.File) -> None:
         for name, dataset in _named(file["series"]):
-            rows = _written_rows(dataset["time"])
+            rows = _written_rows(dataset[:])
             offset = dataset.id.get_offset()
             if rows and offset is None:
                 raise InputError("was rewritten by another program and cannot be continued", str(self.path))
@@ -471,14 +471,20 @@ def _all_scalars(file: h5py.File) -> dict[str, float]:
 
 
 def _series(rows: NDArray[np.void]) -> Series:
-    written = rows[: _written_rows(rows["time"])]
+    written = rows[: _written_rows(rows)]
     return Series(*(np.ascontiguousarray(written[field]) for field in Series._fields))
 
 
-def _written_rows(times: NDArray[np.float64]) -> int:
-    """Rows before the first unwritten one; a network file system may show later ones earlier."""
-    unwritten = np.isnan(times)
-    return int(unwritten.argmax()) if unwritten.any() else len(times)
+def _written_rows(rows: NDArray[np.void]) -> int:
+    """Rows before the first unwritten one; a network file system may show later ones earlier.
+
+    A row that is being written may be seen in part: its end new, its beginning still that of an unwritten row. A row
+    that a program logged with step -1 looks so too, and counts once another stands behind it.
+    """
+    unwritten = np.isnan(rows["time"])
+    count = int(unwritten.argmax()) if unwritten.any() else len(rows)
+    torn = count < len(rows) and count > 0 and rows["step"][count - 1] == -1
+    return count - 1 if torn else count
 
 
 def _plain_attributes(file: h5py.File) -> dict[str, Any]:

@@ -81,8 +81,11 @@ def test_a_script_typed_twice_runs_nothing_twice_and_needs_nothing_of_ours(proje
     check_results(project, "plain")
     jobs = {task["attempts"][0]["job"].split("_")[0] for task in project.verdicts("plain").values()}
     assert jobs <= {first, second}
-    states = project.lab.run(["sacct", "-X", "-n", "-P", "-j", f"{first},{second}", "-o", "State,ExitCode"]).split()
-    assert states == ["COMPLETED|0:0"] * 8
+
+    def states() -> list[str]:
+        return project.lab.run(["sacct", "-X", "-n", "-P", "-j", f"{first},{second}", "-o", "State,ExitCode"]).split()
+
+    project.lab.wait_until(lambda: states() == ["COMPLETED|0:0"] * 8, 30, "accounting of both jobs")
     taken = [log.read_text() for log in (project.runs / "plain/submissions/001/logs").iterdir()]
     assert len(taken) == 8
     assert sum("nothing to do" in text for text in taken) == 4

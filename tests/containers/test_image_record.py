@@ -40,6 +40,7 @@ def test_record_describes_the_file(images: Path) -> None:
     table = tomllib.loads((images / "images.lock.toml").read_text(encoding="utf-8"))["tiny"]
 
     assert table.pop("built").endswith("Z")
+    assert table.pop("mtime_ns") == (images / "tiny.sif").stat().st_mtime_ns
     assert table == {
         "sha256": hashlib.sha256(b"SIF" * 1000).hexdigest(),
         "size": 3000,
