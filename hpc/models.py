@@ -298,6 +298,11 @@ class BriefModel(Model):
     goal: Prose | None = Field(None, description="The question, one sentence.")
     hypothesis: Prose | None = Field(None, description="What is expected, and of which parameter.")
     success: Prose | None = Field(None, description="The concrete threshold that would confirm the hypothesis.")
+    criterion: Prose | None = Field(
+        None,
+        description="The same threshold as a rule the report evaluates: SUPPORTED, REFUTED or UNDECIDED. "
+        "See docs/pre-registration.md.",
+    )
     if_wrong: Prose | None = Field(None, description="What will be done when the hypothesis does not hold.")
     stage: Literal["exploratory", "confirmatory"] = Field(
         "exploratory", description="`confirmatory` when the hypothesis was fixed before the runs, else `exploratory`."
@@ -379,6 +384,9 @@ class SweepModel(Model):
         None, description="Condition over the parameters; combinations that fail it are left out."
     )
     seeds: Annotated[list[Seed], Field(min_length=1)] = Field([42], description="One task per seed and combination.")
+    further_seeds: list[Seed] = Field(
+        [], description="Seeds that `plan --follow-up` adds to configurations the first ones did not settle."
+    )
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
@@ -512,6 +520,26 @@ class TrackingModel(Model):
     wandb: WandbModel | None = Field(None, description="Weights & Biases.")
 
 
+class AnalysisModel(Model):
+    """How the results will be judged; sealed before the first run."""
+
+    alpha: Annotated[float, Field(gt=0, lt=1)] = Field(0.05, description="Error rate of the tests, after correction.")
+    correction: Literal["holm", "bh"] = Field(
+        "holm", description="Against many comparisons: Holm's family-wise rate, or Benjamini–Hochberg's false finds."
+    )
+    confidence: Annotated[float, Field(gt=0, lt=1)] = Field(0.95, description="Coverage of the intervals.")
+    equivalence: Share | None = Field(
+        None,
+        description="Difference below which two configurations count as equal, relative to the baseline; "
+        "left out: `metrics.primary.meaningful`.",
+    )
+    baseline_from: FolderName | None = Field(
+        None,
+        description="Experiment of type baseline_variance whose stored runs are the baseline, while code, data, "
+        "configuration and environment are the same.",
+    )
+
+
 class ExperimentModel(Model):
     """One experiment: `manifests/experiments/NAME.yaml`."""
 
@@ -526,6 +554,7 @@ class ExperimentModel(Model):
         "(or `case`); every configuration that agrees in those is then a baseline, for others that agree in the rest.",
     )
     metrics: MetricsModel = Field(description="Which numbers are read.")
+    analysis: AnalysisModel = Field(AnalysisModel(), description="How the results will be judged.")  # type: ignore[call-arg]
     run_name: Line | None = Field(
         None,
         description="Template of the task folders' names: parameters, `seed`, `case` (or `id`), fixed arguments. "

@@ -24,6 +24,7 @@ from hpc.core.metric_source import metric_names, parse_source
 from hpc.core.placeholders import render_value
 from hpc.core.resources import ClusterProfile, Resources, parse_memory, parse_time
 from hpc.models import (
+    AnalysisModel,
     BatchModel,
     ContainerModel,
     ExperimentModel,
@@ -165,6 +166,7 @@ def _sweep(model: SweepModel) -> core.Sweep:
         points=_points(model.sample) if model.sample else (),
         where=model.where or "",
         seeds=tuple(model.seeds),
+        further_seeds=tuple(model.further_seeds),
     )
 
 
@@ -279,6 +281,16 @@ def _retry(model: RetryModel) -> core.RetryPolicy:
     )
 
 
+def _analysis(model: AnalysisModel) -> core.Analysis:
+    return core.Analysis(
+        alpha=model.alpha,
+        correction=model.correction,
+        confidence=model.confidence,
+        equivalence=None if model.equivalence is None else parse_share(model.equivalence),
+        baseline_from=model.baseline_from or "",
+    )
+
+
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:
     return {name: render_value(value) for name, value in values.items()}
 
@@ -302,6 +314,7 @@ def _spec(sections: Mapping[str, Any], draft: Draft) -> core.ExperimentSpec:
         batch=draft.batch,
         baseline=draft.baseline,
         brief={name: text for name, text in sections["brief"] if text is not None},
+        analysis=_analysis(sections["analysis"]),
         environment=_texts(sections["environment"]),
         wandb={name: text for name, text in wandb if text is not None} if wandb else None,
         raw={**written, "run_name": draft.run_name},

@@ -105,6 +105,8 @@ def _check_repeats(sweep: Sweep) -> Iterator[Finding]:
             yield Finding(("sweep", "grid", name), f"holds {_shown(value)} twice; keep one")
     for seed in _repeated(sweep.seeds):
         yield Finding(("sweep", "seeds"), f"holds {seed} twice; keep one")
+    for seed in _repeated((*dict.fromkeys(sweep.seeds), *sweep.further_seeds)):
+        yield Finding(("sweep", "further_seeds"), f"holds {seed}, which is asked for already; keep it in one place")
     homes = {"grid": sweep.grid, "zip": sweep.zipped, "cases": _names(sweep.cases), "sample": _names(sweep.points)}
     owner: dict[str, str] = {}
     for home, names in homes.items():

@@ -131,6 +131,7 @@ class Sweep:
         points: Sampled parameter sets (already drawn, see `hpc.sampling`), combined with the grid.
         where: Expression over the parameters; combinations for which it is false are left out.
         seeds: One task per seed and combination.
+        further_seeds: What a follow-up adds to configurations that `seeds` did not settle.
     """
 
     grid: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
@@ -139,6 +140,27 @@ class Sweep:
     points: tuple[Mapping[str, Value], ...] = ()
     where: str = ""
     seeds: tuple[int, ...] = (42,)
+    further_seeds: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """How the results will be judged.
+
+    Attributes:
+        alpha: Error rate of the tests, after correction for many comparisons.
+        correction: ``holm`` (family-wise rate) or ``bh`` (rate of false finds).
+        confidence: Coverage of the intervals.
+        equivalence: Difference below which configurations count as equal, relative to the baseline; None: the primary
+            metric's `meaningful`.
+        baseline_from: Experiment whose stored runs are the baseline; empty: the sweep's own.
+    """
+
+    alpha: float = 0.05
+    correction: str = "holm"
+    confidence: float = 0.95
+    equivalence: float | None = None
+    baseline_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,6 +184,7 @@ class ExperimentSpec:
     batch: Batch | None = None
     baseline: Mapping[str, Value] | None = None
     brief: Mapping[str, str] = field(default_factory=dict)
+    analysis: Analysis = Analysis()
     environment: Mapping[str, str] = field(default_factory=dict)
     wandb: Mapping[str, str] | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
