@@ -6,6 +6,12 @@ from collections.abc import Generator
 import pytest
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Over several processes (-n 2) the files that wait longest begin first: the storm, then the other real clusters."""
+    if config.getoption("numprocesses", None):
+        items.sort(key=lambda item: ("test_storm" not in item.nodeid, "tests/cluster" not in item.nodeid))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Where everything is required (HPC_REQUIRE_CLUSTER=1, as in CI) a test that skips itself has failed."""

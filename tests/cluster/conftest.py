@@ -71,8 +71,11 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     for folder in (home, *home.parents):  # slurmd's children run as the job's user
         if folder.stat().st_uid == os.getuid() and folder != Path("/"):
             folder.chmod(folder.stat().st_mode | 0o055)
-    # Ports and node names may be given from outside, so that two such sessions fit on one machine.
-    environment = {"LAB_PORT": "19400", "LAB_PREFIX": "t", **os.environ, "LAB": str(home / "slurm")}
+    # Ports and node names may be given from outside, so that two such sessions fit on one machine; the processes of one
+    # session (pytest -n 2) have a cluster each.
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    own = {"LAB_PORT": str(19400 + 50 * worker), "LAB_PREFIX": "tuvwxyz"[worker % 7]}
+    environment = {**own, **os.environ, "LAB": str(home / "slurm")}
     environment["PATH"] += ":/usr/sbin:/sbin"
     script = str(REPO / "containers/lab/slurm")
     started = subprocess.run(
