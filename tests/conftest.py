@@ -7,7 +7,7 @@ import pytest
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Over several processes (-n 2) the files that wait longest begin first: the storm, then the other real clusters."""
+    """Over several processes (-n 2) what waits longest begins first: the storm, then the other real clusters."""
     if config.getoption("numprocesses", None):
         items.sort(key=lambda item: ("test_storm" not in item.nodeid, "tests/cluster" not in item.nodeid))
 
