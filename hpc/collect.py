@@ -22,6 +22,7 @@ from hpc.console import dry_run_option, json_option, name_argument, print_json, 
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED
 from hpc.core.layout import RunLayout
 from hpc.core.outcomes import Outcome, count_outcomes, render_counts
+from hpc.holding import describe_hold, held, keep_held
 from hpc.inspection import take_snapshot
 from hpc.planning import frozen_of
 from hpc.submission import (
@@ -62,18 +63,22 @@ def main(
     acts = retry_failed and not dry_run
     with lock(layout.lock, timeout_s=600) if acts else nullcontext():
         # First what somebody began and died over: later it would look like a lost job, and be retried besides.
-        jobs = submit_to_slurm(layout, half_submitted(layout)) if acts else {}
+        jobs = submit_to_slurm(layout, half_submitted(layout)) if acts and not held(layout) else {}
         snapshot = take_snapshot(layout)
         tasks = judge(snapshot, include_running=include_running)
         frozen = backend_of(layout, frozen_of(snapshot.manifest))
         plan = plan_for(tasks, frozen)
         write_collected(snapshot, tasks, plan)
-        if acts:
+        if acts and held(layout):
+            keep_held(layout)
+        elif acts:
             jobs |= retry(layout, frozen, plan, tasks)
     if as_json:
         print_json(describe(layout, tasks, plan, jobs))
     else:
         show(layout, tasks, plan, jobs, asked=retry_failed, dry_run=dry_run)
+        if said := describe_hold(layout):
+            say(said)
     code = EXIT_FAILED if any(task.outcome is Outcome.FAILED for task in tasks) else EXIT_DONE
     if jobs and frozen.profile.scheduler == "local":
         return run_here(layout, max_parallel or frozen.profile.max_parallel)
@@ -112,6 +117,7 @@ def describe(
         "failures": dict(Counter(task.failure_class.value for task in tasks if task.failure_class)),
         **plan_json(plan),
         "jobs": {str(number): job for number, job in jobs.items()},
+        "held": describe_hold(layout) or None,
         "verdicts": str(layout.verdicts),
     }
 

@@ -21,6 +21,7 @@ from hpc.adapters.manifest_store import list_submissions, load_index
 from hpc.console import note, say
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, InputError, TemporaryError
 from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout
+from hpc.holding import describe_hold, held
 from hpc.local_element import run_element
 
 POLL_S = 0.2
@@ -122,6 +123,8 @@ def run_queue(layout: RunLayout, max_parallel: int) -> None:
             free_gpus += running.pop(element)[1]
         left_over = [each for each in left_over if not _has_ended(each)]
         waiting = [each for each in list_elements(layout) if each not in started and not each.attempt.home.exists()]
+        if held(layout):  # what runs goes on; a release starts another runner
+            waiting = []
         if not waiting and not running and not left_over:
             return
         for element in waiting[: max(0, max_parallel - len(running) - len(left_over))]:
@@ -197,18 +200,25 @@ def follow(layout: RunLayout) -> int:
     except KeyboardInterrupt:
         note(f"the tasks go on without this terminal; see python -m hpc.status {layout.experiment}")
         return EXIT_INTERRUPTED
+    if said := describe_hold(layout):
+        note(said)
     say(f"next: python -m hpc.collect {layout.experiment}{' --retry-failed' if failed else ''}")
     return EXIT_FAILED if failed else EXIT_DONE
 
 
 def _as_they_end(layout: RunLayout, elements: Sequence[Element]) -> Iterator[Element]:
-    """Yield elements as they end; those left when no runner is at work any more end without a record."""
+    """Yield elements as they end; those left when no runner is at work any more end without a record.
+
+    Of a held experiment those that have not begun are left out.
+    """
     waiting = list(elements)
     last_seen = time.monotonic()
     while waiting:
         if is_at_work(layout):
             last_seen = time.monotonic()
         abandoned = time.monotonic() - last_seen > START_UP_S
+        if held(layout):
+            waiting = [each for each in waiting if each.attempt.home.exists()]
         for element in [each for each in waiting if abandoned or _has_ended(each)]:
             waiting.remove(element)
             yield element

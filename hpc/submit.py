@@ -19,6 +19,7 @@ from hpc.core.arrays import Assignment, first_assignment
 from hpc.core.errors import EXIT_DONE, NothingToDo
 from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.spec import ExperimentSpec
+from hpc.holding import release, stop_if_held
 from hpc.inspection import Snapshot, TaskState, take_snapshot
 from hpc.local_queue import check_gpus, default_parallel, follow, list_open, start_detached
 from hpc.planning import frozen_of
@@ -33,15 +34,25 @@ from hpc.workspace import Workspace
     "--max-parallel", type=click.IntRange(min=1), help="Local: tasks that run at once. Default: half the cores."
 )
 @click.option("--detach", is_flag=True, help="Local: do not wait for the end.")
+@click.option("--release", "releases", is_flag=True, help="Let an experiment that is held go on, and submit the rest.")
 @dry_run_option
 @json_option
 @speaks_plainly
 def main(
-    name: str | None, backend: str | None, max_parallel: int | None, detach: bool, dry_run: bool, as_json: bool
+    name: str | None,
+    backend: str | None,
+    max_parallel: int | None,
+    detach: bool,
+    releases: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> int:
     """Submit what is not done yet of experiment NAME (default: the one planned last)."""
     layout = Workspace.current().layout(name)
     with lock(layout.lock):
+        released = release(layout) if releases and not dry_run else None
+        if not releases:
+            stop_if_held(layout, dry_run=dry_run)
         # First what somebody began and died over: later it would look like a lost job, and be submitted besides.
         unfinished = half_submitted(layout)
         jobs = {} if dry_run else submit_to_slurm(layout, unfinished)
@@ -60,7 +71,9 @@ def main(
         else:
             jobs |= submit_to_slurm(layout, submissions)
     waiting = is_local and not detach
-    if not jobs and not (is_local and list_open(layout)):
+    if released:
+        note(f"released: {released['reason']}")
+    if not jobs and not released and not (is_local and list_open(layout)):
         raise NothingToDo(f"{layout.experiment}: everything is queued, running or done; see python -m hpc.status")
     if as_json:
         print_json({"experiment": layout.experiment, "tasks": len(assignments), "jobs": jobs})

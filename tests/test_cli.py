@@ -137,7 +137,7 @@ def test_options_change_only_on_purpose() -> None:
 
     assert found == {
         "plan": ["--cluster", "--dry-run", "--json", "--resource-limits", "--seeds", "--set"],
-        "submit": ["--backend", "--detach", "--dry-run", "--json", "--max-parallel"],
+        "submit": ["--backend", "--detach", "--dry-run", "--json", "--max-parallel", "--release"],
         "status": ["--json"],
         "collect": ["--dry-run", "--include-running", "--json", "--max-parallel", "--retry-failed"],
         "why": ["--exit", "--json", "--jsonl", "--metrics", "--state"],

@@ -17,6 +17,9 @@ from hpc.core.resources import DAY
 from hpc.core.slurm_states import parse_state
 
 TIMEOUT_S = 60.0
+JOBS_PER_CALL = 200
+# One line an element or array: of those that ended, and (sic) of those where it worked.
+_JOB_IS_OVER = ("Invalid job id", "has already finished", "already completing or completed", "No error")
 _SACCT_FIELDS = (
     "JobID", "JobIDRaw", "State", "ExitCode", "Submit", "Start", "End", "ElapsedRaw", "NodeList",
     "MaxRSS", "TimelimitRaw", "Comment",
@@ -199,6 +202,31 @@ def _unix(text: str) -> float | None:
 def requeue(job: str) -> None:
     """Put a running element back into the queue; Slurm ends this execution of it."""
     run_client(["scontrol", "requeue", job], timeout_s=30)
+
+
+def hold_jobs(jobs: Sequence[str]) -> None:
+    """Keep jobs from starting until they are released; what runs goes on. Holding twice is holding once.
+
+    Args:
+        jobs: Job ids, arrays (all their elements) or elements as ``12_[0-3,7]``.
+    """
+    # A user's hold also where the caller administers the cluster, so that the owner can release it.
+    _control_jobs("uhold", jobs)
+
+
+def release_jobs(jobs: Sequence[str]) -> None:
+    """Undo `hold_jobs`."""
+    _control_jobs("release", jobs)
+
+
+def _control_jobs(verb: str, jobs: Sequence[str]) -> None:
+    """Call scontrol for jobs, many at a time; one that has ended meanwhile is no error."""
+    for start in range(0, len(jobs), JOBS_PER_CALL):
+        try:
+            run_client(["scontrol", verb, *jobs[start : start + JOBS_PER_CALL]])
+        except SlurmError as error:
+            if not all(any(over in line for over in _JOB_IS_OVER) for line in str(error).splitlines()):
+                raise
 
 
 def read_config_value(key: str) -> str | None:

@@ -94,6 +94,31 @@ def expand_elements(job: str) -> list[str]:
     return elements
 
 
+def fold_elements(jobs: Iterable[str]) -> list[str]:
+    """Name jobs in as few words as Slurm's commands take: 12_0, 12_1, 12_2 and 7 are ``7`` and ``12_[0-2]``."""
+    positions: dict[str, set[int]] = {}
+    for job in jobs:
+        array, _, position = job.partition("_")
+        found = positions.setdefault(array, set())
+        if position:
+            found.add(int(position))
+    return [
+        f"{array}_[{_render_ranges(found)}]" if found else array
+        for array, found in sorted(positions.items(), key=lambda item: (len(item[0]), item[0]))
+    ]
+
+
+def _render_ranges(numbers: Iterable[int]) -> str:
+    """Write 0, 1, 2 and 7 as ``0-2,7``."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1][1:] = [number]
+        else:
+            runs.append([number])
+    return ",".join("-".join(map(str, run)) for run in runs)
+
+
 def of_submission(executions: Executions, comment: str) -> list[str]:
     """Array job ids that carry a submission's comment, as ``12``; job ids are given again, comments are not."""
     return sorted({job.split("_")[0] for job, rows in executions.items() if any(r.comment == comment for r in rows)})

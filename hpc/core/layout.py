@@ -171,6 +171,16 @@ class RunLayout:
         return self.home / ".submit.lock"
 
     @property
+    def hold(self) -> Path:
+        """Why nothing more is started, what was held for it, and how to go on; absent while nothing is held."""
+        return self.home / "hold.json"
+
+    @property
+    def accepted(self) -> Path:
+        """What somebody looked at and released: it does not hold the experiment again."""
+        return self.home / "accepted.json"
+
+    @property
     def submissions(self) -> Path:
         return self.home / "submissions"
 
