@@ -3,7 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc.core.executions import JobRow, execution_of, job_name_of, join_rows, of_submission
+from hpc.core.executions import (
+    JobRow,
+    execution_of,
+    expand_elements,
+    fold_elements,
+    job_name_of,
+    join_rows,
+    of_submission,
+)
 from hpc.core.slurm_states import SlurmState as S
 
 
@@ -80,3 +88,12 @@ def test_job_names_hold_no_comma():
     """squeue --name=a,b asks for two names."""
     assert job_name_of("a,b") == "a.b"
     assert job_name_of("lora_sweep") == "lora_sweep"
+
+
+@given(st.sets(st.integers(0, 40)), st.sets(st.integers(0, 9)))
+def test_folded_elements_are_the_same_jobs(positions, whole):
+    """Folding loses and adds nothing: expanding each word gives back the jobs, each array in one word."""
+    jobs = {f"12_{position}" for position in positions} | {str(100 + number) for number in whole}
+    folded = fold_elements(jobs)
+    assert {job for word in folded for job in expand_elements(word)} == jobs
+    assert len(folded) == bool(positions) + len(whole)
