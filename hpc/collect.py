@@ -25,14 +25,8 @@ from hpc.core.outcomes import Outcome, count_outcomes, render_counts
 from hpc.holding import describe_hold, held, keep_held
 from hpc.inspection import take_snapshot
 from hpc.planning import frozen_of
-from hpc.submission import (
-    Frozen,
-    backend_of,
-    half_submitted,
-    prepare_submissions,
-    submit_to_local_queue,
-    submit_to_slurm,
-)
+from hpc.rounds import hand_over
+from hpc.submission import Frozen, backend_of, half_submitted, submit_to_slurm
 from hpc.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -89,11 +83,7 @@ def retry(layout: RunLayout, frozen: Frozen, plan: RetryPlan, tasks: Sequence[Ju
     """Submit the retries; give submission number → job."""
     from hpc.collection import assignments_of
 
-    submissions = prepare_submissions(layout, frozen, assignments_of(plan, tasks, frozen))
-    if frozen.profile.scheduler == "slurm":
-        return submit_to_slurm(layout, submissions)
-    submit_to_local_queue(submissions)
-    return {submission.number: "local" for submission in submissions}
+    return hand_over(layout, frozen, assignments_of(plan, tasks, frozen))
 
 
 def run_here(layout: RunLayout, max_parallel: int) -> int:

@@ -15,15 +15,15 @@ import click
 
 from hpc.adapters.files import lock
 from hpc.console import dry_run_option, json_option, name_argument, note, print_json, say, speaks_plainly
-from hpc.core.arrays import Assignment, first_assignment
+from hpc.core.arrays import Assignment
 from hpc.core.errors import EXIT_DONE, NothingToDo
 from hpc.core.layout import RunLayout, SubmissionLayout
-from hpc.core.spec import ExperimentSpec
 from hpc.holding import release, stop_if_held
-from hpc.inspection import Snapshot, TaskState, take_snapshot
+from hpc.inspection import take_snapshot
 from hpc.local_queue import check_gpus, default_parallel, follow, list_open, start_detached
 from hpc.planning import frozen_of
-from hpc.submission import Frozen, half_submitted, prepare_submissions, submit_to_local_queue, submit_to_slurm
+from hpc.rounds import hand_over, not_submitted
+from hpc.submission import Frozen, half_submitted, submit_to_slurm
 from hpc.workspace import Workspace
 
 
@@ -64,12 +64,7 @@ def main(
             return show_dry_run(layout, assignments, unfinished, as_json)
         if is_local:
             check_gpus(frozen.spec.resources.gpus)
-        submissions = prepare_submissions(layout, frozen, assignments)
-        if is_local:
-            submit_to_local_queue(submissions)
-            jobs |= dict.fromkeys((each.number for each in submissions), "local")
-        else:
-            jobs |= submit_to_slurm(layout, submissions)
+        jobs |= hand_over(layout, frozen, assignments)
     waiting = is_local and not detach
     if released:
         note(f"released: {released['reason']}")
@@ -94,20 +89,6 @@ def for_backend(frozen: Frozen, backend: str | None) -> Frozen:
     if frozen.manifest["provenance"]["image"] and not use_container:
         note(f"note: no Apptainer here: the host's own Python ({frozen.python}) runs the tasks")
     return replace(frozen, profile=profile, use_container=use_container, python=frozen.python or sys.executable)
-
-
-def not_submitted(snapshot: Snapshot, spec: ExperimentSpec) -> list[Assignment]:
-    """What has to be submitted: tasks that never began and that nothing waits for. Failed ones are the collector's."""
-    return [
-        replace(first_assignment(spec, state.task), attempt=_next_attempt(state))
-        for state in snapshot.tasks
-        if not state.is_live and all(attempt.record is None for attempt in state.attempts)
-    ]
-
-
-def _next_attempt(state: TaskState) -> int:
-    """The number no claimed attempt has yet: an element that ended before it began claimed none."""
-    return 1 + max((attempt.number for attempt in state.attempts if attempt.record), default=0)
 
 
 def show_dry_run(
