@@ -1,4 +1,4 @@
-"""A user's project before pretended Slurm clients on PATH: what each answers is a line of shell, each call is counted."""
+"""A user's project before pretended Slurm clients on PATH: what each answers is a line of shell, calls are counted."""
 
 import os
 import stat

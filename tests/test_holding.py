@@ -115,7 +115,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from hpc.core.layout import RunLayout
 from hpc.holding import hold
-hold(RunLayout(Path({str(project.runs)!r}), "tiny"), SimpleNamespace(reason="r", fingerprint="f", evidence="e", tasks=[]))
+hold(RunLayout(Path({str(project.runs)!r}), "tiny"), SimpleNamespace(reason="r", fingerprint="f", evidence="", tasks=[]))
 """,
     )
     assert killed.returncode == -9
