@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self, cast, get_args, get_origin
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainValidator,
@@ -23,6 +24,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from hpc.core.errors import nearest
 from hpc.core.layout import name_problem
 from hpc.core.resources import parse_memory, parse_time
 from hpc.core.spec import Value
@@ -227,6 +229,13 @@ def _word(value: Any) -> str:
     text = _line(value)
     if not re.fullmatch(r"[\w.,:@+&|*()\[\]=-]+", text):
         raise _fail(f"{text!r} holds characters that an sbatch option cannot")
+    return text
+
+
+def _hook(value: Any) -> str:
+    text = _line(value)
+    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", text, re.ASCII):
+        raise _fail(f"{text!r} names no function; write module:function, such as my_hooks:decide")
     return text
 
 
@@ -468,6 +477,11 @@ class BatchModel(Model):
     accumulation: Parameter = Field(
         "gradient_accumulation_steps", description="The program's argument that takes the number of accumulation steps."
     )
+    shape: list[Parameter] | None = Field(
+        None,
+        description="Parameters that decide how much memory a micro-batch needs: what one task learns, all that agree "
+        "in them know. Left out: all arguments but the seed and the learning rate.",
+    )
 
 
 class ContainerModel(Model):
@@ -489,18 +503,92 @@ class FactorModel(Model):
     factor: Annotated[float, Field(gt=1, le=10)] = Field(description="New limit = old limit × factor.")
 
 
+class DivergenceModel(Model):
+    """What the one repetition of a diverged run changes, all of it together. The run is then altered, and keeps its
+    seed. An empty block changes nothing: a diverged run is a result.
+    """
+
+    lower_learning_rate: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="New learning rate = old one × this; its parameter is `learning_rate` or `lr`."
+    )
+    set: dict[Parameter, Scalar] = Field({}, description="Parameters with new values: `{max_grad_norm: 0.5}`.")
+    mixed_precision: Literal["no", "fp16", "bf16"] | None = Field(
+        None, description="Number format instead of `launch.mixed_precision`."
+    )
+
+
+class ExcludeNodesModel(Model):
+    """How long a node is avoided that failed a task or has a broken GPU."""
+
+    hours: Annotated[float, Field(gt=0, le=8760)] = Field(24.0, description="Hours after that failure.")
+    at_most: Annotated[int, Field(ge=0, le=100)] = Field(
+        3, description="Most nodes one task avoids, the latest ones; 0: none."
+    )
+
+
+class BreakerModel(Model):
+    """When what is pending is held, because failures have one cause that trying again does not cure. A full disk or
+    quota holds at once.
+    """
+
+    same: Annotated[int, Field(ge=0, le=1000)] = Field(
+        3, description="So many failures with one fingerprint (class, cause, line) among the first; 0: never."
+    )
+    of_first: Annotated[int, Field(ge=1, le=1000)] = Field(
+        6, description="So many tasks, in the order in which they ended, are the first."
+    )
+    share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5, description="Share of the ended tasks that failed in one class without a cure; 0: never."
+    )
+    at_least: Annotated[int, Field(ge=1)] = Field(10, description="Ended tasks from which on that share is looked at.")
+
+    @model_validator(mode="after")
+    def _can_trip(self) -> Self:
+        if self.same > self.of_first:
+            raise _fail(f"same: {self.same} is more than of_first: {self.of_first}, so it could never hold anything")
+        return self
+
+
+def _in_a_word(block: type[Model], words: dict[str, dict[str, Any]]) -> Any:
+    """Let a block be said in one word that stands for its keys."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value not in words:
+            raise _fail(f"{shown(value)} is none of its values; {nearest(value, tuple(words))}, or a block of keys")
+        return words[value]
+
+    return Annotated[block, BeforeValidator(read, json_schema_input_type=Literal[tuple(words)] | block)]
+
+
+DIVERGENCE_WORDS: dict[str, dict[str, Any]] = {"report": {}, "lower_learning_rate": {"lower_learning_rate": 0.5}}
+BREAKER_WORDS: dict[str, dict[str, Any]] = {"off": {"same": 0, "share": 0.0}}
+
+
 class RetryModel(Model):
     """How often a failed task is tried again, and what may be changed."""
 
-    max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(4, description="Most attempts, the first one included.")
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
+        4, description="Most attempts, the first one included; steps gained since the attempt before start it anew."
+    )
     oom_gpu: OomGpuModel = Field(OomGpuModel(), description="After a GPU out-of-memory error.")  # type: ignore[call-arg]
     oom_host: FactorModel = Field(FactorModel(factor=1.5), description="After the host's memory ran out: more memory.")
     timeout: FactorModel = Field(
         FactorModel(factor=2.0), description="After the time limit: more time, from the checkpoint."
     )
-    divergence: Literal["report", "lower_learning_rate"] = Field(
-        "report",
-        description="`report`: a diverged run is a result. `lower_learning_rate`: once; the run is then altered.",
+    divergence: _in_a_word(DivergenceModel, DIVERGENCE_WORDS) = Field(  # type: ignore[valid-type]
+        DivergenceModel(),  # type: ignore[call-arg]
+        description="`report` (left out): a diverged run is a result. `lower_learning_rate`: repeated once at half the "
+        "rate. Or a block of changes, made once and together. The run is then altered.",
+    )
+    exclude_nodes: ExcludeNodesModel = Field(ExcludeNodesModel(), description="Nodes to avoid after they failed.")  # type: ignore[call-arg]
+    breaker: _in_a_word(BreakerModel, BREAKER_WORDS) = Field(  # type: ignore[valid-type]
+        BreakerModel(),  # type: ignore[call-arg]
+        description="`off`, or when one cause behind many failures holds what is pending.",
+    )
+    hook: Annotated[str, PlainValidator(_hook), WithJsonSchema({"type": "string"})] | None = Field(
+        None, description="`module:function` of yours that may decide otherwise (docs/retry-policy.md)."
     )
 
 

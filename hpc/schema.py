@@ -26,7 +26,9 @@ from hpc.core.resources import ClusterProfile, Resources, parse_memory, parse_ti
 from hpc.models import (
     AnalysisModel,
     BatchModel,
+    BreakerModel,
     ContainerModel,
+    DivergenceModel,
     ExperimentModel,
     LaunchModel,
     MetricModel,
@@ -268,7 +270,10 @@ def _launch(model: LaunchModel) -> core.Launch:
 
 
 def _batch(model: BatchModel | None) -> core.Batch | None:
-    return None if model is None else core.Batch(model.global_, model.micro, model.parameter, model.accumulation)
+    if model is None:
+        return None
+    shape = None if model.shape is None else tuple(model.shape)
+    return core.Batch(model.global_, model.micro, model.parameter, model.accumulation, shape)
 
 
 def _retry(model: RetryModel) -> core.RetryPolicy:
@@ -277,8 +282,23 @@ def _retry(model: RetryModel) -> core.RetryPolicy:
         min_micro=model.oom_gpu.min_micro,
         timeout_factor=model.timeout.factor,
         memory_factor=model.oom_host.factor,
-        divergence=model.divergence,
+        divergence=_divergence(model.divergence),
+        exclude_hours=model.exclude_nodes.hours,
+        exclude_at_most=model.exclude_nodes.at_most,
+        breaker=_breaker(model.breaker),
+        hook=model.hook or "",
     )
+
+
+def _divergence(model: DivergenceModel) -> core.Divergence | None:
+    """What the block changes; None when it changes nothing."""
+    asked = core.Divergence(model.lower_learning_rate, dict(model.set), model.mixed_precision or "")
+    return None if asked == core.Divergence() else asked
+
+
+def _breaker(model: BreakerModel) -> core.Breaker | None:
+    """When to hold; None when both rules are off."""
+    return core.Breaker(**model.model_dump()) if model.same or model.share else None
 
 
 def _analysis(model: AnalysisModel) -> core.Analysis:

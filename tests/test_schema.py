@@ -13,6 +13,7 @@ from hpc import schema
 from hpc.adapters.yaml_file import YamlDocument, parse_yaml
 from hpc.core.errors import InputError
 from hpc.core.grid import expand
+from hpc.core.spec import Breaker, Divergence, RetryPolicy
 from hpc.models import ExperimentModel, ProfileModel, field_reference, inner_model, json_schema
 from hpc.overrides import Overrides
 from hpc.schema import declared_metrics, experiment_from, load_experiment, load_profile, profile_from
@@ -129,6 +130,9 @@ def test_the_example_of_the_contract_becomes_the_record_it_describes():
 @pytest.mark.parametrize("text", [
     MINIMAL,
     MINIMAL + "baseline: {lora_rank: 4}\nbatch: {global: 8, micro: 2}\ntracking: {wandb: {project: p}}\n",
+    MINIMAL + "batch: {global: 8, micro: 2, shape: [lora_rank]}\nretry: {breaker: off, hook: 'mine:decide', "
+    "divergence: {lower_learning_rate: 0.1, set: {clip: 0.5}, mixed_precision: no}, exclude_nodes: {hours: 2}}\n",
+    MINIMAL + "retry: {divergence: lower_learning_rate, breaker: {same: 2}}\n",
     "name: s\ntype: comparison\nprogram: {module: a.b, args: {x: null, y: [1, 2]}}\nmetrics: {primary: {name: m}}\n"
     "sweep: {sample: {n: 5, space: {lr: {log: [1e-5, 1e-2]}, act: {choices: [a, null]}}}}\n",
     "name: c\ntype: training_ablation\nprogram: {module: a.b}\nmetrics: {primary: {name: m}}\n"
@@ -142,6 +146,17 @@ def test_what_the_manifest_keeps_reads_back_as_the_same_experiment(text):
 
     assert again == spec
     assert expand(again) == expand(spec)
+
+
+def test_blocks_that_can_be_said_in_a_word():
+    """`report`, `lower_learning_rate` and `off` mean what they always meant; nothing said means report and breaker."""
+    assert load(MINIMAL).retry == RetryPolicy()
+    said = load(MINIMAL + "retry: {divergence: report, breaker: off}\n").retry
+    assert (said.divergence, said.breaker) == (None, None)
+    assert load(MINIMAL + "retry: {divergence: lower_learning_rate}\n").retry.divergence == Divergence(0.5)
+    assert load(MINIMAL + "retry: {breaker: {share: 0}}\n").retry.breaker == Breaker(share=0)
+    editors = json.dumps(json_schema()["$defs"]["RetryModel"])
+    assert all(word in editors for word in ("report", "lower_learning_rate", "off"))
 
 
 def test_a_run_name_is_made_from_all_parameters_when_none_is_given():

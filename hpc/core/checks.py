@@ -21,6 +21,7 @@ from hpc.core.grid import (
 )
 from hpc.core.launch import PLACES, command_names, command_problems
 from hpc.core.layout import name_problem
+from hpc.core.learned import LEARNING_RATE_NAMES
 from hpc.core.placeholders import Template, field_names, parse_template, render_template
 from hpc.core.resources import Resources
 from hpc.core.spec import Batch, Launch, Metric, Metrics, Program, RetryPolicy, Sweep, Value
@@ -315,6 +316,11 @@ def _check_batch(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
         return
     if draft.retry and draft.retry.min_micro > batch.micro:
         yield Finding(("retry", "oom_gpu", "min_micro"), f"is {draft.retry.min_micro}, above batch.micro {batch.micro}")
+    if draft.program and draft.sweep:
+        parameters = (*draft.program.args, *parameter_names(draft.sweep))
+        for name in batch.shape or ():
+            if name not in parameters:
+                yield Finding(("batch", "shape"), f"the program has no parameter '{name}'; {nearest(name, parameters)}")
     if batch.micro > batch.global_size:
         yield Finding(("batch", "micro"), f"is {batch.micro}, more than the global batch of {batch.global_size}")
     elif launch and resources:
@@ -328,6 +334,25 @@ def _check_batch(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
                 f"{batch.global_size} cannot be divided by micro × processes × nodes = {batch.micro} × {per_node} × "
                 f"{resources.nodes} = {step}; {valid} could",
             )
+
+
+def _check_divergence(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
+    """Find changes after a divergence that could not be made, or that would never reach the program."""
+    asked = draft.retry.divergence if draft.retry else None
+    if asked is None or draft.program is None or draft.sweep is None:
+        return
+    path = ("retry", "divergence")
+    parameters = (*draft.program.args, *parameter_names(draft.sweep))
+    if asked.lower_learning_rate is not None and not set(LEARNING_RATE_NAMES) & set(parameters):
+        yield Finding(path, f"lowers the learning rate, but no parameter is called {' or '.join(LEARNING_RATE_NAMES)}")
+    batch = (draft.batch.parameter, draft.batch.accumulation_parameter) if draft.batch else ()
+    for name in asked.set:
+        if name in (*RESERVED, *batch):
+            yield Finding((*path, "set", name), f"'{name}' cannot be changed here: it means something else")
+        elif draft.program.command is not None and name not in parameters:
+            yield Finding((*path, "set", name), f"the command has no {{{name}}}; {nearest(name, parameters)}")
+    if asked.mixed_precision == "fp16" and draft.resources and not draft.resources.gpus:
+        yield Finding((*path, "mixed_precision"), "fp16 needs a GPU, and resources.gpus is 0; write bf16 or no")
 
 
 def _check_launch(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
@@ -369,6 +394,7 @@ _RULES: tuple[Rule, ...] = (
     _check_run_name,
     _check_baseline,
     _check_batch,
+    _check_divergence,
     _check_launch,
     _check_metrics,
 )

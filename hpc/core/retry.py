@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from math import ceil
 
 from hpc.core.evidence import FailureClass, Verdict
+from hpc.core.learned import LEARNING_RATE_NAMES
 from hpc.core.resources import render_memory, render_time
 from hpc.core.spec import RetryPolicy, Value
 
 F = FailureClass
 
-LEARNING_RATE_NAMES = ("learning_rate", "lr")
 LEARNING_RATE_FACTOR = 0.5
 TAKEN_AWAY_BUDGET = {F.PREEMPTED: 10, F.NODE_FAILURE: 10, F.GPU_HARDWARE: 3, F.COMMUNICATION: 3}
 """Attempts in a row, without a step gained, after which even a blameless task is given up."""
@@ -391,7 +391,7 @@ def _resume(task: FailedTask, _: RetryPolicy, __: Limits) -> Decision:
 
 
 def _diverged(task: FailedTask, policy: RetryPolicy, _: Limits) -> Decision:
-    if policy.divergence != "lower_learning_rate":
+    if policy.divergence is None:
         return _decline(
             task,
             "it diverged, which is a result of this configuration",

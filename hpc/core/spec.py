@@ -51,12 +51,14 @@ class Batch:
         micro: Samples per forward pass of one process.
         parameter: Name of the program's argument that takes `micro`.
         accumulation_parameter: Name of the argument that takes the number of accumulation steps.
+        shape: Parameters that decide how much memory a micro-batch needs; None: all but seed and learning rate.
     """
 
     global_size: int
     micro: int
     parameter: str = "micro_batch_size"
     accumulation_parameter: str = "gradient_accumulation_steps"
+    shape: tuple[str, ...] | None = None
 
     def accumulation(self, processes: int) -> int:
         """Micro-batches per optimiser step for this many processes in all; `plan` checks that it divides."""
@@ -94,22 +96,62 @@ class Metrics:
 
 
 @dataclass(frozen=True)
+class Divergence:
+    """What the one repetition of a diverged run changes, all of it together; the run is then altered.
+
+    Attributes:
+        lower_learning_rate: Factor on the learning rate; None leaves it.
+        set: Parameters with the values they get.
+        mixed_precision: Number format to compute in; empty leaves it.
+    """
+
+    lower_learning_rate: float | None = None
+    set: Mapping[str, Value] = field(default_factory=dict)
+    mixed_precision: str = ""
+
+
+@dataclass(frozen=True)
+class Breaker:
+    """When failures stop being single: what is pending is then held.
+
+    Attributes:
+        same: So many failures with one fingerprint among the tasks that ended first; 0: never.
+        of_first: How many count as the first.
+        share: Share of the ended tasks that failed in one class without a cure; 0: never.
+        at_least: Ended tasks from which on that share is looked at.
+    """
+
+    same: int = 3
+    of_first: int = 6
+    share: float = 0.5
+    at_least: int = 10
+
+
+@dataclass(frozen=True)
 class RetryPolicy:
     """How often, and what may be changed.
 
     Attributes:
-        max_attempts: Ceiling over all causes, the first attempt included.
+        max_attempts: Ceiling over all causes, the first attempt included; steps gained start the count anew.
         min_micro: Smallest micro-batch an out-of-memory error may lead to.
         timeout_factor: By how much the time limit grows after a timeout.
         memory_factor: By how much host memory grows after a host out-of-memory.
-        divergence: ``report`` (a diverged run is a result) or ``lower_learning_rate`` (once; the run is then altered).
+        divergence: What the repetition of a diverged run changes; None: it is a result and not repeated.
+        exclude_hours: How long a bad node is avoided after it failed a task; nodes are mended.
+        exclude_at_most: Nodes a task avoids at most, the latest ones; a small partition must not run out of them.
+        breaker: When the experiment is held; None: never.
+        hook: The user's own function, ``module:function`` (`hpc.hooks`); empty for none.
     """
 
     max_attempts: int = 4
     min_micro: int = 1
     timeout_factor: float = 2.0
     memory_factor: float = 1.5
-    divergence: str = "report"
+    divergence: Divergence | None = None
+    exclude_hours: float = 24.0
+    exclude_at_most: int = 3
+    breaker: Breaker | None = Breaker()
+    hook: str = ""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from hpc.core.retry import (
     plan_retries,
     smaller_micro_batch,
 )
-from hpc.core.spec import RetryPolicy
+from hpc.core.spec import Divergence, RetryPolicy
 
 F = FailureClass
 LIMITS = Limits(max_memory_mib=16384, max_time_s=7200)
@@ -174,7 +174,7 @@ def test_divergence_is_a_result_unless_the_policy_says_otherwise() -> None:
     """Reported by default; on demand repeated once, from the beginning, at half the rate, marked altered."""
     diverged = task(attempt(1, F.DIVERGENCE), checkpoints=("step-5",))
     assert "a result" in declined(diverged).reason
-    lower = RetryPolicy(divergence="lower_learning_rate")
+    lower = RetryPolicy(divergence=Divergence(0.5))
     again = retried(diverged, lower)
     assert again.parameter_overrides == {"learning_rate": 0.005}
     assert (again.altered, again.resume) == (True, False)
@@ -245,7 +245,7 @@ ATTEMPTS = st.lists(
         RetryPolicy,
         max_attempts=st.integers(1, 6),
         min_micro=st.integers(1, 8),
-        divergence=st.sampled_from(["report", "lower_learning_rate"]),
+        divergence=st.sampled_from([None, Divergence(0.5)]),
     ),
     names=st.lists(st.sampled_from(["step-1", "step-2", "step-3"]), unique=True),
 )
