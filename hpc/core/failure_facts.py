@@ -509,6 +509,15 @@ HEALTH_FACTS = (
         "when it began to go wrong",
         0.9,
     ),
+    FactRule(
+        "gradient-stayed-nan",
+        F.DIVERGENCE,
+        "log_gradient",
+        lambda scene: scene.lasting_nan_gradient,
+        "the printed gradient norm left the finite numbers and did not return: no step was taken any more",
+        "when it began to go wrong",
+        0.85,
+    ),
 )
 LEARNING_FACTS = (
     FactRule(

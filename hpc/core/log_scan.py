@@ -76,6 +76,11 @@ _LOSS = re.compile(
     r"(?P<value>[-+]?(?:nan|inf(?:inity)?|\d[\d.,]*(?:e[-+]?\d+)?))(?![\w])",
     re.IGNORECASE,
 )
+_GRADIENT = re.compile(
+    r"\b(?:grad(?:ient)?[_ .-]?norm|gnorm)['\"]?\s{0,3}[:=|]?\s{0,6}"
+    r"(?P<value>[-+]?(?:nan|inf(?:inity)?|\d[\d.,]*(?:e[-+]?\d+)?))(?![\w])",
+    re.IGNORECASE,
+)
 _LOSS_SCALE = re.compile(r"loss[_ ]?scal", re.IGNORECASE)
 
 
@@ -144,6 +149,14 @@ def loss_is_finite(line: str) -> bool | None:
     if not values or _NOT_PROGRESS.search(line):
         return None
     return not any(value.startswith(("nan", "inf")) for value in values)
+
+
+def gradient_is_finite(line: str) -> bool | None:
+    """Whether the gradient norm a progress line reports is a number; None where it reports none."""
+    match = _GRADIENT.search(line)
+    if match is None or _NOT_PROGRESS.search(line):
+        return None
+    return not match["value"].lower().lstrip("+-").startswith(("nan", "inf"))
 
 
 _FIRST = re.compile(r"\b(?:step|iter|iteration|epoch|update)\b[\s:=\[(#/]{0,6}(\d{1,9})\b", re.IGNORECASE)

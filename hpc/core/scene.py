@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 
 from hpc.core import log_scan
 from hpc.core.evidence import Evidence, FailureClass, LogLine
@@ -15,6 +16,10 @@ BUFFER = 8192
 
 CALM_LINES = 60
 """Unsuspicious lines after an error that show that a program of unknown kind went on working."""
+
+
+NAN_GRADIENTS = 5
+"""Gradient norms in a row up to the end that have to be infinite or NaN before they count."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,17 @@ class Scene:
         for line, finite in own:
             first = None if finite else first or line.origin
         return first
+
+    @cached_property
+    def lasting_nan_gradient(self) -> LogLine | None:
+        """The first of at least `NAN_GRADIENTS` gradient norms that are not finite up to the log's end; else None.
+
+        Fewer are what mixed precision does when it looks for its scale.
+        """
+        reports = [(line, log_scan.gradient_is_finite(line.text)) for line in self.lines]
+        known = [(line, finite) for line, finite in reports if finite is not None]
+        tail = list(takewhile(lambda pair: not pair[1], reversed(known)))
+        return tail[-1][0].origin if len(tail) >= NAN_GRADIENTS else None
 
     @cached_property
     def losses(self) -> tuple[tuple[float, _Line], ...]:

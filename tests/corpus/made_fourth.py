@@ -3,12 +3,12 @@
 What it scored at first sight stands in decision 0011. Part of it stays held out: see `tests.corpus.score.is_held_out`.
 """
 
-# ruff: noqa: E501, PLC0207 — messages stand here as their software prints them, in one piece
+# ruff: noqa: E501 — messages stand here as their software prints them, in one piece
 # fmt: off
 
 from typing import Any
 
-from tests.corpus.blocks import Part, epilog, limit, lines, pre, ranks, srun_exit, steps, tb, torchrun, watchdog
+from tests.corpus.blocks import Part, limit, pre, ranks, srun_exit, steps, tb, torchrun, watchdog
 from tests.corpus.made_failures import Made
 
 FOURTH: list[Made] = []
@@ -91,7 +91,7 @@ _case("preempted.plain-state", "state alone", pre, steps("hf", 12), ["slurmstepd
 _case("preempted.fallout-nccl", "ranks of a preempted node set complain", pre, ranks("megatron", 3, 3), ["slurmstepd: error: *** STEP <job>.0 ON <host> CANCELLED AT <iso> DUE TO PREEMPTION ***", "[rank2]: torch.distributed.DistBackendError: NCCL communicator was aborted on rank 2.", "srun: error: cn02: task 2: Killed"], state="PREEMPTED", exit_="0:9")
 _case("preempted.requeue-log", "preempted and put back; a log only", pre, steps("plain", 11), ["slurmstepd: error: *** JOB <job> ON <host> CANCELLED AT <iso> DUE TO PREEMPTION ***", "slurmstepd: error: *** JOB <job> ON <host> CANCELLED AT <iso> DUE TO JOB REQUEUE ***"], state=None, exit_=None)
 _case("cancelled.user", "scancel while it trained", pre, ranks("titan", 2, 6), ["srun: Job step aborted: Waiting up to 32 seconds for job step to finish.", "slurmstepd: error: *** STEP <job>.0 ON <host> CANCELLED AT <iso> ***", "slurmstepd: error: *** JOB <job> ON <host> CANCELLED AT <iso> ***", "[rank0]: torch.distributed.elastic.multiprocessing.api.SignalException: Process 8112 got signal: 15"], state="CANCELLED by 5012", exit_="0:15")
-_case("cancelled.ctrl-c-torchrun", "Ctrl-C in an interactive session", pre, steps("nanogpt", 10), ["^CW0402 11:22:33.444000 81 torch/distributed/elastic/agent/server/api.py:719] Received 2 death signal, shutting down workers"] + ["Traceback (most recent call last):", '  File "<site>/train.py", line 292, in <module>', "    scaler.scale(loss).backward()", '  File "<env>/torch/_tensor.py", line 525, in backward', "    torch.autograd.backward(", "KeyboardInterrupt"], state=None, exit_="130:0")
+_case("cancelled.ctrl-c-torchrun", "Ctrl-C in an interactive session", pre, steps("nanogpt", 10), ["^CW0402 11:22:33.444000 81 torch/distributed/elastic/agent/server/api.py:719] Received 2 death signal, shutting down workers", "Traceback (most recent call last):", '  File "<site>/train.py", line 292, in <module>', "    scaler.scale(loss).backward()", '  File "<env>/torch/_tensor.py", line 525, in backward', "    torch.autograd.backward(", "KeyboardInterrupt"], state=None, exit_="130:0")
 _case("cancelled.after-hang", "somebody gave up on a job that stood still", pre, steps("plain", 8), ["[<now>] waiting for data ..."], ["slurmstepd: error: *** JOB <job> ON <host> CANCELLED AT <iso> ***"], state="CANCELLED by 1007", exit_="0:15")
 
 # ── nodes, devices ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.corpus.blocks import play
 from tests.corpus.made_failures import CASES, Made
+from tests.corpus.made_fourth import FOURTH
 from tests.corpus.made_fresh import FRESH, SECOND, THIRD
 from tests.corpus.made_traps import TRAPS
 
@@ -29,7 +30,8 @@ def row(case: Made, origin: str) -> dict[str, Any]:
 def main() -> None:
     """Render every made case."""
     rows = []
-    for origin, cases in (("made", [*CASES, *TRAPS]), ("fresh", FRESH), ("second", SECOND), ("third", THIRD)):
+    waves = {"made": [*CASES, *TRAPS], "fresh": FRESH, "second": SECOND, "third": THIRD, "fourth": FOURTH}
+    for origin, cases in waves.items():
         folder = HERE / "logs" / origin
         folder.mkdir(parents=True, exist_ok=True)
         for stale in folder.glob("*.log"):

@@ -35,9 +35,13 @@ def load_cases() -> list[Case]:
     return [json.loads(line) for line in (HERE / "cases.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
+SPLIT = ("made", "provoked", "fourth", "fifth")
+"""Origins of which a part is held out; all of the others was written with rules in view, or later seen by them."""
+
+
 def is_held_out(case: Case) -> bool:
-    """Whether rules must not be written against this case; those of other origins never are held out."""
-    return case["origin"] in ("made", "provoked") and hashlib.sha256(case["id"].encode()).digest()[0] < HELD_OUT_BELOW
+    """Whether rules must not be written against this case."""
+    return case["origin"] in SPLIT and hashlib.sha256(case["id"].encode()).digest()[0] < HELD_OUT_BELOW
 
 
 def evidence_of_case(case: Case) -> Evidence:
@@ -188,8 +192,8 @@ def _shares(answers: Sequence[Answered]) -> list[str]:
     traps = sum(a.label == "success" for a in answers)
     return [
         f"{len(answers)} cases: {origins['provoked']} provoked on one CPU machine, {origins['made']} made in the",
-        f"formats of software that cannot run there, {origins['fresh']}, {origins['second']} and",
-        f"{origins['third']} of three later waves,",
+        f"formats of software that cannot run there, {origins['fresh']}, {origins['second']}, {origins['third']} and",
+        f"{origins['fourth']} of four later waves,",
         f"{origins['first']} short ones the first rules were written with. {traps} ({traps / len(answers):.0%}) are",
         "successes that sound deadly.",
         "",
