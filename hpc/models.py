@@ -659,6 +659,22 @@ class ExperimentModel(Model):
     )
 
 
+class FollowModel(Model):
+    """The small job that follows an experiment (`submit --follow`): collects, retries, reports."""
+
+    partition: Word | None = Field(None, description="Left out: the one of the tasks.")
+    account: Word | None = Field(None, description="Left out: the one of the tasks.")
+    qos: Word | None = Field(None, description="Left out: the one of the tasks.")
+    time: Time = Field("0:30:00", description="Its time limit.")
+    mem: Memory = Field("2GB", description="Its memory.")
+    every: Time = Field(
+        "0:10:00", description="Time between two looks at an array that still runs; longer while nothing happens."
+    )
+    max_days: Annotated[float, Field(gt=0, le=365)] = Field(
+        14.0, description="Days after which an experiment is not followed any more."
+    )
+
+
 class ProfileModel(Model):
     """One site: `manifests/clusters/NAME.yaml`."""
 
@@ -690,6 +706,7 @@ class ProfileModel(Model):
     )
     directives: dict[Directive, Word] = Field({}, description="Further sbatch options: `{exclude: n3}`.")
     template: Line | None = Field(None, description="Jinja template that extends `array.sbatch.j2`.")
+    follow: FollowModel = Field(FollowModel(), description="The follow-up job.")  # type: ignore[call-arg]
 
 
 # Documentation generated from the models

@@ -29,7 +29,7 @@ from hpc.core.arrays import first_assignment
 from hpc.core.errors import InputError, Problem
 from hpc.core.grid import expand
 from hpc.core.layout import RunLayout, SubmissionLayout
-from hpc.core.resources import ClusterProfile, render_memory, render_time
+from hpc.core.resources import ClusterProfile, Following, render_memory, render_time
 from hpc.core.spec import ExperimentSpec, Task
 from hpc.overrides import Overrides
 from hpc.submission import Frozen, list_attempts, prepare_submissions
@@ -284,7 +284,10 @@ def frozen_of(manifest: Mapping[str, Any]) -> Frozen:
 
     spec = experiment_from(YamlDocument(manifest["spec"], source=f"manifest of {manifest['experiment']}"))
     cluster = dict(manifest["cluster"])
-    profile = ClusterProfile(**{**cluster, "binds": tuple(cluster["binds"]), "setup": tuple(cluster["setup"])})
+    follow = Following(**cluster.get("follow", {}))
+    profile = ClusterProfile(
+        **{**cluster, "binds": tuple(cluster["binds"]), "setup": tuple(cluster["setup"]), "follow": follow}
+    )
     return Frozen(spec, profile, manifest, _python(profile))
 
 

@@ -22,7 +22,7 @@ from hpc.core.errors import InputError, Problem, nearest
 from hpc.core.grid import CASE, parameter_names
 from hpc.core.metric_source import metric_names, parse_source
 from hpc.core.placeholders import render_value
-from hpc.core.resources import ClusterProfile, Resources, parse_memory, parse_time
+from hpc.core.resources import ClusterProfile, Following, Resources, parse_memory, parse_time
 from hpc.models import (
     AnalysisModel,
     BatchModel,
@@ -30,6 +30,7 @@ from hpc.models import (
     ContainerModel,
     DivergenceModel,
     ExperimentModel,
+    FollowModel,
     LaunchModel,
     MetricModel,
     MetricsModel,
@@ -131,6 +132,19 @@ def _profile(model: ProfileModel, name: str) -> ClusterProfile:
         environment=_texts(model.environment),
         directives=dict(model.directives),
         template=model.template or "",
+        follow=_following(model.follow),
+    )
+
+
+def _following(model: FollowModel) -> Following:
+    return Following(
+        partition=model.partition or "",
+        account=model.account or "",
+        qos=model.qos or "",
+        time_s=parse_time(model.time),
+        memory_mib=parse_memory(model.mem),
+        every_s=parse_time(model.every),
+        max_days=model.max_days,
     )
 
 
@@ -153,6 +167,8 @@ def _draft(sections: Mapping[str, Any], document: YamlDocument, problems: list[P
         batch=_batch(sections.get("batch")),
         retry=_retry(retry) if retry else None,
         known_metrics=known,
+        criterion=sections["brief"].criterion if "brief" in sections else None,
+        analysis=_analysis(sections["analysis"]) if "analysis" in sections else None,
     )
 
 
@@ -334,7 +350,7 @@ def _spec(sections: Mapping[str, Any], draft: Draft) -> core.ExperimentSpec:
         batch=draft.batch,
         baseline=draft.baseline,
         brief={name: text for name, text in sections["brief"] if text is not None},
-        analysis=_analysis(sections["analysis"]),
+        analysis=_present(draft.analysis),
         environment=_texts(sections["environment"]),
         wandb={name: text for name, text in wandb if text is not None} if wandb else None,
         raw={**written, "run_name": draft.run_name},

@@ -185,6 +185,26 @@ class RunLayout:
         return self.home / "submissions"
 
     @property
+    def follow_state(self) -> Path:
+        """Where the unattended loop stands: its course, its next jobs."""
+        return self.home / "follow.json"
+
+    @property
+    def follow_ledger(self) -> Path:
+        """What it did, one JSON object a line, only ever appended to."""
+        return self.home / "follow.jsonl"
+
+    @property
+    def follow_lease(self) -> Path:
+        """Who follows at present."""
+        return self.home / "follow.lease"
+
+    @property
+    def follow_jobs(self) -> Path:
+        """Follow-up jobs, one numbered folder each: script, intent, receipt; and what they print."""
+        return self.home / "follow"
+
+    @property
     def tasks(self) -> Path:
         return self.home / "tasks"
 

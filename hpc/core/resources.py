@@ -85,6 +85,27 @@ class Resources:
 
 
 @dataclass(frozen=True)
+class Following:
+    """How an experiment is followed at a site.
+
+    Attributes:
+        partition, account, qos: Of the follow-up job; empty means as the tasks.
+        time_s: Its time limit.
+        memory_mib: Its memory.
+        every_s: Seconds from one look at a running array to the next; more while nothing happens.
+        max_days: Days after which an experiment is not followed any more.
+    """
+
+    partition: str = ""
+    account: str = ""
+    qos: str = ""
+    time_s: int = 30 * MINUTE
+    memory_mib: int = 2048
+    every_s: int = 10 * MINUTE
+    max_days: float = 14.0
+
+
+@dataclass(frozen=True)
 class ClusterProfile:
     """What a site offers and wants to hear.
 
@@ -105,6 +126,7 @@ class ClusterProfile:
         environment: Variables set for every task.
         directives: Further sbatch options, such as ``{"exclude": "n3"}``.
         template: Jinja template that extends ``array.sbatch.j2``; empty means that one.
+        follow: The follow-up job of `submit --follow`.
     """
 
     name: str
@@ -126,3 +148,4 @@ class ClusterProfile:
     environment: Mapping[str, str] = field(default_factory=dict)
     directives: Mapping[str, str] = field(default_factory=dict)
     template: str = ""
+    follow: Following = Following()

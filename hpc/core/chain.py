@@ -1,0 +1,118 @@
+"""How a follow-up goes on: whether it ends, and which two follow-up jobs should wait in Slurm's queue. Pure.
+
+There are at most two: one that begins when everything live is over (*end*), and one that has a look while it still runs
+(*look*). Whichever begins first acts and leaves such a pair behind; what waits already is kept, what is not needed any
+more is cancelled.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+GROWTH = 1.5
+LONGEST_S = 1800.0
+"""Looks become rarer while nothing happens, up to this many seconds (or `follow.every`, where that is more)."""
+DAY_S = 86400.0
+
+
+class Course(StrEnum):
+    """What a round comes to."""
+
+    GOES_ON = "goes on"
+    ENDED = "ended"  # nothing runs, waits or can be tried again
+    HELD = "held"  # somebody has to look first
+    GAVE_UP = "gave_up"  # follow.max_days are over
+
+
+class Kind(StrEnum):
+    """When a follow-up job begins."""
+
+    END = "end"
+    LOOK = "look"
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """A follow-up job that waits in Slurm's queue, or that should.
+
+    Attributes:
+        kind: What it waits for.
+        after: Array job ids whose every element has to be over (`Kind.END`).
+        begin: Unix time before which it does not begin (`Kind.LOOK`); 0 for none.
+        job: Its job id; empty while it is only wanted.
+        number: Its folder below ``follow/``; 0 while it is only wanted.
+    """
+
+    kind: Kind
+    after: frozenset[str] = frozenset()
+    begin: float = 0.0
+    job: str = ""
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class Successors:
+    """What becomes of the follow-up jobs.
+
+    Attributes:
+        keep: Wait already, and stay.
+        submit: Are missing.
+        cancel: Are not needed any more.
+    """
+
+    keep: tuple[FollowUp, ...] = ()
+    submit: tuple[FollowUp, ...] = ()
+    cancel: tuple[FollowUp, ...] = ()
+
+
+def decide(*, live: bool, left: bool, held: bool, followed_s: float, max_days: float) -> Course:
+    """Say how it goes on.
+
+    Args:
+        live: Something runs or waits in a queue.
+        left: Something is still to be submitted (limits of the site leave it for later).
+        held: The experiment is held.
+        followed_s: Seconds since it is followed.
+        max_days: Days after which it is given up.
+    """
+    if held:
+        return Course.HELD
+    if not live and not left:
+        return Course.ENDED
+    return Course.GAVE_UP if followed_s > max_days * DAY_S else Course.GOES_ON
+
+
+def next_interval(every_s: float, last_s: float, *, acted: bool) -> float:
+    """Seconds until the next look: `every_s` after a round that did something, else longer than the last time."""
+    return every_s if acted else min(max(LONGEST_S, every_s), max(every_s, last_s * GROWTH))
+
+
+def plan_successors(
+    waiting: Sequence[FollowUp], live: Iterable[str], course: Course, now: float, interval_s: float
+) -> Successors:
+    """Say which follow-up jobs to keep, to submit and to cancel.
+
+    Args:
+        waiting: Follow-up jobs in the queue that have not begun.
+        live: Array job ids of everything that runs or waits.
+        course: How it goes on.
+        now: Unix time.
+        interval_s: Seconds until the next look.
+    """
+    if course is not Course.GOES_ON:
+        return Successors(cancel=tuple(waiting))
+    after = frozenset(live)
+    wanted = [FollowUp(Kind.LOOK, begin=now + interval_s)] + ([FollowUp(Kind.END, after)] if after else [])
+    keep, submit = [], []
+    for each in wanted:
+        fitting = [other for other in waiting if _serves(other, each)]
+        if fitting:
+            keep.append(min(fitting, key=lambda other: (other.begin, other.number)))
+        else:
+            submit.append(each)
+    return Successors(tuple(keep), tuple(submit), tuple(each for each in waiting if each not in keep))
+
+
+def _serves(waiting: FollowUp, wanted: FollowUp) -> bool:
+    """Whether what waits does what is wanted: the same end, or a look that is not later."""
+    return (waiting.kind, waiting.after) == (wanted.kind, wanted.after) and waiting.begin <= wanted.begin
