@@ -181,6 +181,11 @@ class RunLayout:
         return self.home / "accepted.json"
 
     @property
+    def relaunched(self) -> Path:
+        """How often each element was released that Slurm could not launch."""
+        return self.home / "relaunched.json"
+
+    @property
     def submissions(self) -> Path:
         return self.home / "submissions"
 
@@ -228,6 +233,11 @@ class RunLayout:
     @property
     def retry_plan(self) -> Path:
         return self.collected / "retry_plan.json"
+
+    @property
+    def learned(self) -> Path:
+        """Micro-batches known to fit and known to fail (`hpc.core.learned`); absent means nothing known."""
+        return self.home / "learned.json"
 
     @property
     def report(self) -> Path:
