@@ -30,6 +30,7 @@ from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_FAILED, EXIT_USAG
 from hpc.core.launch import program_argv
 from hpc.core.launchers import Placement
 from hpc.core.layout import AttemptLayout, RunLayout, TaskLayout, attempt_number
+from hpc.core.learned import NOTHING_KNOWN, shape_of, starting_micro
 from hpc.node import Supervision, placement_of, supervise
 
 REQUEUE_WAIT_S = 60.0
@@ -115,14 +116,48 @@ def resume_point(entry: Mapping[str, Any], task: TaskLayout, number: int) -> Pat
     return find_checkpoint(task, 1, entry["attempt"], entry["resume_from"])
 
 
+def processes_of(index: Mapping[str, Any]) -> int:
+    """Processes per node."""
+    return int(index["launch"]["processes"] or max(1, index["resources"]["gpus"]))
+
+
+def launch_of(index: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """How an element is started: as the experiment says, but for the number format a retry may have changed."""
+    changed = {"mixed_precision": entry["mixed_precision"]} if entry.get("mixed_precision") else {}
+    return {**index["launch"], **changed}
+
+
+def with_learned(index: Mapping[str, Any], entry: Mapping[str, Any], layout: RunLayout) -> Mapping[str, Any]:
+    """Lower a micro-batch that another task of the same shape has shown to fail; the global batch is kept exactly."""
+    batch, resources = index["batch"], index["resources"]
+    if not batch:
+        return entry
+    arguments = {**index["program"]["args"], **entry["parameters"], **entry["overrides"]}
+    image, code = (index["container"] or {}).get("sha256", ""), index["code"]["sha256"]
+    shape = shape_of(arguments, batch.get("shape"), resources, launch_of(index, entry), image, code)
+    micro, world_size = entry["micro_batch"], processes_of(index) * resources["nodes"]
+    try:
+        known = read_json_or_none(layout.learned) or NOTHING_KNOWN
+        lower = starting_micro(known, shape, micro, entry["global_batch"], world_size, batch.get("min_micro", 1))
+    except (InputError, KeyError, TypeError, AttributeError) as error:  # a help and no condition: damaged, it helps nobody
+        print(f"hpc: {layout.learned} is not used: {error}", flush=True)
+        lower = None
+    if lower is None:
+        return {**entry, "shape": shape}
+    steps = f"accumulation {entry['accumulation']} → {lower[1]}"
+    change = f"micro_batch {micro} → {lower[0]}, {steps}: {lower[2]}"
+    learned = {"micro_batch": lower[0], "accumulation": lower[1], "changes": [*entry["changes"], change]}
+    return {**entry, "shape": shape, **learned}
+
+
 def build_task(
     index: Mapping[str, Any], entry: Mapping[str, Any], task: TaskLayout, number: int, job: Job
 ) -> dict[str, Any]:
     """Resolve one element to everything this attempt does: the content of ``task.json``."""
     attempt = task.attempt(number)
     found = resume_point(entry, task, number)
-    launch, resources = index["launch"], index["resources"]
-    processes = launch["processes"] or max(1, resources["gpus"])
+    launch, resources = launch_of(index, entry), index["resources"]
+    processes = processes_of(index)
     arguments = {**index["program"]["args"], **entry["parameters"], "seed": entry["seed"], **entry["overrides"]}
     if index["batch"]:
         arguments[index["batch"]["parameter"]] = entry["micro_batch"]
@@ -139,6 +174,8 @@ def build_task(
             key: entry[key]
             for key in ("micro_batch", "accumulation", "global_batch", "changes", "altered", "overrides")
         },
+        "shape": entry.get("shape", ""),
+        "mixed_precision": entry.get("mixed_precision", ""),
         "processes": processes,
         "nodes": resources["nodes"],
         "gpus": resources["gpus"],
@@ -483,7 +520,7 @@ def run(index_path: Path, position: int) -> int:
     if number is None:
         print(f"hpc: {entry['run_name']} is already taken (attempt {last_attempt(task)}); nothing to do", flush=True)
         return EXIT_DONE
-    record = build_task(index, entry, task, number, job)
+    record = build_task(index, with_learned(index, entry, layout), task, number, job)
     attempt = task.attempt(number)
     if not claim(task, number, record):
         print(f"hpc: {entry['run_name']} attempt {number} was claimed by another execution; nothing to do", flush=True)

@@ -64,7 +64,12 @@ class Frozen:
             "program": asdict(self.spec.program),
             "launch": asdict(self.spec.launch),
             "resources": asdict(plan.resources),
-            "batch": {"parameter": batch.parameter, "accumulation_parameter": batch.accumulation_parameter}
+            "batch": {
+                "parameter": batch.parameter,
+                "accumulation_parameter": batch.accumulation_parameter,
+                "shape": list(batch.shape) if batch.shape is not None else None,
+                "min_micro": self.spec.retry.min_micro,
+            }
             if batch
             else None,
             "metrics_source": list(self.spec.metrics.source),

@@ -23,6 +23,7 @@ class Assignment:
         resume: Whether to go on from a checkpoint of earlier attempts.
         resume_from: Name of that checkpoint; empty takes the newest there is when the attempt starts.
         overrides: Parameters that differ from the task's own; the run is then altered.
+        mixed_precision: Number format that differs from the experiment's own; empty: as declared.
         exclude_nodes: Nodes it must not run on.
         changes: What differs from the attempt before, in words.
         altered: Whether the result is no longer that of the task as it was asked.
@@ -37,6 +38,7 @@ class Assignment:
     resume: bool = False
     resume_from: str = ""
     overrides: Mapping[str, Value] = field(default_factory=dict)
+    mixed_precision: str = ""
     exclude_nodes: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     altered: bool = False
@@ -56,6 +58,7 @@ class Assignment:
             "resume": self.resume,
             "resume_from": self.resume_from,
             "overrides": dict(self.overrides),
+            "mixed_precision": self.mixed_precision,
             "changes": list(self.changes),
             "altered": self.altered,
         }

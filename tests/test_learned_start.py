@@ -1,0 +1,75 @@
+"""An attempt starts with a micro-batch that is known to fit, where its own is known to fail."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hpc.adapters.files import write_json
+from hpc.core.learned import NOTHING_KNOWN, Observation, learn
+from hpc.run_task import find_element, with_learned
+from tests.local_projects import EXPERIMENT, LocalProject, make_project
+
+BATCHED = (
+    EXPERIMENT.replace("{x} {seed}", "{x} {seed} {micro_batch_size} {gradient_accumulation_steps}")
+    + "batch: {global: 384, micro: 192}\nretry: {oom_gpu: {min_micro: 8}}\n"
+)
+
+
+@pytest.fixture
+def planned(tmp_path: Path) -> LocalProject:
+    project = make_project(tmp_path / "project", BATCHED)
+    project.hpc("plan", "tiny", "--cluster", "local")
+    return project
+
+
+def index_of(project: LocalProject) -> Path:
+    return project.runs / "tiny/submissions/001/index.json"
+
+
+def teach(project: LocalProject, position: int, fails: int, fits: int | None = None) -> None:
+    """Let the task at this position have shown something."""
+    index, entry, layout = find_element(index_of(project), position)
+    shape = with_learned(index, entry, layout)["shape"]
+    seen = [Observation(shape, {}, fails, False, "T/attempt-1")]
+    seen += [Observation(shape, {}, fits, True, "T/attempt-2")] if fits else []
+    write_json(layout.learned, learn(NOTHING_KNOWN, seen))
+
+
+def test_an_attempt_starts_from_what_is_known_to_fit(planned: LocalProject) -> None:
+    """Same global batch, not altered, the evidence in its changes; the program gets the new values."""
+    teach(planned, 0, fails=192, fits=48)
+    told = planned.call("-m", "hpc.run_task", str(index_of(planned)), "0")
+    assert told.returncode == 0, told.stdout + told.stderr
+    record = json.loads((planned.attempt("X1") / "task.json").read_text())
+    assert (record["micro_batch"], record["accumulation"], record["global_batch"]) == (48, 8, 384)
+    assert record["argv"][-2:] == ["48", "8"]
+    assert record["altered"] is False
+    assert record["changes"] == [
+        "micro_batch 192 → 48, accumulation 2 → 8: 192 ran out of memory in T/attempt-1, 48 fits (T/attempt-2)"
+    ]
+
+
+def test_tasks_of_another_shape_know_nothing_of_it(planned: LocalProject) -> None:
+    """What x=1 showed says nothing of x=2: it starts as it was asked."""
+    teach(planned, 0, fails=192)
+    index, entry, layout = find_element(index_of(planned), 1)
+    assert with_learned(index, entry, layout)["micro_batch"] == 192
+
+
+def test_a_damaged_file_helps_nobody_and_stops_nobody(planned: LocalProject, capsys: pytest.CaptureFixture) -> None:
+    """learned.json cut or of another kind: said, and the task starts as it was asked."""
+    index, entry, layout = find_element(index_of(planned), 0)
+    for text in ('{"schema": 1, "sha', "[]", '{"shapes": 3}', '{"shapes": {}}'):
+        layout.learned.write_text(text)
+        assert with_learned(index, entry, layout)["micro_batch"] == 192
+    assert capsys.readouterr().out.count("is not used") == 3
+
+
+def test_an_index_from_before_is_still_run(planned: LocalProject) -> None:
+    """An index.json written by an earlier version has no shape and no smallest micro-batch."""
+    teach(planned, 0, fails=192)
+    index, entry, layout = find_element(index_of(planned), 0)
+    index["batch"] = {key: index["batch"][key] for key in ("parameter", "accumulation_parameter")}
+    del entry["mixed_precision"]
+    assert with_learned(index, entry, layout)["micro_batch"] == 96
