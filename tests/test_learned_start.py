@@ -60,7 +60,7 @@ def test_tasks_of_another_shape_know_nothing_of_it(planned: LocalProject) -> Non
 def test_a_damaged_file_helps_nobody_and_stops_nobody(planned: LocalProject, capsys: pytest.CaptureFixture) -> None:
     """learned.json cut or of another kind: said, and the task starts as it was asked."""
     index, entry, layout = find_element(index_of(planned), 0)
-    for text in ('{"schema": 1, "sha', "[]", '{"shapes": 3}', '{"shapes": {}}'):
+    for text in ('{"schema": 1, "sha', "[1]", '{"shapes": 3}', '{"shapes": {}}'):
         layout.learned.write_text(text)
         assert with_learned(index, entry, layout)["micro_batch"] == 192
     assert capsys.readouterr().out.count("is not used") == 3

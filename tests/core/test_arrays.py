@@ -68,7 +68,8 @@ def test_an_element_keeps_everything_that_it_may_use():
     """What the wrapper needs of an assignment is in its entry, as JSON values."""
     assignment = replace(
         make_assignment(7, 1024, ()), attempt=3, micro_batch=8, accumulation=4, global_batch=64, resume=True,
-        resume_from="step-00000010", overrides={"lr": 1e-4}, mixed_precision="no", changes=("micro_batch 16 → 8",), altered=True,
+        resume_from="step-00000010", overrides={"lr": 1e-4}, mixed_precision="no", changes=("micro_batch 16 → 8",),
+        altered=True,
     )  # fmt: skip
     assert assignment.to_json() == {
         "task_id": "000000000007", "run_name": "R7", "parameters": {"x": 7}, "seed": 42, "case": None, "attempt": 3,
