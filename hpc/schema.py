@@ -121,6 +121,7 @@ def _profile(model: ProfileModel, name: str) -> ClusterProfile:
         constraint=model.constraint or "",
         max_array_size=model.max_array_size,
         max_parallel=model.max_parallel,
+        max_submit=model.max_submit,
         max_time_s=parse_time(model.max_time) if model.max_time is not None else 0,
         max_memory_mib=parse_memory(model.max_memory) if model.max_memory is not None else 0,
         signal_lead_s=model.signal_lead_s,

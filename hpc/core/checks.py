@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hpc.core.criterion import Question, bind, parse_criterion
 from hpc.core.errors import nearest
+from hpc.core.falsifiable import objections
 from hpc.core.grid import (
     CASE,
     MAX_TASKS,
@@ -24,7 +26,7 @@ from hpc.core.layout import name_problem
 from hpc.core.learned import LEARNING_RATE_NAMES
 from hpc.core.placeholders import Template, field_names, parse_template, render_template
 from hpc.core.resources import Resources
-from hpc.core.spec import Batch, Launch, Metric, Metrics, Program, RetryPolicy, Sweep, Value
+from hpc.core.spec import Analysis, Batch, Launch, Metric, Metrics, Program, RetryPolicy, Sweep, Value
 
 RESERVED = ("seed", CASE, "id", *PLACES)
 """Names that mean something else in templates and command lines."""
@@ -67,6 +69,8 @@ class Draft:
     batch: Batch | None = None
     retry: RetryPolicy | None = None
     known_metrics: tuple[str, ...] | None = None
+    criterion: str | None = None
+    analysis: Analysis | None = None
 
 
 def check(draft: Draft) -> tuple[Finding, ...]:
@@ -386,6 +390,39 @@ def _check_metrics(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
             )
 
 
+def _check_criterion(draft: Draft, grid: Sequence[Combination]) -> Iterator[Finding]:
+    if draft.criterion is None or draft.sweep is None or draft.metrics is None or draft.analysis is None:
+        return
+    path = ("brief", "criterion")
+    question = question_of(grid, draft.sweep, draft.metrics, draft.baseline, draft.analysis)
+    try:
+        rule = parse_criterion(draft.criterion)
+        bind(rule, question)
+    except ValueError as error:
+        yield Finding(path, str(error))
+        return
+    yield from (Finding(path, message) for message in objections(rule, question))
+
+
+def question_of(
+    grid: Sequence[Combination],
+    sweep: Sweep,
+    metrics: Metrics,
+    baseline: Mapping[str, Value] | None,
+    analysis: Analysis,
+) -> Question:
+    """Say what a criterion can speak of in an experiment."""
+    declared = [metric.name for metric in (metrics.primary, *metrics.secondary)]
+    return Question(
+        combinations=grid,
+        metrics=tuple(dict.fromkeys([*declared, *MEASURED])),
+        baseline=baseline,
+        has_stored_baseline=bool(analysis.baseline_from),
+        runs=len(sweep.seeds) + len(sweep.further_seeds),
+        has_margin=analysis.equivalence is not None or metrics.primary.meaningful is not None,
+    )
+
+
 Rule = Callable[[Draft, Sequence[Combination]], Iterable[Finding]]
 _NAME_RULES: tuple[Rule, ...] = (_check_parameter_names, _check_command)
 """They need the names of the sweep only, so a sweep that cannot be expanded still has them checked."""
@@ -397,6 +434,7 @@ _RULES: tuple[Rule, ...] = (
     _check_divergence,
     _check_launch,
     _check_metrics,
+    _check_criterion,
 )
 
 
