@@ -261,6 +261,15 @@ def attempt_in(folder: Path) -> tuple[RunLayout, AttemptState]:
     return RunLayout(folder.parents[3], folder.parents[2].name), state
 
 
+def read_task(layout: RunLayout, task: Task) -> TaskState:
+    """Read one task from its folder alone: what Slurm said only where it was kept, nothing of elements that wait.
+
+    Raises:
+        InputError: Its folder holds a run of another question.
+    """
+    return _task_state(layout, task, (), _Answer({}))
+
+
 def _row_of(
     attempt: AttemptLayout, record: Mapping[str, Any], executions: Executions, *, is_newest: bool
 ) -> JobRow | None:

@@ -10,7 +10,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,16 @@ import click
 
 from hpc.adapters.files import read_json
 from hpc.console import json_option, note, speaks_plainly
+from hpc.core.diagnosis import BY_CAUSE, BY_SIGN, DIAGNOSES, Diagnosis, diagnose
 from hpc.core.errors import EXIT_DONE, InputError, Problem
 from hpc.core.evidence import Evidence, FailureClass, Verdict
 from hpc.core.failure_facts import FACT_RULES
-from hpc.core.failures import ADVICE, SUCCESS_RULES, classify, find_rule
+from hpc.core.failures import ADVICE, SUCCESS_RULES, classify, classify_with_reasons, find_rule
+from hpc.core.health import examine
 from hpc.core.layout import attempt_number
 from hpc.core.retry import ACTIONS, default_action
 from hpc.core.slurm_states import SlurmState, parse_state
+from hpc.deciding import Consequence, decide
 from hpc.workspace import Workspace
 
 WIDTH = 80
@@ -107,15 +110,15 @@ def evidence_of_attempt(folder: Path, state: str | None, exit_code: str | int | 
     return replace(found, **given)
 
 
-def evidence_of(target: str, state: str | None, exit_code: str | int | None, metrics: Any) -> Evidence:
-    """Find out what a target is and gather what it holds.
+def folder_of(target: str) -> Path | None:
+    """Find the attempt directory a target names; None when it is a log file.
 
     Raises:
         InputError: It is no log file, no attempt, and no run or job of any experiment here.
     """
     path = Path(target)
     if path.is_file():
-        return evidence_of_log(path, state, exit_code, metrics, source=path.name)
+        return None
     if path.is_dir() and attempt_number(path.name) is None and not (path / "task.json").exists():
         raise InputError(f"{target} holds no attempt; give …/tasks/<run name>/attempt-<number> or a log file")
     folder = path if path.is_dir() else _find_attempt(target)
@@ -124,7 +127,7 @@ def evidence_of(target: str, state: str | None, exit_code: str | int | None, met
             f"{target} is neither a log file, an attempt directory (…/tasks/<run name>/attempt-<number>), "
             f"nor a run or Slurm job of an experiment below {Workspace.current().root}"
         )
-    return evidence_of_attempt(folder, state, exit_code, metrics)
+    return folder
 
 
 def _find_attempt(name: str) -> Path | None:
@@ -142,11 +145,37 @@ def _find_attempt(name: str) -> Path | None:
 # ── answers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def answer(target: str, verdict: Verdict) -> Answer:
-    """A verdict as CONTRACT's JSON: target, category, rule, evidence, confidence, summary, suggestion, retry."""
+@dataclass(frozen=True)
+class Explained:
+    """Everything `why` says of one target.
+
+    Attributes:
+        excluded: What was looked for before the rule that decided, and not found.
+        diagnosis: Likely causes and debugging steps; of the first warning sign where the run is a success.
+        consequence: What follows for this task; None for a bare log file.
+    """
+
+    target: str
+    verdict: Verdict
+    excluded: tuple[str, ...]
+    diagnosis: Diagnosis
+    consequence: Consequence | None = None
+
+
+def explain(target: str, evidence: Evidence, consequence: Consequence | None = None) -> Explained:
+    """Judge the evidence and say what is usual for such a verdict."""
+    verdict, excluded = classify_with_reasons(evidence)
+    warnings = examine(evidence.series) if verdict.category is FailureClass.SUCCESS else ()
+    diagnosis = BY_SIGN[warnings[0].sign] if warnings else diagnose(verdict.category, verdict.cause)
+    return Explained(target, verdict, excluded, diagnosis, consequence)
+
+
+def answer(explained: Explained) -> Answer:
+    """An explanation as CONTRACT's JSON: target, category, rule, evidence, confidence, summary, suggestion, retry …"""
+    verdict, row = explained.verdict, find_rule(explained.verdict.rule)
     action = default_action(verdict.category)
     return {
-        "target": target,
+        "target": explained.target,
         "category": verdict.category.value,
         "cause": verdict.cause,
         "rule": verdict.rule,
@@ -155,23 +184,54 @@ def answer(target: str, verdict: Verdict) -> Answer:
         "summary": verdict.summary,
         "suggestion": verdict.suggestion,
         "retry": asdict(action) if action else None,
+        "excludes": list(explained.excluded),
+        "leaves_open": row.leaves_open if row else "",
+        "causes": list(explained.diagnosis.causes),
+        "steps": list(explained.diagnosis.steps),
+        "decision": asdict(explained.consequence) if explained.consequence else None,
     }
 
 
-def describe(target: str, verdict: Verdict) -> str:
-    """A verdict for people, in 80 columns."""
-    row = find_rule(verdict.rule)
-    action = default_action(verdict.category)
+def describe(explained: Explained) -> str:
+    """An explanation for people, in 80 columns."""
+    verdict, row = explained.verdict, find_rule(explained.verdict.rule)
     cause = f" ({verdict.cause})" if verdict.cause else ""
     parts = [
         ("why", verdict.summary),
         *((f"{line.source}:{line.line}" if line.line else line.source, line.text) for line in verdict.evidence),
         ("rule", f"{verdict.rule}, confidence {verdict.confidence:.2f}"),
+        *([("excludes", ", ".join(explained.excluded))] if explained.excluded else []),
         *([("leaves open", row.leaves_open)] if row else []),
+        *_listed("causes", explained.diagnosis.causes),
+        *_listed("look at", explained.diagnosis.steps),
         ("next", verdict.suggestion),
-        ("retry", _describe_action(action.action, action.changes, action.reason) if action else "none: it succeeded"),
+        *_retry_parts(verdict, explained.consequence),
     ]
-    return f"{target}: {verdict.category}{cause}\n" + "\n".join(_paragraph(*part) for part in parts)
+    head = f"{explained.target}: {verdict.category}{cause}"
+    return "\n".join((head, *(_paragraph(*part) for part in parts)))
+
+
+def _listed(label: str, items: tuple[str, ...]) -> list[tuple[str, str]]:
+    """One paragraph an item, the label at the first."""
+    return [("" if i else label, f"· {item}") for i, item in enumerate(items)]
+
+
+def _retry_parts(verdict: Verdict, consequence: Consequence | None) -> list[tuple[str, str]]:
+    """What a retry changes: for this task where there is one, else for the class."""
+    action = default_action(verdict.category)
+    if consequence is None:
+        return [("retry", _describe_action(action.action, action.changes, action.reason) if action else _NO_RETRY)]
+    if consequence.kind == "finished":
+        return [("retry", _NO_RETRY)]
+    if consequence.attempt is None:
+        return [("retry", f"none: {'; '.join(filter(None, (consequence.reason, consequence.next_step)))}")]
+    planned = consequence.kind == "retry"
+    lead = f"attempt {consequence.attempt}" + (", planned" if planned else ", already there")
+    details = (*consequence.changes, *filter(None, (consequence.next_step,)))
+    return [("retry", lead if details else f"{lead}: as it was"), *(("", f"· {each}") for each in details)]
+
+
+_NO_RETRY = "none: it succeeded"
 
 
 def _describe_action(action: str, changes: str, reason: str) -> str:
@@ -181,7 +241,8 @@ def _describe_action(action: str, changes: str, reason: str) -> str:
 def _paragraph(label: str, text: str) -> str:
     lead = f"  {label:<11} "
     short = text if len(text) <= 3 * WIDTH else text[: 3 * WIDTH] + " …"
-    return textwrap.fill(short, WIDTH, initial_indent=lead, subsequent_indent=" " * 14)
+    hang = " " * (16 if text.startswith("· ") else 14)
+    return textwrap.fill(short, WIDTH, initial_indent=lead, subsequent_indent=hang)
 
 
 def explain_case(case: Mapping[str, Any]) -> Answer:
@@ -190,7 +251,7 @@ def explain_case(case: Mapping[str, Any]) -> Answer:
     target = str(case.get("id") or log or "")
     path = Path(log) if log else None
     evidence = evidence_of_log(path, case.get("slurm_state"), case.get("exit_code"), case.get("metrics"))
-    given = answer(target, classify(evidence))
+    given = answer(explain(target, evidence))
     return given if path is None or path.exists() else {**given, "error": f"{log}: no such file"}
 
 
@@ -206,12 +267,18 @@ def explain_lines(lines: Iterable[str]) -> Iterable[Answer]:
             yield explain_case(case)
         except (InputError, OSError, json.JSONDecodeError) as error:
             text = f"line {number}: {error}"
-            yield {**answer("", Verdict(FailureClass.UNKNOWN, "unreadable-case", summary=text)), "error": text}
+            yield {**answer(_unreadable(text)), "error": text}
+
+
+def _unreadable(text: str) -> Explained:
+    verdict = Verdict(FailureClass.UNKNOWN, "unreadable-case", summary=text)
+    return Explained("", verdict, (), diagnose(verdict.category))
 
 
 def render_failure_table() -> str:
     """``docs/failure-classes.md``, from the tables in code."""
-    return "\n".join([*_classes_part(), *_rules_part(), *_success_part(), *_states_part()]) + "\n"
+    parts = (_classes_part(), _diagnosis_part(), _rules_part(), _success_part(), _states_part())
+    return "\n".join(line for part in parts for line in part) + "\n"
 
 
 def _classes_part() -> list[str]:
@@ -228,6 +295,20 @@ def _classes_part() -> list[str]:
         _row_of(f"`{category}`", ADVICE[category].meaning, _retry_cell(category), ADVICE[category].suggestion)
         for category in FailureClass
     ]
+
+
+def _diagnosis_part() -> list[str]:
+    rows = [
+        *((f"`{category}`", found) for category, found in DIAGNOSES.items() if found.steps),
+        *((f"`{category}`, {cause}", found) for (category, cause), found in BY_CAUSE.items()),
+        *((f"a curve: {sign.value.replace('_', ' ')}", found) for sign, found in BY_SIGN.items()),
+    ]
+    return [
+        "", "## Likely causes and debugging steps", "",
+        "From `hpc/core/diagnosis.py`, printed by `hpc why`; the likeliest cause and the cheapest step first.",
+        "", "| class or sign | likely causes | what to look at |", "|---|---|---|",
+        *(_row_of(name, "<br>".join(found.causes), "<br>".join(found.steps)) for name, found in rows),
+    ]  # fmt: skip
 
 
 def _retry_cell(category: FailureClass) -> str:
@@ -317,20 +398,31 @@ def _explain(
     if not targets:
         raise InputError("nothing to explain; give a log file or an attempt directory, or --jsonl")
     series = _parse_json(metrics) if metrics else None
-    verdicts: list[tuple[str, Verdict]] = []
+    explained: list[Explained] = []
     problems: list[Problem] = []
     for target in targets:
         try:
-            verdicts.append((target, classify(evidence_of(target, state, exit_code, series))))
+            explained.append(_explain_target(target, state, exit_code, series))
         except InputError as error:
             problems += error.problems
     if problems:
         raise InputError(problems)
     if as_json:
-        answers = [answer(*pair) for pair in verdicts]
+        answers = [answer(each) for each in explained]
         click.echo(json.dumps(answers[0] if len(answers) == 1 else answers, ensure_ascii=False, indent=1))
     else:
-        click.echo("\n\n".join(describe(*pair) for pair in verdicts))
+        click.echo("\n\n".join(describe(each) for each in explained))
+
+
+def _explain_target(target: str, state: str | None, exit_code: str | None, series: Any) -> Explained:
+    folder = folder_of(target)
+    if folder is None:
+        path = Path(target)
+        return explain(target, evidence_of_log(path, state, exit_code, series, source=path.name))
+    found = evidence_of_attempt(folder, state, exit_code, series)
+    # What somebody assumes on the command line is not what the plan knows: then the class's own action is said.
+    assumed = state is not None or exit_code is not None or series is not None
+    return explain(target, found, None if assumed else decide(folder))
 
 
 def _parse_json(text: str) -> Any:

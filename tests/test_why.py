@@ -46,9 +46,34 @@ def test_text_answer_names_line_rule_and_next_step_in_80_columns(log: Path) -> N
     """For people: class, the line with its place, rule, what it leaves open and what to do, at most 80 wide."""
     result = why(str(log), "--state", "FAILED")
     assert f"{log}: oom_gpu (cuda)" in result.stdout
-    for text in ("train.err:2", "device-oom-torch", "leaves open", "halve the micro-batch", "retry"):
+    parts = ("excludes", "leaves open", "causes", "look at", "halve the micro-batch", "retry")
+    for text in ("train.err:2", "device-oom-torch", *parts):
         assert text in result.stdout
     assert all(len(line) <= 80 for line in result.stdout.splitlines()[1:])
+
+
+def test_answer_is_no_wall_of_text(log: Path) -> None:
+    """The longest answers stay below one screen of 40 lines, and --json adds causes and steps to the promised keys."""
+    assert len(why(str(log), "--state", "FAILED").stdout.splitlines()) <= 40
+    given = json.loads(why(str(log), "--state", "FAILED", "--json").stdout)
+    assert {"excludes", "leaves_open", "causes", "steps", "decision"} <= set(given)
+    assert given["decision"] is None
+    assert "a kill by the kernel for memory" in given["excludes"]
+
+
+def test_a_success_with_a_warning_sign_is_diagnosed(tmp_path: Path) -> None:
+    """Validation that rises while training falls: the run is a success, and causes and steps are overfitting's."""
+    path = tmp_path / "a.log"
+    path.write_text("done\n")
+    curves = {
+        "train_loss": [2 / (k + 1) for k in range(20)],
+        "val_loss": [*[2 / (k + 1) for k in range(8)], *[0.4] * 12],
+    }
+    given = json.loads(
+        why(str(path), "--state", "COMPLETED", "--exit", "0:0", "--metrics", json.dumps(curves), "--json").stdout
+    )
+    assert given["category"] == "success"
+    assert "overfitting" in given["causes"][0]
 
 
 def test_several_targets_answer_as_a_list(log: Path) -> None:

@@ -100,8 +100,19 @@ ADVICE: dict[FailureClass, ClassAdvice] = {
 
 def classify(evidence: Evidence) -> Verdict:
     """Name the class of one attempt, with the rule and the lines that decided. Never fails, never guesses success."""
+    return classify_with_reasons(evidence)[0]
+
+
+def classify_with_reasons(evidence: Evidence) -> tuple[Verdict, tuple[str, ...]]:
+    """Name the class, and in words what was looked for before it and not found: what the verdict excludes."""
     scene = observe(evidence)
-    return next(verdict for step in _STEPS if (verdict := step(scene)) is not None)
+    without: list[str] = []
+    for sought, step in _STEPS:
+        verdict = step(scene)
+        if verdict is not None:
+            return verdict, tuple(dict.fromkeys(each for each in without if each != sought))
+        without.append(sought)
+    raise AssertionError("the last step always answers")
 
 
 def _concluded(rule: Rule | FactRule, *lines: LogLine) -> Verdict:
@@ -292,24 +303,25 @@ def _unknown(scene: Scene) -> Verdict:
     )  # fmt: skip
 
 
-_STEPS: tuple[Callable[[Scene], Verdict | None], ...] = (
-    _diverged,
-    _succeeded,
-    lambda scene: _first_fact(scene, KERNEL_FACTS),
-    _taken_away,
-    lambda scene: _first_fact(scene, CHECKPOINT_FACTS),
-    _stated_taken_away,
-    _root_in_log,
-    _nan_in_log,
-    _fault_in_log,
-    lambda scene: _first_fact(scene, ENDED_FACTS),
-    _time_limit_in_log,
-    _symptom_in_log,
-    _outlived_in_log,
-    lambda scene: _first_fact(scene, EXIT_FACTS),
-    _trace_in_log,
-    _unknown,
+_STEPS: tuple[tuple[str, Callable[[Scene], Verdict | None]], ...] = (
+    ("metrics that end not finite", _diverged),
+    ("a proof of success", _succeeded),
+    ("a kill by the kernel for memory", lambda scene: _first_fact(scene, KERNEL_FACTS)),
+    ("preemption or a lost node", _taken_away),
+    ("a checkpoint on request", lambda scene: _first_fact(scene, CHECKPOINT_FACTS)),
+    ("preemption or a lost node", _stated_taken_away),
+    ("a named cause in the log", _root_in_log),
+    ("a loss that stays NaN", _nan_in_log),
+    ("an error of the program itself", _fault_in_log),
+    ("time limit, cancellation, signals", lambda scene: _first_fact(scene, ENDED_FACTS)),
+    ("time limit, cancellation, signals", _time_limit_in_log),
+    ("what ranks and launchers say of each other", _symptom_in_log),
+    ("errors that work seemed to go on after", _outlived_in_log),
+    ("a telling exit code", lambda scene: _first_fact(scene, EXIT_FACTS)),
+    ("a line that says that something ended badly", _trace_in_log),
+    ("anything known", _unknown),
 )
+"""What is looked for, in words, and the function that looks; the first that finds something decides."""
 
 SUCCESS_RULES = {
     "outcome-recorded": "the program wrote its outcome as its last act and its metrics are complete",
