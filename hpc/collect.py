@@ -19,14 +19,15 @@ import click
 
 from hpc.adapters.files import lock
 from hpc.console import dry_run_option, json_option, name_argument, print_json, print_table, say, speaks_plainly
-from hpc.core.errors import EXIT_DONE, EXIT_FAILED
+from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_TEMPORARY
 from hpc.core.layout import RunLayout
 from hpc.core.outcomes import Outcome, count_outcomes, render_counts
+from hpc.feeding import Fed, resume
 from hpc.holding import describe_hold, held, keep_held
 from hpc.inspection import take_snapshot
 from hpc.planning import frozen_of
 from hpc.rounds import hand_over
-from hpc.submission import Frozen, backend_of, half_submitted, submit_to_slurm
+from hpc.submission import Frozen, backend_of, half_submitted
 from hpc.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -57,30 +58,34 @@ def main(
     acts = retry_failed and not dry_run
     with lock(layout.lock, timeout_s=600) if acts else nullcontext():
         # First what somebody began and died over: later it would look like a lost job, and be retried besides.
-        jobs = submit_to_slurm(layout, half_submitted(layout)) if acts and not held(layout) else {}
+        jobs = resume(layout, half_submitted(layout)) if acts and not held(layout) else {}
         snapshot = take_snapshot(layout)
         tasks = judge(snapshot, include_running=include_running)
         frozen = backend_of(layout, frozen_of(snapshot.manifest))
         plan = plan_for(tasks, frozen)
         write_collected(snapshot, tasks, plan)
+        fed = Fed()
         if acts and held(layout):
             keep_held(layout)
         elif acts:
-            jobs |= retry(layout, frozen, plan, tasks)
+            fed = retry(layout, frozen, plan, tasks)
+            jobs |= fed.jobs
     if as_json:
-        print_json(describe(layout, tasks, plan, jobs))
+        print_json(describe(layout, tasks, plan, jobs, fed))
     else:
-        show(layout, tasks, plan, jobs, asked=retry_failed, dry_run=dry_run)
+        show(layout, tasks, plan, fed, asked=retry_failed, dry_run=dry_run)
         if said := describe_hold(layout):
             say(said)
     code = EXIT_FAILED if any(task.outcome is Outcome.FAILED for task in tasks) else EXIT_DONE
+    if fed.waiting and not jobs:
+        return EXIT_TEMPORARY
     if jobs and frozen.profile.scheduler == "local":
         return run_here(layout, max_parallel or frozen.profile.max_parallel)
     return code
 
 
-def retry(layout: RunLayout, frozen: Frozen, plan: RetryPlan, tasks: Sequence[JudgedTask]) -> dict[int, str]:
-    """Submit the retries; give submission number → job."""
+def retry(layout: RunLayout, frozen: Frozen, plan: RetryPlan, tasks: Sequence[JudgedTask]) -> Fed:
+    """Submit the retries, as many as the site takes now."""
     from hpc.collection import assignments_of
 
     return hand_over(layout, frozen, assignments_of(plan, tasks, frozen))
@@ -95,7 +100,7 @@ def run_here(layout: RunLayout, max_parallel: int) -> int:
 
 
 def describe(
-    layout: RunLayout, tasks: Sequence[JudgedTask], plan: RetryPlan, jobs: Mapping[int, str]
+    layout: RunLayout, tasks: Sequence[JudgedTask], plan: RetryPlan, jobs: Mapping[int, str], fed: Fed
 ) -> dict[str, object]:
     """The collection as one JSON value."""
     from hpc.collection import plan_json
@@ -107,6 +112,8 @@ def describe(
         "failures": dict(Counter(task.failure_class.value for task in tasks if task.failure_class)),
         **plan_json(plan),
         "jobs": {str(number): job for number, job in jobs.items()},
+        "waiting": len(fed.waiting),
+        "limit": fed.why,
         "held": describe_hold(layout) or None,
         "verdicts": str(layout.verdicts),
     }
@@ -116,7 +123,7 @@ def show(
     layout: RunLayout,
     tasks: Sequence[JudgedTask],
     plan: RetryPlan,
-    jobs: Mapping[int, str],
+    fed: Fed,
     *,
     asked: bool,
     dry_run: bool,
@@ -127,14 +134,16 @@ def show(
     failed = [task for task in tasks if task.outcome is Outcome.FAILED]
     if failed:
         print_table("why they failed", ("run", "attempt", "class", "evidence", "what happens"), _rows(failed, plan))
-    if jobs:
-        submitted = ", ".join(f"{number:03d} (job {job})" for number, job in jobs.items())
-        say(f"submitted {len(plan.retry)} retries: submission {submitted}")
+    if fed.jobs:
+        submitted = ", ".join(f"{number:03d} (job {job})" for number, job in fed.jobs.items())
+        say(f"submitted {fed.submitted} retries: submission {submitted}")
     elif plan.retry:
         verb = "would be started again" if dry_run else "can be started again"
         say(f"{len(plan.retry)} {verb}: python -m hpc.collect {layout.experiment} --retry-failed")
     elif asked and not failed:
         say("nothing failed")
+    if fed.waiting:
+        say(str(fed))
     say(f"written: {layout.collected}")
 
 

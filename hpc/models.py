@@ -686,6 +686,11 @@ class ProfileModel(Model):
     max_array_size: Annotated[int, Field(ge=1, le=4_000_000)] = Field(
         1000, description="Most tasks in one array: the site's MaxArraySize less one."
     )
+    max_submit: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Most jobs and array elements of yours in the queue at a time, where you want fewer than the site "
+        "takes; 0: the site's own limits alone.",
+    )
     max_parallel: Annotated[int, Field(ge=0)] = Field(
         0, description="Tasks of one array that may run at once; 0: no bound."
     )

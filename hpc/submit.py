@@ -16,14 +16,15 @@ import click
 from hpc.adapters.files import lock
 from hpc.console import dry_run_option, json_option, name_argument, note, print_json, say, speaks_plainly
 from hpc.core.arrays import Assignment
-from hpc.core.errors import EXIT_DONE, NothingToDo
+from hpc.core.errors import EXIT_DONE, NothingToDo, TemporaryError
 from hpc.core.layout import RunLayout, SubmissionLayout
+from hpc.feeding import resume
 from hpc.holding import release, stop_if_held
 from hpc.inspection import take_snapshot
 from hpc.local_queue import check_gpus, default_parallel, follow, list_open, start_detached
 from hpc.planning import frozen_of
 from hpc.rounds import hand_over, not_submitted
-from hpc.submission import Frozen, half_submitted, submit_to_slurm
+from hpc.submission import Frozen, half_submitted
 from hpc.workspace import Workspace
 
 
@@ -55,7 +56,7 @@ def main(
             stop_if_held(layout, dry_run=dry_run)
         # First what somebody began and died over: later it would look like a lost job, and be submitted besides.
         unfinished = half_submitted(layout)
-        jobs = {} if dry_run else submit_to_slurm(layout, unfinished)
+        jobs = {} if dry_run else resume(layout, unfinished)
         snapshot = take_snapshot(layout)
         frozen = for_backend(frozen_of(snapshot.manifest), backend)
         assignments = not_submitted(snapshot, frozen.spec)
@@ -64,17 +65,30 @@ def main(
             return show_dry_run(layout, assignments, unfinished, as_json)
         if is_local:
             check_gpus(frozen.spec.resources.gpus)
-        jobs |= hand_over(layout, frozen, assignments)
+        fed = hand_over(layout, frozen, assignments)
+        jobs |= fed.jobs
     waiting = is_local and not detach
     if released:
         note(f"released: {released['reason']}")
+    if fed.waiting and not jobs:
+        raise TemporaryError(f"{layout.experiment}: {fed}")
     if not jobs and not released and not (is_local and list_open(layout)):
         raise NothingToDo(f"{layout.experiment}: everything is queued, running or done; see python -m hpc.status")
     if as_json:
-        print_json({"experiment": layout.experiment, "tasks": len(assignments), "jobs": jobs})
+        print_json(
+            {
+                "experiment": layout.experiment,
+                "tasks": fed.submitted,
+                "jobs": jobs,
+                "waiting": len(fed.waiting),
+                "limit": fed.why,
+            }
+        )
     else:
         for number, job in jobs.items():
             say(f"submission {number:03d}: {'this machine' if job == 'local' else f'job {job}'}")
+        if fed.waiting:
+            say(str(fed))
     if is_local:
         start_detached(layout, max_parallel or frozen.profile.max_parallel or default_parallel())
     return follow(layout) if waiting else EXIT_DONE

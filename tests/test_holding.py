@@ -108,7 +108,7 @@ def test_death_between_note_and_scontrol_is_made_good(project):
     waiting(project)
     layout = RunLayout(project.runs, "tiny")
     project.client("scontrol", 'case $1 in uhold) kill -9 "$PPID";; esac')
-    killed = project.call(
+    death = project.call(
         "-c",
         f"""
 from pathlib import Path
@@ -118,7 +118,7 @@ from hpc.holding import hold
 hold(RunLayout(Path({str(project.runs)!r}), "tiny"), SimpleNamespace(reason="r", fingerprint="f", evidence="", tasks=[]))
 """,
     )
-    assert killed.returncode == -9
+    assert death.returncode == -9
     assert describe_hold(layout) == "tiny is held: r. To go on: python -m hpc.submit tiny --release"
     project.client("scontrol", "exit 0")
     before = len(project.calls("scontrol", "uhold"))

@@ -6,17 +6,21 @@ Every client call is bounded: on a broken configuration Slurm's clients retry fo
 import os
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from hpc.core.errors import HpcError, TemporaryError
 from hpc.core.executions import JobRow, expand_elements, job_name_of
+from hpc.core.feeding import Association, QosLimits, Queued, Site, is_submit_limit
 from hpc.core.resources import DAY
 from hpc.core.slurm_states import parse_state
 
 TIMEOUT_S = 60.0
+QUICK_S = 10.0
+"""For what is asked in passing: without an answer the command goes on."""
 JOBS_PER_CALL = 200
 # One line an element or array: of those that ended, and (sic) of those where it worked.
 _JOB_IS_OVER = ("Invalid job id", "has already finished", "already completing or completed", "No error")
@@ -38,6 +42,10 @@ _SETTINGS = re.compile(
 
 class SlurmError(HpcError):
     """Slurm answered, and the answer was no."""
+
+
+class SubmitLimitReached(SlurmError):  # noqa: N818  an answer, not an error
+    """Slurm takes no more jobs of this size from this user now."""
 
 
 def run_client(arguments: Sequence[str], timeout_s: float = TIMEOUT_S, **variables: str) -> str:
@@ -75,9 +83,15 @@ def submit_script(script: Path) -> str:
 
     Raises:
         TemporaryError: Slurm did not answer; it may or may not have taken the job.
+        SubmitLimitReached: Slurm refused it for now: too many jobs are in the queue.
         SlurmError: Slurm refused the script.
     """
-    answer = run_client(["sbatch", "--parsable", str(script)])
+    try:
+        answer = run_client(["sbatch", "--parsable", str(script)])
+    except SlurmError as error:
+        if is_submit_limit(str(error)):
+            raise SubmitLimitReached(str(error)) from None
+        raise
     return answer.strip().splitlines()[-1].split(";")[0]
 
 
@@ -204,6 +218,16 @@ def requeue(job: str) -> None:
     run_client(["scontrol", "requeue", job], timeout_s=30)
 
 
+def cancel_waiting(jobs: Sequence[str]) -> None:
+    """Cancel those of these jobs that have not begun; one that runs or has ended is left alone, and is no error."""
+    if jobs:
+        try:
+            run_client(["scancel", "--state=PENDING", *jobs])
+        except SlurmError as error:
+            if not all(any(over in line for over in _JOB_IS_OVER) for line in str(error).splitlines()):
+                raise
+
+
 def hold_jobs(jobs: Sequence[str]) -> None:
     """Keep jobs from starting until they are released; what runs goes on. Holding twice is holding once.
 
@@ -232,11 +256,104 @@ def _control_jobs(verb: str, jobs: Sequence[str]) -> None:
 def read_config_value(key: str) -> str | None:
     """Read one line of ``scontrol show config``, such as MaxArraySize; None when Slurm does not say."""
     try:
-        answer = run_client(["scontrol", "show", "config"], timeout_s=10)
+        return read_config().get(key)
     except HpcError:
         return None
-    for line in answer.splitlines():
-        name, separator, value = line.partition("=")
-        if separator and name.strip() == key:
-            return value.strip()
-    return None
+
+
+def read_config() -> dict[str, str]:
+    """Read ``scontrol show config``."""
+    lines = run_client(["scontrol", "show", "config"], timeout_s=QUICK_S).splitlines()
+    pairs = (line.partition("=") for line in lines)
+    return {name.strip(): value.strip() for name, separator, value in pairs if separator}
+
+
+# ── what a site takes ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_site(user: str, *, account: str = "", qos: str = "", partition: str = "") -> Site:
+    """Ask what bounds the number of a user's jobs in the queue; what Slurm does not say is left out.
+
+    Args:
+        account, qos, partition: As the jobs ask for; empty where they take the site's default.
+    """
+    config: dict[str, str] = _or_nothing(read_config, {})
+    partitions: dict[str, dict[str, str]] = _or_nothing(_read_partitions, {})
+    place = partition or next((name for name, each in partitions.items() if each.get("Default") == "YES"), "")
+    association = _or_nothing(lambda: _read_association(user, config.get("ClusterName", ""), account, place), None)
+    job_qos = qos or (association.default_qos if association else "")
+    partition_qos = partitions.get(place, {}).get("QoS", "N/A").replace("N/A", "")
+    known: dict[str, QosLimits] = _or_nothing(_read_qos, {}) if association else {}
+    tasks = re.search(r"max_array_tasks=(\d+)", config.get("SchedulerParameters", ""))
+    sizes = [int(text) for text in (config.get("MaxArraySize", ""), tasks[1] if tasks else "") if text.isdecimal()]
+    return Site(
+        partition=place,
+        max_array_size=min(sizes, default=None),
+        max_jobs=_count(config.get("MaxJobCount", "")),
+        association=association,
+        partition_qos=known.get(partition_qos),
+        job_qos=known.get(job_qos),
+    )
+
+
+T = TypeVar("T")
+
+
+def _or_nothing(ask: Callable[[], T], nothing: T) -> T:
+    try:
+        return ask()
+    except HpcError:
+        return nothing
+
+
+def _count(text: str) -> int | None:
+    """Read a limit; None when there is none."""
+    return int(text) if text.isdecimal() else None
+
+
+def _read_partitions() -> dict[str, dict[str, str]]:
+    lines = run_client(["scontrol", "--oneliner", "show", "partition"], timeout_s=QUICK_S).splitlines()
+    records = [dict(word.partition("=")[::2] for word in line.split()) for line in lines]
+    return {record["PartitionName"]: record for record in records if "PartitionName" in record}
+
+
+def _ask_accounting(what: Sequence[str], fields: str) -> list[dict[str, str]]:
+    """Ask sacctmgr for a table."""
+    names = fields.split(",")
+    answer = run_client(["sacctmgr", "-nP", "show", *what, f"format={fields}"], timeout_s=QUICK_S)
+    rows = (line.split("|") for line in answer.splitlines())
+    return [dict(zip(names, row, strict=True)) for row in rows if len(row) == len(names)]
+
+
+def _read_association(user: str, cluster: str, account: str, partition: str) -> Association | None:
+    """Read the association a user's jobs fall under, the one for their partition before the general one."""
+    fields = "DefaultAccount,Cluster,Account,Partition,DefaultQOS,MaxSubmitJobs,GrpSubmitJobs"
+    rows = [row for row in _ask_accounting(["user", user, "withassoc"], fields) if row["Cluster"] in ("", cluster)]
+    rows = [row for row in rows if row["Account"] == (account or row["DefaultAccount"])]
+    rows = [row for row in rows if row["Partition"] in ("", partition)]
+    if not rows:
+        return None
+    mine = max(rows, key=lambda row: row["Partition"] != "")
+    of_account = ["assoc", "where", f"account={mine['Account']}", f"cluster={cluster}"]
+    shared = [row for row in _ask_accounting(of_account, "User,GrpSubmitJobs") if not row["User"]]
+    return Association(
+        account=mine["Account"],
+        partition=mine["Partition"],
+        default_qos=mine["DefaultQOS"] or "normal",  # Slurm's own, where a site says nothing
+        most=_count(mine["MaxSubmitJobs"]),
+        group=_count(mine["GrpSubmitJobs"]),
+        account_group=_count(shared[0]["GrpSubmitJobs"]) if shared else None,
+    )
+
+
+def _read_qos() -> dict[str, QosLimits]:
+    rows = _ask_accounting(["qos"], "Name,MaxSubmitJobsPerUser,MaxSubmitJobsPerAccount,GrpSubmitJobs")
+    return {name: QosLimits(name, *map(_count, limits)) for name, *limits in (row.values() for row in rows)}
+
+
+def query_load(*, everybody: bool) -> list[Queued]:
+    """List what waits and runs, elements one by one: this user's, or everybody's."""
+    whose = [] if everybody else ["--me"]
+    answer = run_client(["squeue", "--noheader", "--array", *whose, "--format=%u|%a|%q|%P"])
+    rows = (line.split("|") for line in answer.splitlines())
+    return [Queued(*(_text(cell) for cell in row)) for row in rows if len(row) == 4]

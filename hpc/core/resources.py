@@ -115,6 +115,7 @@ class ClusterProfile:
         partition, account, qos, constraint: Passed to sbatch when set.
         max_array_size: Most tasks in one array (Slurm's MaxArraySize bounds the *index*, so one less than that).
         max_parallel: Tasks of one array that may run at once; 0 means no bound.
+        max_submit: Most jobs and array elements of this user in the queue at a time; 0: the site's own limits alone.
         max_time_s: Longest time limit the partition grants; 0 means not known.
         max_memory_mib: Most memory of a node; 0 means not known.
         signal_lead_s: Seconds before the limit at which SIGUSR1 is sent.
@@ -137,6 +138,7 @@ class ClusterProfile:
     constraint: str = ""
     max_array_size: int = 1000
     max_parallel: int = 0
+    max_submit: int = 0
     max_time_s: int = 0
     max_memory_mib: int = 0
     signal_lead_s: int = 120
