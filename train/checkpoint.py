@@ -78,7 +78,7 @@ def save_checkpoint(home: Path, learner: Learner, progress: Progress, identity: 
     if learner.is_main:
         state = {"progress": asdict(progress), "identity": identity, "parameters": parameters, "moments": moments}
         write_tensors(partial / "state.pt", state)
-    write_tensors(partial / f"rng-{learner.accelerator.process_index}.pt", _random_state())
+    write_tensors(partial / f"rng-{learner.accelerator.process_index}.pt", random_state())
     learner.accelerator.wait_for_everyone()
     if learner.is_main:
         _publish(partial, target)
@@ -185,18 +185,22 @@ def _flat_partitions(zero: Any) -> list[Tensor]:
     return [flat for group in zero.optimizer.param_groups for flat in group["params"]]
 
 
-def restore_random_state(learner: Learner, checkpoint: Checkpoint) -> None:
+def load_random_state(learner: Learner, checkpoint: Checkpoint) -> None:
     """Continue this process's random numbers; a process that did not exist then keeps those of its own seed."""
     path = checkpoint.path / f"rng-{learner.accelerator.process_index}.pt"
-    if not path.exists():
-        return
-    state = torch.load(path, weights_only=True)
+    if path.exists():
+        restore_random_state(torch.load(path, weights_only=True))
+
+
+def restore_random_state(state: dict[str, Tensor]) -> None:
+    """Continue the random numbers of this process from an earlier `random_state`."""
     torch.set_rng_state(state["cpu"])
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
 
 
-def _random_state() -> dict[str, Tensor]:
+def random_state() -> dict[str, Tensor]:
+    """State of PyTorch's generators in this process, by device."""
     state = {"cpu": torch.get_rng_state()}
     return state | ({"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {})
 

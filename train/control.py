@@ -60,6 +60,14 @@ def parser() -> argparse.ArgumentParser:
     add("--mixed_precision", choices=["no", "bf16"], help="default: ACCELERATE_MIXED_PRECISION, else no")
     add("--zero_stage", type=int, choices=[0, 1, 2, 3], help="DeepSpeed ZeRO (default: ACCELERATE_USE_DEEPSPEED)")
     add("--seed", type=int, default=42, help="seed of the trained parts' start and of the order of the data")
+    add(
+        "--oom_in_process",
+        type=_truth,
+        default=False,
+        metavar="true|false",
+        help="out of memory in a step: halve the micro-batch on all processes and go on (not with DeepSpeed)",
+    )
+    add("--min_micro_batch_size", type=_positive, default=1, help="what it is halved to at most")
     # running
     add("--output_dir", type=Path, help="where to write (default: HPC_ATTEMPT_DIR and HPC_TASK_DIR, else ./out)")
     add("--resume", type=Path, metavar="CHECKPOINT", help="go on from it (default: HPC_RESUME_FROM)")
@@ -75,6 +83,12 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
     return value
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text} is neither true nor false")
+    return text.lower() == "true"
 
 
 @dataclass(frozen=True)
@@ -122,19 +136,22 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
         Progress,
         gather_parameters,
         load_checkpoint,
+        load_random_state,
         restore_optimizer,
-        restore_random_state,
         save_checkpoint,
     )
     from train.demonstrations import demonstrate
     from train.learner import build_learner
-    from train.loop import Batches, Checkpointed, LoopConfig, fit, validation_loss
+    from train.loop import Batches, Checkpointed, LoopConfig, accumulate, fit, validation_loss
+    from train.memory import Adjustment, Shrinking, check_possible
     from train.model import ModelConfig, build_policy, save_policy
-    from train.recorder import RunRecorder
+    from train.recorder import RunRecorder, record_adjustments
     from train.rollout import judge, roll_out
     from train.schedule import plan_schedule
     from train.systems import SYSTEMS
 
+    if args.oom_in_process:
+        check_possible(accelerator)
     places = Places.of(args)
     schedule = plan_schedule(args, accelerator.num_processes)
     identity = {key: value for key, value in vars(args).items() if key in _IDENTITY}
@@ -149,24 +166,37 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
     policy = build_policy(config, *training.scales(), args.seed)
     torch.manual_seed(args.seed + accelerator.process_index)  # dropout: every process its own, from here on
     checkpoint = load_checkpoint(places.resume, identity) if places.resume else None
-    learner = build_learner(accelerator, policy, args.weight_decay, checkpoint.parameters if checkpoint else None)
+    values = checkpoint.parameters if checkpoint else None
+    learner = build_learner(accelerator, policy, args.weight_decay, values, wrapped=not args.oom_in_process)
     if checkpoint:
         restore_optimizer(learner, checkpoint)
-        restore_random_state(learner, checkpoint)
+        load_random_state(learner, checkpoint)
+
+    adjustments: list[Adjustment] = []
+
+    def adjusted(adjustment: Adjustment) -> None:
+        adjustments.append(adjustment)
+        if learner.is_main:
+            record_adjustments(places.attempt / "adjustments.json", adjustments)
 
     recorder = RunRecorder(places.attempt, vars(args), args.print_every) if learner.is_main else NullTracker()
     try:
         with recorder:
-            progress = fit(
+            progress, schedule = fit(
                 learner,
                 training,
                 validation,
                 schedule=schedule,
-                config=LoopConfig(args.clip, args.checkpoint_every, args.checkpoint_minutes, args.validate_every),
+                config=LoopConfig(
+                    args.clip, args.checkpoint_every, args.checkpoint_minutes, args.validate_every, args.oom_in_process
+                ),
                 recorder=recorder,
                 stop=stop,
                 progress=checkpoint.progress if checkpoint else Progress(),
                 save=lambda progress: save_checkpoint(places.attempt / "checkpoints", learner, progress, identity),
+                accumulate=Shrinking(learner, args.min_micro_batch_size, adjusted)
+                if args.oom_in_process
+                else accumulate,
             )
             trained = gather_parameters(learner)
             if learner.is_main:
@@ -179,6 +209,7 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
                 samples_per_second=progress.samples / progress.training_time_s,
                 tokens_per_second=progress.samples * args.horizon / progress.training_time_s,
                 **_gpu_peak(learner.device),
+                **_division(schedule.micro_batch, len(adjustments) if args.oom_in_process else None),
             )
     except Checkpointed as left:
         return Ending(EXIT_CHECKPOINTED, left.step, str(left))
@@ -190,6 +221,11 @@ def _gpu_peak(device: Any) -> dict[str, float]:
     import torch
 
     return {"peak_gpu_memory_mib": torch.cuda.max_memory_allocated(device) / 2**20} if device.type == "cuda" else {}
+
+
+def _division(micro_batch: int, adjustments: int | None) -> dict[str, float]:
+    """Micro-batch at the end and how often it was halved; nothing where it cannot change."""
+    return {} if adjustments is None else {"micro_batch": micro_batch, "oom_adjustments": adjustments}
 
 
 def main(argv: list[str] | None = None) -> None:

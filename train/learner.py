@@ -46,11 +46,22 @@ class Learner:
 
 
 def build_learner(
-    accelerator: Any, module: Policy, weight_decay: float, values: dict[str, torch.Tensor] | None
+    accelerator: Any,
+    module: Policy,
+    weight_decay: float,
+    values: dict[str, torch.Tensor] | None,
+    *,
+    wrapped: bool = True,
 ) -> Learner:
-    """Wrap a policy for training; `values` of a checkpoint go in before DeepSpeed copies and divides them."""
+    """Prepare a policy for training; `values` of a checkpoint go in before DeepSpeed copies and divides them.
+
+    Args:
+        wrapped: Whether DistributedDataParallel exchanges the gradients; else somebody else does (`train.memory`).
+    """
     if values is not None:
         load_trained(module, values)
     optimizer = torch.optim.AdamW(trained_parameters(module).values(), lr=0.0, weight_decay=weight_decay)
-    policy, prepared = accelerator.prepare(module, optimizer)
-    return Learner(accelerator, module, policy, prepared)
+    if wrapped:
+        return Learner(accelerator, module, *accelerator.prepare(module, optimizer))
+    bare = accelerator.prepare_model(module, evaluation_mode=True)  # on its device, in its precision, and no more
+    return Learner(accelerator, module, bare, accelerator.prepare_optimizer(optimizer))

@@ -45,12 +45,14 @@ class LoopConfig:
         checkpoint_every: Optimiser steps between checkpoints; 0 for none.
         checkpoint_minutes: Minutes between checkpoints; 0 for none.
         validate_every: Optimiser steps between validations; 0 for one at the end.
+        record_micro_batch: Whether the micro-batch is a series of the metrics, because it may change.
     """
 
     clip: float
     checkpoint_every: int
     checkpoint_minutes: float
     validate_every: int
+    record_micro_batch: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,10 @@ class Batches:
         return ((missed / learner.module.control_scale) ** 2).mean()
 
 
+Accumulate = Callable[[Learner, Batches, Schedule, int], tuple[Tensor, Schedule]]
+"""Leaves the gradients of a step; gives this process's loss, and the schedule it was divided by."""
+
+
 def fit(
     learner: Learner,
     training: Batches,
@@ -87,8 +93,12 @@ def fit(
     stop: StopRequest,
     progress: Progress,
     save: Callable[[Progress], None],
-) -> Progress:
+    accumulate: Accumulate,
+) -> tuple[Progress, Schedule]:
     """Train from `progress` to the end of the schedule.
+
+    Returns:
+        How far it came, and the schedule in use at last.
 
     Raises:
         DivergenceError: The loss or the gradient norm is not finite, on any process; all of them raise it.
@@ -102,7 +112,7 @@ def fit(
         for group in learner.optimizer.param_groups:
             group["lr"] = learning_rate
 
-        local_loss = _accumulate(learner, training, schedule, step)
+        local_loss, schedule = accumulate(learner, training, schedule, step)
         gradient_norm = _clip(learner, config.clip)
         time_to_save = 0 < config.checkpoint_minutes <= (time.monotonic() - last_saved) / 60
         loss, stop_asked, save_due = _agree(learner, local_loss, bool(stop.name), time_to_save)
@@ -115,6 +125,8 @@ def fit(
             "samples_per_second": schedule.global_batch / seconds,
             "tokens_per_second": schedule.global_batch * training.states.shape[1] / seconds,
         }
+        if config.record_micro_batch:
+            measured["micro_batch"] = schedule.micro_batch
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             recorder.log(step, **measured)
             raise _diverged(step, loss, gradient_norm, learning_rate)
@@ -134,7 +146,7 @@ def fit(
             last_saved = time.monotonic()
         if stopping:
             raise Checkpointed(step, stop.name or "another process was asked to stop")
-    return progress
+    return progress, schedule
 
 
 def validation_loss(learner: Learner, validation: Batches, micro_batch: int) -> float:
@@ -148,7 +160,7 @@ def validation_loss(learner: Learner, validation: Batches, micro_batch: int) -> 
     return total / count
 
 
-def _accumulate(learner: Learner, training: Batches, schedule: Schedule, step: int) -> Tensor:
+def accumulate(learner: Learner, training: Batches, schedule: Schedule, step: int) -> tuple[Tensor, Schedule]:
     """Add up the gradients of this process's share of one step; under DeepSpeed the last one also clips and updates."""
     total = torch.zeros((), device=learner.device)
     for micro in range(schedule.accumulation):
@@ -157,7 +169,7 @@ def _accumulate(learner: Learner, training: Batches, schedule: Schedule, step: i
             loss = training.loss(learner, rows)
             learner.accelerator.backward(loss)
         total += loss.detach() / schedule.accumulation
-    return total
+    return total, schedule
 
 
 def _clip(learner: Learner, clip: float) -> float:

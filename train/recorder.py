@@ -2,13 +2,17 @@
 the others have the tracker nobody asked for.
 """
 
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from hpc.adapters.files import write_json
 from hpc.adapters.tracking import open_tracker
 from hpc.metrics import MetricsWriter
+from train.memory import Adjustment
 
 
 class RunRecorder:
@@ -38,6 +42,13 @@ class RunRecorder:
         self._metrics.summary(**values)
         self._tracker.summary(**values)
         _say("Finished", values)
+
+
+def record_adjustments(path: Path, adjustments: Sequence[Adjustment]) -> None:
+    """Write every change of the micro-batch beside the metrics, and say the newest in the log."""
+    changes = [asdict(adjustment) for adjustment in adjustments]
+    write_json(path, {"schema": 1, "kind": "adjustments", "adjustments": changes})
+    print(adjustments[-1], flush=True)  # noqa: T201 the log
 
 
 def _say(title: str, values: dict[str, float]) -> None:
