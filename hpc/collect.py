@@ -32,7 +32,7 @@ from hpc.workspace import Workspace
 
 if TYPE_CHECKING:
     from hpc.collection import JudgedTask
-    from hpc.core.retry import RetryPlan
+    from hpc.core.retry_plan import RetryPlan
 
 
 @click.command(epilog="Example: python -m hpc.collect lora_sweep --retry-failed --dry-run")

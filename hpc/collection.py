@@ -18,7 +18,8 @@ from hpc.core.evidence import FailureClass, Verdict
 from hpc.core.failures import classify
 from hpc.core.layout import RunLayout, attempt_number
 from hpc.core.outcomes import Outcome, outcome_of
-from hpc.core.retry import AttemptFacts, Declined, FailedTask, Limits, Retry, RetryPlan, plan_retries
+from hpc.core.retry import plan_retries
+from hpc.core.retry_plan import AttemptFacts, Declined, FailedTask, Limits, Retry, RetryPlan
 from hpc.gathering import Results, checkpoint_names, finite, gather, last_step, read_results
 from hpc.inspection import AttemptState, Progress, Snapshot, TaskState, keep_scheduler_record
 from hpc.submission import Frozen
@@ -282,6 +283,7 @@ def _describe_attempt(layout: RunLayout, attempt: JudgedAttempt) -> dict[str, An
         "elapsed_s": elapsed,
         "nodes": record.get("nodes", resources.get("nodes", 1)),
         "manifest_sha": record.get("manifest_sha"),
+        "seal": record.get("seal"),
         "code_sha256": (record.get("code") or {}).get("sha256"),
         "image_sha256": (record.get("image") or {}).get("sha256"),
         "launch": record.get("launch"),

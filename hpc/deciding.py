@@ -10,7 +10,7 @@ from hpc.adapters.manifest_store import load_manifest, task_from_json
 from hpc.core.errors import InputError
 from hpc.core.layout import RunLayout
 from hpc.core.outcomes import Outcome
-from hpc.core.retry import Declined, Retry
+from hpc.core.retry_plan import Declined, Retry
 from hpc.inspection import Progress, Snapshot, TaskState, attempt_in, read_task
 
 

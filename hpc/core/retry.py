@@ -3,27 +3,45 @@
 Every failed task comes back exactly once, as a `Retry` or as a `Declined`, each with its reason in words. The action
 of each class stands in `ACTIONS`; `why` answers from the same table. Budgets are per class under one ceiling:
 attempts that were taken away from the task (preempted, node or network lost, checkpointed on request) never count
-against its memory and time budgets, and steps gained since the last attempt start their own count anew.
+against its memory and time budgets, and steps gained since the last attempt start the counts anew.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from math import ceil
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 
+from hpc.core.breaker import EVERYBODYS, fingerprint
 from hpc.core.evidence import FailureClass, Verdict
-from hpc.core.learned import LEARNING_RATE_NAMES
-from hpc.core.resources import render_memory, render_time
+from hpc.core.learned import LEARNING_RATE_NAMES, NOTHING_KNOWN, Known, Observation, learn, starting_micro
+from hpc.core.resources import HOUR, render_memory, render_time
+from hpc.core.retry_amounts import (
+    Work,
+    checkpoint_step,
+    describe_work,
+    doubt_of_peak,
+    next_memory,
+    next_time,
+    smaller_micro_batch,
+)
+from hpc.core.retry_plan import (
+    AttemptFacts,
+    Decision,
+    Declined,
+    FailedTask,
+    Limits,
+    Retry,
+    RetryPlan,
+    Situation,
+)
 from hpc.core.spec import RetryPolicy, Value
 
 F = FailureClass
 
-LEARNING_RATE_FACTOR = 0.5
 TAKEN_AWAY_BUDGET = {F.PREEMPTED: 10, F.NODE_FAILURE: 10, F.GPU_HARDWARE: 3, F.COMMUNICATION: 3}
 """Attempts in a row, without a step gained, after which even a blameless task is given up."""
 _NODE_CLASSES = (F.NODE_FAILURE, F.GPU_HARDWARE)  # … of which the node is to blame, and left out
-MAX_EXCLUDED = 3
-"""Nodes a task avoids at most, the latest ones: nodes are mended, and a small partition must not run out of them."""
 CHECKPOINTED_BUDGET = 3  # times a task may checkpoint without having gained a step
+CEILING_FACTOR = 5
+"""Attempts that count, steps gained or not, end at this many times `max_attempts`."""
 
 
 @dataclass(frozen=True)
@@ -49,28 +67,33 @@ _MEND = Action("none", "", "a blind retry would fail the same way; mend the caus
 ACTIONS: dict[FailureClass, Action] = {
     F.OOM_GPU: Action(
         "lower_micro_batch",
-        "micro-batch ÷2 and accumulation ×2: same global batch, same number of optimiser steps",
+        "micro-batch ÷2 and accumulation ×2, or the largest known to fit: same global batch, same optimiser steps",
         "less memory is needed at a time, and the result stays comparable",
     ),
-    F.OOM_HOST: Action("raise_memory", "host memory × memory_factor, up to the profile's limit", "the job needs more"),
-    F.OOM_SHM: Action("raise_memory", "host memory × memory_factor: /dev/shm is a share of it", "the job needs more"),
+    F.OOM_HOST: Action(
+        "raise_memory",
+        "host memory × oom_host.factor, or the measured peak and a margin, up to the profile's limit",
+        "the job needs more",
+    ),
+    F.OOM_SHM: Action("raise_memory", "host memory × oom_host.factor: /dev/shm is a share of it", "the job needs more"),
     F.TIMEOUT: Action(
         "resume_with_more_time",
-        "resumes from its checkpoint with time × timeout_factor, up to the profile's limit",
+        "resumes from its checkpoint with the time the remaining steps need at the measured throughput, else "
+        "time × timeout.factor, up to the profile's limit",
         "it was still working",
     ),
     F.PREEMPTED: _RESUME,
-    F.NODE_FAILURE: replace(_RESUME, changes=_RESUME.changes + "; the node is excluded"),
-    F.GPU_HARDWARE: replace(_RESUME, changes=_RESUME.changes + "; the node is excluded"),
+    F.NODE_FAILURE: replace(_RESUME, changes=_RESUME.changes + "; the node is excluded for a while"),
+    F.GPU_HARDWARE: replace(_RESUME, changes=_RESUME.changes + "; the node is excluded for a while"),
     F.COMMUNICATION: _RESUME,
     F.DIVERGENCE: Action(
-        "none", "", "a diverged run is a result; only retry.divergence: lower_learning_rate repeats it, altered"
+        "none", "", "a diverged run is a result; only what retry.divergence declares repeats it, once and altered"
     ),
     F.NOT_CONVERGED: Action("none", "", "a run that learned nothing is a result"),
     F.CHECKPOINT: Action("earlier_checkpoint", "goes back to the checkpoint before, once", "that one may be whole"),
     F.UNKNOWN: Action("repeat_once", "repeated as it was, once", "nothing known speaks against it"),
     F.CANCELLED: Action("none", "", "somebody did not want it to run"),
-    F.STORAGE: _MEND,
+    F.STORAGE: replace(_MEND, reason="other tasks would fail too: full or broken storage holds the experiment"),
     F.CONTAINER: _MEND,
     F.ENVIRONMENT: _MEND,
     F.DATA: _MEND,
@@ -84,168 +107,35 @@ def default_action(category: FailureClass) -> Action | None:
     return ACTIONS.get(category)
 
 
-@dataclass(frozen=True)
-class AttemptFacts:
-    """What the plan needs to know of one attempt.
-
-    Attributes:
-        number: Attempt number, from 1.
-        verdict: What it came to.
-        memory_mib, time_s: What it was given.
-        micro_batch, accumulation: As it ran; None when the experiment declares no batch.
-        last_step: Highest step it reached; None when not known.
-        resumed_from: Name of the checkpoint it started from; empty for none.
-        node: Where it ran; empty when not known.
-        elapsed_s: How long it ran.
-        peak_memory_mib: Most host memory seen.
-    """
-
-    number: int
-    verdict: Verdict
-    memory_mib: int
-    time_s: int
-    micro_batch: int | None = None
-    accumulation: int | None = None
-    last_step: int | None = None
-    resumed_from: str = ""
-    node: str = ""
-    elapsed_s: float | None = None
-    peak_memory_mib: float | None = None
-
-    @property
-    def category(self) -> FailureClass:
-        """Class of the verdict."""
-        return self.verdict.category
-
-
-@dataclass(frozen=True)
-class FailedTask:
-    """A task whose last attempt did not give its result.
-
-    Attributes:
-        task_id, run_name: As in the manifest.
-        attempts: All of them, oldest first; at least one.
-        global_batch: Samples per optimiser step, which nothing here may change silently; None when not declared.
-        processes: Processes over all nodes.
-        checkpoints: Names of complete checkpoints of any attempt, oldest first.
-        parameters: Values given to the program, the learning rate among them where there is one.
-        overrides: Parameters that earlier retries changed, with the values in use; later ones keep them.
-        altered: Whether an earlier retry already changed what is being measured.
-    """
-
-    task_id: str
-    run_name: str
-    attempts: tuple[AttemptFacts, ...]
-    global_batch: int | None = None
-    processes: int = 1
-    checkpoints: tuple[str, ...] = ()
-    parameters: Mapping[str, Value] = field(default_factory=dict)
-    overrides: Mapping[str, Value] = field(default_factory=dict)
-    altered: bool = False
-
-    @property
-    def last(self) -> AttemptFacts:
-        """The attempt the decision is about."""
-        return self.attempts[-1]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the site grants at most; 0 means not known.
-
-    Attributes:
-        max_memory_mib: Host memory of a node.
-        max_time_s: Longest time limit.
-    """
-
-    max_memory_mib: int = 0
-    max_time_s: int = 0
-
-
-@dataclass(frozen=True)
-class Retry:
-    """One attempt more, and what is different about it.
-
-    Attributes:
-        task_id, run_name: As in the manifest.
-        attempt: Its number.
-        memory_mib, time_s: What it is given.
-        micro_batch, accumulation: What it runs with; None when the experiment declares no batch.
-        resume: Whether it goes on from a checkpoint.
-        resume_from: Name of that checkpoint; empty for none.
-        exclude_nodes: Nodes it must not run on.
-        parameter_overrides: Parameters with new values (only where the policy asks for it).
-        altered: It no longer measures what the manifest asked; kept out of confirmatory comparisons.
-        reason: Why, in words.
-        changes: Each difference with old value, new value and cause.
-    """
-
-    task_id: str
-    run_name: str
-    attempt: int
-    memory_mib: int
-    time_s: int
-    micro_batch: int | None = None
-    accumulation: int | None = None
-    resume: bool = False
-    resume_from: str = ""
-    exclude_nodes: tuple[str, ...] = ()
-    parameter_overrides: Mapping[str, Value] = field(default_factory=dict)
-    altered: bool = False
-    reason: str = ""
-    changes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Declined:
-    """A failed task that is left as it is.
-
-    Attributes:
-        task_id, run_name: As in the manifest.
-        category: Class of its last attempt.
-        reason: Why it is not tried again.
-        next_step: What a person can do.
-    """
-
-    task_id: str
-    run_name: str
-    category: FailureClass
-    reason: str
-    next_step: str
-
-
-@dataclass(frozen=True)
-class RetryPlan:
-    """Every failed task, once."""
-
-    retry: tuple[Retry, ...] = ()
-    declined: tuple[Declined, ...] = ()
-
-
-Decision = Retry | Declined
-
-
-def plan_retries(tasks: Sequence[FailedTask], policy: RetryPolicy, limits: Limits) -> RetryPlan:
+def plan_retries(
+    tasks: Sequence[FailedTask],
+    policy: RetryPolicy,
+    limits: Limits,
+    *,
+    learned: Known = NOTHING_KNOWN,
+    accepted: Collection[str] = (),
+    now: float | None = None,
+) -> RetryPlan:
     """Decide for every failed task, in order.
 
     Args:
         tasks: Failed tasks with all their attempts.
-        policy: What the experiment allows.
-        limits: What the site grants.
+        policy, limits, learned, accepted, now: As in `Situation`.
 
     Returns:
         A plan in which each task stands exactly once.
     """
-    decisions = [_decide(task, policy, limits) for task in tasks]
+    situation = Situation(policy, limits, learned, accepted, now)
+    decisions = [_decide(task, situation) for task in tasks]
     return RetryPlan(
         retry=tuple(decision for decision in decisions if isinstance(decision, Retry)),
         declined=tuple(decision for decision in decisions if isinstance(decision, Declined)),
     )
 
 
-def _decide(task: FailedTask, policy: RetryPolicy, limits: Limits) -> Decision:
-    spent = _ceiling_reached(task, policy)
-    return spent or _PLANS[task.last.category](task, policy, limits)
+def _decide(task: FailedTask, situation: Situation) -> Decision:
+    spent = ceiling_reached(task, situation.policy)
+    return spent or _PLANS[task.last.category](task, situation)
 
 
 def blameless(verdict: Verdict) -> bool:
@@ -258,15 +148,29 @@ def _checkpointed(verdict: Verdict) -> bool:
     return verdict.category is F.TIMEOUT and verdict.cause == "checkpointed"
 
 
-def _ceiling_reached(task: FailedTask, policy: RetryPolicy) -> Declined | None:
-    counted = sum(not blameless(attempt.verdict) for attempt in task.attempts)
-    if blameless(task.last.verdict) or counted < policy.max_attempts or _has_no_action(task):
+def ceiling_reached(task: FailedTask, policy: RetryPolicy) -> Declined | None:
+    """Decline a task whose attempts are used up; None while it has some left, or its class has a better reason."""
+    if blameless(task.last.verdict) or _has_no_action(task):
         return None
-    return _decline(
-        task,
-        f"{counted} attempts failed, retry.max_attempts is {policy.max_attempts}",
-        "read the verdicts of its attempts; raise retry.max_attempts only if they differ",
-    )
+    counted, idle = _count_failures(task)
+    if idle >= policy.max_attempts:
+        reason = f"{idle} attempts failed without a step gained, retry.max_attempts is {policy.max_attempts}"
+    elif counted >= CEILING_FACTOR * policy.max_attempts:
+        reason = f"{counted} attempts failed, each after a few steps more; retry.max_attempts is {policy.max_attempts}"
+    else:
+        return None
+    return _decline(task, reason, "read the verdicts of its attempts; raise retry.max_attempts only if they differ")
+
+
+def _count_failures(task: FailedTask) -> tuple[int, int]:
+    """Count the attempts that count: all of them, and those since steps were last gained."""
+    counted = idle = best = 0
+    for attempt in task.attempts:
+        if (attempt.last_step or 0) > best:
+            best, idle = attempt.last_step or 0, 0
+        if not blameless(attempt.verdict):
+            counted, idle = counted + 1, idle + 1
+    return counted, idle
 
 
 def _has_no_action(task: FailedTask) -> bool:
@@ -278,7 +182,7 @@ def _has_no_action(task: FailedTask) -> bool:
 # ── one function a class ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _smaller_batch(task: FailedTask, policy: RetryPolicy, _: Limits) -> Decision:
+def _smaller_batch(task: FailedTask, situation: Situation) -> Decision:
     micro, whole = task.last.micro_batch, task.global_batch
     if micro is None or whole is None:
         return _decline(
@@ -286,22 +190,23 @@ def _smaller_batch(task: FailedTask, policy: RetryPolicy, _: Limits) -> Decision
             "out of memory on the training device, and the experiment declares no batch that may be halved",
             "declare batch: {global: …, micro: …, parameter: …} in the experiment file",
         )
-    smaller = smaller_micro_batch(micro, whole, task.processes, policy.min_micro)
+    smaller = _lowered(task, micro, whole, situation)
     if smaller is None:
         return _decline(
             task,
-            f"out of memory with micro-batch {micro}; retry.oom_gpu.min_micro is {policy.min_micro}",
+            f"out of memory with micro-batch {micro}; retry.oom_gpu.min_micro is {situation.policy.min_micro}",
             "use a larger device, a smaller model, activation checkpointing or a higher ZeRO stage",
         )
-    new_micro, accumulation = smaller
+    new_micro, accumulation, evidence = smaller
     reached = new_micro * accumulation * task.processes
     kept = f"global batch stays {whole}" if reached == whole else f"global batch {whole} → {reached}, the nearest"
     changes = (
-        f"micro_batch {micro} → {new_micro}: out of memory",
+        f"micro_batch {micro} → {new_micro}: {evidence}",
         f"accumulation {task.last.accumulation} → {accumulation}: {kept}",
     )
     return _again(
         task,
+        situation,
         "out of memory on the training device: " + ", ".join(change.split(":")[0] for change in changes) + f", {kept}",
         changes,
         micro_batch=new_micro,
@@ -310,61 +215,71 @@ def _smaller_batch(task: FailedTask, policy: RetryPolicy, _: Limits) -> Decision
     )
 
 
-def smaller_micro_batch(micro: int, whole: int, processes: int, min_micro: int) -> tuple[int, int] | None:
-    """The next smaller micro-batch with its accumulation; None when the smallest allowed one is in use.
-
-    The largest one up to half of `micro` that divides the global batch `whole` over `processes`; where none does, half
-    of `micro` with the accumulation that comes nearest to the global batch.
-    """
-    least = max(1, min_micro)
-    if micro <= least:
-        return None
-    half = max(least, micro // 2)
-    fitting = (size for size in range(half, least - 1, -1) if whole % (size * processes) == 0)
-    size = next(fitting, half)
-    return size, max(1, round(whole / (size * processes)))
+def _lowered(task: FailedTask, micro: int, whole: int, situation: Situation) -> tuple[int, int, str] | None:
+    """The micro-batch, accumulation and evidence to go on with: what is known to fit its shape, else the half."""
+    least = situation.policy.min_micro
+    own = Observation(task.shape, {}, micro, fits=False, where=f"{task.run_name}/attempt-{task.last.number}")
+    plain = starting_micro(learn(NOTHING_KNOWN, [own]), task.shape, micro, whole, task.processes, least)
+    known = starting_micro(learn(situation.learned, [own]), task.shape, micro, whole, task.processes, least)
+    if known is not None:
+        same = plain is not None and plain[0] == known[0]
+        return known[0], known[1], "out of memory" if same else f"out of memory; {known[2]}"
+    nearest = smaller_micro_batch(micro, whole, task.processes, least)
+    return (*nearest, "out of memory") if nearest else None
 
 
-def _more_memory(task: FailedTask, policy: RetryPolicy, limits: Limits) -> Decision:
-    had, most = task.last.memory_mib, limits.max_memory_mib
+def _more_memory(task: FailedTask, situation: Situation) -> Decision:
+    had, most = task.last.memory_mib, situation.limits.max_memory_mib
     if most and had >= most:
         return _decline(
             task,
             f"out of host memory with {render_memory(had)}, which is all the profile grants",
             "use fewer loader workers, stream the data, or choose a profile with larger nodes",
         )
-    wanted = max(had + 1, ceil(had * policy.memory_factor))
-    given = min(wanted, most) if most else wanted
-    change = f"memory {render_memory(had)} → {render_memory(given)}: out of host memory"
-    return _again(task, change, (change,), memory_mib=given)
+    peak = task.last.peak_memory_mib if task.last.category is F.OOM_HOST else None  # /dev/shm is no part of it
+    given = next_memory(had, peak, situation.policy.memory_factor, most)
+    doubt = doubt_of_peak(had, peak)
+    change = f"memory {render_memory(had)} → {render_memory(given)}: out of host memory{f'; {doubt}' if doubt else ''}"
+    return _again(task, situation, change, (change,), memory_mib=given)
 
 
-def _more_time(task: FailedTask, policy: RetryPolicy, limits: Limits) -> Decision:
+def _more_time(task: FailedTask, situation: Situation) -> Decision:
     if _checkpointed(task.last.verdict):
-        return _go_on(task)
+        return _go_on(task, situation)
     if _no_progress(task, F.TIMEOUT):
         return _decline(
             task,
             "two attempts ran into the time limit and the second got no further than the first",
             "find out where it stands still (py-spy dump, NCCL_DEBUG=INFO) before more time is spent",
         )
-    had, most = task.last.time_s, limits.max_time_s
-    at_limit = bool(most) and had >= most
-    if at_limit and not task.checkpoints:
+    had, most = task.last.time_s, situation.limits.max_time_s
+    work = None if task.last.verdict.cause == "hang" else _work_left(task)
+    step = checkpoint_step(task.checkpoints[-1], work.last_step) if work and task.checkpoints else 0
+    told = f"; {describe_work(work, step)}" if work else ""
+    is_too_long = work is not None and work.seconds_from(0) > most > 0
+    if not task.checkpoints and most and (had >= most or is_too_long):
         return _decline(
             task,
-            f"{render_time(had)} is the longest time limit and there is no checkpoint to go on from",
+            f"{render_time(most)} is the longest time limit and there is no checkpoint to go on from{told}",
             "write checkpoints (SIGUSR1 announces the limit; exit with 85), or make the task smaller",
         )
-    hung = task.last.verdict.cause == "hang"
-    wanted = had if hung else max(had + 1, ceil(had * policy.timeout_factor))
-    given = min(wanted, most) if most else wanted
-    changed = f"time {render_time(had)} → {render_time(given)}: time limit reached"
+    given = had
+    if task.last.verdict.cause != "hang":  # more time would be waited away
+        given = next_time(had, situation.policy.timeout_factor, most, work.seconds_from(step) if work else None)
+    changed = f"time {render_time(had)} → {render_time(given)}: time limit reached{told}"
     changes = (changed,) if given != had else ()
-    return _again(task, changes[0] if changes else "time limit reached", changes, time_s=given)
+    return _again(task, situation, changes[0] if changes else f"time limit reached{told}", changes, time_s=given)
 
 
-def _go_on(task: FailedTask) -> Decision:
+def _work_left(task: FailedTask) -> Work | None:
+    """What is left and how fast it goes; None where that is not known."""
+    last = task.last
+    if not task.total_steps or last.last_step is None or not last.steps_per_second:
+        return None
+    return Work(task.total_steps, last.last_step, last.steps_per_second, last.startup_s)
+
+
+def _go_on(task: FailedTask, situation: Situation) -> Decision:
     """Resume after the program stopped on request; given up when it gains nothing."""
     idle = _idle_streak(task, _checkpointed)
     if idle >= CHECKPOINTED_BUDGET:
@@ -373,10 +288,10 @@ def _go_on(task: FailedTask) -> Decision:
             f"checkpointed {idle} times in a row without a step gained",
             "give it more time: start-up and checkpoint fill the whole limit",
         )
-    return _again(task, "checkpointed on request: goes on where it was", ())
+    return _again(task, situation, "checkpointed on request: goes on where it was", ())
 
 
-def _resume(task: FailedTask, _: RetryPolicy, __: Limits) -> Decision:
+def _resume(task: FailedTask, situation: Situation) -> Decision:
     category = task.last.category
     idle = _idle_streak(task, lambda verdict: verdict.category is category)
     if idle >= TAKEN_AWAY_BUDGET[category]:
@@ -387,36 +302,58 @@ def _resume(task: FailedTask, _: RetryPolicy, __: Limits) -> Decision:
         )
     bad = task.last.node if _is_bad_node(task.last) else ""
     changes = (f"excluded node {bad}: {category}",) if bad else ()
-    return _again(task, f"{category}: the task was not at fault", changes)
+    return _again(task, situation, f"{category}: the task was not at fault", changes)
 
 
-def _diverged(task: FailedTask, policy: RetryPolicy, _: Limits) -> Decision:
-    if policy.divergence is None:
+def _diverged(task: FailedTask, situation: Situation) -> Decision:
+    asked = situation.policy.divergence
+    if asked is None:
         return _decline(
             task,
             "it diverged, which is a result of this configuration",
             "compare its gradient norm and learning rate with runs that held; retry.divergence can repeat it once",
         )
-    name = next((n for n in LEARNING_RATE_NAMES if isinstance(task.parameters.get(n), int | float)), None)
-    value = task.parameters.get(name) if name else None
-    if name is None or not isinstance(value, int | float):
-        return _decline(
-            task,
-            "it diverged, and it has no parameter named learning_rate or lr that could be lowered",
-            "name the learning rate learning_rate or lr in the experiment",
-        )
     if sum(attempt.category is F.DIVERGENCE for attempt in task.attempts) > 1:
-        return _decline(task, "it diverged again with the lower learning rate", "it is a result: choose another region")
-    lower = value * LEARNING_RATE_FACTOR
-    change = f"{name} {value:g} → {lower:g}: diverged"
-    return replace(
-        _again(task, change, (change,), parameter_overrides={**task.overrides, name: lower}, altered=True),
+        return _decline(
+            task, "it diverged again with what retry.divergence changes", "it is a result: choose another region"
+        )
+    values = {**task.parameters, **task.overrides}
+    wanted: dict[str, Value] = dict(asked.set)
+    if asked.lower_learning_rate is not None:
+        name = next((name for name in LEARNING_RATE_NAMES if _is_number(values.get(name))), None)
+        if name is None:
+            return _decline(
+                task,
+                "it diverged, and it has no parameter named learning_rate or lr that could be lowered",
+                "name the learning rate learning_rate or lr in the experiment",
+            )
+        wanted.setdefault(name, float(values[name] or 0) * asked.lower_learning_rate)
+    changes = tuple(f"{name} {_shown(values.get(name))} → {_shown(new)}: diverged" for name, new in wanted.items())
+    if asked.mixed_precision:
+        changes += (f"mixed_precision → {asked.mixed_precision}: diverged",)
+    return _again(
+        task,
+        situation,
+        "diverged; " + ", ".join(change.removesuffix(": diverged") for change in changes),
+        changes,
+        parameter_overrides={**task.overrides, **wanted},
+        mixed_precision=asked.mixed_precision or task.mixed_precision,
+        altered=True,
+        # From the beginning: what lies before the divergence was made with the old values.
         resume=False,
         resume_from="",
     )
 
 
-def _earlier_checkpoint(task: FailedTask, _: RetryPolicy, __: Limits) -> Decision:
+def _is_number(value: Value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _shown(value: Value) -> str:
+    return "unset" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _earlier_checkpoint(task: FailedTask, situation: Situation) -> Decision:
     if sum(attempt.category is F.CHECKPOINT for attempt in task.attempts) > 1:
         return _decline(
             task, "two checkpoints could not be loaded", "remove the task's checkpoints to start it from the beginning"
@@ -431,25 +368,42 @@ def _earlier_checkpoint(task: FailedTask, _: RetryPolicy, __: Limits) -> Decisio
     earlier = [name for name in task.checkpoints if name < bad]
     resume_from = earlier[-1] if earlier else ""
     change = f"resume from {bad} → {resume_from or 'the beginning'}: it cannot be loaded"
-    return replace(_again(task, change, (change,)), resume=bool(earlier), resume_from=resume_from)
+    return _again(task, situation, change, (change,), resume=bool(earlier), resume_from=resume_from)
 
 
-def _repeat_once(task: FailedTask, _: RetryPolicy, __: Limits) -> Decision:
+def _repeat_once(task: FailedTask, situation: Situation) -> Decision:
     if sum(attempt.category is F.UNKNOWN for attempt in task.attempts) > 1:
         return _decline(task, "it failed twice and nothing known explains it", "read the end of both attempts' logs")
-    return _again(task, "nothing known explains the failure: repeated once", ())
+    return _again(task, situation, "nothing known explains the failure: repeated once", ())
 
 
-def _never(task: FailedTask, _: RetryPolicy, __: Limits) -> Decision:
+def _when_mended(task: FailedTask, situation: Situation) -> Decision:
+    """Storage: nothing, until a person has mended it and released the experiment."""
+    verdict = task.last.verdict
+    strikes_all = verdict.cause in EVERYBODYS and situation.policy.breaker is not None
+    if not strikes_all or fingerprint(verdict) not in situation.accepted:
+        advice = verdict.suggestion or ACTIONS[F.STORAGE].reason
+        then = "; then release the experiment (python -m hpc.submit NAME --release) and collect again"
+        return _decline(task, f"storage: {ACTIONS[F.STORAGE].reason}", advice + (then if strikes_all else ""))
+    if _idle_streak(task, lambda verdict: verdict.category is F.STORAGE) > 1:
+        return _decline(
+            task,
+            "storage failed again after the experiment was released, without a step gained",
+            "look whether the file system that its evidence names was the one that was mended",
+        )
+    return _again(task, situation, "storage: whoever released the experiment has mended it", ())
+
+
+def _never(task: FailedTask, _: Situation) -> Decision:
     action = ACTIONS[task.last.category]
     return _decline(task, f"{task.last.category}: {action.reason}", task.last.verdict.suggestion or action.reason)
 
 
-def _finished(task: FailedTask, _: RetryPolicy, __: Limits) -> Decision:
+def _finished(task: FailedTask, _: Situation) -> Decision:
     return _decline(task, "it has its result", "nothing to do")
 
 
-_PLANS: dict[FailureClass, Callable[[FailedTask, RetryPolicy, Limits], Decision]] = {
+_PLANS: dict[FailureClass, Callable[[FailedTask, Situation], Decision]] = {
     F.SUCCESS: _finished,
     F.OOM_GPU: _smaller_batch,
     F.OOM_HOST: _more_memory,
@@ -464,7 +418,7 @@ _PLANS: dict[FailureClass, Callable[[FailedTask, RetryPolicy, Limits], Decision]
     F.UNKNOWN: _repeat_once,
     F.CANCELLED: _never,
     F.NOT_CONVERGED: _never,
-    F.STORAGE: _never,
+    F.STORAGE: _when_mended,
     F.CONTAINER: _never,
     F.ENVIRONMENT: _never,
     F.DATA: _never,
@@ -476,10 +430,9 @@ _PLANS: dict[FailureClass, Callable[[FailedTask, RetryPolicy, Limits], Decision]
 # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _again(task: FailedTask, reason: str, changes: tuple[str, ...], **different: object) -> Retry:
+def _again(task: FailedTask, situation: Situation, reason: str, changes: tuple[str, ...], **different: object) -> Retry:
     """The last attempt once more, from its newest checkpoint, with what is different."""
     last = task.last
-    excluded = tuple(dict.fromkeys(a.node for a in task.attempts if _is_bad_node(a)))[-MAX_EXCLUDED:]
     same = Retry(
         task_id=task.task_id,
         run_name=task.run_name,
@@ -490,13 +443,27 @@ def _again(task: FailedTask, reason: str, changes: tuple[str, ...], **different:
         accumulation=last.accumulation,
         resume=bool(task.checkpoints),
         resume_from=task.checkpoints[-1] if task.checkpoints else "",
-        exclude_nodes=excluded,
+        exclude_nodes=_excluded_nodes(task, situation),
         parameter_overrides=task.overrides,
+        mixed_precision=task.mixed_precision,
         altered=task.altered,
         reason=reason,
         changes=changes,
     )
     return replace(same, **different)  # type: ignore[arg-type]  # the names are Retry's own, all calls are in this file
+
+
+def _excluded_nodes(task: FailedTask, situation: Situation) -> tuple[str, ...]:
+    """Nodes to avoid: the latest bad ones that may not have been mended yet."""
+    policy, now = situation.policy, situation.now
+    bad = [
+        attempt.node
+        for attempt in task.attempts
+        if _is_bad_node(attempt)
+        and (now is None or attempt.ended is None or now - attempt.ended < policy.exclude_hours * HOUR)
+    ]
+    latest = list(dict.fromkeys(reversed(bad)))[: policy.exclude_at_most]
+    return tuple(reversed(latest))
 
 
 def _is_bad_node(attempt: AttemptFacts) -> bool:
@@ -509,10 +476,11 @@ def _decline(task: FailedTask, reason: str, next_step: str) -> Declined:
 
 
 def _no_progress(task: FailedTask, category: FailureClass) -> bool:
-    """Whether the last two attempts ended in this class and the second got no further."""
-    if len(task.attempts) < 2:
+    """Whether the last two attempts that count ended in this class and the second got no further."""
+    counting = [attempt for attempt in task.attempts if not blameless(attempt.verdict)]
+    if len(counting) < 2:
         return False
-    before, last = task.attempts[-2:]
+    before, last = counting[-2:]
     if before.category is not category or last.category is not category:
         return False
     return before.last_step is not None and last.last_step is not None and last.last_step <= before.last_step

@@ -5,18 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpc.core.evidence import FailureClass, Verdict
-from hpc.core.retry import (
-    ACTIONS,
-    AttemptFacts,
-    Declined,
-    FailedTask,
-    Limits,
-    Retry,
-    blameless,
-    default_action,
-    plan_retries,
-    smaller_micro_batch,
-)
+from hpc.core.retry import ACTIONS, blameless, default_action, plan_retries
+from hpc.core.retry_amounts import smaller_micro_batch
+from hpc.core.retry_plan import AttemptFacts, Declined, FailedTask, Limits, Retry
 from hpc.core.spec import Divergence, RetryPolicy
 
 F = FailureClass

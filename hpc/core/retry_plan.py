@@ -1,0 +1,182 @@
+"""The records of the retry plan: what it is told of each failed task, and what it decides."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from hpc.core.evidence import FailureClass, Verdict
+from hpc.core.learned import NOTHING_KNOWN, Known
+from hpc.core.spec import RetryPolicy, Value
+
+
+@dataclass(frozen=True)
+class AttemptFacts:
+    """What the plan needs to know of one attempt.
+
+    Attributes:
+        number: Attempt number, from 1.
+        verdict: What it came to.
+        memory_mib, time_s: What it was given.
+        micro_batch, accumulation: As it ran; None when the experiment declares no batch.
+        last_step: Highest step it reached; None when not known.
+        resumed_from: Name of the checkpoint it started from; empty for none.
+        node: Where it ran; empty when not known.
+        elapsed_s: How long it ran.
+        peak_memory_mib: Most host memory seen.
+        ended: Unix time of its end; None when not known.
+        steps_per_second: Measured from its metrics; None when they do not tell.
+        startup_s: Seconds until its first step.
+    """
+
+    number: int
+    verdict: Verdict
+    memory_mib: int
+    time_s: int
+    micro_batch: int | None = None
+    accumulation: int | None = None
+    last_step: int | None = None
+    resumed_from: str = ""
+    node: str = ""
+    elapsed_s: float | None = None
+    peak_memory_mib: float | None = None
+    ended: float | None = None
+    steps_per_second: float | None = None
+    startup_s: float = 0.0
+
+    @property
+    def category(self) -> FailureClass:
+        """Class of the verdict."""
+        return self.verdict.category
+
+
+@dataclass(frozen=True)
+class FailedTask:
+    """A task whose last attempt did not give its result.
+
+    Attributes:
+        task_id, run_name: As in the manifest.
+        attempts: All of them, oldest first; at least one.
+        global_batch: Samples per optimiser step, which nothing here may change silently; None when not declared.
+        processes: Processes over all nodes.
+        checkpoints: Names of complete checkpoints of any attempt, oldest first.
+        parameters: Values given to the program, the learning rate among them where there is one.
+        overrides: Parameters that earlier retries changed, with the values in use; later ones keep them.
+        mixed_precision: Number format an earlier retry changed to; empty for none.
+        shape: As `hpc.core.learned.shape_of` names it; empty when not known.
+        total_steps: Optimiser steps of the whole task; None when nothing tells.
+        altered: Whether an earlier retry already changed what is being measured.
+    """
+
+    task_id: str
+    run_name: str
+    attempts: tuple[AttemptFacts, ...]
+    global_batch: int | None = None
+    processes: int = 1
+    checkpoints: tuple[str, ...] = ()
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    overrides: Mapping[str, Value] = field(default_factory=dict)
+    mixed_precision: str = ""
+    shape: str = ""
+    total_steps: int | None = None
+    altered: bool = False
+
+    @property
+    def last(self) -> AttemptFacts:
+        """The attempt the decision is about."""
+        return self.attempts[-1]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the site grants at most; 0 means not known.
+
+    Attributes:
+        max_memory_mib: Host memory of a node.
+        max_time_s: Longest time limit.
+    """
+
+    max_memory_mib: int = 0
+    max_time_s: int = 0
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a decision depends on besides the task.
+
+    Attributes:
+        policy: What the experiment allows.
+        limits: What the site grants.
+        learned: Micro-batches known to fit and to fail.
+        accepted: Fingerprints that somebody released: whoever did has mended the cause.
+        now: Unix time; None when not known, and bad nodes then stay bad.
+    """
+
+    policy: RetryPolicy
+    limits: Limits
+    learned: Known = field(default_factory=lambda: NOTHING_KNOWN)
+    accepted: Collection[str] = ()
+    now: float | None = None
+
+
+@dataclass(frozen=True)
+class Retry:
+    """One attempt more, and what is different about it.
+
+    Attributes:
+        task_id, run_name: As in the manifest.
+        attempt: Its number.
+        memory_mib, time_s: What it is given.
+        micro_batch, accumulation: What it runs with; None when the experiment declares no batch.
+        resume: Whether it goes on from a checkpoint.
+        resume_from: Name of that checkpoint; empty for none.
+        exclude_nodes: Nodes it must not run on.
+        parameter_overrides: Parameters with new values (only where the policy asks for it).
+        mixed_precision: Number format instead of the declared one (likewise); empty for none.
+        altered: It no longer measures what the manifest asked; kept out of confirmatory comparisons.
+        reason: Why, in words.
+        changes: Each difference with old value, new value and cause.
+    """
+
+    task_id: str
+    run_name: str
+    attempt: int
+    memory_mib: int
+    time_s: int
+    micro_batch: int | None = None
+    accumulation: int | None = None
+    resume: bool = False
+    resume_from: str = ""
+    exclude_nodes: tuple[str, ...] = ()
+    parameter_overrides: Mapping[str, Value] = field(default_factory=dict)
+    mixed_precision: str = ""
+    altered: bool = False
+    reason: str = ""
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Declined:
+    """A failed task that is left as it is.
+
+    Attributes:
+        task_id, run_name: As in the manifest.
+        category: Class of its last attempt.
+        reason: Why it is not tried again.
+        next_step: What a person can do.
+    """
+
+    task_id: str
+    run_name: str
+    category: FailureClass
+    reason: str
+    next_step: str
+
+
+@dataclass(frozen=True)
+class RetryPlan:
+    """Every failed task, once."""
+
+    retry: tuple[Retry, ...] = ()
+    declined: tuple[Declined, ...] = ()
+
+
+Decision = Retry | Declined
