@@ -81,8 +81,9 @@ class Site:
     @property
     def counts_others(self) -> bool:
         """Whether a limit counts other users' jobs too."""
-        shared = [each.per_account or each.group for each in (self.partition_qos, self.job_qos) if each]
-        return any(shared) or bool(self.association and self.association.account_group)
+        shared = [limit for qos in (self.partition_qos, self.job_qos) if qos for limit in (qos.per_account, qos.group)]
+        shared.append(self.association.account_group if self.association else None)
+        return any(limit is not None for limit in shared)
 
 
 @dataclass(frozen=True)
