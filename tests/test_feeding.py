@@ -81,16 +81,9 @@ def test_a_full_queue_is_no_error_that_loses_anything(project):
     assert "0 of 10 submitted (your MaxSubmitJobs of account lab is 12, 12 in the queue)" in told
     assert "submit --follow" in told
     assert project.calls("sbatch") == []
-    load(project, 0)
-    assert project.json("submit", "tiny", MOST="12")["tasks"] == 10
-
-
-def test_everything_that_fits_is_the_array_that_was_planned(project):
-    """Enough room: the prepared array is submitted as it is, no other is written."""
     load(project, 2)
-    project.hpc("submit", "tiny", MOST="12")
-    assert sizes(project) == {"100": 10}
-    assert len(list((project.runs / "tiny/submissions").glob("[0-9]*"))) == 1
+    assert project.json("submit", "tiny", MOST="12")["tasks"] == 10
+    assert len(list((project.runs / "tiny/submissions").glob("[0-9]*"))) == 1  # the array that was planned, as it is
 
 
 def test_a_refusal_that_nobody_foresaw_halves_the_array(project):
@@ -110,10 +103,8 @@ def test_a_refusal_that_nobody_foresaw_halves_the_array(project):
     assert project.json("submit", "tiny")["tasks"] == 4
     assert project.json("submit", "tiny")["tasks"] == 4
     assert runs_of(project) == sorted(f"X{x}" for x in range(1, 11))
-    folders = (project.runs / "tiny/submissions").glob("[0-9]*")
-    assert [
-        each.name for each in folders if (each / "intent.json").exists() and not (each / "receipt.json").exists()
-    ] == []
+    used = {path.parent for path in (project.runs / "tiny/submissions").glob("*/intent.json")}
+    assert used == {path.parent for path in (project.runs / "tiny/submissions").glob("*/receipt.json")}
 
 
 def test_refused_down_to_one_element_waits(project):
@@ -133,23 +124,17 @@ def test_an_array_is_never_larger_than_slurm_allows(project):
     assert sizes(project) == {"100": 4, "101": 4, "102": 2}
 
 
-def test_the_profile_may_ask_for_less(project):
-    """max_submit 3: no more than three of mine in the queue, whatever the site takes."""
-    site = project.folder / "manifests/clusters/slurm.yaml"
-    site.write_text(site.read_text() + "max_submit: 3\n")
-    project.hpc("plan", "tiny", "--cluster", "slurm")
-    load(project, 1)
-    answer = project.json("submit", "tiny")
-    assert (answer["tasks"], answer["limit"]) == (2, "max_submit of the cluster profile is 3, 1 in the queue")
-
-
-def test_the_qos_of_the_profile_is_the_one_that_counts(project):
-    """qos: long in the profile: its MaxSubmitJobsPerUser holds, counted over the jobs in it."""
+def test_the_profile_says_which_qos_and_may_ask_for_less(project):
+    """`qos: long`: its MaxSubmitJobsPerUser holds, over the jobs in it; `max_submit: 1`: never more than that of mine."""
     site = project.folder / "manifests/clusters/slurm.yaml"
     site.write_text(site.read_text() + "qos: long\n")
     project.hpc("plan", "tiny", "--cluster", "slurm")
     load(project, 1, qos="long")
-    assert project.json("submit", "tiny")["limit"] == "MaxSubmitJobsPerUser of QOS long is 2, 1 in the queue"
+    answer = project.json("submit", "tiny")
+    assert (answer["tasks"], answer["limit"]) == (1, "MaxSubmitJobsPerUser of QOS long is 2, 1 in the queue")
+    site.write_text(site.read_text() + "max_submit: 1\n")
+    project.hpc("plan", "tiny", "--cluster", "slurm")
+    assert "max_submit of the cluster profile is 1, 1 in" in project.hpc("submit", "tiny", expect=75)
 
 
 def test_an_intent_that_is_refused_now_waits_like_the_others(project):
