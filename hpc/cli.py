@@ -9,6 +9,7 @@ COMMANDS = {
     "submit": "Submit what is not done yet, to Slurm or to this machine.",
     "status": "Show where an experiment stands.",
     "collect": "Gather, classify and record every run; retry what can be healed.",
+    "follow": "Follow an experiment until nothing is left: collect, retry, report.",
     "why": "Explain a failure: a task, a Slurm job, an attempt or a log file.",
 }
 """Verb → one line of help, kept here so that `hpc --help` loads none of them; a test holds it against the commands."""

@@ -8,7 +8,7 @@ Safe to repeat: what is queued, running or done is left alone; what a crash left
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import click
@@ -16,14 +16,16 @@ import click
 from hpc.adapters.files import lock
 from hpc.console import dry_run_option, json_option, name_argument, note, print_json, say, speaks_plainly
 from hpc.core.arrays import Assignment
+from hpc.core.chain import FollowUp
 from hpc.core.errors import EXIT_DONE, NothingToDo, TemporaryError
 from hpc.core.layout import RunLayout, SubmissionLayout
-from hpc.feeding import resume
+from hpc.feeding import Fed, resume
+from hpc.following import begin, begin_here
 from hpc.holding import release, stop_if_held
 from hpc.inspection import take_snapshot
 from hpc.local_queue import check_gpus, default_parallel, follow, list_open, start_detached
 from hpc.planning import frozen_of
-from hpc.rounds import hand_over, not_submitted
+from hpc.rounds import hand_over, live_arrays, not_submitted
 from hpc.submission import Frozen, half_submitted
 from hpc.workspace import Workspace
 
@@ -36,6 +38,7 @@ from hpc.workspace import Workspace
 )
 @click.option("--detach", is_flag=True, help="Local: do not wait for the end.")
 @click.option("--release", "releases", is_flag=True, help="Let an experiment that is held go on, and submit the rest.")
+@click.option("--follow", "follows", is_flag=True, help="Collect, retry and report unattended until nothing is left.")
 @dry_run_option
 @json_option
 @speaks_plainly
@@ -45,6 +48,7 @@ def main(
     max_parallel: int | None,
     detach: bool,
     releases: bool,
+    follows: bool,
     dry_run: bool,
     as_json: bool,
 ) -> int:
@@ -67,30 +71,20 @@ def main(
             check_gpus(frozen.spec.resources.gpus)
         fed = hand_over(layout, frozen, assignments)
         jobs |= fed.jobs
-    waiting = is_local and not detach
+        follow_ups = begin(layout, frozen, live_arrays(snapshot, jobs)) if follows and not is_local else ()
+    waiting = is_local and not detach and not follows
     if released:
         note(f"released: {released['reason']}")
-    if fed.waiting and not jobs:
+    if fed.waiting and not jobs and not follows:
         raise TemporaryError(f"{layout.experiment}: {fed}")
-    if not jobs and not released and not (is_local and list_open(layout)):
+    if not jobs and not released and not follows and not (is_local and list_open(layout)):
         raise NothingToDo(f"{layout.experiment}: everything is queued, running or done; see python -m hpc.status")
-    if as_json:
-        print_json(
-            {
-                "experiment": layout.experiment,
-                "tasks": fed.submitted,
-                "jobs": jobs,
-                "waiting": len(fed.waiting),
-                "limit": fed.why,
-            }
-        )
-    else:
-        for number, job in jobs.items():
-            say(f"submission {number:03d}: {'this machine' if job == 'local' else f'job {job}'}")
-        if fed.waiting:
-            say(str(fed))
+    show(layout, jobs, fed, follow_ups, as_json)
     if is_local:
-        start_detached(layout, max_parallel or frozen.profile.max_parallel or default_parallel())
+        parallel = max_parallel or frozen.profile.max_parallel or default_parallel()
+        start_detached(layout, parallel)
+        if follows:
+            begin_here(layout, parallel)
     return follow(layout) if waiting else EXIT_DONE
 
 
@@ -103,6 +97,28 @@ def for_backend(frozen: Frozen, backend: str | None) -> Frozen:
     if frozen.manifest["provenance"]["image"] and not use_container:
         note(f"note: no Apptainer here: the host's own Python ({frozen.python}) runs the tasks")
     return replace(frozen, profile=profile, use_container=use_container, python=frozen.python or sys.executable)
+
+
+def show(layout: RunLayout, jobs: Mapping[int, str], fed: Fed, follow_ups: Sequence[FollowUp], as_json: bool) -> None:
+    """Say what was submitted, and what the site leaves for later."""
+    if as_json:
+        print_json(
+            {
+                "experiment": layout.experiment,
+                "tasks": fed.submitted,
+                "jobs": jobs,
+                "waiting": len(fed.waiting),
+                "limit": fed.why,
+                "follow_up_jobs": [each.job for each in follow_ups],
+            }
+        )
+        return
+    for number, job in jobs.items():
+        say(f"submission {number:03d}: {'this machine' if job == 'local' else f'job {job}'}")
+    if fed.waiting:
+        say(str(fed))
+    for each in follow_ups:
+        say(f"follow-up job {each.job}")
 
 
 def show_dry_run(

@@ -115,7 +115,7 @@ def test_each_command_speaks_json(verb: str) -> None:
     assert "--json" in {option for parameter in command.params for option in parameter.opts}
 
 
-@pytest.mark.parametrize("verb", ["plan", "submit", "collect"])
+@pytest.mark.parametrize("verb", ["plan", "submit", "collect", "follow"])
 def test_each_command_that_acts_can_be_rehearsed(verb: str) -> None:
     """Every command that changes something has `--dry-run`."""
     command = hpc.cli.main.get_command(click.Context(hpc.cli.main), verb)
@@ -137,9 +137,10 @@ def test_options_change_only_on_purpose() -> None:
 
     assert found == {
         "plan": ["--cluster", "--dry-run", "--json", "--resource-limits", "--seeds", "--set"],
-        "submit": ["--backend", "--detach", "--dry-run", "--json", "--max-parallel", "--release"],
+        "submit": ["--backend", "--detach", "--dry-run", "--follow", "--json", "--max-parallel", "--release"],
         "status": ["--json"],
         "collect": ["--dry-run", "--include-running", "--json", "--max-parallel", "--retry-failed"],
+        "follow": ["--dry-run", "--json", "--max-parallel", "--number"],
         "why": ["--exit", "--json", "--jsonl", "--metrics", "--state"],
         "analysis.report": ["--format", "--json", "--root"],
     }

@@ -28,7 +28,7 @@ PATH_IO = {
 }  # fmt: skip
 TRAIN_MAY = {"hpc.core", "hpc.adapters.metrics_h5", "hpc.adapters.tracking", "hpc.adapters.files", "hpc.metrics"}
 ANALYSIS_MAY = {"hpc.core", "hpc.adapters.files", "hpc.adapters.manifest_store", "hpc.adapters.metrics_h5"}
-COMMANDS = {"plan", "submit", "run_task", "status", "collect", "why"}
+COMMANDS = {"plan", "submit", "run_task", "status", "collect", "follow", "why"}
 """One verb a file. A new verb has to be added here and to `hpc.cli.COMMANDS` (run_task is for scripts, not people)."""
 ADAPTERS_MAY = {"hpc.core", "hpc.adapters.files"}
 

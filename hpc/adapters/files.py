@@ -86,6 +86,36 @@ def read_json_or_none(path: Path) -> Any:
         return None
 
 
+def append_json_line(path: Path, value: Any) -> None:
+    """Add one object to a ledger of JSON lines, in a single write that no other writer's is mixed with.
+
+    A line that somebody died over is ended first, so that it spoils only itself.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = json.dumps(value, ensure_ascii=True, allow_nan=False) + "\n"
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        size = os.fstat(descriptor).st_size
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        os.write(descriptor, (("\n" if torn else "") + line).encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_json_lines(path: Path) -> list[Any]:
+    """Read a ledger of JSON lines, oldest first; lines that somebody died over are left out."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    found = []
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            found.append(json.loads(line))
+    return found
+
+
 def publish_folder(prepared: Path, target: Path) -> bool:
     """Give a prepared, non-empty folder its final name; False when somebody else was first (nothing is changed).
 

@@ -1,7 +1,7 @@
 """submitit's Slurm executor for one small job that runs a command line: its options, its script, its submission.
 
-A job of submitit's own reads a pickle that is put into its place only after sbatch answered: who dies in between leaves a
-job that waits for it in vain. This one needs nothing but its script.
+A job of submitit's own reads a pickle that is put into its place only after sbatch answered: who dies in between leaves
+a job that waits for it in vain. This one needs nothing but its script.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,8 +1,8 @@
 """Who follows an experiment: one holder at a time, known by a lease with a heartbeat and a generation. Pure.
 
-The lease itself is written once, by whoever takes it; signs of life go to a file of the holder's own, so that one who was
-stopped and wakes up late overwrites nothing. The generation grows with every holder: before each act a holder looks
-whether the generation is still its own (fencing), and leaves when it is not.
+The lease itself is written once, by whoever takes it; signs of life go to a file of the holder's own, so that one who
+was stopped and wakes up late overwrites nothing. The generation grows with every holder: before each act a holder
+looks whether the generation is still its own (fencing), and leaves when it is not.
 """
 
 from collections.abc import Mapping
