@@ -97,6 +97,7 @@ def describe(plan: Plan, new: Sequence[Task], links: Sequence[Path], objections:
         "home": str(plan.layout.home),
         "manifest": str(plan.layout.manifest),
         "manifest_sha": plan.manifest["sha256"],
+        "seal": plan.manifest["seal"],
         "tasks": len(plan.tasks),
         "added": list(plan.change.added),
         "kept": list(plan.change.kept),
@@ -130,6 +131,8 @@ def show(plan: Plan, new: Sequence[Task], links: Sequence[Path], workspace: Work
     for text in plan.notes:
         say(f"note: {text}")
     say(f"manifest: {_relative(plan.layout.manifest, workspace)} ({plan.manifest['sha256'][:16]})")
+    if not dry_run:
+        say(f"sealed: question, metrics, baseline, analysis and seeds ({plan.manifest['seal'][:16]}) in seal.json")
     say("next:")
     if dry_run:
         say("  the same without --dry-run")

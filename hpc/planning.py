@@ -30,8 +30,10 @@ from hpc.core.errors import InputError, Problem
 from hpc.core.grid import expand
 from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.resources import ClusterProfile, Following, render_memory, render_time
+from hpc.core.seal import content_digest
 from hpc.core.spec import ExperimentSpec, Task
 from hpc.overrides import Overrides
+from hpc.sealing import seal_notes, seal_plan
 from hpc.submission import Frozen, list_attempts, prepare_submissions
 from hpc.workspace import Workspace
 
@@ -105,7 +107,7 @@ def make_plan(workspace: Workspace, file: Path, overrides: Overrides, profile: C
     git = read_git_state(workspace.project)
     if git and git.dirty:
         notes = (*notes, "the code differs from its last commit; the difference is kept beside the manifest")
-    notes = (*notes, *_disk_notes(workspace.root, spec, len(tasks)))
+    notes = (*notes, *_disk_notes(workspace.root, spec, len(tasks)), *seal_notes(layout, spec.raw))
     code = _code_files(workspace.project)
     manifest = _manifest(layout, spec, tasks, profile, _provenance(layout, code, container, git))
     frozen = Frozen(spec, profile, manifest, _python(profile))
@@ -202,6 +204,7 @@ def _manifest(
         "tasks": [task_to_json(task) for task in tasks],
         "provenance": dict(provenance),
         "cluster": asdict(profile),
+        "seal": content_digest(spec.raw),
     }
     return {**manifest, "sha256": manifest_sha(manifest)}
 
@@ -221,7 +224,7 @@ def _provenance(
 
 
 def write_plan(plan: Plan, new: Sequence[Task]) -> list[SubmissionLayout]:
-    """Write code, scripts and manifest, in this order: a manifest never promises what is not there.
+    """Write code, seal, scripts and manifest, in this order: a manifest never promises what is not there.
 
     Args:
         new: The tasks to prepare submissions for.
@@ -231,6 +234,7 @@ def write_plan(plan: Plan, new: Sequence[Task]) -> list[SubmissionLayout]:
     if plan.diff:
         digest = plan.manifest["provenance"]["git"]["diff_sha256"]
         write_text(target.parent / f"{digest[:16]}.diff", plan.diff)
+    seal_plan(plan.layout, plan.manifest)
     assignments = [first_assignment(plan.frozen.spec, task) for task in new]
     submissions = prepare_submissions(plan.layout, plan.frozen, assignments)
     save_manifest(plan.layout, plan.manifest)

@@ -27,10 +27,10 @@ from typing import Any
 from hpc.adapters import proc, slurm
 from hpc.adapters.files import publish_folder, read_json, read_json_or_none, write_json, write_text
 from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_FAILED, EXIT_USAGE, HpcError, InputError
-from hpc.core.launch import program_argv
+from hpc.core.launch import launch_of, program_argv
 from hpc.core.launchers import Placement
 from hpc.core.layout import AttemptLayout, RunLayout, TaskLayout, attempt_number
-from hpc.core.learned import NOTHING_KNOWN, shape_of, starting_micro
+from hpc.core.learned import NOTHING_KNOWN, shape_of_element, starting_micro
 from hpc.node import Supervision, placement_of, supervise
 
 REQUEUE_WAIT_S = 60.0
@@ -121,20 +121,12 @@ def processes_of(index: Mapping[str, Any]) -> int:
     return int(index["launch"]["processes"] or max(1, index["resources"]["gpus"]))
 
 
-def launch_of(index: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
-    """How an element is started: as the experiment says, but for the number format a retry may have changed."""
-    changed = {"mixed_precision": entry["mixed_precision"]} if entry.get("mixed_precision") else {}
-    return {**index["launch"], **changed}
-
-
 def with_learned(index: Mapping[str, Any], entry: Mapping[str, Any], layout: RunLayout) -> Mapping[str, Any]:
     """Lower a micro-batch that another task of the same shape has shown to fail; the global batch is kept exactly."""
     batch, resources = index["batch"], index["resources"]
     if not batch:
         return entry
-    arguments = {**index["program"]["args"], **entry["parameters"], **entry["overrides"]}
-    image, code = (index["container"] or {}).get("sha256", ""), index["code"]["sha256"]
-    shape = shape_of(arguments, batch.get("shape"), resources, launch_of(index, entry), image, code)
+    shape = shape_of_element(index, entry)
     micro, world_size = entry["micro_batch"], processes_of(index) * resources["nodes"]
     try:
         known = read_json_or_none(layout.learned) or NOTHING_KNOWN
@@ -189,6 +181,7 @@ def build_task(
         "code": index["code"],
         "image": _image(index, task),
         "manifest_sha": index["manifest_sha"],
+        "seal": index.get("seal"),
         "git": index["git"],
         "submission": index["submission"],
         "job": job.name,

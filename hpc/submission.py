@@ -60,6 +60,7 @@ class Frozen:
             "schema": SCHEMA,
             "experiment": self.spec.name,
             "manifest_sha": self.manifest["sha256"],
+            "seal": self.manifest.get("seal"),
             "scheduler": self.profile.scheduler,
             "program": asdict(self.spec.program),
             "launch": asdict(self.spec.launch),

@@ -166,6 +166,16 @@ class RunLayout:
         return self.home / "code"
 
     @property
+    def seal(self) -> Path:
+        """What was asked and how it would be judged, fixed before anything ran; only ever appended to."""
+        return self.home / "seal.json"
+
+    @property
+    def looks(self) -> Path:
+        """When somebody looked at the results, one JSON object a line; only ever appended to."""
+        return self.home / "looks.jsonl"
+
+    @property
     def lock(self) -> Path:
         """Held by whoever submits; one at a time."""
         return self.home / ".submit.lock"
