@@ -175,11 +175,13 @@ def supervise(
     attempt: AttemptLayout,
     place: Placement,
     is_fenced: Callable[[], bool] = lambda: False,
+    is_enough: Callable[[], bool] = lambda: False,
 ) -> Supervision:
     """Run this node's share to its end.
 
     Args:
         is_fenced: Says whether a newer attempt of the same task exists; this one then has to go.
+        is_enough: Says whether more is not wanted; the program is then asked to end. Called a few times a second.
     """
     proc.adopt_orphans()
     result = Supervision()
@@ -194,6 +196,9 @@ def supervise(
         if any(child.poll() for child in children):
             break  # one copy failed: the others would wait for it for ever
         ending = forwarder.deliver() or clock.act(forwarder, result)
+        if is_enough():
+            ending = True
+            forwarder.pass_on(signal.SIGTERM)
         if time.monotonic() >= next_look:
             next_look += FENCE_CHECK_S
             if is_fenced():

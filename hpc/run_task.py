@@ -19,7 +19,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,7 +131,8 @@ def with_learned(index: Mapping[str, Any], entry: Mapping[str, Any], layout: Run
     try:
         known = read_json_or_none(layout.learned) or NOTHING_KNOWN
         lower = starting_micro(known, shape, micro, entry["global_batch"], world_size, batch.get("min_micro", 1))
-    except (InputError, KeyError, TypeError, AttributeError) as error:  # a help and no condition: damaged, it helps nobody
+    except (InputError, KeyError, TypeError, AttributeError) as error:
+        # A help and no condition: damaged, it helps nobody.
         print(f"hpc: {layout.learned} is not used: {error}", flush=True)
         lower = None
     if lower is None:
@@ -308,14 +309,19 @@ def rendezvous(job: Job, nodes: int) -> dict[str, Any]:
     raise HpcError(f"no free port between {first} and {first + 2000} on {proc.this_host()}")
 
 
-def execute(record: Mapping[str, Any], task: TaskLayout, attempt: AttemptLayout) -> Supervision:
-    """Run the program on all nodes of the task."""
+def execute(
+    record: Mapping[str, Any],
+    task: TaskLayout,
+    attempt: AttemptLayout,
+    is_enough: Callable[[], bool] = lambda: False,
+) -> Supervision:
+    """Run the program on all nodes of the task, to its end or until it `is_enough`."""
 
     def is_fenced() -> bool:
         return last_attempt(task) > attempt.number
 
     if record["nodes"] == 1:
-        return supervise(record, attempt, placement_of(record, 0), is_fenced=is_fenced)
+        return supervise(record, attempt, placement_of(record, 0), is_fenced=is_fenced, is_enough=is_enough)
     over_nodes = {
         **record,
         "launch": {**record["launch"], "kind": "plain"},
@@ -331,7 +337,7 @@ def execute(record: Mapping[str, Any], task: TaskLayout, attempt: AttemptLayout)
             sys.executable, "-P", "-m", "hpc.node", str(attempt.task_json),
         ],
     }  # fmt: skip
-    return supervise(over_nodes, attempt, Placement(gpus=record["gpus"]), is_fenced=is_fenced)
+    return supervise(over_nodes, attempt, Placement(gpus=record["gpus"]), is_fenced=is_fenced, is_enough=is_enough)
 
 
 def exit_record(record: Mapping[str, Any], result: Supervision, attempt: AttemptLayout) -> dict[str, Any]:

@@ -43,6 +43,7 @@ class Frozen:
     Attributes:
         python: Interpreter of the wrapper.
         use_container: False runs the host's own environment although the manifest names an image.
+        after: Slurm job, or several as ``12:15``, that have to be over before these tasks start; not in ``index.json``.
     """
 
     spec: ExperimentSpec
@@ -50,6 +51,7 @@ class Frozen:
     manifest: Mapping[str, Any]
     python: str
     use_container: bool = True
+    after: str = ""
 
     def index(self, plan: ArrayPlan) -> dict[str, Any]:
         """Everything the wrapper on the compute node needs, so that it reads one file."""
@@ -192,8 +194,8 @@ def half_submitted(layout: RunLayout) -> list[SubmissionLayout]:
     return [each for each in list_submissions(layout) if each.intent.exists() and not each.receipt.exists()]
 
 
-def submit_to_slurm(layout: RunLayout, submissions: Sequence[SubmissionLayout]) -> dict[int, str]:
-    """Submit what has no receipt yet. The caller holds the experiment's lock.
+def submit_to_slurm(layout: RunLayout, submissions: Sequence[SubmissionLayout], after: str = "") -> dict[int, str]:
+    """Submit what has no receipt yet, to start `after` other jobs are over. The caller holds the experiment's lock.
 
     Returns:
         Submission number → job id, those adopted after a crash included.
@@ -213,7 +215,7 @@ def submit_to_slurm(layout: RunLayout, submissions: Sequence[SubmissionLayout]) 
         if job is None:
             write_json(submission.intent, _signature(cluster))
             try:
-                job = slurm.submit_script(submission.script)
+                job = slurm.submit_script(submission.script, after)
             except slurm.SlurmError:
                 submission.intent.unlink()  # refused for certain: nothing to look for
                 raise

@@ -78,8 +78,9 @@ def render_sbatch(
     comment: str,
     code: Path,
     python: str,
+    module: str = "hpc.run_task",
 ) -> str:
-    """Render the script of one array.
+    """Render the script of one array, whose elements each start `module` with the index and their position.
 
     Raises:
         InputError: A value cannot stand in a script, or a site's template is missing, broken or uses an unknown name.
@@ -101,6 +102,7 @@ def render_sbatch(
         "environment": sorted(profile.environment.items()),
         "code": code,
         "python": python,
+        "module": module,
         "index": submission.index,
     }
     environment, name = _environment(profile.template)

@@ -62,6 +62,12 @@ def program_argv(program: ProgramLike, values: Mapping[str, Any]) -> tuple[str, 
     return command_argv(program.command or "", values)
 
 
+def launch_of(index: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """How an array element is started: as the experiment says, but for the number format a retry may have changed."""
+    changed = {"mixed_precision": entry["mixed_precision"]} if entry.get("mixed_precision") else {}
+    return {**index["launch"], **changed}
+
+
 def module_argv(module: str, values: Mapping[str, Any]) -> tuple[str, ...]:
     """Start a Python module with ``--name value`` for each value; None is left out.
 

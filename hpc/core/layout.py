@@ -224,6 +224,15 @@ class RunLayout:
         return self.home / "tasks"
 
     @property
+    def probes(self) -> Path:
+        """Jobs that measured which micro-batch fits, each in a folder like that of a submission; no results."""
+        return self.home / "probes"
+
+    def probe(self, number: int) -> SubmissionLayout:
+        """The given probe, from 1."""
+        return SubmissionLayout(self.probes / f"{number:03d}")
+
+    @property
     def collected(self) -> Path:
         """Derived: may be deleted and rebuilt."""
         return self.home / "collected"

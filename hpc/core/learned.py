@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpc.core.identity import content_hash
+from hpc.core.launch import launch_of
 
 SCHEMA = 1
 LEARNING_RATE_NAMES = ("learning_rate", "lr")
@@ -84,6 +85,18 @@ def shape_of(
             "code": code_sha,
         }
     )[:12]
+
+
+def shape_of_element(index: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
+    """Name the shape of one array element, as ``index.json`` describes it."""
+    return shape_of(
+        {**index["program"]["args"], **entry["parameters"], **entry["overrides"]},
+        index["batch"].get("shape"),
+        index["resources"],
+        launch_of(index, entry),
+        (index["container"] or {}).get("sha256", ""),
+        index["code"]["sha256"],
+    )
 
 
 def learn(known: Known, observations: Iterable[Observation]) -> Known:
