@@ -125,7 +125,7 @@ def test_an_array_is_never_larger_than_slurm_allows(project):
 
 
 def test_the_profile_says_which_qos_and_may_ask_for_less(project):
-    """`qos: long`: its MaxSubmitJobsPerUser holds, over the jobs in it; `max_submit: 1`: never more than that of mine."""
+    """`qos: long`: its MaxSubmitJobsPerUser holds, over the jobs in it; `max_submit: 1`: never more of mine."""
     site = project.folder / "manifests/clusters/slurm.yaml"
     site.write_text(site.read_text() + "qos: long\n")
     project.hpc("plan", "tiny", "--cluster", "slurm")

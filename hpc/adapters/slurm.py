@@ -105,6 +105,8 @@ def check_script(script: Path) -> str:
     try:
         run_client(["sbatch", "--test-only", str(script)], timeout_s=20)
     except SlurmError as error:
+        if is_submit_limit(str(error)):
+            return "not checked: Slurm takes fewer jobs of yours at a time; python -m hpc.submit feeds it what fits"
         return str(error)
     except TemporaryError as error:
         return f"not checked: {error}"
