@@ -61,7 +61,7 @@ def gather(layout: RunLayout, attempt: AttemptState, results: Results) -> Eviden
             *_problem("metrics", results.problem or _lack(record, results)),
             *_problem("exit record", ended.get("output_lost", "")),
         ),
-        series={name: _values(series) for name, series in results.series.items()},
+        series={name: values_of(series) for name, series in results.series.items()},
         complete=results.complete and not _lack(record, results),
         expects_metrics=True,
         delivered=_has_delivered(record, results),
@@ -139,7 +139,8 @@ def _has_delivered(record: Mapping[str, Any], results: Results) -> bool:
     return bool(results.complete) and math.isfinite(results.summary.get(primary, math.nan))
 
 
-def _values(series: Series) -> tuple[float, ...]:
+def values_of(series: Series) -> tuple[float, ...]:
+    """Give the last `MAX_VALUES` values of a series as plain numbers."""
     return tuple(float(value) for value in series.value[-MAX_VALUES:])
 
 

@@ -1,0 +1,64 @@
+"""Why Slurm lets a job wait, in words: every reason of its manual, in the spellings squeue prints."""
+
+import pytest
+
+from hpc.core.pending import Kind, explain_pending
+from hpc.core.slurm_states import SlurmState
+
+PENDING = SlurmState.PENDING
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind", "word"),
+    [
+        ("Priority", Kind.QUEUED, "priority"),
+        ("None", Kind.QUEUED, "priority"),
+        ("(Resources)", Kind.QUEUED, "busy"),
+        ("BeginTime", Kind.QUEUED, "start time"),
+        ("Dependency", Kind.QUEUED, "depends"),
+        ("DependencyNeverSatisfied", Kind.NEVER, "never start"),
+        ("JobArrayTaskLimit", Kind.LIMITED, "at once"),
+        ("JobHeldUser", Kind.HELD, "hold"),
+        ("JobHeldAdmin", Kind.HELD, "administrator"),
+        ("JobHoldMaxRequeue", Kind.HELD, "too often"),
+        ("launch failed requeued held", Kind.HELD, "could not start"),
+        ("launch_failed_requeued_held", Kind.HELD, "could not start"),
+        ("AssocGrpGRES", Kind.LIMITED, "group"),
+        ("AssocGrpGRESMinutes", Kind.LIMITED, "budget"),
+        ("AssocGrpCPUMinutesLimit", Kind.LIMITED, "budget"),
+        ("AssocMaxJobsLimit", Kind.LIMITED, "jobs at once"),
+        ("QOSMaxJobsPerUserLimit", Kind.LIMITED, "jobs at once"),
+        ("QOSMaxGRESPerUser", Kind.LIMITED, "at once"),
+        ("QOSMaxCpuPerUserLimit", Kind.LIMITED, "at once"),
+        ("QOSMaxMemoryPerJob", Kind.NEVER, "per job"),
+        ("QOSGrpNodeLimit", Kind.LIMITED, "group"),
+        ("QOSMaxWallDurationPerJobLimit", Kind.NEVER, "more time"),
+        ("PartitionTimeLimit", Kind.NEVER, "more time"),
+        ("PartitionNodeLimit", Kind.NEVER, "no nodes"),
+        ("BadConstraints", Kind.NEVER, "no nodes"),
+        ("PartitionDown", Kind.QUEUED, "closed"),
+        ("ReqNodeNotAvail, UnavailableNodes:gpu[01-04]", Kind.QUEUED, "down"),
+        ("ReqNodeNotAvail, Reserved for maintenance", Kind.QUEUED, "maintenance"),
+        ("Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions",
+         Kind.QUEUED, "drained"),
+        ("InvalidQOS", Kind.NEVER, "do not go together"),
+        ("Licenses", Kind.QUEUED, "licence"),
+        ("SomethingSlurm26Says", Kind.QUEUED, "SomethingSlurm26Says"),
+    ],
+)  # fmt: skip
+def test_reasons_in_words(reason: str, kind: Kind, word: str) -> None:
+    """Each reason has its kind and a clause; one nobody knows is quoted."""
+    found = explain_pending(PENDING, reason)
+    assert (found.kind, word in found.meaning) == (kind, True)
+
+
+@pytest.mark.parametrize("state", [SlurmState.REQUEUE_HOLD, SlurmState.SPECIAL_EXIT, SlurmState.RESV_DEL_HOLD])
+def test_states_that_are_holds(state: SlurmState) -> None:
+    """An element in a state of hold is held, whatever reason stands beside it."""
+    assert explain_pending(state, "Priority").kind is Kind.HELD
+
+
+def test_what_needs_help_says_what_to_do() -> None:
+    """Every hold and every request that can never start names a step."""
+    reasons = ("JobHeldUser", "JobHeldAdmin", "DependencyNeverSatisfied", "PartitionTimeLimit", "BadConstraints")
+    assert all(explain_pending(PENDING, reason).advice for reason in reasons)
