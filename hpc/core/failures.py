@@ -178,6 +178,9 @@ def _proof_of_success(scene: Scene) -> tuple[str, LogLine, float] | None:
         return "outcome-recorded", fact("exit record", "the program recorded its end as its last act"), 0.99
     if evidence.program_outcome is not None:
         return None
+    if evidence.exit_recorded and evidence.exit_code == 0 and evidence.complete:
+        # Whatever Slurm says: a controller that was away when it ended calls it a time-out later.
+        return _proof_by_exit(scene)
     ended_well = evidence.exit_code in (0, None) and not evidence.exit_signal
     known = evidence.exit_code == 0 or evidence.state is S.COMPLETED
     if ended_well and known and evidence.state in (None, S.COMPLETED):
@@ -232,6 +235,8 @@ def _stands(scene: Scene, event: Event | None) -> bool:
     if event is None:
         return False
     ended_from_outside = scene.evidence.state in (S.TIMEOUT, S.CANCELLED, S.DEADLINE)
+    if ended_from_outside and event.rule.category is F.CONTAINER and "TERM" in scene.evidence.signals_received:
+        return False  # a container that cannot start is gone at once: this one was still starting when it was ended
     return not (ended_from_outside and (event.says_handled or scene.went_on_after(event)))
 
 

@@ -255,3 +255,22 @@ def test_tiers_separate_causes_from_consequences() -> None:
     """No message between ranks, and no word of a launcher, stands in the tier of causes."""
     assert not [rule.id for rule in LOG_RULES if rule.category == "communication" and rule.tier is Tier.ROOT]
     assert not [rule.id for rule in LOG_RULES if rule.category == "unknown" and rule.tier is not Tier.TRACE]
+
+
+def test_a_result_that_was_recorded_outlives_slurms_word() -> None:
+    """A controller that was away when the job ended calls it a time-out a minute later; the result is there."""
+    verdict = classify(
+        Evidence(state=SlurmState.TIMEOUT, exit_code=0, exit_recorded=True, complete=True, expects_metrics=True)
+    )
+    assert verdict.category is FailureClass.SUCCESS
+
+
+@pytest.mark.parametrize(("received", "category"), [(("TERM",), "cancelled"), ((), "container")])
+def test_a_container_that_was_still_starting_when_it_was_ended_is_no_broken_one(
+    received: tuple[str, ...], category: str
+) -> None:
+    """What the runtime says after the wrapper was told to end is fallout; without that it is the cause."""
+    said = LogLine("stderr", 1, "FATAL:   container creation failed: while mounting image: unexpected EOF")
+    state = SlurmState.CANCELLED if received else SlurmState.FAILED
+    verdict = classify(Evidence(state=state, exit_code=255, signals_received=received, log=(said,)))
+    assert verdict.category == category
