@@ -35,6 +35,7 @@ _ATTEMPT_COLUMNS = (
         "job",
         "node",
         "directory",
+        "seal",
         "state",
         "exit_code",
         "signal",
