@@ -1,18 +1,83 @@
-"""What submit, collect and follow share: which tasks are left, and handing them to Slurm or to this machine.
+"""What submit, collect and follow share: how an experiment stands, which tasks are left, and handing them over.
 
-The caller holds the experiment's lock.
+Whoever acts holds the experiment's lock. `hpc.collection` (numpy, h5py, the rule tables) is imported where it is used.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from hpc.adapters.files import read_json_or_none
 from hpc.core.arrays import Assignment, first_assignment
 from hpc.core.layout import RunLayout
 from hpc.core.spec import ExperimentSpec
 from hpc.feeding import Fed, feed
-from hpc.inspection import Progress, Snapshot, TaskState
-from hpc.submission import Frozen, prepare_submissions, submit_to_local_queue
+from hpc.holding import held, hold, keep_held
+from hpc.inspection import Progress, Snapshot, TaskState, take_snapshot
+from hpc.planning import frozen_of
+from hpc.relaunching import refused_launches, relaunch
+from hpc.submission import Frozen, backend_of, prepare_submissions, submit_to_local_queue
+
+if TYPE_CHECKING:
+    from hpc.collection import JudgedTask
+    from hpc.core.breaker import Trip
+    from hpc.core.retry_plan import RetryPlan
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """An experiment with everything that is known, concluded and planned about it.
+
+    Attributes:
+        trip: Why it is to be held; None when there is no reason, or it is held already.
+    """
+
+    snapshot: Snapshot
+    frozen: Frozen
+    tasks: Sequence[JudgedTask]
+    plan: RetryPlan
+    trip: Trip | None
+
+
+def assess(layout: RunLayout, *, include_running: bool = False) -> Assessment:
+    """Gather, classify, learn and plan; write ``collected/``.
+
+    Raises:
+        InputError: A file was damaged.
+        TemporaryError: Slurm is needed and did not answer.
+    """
+    from hpc.collection import judge, learn_from, plan_for, trip_of, write_collected
+
+    snapshot = take_snapshot(layout)
+    tasks = judge(snapshot, include_running=include_running)
+    frozen = backend_of(layout, frozen_of(snapshot.manifest))
+    learn_from(tasks, frozen, layout)
+    plan = plan_for(tasks, frozen, layout)
+    write_collected(snapshot, tasks, plan)
+    trip = None if held(layout) else trip_of(tasks, plan, frozen, layout)
+    return Assessment(snapshot, frozen, tasks, plan, trip)
+
+
+def act_on(layout: RunLayout, present: Assessment, *, also: Sequence[Assignment] = ()) -> Fed:
+    """Start again what can be healed, and `also` something else; or hold the experiment, and start nothing.
+
+    Raises:
+        TemporaryError: Slurm did not answer; the same call goes on with the rest.
+        SlurmError: Slurm refused a script.
+    """
+    from hpc.collection import assignments_of
+
+    if present.trip:
+        hold(layout, present.trip)
+    elif held(layout):
+        keep_held(layout)
+    else:
+        relaunch(layout, refused_launches(present.snapshot))
+        again = assignments_of(present.plan, present.tasks, present.frozen)
+        return hand_over(layout, present.frozen, [*again, *also])
+    return Fed()
 
 
 def not_submitted(snapshot: Snapshot, spec: ExperimentSpec) -> list[Assignment]:
