@@ -24,7 +24,6 @@ from hpc.status import in_words, read_watch
 from hpc.watching import warned_of
 from tests.local_projects import LocalProject, command_environment, make_project
 
-
 UP = b"\x1b[1A"
 
 

@@ -216,6 +216,9 @@ def _matrix(name: str, answers: Sequence[Answered]) -> list[str]:
     ]  # fmt: skip
 
 
+_FIGURES = ("| part", "| held", "| seen", "| all")
+
+
 def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
@@ -223,7 +226,9 @@ def _say(text: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write or check the page; 1 when it is stale or a failure was taken for a success."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare with the page instead of writing it")
+    parser.add_argument(
+        "--check", action="store_true", help="print the page, and compare it with the file instead of writing it"
+    )
     parser.add_argument("--seen", action="store_true", help="list misses among the cases rules may be written against")
     options = parser.parse_args(arguments)
     answers = answer_corpus()
@@ -232,7 +237,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not a.right and not is_held_out(a.case):
                 _say(f"{a.case['id']}: {a.given} ({a.verdict.rule}) {a.verdict.evidence[0].text[:120]!r}")
     page = render(answers)
-    _say("\n".join(line for line in page.splitlines() if line.startswith(("| part", "| held", "| seen", "| all"))))
+    figures_only = "\n".join(line for line in page.splitlines() if line.startswith(_FIGURES))
+    _say(page if options.check else figures_only)
     stale = not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page
     if not options.check:
         PAGE.write_text(page, encoding="utf-8")
