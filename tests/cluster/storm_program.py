@@ -1,6 +1,6 @@
 """A user's own small training on which fate strikes at step 3: one real failure for each word of `--fate`.
 
-numpy only, so that sixty of them fit on two cores; torch where its own error message is what is wanted. What strikes once
+numpy only, so that sixty of them fit on two cores; torch where its own error message is wanted. What strikes once
 looks at the attempt's number; what depends on memory, time or checkpoint strikes until that was mended.
 """
 
