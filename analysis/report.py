@@ -22,8 +22,7 @@ from hpc.core.layout import RunLayout, name_problem
 if TYPE_CHECKING:
     from analysis.findings import Findings
 
-FORMATS = ("html", "md")
-_FIGURES = ("intervals", "resources", "curve-*")
+FORMATS = ("html", "md", "tex", "png", "pdf")
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,13 @@ class BuiltReport:
     epilog="Example: python -m analysis.report lora_sweep --format html,md",
 )
 @click.argument("name", required=False)
-@click.option("--format", "formats", default="html,md", show_default=True, help="What to write, separated by commas.")
+@click.option(
+    "--format",
+    "formats",
+    default=",".join(FORMATS),
+    show_default=True,
+    help="What to write beside SVG figures and CSV.",
+)
 @click.option("--root", type=click.Path(path_type=Path), help="Where experiments lie.  [default: $HPC_ROOT or ./runs]")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON value.")
 def report(name: str | None, formats: str, root: Path | None, as_json: bool) -> None:
@@ -148,33 +153,48 @@ def build(layout: RunLayout, formats: Sequence[str] = FORMATS) -> BuiltReport:
     Raises:
         InputError: The experiment is not collected, or its files contradict each other; nothing was written.
     """
-    from analysis.figures import READABLE, draw_all
+    from analysis.drawing import FURTHER, READABLE
+    from analysis.figures import FIGURES, draw_all
     from analysis.findings import find
     from analysis.frame import load_frame, newer_than_collected
-    from analysis.pages import render, runs_csv
+    from analysis.pages import build_document
+    from analysis.rendering import render_csv, render_html, render_latex, render_markdown
+    from analysis.run_table import runs_csv
 
     frame = load_frame(layout)
     findings = find(frame)
     folder = layout.report
     folder.mkdir(parents=True, exist_ok=True)
-    drawings = draw_all(frame, findings, folder)
-    pages = {"html": "report.html", "md": "report.md"}
-    names = [pages[one] for one in formats]
-    figures = [f"{one.name}.{ending}" for one in drawings for ending in ("svg", "png")]
-    files = [*names, "runs.csv", *figures]
-    page = render(frame, findings, drawings, files)
-    texts = {"html": page.html, "md": page.markdown}
-    for one in formats:
-        write_text(folder / pages[one], texts[one], READABLE)
+    further = tuple(one for one in FURTHER if one in formats)
+    drawings = draw_all(frame, findings, folder, further)
+    draft = build_document(frame, findings, drawings, ())
+    tables = [one for one in draft.tables() if one.rows and one.name != "runs"]
+    figures = [f"{one.name}.{ending}" for one in drawings for ending in ("svg", *further)]
+    table_files = [
+        f"table-{one.name}.{ending}" for one in tables for ending in ("csv", "tex")[: 1 + ("tex" in formats)]
+    ]
+    pages = {one: f"report.{one}" for one in formats if one in ("html", "md")}
+    files = [*pages.values(), "runs.csv", *table_files, *figures]
+    document = build_document(frame, findings, drawings, files)
+    if "html" in pages:
+        write_text(folder / pages["html"], render_html(document, further), READABLE)
+    if "md" in pages:
+        write_text(folder / pages["md"], render_markdown(document), READABLE)
     write_text(folder / "runs.csv", runs_csv(frame, findings), READABLE)
-    _remove_old_figures(folder, set(figures))
+    for table in tables:
+        write_text(folder / f"table-{table.name}.csv", render_csv(table), READABLE)
+        if "tex" in formats:
+            write_text(folder / f"table-{table.name}.tex", render_latex(table), READABLE)
+    _remove_old(
+        folder, [*(f"{one}.{ending}" for one in FIGURES for ending in ("svg", *FURTHER)), "table-*.*"], set(files)
+    )
     return BuiltReport(layout, findings, tuple(folder / name for name in files), newer_than_collected(frame))
 
 
-def _remove_old_figures(folder: Path, kept: set[str]) -> None:
-    """Remove figures of an earlier report that this one no longer has: a stale picture would be believed."""
-    for pattern in _FIGURES:
-        for path in [*folder.glob(f"{pattern}.svg"), *folder.glob(f"{pattern}.png")]:
+def _remove_old(folder: Path, patterns: Sequence[str], kept: set[str]) -> None:
+    """Remove figures and tables of an earlier report that this one no longer has: a stale picture would be believed."""
+    for pattern in patterns:
+        for path in folder.glob(pattern):
             if path.name not in kept:
                 path.unlink()
 

@@ -1,35 +1,39 @@
 """Figures: the same bytes every time, nothing silently left out, hostile names harmless."""
 
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 
-from analysis.figures import axis_label, choose_shown, draw_all, interesting_series, mean_curve, plain, themed_svg
+from analysis.drawing import FURTHER, axis_label, plain, themed_svg
+from analysis.figures import draw_all
+from analysis.figures_curves import interesting_series, mean_curve
 from analysis.findings import find
 from analysis.frame import Series, load_frame
+from analysis.selection import choose_shown
 from tests.analysis.made_experiments import Experiment, add_curve, make_finished, make_spec, make_task
 
 
-def _draw(experiment: Experiment, folder: Path) -> dict[str, str]:
+def _draw(experiment: Experiment, folder: Path, further: Sequence[str] = ()) -> dict[str, str]:
     """Draw everything; give each SVG file's text by figure name."""
     folder.mkdir()
     frame = load_frame(experiment.write())
-    names = [one.name for one in draw_all(frame, find(frame), folder)]
+    names = [one.name for one in draw_all(frame, find(frame), folder, further)]
     return {name: (folder / f"{name}.svg").read_text(encoding="utf-8") for name in names}
 
 
 def test_same_results_give_the_same_bytes(realistic: Experiment, tmp_path: Path) -> None:
-    """Drawing twice gives identical SVG and PNG files, whatever the user's own matplotlib settings are."""
-    _draw(realistic, tmp_path / "one")
+    """Drawing twice gives identical SVG, PNG and PDF files, whatever the user's own matplotlib settings are."""
+    _draw(realistic, tmp_path / "one", FURTHER)
     with mpl.rc_context({"axes.facecolor": "pink", "svg.fonttype": "path", "font.size": 30}):
-        _draw(realistic, tmp_path / "two")
+        _draw(realistic, tmp_path / "two", FURTHER)
     first, second = (sorted((tmp_path / name).iterdir()) for name in ("one", "two"))
 
     assert [path.name for path in first] == [path.name for path in second]
-    assert len(first) == 6
+    assert len(first) == 3 * 8
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(first, second, strict=True))
 
 
@@ -46,7 +50,7 @@ def test_failed_curves_end_in_a_cross(realistic: Experiment, tmp_path: Path) -> 
     folder = tmp_path / "out"
     folder.mkdir()
     frame = load_frame(realistic.write())
-    curve = next(one for one in draw_all(frame, find(frame), folder) if one.name.startswith("curve-"))
+    curve = next(one for one in draw_all(frame, find(frame), folder, ()) if one.name.startswith("curve-"))
 
     assert "failed runs (2), in no mean" in curve.caption
     assert "not finished (1)" in curve.caption
@@ -117,7 +121,8 @@ def test_page_svg_has_own_ids_and_theme_colours() -> None:
     )
 
     assert themed_svg(svg, "f") == (
-        '<svg viewBox="0 0 10 5"><path id="f-m1" style="fill: var(--hue0); stroke: var(--ink)"/>'
+        '<svg style="--natural: 13px" viewBox="0 0 10 5">'
+        '<path id="f-m1" style="fill: var(--hue0); stroke: var(--ink)"/>'
         '<use xlink:href="#f-m1" clip-path="url(#f-c1)"/></svg>'
     )
 

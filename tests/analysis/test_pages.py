@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.pages import escape_markdown, round_parts, run_link, show_duration, show_interval, show_mean, show_p
+from analysis.rendering import escape_markdown
 from analysis.report import build
 from analysis.statistics import estimate
+from analysis.wording import round_parts, run_link, show_duration, show_interval, show_mean, show_p
 from tests.analysis.made_experiments import Experiment, make_attempt, make_realistic, make_verdict
 
 MARKUP = "</code><script>alert('x')</script>\"><img src=x onerror=alert(1)>"
@@ -57,7 +58,7 @@ def _outline(html: str) -> Outline:
 
 
 def _build(experiment: Experiment) -> tuple[str, str, Path]:
-    folder = build(experiment.write()).layout.report
+    folder = build(experiment.write(), ("html", "md", "tex")).layout.report
     return (folder / "report.html").read_text("utf-8"), (folder / "report.md").read_text("utf-8"), folder
 
 
@@ -232,7 +233,7 @@ def test_continued_attempts_stand_apart_from_failures(realistic: Experiment) -> 
         assert "1 merely continued" in text
         assert "h of it in continued attempts" in text
     assert (rows[6]["history"], rows[6]["last_failure"]) == ("1 timeout, continued in 2; 2 success", "")
-    assert re.search(r"R8_LR0.0001_S42 .*finished, continued", markdown)
+    assert re.search(r"R8_LR0.0001_S42\].*finished, continued", markdown)
 
 
 @pytest.mark.parametrize(
