@@ -23,11 +23,9 @@ from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_TEMPORARY
 from hpc.core.layout import RunLayout
 from hpc.core.outcomes import Outcome, count_outcomes, render_counts
 from hpc.feeding import Fed, resume
-from hpc.holding import describe_hold, held, keep_held
-from hpc.inspection import take_snapshot
-from hpc.planning import frozen_of
-from hpc.rounds import hand_over
-from hpc.submission import Frozen, backend_of, half_submitted
+from hpc.holding import describe_hold, held
+from hpc.rounds import act_on, assess
+from hpc.submission import half_submitted
 from hpc.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -52,43 +50,30 @@ def main(
     as_json: bool,
 ) -> int:
     """Gather, classify and record every run of experiment NAME (default: the one planned last)."""
-    from hpc.collection import judge, plan_for, write_collected
-
     layout = Workspace.current().layout(name)
     acts = retry_failed and not dry_run
     with lock(layout.lock, timeout_s=600) if acts else nullcontext():
         # First what somebody began and died over: later it would look like a lost job, and be retried besides.
         jobs = resume(layout, half_submitted(layout)) if acts and not held(layout) else {}
-        snapshot = take_snapshot(layout)
-        tasks = judge(snapshot, include_running=include_running)
-        frozen = backend_of(layout, frozen_of(snapshot.manifest))
-        plan = plan_for(tasks, frozen)
-        write_collected(snapshot, tasks, plan)
-        fed = Fed()
-        if acts and held(layout):
-            keep_held(layout)
-        elif acts:
-            fed = retry(layout, frozen, plan, tasks)
-            jobs |= fed.jobs
+        present = assess(layout, include_running=include_running)
+        fed = act_on(layout, present) if acts else Fed()
+        jobs |= fed.jobs
+    tasks, plan, trip = present.tasks, present.plan, present.trip
     if as_json:
-        print_json(describe(layout, tasks, plan, jobs, fed))
+        would_hold = trip.reason if trip and not acts else None
+        print_json({**describe(layout, tasks, plan, jobs, fed), "would_hold": would_hold})
     else:
         show(layout, tasks, plan, fed, asked=retry_failed, dry_run=dry_run)
         if said := describe_hold(layout):
             say(said)
+        elif trip:
+            say(f"would be held: {trip.reason}. To hold it: python -m hpc.collect {layout.experiment} --retry-failed")
     code = EXIT_FAILED if any(task.outcome is Outcome.FAILED for task in tasks) else EXIT_DONE
     if fed.waiting and not jobs:
         return EXIT_TEMPORARY
-    if jobs and frozen.profile.scheduler == "local":
-        return run_here(layout, max_parallel or frozen.profile.max_parallel)
+    if jobs and present.frozen.profile.scheduler == "local":
+        return run_here(layout, max_parallel or present.frozen.profile.max_parallel)
     return code
-
-
-def retry(layout: RunLayout, frozen: Frozen, plan: RetryPlan, tasks: Sequence[JudgedTask]) -> Fed:
-    """Submit the retries, as many as the site takes now."""
-    from hpc.collection import assignments_of
-
-    return hand_over(layout, frozen, assignments_of(plan, tasks, frozen))
 
 
 def run_here(layout: RunLayout, max_parallel: int) -> int:

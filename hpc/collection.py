@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,17 +15,24 @@ from numpy.typing import NDArray
 from hpc.adapters.files import write_json, write_text
 from hpc.adapters.results_h5 import Rows, TaskColumns, write_results
 from hpc.core.arrays import Assignment, first_assignment, processes_of
+from hpc.core.breaker import Ended, Trip, check_breaker, fingerprint
 from hpc.core.evidence import FailureClass, Verdict
 from hpc.core.failures import classify
 from hpc.core.layout import RunLayout, attempt_number
+from hpc.core.learned import learn, shape_parameters
 from hpc.core.outcomes import Outcome, outcome_of
 from hpc.core.retry import plan_retries
 from hpc.core.retry_plan import AttemptFacts, Declined, FailedTask, Limits, Retry, RetryPlan
 from hpc.gathering import Results, checkpoint_names, finite, gather, last_step, read_results
+from hpc.holding import accepted
 from hpc.inspection import AttemptState, Progress, Snapshot, TaskState, keep_scheduler_record
+from hpc.learning import read_known, remember
+from hpc.observing import adjustments, declared_steps, observations_of, throughput
 from hpc.submission import Frozen
 
 SCHEMA = 1
+MAX_EVIDENCE = 500
+"""Characters of a line that are kept as the reason of a hold."""
 
 
 @dataclass(frozen=True)
@@ -88,15 +96,87 @@ def _judge_task(snapshot: Snapshot, state: TaskState, *, include_running: bool) 
     return JudgedTask(state, tuple(attempts), outcome)
 
 
-def plan_for(tasks: Iterable[JudgedTask], frozen: Frozen) -> RetryPlan:
-    """Decide about every failed task."""
-    failed = [_failed_task(task, frozen) for task in tasks if task.outcome is Outcome.FAILED]
-    limits = Limits(frozen.profile.max_memory_mib, frozen.profile.max_time_s)
-    return plan_retries(failed, frozen.spec.retry, limits)
+def learn_from(tasks: Iterable[JudgedTask], frozen: Frozen, layout: RunLayout) -> None:
+    """Add to ``learned.json`` what the attempts showed of micro-batches.
+
+    Raises:
+        InputError: The file was cut or edited.
+    """
+    batch = frozen.spec.batch
+    if batch is None:
+        return
+    seen = [
+        observation
+        for task in tasks
+        for attempt in task.attempts
+        for observation in observations_of(
+            attempt.state.layout,
+            attempt.state.record or {},
+            attempt.verdict,
+            attempt.results,
+            shape_parameters({**frozen.spec.program.args, **task.state.task.parameters}, batch.shape),
+        )
+    ]
+    known = read_known(layout)
+    if learn(known, seen) is not known:  # mostly there is nothing new, and no need of the file's lock
+        remember(layout, seen)
 
 
-def _failed_task(task: JudgedTask, frozen: Frozen) -> FailedTask:
-    spec = frozen.spec
+def plan_for(tasks: Sequence[JudgedTask], frozen: Frozen, layout: RunLayout) -> RetryPlan:
+    """Decide about every failed task, with what was learned, what somebody released, and the user's own hook.
+
+    Raises:
+        InputError: ``learned.json`` was cut or edited.
+    """
+    failed = [task for task in tasks if task.outcome is Outcome.FAILED]
+    usual_steps = _usual_steps(tasks)
+    return plan_retries(
+        [_failed_task(task, frozen, usual_steps) for task in failed],
+        frozen.spec.retry,
+        Limits(frozen.profile.max_memory_mib, frozen.profile.max_time_s),
+        learned=read_known(layout),
+        accepted=accepted(layout),
+        now=time.time(),
+    )
+
+
+def _usual_steps(tasks: Iterable[JudgedTask]) -> int | None:
+    """Steps after which the finished tasks ended, where that was after the same number for all; else None."""
+    ends = {last_step(task.attempts[-1].results) for task in tasks if task.outcome is Outcome.FINISHED}
+    return ends.pop() if len(ends) == 1 else None
+
+
+def trip_of(tasks: Sequence[JudgedTask], plan: RetryPlan, frozen: Frozen, layout: RunLayout) -> Trip | None:
+    """Find a cause for which the experiment is to be held; None where there is none, or nothing left to hold."""
+    trip = check_breaker(
+        [_ended(task) for task in tasks if task.outcome in (Outcome.FINISHED, Outcome.FAILED)],
+        len(tasks),
+        frozen.spec.retry.breaker,
+        accepted(layout),
+    )
+    is_over = not plan.retry and all(task.outcome in (Outcome.FINISHED, Outcome.FAILED) for task in tasks)
+    # Tasks that found the storage full are started again once somebody has mended and released it.
+    return None if trip and is_over and not trip.fingerprint.startswith(FailureClass.STORAGE) else trip
+
+
+def _ended(task: JudgedTask) -> Ended:
+    last = task.attempts[-1]
+    if last.verdict is None:
+        raise AssertionError("a task whose last attempt is not over has not ended")
+    row = last.state.row
+    verdict, ended = last.verdict, last.state.ended or {}
+    return Ended(
+        run_name=task.state.task.run_name,
+        category=verdict.category,
+        fingerprint="" if verdict.category is FailureClass.SUCCESS else fingerprint(verdict),
+        when=ended.get("ended") or (row.ended if row else None) or 0.0,
+        cause=verdict.cause,
+        evidence=verdict.evidence[0].text[:MAX_EVIDENCE] if verdict.evidence else "",
+    )
+
+
+def _failed_task(task: JudgedTask, frozen: Frozen, usual_steps: int | None) -> FailedTask:
+    spec, last = frozen.spec, task.attempts[-1].record
     return FailedTask(
         task_id=task.state.task.task_id,
         run_name=task.state.task.run_name,
@@ -106,6 +186,9 @@ def _failed_task(task: JudgedTask, frozen: Frozen) -> FailedTask:
         checkpoints=tuple(lineage(task.attempts)),
         parameters={**spec.program.args, **task.state.task.parameters},
         overrides=_overrides(task),
+        mixed_precision=last.get("mixed_precision", ""),
+        shape=last.get("shape", ""),
+        total_steps=declared_steps(last.get("arguments", {})) or usual_steps,
         altered=task.altered,
     )
 
@@ -137,20 +220,32 @@ def _resumed_from(attempt: JudgedAttempt) -> str:
 def _facts(attempt: JudgedAttempt, frozen: Frozen) -> AttemptFacts:
     if attempt.verdict is None:
         raise AssertionError("only tasks whose attempts are all over are failed")
-    record, resources = attempt.record, _resources(attempt, frozen)
+    record, resources, row = attempt.record, _resources(attempt, frozen), attempt.state.row
+    changed = adjustments(attempt.state.layout) if record.get("micro_batch") else []
+    rate, startup_s = throughput(attempt.results, record.get("started"))
     return AttemptFacts(
         number=attempt.state.number,
         verdict=attempt.verdict,
         memory_mib=resources["memory_mib"],
         time_s=resources["time_s"],
-        micro_batch=record.get("micro_batch"),
-        accumulation=record.get("accumulation"),
+        micro_batch=changed[-1]["new_micro_batch"] if changed else record.get("micro_batch"),
+        accumulation=changed[-1]["new_accumulation"] if changed else record.get("accumulation"),
         last_step=last_step(attempt.results),
         resumed_from=_resumed_from(attempt),
         node=_node(attempt),
-        elapsed_s=(attempt.state.row.elapsed_s if attempt.state.row else None),
-        peak_memory_mib=(attempt.state.ended or {}).get("peak_memory_mib"),
+        elapsed_s=(row.elapsed_s if row else None),
+        peak_memory_mib=_peak(attempt),
+        ended=(attempt.state.ended or {}).get("ended") or (row.ended if row else None),
+        steps_per_second=rate,
+        startup_s=startup_s,
     )
+
+
+def _peak(attempt: JudgedAttempt) -> float | None:
+    """Most host memory anybody measured: the wrapper's cgroup, or Slurm's MaxRSS."""
+    row, ended = attempt.state.row, attempt.state.ended or {}
+    known = [peak for peak in (ended.get("peak_memory_mib"), row.peak_memory_mib if row else None) if peak]
+    return max(known, default=None)
 
 
 def _resources(attempt: JudgedAttempt, frozen: Frozen) -> Mapping[str, Any]:
@@ -189,6 +284,7 @@ def _assignment(retry: Retry, task: JudgedTask, frozen: Frozen) -> Assignment:
         resume=resume,
         resume_from=retry.resume_from if resume else "",
         overrides=retry.parameter_overrides,
+        mixed_precision=retry.mixed_precision,
         exclude_nodes=retry.exclude_nodes,
         changes=retry.changes,
         altered=retry.altered,

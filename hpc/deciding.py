@@ -75,7 +75,7 @@ def _plan(layout: RunLayout, manifest: Mapping[str, Any], state: TaskState) -> C
     tasks = judge(Snapshot(layout, manifest, (state,), time.time()))
     if tasks[0].outcome is Outcome.FINISHED:
         return Consequence("finished", reason="the task has its result")
-    plan = plan_for(tasks, backend_of(layout, frozen_of(manifest)))
+    plan = plan_for(tasks, backend_of(layout, frozen_of(manifest)), layout)
     held = describe_hold(layout)
     decisions: tuple[Retry | Declined, ...] = (*plan.retry, *plan.declined)
     return _of(decisions[0], held)  # a failed task stands in its plan exactly once

@@ -1,0 +1,104 @@
+"""What an attempt showed of micro-batches and of speed, from its records and metrics."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hpc.adapters.files import read_json_or_none
+from hpc.core.errors import InputError
+from hpc.core.evidence import FailureClass, Verdict
+from hpc.core.layout import AttemptLayout
+from hpc.core.learned import Observation
+from hpc.gathering import Results
+
+FIT_STEPS = 20
+"""Optimiser steps after which a micro-batch is known to fit although the attempt did not finish."""
+RAN_THROUGH = (FailureClass.SUCCESS, FailureClass.NOT_CONVERGED)
+
+ADJUSTMENT = ("step", "old_micro_batch", "new_micro_batch", "new_accumulation")
+"""What a program has to say of each change of the micro-batch that it made itself."""
+
+STEPS_ARGUMENTS = ("max_steps", "total_steps", "num_steps", "n_steps", "train_steps", "max_iters")
+"""Arguments by which programs are told how many optimiser steps there are; 0 or less means that they are not."""
+
+
+def observations_of(
+    attempt: AttemptLayout,
+    record: Mapping[str, Any],
+    verdict: Verdict | None,
+    results: Results,
+    parameters: Mapping[str, Any],
+) -> Iterator[Observation]:
+    """What one attempt showed of micro-batches: the one it ran out of memory with, the one it ran with.
+
+    Args:
+        attempt: Its folder.
+        record: ``task.json``; without a shape it shows nothing.
+        verdict: None while it runs.
+        results: Its metrics.
+        parameters: Those that matter for memory, for people who read the file.
+    """
+    shape, micro = record.get("shape"), record.get("micro_batch")
+    if not shape or not micro:
+        return
+    where = f"{record['run_name']}/attempt-{record['attempt']}"
+    since = None
+    for change in adjustments(attempt):
+        yield Observation(shape, parameters, change["old_micro_batch"], fits=False, where=where)
+        micro, since = change["new_micro_batch"], change["step"]
+    category = verdict.category if verdict else None
+    if category is FailureClass.OOM_GPU:
+        yield Observation(shape, parameters, micro, fits=False, where=where)
+    elif category in RAN_THROUGH or _steps_taken(results, since) >= FIT_STEPS:
+        yield Observation(shape, parameters, micro, fits=True, where=where)
+
+
+def adjustments(attempt: AttemptLayout) -> list[Mapping[str, Any]]:
+    """Changes of the micro-batch that a program made itself while it ran (``adjustments.json``), oldest first."""
+    try:
+        content = read_json_or_none(attempt.home / "adjustments.json") or {}
+        return [
+            change
+            for change in content.get("adjustments", ())
+            if all(isinstance(change.get(key), int) for key in ADJUSTMENT)
+        ]
+    except (InputError, TypeError, AttributeError):  # the program's own file, written as it pleases
+        return []
+
+
+def _steps_taken(results: Results, since: int | None) -> int:
+    """Optimiser steps between the first and the last metric, or since a step."""
+    steps = [series.step for series in results.series.values() if series.step.size]
+    if not steps:
+        return 0
+    first = min(int(step.min()) for step in steps) if since is None else since
+    return max(int(step.max()) for step in steps) - first
+
+
+def throughput(results: Results, started: float | None) -> tuple[float | None, float]:
+    """Optimiser steps per second and seconds of start-up of an attempt, by the metric that spans most steps.
+
+    Args:
+        results: Its metrics.
+        started: Unix time of its start; None when not known.
+
+    Returns:
+        None for the rate where fewer than two different steps or times were logged; 0 for a start-up not known.
+    """
+    series = max(
+        (each for each in results.series.values() if each.step.size),
+        key=lambda each: int(each.step.max() - each.step.min()),
+        default=None,
+    )
+    if series is None:
+        return None, 0.0
+    steps, seconds = int(series.step.max() - series.step.min()), float(series.time.max() - series.time.min())
+    startup_s = max(0.0, float(series.time.min()) - started) if started else 0.0
+    return (steps / seconds if steps and seconds > 0 else None), startup_s
+
+
+def declared_steps(arguments: Mapping[str, Any]) -> int | None:
+    """Optimiser steps a program was told to take, by the usual names of that argument; None where it was not."""
+    found = (arguments.get(name) for name in STEPS_ARGUMENTS)
+    return next(
+        (value for value in found if isinstance(value, int) and not isinstance(value, bool) and value > 0), None
+    )
