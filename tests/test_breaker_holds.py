@@ -56,10 +56,8 @@ def test_one_bug_in_three_tasks_holds_and_a_release_goes_on(buggy: LocalProject)
     assert buggy.json("collect", "tiny", "--retry-failed", expect=1)["jobs"] == {}
 
     buggy.hpc("submit", "tiny", "--release")
-    answer = buggy.json("collect", "tiny", "--retry-failed")
-    assert [each["run_name"] for each in answer["retry"]] == ["X5"]
-    assert answer["held"] is None
-    assert buggy.verdicts()["X5"]["attempts"]
+    assert "submitted 1 retries" in buggy.hpc("collect", "tiny", "--retry-failed")
+    assert not (buggy.runs / "tiny/hold.json").exists()
     assert buggy.attempt("X5", 2).exists()
     assert not buggy.attempt("X1", 2).exists()
 
