@@ -12,12 +12,13 @@ done the next one finishes.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -28,26 +29,27 @@ from hpc.adapters.manifest_store import load_manifest
 from hpc.adapters.slurm import SlurmError
 from hpc.console import dry_run_option, json_option, name_argument, note, print_json, say, speaks_plainly
 from hpc.core.arrays import Assignment
-from hpc.core.chain import Course, FollowUp, Kind, decide, next_interval
-from hpc.core.errors import EXIT_DONE, EXIT_FAILED, TemporaryError
+from hpc.core.chain import Course, FollowUp, decide, next_interval
+from hpc.core.errors import EXIT_DONE, EXIT_FAILED, NothingToDo, TemporaryError
 from hpc.core.layout import RunLayout
 from hpc.core.outcomes import Outcome, count_outcomes, render_counts
-from hpc.feeding import Fed, resume
+from hpc.core.resources import DAY
+from hpc.feeding import resume
 from hpc.following import (
     State,
+    leave_one_behind,
     list_waiting,
     note_down,
     python_path,
     read_state,
     settle_successors,
-    submit_follow_up,
     write_state,
 )
-from hpc.holding import describe_hold, held, keep_held
-from hpc.inspection import take_snapshot
+from hpc.holding import describe_hold, held
 from hpc.leasing import LOCK_S, Guard, LeaseIsHeld, hold_lease
 from hpc.planning import frozen_of
-from hpc.rounds import hand_over, live_arrays, not_submitted
+from hpc.relaunching import refused_launches, relaunch
+from hpc.rounds import Assessment, act_on, assess, live_arrays, not_submitted
 from hpc.submission import Frozen, backend_of, half_submitted
 from hpc.workspace import Workspace
 
@@ -129,20 +131,37 @@ def follow_as_job(layout: RunLayout, number: int) -> Round:
         SlurmError: It refused for as long.
     """
     since, pause_s = time.monotonic(), 2.0
+    forget_this_job()
     while True:
+        state = read_state(layout)
+        if state is not None and state.course is not Course.GOES_ON and state.told:
+            raise NothingToDo(f"{layout.experiment}: not followed any more ({state.course})")
         try:
             with hold_lease(layout) as guard:
                 return play_and_end(layout, guard, number)
         except LeaseIsHeld:
             if may_leave(layout, number):
                 raise
-        except (TemporaryError, SlurmError) as error:
+        except NothingToDo:
+            raise
+        except (TemporaryError, SlurmError, OSError) as error:
             note(f"waiting: {error}")
-            note_down(layout, "waited", why=str(error))
+            with contextlib.suppress(OSError):
+                note_down(layout, "waited", why=str(error))
             if time.monotonic() - since > PATIENCE_S:
                 raise
+        except Exception as error:  # a bug or a damaged file: said where people look, and tried again at the next look
+            note_down(layout, "crashed", why=f"{type(error).__name__}: {error}")
+            raise
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def forget_this_job() -> None:
+    """Take what Slurm and submitit set for this job out of the environment: sbatch hands it on to the arrays."""
+    kept = ("SLURM_CONF", "SLURM_JOB_ID")
+    for name in [name for name in os.environ if name.startswith(("SLURM_", "SUBMITIT_")) and name not in kept]:
+        del os.environ[name]
 
 
 def may_leave(layout: RunLayout, number: int) -> bool:
@@ -184,7 +203,9 @@ def play_and_end(layout: RunLayout, guard: Guard, number: int | None = None) -> 
         guard()
         if state is None or read_state(layout) != state:
             return done  # somebody has submitted more, and follows it
-        note_down(layout, done.course.value, round=done.round, outcomes=done.outcomes, report=report)
+        if state.told != done.course:
+            note_down(layout, done.course.value, round=done.round, outcomes=done.outcomes, report=report)
+            write_state(layout, replace(state, told=done.course.value))
         if state.backend == "slurm":
             settle_successors(layout, _frozen(layout), (), done.course, 0.0, guard)
     return done
@@ -204,48 +225,46 @@ def play_round(layout: RunLayout, guard: Guard, number: int | None = None) -> Ro
         TemporaryError: Slurm did not answer; the same call goes on.
         SlurmError: Slurm refused.
     """
-    from hpc.collection import assignments_of, judge, plan_for, write_collected
-
     with lock(layout.lock, timeout_s=LOCK_S):
         guard()
         frozen = _frozen(layout)
-        state = read_state(layout) or State(Course.GOES_ON, frozen.profile.scheduler, time.time())
+        state = present_state(layout, frozen, by_hand=number is None)
         is_slurm = frozen.profile.scheduler == "slurm"
-        if is_slurm:
-            leave_one_behind(layout, frozen, state, guard, number)
-        is_held = held(layout) is not None
-        if is_held:
-            keep_held(layout)
-        jobs = {} if is_held else resume(layout, half_submitted(layout))
-        snapshot = take_snapshot(layout)
-        tasks = judge(snapshot)
-        plan = plan_for(tasks, frozen)
+        followed_s = time.time() - state.started
+        if is_slurm and followed_s < frozen.profile.follow.max_days * DAY:
+            guard()
+            leave_one_behind(layout, frozen, number)
+        jobs = {} if held(layout) else resume(layout, half_submitted(layout))
         guard()
-        write_collected(snapshot, tasks, plan)
-        new = [each for each in not_submitted(snapshot, frozen.spec) if _is_new(tasks, each.task.task_id)]
-        again = assignments_of(plan, tasks, frozen)
+        present = assess(layout)
+        snapshot, tasks, plan = present.snapshot, present.tasks, present.plan
+        new = never_submitted(present)
         guard()
-        fed = Fed() if is_held else hand_over(layout, frozen, [*again, *new])
-        jobs = {**jobs, **fed.jobs}
-        live = live_arrays(snapshot, jobs)
+        if not held(layout):
+            relaunch(layout, refused_launches(snapshot))
+        fed = act_on(layout, present, also=new)
+        jobs |= fed.jobs
         course = decide(
             live=bool(jobs) or any(task.state.is_live for task in tasks),
             left=bool(fed.waiting),
-            held=is_held,
-            followed_s=time.time() - state.started,
+            held=held(layout) is not None,
+            followed_s=followed_s,
             max_days=frozen.profile.follow.max_days,
         )
-        every_s = frozen.profile.follow.every_s
-        interval_s = next_interval(every_s, state.interval_s, acted=bool(jobs) or state.round == 0)
+        interval_s = next_interval(
+            frozen.profile.follow.every_s, state.interval_s, acted=bool(jobs) or state.round == 0
+        )
         waiting: tuple[FollowUp, ...] = ()
         if is_slurm and course is Course.GOES_ON:
-            waiting = settle_successors(layout, frozen, live, course, interval_s, guard)
+            waiting = settle_successors(layout, frozen, live_arrays(snapshot, jobs), course, interval_s, guard)
+        later = {each.task.run_name for each in fed.waiting}
+        stopped = held(layout) is not None
         done = Round(
             round=state.round + 1,
             course=course,
             outcomes=count_outcomes(task.outcome.value for task in tasks),
-            retried=_without(again, fed.waiting),
-            submitted=_without(new, fed.waiting),
+            retried=() if stopped else tuple(each.run_name for each in plan.retry if each.run_name not in later),
+            submitted=() if stopped else tuple(name for each in new if (name := each.task.run_name) not in later),
             declined=tuple(each.run_name for each in plan.declined),
             later=len(fed.waiting),
             jobs=jobs,
@@ -253,7 +272,10 @@ def play_round(layout: RunLayout, guard: Guard, number: int | None = None) -> Ro
         )
         guard()
         note_down(layout, "round", **done.to_json())
-        write_state(layout, replace(state, course=course, round=done.round, interval_s=interval_s, next=waiting))
+        told = state.told if course is state.course else ""
+        write_state(
+            layout, replace(state, course=course, round=done.round, interval_s=interval_s, next=waiting, told=told)
+        )
     return done
 
 
@@ -261,24 +283,16 @@ def _frozen(layout: RunLayout) -> Frozen:
     return backend_of(layout, frozen_of(load_manifest(layout)))
 
 
-def _without(assignments: Sequence[Assignment], waiting: Sequence[Assignment]) -> tuple[str, ...]:
-    """Name the tasks of what was submitted."""
-    later = {each.task.run_name for each in waiting}
-    return tuple(each.task.run_name for each in assignments if each.task.run_name not in later)
+def never_submitted(present: Assessment) -> list[Assignment]:
+    """What nobody ever asked Slurm for; what ended before it began is among the failed tasks."""
+    unknown = {task.state.task.task_id for task in present.tasks if not task.attempts}
+    return [each for each in not_submitted(present.snapshot, present.frozen.spec) if each.task.task_id in unknown]
 
 
-def _is_new(tasks: Any, task_id: str) -> bool:
-    """Whether nobody ever asked for a task: what ended before it began is among the failed ones."""
-    return next(not task.attempts for task in tasks if task.state.task.task_id == task_id)
-
-
-def leave_one_behind(layout: RunLayout, frozen: Frozen, state: State, guard: Guard, number: int | None) -> None:
-    """Make sure that a follow-up job waits before anything is done: should this round die, that one goes on."""
-    if any(each.number != number for each in list_waiting(layout)):
-        return
-    guard()
-    every_s = max(state.interval_s, frozen.profile.follow.every_s)
-    submit_follow_up(layout, frozen, FollowUp(Kind.LOOK, begin=time.time() + every_s))
+def present_state(layout: RunLayout, frozen: Frozen, *, by_hand: bool) -> State:
+    """Read how the loop stands; who takes it up by hand again after it was over has `follow.max_days` anew."""
+    state = read_state(layout) or State(Course.GOES_ON, frozen.profile.scheduler, time.time())
+    return replace(state, started=time.time()) if by_hand and state.course is Course.GAVE_UP else state
 
 
 def build_report(layout: RunLayout) -> str:
@@ -301,17 +315,12 @@ def build_report(layout: RunLayout) -> str:
 
 def rehearse(layout: RunLayout, as_json: bool) -> int:
     """Say what a round would do, and do nothing."""
-    from hpc.collection import judge, plan_for
-
-    snapshot = take_snapshot(layout)
-    tasks = judge(snapshot)
-    frozen = _frozen(layout)
-    plan = plan_for(tasks, frozen)
-    new = [each.task.run_name for each in not_submitted(snapshot, frozen.spec) if _is_new(tasks, each.task.task_id)]
+    with lock(layout.lock, timeout_s=LOCK_S):
+        present = assess(layout)
     would = {
-        "would_retry": [each.run_name for each in plan.retry],
-        "would_submit": new,
-        "would_decline": [each.run_name for each in plan.declined],
+        "would_retry": [each.run_name for each in present.plan.retry],
+        "would_submit": [each.task.run_name for each in never_submitted(present)],
+        "would_decline": [each.run_name for each in present.plan.declined],
     }
     if as_json:
         print_json({"experiment": layout.experiment, **would})

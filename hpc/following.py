@@ -117,10 +117,11 @@ def list_follow_ups(layout: RunLayout) -> list[tuple[FollowUp, JobRow]]:
         if comment != _comment(layout) or not number.isdecimal():
             continue
         folder = _folder(layout, int(number))
-        receipt = read_json_or_none(folder / "receipt.json")
-        if receipt is None:
+        intent = read_json_or_none(folder / "intent.json")
+        if intent is None:  # of a run folder that was removed meanwhile
+            intent = {"kind": Kind.LOOK, "after": (), "begin": 0.0}
+        elif not (folder / "receipt.json").exists():
             write_json(folder / "receipt.json", {"job": row.job, "time": time.time(), "adopted": True})
-        intent = read_json_or_none(folder / "intent.json") or {"kind": Kind.LOOK, "after": (), "begin": 0.0}
         follow_up = FollowUp(Kind(intent["kind"]), frozenset(intent["after"]), intent["begin"], row.job, int(number))
         found.append((follow_up, row))
     return found
@@ -223,26 +224,44 @@ def settle_successors(
 
     Raises:
         TemporaryError: Slurm did not answer.
-        SlurmError: Slurm refused the job that looks again.
+        SlurmError: Slurm refused, and no follow-up job waits.
     """
     plan = plan_successors(list_waiting(layout), live, course, time.time(), interval_s)
-    submitted = tuple(_submit_unless_refused(layout, frozen, each, guard) for each in plan.submit)
+    submitted: list[FollowUp] = []
+    refused: slurm.SlurmError | None = None
+    for wanted in plan.submit:
+        guard()
+        try:
+            submitted.append(submit_follow_up(layout, frozen, wanted))
+        except slurm.SlurmError as error:
+            refused = error
+            note_down(layout, "refused", what=wanted.kind, why=str(error))
+    if refused:  # a site's limit, or jobs to wait for that are over: what waits already is better than nothing
+        left = (*plan.keep, *submitted, *plan.cancel)
+        if not left:
+            raise refused
+        return left
     if plan.cancel:
         guard()
         slurm.cancel_waiting([each.job for each in plan.cancel])
-    return (*plan.keep, *filter(None, submitted))
+    return (*plan.keep, *submitted)
 
 
-def _submit_unless_refused(layout: RunLayout, frozen: Frozen, wanted: FollowUp, guard: Guard) -> FollowUp | None:
-    """Submit a follow-up job; one that waits for jobs may be refused (they may be over by now): the look remains."""
-    guard()
-    try:
-        return submit_follow_up(layout, frozen, wanted)
-    except slurm.SlurmError as error:
-        if wanted.kind is not Kind.END:
-            raise
-        note_down(layout, "refused", what="the follow-up job after the end", why=str(error))
-        return None
+def leave_one_behind(layout: RunLayout, frozen: Frozen, number: int | None = None) -> None:
+    """Make sure that a follow-up job waits before anything is done: should that die, the job goes on. Under the lock.
+
+    Before the tasks, because these may use up what the site lets a user submit.
+
+    Args:
+        number: The follow-up job we are.
+
+    Raises:
+        TemporaryError: Slurm did not answer.
+        SlurmError: Slurm refused.
+    """
+    if not any(each.number != number for each in list_waiting(layout)):
+        begin_at = time.time() + frozen.profile.follow.every_s
+        submit_follow_up(layout, frozen, FollowUp(Kind.LOOK, begin=begin_at))
 
 
 # ── beginning ────────────────────────────────────────────────────────────────────────────────────────────────────

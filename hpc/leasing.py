@@ -83,10 +83,10 @@ def _take(layout: RunLayout) -> Lease:
             case _:
                 with lock(layout.lock, timeout_s=LOCK_S):
                     if read_lease(layout.follow_lease) == lease:
-                        return _write(layout)
+                        return _write(layout, lease)
 
 
-def _write(layout: RunLayout) -> Lease:
+def _write(layout: RunLayout, before: Lease | None) -> Lease:
     holder = secrets.token_hex(8)
     lease = Lease(
         holder=holder,
@@ -99,6 +99,8 @@ def _write(layout: RunLayout) -> Lease:
         beat_s=BEAT_S,
     )
     write_lease(layout.follow_lease, lease)
+    if before:
+        (layout.home / before.heartbeat).unlink(missing_ok=True)
     return lease
 
 

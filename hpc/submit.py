@@ -19,12 +19,14 @@ from hpc.core.arrays import Assignment
 from hpc.core.chain import FollowUp
 from hpc.core.errors import EXIT_DONE, NothingToDo, TemporaryError
 from hpc.core.layout import RunLayout, SubmissionLayout
+from hpc.core.resources import MINUTE
 from hpc.feeding import Fed, resume
-from hpc.following import begin, begin_here
+from hpc.following import begin, begin_here, leave_one_behind
 from hpc.holding import release, stop_if_held
 from hpc.inspection import take_snapshot
 from hpc.local_queue import check_gpus, default_parallel, follow, list_open, start_detached
 from hpc.planning import frozen_of
+from hpc.probing import LIMIT_S, ToProbe, plan_probe, submit_probe, waiting_for
 from hpc.rounds import hand_over, live_arrays, not_submitted
 from hpc.submission import Frozen, half_submitted
 from hpc.workspace import Workspace
@@ -39,6 +41,9 @@ from hpc.workspace import Workspace
 @click.option("--detach", is_flag=True, help="Local: do not wait for the end.")
 @click.option("--release", "releases", is_flag=True, help="Let an experiment that is held go on, and submit the rest.")
 @click.option("--follow", "follows", is_flag=True, help="Collect, retry and report unattended until nothing is left.")
+@click.option(
+    "--probe", "probes", is_flag=True, help="First measure which micro-batch fits; the tasks wait for that job."
+)
 @dry_run_option
 @json_option
 @speaks_plainly
@@ -49,6 +54,7 @@ def main(
     detach: bool,
     releases: bool,
     follows: bool,
+    probes: bool,
     dry_run: bool,
     as_json: bool,
 ) -> int:
@@ -65,10 +71,16 @@ def main(
         frozen = for_backend(frozen_of(snapshot.manifest), backend)
         assignments = not_submitted(snapshot, frozen.spec)
         is_local = frozen.profile.scheduler == "local"
+        probe = plan_probe(layout, frozen, assignments) if probes and assignments else None
         if dry_run:
-            return show_dry_run(layout, assignments, unfinished, as_json)
+            return show_dry_run(layout, assignments, unfinished, probe, as_json)
         if is_local:
             check_gpus(frozen.spec.resources.gpus)
+        measuring = submit_probe(layout, frozen, probe) if probe else {}
+        if probe:
+            frozen = replace(frozen, after=waiting_for(probe, measuring))
+        if follows and not is_local:
+            leave_one_behind(layout, frozen)
         fed = hand_over(layout, frozen, assignments)
         jobs |= fed.jobs
         follow_ups = begin(layout, frozen, live_arrays(snapshot, jobs)) if follows and not is_local else ()
@@ -79,7 +91,9 @@ def main(
         raise TemporaryError(f"{layout.experiment}: {fed}")
     if not jobs and not released and not follows and not (is_local and list_open(layout)):
         raise NothingToDo(f"{layout.experiment}: everything is queued, running or done; see python -m hpc.status")
-    show(layout, jobs, fed, follow_ups, as_json)
+    if probe and not as_json:
+        say(f"probe: {probe}" + "".join(f"; {_place(job)}" for job in measuring.values()))
+    show(layout, jobs, measuring, fed, follow_ups, as_json)
     if is_local:
         parallel = max_parallel or frozen.profile.max_parallel or default_parallel()
         start_detached(layout, parallel)
@@ -99,7 +113,18 @@ def for_backend(frozen: Frozen, backend: str | None) -> Frozen:
     return replace(frozen, profile=profile, use_container=use_container, python=frozen.python or sys.executable)
 
 
-def show(layout: RunLayout, jobs: Mapping[int, str], fed: Fed, follow_ups: Sequence[FollowUp], as_json: bool) -> None:
+def _place(job: str) -> str:
+    return "this machine" if job == "local" else f"job {job}"
+
+
+def show(
+    layout: RunLayout,
+    jobs: Mapping[int, str],
+    probes: Mapping[int, str],
+    fed: Fed,
+    follow_ups: Sequence[FollowUp],
+    as_json: bool,
+) -> None:
     """Say what was submitted, and what the site leaves for later."""
     if as_json:
         print_json(
@@ -107,6 +132,7 @@ def show(layout: RunLayout, jobs: Mapping[int, str], fed: Fed, follow_ups: Seque
                 "experiment": layout.experiment,
                 "tasks": fed.submitted,
                 "jobs": jobs,
+                "probes": probes,
                 "waiting": len(fed.waiting),
                 "limit": fed.why,
                 "follow_up_jobs": [each.job for each in follow_ups],
@@ -114,7 +140,7 @@ def show(layout: RunLayout, jobs: Mapping[int, str], fed: Fed, follow_ups: Seque
         )
         return
     for number, job in jobs.items():
-        say(f"submission {number:03d}: {'this machine' if job == 'local' else f'job {job}'}")
+        say(f"submission {number:03d}: {_place(job)}")
     if fed.waiting:
         say(str(fed))
     for each in follow_ups:
@@ -122,15 +148,26 @@ def show(layout: RunLayout, jobs: Mapping[int, str], fed: Fed, follow_ups: Seque
 
 
 def show_dry_run(
-    layout: RunLayout, assignments: Sequence[Assignment], unfinished: Sequence[SubmissionLayout], as_json: bool
+    layout: RunLayout,
+    assignments: Sequence[Assignment],
+    unfinished: Sequence[SubmissionLayout],
+    probe: ToProbe | None,
+    as_json: bool,
 ) -> int:
     """Say what would be submitted."""
     names = [assignment.task.run_name for assignment in assignments]
     if as_json:
         print_json(
-            {"experiment": layout.experiment, "would_submit": names, "would_adopt": [e.number for e in unfinished]}
+            {
+                "experiment": layout.experiment,
+                "would_submit": names,
+                "would_adopt": [each.number for each in unfinished],
+                "would_probe": [each.task.run_name for each in probe.tasks] if probe else [],
+            }
         )
         return EXIT_DONE
+    if probe:
+        say(f"would first probe: {probe}, each for {LIMIT_S // MINUTE} minutes at most")
     say(f"{layout.experiment}: would submit {len(names)} tasks" + (f": {', '.join(names[:10])}" if names else ""))
     for submission in unfinished:
         say(f"would look for the job of submission {submission.number:03d}, which has no receipt, and adopt it")

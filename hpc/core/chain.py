@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hpc.core.resources import DAY
+
 GROWTH = 1.5
 LONGEST_S = 1800.0
 """Looks become rarer while nothing happens, up to this many seconds (or `follow.every`, where that is more)."""
-DAY_S = 86400.0
 
 
 class Course(StrEnum):
@@ -79,7 +80,7 @@ def decide(*, live: bool, left: bool, held: bool, followed_s: float, max_days: f
         return Course.HELD
     if not live and not left:
         return Course.ENDED
-    return Course.GAVE_UP if followed_s > max_days * DAY_S else Course.GOES_ON
+    return Course.GAVE_UP if followed_s > max_days * DAY else Course.GOES_ON
 
 
 def next_interval(every_s: float, last_s: float, *, acted: bool) -> float:
