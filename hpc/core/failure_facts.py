@@ -11,6 +11,7 @@ from statistics import median
 
 from hpc.core import health
 from hpc.core.evidence import Evidence, FailureClass, LogLine
+from hpc.core.failure_rules import Tier
 from hpc.core.scene import Scene
 from hpc.core.slurm_states import SlurmState as S
 
@@ -228,6 +229,14 @@ def _without_result(scene: Scene) -> LogLine | None:
     return fact("metrics", "the program ended normally, but metrics.h5 is absent or not marked complete")
 
 
+def _damaged_resume(scene: Scene) -> LogLine | None:
+    """A damaged file that stopped a resumed attempt before it logged a step: earlier attempts read the inputs well."""
+    event = scene.deepest(Tier.ROOT)
+    if not scene.evidence.resumed or scene.evidence.series or event is None:
+        return None
+    return event.line if (event.rule.category, event.rule.cause) == (F.DATA, "damaged") else None
+
+
 KERNEL_FACTS = (
     FactRule(
         "oom-kill",
@@ -300,6 +309,17 @@ CHECKPOINT_FACTS = (
         "how much is still to do",
         0.97,
         "resume from the checkpoint it has just written",
+    ),
+)
+RESUME_FACTS = (
+    FactRule(
+        "resume-damaged",
+        F.CHECKPOINT,
+        "damaged",
+        _damaged_resume,
+        "an attempt that went on from a checkpoint found a damaged file before its first step",
+        "that the file was not an input of the first step",
+        0.8,
     ),
 )
 ENDED_FACTS = (
@@ -541,6 +561,13 @@ LEARNING_FACTS = (
 )
 
 FACT_RULES: tuple[FactRule, ...] = (
-    HEALTH_FACTS + LEARNING_FACTS + KERNEL_FACTS + TAKEN_AWAY_FACTS + CHECKPOINT_FACTS + ENDED_FACTS + EXIT_FACTS
+    HEALTH_FACTS
+    + LEARNING_FACTS
+    + KERNEL_FACTS
+    + TAKEN_AWAY_FACTS
+    + CHECKPOINT_FACTS
+    + RESUME_FACTS
+    + ENDED_FACTS
+    + EXIT_FACTS
 )
 """Every conclusion that is not drawn from a log line."""

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpc.core.evidence import Evidence, FailureClass, LogLine
-from hpc.core.failure_facts import FACT_RULES
+from hpc.core.failure_facts import FACT_RULES, RESUME_FACTS
 from hpc.core.failure_rules import LOG_RULES, Tier
 from hpc.core.failures import ADVICE, SUCCESS_RULES, classify
 from hpc.core.scene import observe
@@ -34,7 +34,8 @@ def test_every_log_rule_fires_on_some_case() -> None:
 def test_every_fact_rule_decides_some_case() -> None:
     """Each conclusion from states, records and metrics, and each proof of success, decides at least one case."""
     decided = {answered.verdict.rule for answered in answer_corpus()}
-    expected = {rule.id for rule in FACT_RULES} | set(SUCCESS_RULES) | {"nothing-known"}
+    from_records = {rule.id for rule in RESUME_FACTS}  # known of our own attempts only, tested below
+    expected = {rule.id for rule in FACT_RULES} - from_records | set(SUCCESS_RULES) | {"nothing-known"}
     assert expected - decided == set()
 
 
@@ -273,4 +274,17 @@ def test_a_container_that_was_still_starting_when_it_was_ended_is_no_broken_one(
     said = LogLine("stderr", 1, "FATAL:   container creation failed: while mounting image: unexpected EOF")
     state = SlurmState.CANCELLED if received else SlurmState.FAILED
     verdict = classify(Evidence(state=state, exit_code=255, signals_received=received, log=(said,)))
+    assert verdict.category == category
+
+
+@pytest.mark.parametrize(
+    ("resumed", "series", "category"),
+    [(True, {}, "checkpoint"), (False, {}, "data"), (True, {"loss": (1.0, 0.9)}, "data")],
+)
+def test_a_damaged_file_before_the_first_step_of_a_resumed_attempt_is_its_checkpoint(
+    resumed: bool, series: dict[str, tuple[float, ...]], category: str
+) -> None:
+    """What earlier attempts read was whole; once a step was made, or without a checkpoint, it is an input."""
+    said = LogLine("stderr", 9, "zipfile.BadZipFile: File is not a zip file")
+    verdict = classify(Evidence(state=SlurmState.FAILED, exit_code=1, resumed=resumed, series=series, log=(said,)))
     assert verdict.category == category
