@@ -42,6 +42,7 @@ class Element:
         run_name: The task's.
         attempt: The attempt it is to claim.
         gpus: GPUs it asks for.
+        measures: Whether it is a probe (`hpc.probe_task`): nothing else is started beside it.
     """
 
     script: Path
@@ -50,15 +51,40 @@ class Element:
     run_name: str
     attempt: AttemptLayout
     gpus: int
+    measures: bool = False
 
 
 def list_elements(layout: RunLayout) -> Iterator[Element]:
-    """List every element that was ever handed to this machine, oldest submission first."""
+    """List every element that was ever handed to this machine: probes, then tasks, the oldest submission first."""
+    yield from _list_probes(layout)
     for submission in list_submissions(layout):
         receipt = read_json_or_none(submission.receipt) or {}
         if receipt.get("job") != "local":
             continue
         yield from _elements_of(layout, submission)
+
+
+def _list_probes(layout: RunLayout) -> Iterator[Element]:
+    for receipt in sorted(layout.probes.glob("*/receipt.json")):
+        if (read_json_or_none(receipt) or {}).get("job") == "local":
+            yield from _probes_of(SubmissionLayout(receipt.parent))
+
+
+@cache
+def _probes_of(probe: SubmissionLayout) -> tuple[Element, ...]:
+    index = read_json(probe.index)
+    return tuple(
+        Element(
+            probe.script,
+            position,
+            probe.logs / f"local_{position}.log",
+            f"probe of {entry['run_name']}",
+            AttemptLayout(probe.tries / entry["run_name"]),
+            index["resources"]["gpus"],
+            measures=True,
+        )
+        for position, entry in enumerate(index["entries"])
+    )
 
 
 @cache
@@ -127,6 +153,8 @@ def run_queue(layout: RunLayout, max_parallel: int) -> None:
             waiting = []
         if not waiting and not running and not left_over:
             return
+        if any(each.measures for each in (*waiting, *running, *left_over)):
+            waiting = [each for each in waiting if each.measures]
         for element in waiting[: max(0, max_parallel - len(running) - len(left_over))]:
             # Nobody remembers which GPUs the left-over ones hold.
             if element.gpus > len(free_gpus) or (element.gpus and any(each.gpus for each in left_over)):
@@ -226,8 +254,11 @@ def _as_they_end(layout: RunLayout, elements: Sequence[Element]) -> Iterator[Ele
 
 
 def _say_how_it_ended(element: Element, *, silent: bool) -> bool:
-    """Print one element's end; True when it failed."""
+    """Print one element's end; True when it failed. A probe that measured nothing spoils no result."""
     ended = read_json_or_none(_last_attempt(element).exit_json)
+    if element.measures:
+        note(f"{element.run_name}: {ended['said'] if ended else 'left no record, tasks start as declared'}")
+        return False
     failed = ended is None or ended["exit_code"] != EXIT_DONE
     if not silent:
         how = "left no record" if ended is None else f"exit {ended['exit_code']}"

@@ -141,7 +141,9 @@ def test_no_command_imports_another() -> None:
     commands = {f"hpc.{verb}" for verb in COMMANDS}
 
     def is_allowed(path: Path, name: str) -> bool:
-        return name not in commands or module_name(path) == name
+        # A probe is the wrapper of an element once more, on trial: both are started by scripts, and by no other way.
+        is_probe = (module_name(path), name) == ("hpc.probe_task", "hpc.run_task")
+        return name not in commands or module_name(path) == name or is_probe
 
     assert violations("hpc", is_allowed) == []
 

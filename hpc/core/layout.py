@@ -134,6 +134,11 @@ class SubmissionLayout:
         return self.home / "receipt.json"
 
     @property
+    def tries(self) -> Path:
+        """Of a probe: a folder for each task it started, the tries below it laid out as attempts."""
+        return self.home / "tries"
+
+    @property
     def logs(self) -> Path:
         """What Slurm itself and the wrapper print, one file an array element."""
         return self.home / "logs"

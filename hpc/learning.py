@@ -1,0 +1,33 @@
+"""Writing down which micro-batches fit: several may learn at once, on the login node and on compute nodes.
+
+Standard library at import: the probe on the compute node uses it.
+"""
+
+from collections.abc import Iterable
+
+from hpc.adapters.files import lock, read_json_or_none, write_json
+from hpc.core.layout import RunLayout
+from hpc.core.learned import NOTHING_KNOWN, Known, Observation, learn
+
+
+def read_known(layout: RunLayout) -> Known:
+    """Read what is known of an experiment's shapes.
+
+    Raises:
+        InputError: The file was damaged.
+    """
+    return read_json_or_none(layout.learned) or NOTHING_KNOWN
+
+
+def remember(layout: RunLayout, observations: Iterable[Observation]) -> None:
+    """Add observations to ``learned.json``; nothing that somebody else learned meanwhile is lost.
+
+    Raises:
+        InputError: The file was damaged.
+        TemporaryError: Another process held it for a minute.
+    """
+    with lock(layout.home / ".learned.lock"):
+        known = read_known(layout)
+        more = learn(known, observations)
+        if more is not known:
+            write_json(layout.learned, more)

@@ -1,0 +1,267 @@
+"""Measure on the compute node which micro-batch fits: start one task of a shape, stop it as soon as it trains.
+
+Usage, in the script of a probe:  python -m hpc.probe_task PROBE/index.json "$SLURM_ARRAY_TASK_ID"
+
+The same start as `hpc.run_task`'s, with the same arguments, but in a folder of the probe: nothing of it is an attempt
+of the task or a result. Two logged optimiser steps, or exit code 0, mean that the micro-batch fits: by then the
+optimiser's state exists beside the activations. Out of memory on the training device halves it at the same global
+batch. What was found goes into ``learned.json`` after every try. Standard library at import (h5py to read metrics).
+"""
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from hpc.adapters import proc
+from hpc.adapters.files import read_json, read_json_or_none, write_json
+from hpc.adapters.logs import read_log
+from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, HpcError, InputError
+from hpc.core.evidence import Evidence, FailureClass, Verdict
+from hpc.core.failures import classify
+from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout, TaskLayout
+from hpc.core.learned import Observation, largest_exact, shape_parameters
+from hpc.learning import remember
+from hpc.run_task import Job, build_task, claim, execute, exit_record, last_attempt, processes_of, with_learned
+
+ENOUGH_STEPS = 2
+"""The first step allocates the optimiser's state, the second needs it beside the activations: the peak."""
+LOOK_S = 1.0
+"""Between two looks at the metrics."""
+NEARLY_OVER = ("USR1", "TERM", "INT")
+"""Signals after which no further try is begun."""
+
+
+class Result(StrEnum):
+    """What one try showed."""
+
+    FITS = "fits"
+    OUT_OF_MEMORY = "out_of_memory"
+    FAILED = "failed"
+    NO_TIME = "no_time"
+
+
+@dataclass(frozen=True)
+class Try:
+    """One start of the program.
+
+    Attributes:
+        attempt: Its number in the probe's folder, from 1.
+        micro, accumulation: What it was started with.
+        result: What it showed.
+        seconds: How long it took.
+        fits: The micro-batch that was in use at the end; smaller than `micro` where the program shrank it by itself.
+        said: The class of its failure and the line that shows it; empty when it fitted.
+    """
+
+    attempt: int
+    micro: int
+    accumulation: int
+    result: Result
+    seconds: float
+    fits: int | None = None
+    said: str = ""
+
+
+class Trained:
+    """Says whether a program has logged enough optimiser steps; looks once a second."""
+
+    def __init__(self, attempt: AttemptLayout) -> None:
+        self._attempt = attempt
+        self._next_look = time.monotonic() + LOOK_S
+        self.told = False
+        """Whether it has been enough."""
+
+    def __call__(self) -> bool:
+        """Look, if it is time; True only once, because the program is then told to end."""
+        if self.told or time.monotonic() < self._next_look:
+            return False
+        self._next_look = time.monotonic() + LOOK_S
+        self.told = steps_logged(self._attempt) >= ENOUGH_STEPS
+        return self.told
+
+
+def steps_logged(attempt: AttemptLayout) -> int:
+    """Count the optimiser steps in an attempt's metrics; 0 while there are none, or they cannot be read."""
+    try:
+        from hpc.adapters.metrics_h5 import read_contents
+
+        series = read_contents(attempt.metrics).series
+    except (ImportError, InputError, OSError, KeyError):  # no h5py on this node; not there yet, or being made
+        return 0
+    return max((len(set(each.step.tolist())) for each in series.values()), default=0)
+
+
+def measure(index: Mapping[str, Any], entry: Mapping[str, Any], home: TaskLayout, layout: RunLayout) -> list[Try]:
+    """Try smaller and smaller micro-batches until one fits, none is left, or the time is over."""
+    limit_s, began = index["resources"]["time_s"], time.monotonic()
+    micro, tries = int(entry["micro_batch"]), list[Try]()
+    while True:
+        left_s = limit_s - (time.monotonic() - began)
+        done = _try(index, {**entry, **_division(index, entry, micro)}, home, left_s)
+        tries.append(done)
+        remember(layout, _observed(index, entry, home.attempt(done.attempt), done))
+        smaller = largest_exact(
+            micro // 2, entry["global_batch"], _world_size(index), index["batch"].get("min_micro", 1)
+        )
+        if done.result is not Result.OUT_OF_MEMORY or smaller is None:
+            return tries
+        micro = smaller
+
+
+def _world_size(index: Mapping[str, Any]) -> int:
+    return processes_of(index) * int(index["resources"]["nodes"])
+
+
+def _division(index: Mapping[str, Any], entry: Mapping[str, Any], micro: int) -> dict[str, int]:
+    """The micro-batch with the accumulation that keeps the global batch."""
+    if micro == entry["micro_batch"]:
+        return {"micro_batch": micro, "accumulation": entry["accumulation"]}
+    return {"micro_batch": micro, "accumulation": entry["global_batch"] // (micro * _world_size(index))}
+
+
+def _try(index: Mapping[str, Any], entry: Mapping[str, Any], home: TaskLayout, left_s: float) -> Try:
+    number, began = last_attempt(home) + 1, time.monotonic()
+    bounded = {**index, "resources": {**index["resources"], "time_s": left_s}}
+    record = build_task(bounded, {**entry, "attempt": number, "resume": False}, home, number, _job())
+    attempt = home.attempt(number)
+    if not claim(home, number, record):
+        raise HpcError(f"{attempt.home} was taken by another execution of this probe")
+    trained = Trained(attempt)
+    ended = exit_record(record, execute(record, home, attempt, trained), attempt)
+    write_json(attempt.exit_json, ended)
+    result, said = judge(record, ended, attempt, stopped=trained.told)
+    return Try(
+        number,
+        record["micro_batch"],
+        record["accumulation"],
+        result,
+        round(time.monotonic() - began, 1),
+        micro_in_use(attempt, record["micro_batch"]) if result is Result.FITS else None,
+        said,
+    )
+
+
+def _job() -> Job:
+    return Job.from_environment(os.environ)
+
+
+def judge(
+    record: Mapping[str, Any], ended: Mapping[str, Any], attempt: AttemptLayout, *, stopped: bool
+) -> tuple[Result, str]:
+    """Say what a try showed, and why when it did not fit; `stopped` after it had trained for long enough."""
+    if stopped or ended["exit_code"] == EXIT_DONE:
+        return Result.FITS, ""
+    verdict = verdict_of(record, ended, attempt)
+    if verdict.category is FailureClass.OOM_GPU:
+        return Result.OUT_OF_MEMORY, _said(verdict)
+    if steps_logged(attempt) >= ENOUGH_STEPS:  # it failed over something else, and later
+        return Result.FITS, ""
+    if ended["timed_out"] or set(ended["signals_received"]) & set(NEARLY_OVER):
+        return Result.NO_TIME, f"fewer than {ENOUGH_STEPS} steps were logged when the time was over"
+    return Result.FAILED, _said(verdict)
+
+
+def _said(verdict: Verdict) -> str:
+    line = verdict.evidence[0].text.strip() if verdict.evidence else verdict.summary
+    return f"{verdict.category}: {line}"
+
+
+def verdict_of(record: Mapping[str, Any], ended: Mapping[str, Any], attempt: AttemptLayout) -> Verdict:
+    """Classify a try by its exit record and its logs."""
+    logs = [(source, path) for source in ("stdout", "stderr") for path in sorted(attempt.home.glob(f"{source}*.log"))]
+    return classify(
+        Evidence(
+            exit_code=ended["exit_code"],
+            exit_signal=ended["signal"],
+            signals_received=tuple(ended["signals_received"]),
+            program_outcome=ended["program_outcome"],
+            log=tuple(line for source, path in logs for line in read_log(path, source)),
+            expects_metrics=True,
+            gpus=record["gpus"],
+            peak_memory_mib=ended["peak_memory_mib"],
+            memory_limit_mib=ended["memory_limit_mib"] or record["resources"]["memory_mib"],
+            oom_kill_count=ended["oom_kill_count"],
+            exit_recorded=True,
+            in_container=record["image"] is not None,
+        )
+    )
+
+
+def micro_in_use(attempt: AttemptLayout, micro: int) -> int:
+    """Micro-batch at the end of a try: our own workloads may lower theirs and go on (``adjustments.json``)."""
+    changes = (read_json_or_none(attempt.home / "adjustments.json") or {}).get("adjustments", [])
+    return int(changes[-1]["new_micro_batch"]) if changes else micro
+
+
+def _observed(
+    index: Mapping[str, Any], entry: Mapping[str, Any], attempt: AttemptLayout, done: Try
+) -> list[Observation]:
+    """What a try teaches about its shape."""
+    arguments = {**index["program"]["args"], **entry["parameters"], **entry["overrides"]}
+    parameters = shape_parameters(arguments, index["batch"].get("shape"))
+    where = f"probe {index['submission']:03d} ({entry['run_name']}/{attempt.home.name})"
+    shrunk = done.fits is not None and done.fits < done.micro
+    micros = {done.fits: True} if done.fits is not None else {}
+    if done.result is Result.OUT_OF_MEMORY or shrunk:
+        micros[done.micro] = False
+    return [Observation(entry["shape"], parameters, micro, fits, where) for micro, fits in micros.items()]
+
+
+def conclusion(tries: Sequence[Try]) -> str:
+    """Say in one sentence what a probe found."""
+    last = tries[-1]
+    if last.fits is not None:
+        return f"micro-batch {last.fits} fits" + (f", {tries[0].micro} does not" if last.fits < tries[0].micro else "")
+    if last.result is Result.OUT_OF_MEMORY:
+        return f"not even micro-batch {last.micro} fits, and none smaller keeps the global batch and retry's min_micro"
+    return f"nothing was measured, tasks start as declared: {last.said}"
+
+
+def run(index_path: Path, position: int) -> int:
+    """Probe one shape; give 0 when a micro-batch was found that fits."""
+    index = read_json(index_path)
+    if not isinstance(index, dict) or index.get("kind") != "probe":
+        raise InputError("not the index of a probe (probes/NNN/index.json)", str(index_path))
+    if position >= len(index["entries"]):
+        raise InputError(f"index {position}; this probe has 0 to {len(index['entries']) - 1}", str(index_path))
+    layout = RunLayout(index_path.parents[3], index_path.parents[2].name)
+    entry = with_learned(index, index["entries"][position], layout)
+    folder = SubmissionLayout(index_path.parent).tries / entry["run_name"]
+    own = AttemptLayout(folder)  # this machine's own queue looks at a probe as at an attempt
+    own_record = {"host": proc.this_host(), "pid": proc.identity(os.getpid()), "job": _job().name}
+    write_json(own.task_json, {"kind": "probe", "schema": 1, "run_name": entry["run_name"], **own_record})
+    print(f"hpc: probe of {entry['run_name']}, job {_job().name} on {proc.this_host()}", flush=True)
+    try:
+        tries = measure(index, entry, TaskLayout(folder), layout)
+        said = conclusion(tries)
+    except (HpcError, OSError) as error:
+        tries, said = [], f"nothing was measured, tasks start as declared: {error}"
+    code = EXIT_DONE if tries and tries[-1].fits is not None else EXIT_FAILED
+    write_json(
+        own.exit_json,
+        {"kind": "probe", "schema": 1, "exit_code": code, "ended": time.time(), "shape": entry["shape"], "said": said,
+         "tries": [asdict(each) for each in tries]},
+    )  # fmt: skip
+    print(f"hpc: probe of {entry['run_name']}: {said}", flush=True)
+    return code
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Read the command line; say in a sentence what is wrong with it."""
+    if len(arguments) != 2 or not arguments[1].isdecimal():
+        print(__doc__, file=sys.stderr)
+        return EXIT_USAGE
+    try:
+        return run(Path(arguments[0]).absolute(), int(arguments[1]))
+    except (HpcError, OSError) as error:
+        print(f"hpc: {error}", file=sys.stderr, flush=True)
+        return error.exit_code if isinstance(error, HpcError) else EXIT_FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
