@@ -158,10 +158,12 @@ def build(layout: RunLayout, formats: Sequence[str] = FORMATS) -> BuiltReport:
     from analysis.findings import find
     from analysis.frame import load_frame, newer_than_collected
     from analysis.pages import build_document
+    from analysis.registration import record_look
     from analysis.rendering import render_csv, render_html, render_latex, render_markdown
     from analysis.run_table import runs_csv
 
     frame = load_frame(layout)
+    record_look(frame)
     findings = find(frame)
     folder = layout.report
     folder.mkdir(parents=True, exist_ok=True)
