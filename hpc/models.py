@@ -7,6 +7,7 @@ and the JSON Schema come from here). What must hold *between* values is in `hpc.
 import inspect
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from math import isfinite
 from typing import Annotated, Any, Literal, Self, cast, get_args, get_origin
@@ -239,10 +240,36 @@ def _hook(value: Any) -> str:
     return text
 
 
+def _command_line(value: Any) -> str:
+    text = _line(value)
+    try:
+        if shlex.split(text):
+            return text
+    except ValueError as error:
+        raise _fail(f"{text!r} is no command line: {error}") from None
+    raise _fail("is empty; write a program and its arguments")
+
+
+def _webhook_variable(value: Any) -> str:
+    text = _line(value)
+    if "://" in text:
+        raise _fail("is a URL, a secret that belongs in no file; put it into an environment variable, name that here")
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        raise _fail("is no variable name, such as HPC_WEBHOOK")
+    return text
+
+
+def _address(value: Any) -> str:
+    text = _line(value)
+    if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*@[A-Za-z0-9][A-Za-z0-9.-]*", text, re.ASCII):
+        raise _fail(f"{text!r} is no e-mail address, such as someone@example.org")
+    return text
+
+
 def _exactly_one(model: BaseModel) -> None:
     """Refuse a block in which not exactly one of its optional keys is given."""
     keys = [field.alias or name for name, field in type(model).model_fields.items() if not field.is_required()]
-    keys = [key for key in keys if key != "args"]
+    keys = [key for key in keys if key not in ("args", "on")]
     given = [key for key in keys if getattr(model, _field_name(type(model), key)) is not None]
     if len(given) != 1:
         found = f"it has {' and '.join(given)}" if given else "it has none"
@@ -608,6 +635,31 @@ class TrackingModel(Model):
     wandb: WandbModel | None = Field(None, description="Weights & Biases.")
 
 
+class NoticeModel(Model):
+    """Where word goes when the experiment ends or is held: exactly one of command, webhook_env and email."""
+
+    command: Annotated[str, PlainValidator(_command_line), WithJsonSchema({"type": "string"})] | None = Field(
+        None,
+        description="Program and arguments, run without a shell; it finds HPC_EVENT, HPC_EXPERIMENT, HPC_TITLE and "
+        "HPC_TEXT in its environment, and the text as its input.",
+    )
+    webhook_env: Annotated[str, PlainValidator(_webhook_variable), WithJsonSchema({"type": "string"})] | None = Field(
+        None,
+        description="Name of the environment variable that holds the URL, which gets JSON with `text`.",
+    )
+    email: Annotated[str, PlainValidator(_address), WithJsonSchema({"type": "string"})] | None = Field(
+        None, description="Address; sent by this machine's own sendmail or mail."
+    )
+    on: Annotated[list[Literal["ended", "held", "gave_up"]], Field(min_length=1)] = Field(
+        ["ended", "held", "gave_up"], description="When; `gave_up`: nobody follows it any more although it is not done."
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        _exactly_one(self)
+        return self
+
+
 class AnalysisModel(Model):
     """How the results will be judged; sealed before the first run."""
 
@@ -654,6 +706,7 @@ class ExperimentModel(Model):
     container: ContainerModel = Field(ContainerModel(), description="The image.")  # type: ignore[call-arg]
     retry: RetryModel = Field(RetryModel(), description="What happens after a failure.")  # type: ignore[call-arg]
     tracking: TrackingModel = Field(TrackingModel(), description="Logging besides the run folder.")  # type: ignore[call-arg]
+    notify: list[NoticeModel] = Field([], description="Who hears when it ends or is held.")
     environment: dict[Variable, VariableValue] = Field(
         {}, description="Environment variables of the program. No secrets."
     )

@@ -35,6 +35,7 @@ from hpc.models import (
     MetricModel,
     MetricsModel,
     Model,
+    NoticeModel,
     ProfileModel,
     ProgramModel,
     ResourcesModel,
@@ -354,8 +355,14 @@ def _spec(sections: Mapping[str, Any], draft: Draft) -> core.ExperimentSpec:
         analysis=_present(draft.analysis),
         environment=_texts(sections["environment"]),
         wandb={name: text for name, text in wandb if text is not None} if wandb else None,
+        notify=tuple(_notice(each) for each in sections["notify"]),
         raw={**written, "run_name": draft.run_name},
     )
+
+
+def _notice(model: NoticeModel) -> core.Notice:
+    kind, target = next((kind, target) for kind, target in model if kind != "on" and target is not None)
+    return core.Notice(kind, target, tuple(model.on))
 
 
 def _present(part: Part | None) -> Part:

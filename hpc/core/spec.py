@@ -205,6 +205,25 @@ class Analysis:
     baseline_from: str = ""
 
 
+EVENTS = ("ended", "held", "gave_up")
+"""What a notice may be about: all is done, nothing more is started until somebody looks, or the rest is given up."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Where word goes when something happens to an experiment.
+
+    Attributes:
+        kind: ``command``, ``webhook_env`` or ``email``.
+        target: A command line, the name of an environment variable that holds a URL, or an address. Never a secret.
+        on: The events, of `EVENTS`.
+    """
+
+    kind: str
+    target: str
+    on: tuple[str, ...] = EVENTS
+
+
 @dataclass(frozen=True)
 class ExperimentSpec:
     """One validated experiment.
@@ -229,6 +248,7 @@ class ExperimentSpec:
     analysis: Analysis = Analysis()
     environment: Mapping[str, str] = field(default_factory=dict)
     wandb: Mapping[str, str] | None = None
+    notify: tuple[Notice, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict)
 
 
