@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hpc.adapters.files import lock
-from hpc.console import dry_run_option, json_option, name_argument, print_json, print_table, say, speaks_plainly
+from hpc.console import dry_run_option, json_option, name_argument, note, print_json, print_table, say, speaks_plainly
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_TEMPORARY
 from hpc.core.layout import RunLayout
 from hpc.core.outcomes import Outcome, count_outcomes, render_counts
@@ -59,6 +59,11 @@ def main(
         fed = act_on(layout, present) if acts else Fed()
         jobs |= fed.jobs
     tasks, plan, trip = present.tasks, present.plan, present.trip
+    if acts:
+        from hpc.notices import tell_held
+
+        for told in tell_held(present.frozen.spec, layout):
+            note(told)
     if as_json:
         would_hold = trip.reason if trip and not acts else None
         print_json({**describe(layout, tasks, plan, jobs, fed), "would_hold": would_hold})
@@ -127,6 +132,8 @@ def show(
         say(f"{len(plan.retry)} {verb}: python -m hpc.collect {layout.experiment} --retry-failed")
     elif asked and not failed:
         say("nothing failed")
+    for problem in plan.hook_problems:
+        say(f"not heeded: {problem}")
     if fed.waiting:
         say(str(fed))
     say(f"written: {layout.collected}")

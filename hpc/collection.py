@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,17 @@ from hpc.adapters.files import write_json, write_text
 from hpc.adapters.results_h5 import Rows, TaskColumns, write_results
 from hpc.core.arrays import Assignment, first_assignment, processes_of
 from hpc.core.breaker import Ended, Trip, check_breaker, fingerprint
-from hpc.core.evidence import FailureClass, Verdict
+from hpc.core.evidence import Evidence, FailureClass, Verdict
 from hpc.core.failures import classify
 from hpc.core.layout import RunLayout, attempt_number
 from hpc.core.learned import learn, shape_parameters
 from hpc.core.outcomes import Outcome, outcome_of
 from hpc.core.retry import plan_retries
-from hpc.core.retry_plan import AttemptFacts, Declined, FailedTask, Limits, Retry, RetryPlan
+from hpc.core.retry_answer import MARK
+from hpc.core.retry_plan import AttemptFacts, Declined, FailedTask, Limits, Retry, RetryPlan, Situation
 from hpc.gathering import Results, checkpoint_names, finite, gather, last_step, read_results
 from hpc.holding import accepted
+from hpc.hooks import ask_hook
 from hpc.inspection import AttemptState, Progress, Snapshot, TaskState, keep_scheduler_record
 from hpc.learning import read_known, remember
 from hpc.observing import adjustments, declared_steps, observations_of, throughput
@@ -128,16 +131,20 @@ def plan_for(tasks: Sequence[JudgedTask], frozen: Frozen, layout: RunLayout) -> 
     Raises:
         InputError: ``learned.json`` was cut or edited.
     """
-    failed = [task for task in tasks if task.outcome is Outcome.FAILED]
     usual_steps = _usual_steps(tasks)
-    return plan_retries(
-        [_failed_task(task, frozen, usual_steps) for task in failed],
-        frozen.spec.retry,
-        Limits(frozen.profile.max_memory_mib, frozen.profile.max_time_s),
-        learned=read_known(layout),
-        accepted=accepted(layout),
-        now=time.time(),
-    )
+    failed = [(task, _failed_task(task, frozen, usual_steps)) for task in tasks if task.outcome is Outcome.FAILED]
+    policy, limits = frozen.spec.retry, Limits(frozen.profile.max_memory_mib, frozen.profile.max_time_s)
+    situation = Situation(policy, limits, read_known(layout), accepted(layout), time.time())
+    plan = plan_retries([facts for _, facts in failed], situation)
+    if not policy.hook:
+        return plan
+    folders = (Path.cwd(), Path(frozen.manifest["provenance"]["code"]["path"]))
+    asked = [(facts, partial(_evidence_of, layout, task.attempts[-1])) for task, facts in failed]
+    return ask_hook(policy.hook, folders, plan, situation, asked)
+
+
+def _evidence_of(layout: RunLayout, attempt: JudgedAttempt) -> Evidence:
+    return gather(layout, attempt.state, attempt.results)
 
 
 def _usual_steps(tasks: Iterable[JudgedTask]) -> int | None:
@@ -148,13 +155,15 @@ def _usual_steps(tasks: Iterable[JudgedTask]) -> int | None:
 
 def trip_of(tasks: Sequence[JudgedTask], plan: RetryPlan, frozen: Frozen, layout: RunLayout) -> Trip | None:
     """Find a cause for which the experiment is to be held; None where there is none, or nothing left to hold."""
+    healed = {each.task_id for each in plan.retry if each.reason.startswith(MARK)}  # the user's function has a cure
+    over = [task for task in tasks if task.outcome in (Outcome.FINISHED, Outcome.FAILED)]
     trip = check_breaker(
-        [_ended(task) for task in tasks if task.outcome in (Outcome.FINISHED, Outcome.FAILED)],
+        [_ended(task) for task in over if task.state.task.task_id not in healed],
         len(tasks),
         frozen.spec.retry.breaker,
         accepted(layout),
     )
-    is_over = not plan.retry and all(task.outcome in (Outcome.FINISHED, Outcome.FAILED) for task in tasks)
+    is_over = not plan.retry and len(over) == len(tasks)
     # Tasks that found the storage full are started again once somebody has mended and released it.
     return None if trip and is_over and not trip.fingerprint.startswith(FailureClass.STORAGE) else trip
 
@@ -312,7 +321,7 @@ def write_collected(snapshot: Snapshot, tasks: Sequence[JudgedTask], plan: Retry
 
 def plan_json(plan: RetryPlan) -> dict[str, Any]:
     """A retry plan as JSON."""
-    return {"retry": [asdict(each) for each in plan.retry], "declined": [asdict(each) for each in plan.declined]}
+    return asdict(plan)
 
 
 def _decisions(plan: RetryPlan) -> dict[str, dict[str, str]]:

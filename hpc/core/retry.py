@@ -6,12 +6,12 @@ attempts that were taken away from the task (preempted, node or network lost, ch
 against its memory and time budgets, and steps gained since the last attempt start the counts anew.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from hpc.core.breaker import EVERYBODYS, fingerprint
 from hpc.core.evidence import FailureClass, Verdict
-from hpc.core.learned import LEARNING_RATE_NAMES, NOTHING_KNOWN, Known, Observation, learn, starting_micro
+from hpc.core.learned import LEARNING_RATE_NAMES, NOTHING_KNOWN, Observation, learn, starting_micro
 from hpc.core.resources import HOUR, render_memory, render_time
 from hpc.core.retry_amounts import (
     Work,
@@ -27,7 +27,6 @@ from hpc.core.retry_plan import (
     Decision,
     Declined,
     FailedTask,
-    Limits,
     Retry,
     RetryPlan,
     Situation,
@@ -107,25 +106,8 @@ def default_action(category: FailureClass) -> Action | None:
     return ACTIONS.get(category)
 
 
-def plan_retries(
-    tasks: Sequence[FailedTask],
-    policy: RetryPolicy,
-    limits: Limits,
-    *,
-    learned: Known = NOTHING_KNOWN,
-    accepted: Collection[str] = (),
-    now: float | None = None,
-) -> RetryPlan:
-    """Decide for every failed task, in order.
-
-    Args:
-        tasks: Failed tasks with all their attempts.
-        policy, limits, learned, accepted, now: As in `Situation`.
-
-    Returns:
-        A plan in which each task stands exactly once.
-    """
-    situation = Situation(policy, limits, learned, accepted, now)
+def plan_retries(tasks: Sequence[FailedTask], situation: Situation) -> RetryPlan:
+    """Decide for every failed task, in order, what is done about it: a plan in which each task stands exactly once."""
     decisions = [_decide(task, situation) for task in tasks]
     return RetryPlan(
         retry=tuple(decision for decision in decisions if isinstance(decision, Retry)),
@@ -134,7 +116,7 @@ def plan_retries(
 
 
 def _decide(task: FailedTask, situation: Situation) -> Decision:
-    spent = ceiling_reached(task, situation.policy)
+    spent = _ceiling_reached(task, situation.policy)
     return spent or _PLANS[task.last.category](task, situation)
 
 
@@ -148,10 +130,13 @@ def _checkpointed(verdict: Verdict) -> bool:
     return verdict.category is F.TIMEOUT and verdict.cause == "checkpointed"
 
 
-def ceiling_reached(task: FailedTask, policy: RetryPolicy) -> Declined | None:
+def _ceiling_reached(task: FailedTask, policy: RetryPolicy) -> Declined | None:
     """Decline a task whose attempts are used up; None while it has some left, or its class has a better reason."""
-    if blameless(task.last.verdict) or _has_no_action(task):
-        return None
+    return None if blameless(task.last.verdict) or _has_no_action(task) else attempts_spent(task, policy)
+
+
+def attempts_spent(task: FailedTask, policy: RetryPolicy) -> Declined | None:
+    """Decline a task whose attempts are used up, whatever its class; None while it has some left."""
     counted, idle = _count_failures(task)
     if idle >= policy.max_attempts:
         reason = f"{idle} attempts failed without a step gained, retry.max_attempts is {policy.max_attempts}"
@@ -204,7 +189,7 @@ def _smaller_batch(task: FailedTask, situation: Situation) -> Decision:
         f"micro_batch {micro} → {new_micro}: {evidence}",
         f"accumulation {task.last.accumulation} → {accumulation}: {kept}",
     )
-    return _again(
+    return again(
         task,
         situation,
         "out of memory on the training device: " + ", ".join(change.split(":")[0] for change in changes) + f", {kept}",
@@ -240,7 +225,7 @@ def _more_memory(task: FailedTask, situation: Situation) -> Decision:
     given = next_memory(had, peak, situation.policy.memory_factor, most)
     doubt = doubt_of_peak(had, peak)
     change = f"memory {render_memory(had)} → {render_memory(given)}: out of host memory{f'; {doubt}' if doubt else ''}"
-    return _again(task, situation, change, (change,), memory_mib=given)
+    return again(task, situation, change, (change,), memory_mib=given)
 
 
 def _more_time(task: FailedTask, situation: Situation) -> Decision:
@@ -268,7 +253,7 @@ def _more_time(task: FailedTask, situation: Situation) -> Decision:
         given = next_time(had, situation.policy.timeout_factor, most, work.seconds_from(step) if work else None)
     changed = f"time {render_time(had)} → {render_time(given)}: time limit reached{told}"
     changes = (changed,) if given != had else ()
-    return _again(task, situation, changes[0] if changes else f"time limit reached{told}", changes, time_s=given)
+    return again(task, situation, changes[0] if changes else f"time limit reached{told}", changes, time_s=given)
 
 
 def _work_left(task: FailedTask) -> Work | None:
@@ -288,7 +273,7 @@ def _go_on(task: FailedTask, situation: Situation) -> Decision:
             f"checkpointed {idle} times in a row without a step gained",
             "give it more time: start-up and checkpoint fill the whole limit",
         )
-    return _again(task, situation, "checkpointed on request: goes on where it was", ())
+    return again(task, situation, "checkpointed on request: goes on where it was", ())
 
 
 def _resume(task: FailedTask, situation: Situation) -> Decision:
@@ -302,7 +287,7 @@ def _resume(task: FailedTask, situation: Situation) -> Decision:
         )
     bad = task.last.node if _is_bad_node(task.last) else ""
     changes = (f"excluded node {bad}: {category}",) if bad else ()
-    return _again(task, situation, f"{category}: the task was not at fault", changes)
+    return again(task, situation, f"{category}: the task was not at fault", changes)
 
 
 def _diverged(task: FailedTask, situation: Situation) -> Decision:
@@ -331,7 +316,7 @@ def _diverged(task: FailedTask, situation: Situation) -> Decision:
     changes = tuple(f"{name} {_shown(values.get(name))} → {_shown(new)}: diverged" for name, new in wanted.items())
     if asked.mixed_precision:
         changes += (f"mixed_precision → {asked.mixed_precision}: diverged",)
-    return _again(
+    return again(
         task,
         situation,
         "diverged; " + ", ".join(change.removesuffix(": diverged") for change in changes),
@@ -368,13 +353,13 @@ def _earlier_checkpoint(task: FailedTask, situation: Situation) -> Decision:
     earlier = [name for name in task.checkpoints if name < bad]
     resume_from = earlier[-1] if earlier else ""
     change = f"resume from {bad} → {resume_from or 'the beginning'}: it cannot be loaded"
-    return _again(task, situation, change, (change,), resume=bool(earlier), resume_from=resume_from)
+    return again(task, situation, change, (change,), resume=bool(earlier), resume_from=resume_from)
 
 
 def _repeat_once(task: FailedTask, situation: Situation) -> Decision:
     if sum(attempt.category is F.UNKNOWN for attempt in task.attempts) > 1:
         return _decline(task, "it failed twice and nothing known explains it", "read the end of both attempts' logs")
-    return _again(task, situation, "nothing known explains the failure: repeated once", ())
+    return again(task, situation, "nothing known explains the failure: repeated once", ())
 
 
 def _when_mended(task: FailedTask, situation: Situation) -> Decision:
@@ -391,7 +376,7 @@ def _when_mended(task: FailedTask, situation: Situation) -> Decision:
             "storage failed again after the experiment was released, without a step gained",
             "look whether the file system that its evidence names was the one that was mended",
         )
-    return _again(task, situation, "storage: whoever released the experiment has mended it", ())
+    return again(task, situation, "storage: whoever released the experiment has mended it", ())
 
 
 def _never(task: FailedTask, _: Situation) -> Decision:
@@ -430,7 +415,7 @@ _PLANS: dict[FailureClass, Callable[[FailedTask, Situation], Decision]] = {
 # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _again(task: FailedTask, situation: Situation, reason: str, changes: tuple[str, ...], **different: object) -> Retry:
+def again(task: FailedTask, situation: Situation, reason: str, changes: tuple[str, ...], **different: object) -> Retry:
     """The last attempt once more, from its newest checkpoint, with what is different."""
     last = task.last
     same = Retry(

@@ -173,10 +173,15 @@ class Declined:
 
 @dataclass(frozen=True)
 class RetryPlan:
-    """Every failed task, once."""
+    """Every failed task, once.
+
+    Attributes:
+        hook_problems: What was wrong with answers of the user's own function; the plan's decision then stands.
+    """
 
     retry: tuple[Retry, ...] = ()
     declined: tuple[Declined, ...] = ()
+    hook_problems: tuple[str, ...] = ()
 
 
 Decision = Retry | Declined

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hpc.core.evidence import FailureClass, Verdict
 from hpc.core.retry import ACTIONS, blameless, default_action, plan_retries
 from hpc.core.retry_amounts import smaller_micro_batch
-from hpc.core.retry_plan import AttemptFacts, Declined, FailedTask, Limits, Retry
+from hpc.core.retry_plan import AttemptFacts, Declined, FailedTask, Limits, Retry, Situation
 from hpc.core.spec import Divergence, RetryPolicy
 
 F = FailureClass
@@ -25,7 +25,7 @@ def task(*attempts: AttemptFacts, **known: object) -> FailedTask:
 
 
 def decide(failed: FailedTask, policy: RetryPolicy | None = None, limits: Limits = LIMITS) -> Retry | Declined:
-    plan = plan_retries([failed], policy or RetryPolicy(), limits)
+    plan = plan_retries([failed], Situation(policy or RetryPolicy(), limits))
     assert len(plan.retry) + len(plan.declined) == 1
     return (plan.retry or plan.declined)[0]
 
@@ -253,7 +253,7 @@ def test_each_failed_task_is_decided_once(histories, whole, processes, policy, n
         )
         for i, history in enumerate(histories)
     ]  # fmt: skip
-    plan = plan_retries(failed, policy, LIMITS)
+    plan = plan_retries(failed, Situation(policy, LIMITS))
     assert sorted(d.task_id for d in (*plan.retry, *plan.declined)) == [t.task_id for t in failed]
     assert all(d.reason and d.next_step for d in plan.declined)
     by_id = {t.task_id: t for t in failed}
