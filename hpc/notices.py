@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpc.adapters.files import lock
+from hpc.adapters.files import lock, read_json_or_none
 from hpc.adapters.notices import NotSent, send_by_command, send_by_mail, send_by_webhook
 from hpc.core.errors import HpcError
 from hpc.core.layout import RunLayout
@@ -44,6 +44,17 @@ def notify(
     digest = hashlib.sha256((occurrence or f"{title}\n{text}").encode("utf-8", "replace")).hexdigest()
     due = {"state": "due", "key": f"{event}:{digest[:16]}", "event": event, "title": title, "text": text}
     return _send(spec, layout, due)
+
+
+def tell_held(spec: ExperimentSpec, layout: RunLayout) -> list[str]:
+    """Say that an experiment is held, once each time it is; try again what did not leave. Nothing is ever raised."""
+    present = read_json_or_none(layout.hold)
+    if present is None:
+        return send_due(spec, layout)
+    tasks = ", ".join(present["tasks"][:10]) + (", …" if len(present["tasks"]) > 10 else "")
+    text = "\n".join(filter(None, (present["evidence"], tasks, f"To go on: {present['command']}")))
+    title = f"{layout.experiment} is held: {present['reason']}"
+    return notify(spec, layout, "held", title, text, occurrence=str(present["time"]))
 
 
 def send_due(spec: ExperimentSpec, layout: RunLayout) -> list[str]:

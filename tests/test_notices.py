@@ -16,7 +16,7 @@ import pytest
 from hpc.adapters.notices import NotSent, send_by_command, send_by_mail, send_by_webhook
 from hpc.core.layout import RunLayout
 from hpc.core.spec import Notice
-from hpc.notices import ledger_path, notify, read_ledger, send_due
+from hpc.notices import ledger_path, notify, read_ledger, send_due, tell_held
 from tests.local_projects import command_environment
 
 HIDDEN = "T0-hidden-path"
@@ -197,6 +197,27 @@ def test_what_failed_is_tried_with_the_next_and_three_times_in_all(layout, tmp_p
     (tmp_path / "ready").touch()
     assert [line.split(": ")[-1] for line in send_due(command, mended)] == ["sent", "sent"]
     assert send_due(command, mended) == []
+
+
+def test_a_hold_is_told_once_each_time_it_happens(layout, tmp_path):
+    """The same hold seen by every command is one notice; a later one for the same reason is another."""
+    said = program(tmp_path, "tell", f'echo "$HPC_TITLE" >> {tmp_path}/said')
+    ways = spec(Notice("command", str(said)))
+    assert tell_held(ways, layout) == []
+    for time in (1.0, 1.0, 2.0):
+        hold = {
+            "time": time,
+            "reason": "three alike",
+            "evidence": "KeyError",
+            "tasks": ["X1"],
+            "command": "python -m x",
+        }
+        layout.hold.write_text(json.dumps(hold))
+        tell_held(ways, layout)
+    layout.hold.unlink()
+    assert tell_held(ways, layout) == []
+    assert (tmp_path / "said").read_text() == "tiny is held: three alike\n" * 2
+    assert read_ledger(layout)[0]["text"] == "KeyError\nX1\nTo go on: python -m x"
 
 
 def test_a_death_in_the_middle_costs_a_second_copy_and_nothing_else(layout, tmp_path):
