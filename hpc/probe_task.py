@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc.adapters import proc
-from hpc.adapters.files import read_json, read_json_or_none, write_json
+from hpc.adapters.files import read_json, write_json
 from hpc.adapters.logs import read_log
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, HpcError, InputError
 from hpc.core.evidence import Evidence, FailureClass, Verdict
@@ -193,9 +193,11 @@ def verdict_of(record: Mapping[str, Any], ended: Mapping[str, Any], attempt: Att
 
 
 def micro_in_use(attempt: AttemptLayout, micro: int) -> int:
-    """Micro-batch at the end of a try: our own workloads may lower theirs and go on (``adjustments.json``)."""
-    changes = (read_json_or_none(attempt.home / "adjustments.json") or {}).get("adjustments", [])
-    return int(changes[-1]["new_micro_batch"]) if changes else micro
+    """Micro-batch at the end of a try: a program may lower its own and go on, and say so in ``adjustments.json``."""
+    try:
+        return int(read_json(attempt.home / "adjustments.json")["adjustments"][-1]["new_micro_batch"])
+    except (OSError, InputError, LookupError, TypeError, ValueError):  # none, or a file that means something else
+        return micro
 
 
 def _observed(

@@ -194,6 +194,9 @@ def test_a_program_that_shrinks_by_itself_fits_with_what_it_shrank_to(tmp_path: 
     changes = [{"new_micro_batch": 32}, {"new_micro_batch": 16}]
     (tmp_path / "adjustments.json").write_text(json.dumps({"adjustments": changes}))
     assert micro_in_use(AttemptLayout(tmp_path), 64) == 16
+    for other in ("[]", '{"adjustments": []}', '{"adjustments": [{"new_micro_batch": null}]}', "{"):
+        (tmp_path / "adjustments.json").write_text(other)
+        assert micro_in_use(AttemptLayout(tmp_path), 64) == 64
 
 
 def tried(micro: int, result: Result, fits: int | None = None, said: str = "") -> Try:
