@@ -9,6 +9,7 @@ batch. What was found goes into ``learned.json`` after every try. Standard libra
 """
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -134,6 +135,9 @@ def _try(index: Mapping[str, Any], entry: Mapping[str, Any], home: TaskLayout, l
     trained = Trained(attempt)
     ended = exit_record(record, execute(record, home, attempt, trained), attempt)
     write_json(attempt.exit_json, ended)
+    shutil.rmtree(
+        attempt.checkpoints, ignore_errors=True
+    )  # of a large model one fills a quota, and nobody resumes here
     result, said = judge(record, ended, attempt, stopped=trained.told)
     return Try(
         number,

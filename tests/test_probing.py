@@ -11,7 +11,8 @@ from hpc.probe_task import Result, Try, conclusion, judge, micro_in_use, steps_l
 from tests.local_projects import LocalProject, make_project
 
 PROGRAM = """
-import sys, time
+import os, sys, time
+open(os.path.join(os.environ["HPC_ATTEMPT_DIR"], "checkpoints", "step-1"), "w").write("large")
 width, micro, accumulation = (int(word) for word in sys.argv[1:4])
 print(f"micro {micro} accumulation {accumulation}", flush=True)
 activations = bytearray(micro * width * 6 << 20)  # 6 MiB a sample: 384 MiB with 64 of them
@@ -74,6 +75,7 @@ def test_tasks_start_with_what_the_probe_measured(tmp_path: Path) -> None:
 
     tried = project.runs / "tiny/probes/001/tries/W1_S1"
     assert [each["result"] for each in load(tried / "exit.json")["tries"]] == ["out_of_memory", "fits"]
+    assert not (tried / "attempt-2/checkpoints").exists()
     assert 2 <= steps_logged(AttemptLayout(tried / "attempt-2")) < 25, "it is stopped once it trains"
     began = min(load(path)["started"] for path in project.runs.glob("tiny/tasks/*/attempt-1/task.json"))
     assert began > load(tried / "exit.json")["ended"] - 0.5, "nothing runs beside a probe"

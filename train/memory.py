@@ -84,8 +84,8 @@ def check_possible(accelerator: Any) -> None:
     """Raise InputError where processes exchange something in the middle of a step."""
     if accelerator.distributed_type.value == "DEEPSPEED":
         raise InputError(
-            "--oom_in_process true does not go together with DeepSpeed: its processes exchange gradients (stage 3: "
-            "parameters too) while they compute, so one that runs out of memory leaves the others waiting. "
+            "argument --oom_in_process: not together with DeepSpeed, whose processes exchange gradients (stage 3: "
+            "parameters too) while they compute: one that fails leaves the others waiting. "
             "Leave it out: collect --retry-failed starts such a task again with half the micro-batch"
         )
 

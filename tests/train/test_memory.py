@@ -172,5 +172,5 @@ def test_deepspeed_is_refused_with_the_way_out() -> None:
     from train.memory import check_possible
 
     check_possible(SimpleNamespace(distributed_type=SimpleNamespace(value="MULTI_GPU")))
-    with pytest.raises(InputError, match=r"does not go together with DeepSpeed.* collect --retry-failed"):
+    with pytest.raises(InputError, match=r"not together with DeepSpeed.* collect --retry-failed"):
         check_possible(SimpleNamespace(distributed_type=SimpleNamespace(value="DEEPSPEED")))
