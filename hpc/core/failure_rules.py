@@ -143,7 +143,12 @@ _TOPICS = (
     _topic(F.OOM_HOST, r"\bout of (?:host |system )?memory\b|(?:insufficient|not enough) memory", "memory"),
     _topic(F.DIVERGENCE, r"\bnans?\b|not finite|non-?finite|\binfinit|diverg", "numbers that are not finite"),
     _topic(F.CHECKPOINT, r"\bcheckpoints?\b|\bckpt\b|state[_ ]dict|\b(?:resum|restor)(?:e|ing)\b", "a checkpoint"),
-    _topic(F.CONTAINER, r"\bcontainer\b|\bsquashfs\b|\boverlayfs?\b|\.sif\b|\.sqsh\b", "the container"),
+    _topic(
+        F.CONTAINER,
+        r"\bcontainer\b|\bsquashfs\b|\boverlay ?fs\b|\boverlayfs?\b|\.sif\b|\.sqsh\b|graph ?driver|containers/storage"
+        r"|\b(?:docker|podman|apptainer|singularity|enroot|pyxis)\b|\brootfs\b",
+        "the container",
+    ),
     _topic(
         F.ENVIRONMENT,
         r"\b(?:installed|installation|pip|conda|packages?|librar(?:y|ies)|drivers?|compilers?|cuda (?:version"
@@ -431,6 +436,9 @@ LOG_RULES: tuple[Rule, ...] = (
     _row(
         "log-time-limit", F.TIMEOUT, "limit",
         r"due to time limit|due to deadline|job (?:has )?reached (?:its )?(?:the )?(?:time|walltime) limit"
+        r"|\bwall ?(?:clock )?time\b.{0,40}\bexceed|exceed\w{0,3} .{0,30}\b(?:wall ?(?:clock )?time"
+        r"|run(?:ning)? time|runlimit)"
+        r"|TERM_RUNLIMIT"
         r"|this job is timed.out",
         "Slurm ended the job at its time limit",
         "that it was making progress",
@@ -478,15 +486,27 @@ LOG_RULES: tuple[Rule, ...] = (
     _row(
         "container-runtime", F.CONTAINER, "runtime",
         r"^\s*FATAL:\s{1,4}\S|failed to create user namespace|user namespace disabled|\bOCI runtime\b|SQUASHFS error"
-        r"|pyxis: (?:failed|couldn't|could not|child)|enroot-\w+: "
+        r"|pyxis: .{0,80}(?:fail|error|couldn't|could not|child)|enroot-\w+: |^ERROR\s{2}: "
         r"|\[error\] (?:no such file or directory: .{0,200}\.sqsh|failed to mount)|spank: .{0,40}pyxis"
         r"|container creation failed|unsquashfs\S* .{0,40}fail|nvidia-container-cli: .{0,60}error"
         r"|^(?:shifter|ch-run|sarus|udocker|podman|docker|enroot|buildah|crun|runc)\b\S{0,12}: .{0,300}(?:error|fail"
         r"|cannot|can't"
-        r"|abort|not found|unable)|docker: error response|image .{0,120} (?:is not|not a valid) (?:a )?(?:sif"
+        r"|abort|not found|unable)|docker: error response|cannot connect to the docker daemon"
+        r"|image .{0,120} (?:is not|not a valid) (?:a )?(?:sif"
         r"|container)",
         "the container runtime gave up before or while starting the program",
         "anything about the program",
+    ),
+    _row(
+        "container-root-full", F.CONTAINER, "overlay_full",
+        r"no space left on device.{0,20}'/(?:root|usr|opt|etc|var|srv|workspace|app)/",
+        "a folder of the container's own root took no more: its writable layer is full",
+        "that the folder is not bound from the host",
+        when=lambda evidence: evidence.in_container,
+        confidence=0.75,
+        suggestion=(
+            "bind a folder of the host for what the program writes, or enlarge the overlay (sessiondir max size)"
+        ),
     ),
     _row(
         "container-command-missing", F.CONTAINER, "not_installed",
@@ -538,10 +558,20 @@ LOG_RULES: tuple[Rule, ...] = (
         confidence=0.8,
     ),
     _row(
+        "environment-offline", F.ENVIRONMENT, "offline",
+        r"outgoing traffic has been disabled|LocalEntryNotFoundError|OfflineModeIsEnabled|offline mode is enabled"
+        r"|(?:couldn't|could not|cannot|can't) (?:find|connect).{0,160}(?:in the cached files|cached snapshot)"
+        r"|ConnectionError: Couldn't reach .{0,200}offline",
+        "a model or file is not in the cache, and this node may not download it",
+        "that the name is right",
+        suggestion="download it into the cache on a login node before the job, and bind the cache into the container",
+    ),
+    _row(
         "environment-versions", F.ENVIRONMENT, "versions",
         r"binary incompatibility|numpy\.dtype size changed|module '(?:numpy|jax|torch"
         r"|collections)' has no attribute|compiled using numpy 1\.x cannot be run|incompatible versions? of"
-        r"|is incompatible with |out of date and must be regenerated|descriptors cannot be created directly"
+        r"|is incompatible with (?!the layer)|out of date and must be regenerated"
+        r"|descriptors cannot be created directly"
         r"|operator \w{1,40}::\w{1,60} does not exist|requires (?:at least )?(?:version|python|cuda|torch|numpy)\b",
         "two packages of versions that do not belong together met",
         "which of them to change",
@@ -574,7 +604,8 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "environment-illegal-instruction", F.ENVIRONMENT, "cpu",
-        r"illegal instruction|requires avx|the tensorflow library was compiled to use .{0,40} instructions",
+        r"illegal instruction|requires avx|exec format error|cannot execute binary file|wrong elf class"
+        r"|the tensorflow library was compiled to use .{0,40} instructions",
         "the program was built for another processor",
         "which node types work",
     ),
@@ -605,7 +636,8 @@ LOG_RULES: tuple[Rule, ...] = (
         "checkpoint-unfit", F.CHECKPOINT, "unfit",
         r"error\(s\) in loading state_dict|size mismatch for \S+: copying|missing key\(s\) in state_dict"
         r"|loaded state dict (?:contains|has) .{0,60}(?:parameter group|param)|ZeRORuntimeException"
-        r"|different dp world size|layer count mismatch when loading|mismatch for loaded"
+        r"|(?:stored|saved|checkpoint(?:ed)?) shapes?\b|different dp world size|layer count mismatch when loading"
+        r"|mismatch for loaded"
         r"|state dict keys do not match|keys do not match.{0,60}(?:state|ckpt|checkpoint)|weight file containing"
         r"|weights? (?:file|shapes?) .{0,60}do(?:es)? not match|optimizer state .{0,60}(?:does not|doesn't) match",
         "the checkpoint does not belong to this model or number of ranks",
@@ -706,7 +738,9 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "config-file", F.CONFIG, "file",
-        r"could not override '|is not in struct\b|HYDRA_FULL_ERROR|omegaconf\.errors|hydra\.errors"
+        r"could not override '|is not in struct\b|^In '[^']{1,80}': could not find '|^available options in '"
+        r"|cannot find primary config"
+        r"|primary config (?:module|directory) .{0,120}not found|HYDRA_FULL_ERROR|omegaconf\.errors|hydra\.errors"
         r"|ConfigAttributeError|ConfigKeyError|MissingMandatoryValue"
         r"|pydantic\S*ValidationError|validation errors? for \w|yaml\.(?:scanner|parser|constructor)|ScannerError"
         r"|TOMLDecodeError|no such file or directory: '\S{1,300}\.(?:ya?ml|toml|ini|cfg|json5?)'"
@@ -748,7 +782,8 @@ LOG_RULES: tuple[Rule, ...] = (
         r"|lmdb\.\w{0,30}(?:Corrupt|Invalid|Page)"
         r"|NonMatching(?:Splits|Checksum)|ExpectedMoreSplits|UnexpectedSplits|DatasetGenerationError"
         r"|checksum (?:mismatch|error)"
-        r"|format not recogni[sz]ed|DataLossError|UnicodeDecodeError|JSONDecodeError|ParserError|EmptyDataError"
+        r"|format not recogni[sz]ed|(?:unknown|unsupported|invalid|unrecogni[sz]ed) file format|DataLossError"
+        r"|UnicodeDecodeError|JSONDecodeError|ParserError|EmptyDataError"
         r"|corrupt(?:ed)? (?:record"
         r"|sample|shard|data|jpeg|image)|magic bytes not found",
         "an input file is damaged or of another format",
@@ -827,7 +862,8 @@ LOG_RULES: tuple[Rule, ...] = (
         "bug-shapes", F.CODE_BUG, "shapes",
         r"shapes cannot be multiplied|size of tensor a \(\d+\) must match|must match the size of tensor b"
         r"|shape '\[.{0,80}\]' is invalid for input|sizes of tensors must match|could not be broadcast together"
-        r"|incompatible shapes|shape mismatch|mat1 and mat2 must have"
+        r"|incompatible shapes|shape mismatch|mat1 and mat2 must have|incompatible with the layer"
+        r"|expected (?:min_)?ndim="
         r"|expected all tensors to be on the same device|expected scalar type|dimension out of range",
         "tensors of unfit shape, type or device met in the code",
         "whether code or configuration chose them",

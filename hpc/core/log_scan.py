@@ -24,7 +24,7 @@ NEEDLES = (
     "oomd", "memory budget",
     "squashfs", "override '", "not in struct", "user namespace", "not used by", "unsupported", "unknown command",
     "badgzip", "badzip", "requested and", "too large", "no data left", "mpi_err", "ofi poll",
-    "not converge", "virtual memory",
+    "not converge", "virtual memory", "cannot ", "exceed",
     "stopping training", "is required", "hw exception", "panic", "stackoverflow",
 )  # fmt: skip
 """Lower-case beginnings of trouble. A line without any of them is never evidence, which is what makes logs of
