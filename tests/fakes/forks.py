@@ -1,0 +1,76 @@
+"""Run commands in forks of one process that has imported everything, and kill them where a test says.
+
+    python tests/fakes/forks.py        reads a JSON request a line from stdin, answers the exit codes as a JSON line
+
+A request: `folder` to work in, `module` and `arguments` to run, `copies` at once, `kill_at` (the n-th act) or null.
+An act is what others can see of a process: a file that gets its name, a line that is appended, a program that starts.
+"""
+
+import importlib
+import io
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hpc.collection
+import hpc.follow
+import hpc.submission
+
+assert hpc.collection
+hpc.submission.ADOPTION_GRACE_S = 0.2  # the pretended Slurm shows a job at once
+sys.modules["analysis"] = None  # type: ignore[assignment]  # the report is not what is tested here
+
+QUESTIONS = ("sacct", "squeue", "sacctmgr", "scontrol")
+
+
+def is_act(event: str, arguments: tuple[Any, ...]) -> bool:
+    """Whether others can see what a process is about to do."""
+    if event == "subprocess.Popen":
+        return arguments[0] not in QUESTIONS
+    return event == "os.rename" or (event == "open" and bool(arguments[2] & os.O_APPEND))
+
+
+def kill_at(number: int) -> Callable[[str, tuple[Any, ...]], None]:
+    """An audit hook that kills this process right before its n-th act."""
+    acts = iter(range(1, number))
+
+    def count(event: str, arguments: tuple[Any, ...]) -> None:
+        if is_act(event, arguments) and next(acts, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return count
+
+
+def run(request: dict[str, Any]) -> None:
+    """Run the command in this process, which is a fork; never returns."""
+    os.chdir(request["folder"])
+    log = Path("forks.log").open("a")  # noqa: SIM115  lives as long as the process
+    os.dup2(log.fileno(), 1)
+    os.dup2(log.fileno(), 2)
+    sys.stdout = io.TextIOWrapper(io.FileIO(1, "w"), write_through=True)
+    sys.stderr = io.TextIOWrapper(io.FileIO(2, "w"), write_through=True)
+    if request["kill_at"]:
+        sys.addaudithook(kill_at(request["kill_at"]))
+    try:
+        importlib.import_module(request["module"]).main(request["arguments"])
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    os._exit(code)
+
+
+for line in sys.stdin:
+    asked = json.loads(line)
+    children = []
+    for _ in range(asked["copies"]):
+        child = os.fork()
+        if not child:
+            run(asked)
+        children.append(child)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    sys.stdout.write(json.dumps(codes) + "\n")
+    sys.stdout.flush()
