@@ -5,7 +5,9 @@ the other, runs of one seed are compared in pairs; else the sides are independen
 rank tests and the permutation test stand beside it and decide nothing. What cannot be computed is None with its reason.
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import comb
 from typing import Any
@@ -23,6 +25,7 @@ ALPHA = 0.05
 CORRECTIONS = ("holm", "bh")
 _scipy: Any = stats
 """Without its types, which know no tests of many rows at once."""
+_FEWEST_PAIRS = 3
 _EXACT = 2000
 """Most arrangements that are gone through one by one: 6 against 6 runs are 924, 10 pairs are 1,024."""
 
@@ -55,14 +58,12 @@ class AnalysisPlan:
         correction: ``holm`` (family-wise error rate) or ``bh`` (rate of false finds).
         confidence: Coverage of the intervals, each by itself.
         margin: Differences below this share of the baseline's mean count as equal; None: nothing was declared.
-        looks: How often the data are looked at before the sample is complete (see `analysis.sequential`).
     """
 
     alpha: float = ALPHA
     correction: str = "holm"
     confidence: float = LEVEL
     margin: float | None = None
-    looks: int = 1
 
 
 @dataclass(frozen=True)
@@ -270,7 +271,8 @@ def find_pairs(ours: Sample, base: Sample) -> tuple[Floats, Floats] | None:
     run without a value takes its partner out with it.
 
     Returns:
-        Two arrays of shape (complete pairs,); None also where fewer than 2 pairs are complete.
+        Two arrays of shape (complete pairs,); None also where fewer than 3 pairs are complete: the test of 2 pairs finds
+        nothing, and Welch's uses all runs there are.
     """
     if ours.seeds is None or base.seeds is None:
         return None
@@ -282,7 +284,7 @@ def find_pairs(ours: Sample, base: Sample) -> tuple[Floats, Floats] | None:
     by_seed = dict(zip(theirs, base.values.tolist(), strict=True))
     pairs = [(value, by_seed[seed]) for seed, value in zip(mine, ours.values.tolist(), strict=True) if seed in by_seed]
     complete = np.array([pair for pair in pairs if np.isfinite(pair).all()], dtype=np.float64).reshape(-1, 2)
-    return (complete[:, 0], complete[:, 1]) if len(complete) >= 2 else None
+    return (complete[:, 0], complete[:, 1]) if len(complete) >= _FEWEST_PAIRS else None
 
 
 def welch_rows(ours: Floats, base: Floats, level: float = LEVEL, alternative: str = "two-sided") -> TestedRows:
@@ -294,14 +296,24 @@ def welch_rows(ours: Floats, base: Floats, level: float = LEVEL, alternative: st
         level: Coverage of the interval.
         alternative: ``two-sided``, ``less`` or ``greater``.
     """
-    tested = _scipy.ttest_ind(ours, base, axis=1, equal_var=False, alternative=alternative)
+    with _equal_values_are_meant():
+        tested = _scipy.ttest_ind(ours, base, axis=1, equal_var=False, alternative=alternative)
     return _tested_rows(tested, ours.mean(axis=1) - base.mean(axis=1), level)
 
 
 def paired_rows(ours: Floats, base: Floats, level: float = LEVEL, alternative: str = "two-sided") -> TestedRows:
     """Paired t test of many comparisons at once (scipy's); arguments as for `welch_rows`, both of the same shape."""
-    tested = _scipy.ttest_rel(ours, base, axis=1, alternative=alternative)
+    with _equal_values_are_meant():
+        tested = _scipy.ttest_rel(ours, base, axis=1, alternative=alternative)
     return _tested_rows(tested, (ours - base).mean(axis=1), level)
+
+
+@contextmanager
+def _equal_values_are_meant() -> Iterator[None]:
+    """Silence scipy where one side does not vary: its variance is 0, and the other side's carries the test."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)
+        yield
 
 
 def _tested_rows(tested: Any, difference: Floats, level: float) -> TestedRows:

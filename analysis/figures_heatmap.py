@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from analysis.drawing import BAD, BAND, GRADIENT, MUTED, Drawing, axis_label, colour_steps, finish, plain, short
+from analysis.estimates import estimate
 from analysis.findings import Findings, list_counts, metric_values
 from analysis.frame import ExperimentFrame
-from analysis.statistics import estimate
 from analysis.swept import Swept, find_swept
 from hpc.core.spec import Metric
 

@@ -11,10 +11,10 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from analysis.drawing import BAD, GRADIENT, HUES, INK, MUTED, Drawing, axis_label, colour_steps, finish, plain, short
+from analysis.estimates import estimate
 from analysis.findings import ConfigurationResult, Findings, usable_values
 from analysis.frame import ExperimentFrame
 from analysis.selection import choose_shown
-from analysis.statistics import estimate
 from analysis.swept import Swept, find_swept
 from hpc.core.spec import Metric
 

@@ -5,7 +5,7 @@ No file is read and nothing is drawn here; every number of the report comes from
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -14,17 +14,28 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.cautions import Cautions, find_cautions, say_cautions, say_mixed
+from analysis.comparisons import AnalysisPlan, Comparison, Sample, is_better
+from analysis.estimates import Estimate, Interval, estimate
 from analysis.frame import ExperimentFrame, show_value
-from analysis.lineage import Course, Fate
-from analysis.statistics import (
-    ALPHA,
-    Comparison,
-    Estimate,
-    compare_family,
-    estimate,
-    is_better,
-    two_sigma_false_alarm,
+from analysis.importance import Importance
+from analysis.inference import (
+    account_for_looks,
+    analysis_plan,
+    bootstrap_intervals,
+    chance,
+    find_importance,
+    find_selection,
+    find_systems,
+    judge_all,
+    runs_by_configuration,
 )
+from analysis.lineage import Course, Fate
+from analysis.missing import Robustness
+from analysis.optimism import Selection
+from analysis.registration import Registration, Standing, read_registration
+from analysis.sequential import TwoLooks
+from analysis.systems import OverSystems
+from analysis.verdicts import Judgement
 from hpc.core.spec import Metric
 
 Floats = npt.NDArray[np.float64]
@@ -127,7 +138,10 @@ class ConfigurationResult:
         secondary: Metric → estimate, for the other declared metrics.
         is_baseline: Whether others are compared with it.
         comparison: Against its baseline; None for a baseline, or where none is declared.
-        baseline: Number of the configuration it was compared with.
+        baseline: Number of the configuration it was compared with; None also where a stored baseline was.
+        bootstrap: BCa bootstrap interval of the mean; None with fewer than 5 values.
+        judgement: Both verdicts side by side; None where there is no comparison.
+        robustness: How the comparison reads with what is missing from it; None where nothing is.
     """
 
     number: int
@@ -142,6 +156,9 @@ class ConfigurationResult:
     is_baseline: bool
     comparison: Comparison | None
     baseline: int | None
+    bootstrap: Interval | None = None
+    judgement: Judgement | None = None
+    robustness: Robustness | None = None
 
     @property
     def failed_total(self) -> int:
@@ -174,12 +191,15 @@ class Best:
         of: Configurations it was chosen from.
         complete: Whether all its runs gave a value.
         rival: A configuration with a still better mean that lost runs; None when there is none.
+        selection: The same choice corrected for having been selected, and how firm ranks are; its places are numbers of
+            configurations. None where it was chosen from one.
     """
 
     result: ConfigurationResult
     of: int
     complete: bool
     rival: ConfigurationResult | None
+    selection: Selection | None = None
 
 
 @dataclass(frozen=True)
@@ -332,6 +352,13 @@ class Findings:
         resources: What it cost.
         verdict: The first verdict, sentences in plain words.
         limitations: What the reader has to keep in mind, sentences from facts.
+        plan: How comparisons are judged: error rate, correction, coverage, margin.
+        looks: The account of the second look at the seeds; None where their number was fixed.
+        importance: What the swept parameters do to the primary metric; None where nothing was swept or too few runs are
+            there.
+        over_systems: Methods over systems; None where the baseline stands for one configuration.
+        stored_baseline: Name of the experiment whose stored runs are the baseline; empty where it is in the sweep.
+        registration: What was sealed before the runs, and what was done otherwise.
     """
 
     counts: RunCounts
@@ -346,6 +373,12 @@ class Findings:
     resources: ResourceUse
     verdict: tuple[str, ...]
     limitations: tuple[str, ...]
+    plan: AnalysisPlan
+    looks: TwoLooks | None
+    importance: Importance | None
+    over_systems: OverSystems | None
+    stored_baseline: str
+    registration: Registration
 
     @property
     def compared(self) -> tuple[ConfigurationResult, ...]:
@@ -353,14 +386,24 @@ class Findings:
         return tuple(one for one in self.results if one.comparison is not None)
 
 
-def find(frame: ExperimentFrame) -> Findings:
-    """Judge one experiment."""
+def find(frame: ExperimentFrame, stored: Mapping[str, Sample] | None = None) -> Findings:
+    """Judge one experiment.
+
+    Args:
+        frame: The experiment.
+        stored: Samples of a stored baseline by metric, with which every configuration is compared; None where the
+            baseline is in the sweep.
+    """
     goals = frame.metric_goals
     primary, secondary = (goals[0] if goals else None), goals[1:]
     counts = count_runs(frame, primary)
     cautions = find_cautions(frame)
-    results = judge_configurations(frame, primary, secondary, cautions)
+    judged = judge_configurations(frame, primary, secondary, cautions, stored)
+    registration = read_registration(frame)
+    results = judged.results
     best = choose_best(results, primary)
+    if best is not None and primary is not None:
+        best = replace(best, selection=_selection(frame, results, best, primary))
     return Findings(
         counts=counts,
         primary=primary,
@@ -372,8 +415,14 @@ def find(frame: ExperimentFrame) -> Findings:
         failures=find_failures(frame),
         cautions=cautions,
         resources=add_up_resources(frame),
-        verdict=say_verdict(frame, primary, results, best, cautions),
-        limitations=say_limitations(frame, counts, results, best, cautions),
+        verdict=say_verdict(frame, primary, judged, best, cautions),
+        limitations=say_limitations(frame, counts, judged, best, cautions, registration),
+        plan=judged.plan,
+        looks=judged.looks,
+        importance=_importance(frame, primary, judged.plan),
+        over_systems=judged.over_systems,
+        stored_baseline=judged.stored_baseline,
+        registration=registration,
     )
 
 
@@ -419,21 +468,41 @@ def usable_values(frame: ExperimentFrame, metric: str) -> Floats:
     return np.where(frame.usable, metric_values(frame, metric), np.nan)
 
 
+@dataclass(frozen=True)
+class JudgedConfigurations:
+    """All configurations on the primary metric, and how they were judged; attributes as in `Findings`."""
+
+    results: tuple[ConfigurationResult, ...]
+    plan: AnalysisPlan
+    looks: TwoLooks | None
+    over_systems: OverSystems | None
+    stored_baseline: str
+
+
 def judge_configurations(
-    frame: ExperimentFrame, primary: Metric | None, secondary: Sequence[Metric], cautions: Cautions
-) -> tuple[ConfigurationResult, ...]:
+    frame: ExperimentFrame,
+    primary: Metric | None,
+    secondary: Sequence[Metric],
+    cautions: Cautions,
+    stored: Mapping[str, Sample] | None = None,
+) -> JudgedConfigurations:
     """Estimate every configuration and compare it with its baseline."""
-    groups = frame.tasks.groupby("configuration", sort=True).indices
-    members = [np.asarray(groups[number], dtype=np.int64) for number in range(len(frame.configurations))]
-    baseline_of = find_baselines(frame, members)
+    members = group_rows(frame)
+    baseline_of = {} if stored else find_baselines(frame, members)
+    plan = analysis_plan(frame.spec, primary)
+    goal = primary.goal if primary else "min"
     values = usable_values(frame, primary.name) if primary else np.full(len(frame.tasks), np.nan)
-    samples = [values[rows] for rows in members]
-    comparisons = _compare_all(samples, baseline_of, primary)
+    every_value = metric_values(frame, primary.name) if primary else values
+    runs = runs_by_configuration(frame, members, values, every_value)
+    kept = stored.get(primary.name) if stored and primary else None
+    looks = account_for_looks(frame.spec, plan, _baseline_runs(frame, members, baseline_of, kept), chance(frame))
+    judged = judge_all(runs, baseline_of, kept, goal, plan, looks) if primary else {}
+    bootstraps = bootstrap_intervals([one.values for one in runs], plan, chance(frame))
     others = {goal.name: usable_values(frame, goal.name) for goal in secondary}
     outcome, failure = frame.tasks["outcome"].to_numpy(), frame.tasks["failure_class"].to_numpy()
     altered = frame.tasks["altered"].to_numpy(dtype=bool)
     baselines = set(baseline_of.values())
-    return tuple(
+    results = tuple(
         ConfigurationResult(
             number=number,
             label=frame.configurations[number],
@@ -442,14 +511,66 @@ def judge_configurations(
             unfinished=int(np.isin(outcome[rows], ("running", "pending", "planned")).sum()),
             altered=int((altered[rows] & (outcome[rows] == "finished")).sum()),
             cautions=cautions.count(int(row) for row in rows if np.isfinite(values[row])),
-            estimate=estimate(samples[number]),
-            secondary={name: estimate(array[rows]) for name, array in others.items()},
+            estimate=estimate(values[rows], plan.confidence),
+            secondary={name: estimate(array[rows], plan.confidence) for name, array in others.items()},
             is_baseline=number in baselines,
-            comparison=comparisons.get(number),
-            baseline=baseline_of.get(number) if number in comparisons else None,
+            comparison=judged[number].comparison if number in judged else None,
+            baseline=baseline_of.get(number) if number in judged else None,
+            bootstrap=bootstraps[number],
+            judgement=judged[number].judgement if number in judged else None,
+            robustness=judged[number].robustness if number in judged else None,
         )
         for number, rows in enumerate(members)
     )
+    return JudgedConfigurations(
+        results=results,
+        plan=plan,
+        looks=looks,
+        over_systems=find_systems(frame, members, runs, baseline_of, goal, plan, chance(frame)) if primary else None,
+        stored_baseline=str((frame.spec.get("analysis") or {}).get("baseline_from") or "a stored baseline")
+        if kept
+        else "",
+    )
+
+
+def group_rows(frame: ExperimentFrame) -> list[npt.NDArray[np.int64]]:
+    """Rows of each configuration, in the manifest's order."""
+    groups = frame.tasks.groupby("configuration", sort=True).indices
+    return [np.asarray(groups[number], dtype=np.int64) for number in range(len(frame.configurations))]
+
+
+def _baseline_runs(
+    frame: ExperimentFrame,
+    members: Sequence[npt.NDArray[np.int64]],
+    baseline_of: Mapping[int, int],
+    stored: Sample | None,
+) -> tuple[int, int]:
+    """Planned runs of the baseline at the first look and at the second; the smallest baseline, of several."""
+    if stored is not None:
+        return len(stored.finite), len(stored.finite)
+    further = (frame.spec.get("sweep") or {}).get("further_seeds") or ()
+    seeds = frame.tasks["seed"].to_numpy()
+    sizes = [
+        (int((~np.isin(seeds[members[base]], further)).sum()), len(members[base])) for base in set(baseline_of.values())
+    ]
+    return min(sizes, default=(0, 0))
+
+
+def _selection(
+    frame: ExperimentFrame, results: Sequence[ConfigurationResult], best: Best, primary: Metric
+) -> Selection | None:
+    """Correct the choice among those it was made from."""
+    values, members = usable_values(frame, primary.name), group_rows(frame)
+    candidates = [
+        one.number for one in results if one.estimate.n and (one.estimate.n == one.planned or not best.complete)
+    ]
+    return find_selection([values[rows] for rows in members], candidates, primary.goal, chance(frame))
+
+
+def _importance(frame: ExperimentFrame, primary: Metric | None, plan: AnalysisPlan) -> Importance | None:
+    if primary is None:
+        return None
+    return find_importance(frame, primary, usable_values(frame, primary.name), plan, chance(frame))
 
 
 def find_baselines(frame: ExperimentFrame, members: Sequence[npt.NDArray[np.int64]]) -> dict[int, int]:
@@ -565,27 +686,28 @@ def add_up_resources(frame: ExperimentFrame) -> ResourceUse:
 def say_verdict(
     frame: ExperimentFrame,
     primary: Metric | None,
-    results: Sequence[ConfigurationResult],
+    judged: JudgedConfigurations,
     best: Best | None,
     cautions: Cautions,
 ) -> tuple[str, ...]:
     """Say in plain words what the primary metric shows, every statement with its n."""
     if primary is None:
         return ("No primary metric is declared, so there is nothing to judge.",)
-    valued = [one for one in results if one.estimate.n]
+    valued = [one for one in judged.results if one.estimate.n]
     if not valued:
         return (f"No run has given a value of {primary.name} yet: there is nothing to judge (n=0).",)
-    compared = [one for one in results if one.comparison is not None]
+    compared = [one for one in judged.results if one.comparison is not None]
     if not compared:
         reason = "No baseline is declared" if not frame.spec.get("baseline") else "Nothing but the baseline was run"
         untested = f"{reason}: the means below stand side by side and nothing was tested."
-        return tuple(text for text in (untested, say_mixed(cautions)) if text)
+        return tuple(text for text in (untested, say_mixed(cautions), *_say_best(best, primary)) if text)
     said = (
         _say_headline(compared, primary),
         say_mixed(cautions),
-        _say_tested(compared, primary, results),
-        _say_rule(compared, results),
-        *(_say_notable(one, primary, results) for one in _notable(compared)),
+        _say_tested(compared, primary, judged),
+        _say_rule(compared),
+        *(_say_notable(one, primary, judged) for one in _notable(compared)),
+        _say_hanging(compared),
         *_say_best(best, primary),
     )
     return tuple(text for text in said if text)
@@ -594,25 +716,22 @@ def say_verdict(
 def say_limitations(
     frame: ExperimentFrame,
     counts: RunCounts,
-    results: Sequence[ConfigurationResult],
+    judged: JudgedConfigurations,
     best: Best | None,
     cautions: Cautions,
+    registration: Registration,
 ) -> tuple[str, ...]:
     """List what the reader has to keep in mind; each sentence follows from a fact of this experiment."""
+    results = judged.results
     said = [_limit_open(counts), _limit_failed(counts, results), _limit_small(results), _limit_altered(counts)]
     if counts.without_value:
         said.append(
             f"{counts.without_value} finished runs gave no finite value of the primary metric; they count as missing."
         )
     said += say_cautions(frame, cautions, [(one.number, one.baseline) for one in results if one.baseline is not None])
-    said.append(_limit_rule(results))
-    if best is not None and best.of > 1:
-        said.append(
-            f"The best of {best.of} configurations was chosen on the data that describe it: its mean is optimistic. "
-            "New seeds would tell by how much."
-        )
-    said.append(_limit_stage(frame.spec.get("brief") or {}))
-    said.append("The criterion of success is quoted from the brief; this report does not evaluate it.")
+    said += [_limit_rule(results), _limit_margin(judged), judged.looks.text if judged.looks else ""]
+    said.append(_limit_best(best))
+    said.append(registration.headline if registration.standing is Standing.EXPLORATORY else "")
     if ((frame.manifest.get("provenance") or {}).get("git") or {}).get("dirty"):
         said.append(
             "The code had uncommitted changes when the experiment was planned: the commit alone does not reproduce it."
@@ -666,19 +785,6 @@ def _with_case(task: Mapping[str, Any]) -> dict[str, Any]:
 def _rest(task: Mapping[str, Any], declared: Mapping[str, Any]) -> str:
     """What a configuration is beside the parameters the baseline fixes, as a key."""
     return repr(sorted((name, show_value(value)) for name, value in task.items() if name not in declared))
-
-
-def _compare_all(
-    samples: Sequence[Floats], baseline_of: Mapping[int, int], primary: Metric | None
-) -> dict[int, Comparison]:
-    """Compare all configurations but the baselines, as one family."""
-    numbers = [number for number, baseline in baseline_of.items() if number != baseline]
-    if primary is None or not numbers:
-        return {}
-    family = compare_family(
-        [samples[number] for number in numbers], [samples[baseline_of[number]] for number in numbers], primary.goal
-    )
-    return dict(zip(numbers, family, strict=True))
 
 
 def _healed(frame: ExperimentFrame, row: int, attempts: pd.DataFrame) -> Healed:
@@ -762,45 +868,58 @@ def _finite(value: Any) -> float | None:
     return float(value) if value is not None and np.isfinite(value) else None
 
 
+def _word(one: ConfigurationResult) -> str:
+    """The tested verdict; empty without a comparison."""
+    return one.judgement.tested.word if one.judgement else ""
+
+
 def _say_headline(compared: Sequence[ConfigurationResult], primary: Metric) -> str:
     """The answer in one sentence, by the test alone."""
-    better, worse = (
-        [one for one in compared if one.comparison and one.comparison.tested_verdict == verdict]
-        for verdict in ("better", "worse")
-    )
+    by_word = {word: [one for one in compared if _word(one) == word] for word in ("WINNER", "LOSER", "EQUIVALENT")}
+    better = by_word["WINNER"]
     if better:
         names = ", ".join(f"{one.label} (n={one.estimate.n})" for one in better[:3])
         more = f" and {len(better) - 3} more" if len(better) > 3 else ""
         return f"Better than the baseline on {primary.name}: {names}{more}."
     sizes = _range(one.estimate.n for one in compared)
-    if worse:
+    parts = [
+        f"{len(found)} of {len(compared)} {'is' if len(found) == 1 else 'are'} {said}"
+        for found, said in ((by_word["LOSER"], "worse"), (by_word["EQUIVALENT"], "shown to be equivalent"))
+        if found
+    ]
+    if parts:
         shown = f"No configuration is shown to be better than the baseline on {primary.name}"
-        return f"{shown}; {len(worse)} of {len(compared)} are worse (n={sizes})."
+        return f"{shown}; {', '.join(parts)} (n={sizes})."
     return f"No configuration is shown to differ from the baseline on {primary.name} (n={sizes})."
 
 
-def _say_tested(
-    compared: Sequence[ConfigurationResult], primary: Metric, results: Sequence[ConfigurationResult]
-) -> str:
-    said = Counter(one.comparison.tested_verdict for one in compared if one.comparison)
-    baselines = [one for one in results if one.is_baseline]
-    against = (
-        f"the baseline {baselines[0].label} (n={baselines[0].estimate.n})" if len(baselines) == 1
-        else f"their {len(baselines)} baselines (n={_range(one.estimate.n for one in baselines)})"
-    )  # fmt: skip
+def _say_tested(compared: Sequence[ConfigurationResult], primary: Metric, judged: JudgedConfigurations) -> str:
+    said = Counter(_word(one) for one in compared)
+    baselines = [one for one in judged.results if one.is_baseline]
+    if judged.stored_baseline:
+        stored = _range(one.comparison.n_baseline for one in compared if one.comparison)
+        against = f"the stored baseline {judged.stored_baseline} (n={stored})"
+    elif len(baselines) == 1:
+        against = f"the baseline {baselines[0].label} (n={baselines[0].estimate.n})"
+    else:
+        against = f"their {len(baselines)} baselines (n={_range(one.estimate.n for one in baselines)})"
     runs = _range(one.estimate.n for one in compared)
     tests = len(compared) - said["not computable"]
+    kinds = sorted({one.comparison.test for one in compared if one.comparison and one.comparison.test})
+    correction = {"holm": "Holm-adjusted", "bh": "adjusted after Benjamini and Hochberg"}[judged.plan.correction]
+    level = judged.looks.level if judged.looks else judged.plan.alpha
+    words = ("WINNER", "LOSER", "EQUIVALENT", "INCONCLUSIVE", "not computable")
     return (
         f"Tested ({primary.name}, {'lower' if primary.goal == 'min' else 'higher'} is better): of "
-        f"{_count(len(compared), 'configuration')} (n={runs}) against {against}, {said['better']} better, "
-        f"{said['worse']} worse, {said['inconclusive']} inconclusive, {said['not computable']} not computable "
-        f"(Welch's t, Holm-adjusted over {_count(tests, 'test')}, p < {ALPHA:g})."
+        f"{_count(len(compared), 'configuration')} (n={runs}) against {against}, "
+        f"{', '.join(f'{said[word]} {word}' for word in words if said[word])} "
+        f"({' or '.join(kinds) or 'no test'}, {correction} over {_count(tests, 'test')}, p < {level:.3g})."
     )
 
 
-def _say_rule(compared: Sequence[ConfigurationResult], results: Sequence[ConfigurationResult]) -> str:
-    said = Counter(one.comparison.rule_verdict for one in compared if one.comparison)
-    chances = _false_alarms(results)
+def _say_rule(compared: Sequence[ConfigurationResult]) -> str:
+    said = Counter(one.judgement.rule.word for one in compared if one.judgement)
+    chances = _false_alarms(compared)
     text = (
         f"2σ rule (a screening rule, not a test): {said['WINNER']} WINNER, {said['NEUTRAL']} NEUTRAL, {said['LOSER']} "
         f"LOSER, {said['not computable']} not computable."
@@ -815,57 +934,71 @@ def _say_rule(compared: Sequence[ConfigurationResult], results: Sequence[Configu
 
 def _false_alarms(results: Sequence[ConfigurationResult]) -> list[float]:
     """Chance of a false alarm of the 2σ rule for each comparison that has one."""
-    by_number = {one.number: one for one in results}
-    chances = [
-        two_sigma_false_alarm(one.estimate.n, by_number[one.baseline].estimate.n)
-        for one in results if one.baseline is not None
-    ]  # fmt: skip
+    chances = [one.judgement.rule.false_alarm for one in results if one.judgement]
     return [chance for chance in chances if chance is not None]
 
 
 def _notable(compared: Sequence[ConfigurationResult]) -> list[ConfigurationResult]:
     """The few comparisons a sentence is spent on: significant ones, else what the 2σ rule says, else the only ones."""
-    tested = [one for one in compared if one.comparison and one.comparison.tested_verdict in ("better", "worse")]
-    ruled = [one for one in compared if one.comparison and one.comparison.rule_verdict in ("WINNER", "LOSER")]
-    chosen = tested or ruled or list(compared[:2] if len(compared) <= 2 else ())
+    tested = [one for one in compared if _word(one) in ("WINNER", "LOSER")]
+    ruled = [one for one in compared if one.judgement and one.judgement.rule.word in ("WINNER", "LOSER")]
+    few = [one for one in compared if one.comparison and one.comparison.difference is not None]
+    chosen = tested or ruled or (few if len(few) <= 2 else [])
     return sorted(chosen, key=lambda one: -abs((one.comparison and one.comparison.relative_percent) or 0.0))[:2]
 
 
-def _say_notable(one: ConfigurationResult, primary: Metric, results: Sequence[ConfigurationResult]) -> str:
+def _say_hanging(compared: Sequence[ConfigurationResult]) -> str:
+    """Name the comparisons whose verdict another reading of what is missing would change."""
+    hanging = [one for one in compared if one.robustness and one.robustness.hangs_on]
+    if not hanging:
+        return ""
+    first = hanging[0]
+    more = f" So do {len(hanging) - 1} more." if len(hanging) > 1 else ""
+    told = first.robustness.text if first.robustness else ""
+    return f"What is missing decides about {first.label} (n={first.estimate.n}): {told}.{more}"
+
+
+def _say_notable(one: ConfigurationResult, primary: Metric, judged: JudgedConfigurations) -> str:
     """One comparison in one sentence; significance, effect size and the declared meaningful difference each named."""
-    comparison = one.comparison
-    if comparison is None or comparison.difference is None or one.baseline is None:
+    comparison, judgement = one.comparison, one.judgement
+    if comparison is None or judgement is None or comparison.difference is None:
         raise ValueError(f"{one.label} was not compared")
     relative = comparison.relative_percent
     size = f"{abs(relative):.1f} %" if relative is not None else f"{abs(comparison.difference):.4g}"
     direction = "lower" if comparison.difference < 0 else "higher"
     better = "better" if is_better(comparison.difference, primary.goal) else "worse"
+    against = "the stored baseline" if one.baseline is None else judged.results[one.baseline].label
     tested = (
-        f"adjusted p = {comparison.p_adjusted:.3g}, {comparison.tested_verdict}" if comparison.p_adjusted is not None
+        f"adjusted p = {comparison.p_adjusted:.3g}, {judgement.tested.word}" if comparison.p_adjusted is not None
         else "not tested"
     )  # fmt: skip
     effect = f"d = {comparison.cohens_d:.2f} ({comparison.magnitude})" if comparison.cohens_d is not None else "no d"
     text = (
-        f"{one.label} (n={one.estimate.n}) is {size} {direction} than {results[one.baseline].label} "
+        f"{one.label} (n={one.estimate.n}) is {size} {direction} than {against} "
         f"(n={comparison.n_baseline}), which is the {better} direction; {tested}; {effect}; 2σ rule: "
-        f"{comparison.rule_verdict}."
+        f"{judgement.rule.word}."
     )
     if primary.meaningful is not None and relative is not None:
         reached = "reaches" if abs(relative) >= 100 * primary.meaningful else "stays below"
         text += f" Taken at face value its size {reached} the {100 * primary.meaningful:g} % declared as meaningful."
+    if judgement.tested.further_seeds is not None:
+        text += (
+            f" {_count(judgement.tested.further_seeds, 'further seed')} on both sides would settle it with a chance of "
+            "80 % if the difference is what it looks like."
+        )
     text += f" Not in its mean: {one.missing_text}." if one.missing_text else ""
     return text + (f" In its mean: {one.caution_text}." if one.caution_text else "")
 
 
 def _say_best(best: Best | None, primary: Metric) -> tuple[str, ...]:
     """Name the best configuration, as the optimistic choice it is."""
-    if best is None:
+    if best is None or best.of < 2:
         return ()
     word = "lowest" if primary.goal == "min" else "highest"
     among = "" if best.rival is None else " among the configurations that lost no run"
     text = (
         f"{best.result.label} (n={best.result.estimate.n}) has the {word} mean{among}; it was selected as the best of "
-        f"{best.of}, so the mean is optimistic."
+        f"{best.of}, so the mean is optimistic{_by_how_much(best.selection)}."
     )
     if best.rival is not None:
         text += (
@@ -873,6 +1006,18 @@ def _say_best(best: Best | None, primary: Metric) -> tuple[str, ...]:
             f"was left: {best.rival.missing_text or 'runs without a value'}."
         )
     return (text,)
+
+
+def _by_how_much(selection: Selection | None) -> str:
+    """What held-out runs say of the best mean, and how firmly it is first."""
+    if selection is None:
+        return ""
+    first = selection.ranks[0]
+    firm = f"it stays first in {100 * first.first:.0f} % of bootstrap samples"
+    if selection.held_out is None or selection.optimism is None:
+        return f"; {firm}"
+    by = f"by about {selection.optimism:.3g}" if selection.optimism > 0 else "though held-out runs do not show it"
+    return f" {by} ({selection.apparent:.4g}; {selection.held_out:.4g} on held-out runs); {firm}"
 
 
 def _range(numbers: Any) -> str:
@@ -944,12 +1089,19 @@ def _limit_rule(results: Sequence[ConfigurationResult]) -> str:
     )
 
 
-def _limit_stage(brief: Mapping[str, Any]) -> str:
-    if str(brief.get("stage") or "").lower() == "confirmatory":
-        return (
-            "The brief calls this confirmatory; no pre-registration is recorded with the experiment, so the reader has "
-            "the brief's word for it that hypothesis and criterion came before the data."
-        )
+def _limit_margin(judged: JudgedConfigurations) -> str:
+    if judged.plan.margin is not None or not any(one.comparison for one in judged.results):
+        return ""
     return (
-        "Exploratory: no pre-registration is recorded. What is found here is a hypothesis for an experiment of its own."
+        "No meaningful difference is declared (metrics.primary.meaningful): equivalence cannot be shown, and what "
+        "is not told from the baseline is inconclusive."
     )
+
+
+def _limit_best(best: Best | None) -> str:
+    if best is None or best.of < 2:
+        return ""
+    text = f"The best of {best.of} configurations was chosen on the data that describe it: its mean is optimistic."
+    if best.selection is None or best.selection.held_out is None:
+        return f"{text} New seeds would tell by how much."
+    return f"{text} Runs held out from the choice have a mean of {best.selection.held_out:.4g}."

@@ -205,14 +205,19 @@ def _verdict(one: Comparison, p: float | None, goal: str, alpha: float, *, by_ra
 def _summarise(readings: Sequence[Reading]) -> Robustness:
     """Name the readings that decide otherwise."""
     reference = {one.by_rank: one.verdict for one in reversed(readings) if one.name == PER_PROTOCOL}
-    differing = [one for one in readings if one.verdict != reference[one.by_rank]]
+    differing = [one for one in readings if _decision(one.verdict) != _decision(reference[one.by_rank])]
     turned = [one for one in readings if one.name == TO_TREAT and _turns(one, readings)]
     hangs_on = tuple(dict.fromkeys(one.name for one in (*differing, *turned)))
-    decided = reference[False]
+    decided = _decision(reference[False])
     if not hangs_on:
         return Robustness(tuple(readings), (), f"{decided} in all {len(readings)} readings of what is missing")
     others = "; ".join(dict.fromkeys(_told(one) for one in (*differing, *turned)))
     return Robustness(tuple(readings), hangs_on, f"{decided}, but it hangs on what is missing: {others}")
+
+
+def _decision(verdict: str) -> str:
+    """What a verdict decides; what cannot be computed decides as little as what is inconclusive."""
+    return verdict if verdict in ("better", "worse") else "undecided"
 
 
 def _turns(one: Reading, readings: Sequence[Reading]) -> bool:

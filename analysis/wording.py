@@ -11,8 +11,8 @@ import numpy as np
 
 from analysis.document import Cell, cell
 from analysis.drawing import plain
+from analysis.estimates import Estimate
 from analysis.frame import show_value
-from analysis.statistics import Estimate
 
 
 def show_time(unix: float | None) -> str:

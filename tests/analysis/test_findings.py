@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from analysis.estimates import estimate
 from analysis.findings import Findings, find, find_baselines
 from analysis.frame import load_frame
 from analysis.lineage import Fate
-from analysis.statistics import estimate
 from tests.analysis.made_experiments import (
     Experiment,
     make_attempt,

@@ -10,16 +10,10 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
-from analysis.statistics import (
-    compare,
-    compare_family,
-    estimate,
-    holm,
-    magnitude,
-    two_sigma_false_alarm,
-    two_sigma_rule,
-    verdict_of_test,
-)
+from analysis.comparisons import compare, compare_family, holm, two_sigma_rule, verdict_of_test
+from analysis.effects import magnitude
+from analysis.estimates import estimate
+from analysis.verdicts import two_sigma_false_alarm
 
 VALUES = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=12)
 
