@@ -92,7 +92,5 @@ def next_time(had_s: int, factor: float, most_s: int, needed_s: float | None) ->
 
 def describe_work(work: Work, step: int) -> str:
     """Say how much is left and how fast it went."""
-    left, rate = max(0, work.total_steps - step), f"{work.steps_per_second:.3g}"
-    return (
-        f"{left} of {work.total_steps} steps are left, at {rate} steps/s {render_time(ceil(work.seconds_from(step)))}"
-    )
+    left, needed = max(0, work.total_steps - step), render_time(ceil(work.seconds_from(step)))
+    return f"{left} of {work.total_steps} steps left at {work.steps_per_second:.3g} steps/s need {needed}"

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpc.core.breaker import fingerprint
 from hpc.core.evidence import FailureClass, Verdict
+from hpc.core.learned import NOTHING_KNOWN, Known, Observation, learn
 from hpc.core.retry import ACTIONS, blameless, default_action, plan_retries
 from hpc.core.retry_amounts import smaller_micro_batch
 from hpc.core.retry_plan import AttemptFacts, Declined, FailedTask, Limits, Retry, Situation
@@ -24,20 +26,24 @@ def task(*attempts: AttemptFacts, **known: object) -> FailedTask:
     return FailedTask("t1", "S42", attempts, **values)  # type: ignore[arg-type]
 
 
-def decide(failed: FailedTask, policy: RetryPolicy | None = None, limits: Limits = LIMITS) -> Retry | Declined:
-    plan = plan_retries([failed], Situation(policy or RetryPolicy(), limits))
+def decide(
+    failed: FailedTask, policy: RetryPolicy | None = None, limits: Limits = LIMITS, **known: object
+) -> Retry | Declined:
+    plan = plan_retries([failed], Situation(policy or RetryPolicy(), limits, **known))  # type: ignore[arg-type]
     assert len(plan.retry) + len(plan.declined) == 1
     return (plan.retry or plan.declined)[0]
 
 
-def retried(failed: FailedTask, policy: RetryPolicy | None = None, limits: Limits = LIMITS) -> Retry:
-    decision = decide(failed, policy, limits)
+def retried(failed: FailedTask, policy: RetryPolicy | None = None, limits: Limits = LIMITS, **known: object) -> Retry:
+    decision = decide(failed, policy, limits, **known)
     assert isinstance(decision, Retry), decision
     return decision
 
 
-def declined(failed: FailedTask, policy: RetryPolicy | None = None, limits: Limits = LIMITS) -> Declined:
-    decision = decide(failed, policy, limits)
+def declined(
+    failed: FailedTask, policy: RetryPolicy | None = None, limits: Limits = LIMITS, **known: object
+) -> Declined:
+    decision = decide(failed, policy, limits, **known)
     assert isinstance(decision, Declined), decision
     assert decision.reason
     assert decision.next_step
@@ -91,6 +97,29 @@ def test_batch_that_does_not_divide_is_altered_and_says_so() -> None:
     assert "25 → 24, the nearest" in again.reason
 
 
+def seen(fits: int | None = None, fails: int | None = None, shape: str = "s") -> Known:
+    both = [(fits, True, "S1/attempt-2"), (fails, False, "S2/attempt-1")]
+    return learn(NOTHING_KNOWN, [Observation(shape, {}, micro, ok, where) for micro, ok, where in both if micro])
+
+
+def test_device_oom_goes_straight_to_what_is_known_to_fit() -> None:
+    """Not half by half through what others have shown to fail; the evidence stands in the change."""
+    failed = task(attempt(1, F.OOM_GPU), shape="s")
+    again = retried(failed, learned=seen(fits=2, fails=8))
+    assert (again.micro_batch, again.accumulation, again.altered) == (2, 32, False)
+    assert "8 ran out of memory in S2/attempt-1, 2 fits (S1/attempt-2)" in again.changes[0]
+    assert retried(failed, learned=seen(fails=8)).micro_batch == 4
+    assert retried(failed, learned=seen(fits=8)).micro_batch == 8
+    assert retried(failed, learned=seen(fits=2, fails=8, shape="another")).micro_batch == 8
+    assert retried(failed, learned=seen(fits=16)).micro_batch == 8, "what fitted once and failed now does not fit"
+
+
+def test_learned_values_never_alter_where_an_exact_one_exists() -> None:
+    """A micro-batch known to fit that does not divide the global batch gives way to the next smaller that does."""
+    again = retried(task(attempt(1, F.OOM_GPU), shape="s"), learned=seen(fits=7))
+    assert (again.micro_batch, again.accumulation, again.altered) == (4, 16, False)
+
+
 def test_device_oom_declined_without_batch_and_at_the_smallest() -> None:
     """Nothing is halved that was not declared, nor below min_micro."""
     undeclared = task(attempt(1, F.OOM_GPU, micro_batch=None, accumulation=None), global_batch=None)
@@ -103,6 +132,43 @@ def test_host_oom_stops_at_the_profiles_limit() -> None:
     assert retried(task(attempt(1, F.OOM_HOST, memory_mib=12000))).memory_mib == 16384
     assert "16G" in declined(task(attempt(1, F.OOM_HOST, memory_mib=16384))).reason
     assert retried(task(attempt(1, F.OOM_SHM, memory_mib=50000)), limits=Limits()).memory_mib == 75000
+
+
+def test_host_memory_follows_what_was_measured() -> None:
+    """The peak and a margin where that is more than the factor gives; a peak far below the limit is named as such."""
+    assert retried(task(attempt(1, F.OOM_HOST, peak_memory_mib=8000.0))).memory_mib == 9600
+    again = retried(task(attempt(1, F.OOM_HOST, peak_memory_mib=1000.5)))
+    assert again.memory_mib == 6144
+    assert "the measured peak of 1001M lies far below the limit" in again.reason
+    assert retried(task(attempt(1, F.OOM_HOST, peak_memory_mib=14000.0))).memory_mib == 16384
+    assert retried(task(attempt(1, F.OOM_SHM, peak_memory_mib=100.0))).changes == (
+        "memory 4G → 6G: out of host memory",
+    )
+
+
+def working(**known: object) -> AttemptFacts:
+    """An attempt that reached step 900 at one step in two seconds after a minute of start-up, and its time limit."""
+    return attempt(1, F.TIMEOUT, **{"last_step": 900, "steps_per_second": 0.5, "startup_s": 60.0, **known})
+
+
+def test_time_follows_throughput_and_the_steps_that_are_left() -> None:
+    """From the checkpoint's step at the measured rate with a margin; never less than there was nor over the limit."""
+    known = {"checkpoints": ("step-00000800",)}
+    again = retried(task(working(), total_steps=2400, **known))
+    assert again.time_s == 3900  # 60 s + 1600 steps × 2 s × 1.2 = 3900 s
+    assert "1600 of 2400 steps left at 0.5 steps/s need 01:05:00" in again.reason
+    assert retried(task(working(), total_steps=1000, **known)).time_s == 3600
+    assert retried(task(working(), total_steps=100_000, **known)).time_s == 7200
+    assert retried(task(working(), **known)).time_s == 7200, "without the number of steps: the factor"
+    assert retried(task(working(), total_steps=2400, checkpoints=("last",))).time_s == 3660, "from the last step"
+
+
+def test_more_time_than_the_site_has_needs_a_checkpoint() -> None:
+    """All the work in one piece is declined where the site's limit is shorter; with a checkpoint it goes in pieces."""
+    told = declined(task(working(), total_steps=10_000))
+    assert "2:00:00 is the longest time limit and there is no checkpoint" in told.reason
+    assert "10000 of 10000 steps left" in told.reason
+    assert retried(task(working(), total_steps=2400)).time_s == 5820  # all 2400 steps anew
 
 
 def test_timeout_resumes_with_more_time_up_to_the_limit() -> None:
@@ -161,6 +227,48 @@ def test_bad_nodes_are_excluded_from_then_on() -> None:
     assert retried(task(attempt(1, F.PREEMPTED, node="n1"))).exclude_nodes == ()
 
 
+def test_nodes_are_mended_after_a_while() -> None:
+    """A bad node is avoided for the declared hours after its failure; the latest ones count, and so many at most."""
+    lost = [attempt(n, F.NODE_FAILURE, node=f"n{n}", ended=n * 3600.0, last_step=n) for n in range(1, 6)]
+    assert retried(task(*lost)).exclude_nodes == ("n3", "n4", "n5")
+    policy = RetryPolicy(exclude_hours=2, exclude_at_most=9)
+    assert retried(task(*lost), policy, now=5.5 * 3600).exclude_nodes == ("n4", "n5")
+    assert retried(task(*lost), policy, now=100 * 3600).exclude_nodes == ()
+    assert retried(task(*lost), RetryPolicy(exclude_at_most=0)).exclude_nodes == ()
+
+
+def test_full_storage_waits_for_a_person_and_then_goes_on() -> None:
+    """Declined until the experiment is released, then resumed; when it fails again without a step gained, declined."""
+    full = attempt(1, F.STORAGE, "full", last_step=5)
+    told = declined(task(full, checkpoints=("s",)))
+    assert "--release" in told.next_step
+    released = {"accepted": {fingerprint(full.verdict)}}
+    again = retried(task(full, checkpoints=("s",)), **released)
+    assert (again.resume_from, again.time_s, again.altered) == ("s", 3600, False)
+    twice = task(full, attempt(2, F.STORAGE, "full", last_step=5))
+    assert "again after the experiment was released" in declined(twice, **released).reason
+    denied = attempt(1, F.STORAGE, "permission")
+    assert "--release" not in declined(task(denied), accepted={fingerprint(denied.verdict)}).next_step
+    assert "--release" not in declined(task(full), RetryPolicy(breaker=None), **released).next_step
+
+
+def test_declared_changes_after_a_divergence_are_made_together_and_once() -> None:
+    """Rate, parameters and precision at once, from the beginning, altered; no other seed, no second time."""
+    policy = RetryPolicy(divergence=Divergence(0.1, {"clip": 0.5}, "no"))
+    diverged = task(attempt(1, F.DIVERGENCE), checkpoints=("step-5",), parameters={"lr": 1e-2, "rank": 8})
+    again = retried(diverged, policy)
+    assert again.parameter_overrides == {"lr": pytest.approx(1e-3), "clip": 0.5}
+    assert (again.mixed_precision, again.altered, again.resume) == ("no", True, False)
+    assert again.changes == (
+        "clip unset → 0.5: diverged",
+        "lr 0.01 → 0.001: diverged",
+        "mixed_precision → no: diverged",
+    )
+    later = task(attempt(1, F.DIVERGENCE), attempt(2, F.PREEMPTED), altered=True, mixed_precision="no")
+    assert retried(later, policy).mixed_precision == "no"
+    assert "again" in declined(task(attempt(1, F.DIVERGENCE), attempt(2, F.DIVERGENCE)), policy).reason
+
+
 def test_divergence_is_a_result_unless_the_policy_says_otherwise() -> None:
     """Reported by default; on demand repeated once, from the beginning, at half the rate, marked altered."""
     diverged = task(attempt(1, F.DIVERGENCE), checkpoints=("step-5",))
@@ -204,6 +312,23 @@ def test_general_ceiling() -> None:
     mixed = task(attempt(1, F.OOM_GPU), attempt(2, F.OOM_HOST), attempt(3, F.TIMEOUT), attempt(4, F.OOM_GPU))
     assert "max_attempts is 4" in declined(mixed).reason
     assert isinstance(decide(mixed, RetryPolicy(max_attempts=5)), Retry)
+
+
+def test_steps_gained_start_the_count_anew() -> None:
+    """An attempt that came further than all before it has its budget again, five times over at most."""
+    gaining = [attempt(n, F.OOM_HOST, last_step=10 * n) for n in range(1, 7)]
+    assert isinstance(decide(task(*gaining)), Retry)
+    stuck = [*gaining, *(attempt(n, F.OOM_HOST, last_step=60) for n in range(7, 10))]
+    assert "4 attempts failed without a step gained" in declined(task(*stuck)).reason
+    endless = [attempt(n, F.OOM_HOST, last_step=n) for n in range(1, 21)]
+    assert "20 attempts failed, each after a few steps more" in declined(task(*endless)).reason
+
+
+def test_progress_is_compared_over_interruptions() -> None:
+    """Two timeouts at the same step are no progress, whatever was taken away in between."""
+    between = [attempt(1, F.TIMEOUT, last_step=50), attempt(2, F.PREEMPTED, last_step=30)]
+    stuck = task(*between, attempt(3, F.TIMEOUT, last_step=50), checkpoints=("step-50",))
+    assert "no further" in declined(stuck).reason
 
 
 def test_altered_stays_altered() -> None:
@@ -272,3 +397,67 @@ def test_each_failed_task_is_decided_once(histories, whole, processes, policy, n
         if blameless(last.verdict):
             assert (again.memory_mib, again.time_s) == (last.memory_mib, last.time_s)
             assert again.micro_batch == last.micro_batch
+
+
+TAKEN_AWAY = [F.PREEMPTED, F.NODE_FAILURE, F.COMMUNICATION, F.GPU_HARDWARE]
+COUNTED = st.lists(
+    st.tuples(
+        st.sampled_from([F.OOM_GPU, F.OOM_HOST, F.TIMEOUT, F.UNKNOWN, F.CHECKPOINT]),
+        st.one_of(st.none(), st.integers(0, 100)),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(COUNTED, st.lists(st.tuples(st.integers(0, 6), st.sampled_from(TAKEN_AWAY)), max_size=6))
+def test_what_is_taken_away_changes_no_other_budget(
+    history: list[tuple[FailureClass, int | None]], lost: list[tuple[int, FailureClass]]
+) -> None:
+    """Interruptions anywhere in a history leave the decision as it was: same class of answer, same values."""
+    with_lost: list[tuple[FailureClass, int | None]] = list(history)
+    for place, category in lost:
+        with_lost.insert(min(place, len(with_lost) - 1), (category, None))  # before the last: that one is decided on
+    plain, interrupted = (
+        decide(task(*(attempt(n, category, last_step=step) for n, (category, step) in enumerate(attempts, start=1))))
+        for attempts in (history, with_lost)
+    )
+    assert type(plain) is type(interrupted)
+    if isinstance(plain, Retry) and isinstance(interrupted, Retry):
+        same = ("memory_mib", "time_s", "micro_batch", "accumulation", "parameter_overrides", "altered", "reason")
+        assert [getattr(plain, name) for name in same] == [getattr(interrupted, name) for name in same]
+    if isinstance(plain, Declined) and isinstance(interrupted, Declined):
+        assert plain.reason == interrupted.reason
+
+
+@given(
+    ATTEMPTS,
+    st.sampled_from([F.CODE_BUG, F.CONFIG, F.ENVIRONMENT, F.CONTAINER, F.DATA, F.CANCELLED, F.NOT_CONVERGED]),
+    st.booleans(),
+)
+def test_no_bug_is_ever_retried(history, category, known) -> None:  # type: ignore[no-untyped-def]  # hypothesis fills them
+    """Whatever came before, whatever was learned or released: a bug is left to a person."""
+    attempts = [attempt(n, each, cause, last_step=step) for n, (each, cause, step, _) in enumerate(history, start=1)]
+    last = attempt(len(attempts) + 1, category)
+    more = {"learned": seen(fits=2, fails=8), "accepted": {fingerprint(last.verdict)}} if known else {}
+    declined(task(*attempts, last, shape="s", checkpoints=("step-1",)), RetryPolicy(max_attempts=100), **more)
+
+
+@given(
+    st.integers(1, 512), st.integers(1, 64), st.integers(1, 8), st.integers(1, 8), st.integers(1, 600), st.booleans()
+)
+def test_what_was_learned_keeps_the_global_batch(  # type: ignore[no-untyped-def]  # hypothesis fills them
+    micro, accumulation, processes, least, other, fits
+) -> None:
+    """After any lesson: smaller than before, at least the minimum, and the same global batch or altered."""
+    whole = micro * accumulation * processes
+    failed = task(
+        attempt(1, F.OOM_GPU, micro_batch=micro, accumulation=accumulation),
+        global_batch=whole, processes=processes, shape="s",
+    )  # fmt: skip
+    decision = decide(failed, RetryPolicy(min_micro=least), learned=seen(fits=other) if fits else seen(fails=other))
+    if isinstance(decision, Retry):
+        assert decision.micro_batch
+        assert decision.accumulation
+        assert least <= decision.micro_batch < micro
+        assert decision.altered == (decision.micro_batch * decision.accumulation * processes != whole)
