@@ -10,6 +10,7 @@ from hpc.adapters.logs import read_log
 from hpc.adapters.metrics_h5 import Series, read_contents
 from hpc.core.errors import InputError
 from hpc.core.evidence import Evidence, LogLine
+from hpc.core.executions import JobRow
 from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.core.slurm_states import SlurmState
 from hpc.inspection import AttemptState
@@ -47,7 +48,7 @@ def gather(layout: RunLayout, attempt: AttemptState, results: Results) -> Eviden
     """Gather the evidence on one attempt that is over."""
     record, ended, row = attempt.record or {}, attempt.ended or {}, attempt.row
     return Evidence(
-        state=_state(ended, row.state if row else None),
+        state=_state(ended, row),
         state_reason=row.reason if row else "",
         step_states=tuple((row.steps if row else {}).values()),
         exit_code=ended.get("exit_code", row.exit_code if row else None),
@@ -79,14 +80,22 @@ def gather(layout: RunLayout, attempt: AttemptState, results: Results) -> Eviden
     )
 
 
-def _state(ended: Mapping[str, Any], state: SlurmState | None) -> SlurmState | None:
+def _state(ended: Mapping[str, Any], row: JobRow | None) -> SlurmState | None:
     """Slurm's last word, or that of the wrapper's own clock where there is no Slurm.
 
-    While Slurm still calls a job running whose end we have on record (epilog, lag), it has said nothing yet.
+    While Slurm still calls a job running whose end we have on record (epilog, lag), it has said nothing yet. Nor has it
+    when it calls time-out what ended long before the limit: its controller was away, and missed the end.
     """
-    if state is not None and state.is_finished:
-        return state
+    if row is not None and row.state.is_finished:
+        return None if row.state is SlurmState.TIMEOUT and _ended_before(ended, row.time_limit_s) else row.state
     return SlurmState.TIMEOUT if ended.get("timed_out") else None
+
+
+def _ended_before(ended: Mapping[str, Any], limit_s: float | None) -> bool:
+    """Whether the program ended by itself, clearly before its limit."""
+    if not ended or not limit_s or ended.get("signals_received"):
+        return False
+    return bool(ended["ended"] - ended["started"] < 0.9 * limit_s)
 
 
 def _program_logs(attempt: AttemptLayout) -> Iterable[LogLine]:
