@@ -73,3 +73,47 @@ def test_an_index_from_before_is_still_run(planned: LocalProject) -> None:
     index["batch"] = {key: index["batch"][key] for key in ("parameter", "accumulation_parameter")}
     del entry["mixed_precision"]
     assert with_learned(index, entry, layout)["micro_batch"] == 96
+
+
+HUNGRY = """
+import sys
+x, seed, micro, accumulation = map(int, sys.argv[1:])
+if micro > 48:
+    raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: "
+                       f"you tried to allocate {micro} bytes. Error code 12 (Cannot allocate memory)")
+print("loss: 0.5")
+"""
+
+
+def test_what_one_task_showed_the_others_know(tmp_path: Path) -> None:
+    """What X1 ran out of memory with, X2 does not start with; collect writes down what fails and what fits."""
+    project = make_project(tmp_path / "project", BATCHED.replace("micro: 192", "micro: 192, shape: []"), HUNGRY)
+    project.hpc("plan", "tiny", "--cluster", "local")
+    learned = project.runs / "tiny/learned.json"
+
+    def run(position: int, expect: int) -> None:
+        done = project.call("-m", "hpc.run_task", str(index_of(project)), str(position))
+        assert done.returncode == expect, done.stdout + done.stderr
+
+    run(0, expect=1)
+    assert not learned.exists()
+    answer = project.json("collect", "tiny", expect=1)
+    assert answer["retry"][0]["micro_batch"] == 96
+    [found] = json.loads(learned.read_text())["shapes"].values()
+    assert found == {"parameters": {}, "fits": None, "fails": {"micro": 192, "where": "X1/attempt-1"}}
+
+    run(1, expect=1)  # starts with 96, which is not known to fail yet
+    project.json("collect", "tiny", expect=1)
+    [found] = json.loads(learned.read_text())["shapes"].values()
+    assert found["fails"] == {"micro": 96, "where": "X2/attempt-1"}
+
+    project.hpc("collect", "tiny", "--retry-failed")
+    project.hpc("collect", "tiny")
+    tasks = project.verdicts()
+    assert [tasks[name]["outcome"] for name in ("X1", "X2")] == ["finished", "finished"]
+    assert [each["micro_batch"] for each in tasks["X1"]["attempts"]] == [192, 48]
+    assert [each["micro_batch"] for each in tasks["X2"]["attempts"]] == [96, 48]
+    assert {each["global_batch"] for task in tasks.values() for each in task["attempts"]} == {384}
+    assert not any(task["altered"] for task in tasks.values())
+    [found] = json.loads(learned.read_text())["shapes"].values()
+    assert (found["fits"]["micro"], found["fails"]["micro"]) == (48, 96)
