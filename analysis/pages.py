@@ -6,6 +6,7 @@ from analysis.document import Document, Section
 from analysis.drawing import Drawing, plain
 from analysis.findings import Findings
 from analysis.frame import ExperimentFrame
+from analysis.recommendations import recommend
 from analysis.sections_record import (
     files_section,
     limitations_section,
@@ -13,7 +14,13 @@ from analysis.sections_record import (
     setup_section,
     verdict_section,
 )
-from analysis.sections_results import comparison_section, curves_section, parameters_section, results_section
+from analysis.sections_results import (
+    comparison_section,
+    curves_section,
+    parameters_section,
+    recommendations_section,
+    results_section,
+)
 from analysis.sections_runs import every_run_section, failures_section, resources_section, runs_section
 from analysis.wording import show_time
 
@@ -25,6 +32,7 @@ def build_document(
     sections: list[Section | None] = [
         verdict_section(findings),
         question_section(frame, findings),
+        recommendations_section(recommend(frame, findings)),
         runs_section(findings, drawings),
         results_section(findings, drawings),
         comparison_section(findings),

@@ -7,7 +7,8 @@ imported once there is something to do, so that ``--help`` answers at once.
 import json
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from analysis.findings import Findings
 
 FORMATS = ("html", "md", "tex", "png", "pdf")
+PAUSE_S = 2.0
+"""Seconds between two looks at what was collected."""
 
 
 @dataclass(frozen=True)
@@ -41,22 +44,35 @@ class BuiltReport:
     files: tuple[Path, ...]
     newer: int
 
+    @property
+    def is_final(self) -> bool:
+        """Whether every run had ended."""
+        counts = self.findings.counts
+        return not (counts.running or counts.pending or counts.never_started)
+
 
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: python -m analysis.report lora_sweep --format html,md",
 )
 @click.argument("name", required=False)
+@click.option("--format", "formats", default=",".join(FORMATS), show_default=True, help="What, beside SVG and CSV.")
 @click.option(
-    "--format",
-    "formats",
-    default=",".join(FORMATS),
-    show_default=True,
-    help="What to write beside SVG figures and CSV.",
+    "--style", type=click.Choice(("s1", "s2", "s3")), help="Markdown alone: overview, paper, variance report."
 )
+@click.option("--watch", is_flag=True, help="Build again whenever results are collected, until every run has ended.")
+@click.option("--compare", nargs=2, metavar="A B", help="Compare the shared configurations of two experiments.")
 @click.option("--root", type=click.Path(path_type=Path), help="Where experiments lie.  [default: $HPC_ROOT or ./runs]")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON value.")
-def report(name: str | None, formats: str, root: Path | None, as_json: bool) -> None:
+def report(
+    name: str | None,
+    formats: str,
+    style: str | None,
+    watch: bool,
+    compare: tuple[str, str] | None,
+    root: Path | None,
+    as_json: bool,
+) -> None:
     """Build the statistical report of experiment NAME from its collected results.
 
     NAME is an experiment or the path of its YAML file; without one the newest experiment is taken. Collect first:
@@ -64,10 +80,62 @@ def report(name: str | None, formats: str, root: Path | None, as_json: bool) -> 
     """
     wanted = parse_formats(formats)
     home = root or Path(os.environ.get("HPC_ROOT") or "runs")
+    if compare:
+        if name or style or watch or as_json:
+            raise click.UsageError("--compare A B names its experiments itself and stands alone")
+        first, second = (find_experiment(home, one) for one in compare)
+        for path in build_comparison(first, second):
+            click.echo(f"wrote {path}")
+        return
     layout, chosen = (find_experiment(home, name), "") if name else (find_newest(home), f" (the newest under {home})")
-    built = build(layout, wanted)
+
+    def build_once() -> BuiltReport:
+        built = build_styled(layout, style) if style else build(layout, wanted)
+        _say(built, chosen, as_json=as_json)
+        return built
+
+    if watch:
+        build_whenever_collected(layout, build_once)
+    else:
+        build_once()
+
+
+def build_whenever_collected(
+    layout: RunLayout, build_once: Callable[[], BuiltReport], pause: Callable[[], None] = lambda: time.sleep(PAUSE_S)
+) -> None:
+    """Build a report now and after every collection, until one knows the end of every run.
+
+    Args:
+        layout: The experiment.
+        build_once: Builds it.
+        pause: Waits between two looks at what was collected.
+    """
+    seen = None
+    while True:
+        stamp = _stamp(layout)
+        if stamp != seen:
+            seen = stamp
+            try:
+                built = build_once()
+            except InputError:
+                # Collecting writes two files one after the other: between them they do not fit together yet.
+                if _stamp(layout) == stamp:
+                    raise
+                continue
+            if built.is_final:
+                return
+        pause()
+
+
+def _stamp(layout: RunLayout) -> tuple[int, ...]:
+    """What changes when results are collected."""
+    files = (path for path in (layout.manifest, layout.verdicts, layout.results) if path.exists())
+    return tuple(part for path in files for part in (path.stat().st_mtime_ns, path.stat().st_ino))
+
+
+def _say(built: BuiltReport, chosen: str, *, as_json: bool) -> None:
     if built.newer:
-        command = f"python -m hpc.collect {layout.experiment}"
+        command = f"python -m hpc.collect {built.layout.experiment}"
         click.echo(
             f"note: {built.newer} tasks ended an attempt since the results were collected; for those run: {command}",
             err=True,
@@ -191,6 +259,51 @@ def build(layout: RunLayout, formats: Sequence[str] = FORMATS) -> BuiltReport:
         folder, [*(f"{one}.{ending}" for one in FIGURES for ending in ("svg", *FURTHER)), "table-*.*"], set(files)
     )
     return BuiltReport(layout, findings, tuple(folder / name for name in files), newer_than_collected(frame))
+
+
+def build_styled(layout: RunLayout, style: str) -> BuiltReport:
+    """Build the report in the form of ``s1``, ``s2`` or ``s3``, as Markdown, and the figures it shows.
+
+    Raises:
+        InputError: The experiment is not collected, or its files contradict each other; nothing was written.
+    """
+    from analysis.drawing import READABLE
+    from analysis.figures import draw_all
+    from analysis.findings import find
+    from analysis.frame import load_frame, newer_than_collected
+    from analysis.rendering import render_markdown
+    from analysis.styles import build_style, style_path
+
+    frame = load_frame(layout)
+    findings = find(frame)
+    path = style_path(style, frame)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    drawings = draw_all(frame, findings, layout.report, ()) if style != "s3" else ()
+    there = sorted(one.name for one in layout.report.iterdir()) if layout.report.is_dir() else []
+    document = build_style(style, frame, findings, drawings, there)
+    write_text(path, render_markdown(document), READABLE)
+    return BuiltReport(layout, findings, (path,), newer_than_collected(frame))
+
+
+def build_comparison(first: RunLayout, second: RunLayout) -> tuple[Path, ...]:
+    """Compare the configurations that two experiments share; written into the first one's report.
+
+    Raises:
+        InputError: They share no configuration or no primary metric.
+    """
+    from analysis.across import compare_experiments
+    from analysis.drawing import READABLE
+    from analysis.frame import load_frame
+    from analysis.rendering import render_html, render_markdown
+
+    folder = first.report
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"compare-{second.experiment}"
+    document = compare_experiments(load_frame(first), load_frame(second), folder / name)
+    paths = (folder / f"{name}.html", folder / f"{name}.md")
+    for path, text in zip(paths, (render_html(document, ()), render_markdown(document)), strict=True):
+        write_text(path, text, READABLE)
+    return paths
 
 
 def _remove_old(folder: Path, patterns: Sequence[str], kept: set[str]) -> None:

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 
+from analysis.comparisons import Comparison
 from analysis.document import Block, Bullets, Cell, Chooser, Heading, Picture, Section, Table, Text, cell
 from analysis.drawing import Drawing, plain
 from analysis.findings import ConfigurationResult, Findings
+from analysis.frame import show_value
+from analysis.importance import Importance, Interaction, ParameterEffect
+from analysis.recommendations import Recommendation
 from analysis.selection import choose_shown
-from analysis.statistics import Comparison
 from analysis.wording import cut_note, number_cell, show_interval, show_mean, show_number, show_p
 
 MAX_CONFIGURATIONS = 60
@@ -52,12 +55,42 @@ def comparison_section(findings: Findings) -> Section:
     return Section("comparisons", "Comparison with the baseline", tuple(blocks), "Comparison")
 
 
+def recommendations_section(found: Sequence[Recommendation]) -> Section:
+    """What to do next, each with the facts behind it."""
+    if not found:
+        nothing = Text("No rule found a reason to recommend anything.")
+        return Section("recommendations", "Recommendations", (nothing,), "Recommendations")
+    rows = tuple((cell(one.action), cell(one.evidence), cell(one.rule, mark="code")) for one in found)
+    table = Table("recommendations", "Recommendations", ("what to do", "because", "rule"), rows, (0, 1))
+    return Section("recommendations", "Recommendations", (table,), "Recommendations")
+
+
 def parameters_section(drawings: Sequence[Drawing]) -> Section | None:
     """What the swept parameters do; None where fewer than two vary."""
     shown = tuple(one for one in drawings if one.topic == "parameters")
     if not shown:
         return None
     return Section("parameters", "What the parameters do", tuple(Picture(one) for one in shown), "Parameters")
+
+
+def parameters_table(found: Importance) -> Table:
+    """One row per parameter: how much of the variance it accounts for, its best value, and what that is worth."""
+    percent = f"{100 * found.level:g} %"
+    rows: list[tuple[Cell, ...]] = [
+        (*_share_cells(one.name, one), cell(show_value(one.levels[one.best].value) + (", on the edge" * one.on_edge)),
+         cell("–" if one.improvement_percent is None else f"{one.improvement_percent:+.1f} %", one.improvement_percent),
+         cell(show_p(one.p_best), one.p_best))
+        for one in found.parameters
+    ]  # fmt: skip
+    rows += [(*_share_cells(" × ".join(one.names), one), cell("–"), cell("–"), cell("–")) for one in found.interactions]
+    head = ("parameter", "share of the variance", f"{percent} interval", "p", "best value",
+            "better than the others by", "p of that")  # fmt: skip
+    return Table("importance", f"What the parameters do to {plain(found.metric)}", head, tuple(rows))
+
+
+def _share_cells(name: str, one: ParameterEffect | Interaction) -> tuple[Cell, ...]:
+    interval = cell(f"{100 * one.low:.0f} to {100 * one.high:.0f} %", one.low)
+    return (cell(name), cell(f"{100 * one.share:.0f} %", one.share), interval, cell(show_p(one.p), one.p))
 
 
 def curves_section(drawings: Sequence[Drawing]) -> Section:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analysis.estimates import estimate
 from analysis.rendering import escape_markdown
 from analysis.report import build
-from analysis.statistics import estimate
 from analysis.wording import round_parts, run_link, show_duration, show_interval, show_mean, show_p
 from tests.analysis.made_experiments import Experiment, make_attempt, make_realistic, make_verdict
 
@@ -98,7 +98,7 @@ def test_all_sections_are_in_both_forms(pages: tuple[str, str, Path]) -> None:
     headings = re.findall(r"<h2[^>]*>(.*?)</h2>", html)
 
     assert headings == re.findall(r"^## (.*)$", markdown, flags=re.MULTILINE)
-    assert headings[:3] == ["First verdict", "What was asked", "What happened to every run"]
+    assert headings[:3] == ["First verdict", "What was asked", "Recommendations"]
     assert {"Limitations", "Setup and provenance", "Every run", "Files generated"} <= set(headings)
 
 

@@ -98,7 +98,7 @@ def test_format_chooses_what_is_written(realistic: Experiment, formats: str, the
     ("arguments", "words"),
     [
         (["lora_swep"], "did you mean 'lora_sweep'?"),
-        (["lora_sweep", "--format", "pdf"], "valid: html, md, pdf, png, tex"),
+        (["lora_sweep", "--format", "docx"], "valid: html, md, pdf, png, tex"),
         (["lora_sweep", "--format", ""], "valid: html, md, pdf, png, tex"),
         (["../../etc"], "cannot be an experiment"),
         (["--no-such-option"], "No such option"),
