@@ -21,7 +21,7 @@ from analysis.sameness import ASPECTS, joined, what_ran
 from hpc.adapters.files import read_json
 from hpc.adapters.manifest_store import load_manifest
 from hpc.core.errors import InputError, Problem
-from hpc.core.identity import canonical_json
+from hpc.core.identity import canonical_json, content_hash
 from hpc.core.layout import RunLayout
 from hpc.core.spec import Metric
 
@@ -216,6 +216,12 @@ def _read_verdicts(layout: RunLayout, manifest: Mapping[str, Any]) -> dict[str, 
         )
     if verdicts.get("manifest_sha") != manifest["sha256"]:
         raise InputError(f"{layout.experiment} was planned again after it was collected; {command}")
+    told = {key: value for key, value in verdicts.items() if key not in ("schema", "sha256")}
+    if "sha256" in verdicts and verdicts["sha256"] != content_hash(told):
+        raise InputError(
+            f"its content does not match its hash: it was edited after it was collected; {command}",
+            str(layout.verdicts),
+        )
     return verdicts
 
 
@@ -275,6 +281,8 @@ def _check_results(
     """Check that results.h5 is of the same collection and names the same tasks, in the manifest's order."""
     if str(results.attrs["manifest_sha"]) != manifest["sha256"] or results.attrs["collected"] != verdicts["collected"]:
         _refuse(["it was collected at another time than verdicts.json"], source)
+    if results.attrs.get("verdicts_sha256", verdicts.get("sha256")) != verdicts.get("sha256"):
+        _refuse(["verdicts.json is not the one it was collected with"], source)
     names = _texts(results["tasks/task_id"])
     problems = [f"task {one} appears {count} times" for one, count in Counter(names).items() if count > 1]
     expected = [str(row["task_id"]) for row in rows]
@@ -298,7 +306,16 @@ def _values(results: h5py.File, rows: Sequence[Mapping[str, Any]]) -> pd.DataFra
         raw = np.asarray(group[:], dtype=np.float64)
         if len(raw) != len(rows):
             _refuse([f"metric {_true_name(group)} has {len(raw)} values for {len(rows)} tasks"], "results.h5")
-        columns[_true_name(group)] = np.where(finished & np.isfinite(raw), raw, np.nan)
+        name = _true_name(group)
+        columns[name] = np.where(finished & np.isfinite(raw), raw, np.nan)
+        told = np.array([np.nan if (value := row["summary"].get(name)) is None else value for row in rows])
+        _refuse(
+            [
+                f"{name} of task {rows[row]['run_name']} is {raw[row]:g} here and {told[row]:g} in verdicts.json"
+                for row in np.flatnonzero(finished & np.isfinite(raw) & (raw != told))
+            ],
+            "results.h5",
+        )
     return pd.DataFrame(columns, index=range(len(rows)), dtype=np.float64)
 
 

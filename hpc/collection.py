@@ -19,6 +19,7 @@ from hpc.core.arrays import Assignment, first_assignment, processes_of
 from hpc.core.breaker import Ended, Trip, check_breaker, fingerprint
 from hpc.core.evidence import Evidence, FailureClass, Verdict
 from hpc.core.failures import classify
+from hpc.core.identity import content_hash
 from hpc.core.layout import RunLayout, attempt_number
 from hpc.core.learned import learn, shape_parameters
 from hpc.core.outcomes import Outcome, outcome_of
@@ -313,8 +314,9 @@ def write_collected(snapshot: Snapshot, tasks: Sequence[JudgedTask], plan: Retry
     }
     decisions = _decisions(plan)
     described = [describe(layout, task, decisions.get(task.state.task.task_id)) for task in tasks]
-    write_json(layout.verdicts, {"schema": SCHEMA, **head, "tasks": described})
-    _write_results(layout, head, tasks)
+    digest = content_hash({**head, "tasks": described})
+    write_json(layout.verdicts, {"schema": SCHEMA, **head, "sha256": digest, "tasks": described})
+    _write_results(layout, {**head, "verdicts_sha256": digest}, tasks)
     write_text(layout.tasks_csv, render_csv(described))
     write_json(layout.retry_plan, {"schema": SCHEMA, **head, **plan_json(plan)})
 

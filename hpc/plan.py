@@ -11,11 +11,12 @@ from pathlib import Path
 
 import click
 
+from hpc.adapters.files import lock
 from hpc.adapters.slurm import check_script
 from hpc.console import dry_run_option, json_option, note, print_json, print_table, say, speaks_plainly
 from hpc.core.arrays import first_assignment, plan_arrays
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, InputError
-from hpc.core.layout import SubmissionLayout
+from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.resources import render_memory, render_time
 from hpc.core.spec import Task
 from hpc.overrides import Overrides
@@ -32,6 +33,9 @@ from hpc.workspace import Workspace
 @click.option(
     "--resource-limits", default="", help='Resources instead of the experiment\'s: "gpu:1,mem:32GB,time:24:00:00".'
 )
+@click.option(
+    "--follow-up", is_flag=True, help="Add sweep.further_seeds to the configurations the first seeds did not settle."
+)
 @dry_run_option
 @json_option
 @speaks_plainly
@@ -41,6 +45,7 @@ def main(
     assignments: tuple[str, ...],
     seeds: str,
     resource_limits: str,
+    follow_up: bool,
     dry_run: bool,
     as_json: bool,
 ) -> int:
@@ -48,18 +53,51 @@ def main(
     from hpc.schema import load_profile
 
     workspace = Workspace.current()
+    if follow_up:
+        if cluster or assignments or seeds or resource_limits:
+            raise InputError(
+                "--follow-up adds to the plan as it stands and takes nothing else; plan again to change it"
+            )
+        return extend(workspace, workspace.layout(name), dry_run=dry_run, as_json=as_json)
     profile = load_profile(workspace.profile_file(cluster))
     overrides = Overrides(assignments, seeds, resource_limits)
     plan = make_plan(workspace, workspace.experiment_file(name), overrides, profile)
     new = tasks_to_submit(plan)
-    links: list[Path] = []
-    objections: list[str] = []
-    if not dry_run:
-        submissions = write_plan(plan, new)
-        links = link_scripts(plan.layout, submissions, workspace.rendered)
-        objections = check_scripts(submissions, profile.scheduler)
+    submissions = [] if dry_run else write_plan(plan, new)
+    return tell(plan, new, submissions, workspace, dry_run=dry_run, as_json=as_json)
+
+
+def extend(workspace: Workspace, layout: RunLayout, *, dry_run: bool, as_json: bool) -> int:
+    """Add what the second look asks for; the lock keeps a collection or submission from meeting half a plan."""
+    from hpc.extending import decide_follow_up, make_follow_up, write_follow_up
+
+    with lock(layout.lock):
+        decided = decide_follow_up(layout)
+        plan = make_follow_up(layout, decided)
+        new = tasks_to_submit(plan)
+        submissions = [] if dry_run else write_follow_up(plan, new)
+    if not as_json:
+        rows = [(each["label"], " ".join(map(str, each["seeds"])) or "–", each["reason"])
+                for each in decided["extensions"]]  # fmt: skip
+        print_table("the second look", ("configuration", "further seeds", "why"), rows)
+    return tell(plan, new, submissions, workspace, dry_run=dry_run, as_json=as_json, follow_up=decided["extensions"])
+
+
+def tell(
+    plan: Plan,
+    new: Sequence[Task],
+    submissions: Sequence[SubmissionLayout],
+    workspace: Workspace,
+    *,
+    dry_run: bool,
+    as_json: bool,
+    **more: object,
+) -> int:
+    """Link and check the scripts, say what was planned, give the exit code."""
+    links = link_scripts(plan.layout, submissions, workspace.rendered) if not dry_run else []
+    objections = check_scripts(submissions, plan.frozen.profile.scheduler)
     if as_json:
-        print_json(describe(plan, new, links, objections))
+        print_json({**describe(plan, new, links, objections), **more})
     else:
         show(plan, new, links, workspace, dry_run)
     for objection in objections:

@@ -28,6 +28,7 @@ from hpc.adapters.yaml_file import YamlDocument
 from hpc.core.arrays import first_assignment
 from hpc.core.errors import InputError, Problem
 from hpc.core.grid import expand
+from hpc.core.identity import canonical_json
 from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.resources import ClusterProfile, Following, render_memory, render_time
 from hpc.core.seal import content_digest
@@ -102,6 +103,8 @@ def make_plan(workspace: Workspace, file: Path, overrides: Overrides, profile: C
     before = read_json_or_none(layout.manifest)
     if before is not None:
         check_manifest(before, layout.manifest)
+    follow_ups = (before or {}).get("follow_ups") or []
+    tasks = (*tasks, *kept_follow_ups(before or {}, tasks))
     _check_names_are_free(layout, tasks)
     container, notes = _container(spec, profile)
     git = read_git_state(workspace.project)
@@ -109,9 +112,23 @@ def make_plan(workspace: Workspace, file: Path, overrides: Overrides, profile: C
         notes = (*notes, "the code differs from its last commit; the difference is kept beside the manifest")
     notes = (*notes, *_disk_notes(workspace.root, spec, len(tasks)), *seal_notes(layout, spec.raw))
     code = _code_files(workspace.project)
-    manifest = _manifest(layout, spec, tasks, profile, _provenance(layout, code, container, git))
+    manifest = _manifest(layout, spec, tasks, profile, _provenance(layout, code, container, git), follow_ups)
     frozen = Frozen(spec, profile, manifest, _python(profile))
     return Plan(layout, frozen, tasks, _compare(before, tasks), notes, code, git.diff if git else "")
+
+
+def kept_follow_ups(before: Mapping[str, Any], tasks: Sequence[Task]) -> list[Task]:
+    """Give the tasks that follow-ups added and whose configuration is still asked for: planning again keeps them.
+
+    Args:
+        before: The manifest before; may be empty.
+        tasks: What the sweep itself asks for now.
+    """
+    added = {name for each in before.get("follow_ups") or () for name in each["tasks"]}
+    asked = {canonical_json([task.case, task.parameters]) for task in tasks}
+    present = {task.task_id for task in tasks}
+    found = [task_from_json(each) for each in before.get("tasks", ()) if each["task_id"] in added - present]
+    return [task for task in found if canonical_json([task.case, task.parameters]) in asked]
 
 
 def _check_against_site(spec: ExperimentSpec, profile: ClusterProfile) -> None:
@@ -195,6 +212,7 @@ def _manifest(
     tasks: Sequence[Task],
     profile: ClusterProfile,
     provenance: Mapping[str, Any],
+    follow_ups: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     manifest: dict[str, Any] = {
         "kind": "manifest",
@@ -205,6 +223,7 @@ def _manifest(
         "provenance": dict(provenance),
         "cluster": asdict(profile),
         "seal": content_digest(spec.raw),
+        **({"follow_ups": list(follow_ups)} if follow_ups else {}),
     }
     return {**manifest, "sha256": manifest_sha(manifest)}
 

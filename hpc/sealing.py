@@ -6,6 +6,7 @@ from typing import Any
 
 from hpc.adapters.files import lock, read_json_or_none, write_json
 from hpc.core.errors import InputError
+from hpc.core.identity import canonical_json
 from hpc.core.layout import RunLayout
 from hpc.core.seal import (
     SealEntry,
@@ -58,6 +59,20 @@ def seal_plan(layout: RunLayout, manifest: Mapping[str, Any]) -> tuple[SealEntry
         if len(sealed) > len(history):
             write_json(layout.seal, history_to_json(sealed))
         return sealed
+
+
+def record_look(layout: RunLayout, kind: str, collected: float, ended: int, planned: int) -> None:
+    """Write down that results were looked at (read by `analysis.registration`).
+
+    Args:
+        kind: ``follow_up``.
+        collected: When the results were collected, Unix seconds.
+        ended: Runs that had ended.
+        planned: Runs that were planned.
+    """
+    look = {"time": time.time(), "kind": kind, "collected": collected, "ended": ended, "planned": planned}
+    with layout.looks.open("a", encoding="utf-8") as file:
+        file.write(canonical_json(look) + "\n")
 
 
 def seal_notes(layout: RunLayout, spec: Mapping[str, Any]) -> tuple[str, ...]:

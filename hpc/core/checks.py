@@ -214,8 +214,9 @@ def _unused(draft: Draft, sweep: Sweep, used: Sequence[str]) -> Iterator[Finding
     for name in parameter_names(sweep):
         if name not in used:
             yield Finding(path, f"'{name}' is swept, but the command has no {{{name}}}{hint}")
-    if len(sweep.seeds) > 1 and "seed" not in used:
-        yield Finding(path, f"{len(sweep.seeds)} seeds are asked for, but the command has no {{seed}}{hint}")
+    seeds = len(sweep.seeds) + len(sweep.further_seeds)
+    if seeds > 1 and "seed" not in used:
+        yield Finding(path, f"{seeds} seeds are asked for, but the command has no {{seed}}{hint}")
     for name in draft.program.args if draft.program else ():
         if name not in used:
             yield Finding(("program", "args", name), f"never reaches the program: the command has no {{{name}}}{hint}")
@@ -238,7 +239,8 @@ def _check_run_name(draft: Draft, grid: Sequence[Combination]) -> Iterator[Findi
         *_unknown_placeholders(path, draft.run_name, field_names(template), valid),
         *_missing_in_cases(path, field_names(template), draft.sweep),
     ]
-    yield from wrong or _check_rendered_names(template, draft.program.args, grid, draft.sweep.seeds)
+    seeds = (*draft.sweep.seeds, *draft.sweep.further_seeds)
+    yield from wrong or _check_rendered_names(template, draft.program.args, grid, seeds)
 
 
 def _check_rendered_names(

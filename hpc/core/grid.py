@@ -92,6 +92,15 @@ def expand(spec: ExperimentSpec) -> tuple[Task, ...]:
     )
 
 
+def make_task(spec: ExperimentSpec, combination: Combination, seed: int) -> Task:
+    """Give the task of one combination and one seed, which need not be among the sweep's.
+
+    Raises:
+        ValueError: The run name cannot be computed for it.
+    """
+    return _task(spec, parse_template(spec.run_name), combination, seed)
+
+
 def _task(spec: ExperimentSpec, template: Template, combination: Combination, seed: int) -> Task:
     parameters = {name: value for name, value in combination.items() if name != CASE}
     case = combination.get(CASE)

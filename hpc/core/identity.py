@@ -18,7 +18,8 @@ def canonical_json(value: Any) -> str:
 
 def content_hash(value: Any) -> str:
     """Return the SHA-256 of a value's canonical JSON, 64 hexadecimal digits."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+    # A file name that is no UTF-8 reaches us with lone surrogates.
+    return hashlib.sha256(canonical_json(value).encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def task_id(program: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
