@@ -101,7 +101,7 @@ def feed(layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignment]) -
     while left and waiting:
         plan = plan_arrays(waiting[:left], profile)[0]
         try:
-            jobs |= submit_to_slurm(layout, prepare_submissions(layout, frozen, plan.assignments), frozen.after)
+            jobs |= submit_to_slurm(layout, prepare_submissions(layout, frozen, plan.assignments), frozen.terms)
         except slurm.SubmitLimitReached as refusal:
             left, why = len(plan.assignments) // 2, f"Slurm: {refusal}"
             continue

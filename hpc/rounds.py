@@ -105,7 +105,7 @@ def hand_over(layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignmen
     if frozen.profile.scheduler == "slurm":
         return feed(layout, frozen, assignments)
     submissions = prepare_submissions(layout, frozen, assignments)
-    submit_to_local_queue(submissions)
+    submit_to_local_queue(submissions, frozen.terms)
     return Fed({submission.number: "local" for submission in submissions}, len(assignments))
 
 

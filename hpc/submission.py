@@ -34,6 +34,35 @@ from hpc.core.spec import ExperimentSpec
 ADOPTION_GRACE_S = 10.0
 """How long Slurm may take to show a job it accepted (sacct lags up to 3 s after a burst)."""
 ADOPTION_POLL_S = 2.5
+_TERMS = ("dependency", "waits_for", "is_canary")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a submission waits for; kept in its intent and receipt, not in ``index.json``.
+
+    Attributes:
+        after: Slurm job, or several as ``12:15``, that have to be over, however they end.
+        waits_for: Number of the submission that has to succeed first, the canary; 0: none.
+        canary_job: The canary's Slurm job.
+        is_canary: Whether others wait for this one to succeed.
+    """
+
+    after: str = ""
+    waits_for: int = 0
+    canary_job: str = ""
+    is_canary: bool = False
+
+    @property
+    def dependency(self) -> str:
+        """As ``sbatch --dependency`` takes it; empty for none."""
+        kinds = (("afterany", self.after), ("afterok", self.canary_job))
+        return ",".join(f"{kind}:{jobs}" for kind, jobs in kinds if jobs)
+
+    def to_json(self) -> dict[str, Any]:
+        """What intent and receipt say of it; nothing where there is nothing to say."""
+        told = {"dependency": self.dependency, "waits_for": self.waits_for, "is_canary": self.is_canary}
+        return {name: value for name, value in told.items() if value}
 
 
 @dataclass(frozen=True)
@@ -43,7 +72,7 @@ class Frozen:
     Attributes:
         python: Interpreter of the wrapper.
         use_container: False runs the host's own environment although the manifest names an image.
-        after: Slurm job, or several as ``12:15``, that have to be over before these tasks start; not in ``index.json``.
+        terms: What the next submissions wait for; not in ``index.json``.
     """
 
     spec: ExperimentSpec
@@ -51,7 +80,7 @@ class Frozen:
     manifest: Mapping[str, Any]
     python: str
     use_container: bool = True
-    after: str = ""
+    terms: Terms = Terms()
 
     def index(self, plan: ArrayPlan) -> dict[str, Any]:
         """Everything the wrapper on the compute node needs, so that it reads one file."""
@@ -194,8 +223,10 @@ def half_submitted(layout: RunLayout) -> list[SubmissionLayout]:
     return [each for each in list_submissions(layout) if each.intent.exists() and not each.receipt.exists()]
 
 
-def submit_to_slurm(layout: RunLayout, submissions: Sequence[SubmissionLayout], after: str = "") -> dict[int, str]:
-    """Submit what has no receipt yet, to start `after` other jobs are over. The caller holds the experiment's lock.
+def submit_to_slurm(
+    layout: RunLayout, submissions: Sequence[SubmissionLayout], terms: Terms = Terms()
+) -> dict[int, str]:
+    """Submit what has no receipt yet; what was begun keeps the terms it had. The caller holds the experiment's lock.
 
     Returns:
         Submission number → job id, those adopted after a crash included.
@@ -210,16 +241,18 @@ def submit_to_slurm(layout: RunLayout, submissions: Sequence[SubmissionLayout], 
         if receipt := read_json_or_none(submission.receipt):
             jobs[submission.number] = receipt["job"]
             continue
-        job = _adopt(layout, submission) if submission.intent.exists() else None
+        begun = read_json_or_none(submission.intent)
+        told = terms.to_json() if begun is None else {name: begun[name] for name in _TERMS if name in begun}
+        job = _adopt(layout, submission) if begun is not None else None
         adopted = job is not None
         if job is None:
-            write_json(submission.intent, _signature(cluster))
+            write_json(submission.intent, {**_signature(cluster), **told})
             try:
-                job = slurm.submit_script(submission.script, after)
+                job = slurm.submit_script(submission.script, told.get("dependency", ""))
             except slurm.SlurmError:
                 submission.intent.unlink()  # refused for certain: nothing to look for
                 raise
-        write_json(submission.receipt, {**_signature(cluster), "job": job, "adopted": adopted})
+        write_json(submission.receipt, {**_signature(cluster), **told, "job": job, "adopted": adopted})
         jobs[submission.number] = job
     return jobs
 
@@ -266,8 +299,8 @@ def backend_of(layout: RunLayout, frozen: Frozen) -> Frozen:
     return replace(frozen, profile=profile, use_container=used[-1]["container"] is not None)
 
 
-def submit_to_local_queue(submissions: Sequence[SubmissionLayout]) -> None:
+def submit_to_local_queue(submissions: Sequence[SubmissionLayout], terms: Terms = Terms()) -> None:
     """Hand arrays to this machine's own queue (`hpc.local_runner`), which takes whatever has such a receipt."""
     for submission in submissions:
         if not submission.receipt.exists():
-            write_json(submission.receipt, {**_signature(), "job": "local", "adopted": False})
+            write_json(submission.receipt, {**_signature(), **terms.to_json(), "job": "local", "adopted": False})

@@ -28,7 +28,7 @@ from hpc.local_queue import check_gpus, default_parallel, follow, list_open, sta
 from hpc.planning import frozen_of
 from hpc.probing import LIMIT_S, ToProbe, plan_probe, submit_probe, waiting_for
 from hpc.rounds import hand_over, live_arrays, not_submitted
-from hpc.submission import Frozen, half_submitted
+from hpc.submission import Frozen, Terms, half_submitted
 from hpc.workspace import Workspace
 
 
@@ -78,7 +78,7 @@ def main(
             check_gpus(frozen.spec.resources.gpus)
         measuring = submit_probe(layout, frozen, probe) if probe else {}
         if probe:
-            frozen = replace(frozen, after=waiting_for(probe, measuring))
+            frozen = replace(frozen, terms=Terms(after=waiting_for(probe, measuring)))
         if follows and not is_local:
             leave_one_behind(layout, frozen)
         fed = hand_over(layout, frozen, assignments)

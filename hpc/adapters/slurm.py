@@ -78,11 +78,11 @@ def run_client(arguments: Sequence[str], timeout_s: float = TIMEOUT_S, **variabl
     raise SlurmError(f"{arguments[0]}: {message}")
 
 
-def submit_script(script: Path, after: str = "") -> str:
+def submit_script(script: Path, dependency: str = "") -> str:
     """Submit a script and give its job id.
 
     Args:
-        after: Job, or several as ``12:15``, that have to be over before any element starts, however they ended.
+        dependency: What it waits for, such as ``afterany:12:15``.
 
     Raises:
         TemporaryError: Slurm did not answer; it may or may not have taken the job.
@@ -91,7 +91,7 @@ def submit_script(script: Path, after: str = "") -> str:
     """
     try:
         answer = run_client(
-            ["sbatch", "--parsable", *([f"--dependency=afterany:{after}"] if after else []), str(script)]
+            ["sbatch", "--parsable", *([f"--dependency={dependency}"] if dependency else []), str(script)]
         )
     except SlurmError as error:
         if is_submit_limit(str(error)):
