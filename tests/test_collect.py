@@ -81,3 +81,35 @@ def test_names_of_what_is_not_there_are_answered(project):
     status = project.json("status", "tiny")
     assert status["outcomes"] == {"planned": 0, "pending": 0, "running": 0, "finished": 2, "failed": 0}
     assert project.hpc("status", "../tiny", expect=2)
+
+
+def test_a_diverged_run_is_repeated_once_as_declared(tmp_path):
+    """Rate, parameter and precision change together and reach the program; the seed stays; the run is altered."""
+    program = (
+        "import os, sys\n"
+        "rate, clip, seed = map(float, sys.argv[1:])\n"
+        "for step in range(40):\n"
+        "    print('loss:', 'nan' if clip == 1 and step > 20 else 1 / (step + 1))\n"
+        "print('precision:', os.environ.get('ACCELERATE_MIXED_PRECISION', 'no'), rate, clip, seed)\n"
+    )
+    experiment = """
+name: tiny
+type: comparison
+program: {command: "python3 program.py {lr} {clip} {seed}", args: {clip: 1.0}}
+sweep: {grid: {lr: [0.5]}, seeds: [7]}
+metrics: {primary: {name: loss}, source: {stdout: 'loss: (?P<loss>\\S+)'}}
+run_name: "L{lr}"
+launch: {mixed_precision: bf16}
+retry: {divergence: {lower_learning_rate: 0.1, set: {clip: 0.5}, mixed_precision: no}}
+"""
+    project = make_project(tmp_path / "project", experiment, program)
+    project.hpc("plan", "tiny", "--cluster", "local")
+    project.hpc("submit", "tiny")
+    assert project.json("collect", "tiny", expect=1)["failures"] == {"divergence": 1}
+    project.hpc("collect", "tiny", "--retry-failed")
+    project.hpc("collect", "tiny")
+    task = project.verdicts()["L0.5"]
+    assert (task["outcome"], task["altered"]) == ("finished", True)
+    assert task["changes"] == ["clip 1 → 0.5: diverged", "lr 0.5 → 0.05: diverged", "mixed_precision → no: diverged"]
+    assert "precision: bf16 0.5 1.0 7.0" in (project.attempt("L0.5") / "stdout.log").read_text()
+    assert "precision: no 0.05 0.5 7.0" in (project.attempt("L0.5", 2) / "stdout.log").read_text()
