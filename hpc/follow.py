@@ -18,7 +18,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -34,7 +34,7 @@ from hpc.core.errors import EXIT_DONE, EXIT_FAILED, NothingToDo, TemporaryError
 from hpc.core.layout import RunLayout
 from hpc.core.outcomes import Outcome, count_outcomes, render_counts
 from hpc.core.resources import DAY
-from hpc.feeding import resume
+from hpc.feeding import Fed, resume
 from hpc.following import (
     State,
     leave_one_behind,
@@ -47,8 +47,8 @@ from hpc.following import (
 )
 from hpc.holding import describe_hold, held
 from hpc.leasing import LOCK_S, Guard, LeaseIsHeld, hold_lease
+from hpc.notices import notify, tell_held
 from hpc.planning import frozen_of
-from hpc.relaunching import refused_launches, relaunch
 from hpc.rounds import Assessment, act_on, assess, live_arrays, not_submitted
 from hpc.submission import Frozen, backend_of, half_submitted
 from hpc.workspace import Workspace
@@ -58,6 +58,7 @@ PATIENCE_S = 300.0
 LONGEST_PAUSE_S = 60.0
 POLL_S = 1.0
 REPORT_S = 1800.0
+ENDINGS = {Course.ENDED: "ended", Course.GAVE_UP: "is not followed any more"}
 
 
 @dataclass(frozen=True)
@@ -195,10 +196,12 @@ def follow_here(layout: RunLayout, frozen: Frozen, max_parallel: int | None) -> 
 def play_and_end(layout: RunLayout, guard: Guard, number: int | None = None) -> Round:
     """Play a round; when it was the last, report and tell before the last follow-up job is cancelled."""
     done = play_round(layout, guard, number)
+    state, frozen = read_state(layout), _frozen(layout)
+    report = build_report(layout) if done.course is Course.ENDED else ""
+    for told in tell(layout, frozen, done, f"{state.started if state else 0}", report):
+        note(told)
     if done.course is Course.GOES_ON:
         return done
-    state = read_state(layout)
-    report = build_report(layout) if done.course is Course.ENDED else ""
     with lock(layout.lock, timeout_s=LOCK_S):
         guard()
         if state is None or read_state(layout) != state:
@@ -206,9 +209,28 @@ def play_and_end(layout: RunLayout, guard: Guard, number: int | None = None) -> 
         if state.told != done.course:
             note_down(layout, done.course.value, round=done.round, outcomes=done.outcomes, report=report)
             write_state(layout, replace(state, told=done.course.value))
-        if state.backend == "slurm":
-            settle_successors(layout, _frozen(layout), (), done.course, 0.0, guard)
+        if frozen.profile.scheduler == "slurm":
+            settle_successors(layout, frozen, (), done.course, 0.0, guard)
     return done
+
+
+def tell(layout: RunLayout, frozen: Frozen, done: Round, since: str, report: str) -> list[str]:
+    """Send the notices the experiment asks for, each once however often this round is played; say what became of them.
+
+    Args:
+        since: Tells this following of the experiment from others.
+        report: Where the report is, or why there is none.
+    """
+    if done.course in (Course.GOES_ON, Course.HELD):
+        return tell_held(frozen.spec, layout)  # also sends again what did not leave
+    counts = render_counts(done.outcomes)
+    lines = [
+        report,
+        *(f"left alone: {name}" for name in done.declined[:10]),
+        f"python -m hpc.status {layout.experiment}",
+    ]
+    title = f"{layout.experiment} {ENDINGS[done.course]}: {counts}"
+    return notify(frozen.spec, layout, done.course.value, title, "\n".join(lines), occurrence=f"{since} {counts}")
 
 
 # ── one round ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -229,53 +251,59 @@ def play_round(layout: RunLayout, guard: Guard, number: int | None = None) -> Ro
         guard()
         frozen = _frozen(layout)
         state = present_state(layout, frozen, by_hand=number is None)
-        is_slurm = frozen.profile.scheduler == "slurm"
-        followed_s = time.time() - state.started
-        if is_slurm and followed_s < frozen.profile.follow.max_days * DAY:
-            guard()
+        if frozen.profile.scheduler == "slurm" and time.time() - state.started < frozen.profile.follow.max_days * DAY:
             leave_one_behind(layout, frozen, number)
         jobs = {} if held(layout) else resume(layout, half_submitted(layout))
         guard()
         present = assess(layout)
-        snapshot, tasks, plan = present.snapshot, present.tasks, present.plan
         new = never_submitted(present)
         guard()
-        if not held(layout):
-            relaunch(layout, refused_launches(snapshot))
         fed = act_on(layout, present, also=new)
-        jobs |= fed.jobs
-        course = decide(
-            live=bool(jobs) or any(task.state.is_live for task in tasks),
-            left=bool(fed.waiting),
-            held=held(layout) is not None,
-            followed_s=followed_s,
-            max_days=frozen.profile.follow.max_days,
-        )
-        interval_s = next_interval(
-            frozen.profile.follow.every_s, state.interval_s, acted=bool(jobs) or state.round == 0
-        )
-        waiting: tuple[FollowUp, ...] = ()
-        if is_slurm and course is Course.GOES_ON:
-            waiting = settle_successors(layout, frozen, live_arrays(snapshot, jobs), course, interval_s, guard)
-        later = {each.task.run_name for each in fed.waiting}
-        stopped = held(layout) is not None
-        done = Round(
-            round=state.round + 1,
-            course=course,
-            outcomes=count_outcomes(task.outcome.value for task in tasks),
-            retried=() if stopped else tuple(each.run_name for each in plan.retry if each.run_name not in later),
-            submitted=() if stopped else tuple(name for each in new if (name := each.task.run_name) not in later),
-            declined=tuple(each.run_name for each in plan.declined),
-            later=len(fed.waiting),
-            jobs=jobs,
-            next=waiting,
-        )
-        guard()
-        note_down(layout, "round", **done.to_json())
-        told = state.told if course is state.course else ""
-        write_state(
-            layout, replace(state, course=course, round=done.round, interval_s=interval_s, next=waiting, told=told)
-        )
+        return conclude(layout, state, present, replace(fed, jobs={**jobs, **fed.jobs}), new, guard)
+
+
+def conclude(
+    layout: RunLayout, state: State, present: Assessment, fed: Fed, new: Sequence[Assignment], guard: Guard
+) -> Round:
+    """Decide how it goes on after a round's acts, settle the next follow-up jobs, and write it down. Under the lock.
+
+    Args:
+        state: As it was before.
+        present: The experiment before anything was submitted.
+        fed: What was submitted, what an earlier round began included.
+        new: What was to be submitted for the first time.
+    """
+    profile, is_held = present.frozen.profile, held(layout) is not None
+    course = decide(
+        live=bool(fed.jobs) or any(task.state.is_live for task in present.tasks),
+        left=bool(fed.waiting),
+        held=is_held,
+        followed_s=time.time() - state.started,
+        max_days=profile.follow.max_days,
+    )
+    acted = bool(fed.jobs) or state.round == 0
+    interval_s = next_interval(profile.follow.every_s, state.interval_s, acted=acted)
+    waiting: tuple[FollowUp, ...] = ()
+    if profile.scheduler == "slurm" and course is Course.GOES_ON:
+        live = live_arrays(present.snapshot, fed.jobs)
+        waiting = settle_successors(layout, present.frozen, live, course, interval_s, guard)
+    not_now = {each.task.run_name for each in fed.waiting}
+    again, first = [each.run_name for each in present.plan.retry], [each.task.run_name for each in new]
+    done = Round(
+        round=state.round + 1,
+        course=course,
+        outcomes=count_outcomes(task.outcome.value for task in present.tasks),
+        retried=() if is_held else tuple(name for name in again if name not in not_now),
+        submitted=() if is_held else tuple(name for name in first if name not in not_now),
+        declined=tuple(each.run_name for each in present.plan.declined),
+        later=len(fed.waiting),
+        jobs=fed.jobs,
+        next=waiting,
+    )
+    guard()
+    note_down(layout, "round", **done.to_json())
+    told = state.told if course is state.course else ""
+    write_state(layout, replace(state, course=course, round=done.round, interval_s=interval_s, next=waiting, told=told))
     return done
 
 
@@ -284,15 +312,20 @@ def _frozen(layout: RunLayout) -> Frozen:
 
 
 def never_submitted(present: Assessment) -> list[Assignment]:
-    """What nobody ever asked Slurm for; what ended before it began is among the failed tasks."""
-    unknown = {task.state.task.task_id for task in present.tasks if not task.attempts}
+    """What nobody ever asked Slurm for; what ended before it began is among the failed tasks.
+
+    What waited for a canary that failed follows once the canary's retry has succeeded, or when a person submits it.
+    """
+    unknown = {task.state.task.task_id for task in present.tasks if not task.attempts and not task.state.is_barred}
     return [each for each in not_submitted(present.snapshot, present.frozen.spec) if each.task.task_id in unknown]
 
 
 def present_state(layout: RunLayout, frozen: Frozen, *, by_hand: bool) -> State:
     """Read how the loop stands; who takes it up by hand again after it was over has `follow.max_days` anew."""
-    state = read_state(layout) or State(Course.GOES_ON, frozen.profile.scheduler, time.time())
-    return replace(state, started=time.time()) if by_hand and state.course is Course.GAVE_UP else state
+    now = time.time()
+    state = read_state(layout) or State(Course.GOES_ON, "", now)
+    anew = by_hand and state.course is Course.GAVE_UP
+    return replace(state, backend=frozen.profile.scheduler, started=now if anew else state.started)
 
 
 def build_report(layout: RunLayout) -> str:
