@@ -43,6 +43,8 @@ class Element:
         attempt: The attempt it is to claim.
         gpus: GPUs it asks for.
         measures: Whether it is a probe (`hpc.probe_task`): nothing else is started beside it.
+        submission: Number of the submission it belongs to; 0 for a probe.
+        waits_for: Number of the submission that has to succeed before it starts; 0: none.
     """
 
     script: Path
@@ -52,6 +54,8 @@ class Element:
     attempt: AttemptLayout
     gpus: int
     measures: bool = False
+    submission: int = 0
+    waits_for: int = 0
 
 
 def list_elements(layout: RunLayout) -> Iterator[Element]:
@@ -61,7 +65,7 @@ def list_elements(layout: RunLayout) -> Iterator[Element]:
         receipt = read_json_or_none(submission.receipt) or {}
         if receipt.get("job") != "local":
             continue
-        yield from _elements_of(layout, submission)
+        yield from _elements_of(layout, submission, receipt.get("waits_for", 0))
 
 
 def _list_probes(layout: RunLayout) -> Iterator[Element]:
@@ -88,7 +92,7 @@ def _probes_of(probe: SubmissionLayout) -> tuple[Element, ...]:
 
 
 @cache
-def _elements_of(layout: RunLayout, submission: SubmissionLayout) -> tuple[Element, ...]:
+def _elements_of(layout: RunLayout, submission: SubmissionLayout, waits_for: int) -> tuple[Element, ...]:
     """List the elements of one array; read once, because an index never changes and the queue is looked at often."""
     index = load_index(submission)
     gpus = index["resources"]["gpus"]
@@ -100,14 +104,33 @@ def _elements_of(layout: RunLayout, submission: SubmissionLayout) -> tuple[Eleme
             entry["run_name"],
             layout.task(entry["run_name"]).attempt(entry["attempt"]),
             gpus,
+            submission=submission.number,
+            waits_for=waits_for,
         )
         for position, entry in enumerate(index["entries"])
     )
 
 
 def list_open(layout: RunLayout) -> list[Element]:
-    """List the elements that have not ended for good."""
-    return [element for element in list_elements(layout) if not _has_ended(element)]
+    """List the elements that have not ended for good, without those whose canary failed: they never begin."""
+    _, failed = canaries(layout)
+    return [each for each in list_elements(layout) if not _has_ended(each) and each.waits_for not in failed]
+
+
+def canaries(layout: RunLayout) -> tuple[set[int], set[int]]:
+    """Numbers of the submissions others wait for: those that succeeded, and those that failed."""
+    elements = list(list_elements(layout))
+    awaited = {each.waits_for for each in elements if each.waits_for}
+    ends = {number: [_ended_well(each) for each in elements if each.submission == number] for number in awaited}
+    succeeded = {number for number, each in ends.items() if all(each)}
+    return succeeded, {number for number, each in ends.items() if False in each}
+
+
+def _ended_well(element: Element) -> bool | None:
+    """Whether an element ended with exit code 0; None while it has not ended."""
+    if not _has_ended(element):
+        return None
+    return bool((read_json_or_none(_last_attempt(element).exit_json) or {}).get("exit_code") == EXIT_DONE)
 
 
 def _last_attempt(element: Element) -> AttemptLayout:
@@ -149,6 +172,8 @@ def run_queue(layout: RunLayout, max_parallel: int) -> None:
             free_gpus += running.pop(element)[1]
         left_over = [each for each in left_over if not _has_ended(each)]
         waiting = [each for each in list_elements(layout) if each not in started and not each.attempt.home.exists()]
+        succeeded = canaries(layout)[0] | {0}
+        waiting = [each for each in waiting if each.waits_for in succeeded]
         if held(layout):  # what runs goes on; a release starts another runner
             waiting = []
         if not waiting and not running and not left_over:
@@ -230,6 +255,9 @@ def follow(layout: RunLayout) -> int:
         return EXIT_INTERRUPTED
     if said := describe_hold(layout):
         note(said)
+    _, failed_canaries = canaries(layout)
+    if kept := sum(each.waits_for in failed_canaries for each in waiting):
+        note(f"the canary failed: {kept} tasks were not started; once mended: python -m hpc.submit {layout.experiment}")
     say(f"next: python -m hpc.collect {layout.experiment}{' --retry-failed' if failed else ''}")
     return EXIT_FAILED if failed else EXIT_DONE
 
@@ -237,7 +265,7 @@ def follow(layout: RunLayout) -> int:
 def _as_they_end(layout: RunLayout, elements: Sequence[Element]) -> Iterator[Element]:
     """Yield elements as they end; those left when no runner is at work any more end without a record.
 
-    Of a held experiment those that have not begun are left out.
+    Of a held experiment those that have not begun are left out, and those whose canary failed.
     """
     waiting = list(elements)
     last_seen = time.monotonic()
@@ -245,8 +273,8 @@ def _as_they_end(layout: RunLayout, elements: Sequence[Element]) -> Iterator[Ele
         if is_at_work(layout):
             last_seen = time.monotonic()
         abandoned = time.monotonic() - last_seen > START_UP_S
-        if held(layout):
-            waiting = [each for each in waiting if each.attempt.home.exists()]
+        stopped, (_, failed) = held(layout), canaries(layout)
+        waiting = [each for each in waiting if each.attempt.home.exists() or not (stopped or each.waits_for in failed)]
         for element in [each for each in waiting if abandoned or _has_ended(each)]:
             waiting.remove(element)
             yield element
@@ -257,7 +285,7 @@ def _say_how_it_ended(element: Element, *, silent: bool) -> bool:
     """Print one element's end; True when it failed. A probe that measured nothing spoils no result."""
     ended = read_json_or_none(_last_attempt(element).exit_json)
     if element.measures:
-        note(f"{element.run_name}: {ended['said'] if ended else 'left no record, tasks start as declared'}")
+        note(f"{element.run_name}: {ended['said'] if ended else 'left no record; the tasks start with what is known'}")
         return False
     failed = ended is None or ended["exit_code"] != EXIT_DONE
     if not silent:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc.adapters import proc
-from hpc.adapters.files import read_json, write_json
+from hpc.adapters.files import publish_folder, read_json, write_json
 from hpc.adapters.logs import read_log
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, HpcError, InputError
 from hpc.core.evidence import Evidence, FailureClass, Verdict
@@ -225,7 +225,9 @@ def conclusion(tries: Sequence[Try]) -> str:
         return f"micro-batch {last.fits} fits" + (f", {tries[0].micro} does not" if last.fits < tries[0].micro else "")
     if last.result is Result.OUT_OF_MEMORY:
         return f"not even micro-batch {last.micro} fits, and none smaller keeps the global batch and retry's min_micro"
-    return f"nothing was measured, tasks start as declared: {last.said}"
+    failed = [each.micro for each in tries if each.result is Result.OUT_OF_MEMORY]
+    begin = f"with less than {failed[-1]}" if failed else "as declared"
+    return f"nothing was found that fits, tasks start {begin}: {last.said}"
 
 
 def run(index_path: Path, position: int) -> int:
@@ -238,15 +240,13 @@ def run(index_path: Path, position: int) -> int:
     layout = RunLayout(index_path.parents[3], index_path.parents[2].name)
     entry = with_learned(index, index["entries"][position], layout)
     folder = SubmissionLayout(index_path.parent).tries / entry["run_name"]
-    own = AttemptLayout(folder)  # this machine's own queue looks at a probe as at an attempt
-    own_record = {"host": proc.this_host(), "pid": proc.identity(os.getpid()), "job": _job().name}
-    write_json(own.task_json, {"kind": "probe", "schema": 1, "run_name": entry["run_name"], **own_record})
+    own = _begin(folder, entry["run_name"])
     print(f"hpc: probe of {entry['run_name']}, job {_job().name} on {proc.this_host()}", flush=True)
     try:
         tries = measure(index, entry, TaskLayout(folder), layout)
         said = conclusion(tries)
     except (HpcError, OSError) as error:
-        tries, said = [], f"nothing was measured, tasks start as declared: {error}"
+        tries, said = [], f"nothing was found that fits: {error}"
     code = EXIT_DONE if tries and tries[-1].fits is not None else EXIT_FAILED
     write_json(
         own.exit_json,
@@ -255,6 +255,18 @@ def run(index_path: Path, position: int) -> int:
     )  # fmt: skip
     print(f"hpc: probe of {entry['run_name']}: {said}", flush=True)
     return code
+
+
+def _begin(folder: Path, run_name: str) -> AttemptLayout:
+    """Say who measures. This machine's own queue looks at a probe as at an attempt: no folder without its record."""
+    record = {"kind": "probe", "schema": 1, "run_name": run_name, "job": _job().name}
+    record |= {"host": proc.this_host(), "pid": proc.identity(os.getpid())}
+    prepared, own = AttemptLayout(folder.with_name(f".{folder.name}.{os.getpid()}.tmp")), AttemptLayout(folder)
+    write_json(prepared.task_json, record)
+    if not publish_folder(prepared.home, own.home):  # Slurm started this element again
+        prepared.task_json.replace(own.task_json)
+        prepared.home.rmdir()
+    return own
 
 
 def main(arguments: Sequence[str]) -> int:

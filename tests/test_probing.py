@@ -1,13 +1,15 @@
 """`submit --probe`: one job measures which micro-batch fits before the tasks start, and keeps none from starting."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hpc.adapters import proc
 from hpc.core.layout import AttemptLayout
-from hpc.probe_task import Result, Try, conclusion, judge, micro_in_use, steps_logged
+from hpc.probe_task import Result, Try, _begin, conclusion, judge, micro_in_use, steps_logged
 from tests.local_projects import LocalProject, make_project
 
 PROGRAM = """
@@ -87,7 +89,7 @@ def test_a_probe_that_fails_over_something_else_holds_nobody_up(tmp_path: Path) 
     project = planned(tmp_path, EXPERIMENT.replace("[1, 2]}", "[1]}"), "print(undefined)\n")
     told = project.hpc("submit", "tiny", "--probe", expect=1)
 
-    assert "probe of W1_S1: nothing was measured, tasks start as declared: code_bug: NameError" in told
+    assert "probe of W1_S1: nothing was found that fits, tasks start as declared: code_bug: NameError" in told
     assert not (project.runs / "tiny/learned.json").exists()
     (only,) = load(project.runs / "tiny/probes/001/tries/W1_S1/exit.json")["tries"]
     assert (only["result"], only["fits"], only["micro"]) == ("failed", None, 64)
@@ -201,6 +203,14 @@ def test_a_program_that_shrinks_by_itself_fits_with_what_it_shrank_to(tmp_path: 
         assert micro_in_use(AttemptLayout(tmp_path), 64) == 64
 
 
+def test_a_probe_that_slurm_starts_again_takes_its_folder_over(tmp_path: Path) -> None:
+    """Its folder is never seen without the record of who is at work; nothing temporary stays."""
+    for _ in range(2):
+        own = _begin(tmp_path / "W1_S1", "W1_S1")
+        assert load(own.task_json)["pid"] == proc.identity(os.getpid())
+    assert [path.name for path in tmp_path.iterdir()] == ["W1_S1"]
+
+
 def tried(micro: int, result: Result, fits: int | None = None, said: str = "") -> Try:
     return Try(1, micro, 1, result, 1.0, fits, said)
 
@@ -213,6 +223,7 @@ def tried(micro: int, result: Result, fits: int | None = None, said: str = "") -
         ([tried(64, Result.FITS, 16)], "micro-batch 16 fits, 64 does not"),
         ([tried(2, Result.OUT_OF_MEMORY), tried(1, Result.OUT_OF_MEMORY)], "not even micro-batch 1 fits"),
         ([tried(8, Result.FAILED, said="code_bug: x")], "tasks start as declared: code_bug: x"),
+        ([tried(8, Result.OUT_OF_MEMORY), tried(4, Result.NO_TIME, said="over")], "tasks start with less than 8: over"),
     ],
 )
 def test_the_conclusion_names_what_fits_and_what_does_not(tries: list[Try], expected: str) -> None:

@@ -115,9 +115,11 @@ def test_dropout_is_that_of_the_small_micro_batch(words: str, train_here: Train,
     assert (small.summary["oom_adjustments"], shrunk.summary["oom_adjustments"]) == (0, 2)
 
 
-def test_without_it_the_curve_is_the_same(train_here: Train) -> None:
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_without_it_the_curve_is_the_same(precision: str, train_here: Train) -> None:
     """A run that never was short of memory has the losses of plain training, and no file tells of changes."""
-    plain, watched = train_here("plain", "--max_steps", "6"), train_here("watched", *SIX_STEPS)
+    plain = train_here("plain", "--max_steps", "6", "--mixed_precision", precision)
+    watched = train_here("watched", *SIX_STEPS, "--mixed_precision", precision)
 
     np.testing.assert_allclose(watched.losses(), plain.losses(), rtol=1e-6)
     assert not (watched.home / "adjustments.json").exists()
