@@ -311,7 +311,7 @@ def _values(results: h5py.File, rows: Sequence[Mapping[str, Any]]) -> pd.DataFra
         told = np.array([np.nan if (value := row["summary"].get(name)) is None else value for row in rows])
         _refuse(
             [
-                f"{name} of task {rows[row]['run_name']} is {raw[row]:g} here and {told[row]:g} in verdicts.json"
+                f"{name} of task {rows[int(row)]['run_name']} is {raw[row]:g} here and {told[row]:g} in verdicts.json"
                 for row in np.flatnonzero(finished & np.isfinite(raw) & (raw != told))
             ],
             "results.h5",
