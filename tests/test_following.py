@@ -5,14 +5,22 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hpc.adapters.files import read_json_lines
+from hpc.adapters.files import lock, read_json_lines
+from hpc.adapters.lease import give_back, read_lease
+from hpc.core.breaker import Trip
+from hpc.core.layout import RunLayout
+from hpc.following import describe
+from hpc.holding import hold
+from hpc.leasing import hold_lease
 from tests.local_projects import EXPERIMENT, REPO, LocalProject, command_environment, make_project, wait_until
 
 HEALS = """
@@ -50,13 +58,26 @@ class PretendedSlurm:
         codes: list[int] = json.loads(self.forks.stdout.readline())
         return codes
 
+    def keep(self, name: str) -> None:
+        """Keep everything as it is now."""
+        kept = self.jobs.parent / name
+        shutil.rmtree(kept, ignore_errors=True)
+        for place in (self.project.folder, self.jobs):
+            shutil.copytree(place, kept / place.name, symlinks=True)
+
+    def go_back_to(self, name: str) -> None:
+        """Make everything as it was kept."""
+        for place in (self.project.folder, self.jobs):
+            shutil.rmtree(place)
+            shutil.copytree(self.jobs.parent / name / place.name, place, symlinks=True)
+
     def said(self) -> str:
         """Everything the forks printed."""
         return (self.project.folder / "forks.log").read_text()
 
     def named(self, name: str) -> dict[str, str]:
         """Job id → what squeue says of the jobs with this name."""
-        found = [job for job in self.jobs.iterdir() if (job / "name").read_text().strip() == name]
+        found = [job for job in self.jobs.glob("[0-9]*") if (job / "name").read_text().strip() == name]
         return {job.name: (job / "queue").read_text() for job in sorted(found, key=lambda job: int(job.name))}
 
     def waiting(self) -> dict[str, str]:
@@ -92,47 +113,56 @@ class PretendedSlurm:
         return read_json_lines(self.project.runs / "tiny/follow.jsonl")
 
 
-@pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PretendedSlurm]:
-    """An experiment planned for that Slurm, of which one task of two needs a smaller micro-batch."""
-    project = make_project(tmp_path / "project", HEALABLE, HEALS)
-    jobs = tmp_path / "jobs"
-    jobs.mkdir()
-    monkeypatch.setenv("PATH", f"{REPO / 'tests/fakes/slurm'}:{os.environ['PATH']}")
-    monkeypatch.setenv("FAKE_SLURM", str(jobs))
-    project.hpc("plan", "tiny", "--cluster", "slurm")
-    environment = command_environment(OPENBLAS_NUM_THREADS="1")
-    forks = subprocess.Popen(
-        [sys.executable, str(REPO / "tests/fakes/forks.py")],
-        env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    with forks:
-        yield PretendedSlurm(project, jobs, forks)
-        assert forks.stdin is not None
-        forks.stdin.close()
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PretendedSlurm]:
+    """An experiment planned for that Slurm, kept as *planned*; then submitted and its array run, kept as *over*."""
+    folder = tmp_path_factory.mktemp("pretended")
+    project = make_project(folder / "project", HEALABLE, HEALS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{REPO / 'tests/fakes/slurm'}:{os.environ['PATH']}")
+        patch.setenv("FAKE_SLURM", str(folder / "jobs"))
+        (folder / "jobs").mkdir()
+        project.hpc("plan", "tiny", "--cluster", "slurm")
+        forks = subprocess.Popen(
+            [sys.executable, str(REPO / "tests/fakes/forks.py")],
+            env=command_environment(OPENBLAS_NUM_THREADS="1"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with forks:
+            slurm = PretendedSlurm(project, folder / "jobs", forks)
+            slurm.keep("planned")
+            assert slurm.run("hpc.submit", "tiny", "--follow") == [0], slurm.said()
+            look, end = slurm.waiting()
+            assert slurm.waiting() == {look: "", end: "afterany:2"}
+            slurm.run_tasks("2", 1)
+            slurm.set_state(end, "RUNNING")
+            slurm.keep("over")
+            yield slurm
+            assert forks.stdin is not None
+            forks.stdin.close()
 
 
 @pytest.fixture
-def first_array_over(slurm: PretendedSlurm) -> PretendedSlurm:
+def slurm(made_once: PretendedSlurm) -> PretendedSlurm:
+    """An experiment of which one task of two needs a smaller micro-batch; nothing is submitted."""
+    made_once.go_back_to("planned")
+    return made_once
+
+
+@pytest.fixture
+def first_array_over(made_once: PretendedSlurm) -> PretendedSlurm:
     """Submitted and followed; the array is over, the follow-up job after its end runs."""
-    assert slurm.run("hpc.submit", "tiny", "--follow") == [0], slurm.said()
-    look, end = slurm.waiting()
-    assert slurm.waiting() == {look: "", end: "afterany:2"}
-    slurm.run_tasks("2", 1)
-    slurm.set_state(end, "RUNNING")
-    return slurm
+    made_once.go_back_to("over")
+    return made_once
 
 
-def die_everywhere(slurm: PretendedSlurm, folder: Path, *command: str) -> Iterator[int]:
+def die_everywhere(slurm: PretendedSlurm, *command: str) -> Iterator[int]:
     """Run a command from the same beginning again and again, killed before its 1st, 2nd, … act; yield after each."""
-    beginning = folder / "beginning"
-    places = {"project": slurm.project.folder, "jobs": slurm.jobs}
-    for name, place in places.items():
-        shutil.copytree(place, beginning / name, symlinks=True)
+    slurm.keep("beginning")
     for moment in range(1, 500):
-        for name, place in places.items():
-            shutil.rmtree(place)
-            shutil.copytree(beginning / name, place, symlinks=True)
+        slurm.go_back_to("beginning")
         (code,) = slurm.run(*command, kill_at=moment)
         if code != -9:
             assert code in (0, 1), slurm.said()
@@ -151,11 +181,11 @@ def let_the_next_one_run(slurm: PretendedSlurm) -> int:
     return code
 
 
-def test_a_round_that_dies_anywhere_is_finished_by_the_next(first_array_over: PretendedSlurm, tmp_path: Path) -> None:
+def test_a_round_that_dies_anywhere_is_finished_by_the_next(first_array_over: PretendedSlurm) -> None:
     """Killed before each act: a follow-up job waits at every moment; one retry, one pair of jobs, all ids known."""
     slurm = first_array_over
-    number = slurm.number_of(next(job for job, queue in slurm.named("follow:tiny").items() if "RUNNING" in queue))
-    for moment in die_everywhere(slurm, tmp_path, "hpc.follow", "tiny", "--number", number):
+    number = begin_the_end(slurm)
+    for moment in die_everywhere(slurm, "hpc.follow", "tiny", "--number", number):
         assert slurm.waiting(), f"nobody would go on after a death at act {moment}"
         assert let_the_next_one_run(slurm) == 0, (moment, slurm.said())
         arrays = slurm.named("tiny")
@@ -165,9 +195,7 @@ def test_a_round_that_dies_anywhere_is_finished_by_the_next(first_array_over: Pr
         assert all(line["event"] in ("begun", "round") for line in slurm.ledger()), moment
 
 
-def test_a_last_round_that_dies_anywhere_is_finished_by_the_next(
-    first_array_over: PretendedSlurm, tmp_path: Path
-) -> None:
+def test_a_last_round_that_dies_anywhere_is_finished_by_the_next(first_array_over: PretendedSlurm) -> None:
     """Killed before each act of the round that ends: the next one ends it, and no follow-up job is left."""
     slurm = first_array_over
     assert let_the_next_one_run(slurm) == 0, slurm.said()
@@ -175,7 +203,7 @@ def test_a_last_round_that_dies_anywhere_is_finished_by_the_next(
     job = next(iter(slurm.waiting()))
     number = slurm.number_of(job)
     slurm.set_state(job, "RUNNING")
-    for moment in die_everywhere(slurm, tmp_path, "hpc.follow", "tiny", "--number", number):
+    for moment in die_everywhere(slurm, "hpc.follow", "tiny", "--number", number):
         if slurm.waiting():
             assert let_the_next_one_run(slurm) in (0, 3), (moment, slurm.said())
         assert slurm.waiting() == {}, moment
@@ -184,9 +212,9 @@ def test_a_last_round_that_dies_anywhere_is_finished_by_the_next(
         assert (state["course"], state["told"]) == ("ended", "ended"), moment
 
 
-def test_a_submission_that_dies_anywhere_is_finished_by_the_same_command(slurm: PretendedSlurm, tmp_path: Path) -> None:
+def test_a_submission_that_dies_anywhere_is_finished_by_the_same_command(slurm: PretendedSlurm) -> None:
     """`submit --follow`, killed before each act and typed again: one array, one pair of follow-up jobs."""
-    for moment in die_everywhere(slurm, tmp_path, "hpc.submit", "tiny", "--follow"):
+    for moment in die_everywhere(slurm, "hpc.submit", "tiny", "--follow"):
         assert slurm.run("hpc.submit", "tiny", "--follow") == [0], (moment, slurm.said())
         (array,) = slurm.named("tiny")
         assert sorted(slurm.waiting().values()) == ["", f"afterany:{array}"], moment
@@ -203,6 +231,84 @@ def test_of_eight_followers_at_once_one_acts(first_array_over: PretendedSlurm) -
     assert len(slurm.named("tiny")) == 2
     assert len(slurm.waiting()) == 2
     assert [line["retried"] for line in slurm.ledger() if line["event"] == "round" and line["retried"]] == [["X1"]]
+
+
+def begin_the_end(slurm: PretendedSlurm) -> str:
+    """Give the number of the follow-up job that runs."""
+    return slurm.number_of(next(job for job, queue in slurm.named("follow:tiny").items() if "RUNNING" in queue))
+
+
+def refuse(slurm: PretendedSlurm, *words: str) -> None:
+    """Let the next sbatch calls be refused, each with these words."""
+    (slurm.jobs / "refusals").write_text("".join(f"sbatch: error: {each}\n" for each in words))
+
+
+def test_a_held_experiment_is_not_followed_until_it_is_released(first_array_over: PretendedSlurm) -> None:
+    """Nothing is retried, no follow-up job is left, the hold is told once; `--release --follow` begins anew."""
+    slurm = first_array_over
+    layout = RunLayout(slurm.project.runs, "tiny")
+    hold(layout, Trip("the disk is full", "storage/full", "No space left on device", ("X1",)))
+    assert slurm.run("hpc.follow", "tiny", "--number", begin_the_end(slurm)) == [1]
+    assert len(slurm.named("tiny")) == 1
+    assert slurm.waiting() == {}
+    assert [line["event"] for line in slurm.ledger()] == ["begun", "round", "held"]
+    assert "--release --follow" in "\n".join(describe(layout))
+    assert slurm.run("hpc.submit", "tiny", "--release", "--follow") == [0], slurm.said()
+    assert let_the_next_one_run(slurm) == 0
+    assert len(slurm.named("tiny")) == 2
+
+
+def test_nobody_follows_for_ever(first_array_over: PretendedSlurm) -> None:
+    """After `follow.max_days` the chain ends; typed by hand it begins anew."""
+    slurm = first_array_over
+    assert let_the_next_one_run(slurm) == 0
+    state = slurm.project.runs / "tiny/follow.json"
+    state.write_text(json.dumps({**json.loads(state.read_text()), "started": 0.0}))
+    assert slurm.run("hpc.follow", "tiny", "--number", begin_the_end(slurm)) == [1]
+    assert (slurm.waiting(), slurm.ledger()[-1]["event"]) == ({}, "gave_up")
+    assert slurm.run("hpc.follow", "tiny") == [0]
+    assert len(slurm.waiting()) == 2
+
+
+def test_a_site_that_takes_no_more_jobs_does_not_end_the_chain(first_array_over: PretendedSlurm) -> None:
+    """A refused job after the end: the look goes on. No job waits and the look is refused: tried again until taken."""
+    slurm = first_array_over
+    number = begin_the_end(slurm)
+    (look,) = slurm.waiting()
+    slurm.set_state(look, "CANCELLED")
+    refuse(slurm, "Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size)")
+    assert slurm.run("hpc.follow", "tiny", "--number", number) == [0], slurm.said()
+    assert [line["event"] for line in slurm.ledger()] == ["begun", "waited", "round"]
+    assert len(slurm.waiting()) == 2
+
+
+def test_a_slurm_that_does_not_answer_is_waited_for(first_array_over: PretendedSlurm) -> None:
+    """squeue fails twice as while slurmctld is down: the same job acts once it answers."""
+    slurm = first_array_over
+    (slurm.jobs / "silence").write_text("1\n2\n")
+    assert slurm.run("hpc.follow", "tiny", "--number", begin_the_end(slurm)) == [0], slurm.said()
+    assert [line["event"] for line in slurm.ledger()] == ["begun", "waited", "waited", "round"]
+    assert len(slurm.named("tiny")) == 2
+
+
+def test_who_stands_down_leaves_somebody_who_goes_on(first_array_over: PretendedSlurm) -> None:
+    """A follow-up job meets a living follower: it leaves when another job waits, else it stays until it may act."""
+    slurm = first_array_over
+    number = begin_the_end(slurm)
+    layout = RunLayout(slurm.project.runs, "tiny")
+    with hold_lease(layout):
+        assert slurm.run("hpc.follow", "tiny", "--number", number) == [3]
+        assert f"is followed already, by process {os.getpid()}" in slurm.said()
+        (look,) = slurm.waiting()
+        slurm.set_state(look, "CANCELLED")
+        with ThreadPoolExecutor(1) as pool:
+            stays = pool.submit(slurm.run, "hpc.follow", "tiny", "--number", number)
+            time.sleep(1)
+            assert not stays.done()
+            with lock(layout.lock):
+                give_back(layout.follow_lease, read_lease(layout.follow_lease))
+            assert stays.result(timeout=60) == [0], slurm.said()
+    assert len(slurm.named("tiny")) == 2
 
 
 def test_this_machines_own_queue_is_followed_to_the_end(tmp_path: Path) -> None:
