@@ -338,8 +338,8 @@ def build_report(layout: RunLayout) -> str:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=REPORT_S, check=False)
     except subprocess.TimeoutExpired:
         return f"not built: it took more than {REPORT_S:g} s"
-    if done.returncode not in (EXIT_DONE, EXIT_FAILED):
-        return f"not built: {done.stderr.strip()}"
+    if done.returncode != EXIT_DONE:
+        return f"not built: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}"
     return str(layout.report)
 
 
