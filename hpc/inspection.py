@@ -63,10 +63,20 @@ class AttemptState:
 
 @dataclass(frozen=True)
 class TaskState:
-    """One task of the manifest with everything that happened to it, oldest first."""
+    """One task of the manifest with everything that happened to it, oldest first.
+
+    Attributes:
+        is_barred: It waited for a canary that failed and has not succeeded since: a person decides whether it starts.
+    """
 
     task: Task
     attempts: tuple[AttemptState, ...]
+    is_barred: bool = False
+
+    @property
+    def succeeded(self) -> bool:
+        """An attempt ended well, by its exit code."""
+        return any(attempt.ended and attempt.ended["exit_code"] == EXIT_DONE for attempt in self.attempts)
 
     @property
     def last(self) -> AttemptState | None:
@@ -166,14 +176,15 @@ def take_snapshot(layout: RunLayout, *, require_slurm: bool = True) -> Snapshot:
                 raise
             problem = str(error)
     elements: dict[str, list[tuple[_Submitted, int]]] = {}
-    for submission in _find_submitted(prepared, answer.executions):
+    submitted = _find_submitted(prepared, answer.executions)
+    for submission in submitted:
         for position, entry in enumerate(submission.index["entries"]):
             elements.setdefault(entry["task_id"], []).append((submission, position))
     tasks = tuple(
         _task_state(layout, task_from_json(each), elements.get(each["task_id"], []), answer)
         for each in manifest["tasks"]
     )
-    return Snapshot(layout, manifest, tasks, now, problem)
+    return Snapshot(layout, manifest, _without_barred(tasks, submitted), now, problem)
 
 
 def ask_slurm(experiment: str, since: float, now: float) -> _Answer:
@@ -235,6 +246,41 @@ def check_is_of(record: Mapping[str, Any], task: Task, attempt: AttemptLayout) -
             f"{attempt.home} holds a run of other settings (task {record['task_id']}, asked is {task.task_id}): the "
             f"program, its arguments or the parameters were changed since. Rename the experiment, or move it away"
         )
+
+
+def _without_barred(tasks: Sequence[TaskState], submitted: Sequence[_Submitted]) -> tuple[TaskState, ...]:
+    """Leave out elements that a failed canary kept from ever beginning: they are no attempts, and count for nothing."""
+    by_number = {each.index["submission"]: each for each in submitted}
+    by_id = {task.task.task_id: task for task in tasks}
+    canaries: dict[int, list[TaskState]] = {}
+    for number, each in by_number.items():
+        canary = by_number.get((each.asked or {}).get("waits_for", 0))
+        if canary:
+            birds = [by_id[entry["task_id"]] for entry in canary.index["entries"] if entry["task_id"] in by_id]
+            if any(_ended_badly(bird, canary.index["submission"]) for bird in birds):
+                canaries[number] = birds
+
+    def is_barred(attempt: AttemptState) -> bool:
+        if attempt.record is not None or attempt.submission not in canaries:
+            return False
+        return attempt.progress is Progress.OVER or by_number[attempt.submission].is_local
+
+    found = []
+    for task in tasks:
+        barred = [attempt for attempt in task.attempts if is_barred(attempt)]
+        left = tuple(attempt for attempt in task.attempts if attempt not in barred)
+        waits = not left and any(not bird.succeeded for each in barred for bird in canaries[each.submission])
+        found.append(TaskState(task.task, left, waits) if barred else task)
+    return tuple(found)
+
+
+def _ended_badly(task: TaskState, submission: int) -> bool:
+    """Whether what a submission started of a task is over and did not succeed; or never was its own."""
+    mine = [attempt for attempt in task.attempts if attempt.submission == submission]
+    if not mine:
+        return True
+    last = mine[-1]
+    return last.progress is Progress.OVER and not (last.ended and last.ended["exit_code"] == EXIT_DONE)
 
 
 def _attempt_state(

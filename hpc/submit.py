@@ -10,10 +10,12 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import click
 
 from hpc.adapters.files import lock
+from hpc.canary import submit_behind_canary
 from hpc.console import dry_run_option, json_option, name_argument, note, print_json, say, speaks_plainly
 from hpc.core.arrays import Assignment
 from hpc.core.chain import FollowUp
@@ -40,6 +42,7 @@ from hpc.workspace import Workspace
 )
 @click.option("--detach", is_flag=True, help="Local: do not wait for the end.")
 @click.option("--release", "releases", is_flag=True, help="Let an experiment that is held go on, and submit the rest.")
+@click.option("--canary", is_flag=True, help="One task first; the rest starts only after it succeeded.")
 @click.option("--follow", "follows", is_flag=True, help="Collect, retry and report unattended until nothing is left.")
 @click.option(
     "--probe", "probes", is_flag=True, help="First measure which micro-batch fits; the tasks wait for that job."
@@ -53,6 +56,7 @@ def main(
     max_parallel: int | None,
     detach: bool,
     releases: bool,
+    canary: bool,
     follows: bool,
     probes: bool,
     dry_run: bool,
@@ -81,7 +85,8 @@ def main(
             frozen = replace(frozen, terms=Terms(after=waiting_for(probe, measuring)))
         if follows and not is_local:
             leave_one_behind(layout, frozen)
-        fed = hand_over(layout, frozen, assignments)
+        hand = partial(submit_behind_canary, snapshot) if canary else hand_over
+        fed = hand(layout, frozen, assignments)
         jobs |= fed.jobs
         follow_ups = begin(layout, frozen, live_arrays(snapshot, jobs)) if follows and not is_local else ()
     waiting = is_local and not detach and not follows

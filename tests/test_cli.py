@@ -137,13 +137,16 @@ def test_options_change_only_on_purpose() -> None:
 
     assert found == {
         "plan": ["--cluster", "--dry-run", "--follow-up", "--json", "--resource-limits", "--seeds", "--set"],
-        "submit": ["--backend", "--detach", "--dry-run", "--follow", "--json", "--max-parallel", "--probe", "--release"],
+        "submit": [
+            "--backend", "--canary", "--detach", "--dry-run", "--follow", "--json", "--max-parallel", "--probe",
+            "--release",
+        ],
         "status": ["--json", "--watch"],
         "collect": ["--dry-run", "--include-running", "--json", "--max-parallel", "--retry-failed"],
         "follow": ["--dry-run", "--json", "--max-parallel", "--number"],
         "why": ["--exit", "--json", "--jsonl", "--metrics", "--state"],
         "analysis.report": ["--compare", "--format", "--json", "--root", "--style", "--watch"],
-    }
+    }  # fmt: skip
 
 
 # exit codes
