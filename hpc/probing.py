@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from hpc.adapters import slurm
-from hpc.adapters.files import publish_folder, read_json, write_json, write_text
+from hpc.adapters.files import publish_folder, read_json, read_json_or_none, write_json, write_text
 from hpc.adapters.sbatch import render_sbatch
 from hpc.core.arrays import ArrayPlan, Assignment, plan_arrays
 from hpc.core.errors import InputError
-from hpc.core.layout import RunLayout, SubmissionLayout
+from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout
 from hpc.core.learned import shape_of_element
 from hpc.core.resources import MINUTE
 from hpc.learning import read_known
@@ -130,7 +130,7 @@ def submit_probe(layout: RunLayout, frozen: Frozen, probe: ToProbe) -> dict[int,
 def _write_probe(layout: RunLayout, frozen: Frozen, plan: ArrayPlan) -> SubmissionLayout:
     """Write script and index under the next free number, complete before anybody can see them."""
     short = replace(plan, resources=replace(plan.resources, time_s=min(plan.resources.time_s, LIMIT_S)))
-    number = 1 + max((int(path.name) for path in layout.probes.glob("[0-9]*") if path.name.isdecimal()), default=0)
+    number = 1 + _newest(layout)
     final = layout.probe(number)
     temporary = SubmissionLayout(layout.probes / f".{number:03d}.{secrets.token_hex(4)}.tmp")
     try:
@@ -162,6 +162,25 @@ def probe_index(index: Mapping[str, Any]) -> dict[str, Any]:
         "environment": {**index["environment"], "WANDB_MODE": "disabled"},
         "shapes": [shape_of_element(index, entry) for entry in index["entries"]],
     }
+
+
+def describe(layout: RunLayout) -> list[str]:
+    """Say what the newest probe found, a line for each task it tries."""
+    number = _newest(layout)
+    probe = layout.probe(number)
+    if not probe.receipt.exists():
+        return []
+    names = [entry["run_name"] for entry in read_json(probe.index)["entries"]]
+    return [f"probe {number:03d}: {name}: {_found(AttemptLayout(probe.tries / name))}" for name in names]
+
+
+def _found(tried: AttemptLayout) -> str:
+    ended = read_json_or_none(tried.exit_json)
+    return str(ended["said"]) if ended else "begun, and no answer yet" if tried.home.exists() else "not begun"
+
+
+def _newest(layout: RunLayout) -> int:
+    return max((int(path.name) for path in layout.probes.glob("[0-9]*") if path.name.isdecimal()), default=0)
 
 
 def waiting_for(probe: ToProbe, jobs: Mapping[int, str]) -> str:

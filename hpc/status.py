@@ -64,6 +64,7 @@ class Standing:
         at_work: What the running tasks have logged so far, with warnings.
         held: Why the experiment is held, and how to go on; None when it is not.
         followed: What the unattended loop did and will do.
+        probed: What the newest probe measured or is measuring.
     """
 
     outcomes: Mapping[str, int]
@@ -76,6 +77,7 @@ class Standing:
     at_work: Sequence[RunningTask]
     held: str | None
     followed: Sequence[str]
+    probed: Sequence[str] = ()
 
     @property
     def is_over(self) -> bool:
@@ -192,6 +194,7 @@ def stand(snapshot: Snapshot) -> Standing:
         at_work=look_at_running(snapshot),
         held=_hold(snapshot.layout),
         followed=_following(snapshot.layout),
+        probed=_probed(snapshot.layout),
     )
 
 
@@ -222,6 +225,14 @@ def _following(layout: RunLayout) -> list[str]:
     if not layout.follow_state.exists():
         return []
     from hpc.following import describe
+
+    return describe(layout)
+
+
+def _probed(layout: RunLayout) -> list[str]:
+    if not layout.probes.exists():
+        return []
+    from hpc.probing import describe
 
     return describe(layout)
 
@@ -269,6 +280,7 @@ def render(snapshot: Snapshot, standing: Standing) -> list[str]:
     if standing.retried:
         lines.append(f"{standing.retried} tasks needed more than one attempt")
     lines += [_waiting_line(each) for each in standing.waiting]
+    lines += standing.probed
     lines += standing.followed
     if counts[Outcome.FAILED]:
         lines.append(f"why they failed: python -m hpc.collect {name}")

@@ -81,6 +81,7 @@ def test_tasks_start_with_what_the_probe_measured(tmp_path: Path) -> None:
     assert 2 <= steps_logged(AttemptLayout(tried / "attempt-2")) < 25, "it is stopped once it trains"
     began = min(load(path)["started"] for path in project.runs.glob("tiny/tasks/*/attempt-1/task.json"))
     assert began > load(tried / "exit.json")["ended"] - 0.5, "nothing runs beside a probe"
+    assert "probe 001: W2_S1: micro-batch 16 fits, 64 does not" in project.hpc("status", "tiny")
     assert "everything is queued, running or done" in project.hpc("submit", "tiny", "--probe", expect=3)
 
 
@@ -136,6 +137,7 @@ def test_on_slurm_the_array_waits_for_the_probe_however_it_ends(tmp_path: Path) 
     assert "#SBATCH --array=0-2\n" in script
     assert "-m hpc.probe_task" in script
     assert "/probe-001\n" in script
+    assert "probe 001: W3_S1: not begun" in project.hpc("status", "tiny", **slurm)
 
 
 def test_a_probe_at_work_is_waited_for_and_not_submitted_again(tmp_path: Path) -> None:
