@@ -411,7 +411,7 @@ def _test_rows(ready: Sequence[_Ready], goal: str, plan: AnalysisPlan) -> list[t
     if pairs:
         sides = (np.stack([one[0] for one in pairs]), np.stack([one[1] for one in pairs]))
         deciding, kind = paired_rows(*sides, plan.confidence), f"paired t test over {sides[0].shape[1]} seeds"
-    exact = _exact_rows(*sides, paired=bool(pairs))
+    exact = exact_rows(*sides, paired=bool(pairs))
     scale = np.array([one.scale for one in ready])
     columns: dict[str, Floats] = {
         "difference": deciding.difference * scale,
@@ -465,7 +465,7 @@ def equivalence_rows(ours: Floats, base: Floats, centre: Floats, margin: float, 
     return np.where(centre == 0, np.nan, np.maximum(above, below))
 
 
-def _exact_rows(ours: Floats, base: Floats, *, paired: bool) -> dict[str, Floats]:
+def exact_rows(ours: Floats, base: Floats, *, paired: bool) -> dict[str, Floats]:
     """Rank test and permutation test; beyond 2,000 arrangements the rank test alone, as scipy chooses to compute it."""
     n, m = ours.shape[1], base.shape[1]
     arrangements = 2**n if paired else comb(n + m, n)

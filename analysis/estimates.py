@@ -132,13 +132,14 @@ def bca_intervals(
     for size in sorted(by_size):
         places = by_size[size]
         rows = np.stack([finite[place] for place in places])
-        centre, scale = rows.mean(axis=1, keepdims=True), np.ptp(rows, axis=1, keepdims=True)
+        # Powers of two change no digit, and cubes of 1e180 would leave the range of floats.
+        scale = np.ldexp(1.0, np.frexp(np.ptp(rows, axis=1, keepdims=True))[1])
         made = stats.bootstrap(
-            ((rows - centre) / scale,), np.mean, axis=1, vectorized=True, n_resamples=resamples, confidence_level=level,
+            (rows / scale,), np.mean, axis=1, vectorized=True, n_resamples=resamples, confidence_level=level,
             method="BCa", rng=rng, batch=max(1, 10_000_000 // rows.size),
         ).confidence_interval  # fmt: skip
-        ends = np.stack([made.low, made.high], axis=1) * scale + centre
-        for place, middle, (low, high) in zip(places, centre[:, 0], ends, strict=True):
+        ends = np.stack([made.low, made.high], axis=1) * scale
+        for place, middle, (low, high) in zip(places, rows.mean(axis=1), ends, strict=True):
             if np.isfinite(low) and np.isfinite(high):
                 found[place] = Interval(float(middle), float(low), float(high), level, "BCa bootstrap")
     return tuple(found)

@@ -570,7 +570,7 @@ def _selection(
 def _importance(frame: ExperimentFrame, primary: Metric | None, plan: AnalysisPlan) -> Importance | None:
     if primary is None:
         return None
-    return find_importance(frame, primary, usable_values(frame, primary.name), plan, chance(frame))
+    return find_importance(frame, primary, usable_values(frame, primary.name), plan)
 
 
 def find_baselines(frame: ExperimentFrame, members: Sequence[npt.NDArray[np.int64]]) -> dict[int, int]:

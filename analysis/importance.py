@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+from scipy import optimize, special
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-RESAMPLES = 1000
 MOST_LEVELS = 12
 PARTS = 4
 _MOST_PAIRS = 28
@@ -51,7 +50,7 @@ class ParameterEffect:
     Attributes:
         name: The parameter.
         share: Share of the variance between runs that it accounts for (ω², 0 to 1).
-        low: Lower end of the bootstrap interval of the share.
+        low: Lower end of the interval of the share.
         high: Upper end.
         p: Of the F test that it does nothing.
         levels: Its values with their means, in order.
@@ -80,7 +79,7 @@ class Interaction:
     Attributes:
         names: Both parameters.
         share: Share of the variance between runs beyond their single effects (ω², 0 to 1).
-        low: Lower end of the bootstrap interval.
+        low: Lower end of its interval.
         high: Upper end.
         p: Of the F test that they do not interact.
         cells: (position in the first's levels, in the second's) → mean of the runs there, where there are any.
@@ -141,26 +140,19 @@ def analyse_importance(
     configuration: npt.ArrayLike,
     values: npt.ArrayLike,
     goal: str,
-    rng: np.random.Generator,
     *,
     metric: str = "",
     level: float = 0.95,
-    resamples: int = RESAMPLES,
 ) -> Importance | None:
     """Analyse the variance of a metric over the parameters.
-
-    Intervals come from a wild bootstrap: every run's residual keeps its size and gets a random sign, so that noisy
-    regions stay noisy; shares are shifted by what the noise of the bootstrap itself adds.
 
     Args:
         parameters: Name → value of each run; a parameter that is missing in some run or does not vary is left out.
         configuration: Array of shape (runs,): number of each run's configuration.
         values: Array of shape (runs,); runs with NaN are left out.
         goal: ``min`` or ``max``.
-        rng: Source of chance.
         metric: Name of the metric.
         level: Coverage of the intervals.
-        resamples: Bootstrap samples.
 
     Returns:
         None where nothing varies, or where there are no more runs than effects to estimate.
@@ -177,13 +169,12 @@ def analyse_importance(
         return None
     scale = float(np.ptp(y))
     model = _Model.fit((y - y.mean()) / scale, factors, groups)
-    drawn = model.resample(rng, resamples)
-    single = [model.share(model.terms[place], drawn, level) for place in range(len(factors))]
+    single = [model.share(model.terms[place], level) for place in range(len(factors))]
     order = sorted(range(len(factors)), key=lambda place: (-single[place].share, place))
     effects = tuple(_effect(model, factors[place], place, single[place], y, goal, level) for place in order)
     leading = sorted(order[: _leading(len(factors))])
     pairs = [pair for pair in (model.interaction(*two) for two in combinations(leading, 2)) if pair]
-    interactions = [_interaction(factors, pair, model.share(pair.term, drawn, level), y) for pair in pairs]
+    interactions = [_interaction(factors, pair, model.share(pair.term, level), y) for pair in pairs]
     return Importance(
         metric=metric,
         runs=len(y),
@@ -253,17 +244,6 @@ class _Share:
     low: float
     high: float
     p: float | None
-
-
-@dataclass(frozen=True, eq=False)
-class _Drawn:
-    """Bootstrap samples: weighted means, total and error sums of squares; and the same of the world they come from."""
-
-    z: Floats
-    total: Floats
-    error: Floats
-    true_z: Floats
-    true_total: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -348,38 +328,24 @@ class _Model:
         term = _beyond(products, self.main.basis)
         return _Pair((first, second), term) if term.df else None
 
-    def resample(self, rng: np.random.Generator, resamples: int) -> _Drawn:
-        """Draw the wild bootstrap (Wu 1986): what is fitted, plus each residual with a random sign."""
-        fitted, residual = self._fitted_and_residual()
-        root = np.sqrt(self.counts)
-        true_z = np.add.reduceat(fitted, self.starts) / root
-        z, total, error = [], [], []
-        block = max(1, 4_000_000 // len(self.y))
-        for start in range(0, resamples, block):
-            signs = rng.integers(0, 2, size=(min(block, resamples - start), len(self.y)), dtype=np.int8)
-            y = fitted + residual * (2.0 * signs - 1.0)
-            means = np.add.reduceat(y, self.starts, axis=1) / root
-            squares = (y**2).sum(axis=1)
-            explained = (means**2).sum(axis=1) if self.is_repeated else self.main.squares(means)
-            z.append(means)
-            total.append(squares - y.sum(axis=1) ** 2 / len(self.y))
-            error.append(np.maximum(0.0, squares - explained))
-        true_total = float((fitted**2).sum() - fitted.sum() ** 2 / len(fitted) + (residual**2).sum())
-        return _Drawn(np.concatenate(z), np.concatenate(total), np.concatenate(error), true_z, true_total)
+    def share(self, term: _Term, level: float) -> _Share:
+        """ω² of a term (Hays 1963), its interval and F test.
 
-    def share(self, term: _Term, drawn: _Drawn, level: float) -> _Share:
-        """ω² of a term with its interval (basic bootstrap: mirrored about the estimate) and F test."""
-        squares = float(term.squares(self.z))
-        estimate = _omega(squares, term.df, float((self.y**2).sum()), self.variance)
-        again = _omega(term.squares(drawn.z), term.df, drawn.total, drawn.error / self.error_df)
-        true = float(term.squares(drawn.true_z)) / drawn.true_total
-        low, high = np.quantile(again, [(1 - level) / 2, (1 + level) / 2])
-        ends = sorted((estimate - float(high) + true, estimate - float(low) + true))
-        p = None
-        if self.variance > 0 and term.df:
-            p = float(special.fdtrc(term.df, self.error_df, squares / term.df / self.variance))
-        share, lowest, highest = (min(1.0, max(0.0, float(one))) for one in (estimate, *ends))
-        return _Share(share, min(share, lowest), max(share, highest), p)
+        The interval takes the noncentralities at which the observed F is the upper and the lower quantile (Steiger
+        2004), and sets them against the runs and what the other terms were found to explain. A bootstrap of the same
+        share covers 10 points less at 3 seeds (tried: residuals with random signs).
+        """
+        squares, total = float(term.squares(self.z)), float((self.y**2).sum())
+        estimate = (squares - term.df * self.variance) / (total + self.variance)
+        share = min(1.0, max(0.0, estimate))
+        if not term.df or self.variance == 0:
+            return _Share(share, share, share, None)
+        f = squares / term.df / self.variance
+        runs = len(self.y)
+        others = max(0.0, (total - squares) / self.variance - (runs - 1 - term.df)) + runs
+        low, high = (_noncentrality(term.df, self.error_df, part, f) for part in ((1 + level) / 2, (1 - level) / 2))
+        p = float(special.fdtrc(term.df, self.error_df, f))
+        return _Share(share, min(share, low / (low + others)), max(share, high / (high + others)), p)
 
     def contrast(self, weights: Floats) -> tuple[float, float]:
         """Value and standard error of a linear combination of the coefficients."""
@@ -396,21 +362,15 @@ class _Model:
         weights[list(mine)] = _sum_coded(np.array([level]), len(mine) + 1)[0]
         return weights
 
-    def _fitted_and_residual(self) -> tuple[Floats, Floats]:
-        """What is kept in the bootstrap, and what gets random signs, brought to the size that chance really has."""
-        if not self.is_repeated:
-            means = self.main.basis @ (self.main.basis.T @ self.z) / np.sqrt(self.counts)
-            fitted = np.repeat(means, self.counts)
-            return fitted, (self.y - fitted) * np.sqrt(len(self.y) / self.error_df)
-        fitted = np.repeat(self.z / np.sqrt(self.counts), self.counts)
-        stretch = np.repeat(np.sqrt(self.counts / np.maximum(1, self.counts - 1)), self.counts)
-        single = np.repeat(self.counts == 1, self.counts)
-        return fitted, np.where(single, np.sqrt(self.variance), (self.y - fitted) * stretch)
 
-
-def _omega(squares: Any, df: int, total: Any, variance: Any) -> Any:
-    """ω² = (SS − df · error variance) / (SS_total + error variance); may lie below 0."""
-    return (squares - df * variance) / (total + variance)
+def _noncentrality(df: int, error_df: int, part: float, f: float) -> float:
+    """Noncentrality at which `part` of the noncentral F lies below f; 0 where even that of no effect has less there."""
+    if special.fdtr(df, error_df, f) <= part:
+        return 0.0
+    high = 2.0 * df * f + 10.0
+    while special.ncfdtr(df, error_df, high, f) > part:
+        high *= 2
+    return float(optimize.brentq(lambda at: special.ncfdtr(df, error_df, at, f) - part, 0.0, high))
 
 
 def _sum_coded(codes: Ints, levels: int) -> Floats:

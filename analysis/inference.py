@@ -160,9 +160,7 @@ def find_selection(
     return replace(found, chosen=candidates[found.chosen], ranks=ranks)
 
 
-def find_importance(
-    frame: ExperimentFrame, metric: Metric, values: Floats, plan: AnalysisPlan, rng: np.random.Generator
-) -> Importance | None:
+def find_importance(frame: ExperimentFrame, metric: Metric, values: Floats, plan: AnalysisPlan) -> Importance | None:
     """Analyse what the swept parameters, and the named cases as one parameter, do to a metric."""
     columns: dict[str, list[Any]] = {str(name): frame.parameters[name].tolist() for name in frame.parameters.columns}
     cases = frame.tasks["case"].tolist()
@@ -170,7 +168,7 @@ def find_importance(
         # A case sets parameters together: what each of them does cannot be told apart.
         columns = {"case": cases, **{name: column for name, column in columns.items() if not _set_by(cases, column)}}
     numbers = frame.tasks["configuration"].to_numpy()
-    return analyse_importance(columns, numbers, values, metric.goal, rng, metric=metric.name, level=plan.confidence)
+    return analyse_importance(columns, numbers, values, metric.goal, metric=metric.name, level=plan.confidence)
 
 
 def find_systems(
