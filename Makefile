@@ -38,6 +38,7 @@ test: ## All tests; sets up first, on Debian as root also Slurm, Apptainer and t
 	@$(MAKE) --no-print-directory $(READY)
 	@scripts/parts apptainer
 	@scripts/parts images
+	@scripts/parts browser
 	env -u HPC_ROOT -u HPC_CLUSTER $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 manifests: $(ANY) ## EXP=NAME: check, expand and freeze an experiment, write its Slurm scripts (CLUSTER=PROFILE)

@@ -8,13 +8,25 @@ from analysis.figures_curves import draw_curves
 from analysis.figures_flow import draw_flow
 from analysis.figures_heatmap import draw_heatmaps
 from analysis.figures_intervals import draw_intervals
-from analysis.figures_parameters import draw_parameters
+from analysis.figures_parameters import draw_importance, draw_parameters
 from analysis.figures_resources import draw_spending
+from analysis.figures_systems import draw_profiles
 from analysis.figures_timeline import draw_timeline
 from analysis.findings import Findings
 from analysis.frame import ExperimentFrame
 
-FIGURES = ("flow", "intervals", "effects", "parallel", "heatmap-*", "curve-*", "timeline", "resources")
+FIGURES = (
+    "flow",
+    "intervals",
+    "profiles",
+    "importance",
+    "effects",
+    "parallel",
+    "heatmap-*",
+    "curve-*",
+    "timeline",
+    "resources",
+)
 """Names of all figures there can be: what of them a new report does not draw is removed."""
 
 
@@ -26,6 +38,10 @@ def draw_all(
         drawings = [draw_flow(findings, folder)]
         if findings.primary is not None and any(one.estimate.n for one in findings.results):
             drawings.append(draw_intervals(frame, findings, findings.primary, folder))
+        if findings.over_systems is not None:
+            drawings.append(draw_profiles(findings.over_systems, folder))
+        if findings.importance is not None and findings.importance.parameters:
+            drawings.append(draw_importance(findings.importance, folder))
         drawings += draw_heatmaps(frame, findings, folder)
         drawings += draw_parameters(frame, findings, folder)
         drawings += draw_curves(frame, findings, folder)

@@ -39,7 +39,8 @@ def draw_intervals(frame: ExperimentFrame, findings: Findings, primary: Metric, 
     caption = (
         "Small dots: single runs. Diamond and bar: mean with its 95 % interval (Student's t; arrow: it goes on). "
         + (
-            "Shaded: baseline mean ± 2σ. Right: difference of the means with Welch's 95 % interval, not adjusted. "
+            "Shaded: baseline mean ± 2σ. Right: difference of the means with its 95 % interval, not adjusted, and the "
+            "tested verdict. "
             if compared
             else ""
         )
@@ -113,11 +114,9 @@ def _fill_difference_panel(axes: Axes, shown: Sequence[ConfigurationResult]) -> 
         highs.append(None if comparison.high is None else comparison.high * scale)
     bounds = _value_range(points, lows, highs, with_zero=True)
     for (place, comparison), low, high in zip(found, lows, highs, strict=True):
-        colour = {"better": HUES[2], "worse": HUES[1]}.get(comparison.tested_verdict, MUTED)
+        word = _verdict_word(shown[place])
+        colour = {"WINNER": HUES[2], "LOSER": HUES[1], "EQUIVALENT": INK}.get(word, MUTED)
         _interval(axes, place, (comparison.relative_percent, low, high), colour, bounds)
-        word = {"better": "better", "worse": "worse", "inconclusive": "inconclusive"}.get(
-            comparison.tested_verdict, "not tested"
-        )
         axes.annotate(word, (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=colour)
     for place, one in enumerate(shown):
         if one.comparison is None:
@@ -127,6 +126,12 @@ def _fill_difference_panel(axes: Axes, shown: Sequence[ConfigurationResult]) -> 
     axes.tick_params(axis="y", length=0, labelleft=False)
     axes.grid(axis="x")
     axes.set_xlabel("difference from the baseline [%]")
+
+
+def _verdict_word(one: ConfigurationResult) -> str:
+    """The tested verdict, as it stands in the table."""
+    word = one.judgement.tested.word if one.judgement else "not computable"
+    return "not tested" if word == "not computable" else word
 
 
 def _percent_scale(difference: float | None, relative: float | None) -> float:

@@ -14,6 +14,7 @@ from analysis.drawing import BAD, GRADIENT, HUES, INK, MUTED, Drawing, axis_labe
 from analysis.estimates import estimate
 from analysis.findings import ConfigurationResult, Findings, usable_values
 from analysis.frame import ExperimentFrame
+from analysis.importance import Importance
 from analysis.selection import choose_shown
 from analysis.swept import Swept, find_swept
 from hpc.core.spec import Metric
@@ -32,6 +33,33 @@ def draw_parameters(frame: ExperimentFrame, findings: Findings, folder: Path) ->
     if len(swept) >= 3:
         drawn.append(_draw_parallel(frame, findings, findings.primary, swept, folder / "parallel"))
     return drawn
+
+
+def draw_importance(found: Importance, folder: Path) -> Drawing:
+    """Draw each parameter's share of the variance with its interval, and the strongest interactions below."""
+    pairs = found.interactions[:MAX_EFFECTS]
+    bars = [(one.name, one.share, one.low, one.high, HUES[0]) for one in found.parameters[: 2 * MAX_EFFECTS]]
+    bars += [(" × ".join(one.names), one.share, one.low, one.high, HUES[4]) for one in pairs]
+    figure = Figure(figsize=(8.0, 1.1 + 0.36 * len(bars)), layout="constrained")
+    axes = figure.subplots()
+    for place, (_, share, low, high, colour) in enumerate(bars):
+        axes.barh(place, 100 * share, color=colour, height=0.6, zorder=2)
+        axes.plot([100 * low, 100 * high], [place, place], color=INK, linewidth=1.6, marker="|", markersize=7, zorder=3)
+    axes.set_yticks(range(len(bars)), [short(plain(name), 36) for name, *_ in bars])
+    axes.set_ylim(len(bars) - 0.4, -0.6)
+    axes.set_xlim(left=0)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
+    axes.set_xlabel(f"share of the variance of {plain(found.metric)} between {found.runs} runs [%]")
+    caption = (
+        f"Bars: share of the variance beyond chance (ω²), lines: {100 * found.level:g} % bootstrap interval. "
+        + ("Lighter bars with ×: what two parameters do together beyond what each does alone. " if pairs else "")
+        + (f"To be read with care: {plain(found.warning)}." if found.warning else "")
+    )
+    alt = "; ".join(
+        f"{name} {100 * share:.0f} % ({100 * low:.0f} to {100 * high:.0f})" for name, share, low, high, _ in bars
+    )
+    return finish(figure, folder / "importance", "parameters", "Importance of the parameters", caption, short(alt, 900))
 
 
 def _draw_effects(frame: ExperimentFrame, primary: Metric, swept: Sequence[Swept], path: Path) -> Drawing:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from analysis.answer import answer_criterion
 from analysis.document import Document, Section
 from analysis.drawing import Drawing, plain
 from analysis.findings import Findings
@@ -11,6 +12,7 @@ from analysis.sections_record import (
     files_section,
     limitations_section,
     question_section,
+    registration_section,
     setup_section,
     verdict_section,
 )
@@ -31,12 +33,13 @@ def build_document(
     """Build the report of one experiment; `files` are the names of all files beside it."""
     sections: list[Section | None] = [
         verdict_section(findings),
-        question_section(frame, findings),
+        question_section(frame, findings, answer_criterion(frame, findings.plan, looks=findings.looks)),
+        registration_section(findings),
         recommendations_section(recommend(frame, findings)),
         runs_section(findings, drawings),
         results_section(findings, drawings),
-        comparison_section(findings),
-        parameters_section(drawings),
+        comparison_section(findings, drawings),
+        parameters_section(findings, drawings),
         curves_section(drawings),
         failures_section(findings),
         resources_section(frame, findings, drawings),

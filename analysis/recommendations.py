@@ -189,8 +189,7 @@ def more_seeds(known: Known) -> Iterator[Recommendation]:
         yield Recommendation(
             "more_seeds",
             f"{seeds} more {'seed' if seeds == 1 else 'seeds'} on both sides would settle {one.label} against {base}",
-            f"{one.judgement.tested.rationale} Meant as an 80 % chance of a verdict on {primary.name}, if the true "
-            "difference is what it looks like",
+            f"{primary.name}: {one.judgement.tested.rationale}",
         )
 
 

@@ -271,10 +271,12 @@ def build_styled(layout: RunLayout, style: str) -> BuiltReport:
     from analysis.figures import draw_all
     from analysis.findings import find
     from analysis.frame import load_frame, newer_than_collected
+    from analysis.registration import record_look
     from analysis.rendering import render_markdown
     from analysis.styles import build_style, style_path
 
     frame = load_frame(layout)
+    record_look(frame)
     findings = find(frame)
     path = style_path(style, frame)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,12 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.document import Block, Box, Bullets, Code, Facts, Fold, Heading, Links, Section, Text
+from analysis.answer import CriterionAnswer
+from analysis.document import Block, Box, Bullets, Code, Facts, Fold, Heading, Links, Section, Table, Text, cell
 from analysis.drawing import plain
 from analysis.findings import Findings
 from analysis.frame import ExperimentFrame
+from analysis.registration import KINDS, when
 from analysis.wording import pairs_text, plain_json, short_list, show_time
 
+_SHOWN_RUNS = 12
 _BRIEF_TITLES = {
     "goal": "Goal",
     "hypothesis": "Hypothesis",
@@ -27,21 +30,63 @@ def verdict_section(findings: Findings) -> Section:
     return Section("verdict", "First verdict", (Box(texts, "verdict"),))
 
 
-def question_section(frame: ExperimentFrame, findings: Findings) -> Section:
-    """The brief as it was planned, and what identifies the experiment."""
+def question_section(frame: ExperimentFrame, findings: Findings, answer: CriterionAnswer | None) -> Section:
+    """The brief as it was planned, what became of its criterion, and what identifies the experiment."""
     brief = brief_facts(frame)
-    blocks: tuple[Block, ...] = (Box((Text("No brief is recorded with this experiment."),)),)
+    stated: tuple[Block, ...] = (Text("No brief is recorded with this experiment."),)
     if brief:
-        blocks = (
-            Box(
-                (
-                    Facts(brief),
-                    Text("Quoted from the brief. The criterion of success is quoted, not evaluated.", "note"),
-                )
-            ),
-        )
+        quoted = "Quoted from the brief." + ("" if answer else " The criterion of success is quoted, not evaluated.")
+        stated = (Facts(brief), Text(quoted, "note"))
     identity = Facts(identity_facts(frame, findings))
-    return Section("question", "What was asked", (*blocks, Heading("Identity"), Box((identity,))))
+    return Section(
+        "question", "What was asked", (Box(stated), *_answer_blocks(answer), Heading("Identity"), Box((identity,)))
+    )
+
+
+def _answer_blocks(answer: CriterionAnswer | None) -> tuple[Block, ...]:
+    """The criterion and its answer, clause by clause."""
+    if answer is None:
+        return ()
+    words = {True: ("met", "good"), False: ("not met", "bad"), None: ("open", "warn")}
+    rows = []
+    for one in answer.clauses:
+        word, mark = words[one.met]
+        rows.append((cell(one.text, mark="code"), cell(one.measured), cell(word, mark=mark), cell(one.note or "–")))
+    blocks: list[Block] = [
+        Heading("The criterion and its answer"),
+        Box((Text(plain(answer.sentence), "lead"), Facts((("Criterion", plain(answer.criterion)),)))),
+    ]
+    if rows:
+        head = ("what the criterion asks", "measured", "as measured", "why it is open")
+        blocks.append(Table("criterion", f"The criterion: {answer.ruling.value}", head, tuple(rows), (0, 3)))
+    return tuple(blocks)
+
+
+def registration_section(findings: Findings) -> Section:
+    """What was sealed before the runs, and everything that was done otherwise."""
+    found = findings.registration
+    facts = [("Standing", found.headline)]
+    facts += [
+        (f"Seal {place}", f"{when(seal.time)}, {seal.digest[:16]}, {seal.attempts_before} attempts had begun")
+        for place, seal in enumerate(found.seals, start=1)
+    ]
+    facts += [("Problem", found.problem)] if found.problem else []
+    early = sum(one.is_early for one in found.looks)
+    facts.append(("Times results were shown", f"{len(found.looks)}, {early} of them before every run had ended"))
+    if found.unchecked:
+        facts.append(
+            ("Not checked", f"the own folders of {found.unchecked} finished runs are not there to compare with")
+        )
+    rows = tuple((cell(KINDS[one.kind]), cell(one.text), cell(_named(one.runs))) for one in found.deviations)
+    table = Table("deviations", "Deviations from the sealed plan", ("deviation", "what", "runs"), rows, (1, 2))
+    shown: Block = table if rows else Text("No deviation was found.")
+    told = tuple((name, plain(text)) for name, text in facts)
+    return Section("registration", "Registration and deviations", (Box((Facts(told),)), shown), "Registration")
+
+
+def _named(runs: Sequence[str]) -> str:
+    more = f" and {len(runs) - _SHOWN_RUNS} more" if len(runs) > _SHOWN_RUNS else ""
+    return ", ".join(runs[:_SHOWN_RUNS]) + more or "–"
 
 
 def brief_facts(frame: ExperimentFrame) -> tuple[tuple[str, str], ...]:

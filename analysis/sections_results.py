@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from analysis.comparisons import Comparison
 from analysis.document import Block, Bullets, Cell, Chooser, Heading, Picture, Section, Table, Text, cell
 from analysis.drawing import Drawing, plain
+from analysis.effects import Effect
+from analysis.estimates import Interval
 from analysis.findings import ConfigurationResult, Findings
 from analysis.frame import show_value
 from analysis.importance import Importance, Interaction, ParameterEffect
@@ -13,7 +15,8 @@ from analysis.selection import choose_shown
 from analysis.wording import cut_note, number_cell, show_interval, show_mean, show_number, show_p
 
 MAX_CONFIGURATIONS = 60
-_MARKS = {"WINNER": "good", "LOSER": "bad", "better": "good", "worse": "bad"}
+MAX_RATIONALES = 12
+_MARKS = {"WINNER": "good", "LOSER": "bad", "EQUIVALENT": "strong", "better": "good", "worse": "bad"}
 
 
 def results_section(findings: Findings, drawings: Sequence[Drawing]) -> Section:
@@ -27,29 +30,38 @@ def results_section(findings: Findings, drawings: Sequence[Drawing]) -> Section:
         ),
         Heading("Best configuration"),
         Text(plain(best_text(findings))),
+        *_selection_blocks(findings),
         *(Picture(one) for one in drawings if one.topic == "results"),
     ]
     return Section("results", "Results per configuration", tuple(blocks), "Results")
 
 
-def comparison_section(findings: Findings) -> Section:
-    """Every configuration against its baseline, tested and by the 2σ rule."""
+def comparison_section(findings: Findings, drawings: Sequence[Drawing] = ()) -> Section:
+    """Every configuration against its baseline, tested and by the 2σ rule, and what that hangs on."""
     table = comparison_table(findings)
     blocks: list[Block] = []
     if table.rows:
-        blocks = [
-            table,
-            Text(
-                "Differences are configuration minus baseline. “Tested” and “2σ rule” are two answers to two "
-                "questions and are never mixed: tested means Welch's t with Holm's adjustment over all rows, p < 0.05; "
-                "the 2σ rule compares |Δ| with the baseline's standard deviation (2 and more WINNER or LOSER, 1 to 2 "
-                "suggestive, below 1 noise). Cohen's d uses σ_pooled = √((σ_b² + σ_e²) / 2). The 95 % interval of the "
-                "difference is Welch's, each by itself.",
-                "note",
-            ),
-        ]
+        blocks = [table, Text(_how_compared(findings), "note"), effects_table(findings)]
+        rationales = tuple(
+            plain(f"{one.label}. Tested: {one.judgement.tested.rationale}. 2σ rule: {one.judgement.rule.rationale}.")
+            for one in choose_shown(findings, MAX_RATIONALES) if one.judgement
+        )  # fmt: skip
+        blocks += [Heading("Why"), Bullets(rationales)] if rationales else []
+        readings = readings_table(findings)
+        if readings.rows:
+            blocks += [
+                Heading("What the verdicts hang on"),
+                Text(
+                    "Per protocol leaves runs without a value out; intention to treat counts each failed run as the "
+                    "worst of all and uses ranks only; the bounds put what is missing at the worst and at the best "
+                    "place. Altered runs are in no confirmatory comparison; one reading shows what they would change.",
+                    "note",
+                ),
+                readings,
+            ]
         notes = comparison_notes(findings)
-        blocks += [Bullets(notes)] if notes else []
+        blocks += [Heading("Not computable"), Bullets(notes)] if notes else []
+        blocks += _systems_blocks(findings, drawings)
     else:
         blocks = [Text(f"Nothing was compared: {plain(findings.verdict[0])}")]
     return Section("comparisons", "Comparison with the baseline", tuple(blocks), "Comparison")
@@ -65,12 +77,24 @@ def recommendations_section(found: Sequence[Recommendation]) -> Section:
     return Section("recommendations", "Recommendations", (table,), "Recommendations")
 
 
-def parameters_section(drawings: Sequence[Drawing]) -> Section | None:
-    """What the swept parameters do; None where fewer than two vary."""
-    shown = tuple(one for one in drawings if one.topic == "parameters")
-    if not shown:
-        return None
-    return Section("parameters", "What the parameters do", tuple(Picture(one) for one in shown), "Parameters")
+def parameters_section(findings: Findings, drawings: Sequence[Drawing]) -> Section | None:
+    """What the swept parameters do; None where nothing is known of it."""
+    blocks: list[Block] = []
+    if findings.importance is not None and findings.importance.parameters:
+        found = findings.importance
+        noise = "" if found.noise is None else f" Between seeds alone: {100 * found.noise:.0f} %."
+        blocks += [
+            parameters_table(found),
+            Text(
+                f"Share of the variance between {found.runs} runs (ω², type II analysis of variance, bootstrap "
+                f"intervals); best value: the best mean with the other parameters held equal, its p-value times the "
+                f"number of values.{noise}",
+                "note",
+            ),
+            *([Text(plain(f"To be read with care: {found.warning}."), "caution")] if found.warning else []),
+        ]
+    blocks += [Picture(one) for one in drawings if one.topic == "parameters"]
+    return Section("parameters", "What the parameters do", tuple(blocks), "Parameters") if blocks else None
 
 
 def parameters_table(found: Importance) -> Table:
@@ -140,9 +164,11 @@ def _result_row(one: ConfigurationResult, rank: int | None, has_cautions: bool) 
 
 
 def comparison_table(findings: Findings) -> Table:
-    """One row per configuration that has a baseline."""
-    head = ("configuration", "tested", "2σ rule", "n / baseline", "difference", "95 % interval", "Cohen's d",
-            "p adjusted (Holm)", "p", "Welch's t (df)", "z = |Δ|/σ")  # fmt: skip
+    """One row per configuration that has a baseline: the two verdicts side by side, and the numbers of the test."""
+    correction = {"holm": "Holm", "bh": "Benjamini–Hochberg"}.get(findings.plan.correction, findings.plan.correction)
+    head = ("configuration", "tested", "2σ rule", "n / baseline", "difference",
+            f"{100 * findings.plan.confidence:g} % interval", f"p adjusted ({correction})", "p", "t (df)", "z = |Δ|/σ",
+            "p equivalent", "seeds to settle")  # fmt: skip
     shown = choose_shown(findings, MAX_CONFIGURATIONS)
     rows = tuple(_comparison_row(one, one.comparison) for one in shown if one.comparison is not None)
     return Table("comparisons", "Comparison with the baseline", head, rows, (0,))
@@ -152,29 +178,174 @@ def comparison_notes(findings: Findings) -> tuple[str, ...]:
     """Why something could not be computed, by configuration."""
     shown = choose_shown(findings, MAX_CONFIGURATIONS)
     return tuple(
-        f"{plain(one.label)}: {one.comparison.note}." for one in shown if one.comparison and one.comparison.note
+        f"{plain(one.label)}: {plain(one.comparison.note)}."
+        for one in shown
+        if one.comparison
+        and one.comparison.note
+        and not (one.judgement and one.comparison.note in one.judgement.tested.rationale)
     )
 
 
 def _comparison_row(one: ConfigurationResult, found: Comparison) -> tuple[Cell, ...]:
     rule = found.rule_verdict + (f" ({found.strength})" if found.rule_verdict == "NEUTRAL" else "")
+    tested = one.judgement.tested if one.judgement else None
+    word = tested.word if tested else found.tested_verdict
+    hangs = " *" if one.robustness and one.robustness.hangs_on else ""
     relative = "" if found.relative_percent is None else f" ({found.relative_percent:+.1f} %)"
     difference = "–" if found.difference is None else f"{found.difference:+.3g}{relative}"
     interval = "–" if found.low is None else f"[{show_number(found.low, 3)}, {show_number(found.high, 3)}]"
-    d = "–" if found.cohens_d is None else f"{found.cohens_d:.2f} ({found.magnitude})"
+    seeds = tested.further_seeds if tested else None
     return (
         cell(one.label),
-        cell(found.tested_verdict, mark=_MARKS.get(found.tested_verdict, "")),
+        cell(word + hangs, mark=_MARKS.get(word, "")),
         cell(rule, mark=_MARKS.get(found.rule_verdict, "")),
-        cell(f"{found.n} / {found.n_baseline}", found.n),
+        cell(f"{found.n} / {found.n_baseline}" + (f", {found.pairs} pairs" if found.pairs else ""), found.n),
         cell(difference, found.difference),
         cell(interval),
-        cell(d, found.cohens_d),
         cell(show_p(found.p_adjusted), found.p_adjusted),
         cell(show_p(found.p), found.p),
         cell("–" if found.t is None else f"{found.t:.2f} ({found.df:.1f})", found.t),
         number_cell(found.z, 3),
+        cell(show_p(found.p_equivalence_adjusted), found.p_equivalence_adjusted),
+        cell("–" if seeds is None else f"+{seeds}", seeds),
     )
+
+
+def _how_compared(findings: Findings) -> str:
+    """Say which test the table rests on, and what its two verdicts are."""
+    tests = sorted({one.comparison.test for one in findings.compared if one.comparison and one.comparison.test})
+    plan = findings.plan
+    level = findings.looks.level if findings.looks else plan.alpha
+    margin = (
+        f" EQUIVALENT: two one-sided tests put the difference within ±{100 * plan.margin:g} % of the baseline."
+        if plan.margin else " Equivalence is not tested: no meaningful difference is declared."
+    )  # fmt: skip
+    twice = f" The data were looked at twice, so p < {level:.3g} decides." if findings.looks else ""
+    return (
+        "Differences are configuration minus baseline. “Tested” and “2σ rule” are two answers to two questions and "
+        f"are never mixed: tested means {plain(' or '.join(tests) or 'no test was possible')}, adjusted over all rows, "
+        f"p < {level:.3g}; the 2σ rule compares |Δ| with the baseline's standard deviation (2 and more WINNER or "
+        f"LOSER, 1 to 2 suggestive, below 1 noise).{margin}{twice} Intervals are each by itself, not adjusted. Seeds "
+        "to settle: further ones on both sides for an 80 % chance of a verdict if the true difference is what it looks "
+        "like. An asterisk: the verdict hangs on runs that are missing or altered, see below."
+    )
+
+
+def effects_table(findings: Findings) -> Table:
+    """One row per comparison: how large the effect is, in the usual measures, each with its interval."""
+    shown = [one for one in choose_shown(findings, MAX_CONFIGURATIONS) if one.comparison is not None]
+    head = ("configuration", "Cohen's d (σ_pooled)", "size", "Hedges' g", "Cliff's δ", "probability of improvement",
+            "p rank", "p permutation")  # fmt: skip
+    rows = tuple(
+        (
+            cell(one.label),
+            _effect_cell(found.d),
+            cell(found.magnitude),
+            _effect_cell(found.hedges_g),
+            _effect_cell(found.cliffs_delta),
+            _effect_cell(found.improvement),
+            cell(show_p(found.p_rank), found.p_rank),
+            cell(show_p(found.p_permutation), found.p_permutation),
+        )
+        for one in shown if (found := one.comparison) is not None
+    )  # fmt: skip
+    return Table("effects", "Effect sizes with their intervals", head, rows, (0,))
+
+
+def _effect_cell(found: Effect | None) -> Cell:
+    if found is None:
+        return cell("–")
+    return cell(f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]", found.value)
+
+
+def readings_table(findings: Findings) -> Table:
+    """Every reading of every comparison from which something is missing."""
+    rows = []
+    for one in choose_shown(findings, MAX_CONFIGURATIONS):
+        for place, reading in enumerate(one.robustness.readings if one.robustness else ()):
+            decides = one.robustness is not None and reading.name in one.robustness.hangs_on
+            relative, better = reading.relative_percent, reading.improvement
+            rows.append(
+                (
+                    cell(one.label if place == 0 else "", one.label),
+                    cell(reading.name + (", by rank" if reading.by_rank else ""), mark="warn" if decides else ""),
+                    cell(f"{reading.n} / {reading.n_baseline}", reading.n),
+                    cell("–" if reading.by_rank or relative is None else f"{relative:+.1f} %", relative),
+                    cell("–" if better is None else f"{100 * better:.0f} %", better),
+                    cell(show_p(reading.p_adjusted), reading.p_adjusted),
+                    cell(reading.verdict, mark=_MARKS.get(reading.verdict, "")),
+                )
+            )
+    head = (
+        "configuration",
+        "reading",
+        "n / baseline",
+        "difference",
+        "pairs in which it is better",
+        "p adjusted",
+        "verdict",
+    )
+    return Table("readings", "What the verdicts hang on", head, tuple(rows), (0,))
+
+
+def _selection_blocks(findings: Findings) -> tuple[Block, ...]:
+    """What the best configuration is worth on runs that had no part in choosing it, and how firm ranks are."""
+    found = findings.best.selection if findings.best else None
+    if found is None:
+        return ()
+    held = "not computable, no run could be held out"
+    if found.held_out is not None and found.optimism is not None:
+        held = (
+            f"{show_number(found.held_out)} on runs held out of the choice (optimism {show_number(found.optimism, 3)})"
+        )
+    rows = tuple(
+        (
+            cell(one.rank),
+            cell(findings.results[one.place].label),
+            cell(f"{one.low} to {one.high}", one.low),
+            cell(f"{100 * one.first:.0f} %", one.first),
+        )
+        for one in found.ranks
+    )
+    head = ("rank", "configuration", "rank in 95 % of bootstrap samples", "first in")
+    return (
+        Text(f"Selected from {found.of}: {show_number(found.apparent)} as it stands, {held}."),
+        Table("ranks", "How firm the ranks are", head, rows, (1,)),
+    )
+
+
+def _systems_blocks(findings: Findings, drawings: Sequence[Drawing]) -> list[Block]:
+    """Methods over systems, where the baseline stands for one configuration on each."""
+    found = findings.over_systems
+    if found is None:
+        return []
+    rows = tuple(
+        (
+            cell(one.method + (" (baseline)" if one.method == found.baseline else "")),
+            cell(one.systems),
+            cell(one.n),
+            cell(one.lost, mark="bad" if one.lost else ""),
+            *(_interval_cell(value) for value in (one.mean, one.iqm, one.improvement)),
+        )
+        for one in found.methods
+    )
+    head = ("method", "systems", "n", "failed", "mean ratio", "interquartile mean", "probability of improvement")
+    return [
+        Heading("Over all systems"),
+        Table("systems", f"Methods over {', '.join(map(plain, found.systems))}", head, rows, (0,)),
+        Text(
+            "Ratios to the baseline's mean on the same system: 1 is the baseline, less is better. "
+            f"{100 * found.level:g} % "
+            "stratified bootstrap intervals in brackets. Failed runs are in no mean and never reach any ratio in the "
+            "profile.",
+            "note",
+        ),
+        *(Picture(one) for one in drawings if one.topic == "systems"),
+    ]
+
+
+def _interval_cell(found: Interval | None) -> Cell:
+    return cell("–") if found is None else cell(f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]", found.value)
 
 
 def best_text(findings: Findings) -> str:

@@ -1,0 +1,160 @@
+"""The report in a real browser: opens from file://, asks for nothing, sorts, filters, stays usable, excludes nobody."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
+
+SCREENS: Mapping[str, Mapping[str, Any]] = {
+    "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 900}},
+    "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 900}},
+    "phone": {"color_scheme": "light", "viewport": {"width": 390, "height": 844}},
+}
+
+
+@contextmanager
+def _open(browser: Any, page: Path, **options: Any) -> Iterator[Any]:
+    """Open a page from file://; afterwards nothing may have been complained of, and nothing else asked for."""
+    context = browser.new_context(**options)
+    tab = context.new_page()
+    complaints: list[str] = []
+    asked: list[str] = []
+    tab.on("console", lambda message: complaints.append(message.text))
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.goto(page.as_uri())
+    try:
+        yield tab
+        assert complaints == []
+        assert asked == [page.as_uri()]
+    finally:
+        context.close()
+
+
+def _column(tab: Any, number: int) -> list[str]:
+    """Texts of a column of the table of runs, spacers left out."""
+    found: list[str] = tab.eval_on_selector_all(
+        "#table-runs tbody tr:not(.space)",
+        f"rows => rows.map(row => row.cells[{number}].textContent.trim())",
+    )
+    return found
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_page_opens_offline_and_excludes_nobody(browser: Any, small: Path, screen: str, tmp_path: Path) -> None:
+    """In both themes and on a phone: no error, no request, no sideways scrolling, axe-core finds nothing serious."""
+    with _open(browser, small, offline=True, **SCREENS[screen]) as tab:
+        assert tab.title() == "lora_sweep: report"
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        found = axe.Axe().run(tab).response["violations"]
+        bad = [
+            (one["id"], [node["target"] for node in one["nodes"]][:5])
+            for one in found if one["impact"] in ("serious", "critical")
+        ]  # fmt: skip
+        assert bad == []
+        tab.screenshot(path=str(tmp_path / f"{screen}.png"), full_page=True)
+        assert (tmp_path / f"{screen}.png").stat().st_size > 50_000
+
+
+def test_every_figure_has_a_size_and_words(browser: Any, small: Path) -> None:
+    """No figure is empty or wider than its box without scrolling, and each has a text for those who do not see it."""
+    with _open(browser, small) as tab:
+        figures = tab.eval_on_selector_all(
+            "figure",
+            """all => all.filter(one => !one.classList.contains("only-print")).map(one => {
+                 const box = one.querySelector(".scroll");
+                 const picture = box.querySelector("svg").getBoundingClientRect();
+                 return [box.getAttribute("aria-label").length, picture.height];
+               })""",
+        )
+        assert len(figures) >= 8
+        assert all(words > 20 and height > 50 for words, height in figures)
+
+
+def test_small_table_sorts_by_value_and_filters_by_words(browser: Any, small: Path) -> None:
+    """A head sorts up, then down, by number; runs without one stay last; words in the box leave matching rows."""
+    with _open(browser, small) as tab:
+        head = tab.get_by_role("button", name="final_error", exact=True).last
+        head.click()
+        values = _column(tab, 6)
+        numbers = [float(one) for one in values if one != "–"]
+        assert numbers == sorted(numbers)
+        assert values[len(numbers) :] == ["–"] * (18 - len(numbers))
+        head.click()
+        numbers = [float(one) for one in _column(tab, 6) if one != "–"]
+        assert numbers == sorted(numbers, reverse=True)
+        assert tab.locator("#table-runs th[aria-sort=descending]").count() == 1
+        tab.get_by_label("Filter the runs").fill("failed oom_gpu")
+        assert _column(tab, 0) == ["R16_LR0.0002_S137"]
+        assert tab.locator(".search .count").inner_text() == "1 of 18 runs"
+
+
+def test_keyboard_reaches_heads_and_boxes(browser: Any, small: Path) -> None:
+    """The first stop is the way past the menu; heads are buttons that Enter presses; scrolled boxes can be reached."""
+    with _open(browser, small) as tab:
+        tab.keyboard.press("Tab")
+        assert tab.evaluate("document.activeElement.textContent") == "Skip to the report"
+        tab.locator("#table-runs th button").first.focus()
+        tab.keyboard.press("Enter")
+        assert tab.locator("#table-runs th").first.get_attribute("aria-sort") == "ascending"
+        boxes = tab.eval_on_selector_all(".scroll", "all => all.every(one => one.tabIndex === 0)")
+        assert boxes is True
+
+
+def test_metric_is_chosen_where_there_are_several(browser: Any, tmp_path: Path) -> None:
+    """With two curves one is shown, the other when it is chosen; without scripts both are there."""
+    from analysis.report import build
+    from tests.analysis.made_experiments import make_realistic
+
+    experiment = make_realistic(tmp_path)
+    experiment.series["val_loss"] = [(row, 1, step, 1.0 / step, 0.0) for row in (6, 7, 8) for step in (1, 2, 3)]
+    page = build(experiment.write(), ("html",)).files[0]
+    shown = ".chooser figure:visible"
+    with _open(browser, page) as tab:
+        assert tab.locator(shown).count() == 1
+        tab.get_by_label("Metric").select_option("val_loss while training")
+        assert tab.locator(f"{shown} h3").inner_text() == "val_loss while training"
+    with _open(browser, page, java_script_enabled=False) as tab:
+        assert tab.locator(shown).count() == 2
+
+
+def test_large_table_holds_all_runs_in_few_elements(browser: Any, large: Path) -> None:
+    """1,200 runs can be sorted, filtered and scrolled to the last, and never more than a screenful are elements."""
+    with _open(browser, large) as tab:
+        rows = "#table-runs tbody tr:not(.space)"
+        assert tab.locator(rows).count() < 100
+        assert tab.locator("#table-runs").get_attribute("aria-rowcount") == "1201"
+        tab.get_by_role("button", name="final_error", exact=True).last.click()
+        first = [float(one) for one in _column(tab, 6)]
+        assert first == sorted(first)
+        tab.get_by_label("Filter the runs").fill("oom_gpu a=19")
+        assert tab.locator(".search .count").inner_text() == "6 of 1200 runs"
+        assert set(_column(tab, 4)) == {"oom_gpu"}
+        tab.get_by_label("Filter the runs").fill("")
+        tab.eval_on_selector(".window", "box => { box.scrollTop = box.scrollHeight; }")
+        tab.wait_for_function("document.querySelector('#table-runs tr[aria-rowindex=\"1201\"]') !== null")
+        assert tab.locator(rows).count() < 100
+        link = tab.locator("#table-runs tbody a").first.get_attribute("href")
+        assert link.startswith("../tasks/A")
+
+
+def test_large_table_is_a_plain_table_without_scripts(browser: Any, large: Path) -> None:
+    """Without scripts the page shows the runs to look at first, failed ones on top, and says where the others are."""
+    with _open(browser, large, java_script_enabled=False) as tab:
+        assert tab.locator("#table-runs tbody tr").count() == 400
+        assert _column(tab, 3)[0] == "failed"
+        assert tab.get_by_text("400 of 1200 runs are listed here").is_visible()
+
+
+def test_page_prints(browser: Any, large: Path) -> None:
+    """Printing gives pages: the menu and the filter stay away, the plain rows are there."""
+    with _open(browser, large) as tab:
+        tab.emulate_media(media="print")
+        assert not tab.locator("nav").is_visible()
+        assert not tab.get_by_label("Filter the runs").is_visible()
+        assert tab.pdf(format="A4")[:5] == b"%PDF-"
