@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -145,14 +145,14 @@ def read_registration(frame: ExperimentFrame) -> Registration:
         *_copies(frame),
     ]
     reasons = _reasons(frame, seals, problem)
-    finished = int((frame.tasks["outcome"] == "finished").sum())
+    finished = set(np.flatnonzero(frame.tasks["outcome"] == "finished").tolist())
     return Registration(
         seals=seals,
         standing=Standing.EXPLORATORY if reasons else Standing.CONFIRMATORY,
         reasons=reasons,
         deviations=tuple(found),
         looks=looks,
-        unchecked=finished - sum(frame.tasks["outcome"].iloc[row] == "finished" for row in folders),
+        unchecked=len(finished - set(folders)),
         problem=problem,
     )
 
@@ -343,29 +343,36 @@ def _contradictions(
     frame: ExperimentFrame, folders: Mapping[int, tuple[Mapping[str, Any], Mapping[str, Any]]]
 ) -> Iterator[Deviation]:
     """Compare what was collected with what the runs themselves left."""
-    said = [
-        (row, text) for row, (record, told) in folders.items() if (text := _contradiction(frame, row, record, told))
-    ]
-    for text, group in groupby(sorted(said, key=lambda one: (one[1], one[0])), key=lambda one: one[1]):
-        yield Deviation("contradicted", text, _names(frame, np.array([row for row, _ in group])))
+    primary = frame.metric_goals[0].name if frame.metric_goals else ""
+    outcomes = frame.tasks["outcome"].tolist()
+    values = frame.values[primary].tolist() if primary in frame.values else [np.nan] * len(outcomes)
+    asked = frame.manifest["tasks"]
+    said: dict[str, list[int]] = {}
+    for row, (record, told) in folders.items():
+        text = _other_task(asked[row], record) or _other_result(told, record, outcomes[row], primary, values[row])
+        if text:
+            said.setdefault(text, []).append(row)
+    for text, rows in said.items():
+        yield Deviation("contradicted", text, _names(frame, rows))
 
 
-def _contradiction(frame: ExperimentFrame, row: int, record: Mapping[str, Any], told: Mapping[str, Any]) -> str:
-    """Say in which way a run's folder says otherwise; empty where it agrees."""
-    asked = frame.manifest["tasks"][row]
-    for name in ("task_id", "seed", "parameters"):
-        if record.get(name) != asked[name]:
-            return f"the folder is of a run with another {name}"
+def _other_task(asked: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+    """Say which part of a task its run was not started with; empty when it was."""
+    wrong = next((name for name in ("task_id", "seed", "parameters") if record.get(name) != asked[name]), "")
+    return f"the folder is of a run with another {wrong}" if wrong else ""
+
+
+def _other_result(
+    told: Mapping[str, Any], record: Mapping[str, Any], outcome: str, primary: str, collected: float
+) -> str:
+    """Say in which way the result a run left is not the one collected; empty where they agree."""
     if told.get("attempt") != record.get("attempt"):
         return ""  # a later attempt is on its way
-    primary = frame.metric_goals[0].name if frame.metric_goals else ""
     measured = told.get(primary)
-    has_result = told.get("outcome") == "finished" and told.get("complete") and isinstance(measured, int | float)
-    outcome = frame.tasks["outcome"].iloc[row]
-    if outcome == "failed" and has_result:
+    is_number = isinstance(measured, int | float)
+    if outcome == "failed" and is_number and told.get("outcome") == "finished" and told.get("complete"):
         return f"collected as failed, but it ended with 0 and a value of {primary}"
-    shown = float(frame.values[primary].iloc[row]) if primary in frame.values else np.nan
-    if outcome == "finished" and isinstance(measured, int | float) and shown != measured:
+    if outcome == "finished" and is_number and collected != measured:
         return f"another value of {primary} was collected than the run left"
     if outcome == "finished" and primary in told and measured is None:
         return f"collected as finished, but it left no finite value of {primary}"
