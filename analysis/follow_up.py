@@ -74,8 +74,8 @@ def decide_follow_up(frame: ExperimentFrame, stored: npt.ArrayLike | None = None
     """Decide for each configuration whether it gets `sweep.further_seeds`.
 
     A configuration is asked about once: with any of the further seeds planned for it the second look is over. While a
-    run of its own first look is open the answer is no, for now. Where configurations get seeds that their baseline
-    lacks, the baseline gets them too, so that runs stay comparable seed by seed.
+    run of its own first look or of its baseline is open the answer is no, for now. Where configurations get seeds that
+    their baseline lacks, the baseline gets them too, so that runs stay comparable seed by seed.
 
     Args:
         frame: The experiment.
@@ -109,6 +109,10 @@ def decide_follow_up(frame: ExperimentFrame, stored: npt.ArrayLike | None = None
         elif is_open[early].any():
             waiting = int(is_open[early].sum())
             decided[number] = _extension(frame, rows, (), None, f"{waiting} of its runs have not ended")
+        elif stored is None and is_open[members[base]].any():
+            waiting = int(is_open[members[base]].sum())
+            count = "1 run of its baseline has" if waiting == 1 else f"{waiting} runs of its baseline have"
+            decided[number] = _extension(frame, rows, (), None, f"{count} not ended")
         else:
             found = needs_more_seeds(values[early], values[members[base]] if stored is None else stored)
             decided[number] = _extension(frame, rows, further if found.needed else (), found.z, found.reason)

@@ -1,0 +1,378 @@
+"""How often the statistics are wrong: simulated error rates and coverages, written into ``docs/statistics.md``.
+
+    python -m benchmarks.error_rates            measure, and write the tables into the page (a few minutes)
+    python -m benchmarks.error_rates --quick    a tenth of the repetitions, printed and not written
+
+Every table calls the functions the report calls. Values have mean 0 and standard deviation 1: normal, skewed
+(exponential, skewness 2), heavy-tailed (Student's t with 3 degrees of freedom).
+"""
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.comparisons import adjust, equivalence_rows, exact_rows, paired_rows, welch_rows
+from analysis.effects import cohens_d, hedges_g, probability_greater
+from analysis.estimates import bca_intervals, mean, stratified_interval, t_quantile
+from analysis.importance import analyse_importance
+from analysis.optimism import select_best
+from analysis.sequential import simulate_two_looks
+from analysis.systems import improvement_over_systems
+from analysis.verdicts import power_of_equivalence, power_of_test, seeds_for_verdict, two_sigma_false_alarm
+
+Floats = npt.NDArray[np.float64]
+PAGE = Path(__file__).parents[1] / "docs" / "statistics.md"
+REPETITIONS = 40_000
+SIZES = (3, 5, 10)
+ALPHA = 0.05
+SEED = 20_261_121
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A simulated share.
+
+    Attributes:
+        share: 0 to 1.
+        of: Repetitions behind it.
+    """
+
+    share: float
+    of: int
+
+    @property
+    def text(self) -> str:
+        return f"{100 * self.share:.1f} %"
+
+
+@dataclass(frozen=True)
+class Bias:
+    """A simulated mean deviation from the truth, in standard deviations of a run.
+
+    Attributes:
+        value: The deviation.
+        error: Its standard error.
+    """
+
+    value: float
+    error: float
+
+    @property
+    def text(self) -> str:
+        return f"{self.value:+.2f} σ"
+
+
+Cell = str | Rate | Bias
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the page."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+
+    @property
+    def markdown(self) -> str:
+        lines = ["| " + " | ".join(self.head) + " |", "|" + "---|" * len(self.head)]
+        lines += [
+            "| " + " | ".join(one if isinstance(one, str) else one.text for one in row) + " |" for row in self.rows
+        ]
+        return "\n".join(lines)
+
+
+DISTRIBUTIONS: Mapping[str, Callable[[np.random.Generator, tuple[int, ...]], Floats]] = {
+    "normal": lambda rng, shape: rng.standard_normal(shape),
+    "skewed": lambda rng, shape: rng.standard_exponential(shape) - 1.0,
+    "heavy-tailed": lambda rng, shape: rng.standard_t(3, shape) / np.sqrt(3.0),
+}
+
+
+def measure_intervals(repetitions: int, rng: np.random.Generator) -> Table:
+    """Coverage of the 95 % intervals of a mean."""
+    rows: list[Sequence[Cell]] = []
+    few = max(200, repetitions // 10)
+    for (name, draw), n in product(DISTRIBUTIONS.items(), SIZES):
+        runs = draw(rng, (repetitions, n))
+        half = t_quantile(0.95, n - 1) * runs.std(axis=1, ddof=1) / np.sqrt(n)
+        found = bca_intervals(list(runs[:few]), rng, resamples=1000)
+        covered = np.mean([one is not None and one.low <= 0 <= one.high for one in found])
+        rows.append([name, str(n), _rate(np.abs(runs.mean(axis=1)) <= half), Rate(float(covered), few)])
+    return Table(("values", "n", "t interval", "BCa bootstrap"), rows)
+
+
+def measure_tests(repetitions: int, rng: np.random.Generator) -> Table:
+    """False alarms at 5 % where configuration and baseline are the same."""
+    rows: list[Sequence[Cell]] = []
+    for (name, draw), n in product(DISTRIBUTIONS.items(), SIZES):
+        ours, base, common = (draw(rng, (repetitions, n)) for _ in range(3))
+        alone = exact_rows(ours, base, paired=False)
+        together = exact_rows(ours, base, paired=True)
+        tried: list[Floats | None] = [
+            welch_rows(ours, base).p,
+            welch_rows(3 * ours, base).p,
+            welch_rows(ours + common, base + common).p,
+            paired_rows(ours + common, base + common).p,
+            alone["p_rank"],
+            alone.get("p_permutation"),
+            together["p_rank"],
+            together.get("p_permutation"),
+        ]
+        rows.append([name, str(n), *("–" if p is None else _rate(p < ALPHA) for p in tried)])
+    head = (
+        "values", "n", "Welch", "Welch, one side 3 σ", "Welch, pairs alike", "paired t", "Mann–Whitney", "permutation",
+        "Wilcoxon", "permutation of pairs",
+    )  # fmt: skip
+    return Table(head, rows)
+
+
+def measure_families(repetitions: int, rng: np.random.Generator) -> Table:
+    """Five configurations against one baseline."""
+    rows: list[Sequence[Cell]] = []
+    count = max(200, repetitions // 10)
+    for (name, draw), n in product(DISTRIBUTIONS.items(), SIZES):
+        runs = draw(rng, (count, 6, n))
+        p = np.stack([welch_rows(runs[:, one], runs[:, 0]).p for one in range(1, 6)], axis=1)
+        shifted = np.stack([welch_rows(runs[:, one] + 3.0 * (one < 3), runs[:, 0]).p for one in range(1, 6)], axis=1)
+        holm = np.array([min(one or 1.0 for one in adjust(row, "holm")) for row in p.tolist()])
+        bh = np.array([adjust(row, "bh") for row in shifted.tolist()], dtype=np.float64) < ALPHA
+        false = (bh[:, 2:].sum(axis=1) / np.maximum(1, bh.sum(axis=1))).mean()
+        rows.append([name, str(n), _rate(p.min(axis=1) < ALPHA), _rate(holm < ALPHA), Rate(float(false), count)])
+    return Table(("values", "n", "any, not adjusted", "any, Holm", "share of false finds, Benjamini–Hochberg"), rows)
+
+
+def measure_rule(repetitions: int, rng: np.random.Generator) -> Table:
+    """False alarms of the 2σ rule."""
+    sizes = ((3, 3), (3, 5), (5, 5), (10, 10))
+    exact = [two_sigma_false_alarm(n, m) or 0.0 for n, m in sizes]
+    rows: list[Sequence[Cell]] = [["computed (normal)", *(Rate(one, 10**9) for one in exact)]]
+    for name, draw in DISTRIBUTIONS.items():
+        cells: list[Cell] = [f"simulated, {name}"]
+        for n, m in sizes:
+            ours, base = draw(rng, (repetitions, n)), draw(rng, (repetitions, m))
+            z = np.abs(ours.mean(axis=1) - base.mean(axis=1)) / base.std(axis=1, ddof=1)
+            cells.append(_rate(z >= 2))
+        rows.append(cells)
+    return Table(("runs (configuration / baseline)", *(f"{n} / {m}" for n, m in sizes)), rows)
+
+
+def measure_looks(repetitions: int, rng: np.random.Generator) -> Table:
+    """Two looks, with the level at which the test is read, tried on fresh experiments."""
+    rows: list[Sequence[Cell]] = []
+    designs = ((3, 2, (5, 5)), (3, 2, (3, 5)), (5, 5, (10, 10)))
+    for (first, further, baseline), paired in product(designs, (True, False)):
+        found = simulate_two_looks(first, further, baseline, rng, paired=paired, repetitions=repetitions)
+        again = simulate_two_looks(
+            first, further, baseline, rng, paired=paired, alpha=found.level, repetitions=repetitions
+        )
+        rows.append(
+            [
+                f"{first} + {further}",
+                f"{baseline[0]} → {baseline[1]}" if baseline[0] != baseline[1] else str(baseline[0]),
+                "paired t" if paired else "Welch",
+                Rate(found.continued, repetitions),
+                Rate(found.rule_error, repetitions),
+                Rate(found.test_error, repetitions),
+                f"{found.level:.3f}",
+                Rate(again.test_error, repetitions),
+            ]
+        )
+    head = ("seeds", "baseline", "test", "second look", "2σ rule wrong", "test wrong at 0.05", "read at", "then wrong")
+    return Table(head, rows)
+
+
+def measure_equivalence(repetitions: int, rng: np.random.Generator) -> Table:
+    """EQUIVALENT at 5 %: margin 20 % of a baseline of 10, true difference at the margin and none."""
+    rows: list[Sequence[Cell]] = []
+    for (name, draw), n in product(DISTRIBUTIONS.items(), SIZES):
+        cells: list[Cell] = [name, str(n)]
+        for paired, shift in product((False, True), (2.0, 0.0)):
+            ours, base = 10 + shift + draw(rng, (repetitions, n)), 10 + draw(rng, (repetitions, n))
+            centre = base.mean(axis=1)
+            p = equivalence_rows(ours - centre[:, None], base - centre[:, None], centre, 0.2, paired=paired)
+            cells.append(_rate(p < ALPHA))
+        rows.append(cells)
+    return Table(
+        ("values", "n", "Welch, at the margin", "Welch, equal", "paired, at the margin", "paired, equal"), rows
+    )
+
+
+def measure_effects(repetitions: int, rng: np.random.Generator) -> Table:
+    """Coverage of the 95 % intervals of effect sizes."""
+    rows: list[Sequence[Cell]] = []
+    count = max(200, repetitions // 4)
+    for (name, draw), n, effect in product(DISTRIBUTIONS.items(), SIZES, (0.0, 1.0)):
+        ours, base = draw(rng, (count, n)) + effect, draw(rng, (count, n))
+        many = draw(rng, (2, 1_000_000))
+        truth = float(np.mean(many[0] + effect > many[1])) if effect else 0.5
+        covered = [
+            _rate((low <= true) & (true <= high))
+            for (_, low, high), true in (
+                (cohens_d(ours, base, 0.95), effect),
+                (hedges_g(ours, base, 0.95), effect),
+                (probability_greater(ours, base, 0.95), truth),
+            )
+        ]
+        rows.append([name, str(n), f"{effect:g} σ", *covered])
+    return Table(("values", "n", "true difference", "Cohen's d", "Hedges' g", "probability of improvement"), rows)
+
+
+def measure_seeds(repetitions: int, rng: np.random.Generator) -> Table:
+    """Whether the seeds that are said to settle a comparison do, with 80 % chance (normal values, spread known)."""
+    rows: list[Sequence[Cell]] = []
+    for paired, (effect, margin) in product((True, False), ((1.0, None), (2.0, None), (0.0, 1.0), (0.5, 1.5))):
+        variance = [2.0] if paired else [1.0, 1.0]
+        n = seeds_for_verdict(effect, margin, variance, 2, ALPHA, paired=paired) or 0
+        ours, base = 10 + effect + rng.standard_normal((repetitions, n)), 10 + rng.standard_normal((repetitions, n))
+        test = paired_rows if paired else welch_rows
+        settled = test(ours, base).p < ALPHA
+        if margin:
+            # The margin is a share of the baseline's mean in the report; here it is fixed, as in the power analysis.
+            above, below = (
+                test(ours + sign * margin, base, alternative=side).p for sign, side in ((1, "greater"), (-1, "less"))
+            )
+            settled |= np.maximum(above, below) < ALPHA
+        rows.append(
+            [
+                "paired t" if paired else "Welch",
+                f"{effect:g} σ",
+                f"{margin:g} σ" if margin else "none",
+                str(n),
+                Rate(_planned(effect, margin, variance, n, paired=paired), 10**9),
+                _rate(settled),
+            ]
+        )
+    return Table(("test", "true difference", "margin", "runs on each side", "computed chance", "simulated"), rows)
+
+
+def _planned(effect: float, margin: float | None, variance: Sequence[float], n: int, *, paired: bool) -> float:
+    found = power_of_test(effect, variance, n, ALPHA, paired=paired)
+    equal = power_of_equivalence(effect, margin, variance, n, ALPHA, paired=paired) if margin else 0.0
+    return max(found, equal)
+
+
+def measure_selection(repetitions: int, rng: np.random.Generator) -> Table:
+    """The best mean of k equal configurations, and what held-out runs say of it; the truth is 0, less is better."""
+    rows: list[Sequence[Cell]] = []
+    count = max(200, repetitions // 20)
+    for (name, draw), n, k in product(DISTRIBUTIONS.items(), (3, 5), (2, 5, 20)):
+        found = [select_best(list(draw(rng, (k, n))), "min", rng, resamples=1) for _ in range(count)]
+        apparent = np.array([one.apparent for one in found if one])
+        held_out = np.array([one.held_out for one in found if one], dtype=np.float64)
+        rows.append([name, str(n), str(k), _bias(apparent), _bias(held_out)])
+    return Table(("values", "n", "configurations", "best mean", "held-out runs"), rows)
+
+
+def measure_importance(repetitions: int, rng: np.random.Generator) -> Table:
+    """A grid of 4 × 3: a parameter that does nothing, and the interval of the share of one that does."""
+    rows: list[Sequence[Cell]] = []
+    count = max(200, repetitions // 10)
+    grid = list(product(range(4), range(3)))
+    for (name, draw), n in product(DISTRIBUTIONS.items(), SIZES):
+        columns = {"acts": [a for a, _ in grid for _ in range(n)], "idle": [b for _, b in grid for _ in range(n)]}
+        numbers = np.repeat(np.arange(len(grid)), n)
+        signal = 0.6 * np.array(columns["acts"], dtype=np.float64)
+        truth = signal.var() / (signal.var() + 1.0)
+        alarms, chosen, covered = [], [], []
+        for _ in range(count):
+            found = analyse_importance(columns, numbers, signal + draw(rng, (len(numbers),)), "min")
+            by_name = {one.name: one for one in found.parameters} if found else {}
+            alarms.append((by_name["idle"].p or 0.0) < ALPHA)
+            chosen.append((by_name["idle"].p_best or 0.0) < ALPHA)
+            covered.append(by_name["acts"].low <= truth <= by_name["acts"].high)
+        rows.append([name, str(n), *(_rate(np.array(one)) for one in (alarms, chosen, covered))])
+    return Table(("values", "seeds", "idle parameter, F test", "idle parameter, best value", "share covered"), rows)
+
+
+def measure_strata(repetitions: int, rng: np.random.Generator) -> Table:
+    """Four systems: coverage of the stratified bootstrap's 95 % intervals where method and baseline are the same."""
+    rows: list[Sequence[Cell]] = []
+    count = max(200, repetitions // 20)
+    for (name, draw), n in product(DISTRIBUTIONS.items(), SIZES):
+        means, chances = [], []
+        for _ in range(count):
+            ours, base = list(draw(rng, (4, n))), list(draw(rng, (4, n)))
+            averaged = stratified_interval(ours, mean, rng, resamples=500)
+            better = improvement_over_systems(ours, base, rng, 0.95, 500)
+            means.append(averaged is not None and averaged.low <= 0 <= averaged.high)
+            chances.append(better.low <= 0.5 <= better.high)
+        rows.append([name, str(n), _rate(np.array(means)), _rate(np.array(chances))])
+    return Table(("values", "runs on each system", "mean over systems", "probability of improvement"), rows)
+
+
+TABLES: Mapping[str, Callable[[int, np.random.Generator], Table]] = {
+    "intervals": measure_intervals,
+    "tests": measure_tests,
+    "families": measure_families,
+    "rule": measure_rule,
+    "looks": measure_looks,
+    "equivalence": measure_equivalence,
+    "effects": measure_effects,
+    "seeds": measure_seeds,
+    "selection": measure_selection,
+    "importance": measure_importance,
+    "strata": measure_strata,
+}
+
+
+def measure(name: str, repetitions: int = REPETITIONS, seed: int = SEED) -> Table:
+    """Measure one table; the same seed gives the same table."""
+    return TABLES[name](repetitions, np.random.default_rng([seed, *map(ord, name)]))
+
+
+def replace_table(page: str, name: str, table: str) -> str:
+    """Put a table between its two marks.
+
+    Raises:
+        ValueError: The page does not have the marks once.
+    """
+    pattern = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+    changed, count = pattern.subn(lambda found: f"{found[1]}{table}\n{found[2]}", page)
+    if count != 1:
+        raise ValueError(f"{PAGE.name} has {count} places for the table {name!r}, not 1")
+    return changed
+
+
+def read_table(page: str, name: str) -> list[list[str]]:
+    """The rows of a table of the page, cells as texts."""
+    found = re.search(rf"<!-- table: {name} -->\n(.*?)\n<!-- end -->", page, re.DOTALL)
+    if found is None:
+        raise ValueError(f"{PAGE.name} has no table {name!r}")
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in found[1].splitlines()[2:]]
+
+
+def _rate(hits: npt.NDArray[np.bool_]) -> Rate:
+    return Rate(float(np.mean(hits)), len(hits))
+
+
+def _bias(values: Floats) -> Bias:
+    return Bias(float(values.mean()), float(values.std() / np.sqrt(len(values))))
+
+
+def main() -> int:
+    """Measure all tables; write them unless `--quick`."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="TABLE", help=f"of {', '.join(TABLES)}; default: all")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the repetitions; nothing is written")
+    options = parser.parse_args()
+    if unknown := sorted(set(options.names) - set(TABLES)):
+        parser.error(f"no table {', '.join(unknown)}; there are {', '.join(TABLES)}")
+    for name in options.names or TABLES:
+        start = time.perf_counter()
+        table = measure(name, REPETITIONS // 10 if options.quick else REPETITIONS)
+        print(f"{name} ({time.perf_counter() - start:.1f} s)\n{table.markdown}\n", flush=True)
+        if not options.quick:
+            PAGE.write_text(replace_table(PAGE.read_text(encoding="utf-8"), name, table.markdown), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
