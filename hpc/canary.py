@@ -52,10 +52,22 @@ def submit_behind_canary(
 
 
 def newest_canary(snapshot: Snapshot) -> TaskState | None:
-    """The task that was the canary last; None when there was none."""
-    for submission in reversed(list_submissions(snapshot.layout)):
-        asked = read_json_or_none(submission.receipt) or read_json_or_none(submission.intent) or {}
-        if asked.get("is_canary"):
-            wanted = load_index(submission)["entries"][0]["task_id"]
+    """The task of this manifest the others were to wait for; None when somebody has submitted without one since."""
+    submissions = list_submissions(snapshot.layout)
+    told = [(read_json_or_none(each.receipt) or read_json_or_none(each.intent), each) for each in submissions]
+    asked_for = [(asked, each) for asked, each in told if asked and not asked.get("waits_for")]
+    # By time: what was planned first may be submitted last.
+    for asked, submission in sorted(asked_for, key=lambda pair: pair[0]["time"], reverse=True):
+        index = load_index(submission)
+        if asked.get("is_canary") and index["manifest_sha"] == snapshot.manifest["sha256"]:
+            wanted = index["entries"][0]["task_id"]
             return next((state for state in snapshot.tasks if state.task.task_id == wanted), None)
+        if any(entry["attempt"] == 1 for entry in index["entries"]):  # else retries
+            return None
     return None
+
+
+def awaits_canary(snapshot: Snapshot) -> bool:
+    """Whether nobody should submit further tasks unasked: the canary has not succeeded (yet)."""
+    canary = newest_canary(snapshot)
+    return canary is not None and not canary.succeeded

@@ -27,6 +27,7 @@ import click
 from hpc.adapters.files import lock
 from hpc.adapters.manifest_store import load_manifest
 from hpc.adapters.slurm import SlurmError
+from hpc.canary import awaits_canary
 from hpc.console import dry_run_option, json_option, name_argument, note, print_json, say, speaks_plainly
 from hpc.core.arrays import Assignment
 from hpc.core.chain import Course, FollowUp, decide, next_interval
@@ -314,9 +315,11 @@ def _frozen(layout: RunLayout) -> Frozen:
 def never_submitted(present: Assessment) -> list[Assignment]:
     """What nobody ever asked Slurm for; what ended before it began is among the failed tasks.
 
-    What waited for a canary that failed follows once the canary's retry has succeeded, or when a person submits it.
+    While a canary has not succeeded nothing is: its retry may yet, else a person decides.
     """
-    unknown = {task.state.task.task_id for task in present.tasks if not task.attempts and not task.state.is_barred}
+    if awaits_canary(present.snapshot):
+        return []
+    unknown = {task.state.task.task_id for task in present.tasks if not task.attempts}
     return [each for each in not_submitted(present.snapshot, present.frozen.spec) if each.task.task_id in unknown]
 
 

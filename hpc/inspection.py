@@ -5,7 +5,7 @@ One sacct and one squeue call whatever the size; everything else is read from th
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -63,15 +63,10 @@ class AttemptState:
 
 @dataclass(frozen=True)
 class TaskState:
-    """One task of the manifest with everything that happened to it, oldest first.
-
-    Attributes:
-        is_barred: It waited for a canary that failed and has not succeeded since: a person decides whether it starts.
-    """
+    """One task of the manifest with everything that happened to it, oldest first."""
 
     task: Task
     attempts: tuple[AttemptState, ...]
-    is_barred: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -252,26 +247,21 @@ def _without_barred(tasks: Sequence[TaskState], submitted: Sequence[_Submitted])
     """Leave out elements that a failed canary kept from ever beginning: they are no attempts, and count for nothing."""
     by_number = {each.index["submission"]: each for each in submitted}
     by_id = {task.task.task_id: task for task in tasks}
-    canaries: dict[int, list[TaskState]] = {}
+    barred = set()
     for number, each in by_number.items():
-        canary = by_number.get((each.asked or {}).get("waits_for", 0))
-        if canary:
+        if canary := by_number.get((each.asked or {}).get("waits_for", 0)):
             birds = [by_id[entry["task_id"]] for entry in canary.index["entries"] if entry["task_id"] in by_id]
             if any(_ended_badly(bird, canary.index["submission"]) for bird in birds):
-                canaries[number] = birds
+                barred.add(number)
 
-    def is_barred(attempt: AttemptState) -> bool:
-        if attempt.record is not None or attempt.submission not in canaries:
+    def never_begins(attempt: AttemptState) -> bool:
+        if attempt.record is not None or attempt.submission not in barred:
             return False
         return attempt.progress is Progress.OVER or by_number[attempt.submission].is_local
 
-    found = []
-    for task in tasks:
-        barred = [attempt for attempt in task.attempts if is_barred(attempt)]
-        left = tuple(attempt for attempt in task.attempts if attempt not in barred)
-        waits = not left and any(not bird.succeeded for each in barred for bird in canaries[each.submission])
-        found.append(TaskState(task.task, left, waits) if barred else task)
-    return tuple(found)
+    return tuple(
+        replace(task, attempts=tuple(each for each in task.attempts if not never_begins(each))) for task in tasks
+    )
 
 
 def _ended_badly(task: TaskState, submission: int) -> bool:

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from hpc.canary import awaits_canary
+from hpc.core.layout import RunLayout
+from hpc.inspection import take_snapshot
 from tests.fake_slurm import SlurmProject, make_slurm_project
 from tests.local_projects import EXPERIMENT, LocalProject, make_project
 
@@ -101,6 +104,18 @@ def test_a_canary_that_lives_is_the_one_to_wait_for(project):
     project.client("sbatch", "echo 101")
     assert project.json("submit", "tiny", "--canary")["jobs"] == {"3": "101"}
     assert submitted(project)[-1] == "--dependency=afterok:100003"
+
+
+def test_nobody_submits_the_rest_unasked_before_the_canary_succeeded(project):
+    """What follow asks before it feeds: yes while the canary runs and after it failed, no once somebody submitted."""
+    layout = RunLayout(project.runs, "tiny")
+    assert not awaits_canary(take_snapshot(layout))
+    project.hpc("submit", "tiny", "--canary")
+    for canary, others in (("RUNNING|None", "PENDING|Dependency"), ("FAILED|None", "CANCELLED|None")):
+        rows(project, canary, others)
+        assert awaits_canary(take_snapshot(layout))
+    project.hpc("submit", "tiny")
+    assert not awaits_canary(take_snapshot(layout))
 
 
 @pytest.fixture
