@@ -154,9 +154,12 @@ def submit_follow_up(layout: RunLayout, frozen: Frozen, wanted: FollowUp) -> Fol
     comment = f"{_comment(layout)}/{number:03d}"
     write_json(folder / "intent.json", {**_write_follow_up(wanted), "time": time.time(), "comment": comment})
     options = {**job_options(frozen, wanted), "job_name": jobs_name(layout), "comment": comment}
-    job = submit_command(
-        layout.follow_jobs, folder / "follow.sbatch", job_command(layout, number), options, slurm.submit_script
-    )
+    command = job_command(layout, number)
+    try:
+        job = submit_command(layout.follow_jobs, folder / "follow.sbatch", command, options, slurm.submit_script)
+    except slurm.SlurmError:
+        (folder / "intent.json").unlink()  # refused for certain: nothing to look for
+        raise
     write_json(folder / "receipt.json", {"job": job, "time": time.time(), "adopted": False})
     return FollowUp(wanted.kind, wanted.after, wanted.begin, job, number)
 
@@ -198,12 +201,16 @@ def python_path() -> str:
 
 
 def job_command(layout: RunLayout, number: int) -> str:
-    """Shell text of a follow-up job: one round, and again when its process was killed or Slurm never answered."""
+    """Shell text of a follow-up job: one round, and again when its process was killed or Slurm never answered.
+
+    To stand down (exit 3) is no failure of the job.
+    """
     follow = shlex.join([sys.executable, "-m", "hpc.follow", layout.experiment, "--number", str(number)])
     return f"""export HPC_ROOT={shlex.quote(str(layout.root))}
 for try in $(seq {TRIES}); do
   {follow}
   code=$?
+  [ $code -ne 3 ] || exit 0
   [ $code -ge 128 ] || [ $code -eq 75 ] || exit $code
   sleep {TRY_AGAIN_S}
 done

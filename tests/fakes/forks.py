@@ -3,9 +3,11 @@
     python tests/fakes/forks.py        reads a JSON request a line from stdin, answers the exit codes as a JSON line
 
 A request: `folder` to work in, `module` and `arguments` to run, `copies` at once, `kill_at` (the n-th act) or null.
+Every second copy runs in a network namespace of its own where that is allowed, as if on another host.
 An act is what others can see of a process: a file that gets its name, a line that is appended, a program that starts.
 """
 
+import ctypes
 import importlib
 import io
 import json
@@ -24,6 +26,7 @@ assert hpc.collection
 hpc.submission.ADOPTION_GRACE_S = 0.2  # the pretended Slurm shows a job at once
 sys.modules["analysis"] = None  # type: ignore[assignment]  # the report is not what is tested here
 
+CLONE_NEWNET = 0x40000000
 QUESTIONS = ("sacct", "squeue", "sacctmgr", "scontrol")
 
 
@@ -66,9 +69,11 @@ def run(request: dict[str, Any]) -> None:
 for line in sys.stdin:
     asked = json.loads(line)
     children = []
-    for _ in range(asked["copies"]):
+    for copy in range(asked["copies"]):
         child = os.fork()
         if not child:
+            if copy % 2:
+                ctypes.CDLL(None).unshare(CLONE_NEWNET)
             run(asked)
         children.append(child)
     codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
