@@ -80,3 +80,25 @@ def test_fed_held_released_and_finished(few: Project) -> None:
     few.lab.wait_idle(60, "fed")
     assert few.json("collect", "fed", expect=0)["outcomes"]["finished"] == 6
     assert {len(task["attempts"]) for task in few.verdicts("fed").values()} == {1}
+
+
+@pytest.mark.cluster
+def test_a_failed_canary_costs_one_task_and_the_rest_runs_once_mended(few: Project) -> None:
+    """Slurm cancels what waited for it; nothing of that counts as an attempt, and submit runs all of it afterwards."""
+    (few.folder / "says.py").write_text(
+        f"import pathlib, sys\nprint('loss: 1')\nsys.exit(0 if pathlib.Path('{few.folder}/mended').exists() else 3)\n"
+    )
+    site = few.folder / "manifests/clusters/lab.yaml"
+    site.write_text(site.read_text().replace("max_parallel: 1\nqos: few", "max_parallel: 5"))
+    few.hpc("plan", "fed")
+    answer = few.json("submit", "fed", "--canary", expect=0)
+    assert (answer["tasks"], len(answer["jobs"])) == (6, 2)
+    few.lab.wait_until(lambda: not queue(few), 60, "Slurm to cancel what waits for a failed job")
+    outcomes = few.json("collect", "fed", expect=1)["outcomes"]
+    assert (outcomes["failed"], outcomes["planned"]) == (1, 5)
+
+    (few.folder / "mended").touch()
+    assert few.json("submit", "fed", "--canary", expect=0)["tasks"] == 5
+    few.lab.wait_idle(60, "fed")
+    assert few.json("collect", "fed", expect=1)["outcomes"]["finished"] == 5
+    assert {len(task["attempts"]) for task in few.verdicts("fed").values()} == {1}
