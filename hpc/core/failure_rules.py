@@ -216,7 +216,8 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "device-oom-torch", F.OOM_GPU, "cuda",
-        r"\b(?:cuda|hip|xpu|npu|mps(?: backend)?) out of memory|torch(?:\.cuda)?\.OutOfMemoryError"
+        r"\b(?:cuda|hip|xpu|npu|hpu|mps)\b.{0,30}\bout of (?:device )?memory|PT_DEVMEM"
+        r"|\b(?:device|gpu) memory allocation (?:failed|error)|torch(?:\.cuda)?\.OutOfMemoryError"
         r"|^\s*OutOfMemoryError\b|cupy\S{0,40}OutOfMemoryError|out of memory error on gpu",
         "an allocation on the training device failed",
         "which tensor is too large; that another program held the memory",
@@ -257,7 +258,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "device-oom-xla", F.OOM_GPU, "xla",
         r"RESOURCE_EXHAUSTED: .{0,80}(?:out of memory|OOM when|while trying to allocate|failed to allocate)"
         r"|OOM when allocating tensor|ResourceExhaustedError(?!.{0,400}(?:no space left|quota))"
-        r"|ran out of memory in memory space (?:hbm|vmem)"
+        r"|ran out of memory in memory space (?:hbm|vmem)|dst tensor is not initialized"
         r"|Allocator \(GPU_\d+_bfc\) ran out of memory trying to allocate(?!.{0,300}not a failure)",
         "JAX, XLA or TensorFlow could not allocate on the accelerator",
         "that preallocation by another process is not the cause",
@@ -280,7 +281,8 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "host-oom-slurm-limit", F.OOM_HOST, "slurm_limit",
-        r"exceeded (?:job|step|virtual) memory limit.{0,80}(?:being killed|killed)|(?:job"
+        r"due to memory limit|TERM_MEMLIMIT|exceeded (?:job|step|virtual) memory limit.{0,80}(?:being killed"
+        r"|killed)|(?:job"
         r"|step) \S+ exceeded (?:virtual )?memory limit",
         "Slurm's own accounting saw the job above its memory limit and killed it",
         "which process held the memory",
@@ -363,6 +365,14 @@ LOG_RULES: tuple[Rule, ...] = (
         "that the run diverges in full precision too",
     ),
     _row(
+        "divergence-scale-vanished", F.DIVERGENCE, "loss_scale",
+        r"ZeroDivisionError",
+        "the loss scale was halved until nothing was left of it",
+        "that the run diverges in full precision too",
+        near=r"reducing loss scale to \S*e-\d|loss scale: 0\.0\b",
+        confidence=0.85,
+    ),
+    _row(
         "divergence-bad-probabilities", F.DIVERGENCE, "distribution",
         r"probability tensor contains either `?inf`?, `?nan`?|found invalid values:"
         r"|invalid value \(nan\) encountered|unexpected result (?:nan|inf)|tensor had (?:nan|inf)"
@@ -428,7 +438,9 @@ LOG_RULES: tuple[Rule, ...] = (
     _row(
         "node-prolog", F.NODE_FAILURE, "prolog",
         r"prolog (?:failed|error|hung)|job prolog failed|task launch for \S+ failed on node"
-        r"|slurmd\S* .{0,40}unable to launch|job credential (?:expired|revoked)",
+        r"|slurmd\S* .{0,40}unable to launch|job credential (?:expired|revoked)"
+        r"|slurmstepd: error: .{0,20}(?:container_[gp]_\w+|task_?(?:pro|epi)log|job_container)\S* .{0,40}fail"
+        r"|execve\(\): \S{0,200}/slurm_script: no such file",
         "the node could not start the job",
         "that it is broken for every job",
     ),
@@ -485,7 +497,8 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "container-runtime", F.CONTAINER, "runtime",
-        r"^\s*FATAL:\s{1,4}\S|failed to create user namespace|user namespace disabled|\bOCI runtime\b|SQUASHFS error"
+        r"^\s*FATAL:\s{1,4}\S|failed to create user namespace|user namespace disabled|\bOCI (?:runtime"
+        r"|permission)\b|\b(?:crun|runc): |SQUASHFS error"
         r"|pyxis: .{0,80}(?:fail|error|couldn't|could not|child)|enroot-\w+: |^ERROR\s{2}: "
         r"|\[error\] (?:no such file or directory: .{0,200}\.sqsh|failed to mount)|spank: .{0,40}pyxis"
         r"|container creation failed|unsquashfs\S* .{0,40}fail|nvidia-container-cli: .{0,60}error"
@@ -545,7 +558,9 @@ LOG_RULES: tuple[Rule, ...] = (
         r"|unsupported gnu version|driver/library version mismatch|doesn't have \w{2,8} built in|ptxas fatal"
         r"|(?:was )?built without"
         r"|not built with|library needs to have matching|dnn library initialization failed|ptx codegen error"
-        r"|cudnn version incompatibility|not supported on this (?:gpu|device|architecture)",
+        r"|cudnn version incompatibility|not supported on this (?:gpu|device|architecture)"
+        r"|only supports? .{0,60}\b(?:gpus?|devices?|architectures?|compute capabilit\w{1,3})\b"
+        r"|requires (?:a gpu with )?compute capability",
         "program, CUDA and driver do not fit together",
         "which one to change",
     ),
@@ -567,6 +582,13 @@ LOG_RULES: tuple[Rule, ...] = (
         suggestion="download it into the cache on a login node before the job, and bind the cache into the container",
     ),
     _row(
+        "environment-plugin", F.ENVIRONMENT, "plugin",
+        r"(?:cannot|can't|could not|couldn't|unable to|failed to) (?:find|load|open|locate) .{0,40}plug-?in"
+        r"|unable to load any plugin",
+        "a plug-in that was asked for is not installed here",
+        "that another one would not do",
+    ),
+    _row(
         "environment-versions", F.ENVIRONMENT, "versions",
         r"binary incompatibility|numpy\.dtype size changed|module '(?:numpy|jax|torch"
         r"|collections)' has no attribute|compiled using numpy 1\.x cannot be run|incompatible versions? of"
@@ -585,6 +607,14 @@ LOG_RULES: tuple[Rule, ...] = (
         r"|RuntimeError: .{0,40}c\+\+ compiler",
         "code had to be compiled at start and could not be",
         "that the sources are wrong",
+    ),
+    _row(
+        "environment-program-missing", F.ENVIRONMENT, "command",
+        r"FileNotFoundError: \[Errno 2\] no such file or directory: '[\w.+-]{1,60}'",
+        "a program that was to be started is not installed here",
+        "that it is not installed elsewhere",
+        near=r"in _execute_child|/subprocess\.py",
+        confidence=0.85,
     ),
     _row(
         "environment-modules", F.ENVIRONMENT, "modules",
@@ -611,7 +641,8 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "communication-mpi", F.COMMUNICATION, "mpi",
-        r"\bOFI \w+ (?:\w+ )?failed|MPIDI\w{0,40}OFI|\bPSM2?\b.{0,60}(?:error|fail)|MPI_ERR_OTHER|MPI_ERR_PROC_FAILED"
+        r"\bOFI \w+ (?:\w+ )?failed|MPIDI\w{0,40}OFI|\bPSM2?\b.{0,60}(?:error|fail)|MPI_ERR_(?:OTHER|INTERN"
+        r"|UNKNOWN|PROC_FAILED|REVOKED)"
         r"|mca_btl_tcp\w{0,40}:|mca_oob_tcp\w{0,40}:",
         "a message between MPI ranks could not be passed on",
         "whether the network or a dead rank is to blame",
@@ -623,7 +654,8 @@ LOG_RULES: tuple[Rule, ...] = (
         "storage-write-failed", F.STORAGE, "write",
         r"(?:cannot|can't|could not|couldn't|unable to|failed to|error) (?:open .{0,200} for writing|write|writing"
         r"|save|saving|flush)\b"
-        r"|\bwrite error\b|netcdf: (?:hdf|i/o) error|parent directory \S+ does not exist|unexpected pos \d+ vs \d+"
+        r"|\bwrite error\b|error (?:during|while|when) writ|netcdf: (?:hdf|i/o) error"
+        r"|parent directory \S+ does not exist|unexpected pos \d+ vs \d+"
         r"|iostream error"
         r"|PytorchStreamWriter failed writing|error while serializing: i/o ?error|file write failed"
         r"|\d requested and \d{1,20} written"
@@ -634,6 +666,7 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "checkpoint-unfit", F.CHECKPOINT, "unfit",
+        r"KeyError: '\S{0,40}(?:state_dict|optimizer_states?|lr_schedulers|model_states?|pytorch-lightning)|"
         r"error\(s\) in loading state_dict|size mismatch for \S+: copying|missing key\(s\) in state_dict"
         r"|loaded state dict (?:contains|has) .{0,60}(?:parameter group|param)|ZeRORuntimeException"
         r"|(?:stored|saved|checkpoint(?:ed)?) shapes?\b|different dp world size|layer count mismatch when loading"
@@ -688,7 +721,8 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "storage-io", F.STORAGE, "io",
-        r"LustreError|stale (?:nfs )?file handle|\[errno (?:5|77|112|116|107|108|121)\]|\[errno 110\].{0,40}: '/"
+        r"LustreError|stale (?:nfs )?file handle|\[errno (?:5|67|70|71|77|112|116|107|108|121|5[12]\d)\]"
+        r"|\.nfs[0-9a-f]{16}|\[errno 110\].{0,40}: '/"
         r"|input/output error"
         r"|transport endpoint is not connected|cannot send after transport endpoint|remote i/o error"
         r"|read-only file system|\[errno 30\]|os error (?:5|30|116)\b",
@@ -709,7 +743,8 @@ LOG_RULES: tuple[Rule, ...] = (
         r"(?:sbatch|srun|salloc): error: .{0,120}(?:invalid|more processors requested|not available|can(?:not"
         r"|'t) be satisfied|unrecognized|exceed|permitted|not permitted|node count)"
         r"|unable to create step .{0,60}(?:more processors|invalid|memory|requested)|batch job submission failed"
-        r"|requested node configuration is not available",
+        r"|requested node configuration is not available|failed to distribute tasks|unable to layout tasks"
+        r"|^(?:srun|sbatch|salloc): fatal: (?!.{0,120}(?:plugin|connect|contact|socket|configuration source))",
         "Slurm refused what the job asked for",
         "that another partition would grant it",
     ),
@@ -743,7 +778,8 @@ LOG_RULES: tuple[Rule, ...] = (
         r"|primary config (?:module|directory) .{0,120}not found|HYDRA_FULL_ERROR|omegaconf\.errors|hydra\.errors"
         r"|ConfigAttributeError|ConfigKeyError|MissingMandatoryValue"
         r"|pydantic\S*ValidationError|validation errors? for \w|yaml\.(?:scanner|parser|constructor)|ScannerError"
-        r"|TOMLDecodeError|no such file or directory: '\S{1,300}\.(?:ya?ml|toml|ini|cfg|json5?)'"
+        r"|TOMLDecodeError|no such file or directory: '\S{1,300}\.(?:ya?ml|toml|ini|cfg)'"
+        r"|no such file or directory: '\S{0,300}(?:conf|setting|param|args|deepspeed|\bds_|zero)\S{0,80}\.json5?'"
         r"|^Invalid configuration",
         "a configuration file is missing or invalid",
         "which value was meant",
@@ -760,12 +796,20 @@ LOG_RULES: tuple[Rule, ...] = (
     _row(
         "config-tracking", F.CONFIG, "tracking",
         r"gated repo|401 client error|403 client error|invalid (?:api key|token|credentials)|no api key configured"
-        r"|api key must (?:have|be)|wandb\S*AuthenticationError|wandb\S*UsageError",
+        r"|api key must (?:have|be)|wandb\S*AuthenticationError|wandb\S*UsageError"
+        r"|wandb\S* .{0,80}(?:permission denied|unauthori[sz]ed|entity \S+ not found)",
         "the tracking service got no valid key",
         "that the run needs it: offline mode does without",
         suggestion="set tracking.wandb.mode: offline (send later with hpc sync), or give the key",
     ),
     # ── data ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    _row(
+        "bug-index-range", F.CODE_BUG, "index",
+        r"ScatterGatherKernel\.cu.{0,160}Assertion `",
+        "an index that the program computed lies outside its tensor",
+        "that the data are sound: they may have led to the index; never the device",
+        confidence=0.7,
+    ),
     _row(
         "data-label-range", F.DATA, "range",
         r"device-side assert triggered|Assertion `t >= 0 && t < n_classes|target \d+ is out of bounds"
@@ -799,7 +843,9 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "data-not-found", F.DATA, "missing",
-        r"DatasetNotFoundError|could not find a dataset|not in the dataset\b|no such column|missing column"
+        r"DatasetNotFoundError|no variable named|could not find a dataset|not in the dataset\b|no such column"
+        r"|forrtl: severe \((?:24|29|30|36|59|67)\)"
+        r"|missing column"
         r"|cannot open (?:input )?file .{0,160}no such file"
         r"|couldn't find (?:a |any )?(?:data|dataset)|couldn't reach .{0,120} on the hub"
         r"|dataset .{0,160}(?:not found|does not exist|doesn't exist)|"
@@ -848,9 +894,11 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "communication-fabric", F.COMMUNICATION, "fabric",
-        r"IBV_WC_\w+|ibv_\w+ .{0,40}fail|\bUC[CXPST]\s{1,4}ERROR|\bmlx5\S* .{0,60}(?:error|fail)"
+        r"IBV_WC_\w+|ibv_\w+ .{0,40}fail|transport retry count\w* exceeded|completion[ _]with[ _]err"
+        r"|unhandled timeout error|\bUC[CXPST]\s{1,4}ERROR|\bmlx5\S* .{0,60}(?:error|fail)"
         r"|orte has lost communication|libfabric.{0,60}(?:error|fail)|no route to host|network is (?:unreachable"
         r"|down)|temporary failure in name resolution|name or service not known|CommError|ConnectTimeout"
+        r"|max retries exceeded with url"
         r"|ReadTimeout|MaxRetryError|failed to resolve",
         "the network between nodes (or to a service) failed",
         "that it still does",
@@ -888,7 +936,7 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "bug-segfault", F.CODE_BUG, "segfault",
-        r"segmentation fault|sigsegv|signal 11\b|general protection",
+        r"(?<!caused by a )segmentation fault|sigsegv|signal 11\b|general protection",
         "native code touched memory that is not its own",
         "whose code",
         tier=Tier.FAULT,
@@ -925,7 +973,8 @@ LOG_RULES: tuple[Rule, ...] = (
         "cascade-child-failed", F.UNKNOWN, "launcher",
         _RAISED
         + r"(?:ChildFailedError|CalledProcessError|SignalException|ProcessExitedException|ProcessRaisedException"
-        r"|BrokenProcessPool|RayTaskError|RayActorError)\b|DataLoader worker \(pid.{0,40}exited unexpectedly"
+        r"|BrokenProcessPool|TerminatedWorkerError|RayTaskError|RayActorError|ActorDiedError"
+        r"|WorkerCrashedError)\b|DataLoader worker \(pid.{0,40}exited unexpectedly"
         r"|background workers are no longer alive"
         r"|DataLoader worker .{0,40}killed by signal: (?:terminated|aborted)|mpi_abort was invoked|SystemExit\b",
         "a child ended badly",
@@ -994,7 +1043,7 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "named-data", F.DATA, "named",
-        _named(r"Dataset|DataLoad|Corrupt|Truncat|Malformed|Decod|Decompress|Pars|Checksum|InvalidData|Shard|Arrow"
+        _named(r"Dataset|DataLoad|Corrupt|Truncat|Malformed|Decod|Decompress|Pars|Checksum|Invalid(?:Data|Dicom|File|Image|Format|Record)|FileFormat|Shard|Arrow"
         r"|Tokeniz"),
         "an exception named after data",
         "whether the data or its reader is at fault",
@@ -1011,7 +1060,7 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "named-communication", F.COMMUNICATION, "named",
-        _named(r"Connect|Comm(?!and|ent|it)|Network|Socket|Rendezvous|Timeout|TimedOut|HTTP|Proxy"),
+        _named(r"Connect|Comm(?!and|ent|it)|Network|Socket|SSL|TLS|R[Pp][Cc]|Disconnect|Unreachable|Rendezvous|Timeout|TimedOut|HTTP|Proxy"),
         "an exception named after connections",
         "whether the network or the other side is to blame",
         tier=Tier.SYMPTOM,
@@ -1052,6 +1101,15 @@ LOG_RULES: tuple[Rule, ...] = (
         tier=Tier.FAULT,
         confidence=0.75,
     ),
+    _row(
+        "storage-system-call", F.STORAGE, "system_call",
+        _RAISED
+        + r"(?-i:OSError|IOError|BlockingIOError): \[Errno \d{1,3}\] .{1,60}: '",
+        "the operating system refused a call on a file",
+        "why: no rule knows this error number",
+        tier=Tier.FAULT,
+        confidence=0.6,
+    ),
     *_TOPICS,
     _row(
         "bug-exception", F.CODE_BUG, "exception",
@@ -1090,6 +1148,25 @@ LOG_RULES: tuple[Rule, ...] = (
         r"^srun: error: .{0,120}: killed|\(SIGKILL\)|^killed$|: \d+ killed\s",
         "a process was killed with SIGKILL",
         "by whom: the kernel for memory, Slurm, an operator",
+        tier=Tier.TRACE,
+        confidence=0.4,
+    ),
+    _row(
+        "bug-said-error", F.CODE_BUG, "said_error",
+        r"^\W{0,4}(?!srun\b|slurmstepd\b|wandb\b|prolog\b|epilog\b)(?:[\w./-]{1,60}: ?)?"
+        r"(?:fatal(?: error)?|error|panic|severe|aborting)\b",
+        "the program called something an error and ended itself with a code of failure",
+        "what it means: no rule knows the message; a repetition would rarely end otherwise",
+        tier=Tier.TRACE,
+        when=lambda e: e.exit_code is not None and 0 < e.exit_code < 124 and not e.exit_signal,
+        needs_failure=True,
+        confidence=0.4,
+    ),
+    _row(
+        "step-failed", F.UNKNOWN, "step_failed",
+        r"\*\*\* step .{0,200}due to task failure|^srun: error: .{0,80}: tasks? [\d,-]{1,80}: (?:terminated|aborted)",
+        "Slurm ended a step because one of its tasks had failed",
+        "why that task failed, and whether the job script took notice",
         tier=Tier.TRACE,
         confidence=0.4,
     ),

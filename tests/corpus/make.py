@@ -10,8 +10,10 @@ from typing import Any
 
 from tests.corpus.blocks import play
 from tests.corpus.made_failures import CASES, Made
+from tests.corpus.made_fifth import FIFTH
 from tests.corpus.made_fourth import FOURTH
 from tests.corpus.made_fresh import FRESH, SECOND, THIRD
+from tests.corpus.made_sixth import SIXTH
 from tests.corpus.made_traps import TRAPS
 
 HERE = Path(__file__).parent
@@ -30,7 +32,10 @@ def row(case: Made, origin: str) -> dict[str, Any]:
 def main() -> None:
     """Render every made case."""
     rows = []
-    waves = {"made": [*CASES, *TRAPS], "fresh": FRESH, "second": SECOND, "third": THIRD, "fourth": FOURTH}
+    waves = {
+        "made": [*CASES, *TRAPS], "fresh": FRESH, "second": SECOND, "third": THIRD, "fourth": FOURTH, "fifth": FIFTH,
+        "sixth": SIXTH,
+    }  # fmt: skip
     for origin, cases in waves.items():
         folder = HERE / "logs" / origin
         folder.mkdir(parents=True, exist_ok=True)
