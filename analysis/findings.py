@@ -139,7 +139,7 @@ class ConfigurationResult:
         is_baseline: Whether others are compared with it.
         comparison: Against its baseline; None for a baseline, or where none is declared.
         baseline: Number of the configuration it was compared with; None also where a stored baseline was.
-        bootstrap: BCa bootstrap interval of the mean; None with fewer than 5 values.
+        bootstrap: BCa bootstrap interval of the mean; None with fewer than 10 values.
         judgement: Both verdicts side by side; None where there is no comparison.
         robustness: How the comparison reads with what is missing from it; None where nothing is.
     """

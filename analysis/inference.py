@@ -24,7 +24,7 @@ from hpc.core.spec import Metric
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-SMALLEST_BOOTSTRAP = 5
+SMALLEST_BOOTSTRAP = 10
 """Runs from which a bootstrap interval is shown: below it covers far less than it says (docs/statistics.md)."""
 
 

@@ -37,40 +37,21 @@ SEED = 20_261_121
 
 
 @dataclass(frozen=True)
-class Rate:
-    """A simulated share.
+class Measured:
+    """A simulated number.
 
     Attributes:
-        share: 0 to 1.
-        of: Repetitions behind it.
-    """
-
-    share: float
-    of: int
-
-    @property
-    def text(self) -> str:
-        return f"{100 * self.share:.1f} %"
-
-
-@dataclass(frozen=True)
-class Bias:
-    """A simulated mean deviation from the truth, in standard deviations of a run.
-
-    Attributes:
-        value: The deviation.
-        error: Its standard error.
+        value: What was measured.
+        error: Its standard error; 0 for what was computed.
+        text: How the page shows it.
     """
 
     value: float
     error: float
-
-    @property
-    def text(self) -> str:
-        return f"{self.value:+.2f} σ"
+    text: str
 
 
-Cell = str | Rate | Bias
+Cell = str | Measured
 
 
 @dataclass(frozen=True)
@@ -99,13 +80,13 @@ DISTRIBUTIONS: Mapping[str, Callable[[np.random.Generator, tuple[int, ...]], Flo
 def measure_intervals(repetitions: int, rng: np.random.Generator) -> Table:
     """Coverage of the 95 % intervals of a mean."""
     rows: list[Sequence[Cell]] = []
-    few = max(200, repetitions // 10)
+    few = max(100, repetitions // 10)
     for (name, draw), n in product(DISTRIBUTIONS.items(), SIZES):
         runs = draw(rng, (repetitions, n))
         half = t_quantile(0.95, n - 1) * runs.std(axis=1, ddof=1) / np.sqrt(n)
         found = bca_intervals(list(runs[:few]), rng, resamples=1000)
         covered = np.mean([one is not None and one.low <= 0 <= one.high for one in found])
-        rows.append([name, str(n), _rate(np.abs(runs.mean(axis=1)) <= half), Rate(float(covered), few)])
+        rows.append([name, str(n), _rate(np.abs(runs.mean(axis=1)) <= half), _share(float(covered), few)])
     return Table(("values", "n", "t interval", "BCa bootstrap"), rows)
 
 
@@ -137,7 +118,7 @@ def measure_tests(repetitions: int, rng: np.random.Generator) -> Table:
 def measure_families(repetitions: int, rng: np.random.Generator) -> Table:
     """Five configurations against one baseline."""
     rows: list[Sequence[Cell]] = []
-    count = max(200, repetitions // 10)
+    count = max(100, repetitions // 10)
     for (name, draw), n in product(DISTRIBUTIONS.items(), SIZES):
         runs = draw(rng, (count, 6, n))
         p = np.stack([welch_rows(runs[:, one], runs[:, 0]).p for one in range(1, 6)], axis=1)
@@ -145,7 +126,7 @@ def measure_families(repetitions: int, rng: np.random.Generator) -> Table:
         holm = np.array([min(one or 1.0 for one in adjust(row, "holm")) for row in p.tolist()])
         bh = np.array([adjust(row, "bh") for row in shifted.tolist()], dtype=np.float64) < ALPHA
         false = (bh[:, 2:].sum(axis=1) / np.maximum(1, bh.sum(axis=1))).mean()
-        rows.append([name, str(n), _rate(p.min(axis=1) < ALPHA), _rate(holm < ALPHA), Rate(float(false), count)])
+        rows.append([name, str(n), _rate(p.min(axis=1) < ALPHA), _rate(holm < ALPHA), _share(float(false), count)])
     return Table(("values", "n", "any, not adjusted", "any, Holm", "share of false finds, Benjamini–Hochberg"), rows)
 
 
@@ -153,7 +134,7 @@ def measure_rule(repetitions: int, rng: np.random.Generator) -> Table:
     """False alarms of the 2σ rule."""
     sizes = ((3, 3), (3, 5), (5, 5), (10, 10))
     exact = [two_sigma_false_alarm(n, m) or 0.0 for n, m in sizes]
-    rows: list[Sequence[Cell]] = [["computed (normal)", *(Rate(one, 10**9) for one in exact)]]
+    rows: list[Sequence[Cell]] = [["computed (normal)", *(_share(one) for one in exact)]]
     for name, draw in DISTRIBUTIONS.items():
         cells: list[Cell] = [f"simulated, {name}"]
         for n, m in sizes:
@@ -178,11 +159,11 @@ def measure_looks(repetitions: int, rng: np.random.Generator) -> Table:
                 f"{first} + {further}",
                 f"{baseline[0]} → {baseline[1]}" if baseline[0] != baseline[1] else str(baseline[0]),
                 "paired t" if paired else "Welch",
-                Rate(found.continued, repetitions),
-                Rate(found.rule_error, repetitions),
-                Rate(found.test_error, repetitions),
-                f"{found.level:.3f}",
-                Rate(again.test_error, repetitions),
+                _share(found.continued, repetitions),
+                _share(found.rule_error, repetitions),
+                _share(found.test_error, repetitions),
+                Measured(found.level, np.sqrt(ALPHA * (1 - ALPHA) / repetitions), f"{found.level:.3f}"),
+                _share(again.test_error, repetitions),
             ]
         )
     head = ("seeds", "baseline", "test", "second look", "2σ rule wrong", "test wrong at 0.05", "read at", "then wrong")
@@ -246,7 +227,7 @@ def measure_seeds(repetitions: int, rng: np.random.Generator) -> Table:
                 f"{effect:g} σ",
                 f"{margin:g} σ" if margin else "none",
                 str(n),
-                Rate(_planned(effect, margin, variance, n, paired=paired), 10**9),
+                _share(_planned(effect, margin, variance, n, paired=paired)),
                 _rate(settled),
             ]
         )
@@ -262,7 +243,7 @@ def _planned(effect: float, margin: float | None, variance: Sequence[float], n: 
 def measure_selection(repetitions: int, rng: np.random.Generator) -> Table:
     """The best mean of k equal configurations, and what held-out runs say of it; the truth is 0, less is better."""
     rows: list[Sequence[Cell]] = []
-    count = max(200, repetitions // 20)
+    count = max(100, repetitions // 20)
     for (name, draw), n, k in product(DISTRIBUTIONS.items(), (3, 5), (2, 5, 20)):
         found = [select_best(list(draw(rng, (k, n))), "min", rng, resamples=1) for _ in range(count)]
         apparent = np.array([one.apparent for one in found if one])
@@ -274,7 +255,7 @@ def measure_selection(repetitions: int, rng: np.random.Generator) -> Table:
 def measure_importance(repetitions: int, rng: np.random.Generator) -> Table:
     """A grid of 4 × 3: a parameter that does nothing, and the interval of the share of one that does."""
     rows: list[Sequence[Cell]] = []
-    count = max(200, repetitions // 10)
+    count = max(100, repetitions // 10)
     grid = list(product(range(4), range(3)))
     for (name, draw), n in product(DISTRIBUTIONS.items(), SIZES):
         columns = {"acts": [a for a, _ in grid for _ in range(n)], "idle": [b for _, b in grid for _ in range(n)]}
@@ -295,7 +276,7 @@ def measure_importance(repetitions: int, rng: np.random.Generator) -> Table:
 def measure_strata(repetitions: int, rng: np.random.Generator) -> Table:
     """Four systems: coverage of the stratified bootstrap's 95 % intervals where method and baseline are the same."""
     rows: list[Sequence[Cell]] = []
-    count = max(200, repetitions // 20)
+    count = max(100, repetitions // 20)
     for (name, draw), n in product(DISTRIBUTIONS.items(), SIZES):
         means, chances = [], []
         for _ in range(count):
@@ -349,12 +330,22 @@ def read_table(page: str, name: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in found[1].splitlines()[2:]]
 
 
-def _rate(hits: npt.NDArray[np.bool_]) -> Rate:
-    return Rate(float(np.mean(hits)), len(hits))
+def _rate(hits: npt.NDArray[np.bool_]) -> Measured:
+    return _share(float(np.mean(hits)), len(hits))
 
 
-def _bias(values: Floats) -> Bias:
-    return Bias(float(values.mean()), float(values.std() / np.sqrt(len(values))))
+def _share(share: float, of: int | None = None) -> Measured:
+    """A share of so many repetitions, or a computed one."""
+    text = f"{100 * share:.1f} %"
+    if of is None:
+        return Measured(share, 0.0, text)
+    # Agresti and Coull: two more of each kind, because what was never seen may still happen.
+    seen = (share * of + 2) / (of + 4)
+    return Measured(share, float(np.sqrt(seen * (1 - seen) / of)), text)
+
+
+def _bias(values: Floats) -> Measured:
+    return Measured(float(values.mean()), float(values.std() / np.sqrt(len(values))), f"{values.mean():+.2f} σ")
 
 
 def main() -> int:

@@ -1,0 +1,57 @@
+"""The error rates that docs/statistics.md states: measured again, smaller, they have to be the same."""
+
+import re
+
+import pytest
+
+from benchmarks.error_rates import PAGE, TABLES, Measured, measure, read_table, replace_table
+
+QUICK = 1000
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_page_states_what_is_measured(name: str) -> None:
+    """Every cell of the page lies within 4.5 standard errors of a fresh, smaller measurement with another seed."""
+    stated = read_table(PAGE.read_text(encoding="utf-8"), name)
+    table = measure(name, QUICK, seed=1)
+
+    assert len(stated) == len(table.rows)
+    for told, measured in zip(stated, table.rows, strict=True):
+        assert len(told) == len(measured) == len(table.head)
+        for text, cell in zip(told, measured, strict=True):
+            if isinstance(cell, Measured):
+                found = _NUMBER.match(text)
+                assert found, f"{name}: {text}"
+                scale, rounding = (100, 0.0005) if text.endswith("%") else (1, 0.005)
+                near = pytest.approx(cell.value, abs=4.5 * cell.error + rounding)
+                assert float(found[0]) / scale == near, (told, cell)
+            else:
+                assert text == cell
+
+
+def test_measured_page_keeps_its_promises() -> None:
+    """What the page says in words holds in its tables, the promises that are kept and those that are broken."""
+    page = PAGE.read_text(encoding="utf-8")
+
+    def shares(name: str, column: int, values: str) -> list[float]:
+        return [float(row[column].removesuffix(" %")) for row in read_table(page, name) if row[0] == values]
+
+    assert all(abs(share - 95) <= 1 for share in shares("intervals", 2, "normal"))
+    assert all(share < 91 for share in shares("intervals", 2, "skewed"))
+    assert all(share < 91 for share in shares("intervals", 3, "normal"))
+    assert all(abs(share - 5) <= 1 for share in shares("tests", 5, "normal"))
+    assert all(share <= 6 for values in ("normal", "skewed", "heavy-tailed") for share in shares("tests", 2, values))
+    assert all(share <= 5 for values in ("normal", "skewed", "heavy-tailed") for share in shares("families", 3, values))
+    assert all(
+        share <= 6 for values in ("normal", "skewed", "heavy-tailed") for share in shares("equivalence", 2, values)
+    )
+
+
+def test_tables_are_replaced_between_their_marks() -> None:
+    """Only what stands between the marks changes, and a page without them is refused."""
+    page = "a\n<!-- table: x -->\nold\n<!-- end -->\n<!-- table: y -->\nkept\n<!-- end -->\n"
+
+    assert replace_table(page, "x", "new") == page.replace("old", "new")
+    with pytest.raises(ValueError, match="0 places"):
+        replace_table(page, "z", "new")
