@@ -16,15 +16,13 @@ from analysis.importance import Importance, analyse_importance, make_factor
 GRID = list(product((4, 8, 16, 32), (1e-4, 2e-4), ("x", "y", "z")))
 
 
-def make_runs(
-    seeds: int = 3, noise: float = 0.3
-) -> tuple[dict[str, list[Any]], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def make_runs(seeds: int = 3) -> tuple[dict[str, list[Any]], Any, Any]:
     """Rank lowers the error, the rate matters on system x only, and systems are alike otherwise."""
     rng = np.random.default_rng(0)
     rows = [cell for cell in GRID for _ in range(seeds)]
     columns = {name: [row[place] for row in rows] for place, name in enumerate(("rank", "rate", "system"))}
     values = np.array([10 - 0.5 * math.log2(rank) + (system == "x") * (rate == 1e-4) for rank, rate, system in rows])
-    return columns, np.repeat(np.arange(len(GRID)), seeds), values + rng.normal(0, noise, len(rows))
+    return columns, np.repeat(np.arange(len(GRID)), seeds), values + rng.normal(0, 0.3, len(rows))
 
 
 def analysed(columns: dict[str, list[Any]], numbers: Any, values: Any, goal: str = "min") -> Importance:
@@ -128,7 +126,7 @@ def test_unit_and_offset_of_the_metric_change_no_share() -> None:
 
 
 def test_without_repeats_interactions_are_not_told_from_chance() -> None:
-    """One seed each: single effects are judged by what they do not explain, no interaction is claimed, and it says so."""
+    """One seed each: single effects are judged by what they leave unexplained, no interaction is claimed; it says so."""
     found = analysed(*make_runs(seeds=1))
 
     assert found.interactions == ()
@@ -137,7 +135,7 @@ def test_without_repeats_interactions_are_not_told_from_chance() -> None:
 
 
 def test_few_runs_warn() -> None:
-    """Six runs of three values leave three degrees of freedom: a warning, and so is a value with two runs, and lost runs."""
+    """Six runs of three values leave three degrees of freedom: a warning, as are a value with two runs and lost runs."""
     column = [1, 1, 2, 2, 3, 3, 3]
     found = analysed({"a": column}, column, [1.0, 1.1, 2.0, 2.2, 3.0, 3.1, math.nan])
 
