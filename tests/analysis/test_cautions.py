@@ -37,7 +37,7 @@ def test_equal_runs_are_not_warned_of(realistic: Experiment) -> None:
     assert found.cautions.differences == ()
     assert found.cautions.unknown == {}
     assert "what to know of it" not in page
-    assert "with care" not in page
+    assert "in the mean, with care" not in page
     assert not [text for text in found.verdict if "Caution" in text]
 
 

@@ -126,7 +126,7 @@ def test_unit_and_offset_of_the_metric_change_no_share() -> None:
 
 
 def test_without_repeats_interactions_are_not_told_from_chance() -> None:
-    """One seed each: single effects are judged by what they leave unexplained, no interaction is claimed; it says so."""
+    """One seed each: single effects are judged by what they leave unexplained, no interaction is claimed."""
     found = analysed(*make_runs(seeds=1))
 
     assert found.interactions == ()
@@ -135,7 +135,7 @@ def test_without_repeats_interactions_are_not_told_from_chance() -> None:
 
 
 def test_few_runs_warn() -> None:
-    """Six runs of three values leave three degrees of freedom: a warning, as are a value with two runs and lost runs."""
+    """Six runs of three values leave three degrees of freedom: a warning, as are two runs of a value and lost ones."""
     column = [1, 1, 2, 2, 3, 3, 3]
     found = analysed({"a": column}, column, [1.0, 1.1, 2.0, 2.2, 3.0, 3.1, math.nan])
 
