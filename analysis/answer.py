@@ -90,8 +90,10 @@ def answer_criterion(
     text = (frame.spec.get("brief") or {}).get("criterion")
     if not text:
         return None
-    question = question_of(frame, plan, has_stored=stored is not None)
+    question = question_of(frame, plan, has_stored=bool(stored))
     try:
+        if not stored and (frame.spec.get("analysis") or {}).get("baseline_from"):
+            raise ValueError("compares with a stored baseline that cannot be used")
         rule = bind(parse_criterion(text), question)
     except ValueError as error:
         return CriterionAnswer(text, Ruling.UNDECIDED, f"UNDECIDED: the criterion {error}.", problem=str(error))

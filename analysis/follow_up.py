@@ -15,6 +15,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
+from analysis.baselines import stored_baseline
 from analysis.findings import find_baselines, usable_values
 from analysis.frame import ExperimentFrame, load_frame
 from analysis.report import find_experiment
@@ -146,7 +147,12 @@ def _extension(
 def follow_up(name: str, root: Path | None) -> None:
     """Print which configurations of experiment NAME get the further seeds, as one JSON value."""
     layout = find_experiment(root or Path(os.environ.get("HPC_ROOT") or "runs"), name)
-    click.echo(json.dumps(decide_follow_up(load_frame(layout)).as_json(), ensure_ascii=False))
+    frame = load_frame(layout)
+    stored = stored_baseline(frame)
+    if stored is not None and stored.refused:
+        raise InputError(stored.refused)
+    values = stored.samples[frame.metric_goals[0].name].values if stored is not None and frame.metric_goals else None
+    click.echo(json.dumps(decide_follow_up(frame, values).as_json(), ensure_ascii=False))
 
 
 def main() -> int:

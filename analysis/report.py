@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from hpc.core.layout import RunLayout, name_problem
 
 if TYPE_CHECKING:
     from analysis.findings import Findings
+    from analysis.frame import ExperimentFrame
 
 FORMATS = ("html", "md", "tex", "png", "pdf")
 PAUSE_S = 2.0
@@ -215,6 +216,20 @@ def find_newest(root: Path) -> RunLayout:
     return RunLayout(root, newest)
 
 
+def judge(frame: "ExperimentFrame") -> "Findings":
+    """Judge one experiment, against its stored baseline where it names one, and record that its results are shown."""
+    from analysis.baselines import stored_baseline
+    from analysis.findings import find
+    from analysis.registration import record_look
+
+    record_look(frame)
+    stored = stored_baseline(frame)
+    if stored is None:
+        return find(frame)
+    findings = find(frame, stored.samples or None)
+    return replace(findings, limitations=(stored.limitation, *findings.limitations))
+
+
 def build(layout: RunLayout, formats: Sequence[str] = FORMATS) -> BuiltReport:
     """Build the report of one experiment and write it.
 
@@ -223,16 +238,13 @@ def build(layout: RunLayout, formats: Sequence[str] = FORMATS) -> BuiltReport:
     """
     from analysis.drawing import FURTHER, READABLE
     from analysis.figures import FIGURES, draw_all
-    from analysis.findings import find
     from analysis.frame import load_frame, newer_than_collected
     from analysis.pages import build_document
-    from analysis.registration import record_look
     from analysis.rendering import render_csv, render_html, render_latex, render_markdown
     from analysis.run_table import runs_csv
 
     frame = load_frame(layout)
-    record_look(frame)
-    findings = find(frame)
+    findings = judge(frame)
     folder = layout.report
     folder.mkdir(parents=True, exist_ok=True)
     further = tuple(one for one in FURTHER if one in formats)
@@ -269,15 +281,12 @@ def build_styled(layout: RunLayout, style: str) -> BuiltReport:
     """
     from analysis.drawing import READABLE
     from analysis.figures import draw_all
-    from analysis.findings import find
     from analysis.frame import load_frame, newer_than_collected
-    from analysis.registration import record_look
     from analysis.rendering import render_markdown
     from analysis.styles import build_style, style_path
 
     frame = load_frame(layout)
-    record_look(frame)
-    findings = find(frame)
+    findings = judge(frame)
     path = style_path(style, frame)
     path.parent.mkdir(parents=True, exist_ok=True)
     drawings = draw_all(frame, findings, layout.report, ()) if style != "s3" else ()

@@ -111,6 +111,7 @@ def make_plan(workspace: Workspace, file: Path, overrides: Overrides, profile: C
     if git and git.dirty:
         notes = (*notes, "the code differs from its last commit; the difference is kept beside the manifest")
     notes = (*notes, *_disk_notes(workspace.root, spec, len(tasks)), *seal_notes(layout, spec.raw))
+    notes = (*notes, *_baseline_notes(layout, spec.analysis.baseline_from))
     code = _code_files(workspace.project)
     manifest = _manifest(layout, spec, tasks, profile, _provenance(layout, code, container, git), follow_ups)
     frozen = Frozen(spec, profile, manifest, _python(profile))
@@ -204,6 +205,14 @@ def _disk_notes(root: Path, spec: ExperimentSpec, tasks: int) -> tuple[str, ...]
     return (
         f"{tasks} runs of {render_memory(spec.resources.disk_mib)} need more than the {free_mib} MiB free at {folder}",
     )
+
+
+def _baseline_notes(layout: RunLayout, name: str) -> tuple[str, ...]:
+    """Say so when the stored baseline has not been measured: its variance comes first."""
+    source = RunLayout(layout.root, name)
+    if not name or layout.stored_baseline(name).exists() or source.verdicts.exists():
+        return ()
+    return (f"analysis.baseline_from: {name} is not measured yet; run and collect it first: python -m hpc.plan {name}",)
 
 
 def _manifest(

@@ -281,6 +281,8 @@ def _double(name: str, template: Template, first: tuple[str, Mapping[str, Any]],
 
 
 def _check_baseline(draft: Draft, grid: Sequence[Combination]) -> Iterator[Finding]:
+    if draft.baseline is not None and draft.analysis is not None and draft.analysis.baseline_from:
+        yield Finding(("baseline",), "is given here and by analysis.baseline_from; keep one of the two")
     if draft.baseline is None or draft.sweep is None:
         return
     valid = (*parameter_names(draft.sweep), *((CASE,) if draft.sweep.cases else ()))

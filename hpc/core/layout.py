@@ -267,6 +267,10 @@ class RunLayout:
     def report(self) -> Path:
         return self.home / "report"
 
+    def stored_baseline(self, name: str) -> Path:
+        """The runs of a variance experiment as they are kept for all experiments below this root."""
+        return self.root / ".baselines" / f"{name}.json"
+
     def submission(self, number: int) -> SubmissionLayout:
         """The given submission, from 1."""
         return SubmissionLayout(self.submissions / f"{number:03d}")
