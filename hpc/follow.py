@@ -58,7 +58,6 @@ PATIENCE_S = 300.0
 """How long a follow-up job tries again when Slurm does not answer or takes no more jobs; then its script does."""
 LONGEST_PAUSE_S = 60.0
 POLL_S = 1.0
-REPORT_S = 1800.0
 ENDINGS = {Course.ENDED: "ended", Course.GAVE_UP: "is not followed any more"}
 
 
@@ -198,7 +197,8 @@ def play_and_end(layout: RunLayout, guard: Guard, number: int | None = None) -> 
     """Play a round; when it was the last, report and tell before the last follow-up job is cancelled."""
     done = play_round(layout, guard, number)
     state, frozen = read_state(layout), _frozen(layout)
-    report = build_report(layout) if done.course is Course.ENDED else ""
+    # Half of the follow-up job's time: a report that takes longer must not end the job before the chain has ended.
+    report = build_report(layout, frozen.profile.follow.time_s / 2) if done.course is Course.ENDED else ""
     for told in tell(layout, frozen, done, f"{state.started if state else 0}", report):
         note(told)
     if done.course is Course.GOES_ON:
@@ -331,16 +331,16 @@ def present_state(layout: RunLayout, frozen: Frozen, *, by_hand: bool) -> State:
     return replace(state, backend=frozen.profile.scheduler, started=now if anew else state.started)
 
 
-def build_report(layout: RunLayout) -> str:
-    """Build the report as a command line of its own; say what became of it."""
+def build_report(layout: RunLayout, limit_s: float) -> str:
+    """Build the report as a command line of its own; give where it is, or say why there is none."""
     if importlib.util.find_spec("analysis") is None:
         return "not built: the package analysis is not installed"
     command = [sys.executable, "-m", "analysis.report", layout.experiment, "--root", str(layout.root)]
     environment = {**os.environ, "PYTHONPATH": python_path()}
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=REPORT_S, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=limit_s, check=False)
     except subprocess.TimeoutExpired:
-        return f"not built: it took more than {REPORT_S:g} s"
+        return f"not built: it took more than {limit_s:g} s"
     if done.returncode != EXIT_DONE:
         return f"not built: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}"
     return str(layout.report)

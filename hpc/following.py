@@ -9,7 +9,6 @@ Slurm's queue decides which follow-up jobs there are: they are found there by th
 
 import os
 import shlex
-import socket
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hpc.adapters import slurm
+from hpc.adapters import proc, slurm
 from hpc.adapters.files import append_json_line, read_json_lines, read_json_or_none, write_json
 from hpc.adapters.follow_job import submit_command
 from hpc.adapters.lease import read_lease, silent_s
@@ -98,7 +97,7 @@ def _write_follow_up(each: FollowUp) -> dict[str, Any]:
 
 def note_down(layout: RunLayout, event: str, **more: Any) -> None:
     """Add a line to the ledger."""
-    by = {"host": socket.gethostname(), "pid": os.getpid(), "job": own_job()}
+    by = {"host": proc.this_host(), "pid": os.getpid(), "job": own_job()}
     append_json_line(layout.follow_ledger, {"time": time.time(), "event": event, "by": by, **more})
 
 
@@ -128,8 +127,13 @@ def list_follow_ups(layout: RunLayout) -> list[tuple[FollowUp, JobRow]]:
 
 
 def list_waiting(layout: RunLayout) -> list[FollowUp]:
-    """List the follow-up jobs in Slurm's queue that have not begun."""
-    return [follow_up for follow_up, row in list_follow_ups(layout) if row.state.is_waiting]
+    """List the follow-up jobs in Slurm's queue that will begin by themselves."""
+    return [follow_up for follow_up, row in list_follow_ups(layout) if row.state.is_waiting and not _is_held(row)]
+
+
+def _is_held(row: JobRow) -> bool:
+    """Whether somebody has to release it first: a user, or whoever mends the node that refused to launch it."""
+    return row.state.is_waiting and "held" in row.reason.lower()
 
 
 def _comment(layout: RunLayout) -> str:
@@ -233,7 +237,10 @@ def settle_successors(
         TemporaryError: Slurm did not answer.
         SlurmError: Slurm refused, and no follow-up job waits.
     """
-    plan = plan_successors(list_waiting(layout), live, course, time.time(), interval_s)
+    found = list_follow_ups(layout)
+    stuck = [follow_up.job for follow_up, row in found if _is_held(row)]
+    waiting = [follow_up for follow_up, row in found if row.state.is_waiting and not _is_held(row)]
+    plan = plan_successors(waiting, live, course, time.time(), interval_s)
     submitted: list[FollowUp] = []
     refused: slurm.SlurmError | None = None
     for wanted in plan.submit:
@@ -248,9 +255,9 @@ def settle_successors(
         if not left:
             raise refused
         return left
-    if plan.cancel:
+    if plan.cancel or stuck:
         guard()
-        slurm.cancel_waiting([each.job for each in plan.cancel])
+        slurm.cancel_waiting([*(each.job for each in plan.cancel), *stuck])
     return (*plan.keep, *submitted)
 
 
@@ -357,7 +364,7 @@ def _describe_course(layout: RunLayout, state: State) -> str:
         return f"whether it is still followed is not known: {error}"
     if any(row.state.is_running for _, row in found):
         return "followed at this moment by job " + ", ".join(each.job for each, row in found if row.state.is_running)
-    waiting = [each for each, row in found if row.state.is_waiting]
+    waiting = [each for each, row in found if row.state.is_waiting and not _is_held(row)]
     if not waiting:
         return f"no follow-up job waits any more, so nobody follows it; to go on: {revive}"
     return "followed next " + " or ".join(_describe_next(each) for each in _by_time(waiting))

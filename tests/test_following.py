@@ -282,6 +282,17 @@ def test_a_site_that_takes_no_more_jobs_does_not_end_the_chain(first_array_over:
     assert len(slurm.waiting()) == 2
 
 
+def test_a_follow_up_job_that_slurm_holds_is_replaced(first_array_over: PretendedSlurm) -> None:
+    """A node refused to launch the look and Slurm holds it for a person: it is cancelled, and another submitted."""
+    slurm = first_array_over
+    (look,) = slurm.waiting()
+    queue = slurm.jobs / look / "queue"
+    queue.write_text(queue.read_text().replace("|PENDING|None|", "|PENDING|launch failed requeued held|"))
+    assert slurm.run("hpc.follow", "tiny", "--number", begin_the_end(slurm)) == [0], slurm.said()
+    assert "|CANCELLED|" in queue.read_text()
+    assert sorted(slurm.waiting().values()) == ["", f"afterany:{list(slurm.named('tiny'))[-1]}"]
+
+
 def test_a_slurm_that_does_not_answer_is_waited_for(first_array_over: PretendedSlurm) -> None:
     """squeue fails as while slurmctld is down: the same job acts once it answers."""
     slurm = first_array_over
