@@ -104,6 +104,7 @@ def main(
         start_detached(layout, parallel)
         if follows:
             begin_here(layout, parallel)
+            note(f"followed to the end in the background; see python -m hpc.status {layout.experiment}")
     return follow(layout) if waiting else EXIT_DONE
 
 
