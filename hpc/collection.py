@@ -27,7 +27,7 @@ from hpc.core.retry import plan_retries
 from hpc.core.retry_answer import MARK
 from hpc.core.retry_plan import AttemptFacts, Declined, FailedTask, Limits, Retry, RetryPlan, Situation
 from hpc.gathering import Results, checkpoint_names, finite, gather, last_step, read_results
-from hpc.holding import accepted
+from hpc.holding import accepted, released_at
 from hpc.hooks import ask_hook
 from hpc.inspection import AttemptState, Progress, Snapshot, TaskState, keep_scheduler_record
 from hpc.learning import read_known, remember
@@ -135,7 +135,7 @@ def plan_for(tasks: Sequence[JudgedTask], frozen: Frozen, layout: RunLayout) -> 
     usual_steps = _usual_steps(tasks)
     failed = [(task, _failed_task(task, frozen, usual_steps)) for task in tasks if task.outcome is Outcome.FAILED]
     policy, limits = frozen.spec.retry, Limits(frozen.profile.max_memory_mib, frozen.profile.max_time_s)
-    situation = Situation(policy, limits, read_known(layout), accepted(layout), time.time())
+    situation = Situation(policy, limits, read_known(layout), released_at(layout), time.time())
     plan = plan_retries([facts for _, facts in failed], situation)
     if not policy.hook:
         return plan
@@ -163,6 +163,7 @@ def trip_of(tasks: Sequence[JudgedTask], plan: RetryPlan, frozen: Frozen, layout
         len(tasks),
         frozen.spec.retry.breaker,
         accepted(layout),
+        released_at(layout),
     )
     is_over = not plan.retry and len(over) == len(tasks)
     # Tasks that found the storage full are started again once somebody has mended and released it.

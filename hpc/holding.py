@@ -58,6 +58,11 @@ def accepted(layout: RunLayout) -> frozenset[str]:
     return frozenset(known["fingerprints"])
 
 
+def released_at(layout: RunLayout) -> float:
+    """Unix time of the last release; 0 when there was none. Storage that failed before it has been mended."""
+    return float((read_json_or_none(layout.accepted) or {}).get("time", 0.0))
+
+
 def describe_hold(layout: RunLayout) -> str:
     """Say in one sentence that, why and how to go on; empty when nothing is held."""
     present = held(layout)
@@ -133,7 +138,7 @@ def release(layout: RunLayout) -> Mapping[str, Any] | None:
         return None
     if present["fingerprint"]:
         known = sorted(accepted(layout) | {present["fingerprint"]})
-        write_json(layout.accepted, {"schema": SCHEMA, "kind": "accepted", "fingerprints": known})
+        write_json(layout.accepted, {"schema": SCHEMA, "kind": "accepted", "fingerprints": known, "time": time.time()})
     if present["jobs"]:
         slurm.release_jobs(jobs_to_release(_rows_of(layout), present["jobs"]))
     layout.hold.unlink()

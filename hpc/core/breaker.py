@@ -85,7 +85,11 @@ def fingerprint(verdict: Verdict) -> str:
 
 
 def check_breaker(
-    ended: Sequence[Ended], total: int, policy: Breaker | None, accepted: Collection[str] = ()
+    ended: Sequence[Ended],
+    total: int,
+    policy: Breaker | None,
+    accepted: Collection[str] = (),
+    released: float = 0.0,
 ) -> Trip | None:
     """Find a cause that will strike the rest too.
 
@@ -94,6 +98,7 @@ def check_breaker(
         total: Tasks of the experiment.
         policy: When to hold; None: never.
         accepted: Fingerprints of earlier trips that somebody has released.
+        released: Unix time of the last release: storage that failed before it has been mended, whatever its words.
 
     Returns:
         Why the experiment is to be held; None where nothing speaks for it. A full file system or quota is found
@@ -103,24 +108,28 @@ def check_breaker(
         return None
     in_order = sorted(ended, key=lambda each: (each.when, each.run_name))
     return (
-        _storage(in_order, accepted)
+        _storage([each for each in in_order if each.when >= released])
         or (_same(in_order, total, policy, accepted) if policy.same else None)
         or (_most(in_order, total, policy, accepted) if policy.share else None)
     )
 
 
-def _storage(ended: Sequence[Ended], accepted: Collection[str]) -> Trip | None:
+def _storage(ended: Sequence[Ended]) -> Trip | None:
     struck = [each for each in ended if each.category is F.STORAGE and each.cause in EVERYBODYS]
-    struck = [each for each in struck if each.fingerprint not in accepted]
     if not struck:
         return None
     where = f"{struck[0].run_name} and {len(struck) - 1} more" if len(struck) > 1 else struck[0].run_name
     return _trip(f"storage is full or broken ({struck[0].cause}), seen in {where}; other tasks would fail too", struck)
 
 
+def _is_uncured(task: Ended) -> bool:
+    """Whether a failure counts for the two rules about many; storage that strikes everybody has a rule of its own."""
+    return task.category in UNCURED and not (task.category is F.STORAGE and task.cause in EVERYBODYS)
+
+
 def _same(ended: Sequence[Ended], total: int, policy: Breaker, accepted: Collection[str]) -> Trip | None:
     first = ended[: policy.of_first]
-    counts = Counter(each.fingerprint for each in first if each.category in UNCURED)
+    counts = Counter(each.fingerprint for each in first if _is_uncured(each))
     for common, count in counts.most_common():
         if count >= policy.same and common not in accepted:
             struck = [each for each in first if each.fingerprint == common]
@@ -134,7 +143,7 @@ def _same(ended: Sequence[Ended], total: int, policy: Breaker, accepted: Collect
 def _most(ended: Sequence[Ended], total: int, policy: Breaker, accepted: Collection[str]) -> Trip | None:
     if len(ended) < policy.at_least:
         return None
-    counts = Counter(each.category for each in ended if each.category in UNCURED)
+    counts = Counter(each.category for each in ended if _is_uncured(each))
     for category, count in counts.most_common(1):
         common = f"{category}: most of the tasks"
         if count >= policy.share * len(ended) and common not in accepted:

@@ -9,7 +9,7 @@ against its memory and time budgets, and steps gained since the last attempt sta
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from hpc.core.breaker import EVERYBODYS, fingerprint
+from hpc.core.breaker import EVERYBODYS
 from hpc.core.evidence import FailureClass, Verdict
 from hpc.core.learned import LEARNING_RATE_NAMES, NOTHING_KNOWN, Observation, learn, starting_micro
 from hpc.core.resources import HOUR, render_memory, render_time
@@ -366,7 +366,7 @@ def _when_mended(task: FailedTask, situation: Situation) -> Decision:
     """Storage: nothing, until a person has mended it and released the experiment."""
     verdict = task.last.verdict
     strikes_all = verdict.cause in EVERYBODYS and situation.policy.breaker is not None
-    if not strikes_all or fingerprint(verdict) not in situation.accepted:
+    if not strikes_all or (task.last.ended or 0.0) >= situation.released:
         advice = verdict.suggestion or ACTIONS[F.STORAGE].reason
         then = "; then release the experiment (python -m hpc.submit NAME --release) and collect again"
         return _decline(task, f"storage: {ACTIONS[F.STORAGE].reason}", advice + (then if strikes_all else ""))

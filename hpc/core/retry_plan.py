@@ -1,6 +1,6 @@
 """The records of the retry plan: what it is told of each failed task, and what it decides."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hpc.core.evidence import FailureClass, Verdict
@@ -106,14 +106,15 @@ class Situation:
         policy: What the experiment allows.
         limits: What the site grants.
         learned: Micro-batches known to fit and to fail.
-        accepted: Fingerprints that somebody released: whoever did has mended the cause.
+        released: Unix time at which somebody last released the experiment; 0 for never. Storage that failed before
+            it has been mended.
         now: Unix time; None when not known, and bad nodes then stay bad.
     """
 
     policy: RetryPolicy
     limits: Limits
     learned: Known = field(default_factory=lambda: NOTHING_KNOWN)
-    accepted: Collection[str] = ()
+    released: float = 0.0
     now: float | None = None
 
 

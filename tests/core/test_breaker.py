@@ -83,12 +83,24 @@ def test_one_full_disk_holds_at_once() -> None:
 
 def test_what_was_accepted_holds_no_more() -> None:
     """After a release the same fingerprint does not trip again, another one does."""
-    same, storage = ended(*[F.CODE_BUG] * 3), ended(F.STORAGE, cause="full")
-    for failures in (same, storage):
-        trip = check_breaker(failures, 9, Breaker())
-        assert trip
-        assert check_breaker(failures, 9, Breaker(), accepted={trip.fingerprint}) is None
-        assert check_breaker(failures, 9, Breaker(), accepted={"another"})
+    failures = ended(*[F.CODE_BUG] * 3)
+    trip = check_breaker(failures, 9, Breaker())
+    assert trip
+    assert check_breaker(failures, 9, Breaker(), accepted={trip.fingerprint}) is None
+    assert check_breaker(failures, 9, Breaker(), accepted={"another"})
+
+
+def test_a_release_mends_storage_until_it_fails_again() -> None:
+    """One release for all the words in which a full disk was reported; the next full disk holds again."""
+    before = [
+        Ended(f"S{n}", F.STORAGE, f"storage/full: {line}", n, "full", line) for n, line in enumerate("abcabcabcabc", 1)
+    ]
+    assert check_breaker(before, 60, Breaker())
+    assert check_breaker(before, 60, Breaker(), released=20.0) is None
+    again = Ended("S1", F.STORAGE, "storage/full: a", 21.0, "full", "a")
+    trip = check_breaker([*before, again], 60, Breaker(), {"storage/full: a"}, released=20.0)
+    assert trip
+    assert trip.tasks == ("S1",)
 
 
 @given(st.lists(st.sampled_from(sorted(set(F) - UNCURED)), max_size=40))

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc.core.breaker import fingerprint
 from hpc.core.evidence import FailureClass, Verdict
 from hpc.core.learned import NOTHING_KNOWN, Known, Observation, learn
 from hpc.core.retry import ACTIONS, blameless, default_action, plan_retries
@@ -239,16 +238,17 @@ def test_nodes_are_mended_after_a_while() -> None:
 
 def test_full_storage_waits_for_a_person_and_then_goes_on() -> None:
     """Declined until the experiment is released, then resumed; when it fails again without a step gained, declined."""
-    full = attempt(1, F.STORAGE, "full", last_step=5)
+    full = attempt(1, F.STORAGE, "full", last_step=5, ended=100.0)
     told = declined(task(full, checkpoints=("s",)))
     assert "--release" in told.next_step
-    released = {"accepted": {fingerprint(full.verdict)}}
+    assert "--release" in declined(task(full), released=99.0).next_step, "it failed again after the release"
+    released = {"released": 101.0}
     again = retried(task(full, checkpoints=("s",)), **released)
     assert (again.resume_from, again.time_s, again.altered) == ("s", 3600, False)
-    twice = task(full, attempt(2, F.STORAGE, "full", last_step=5))
+    twice = task(full, attempt(2, F.STORAGE, "full", last_step=5, ended=100.5))
     assert "again after the experiment was released" in declined(twice, **released).reason
     denied = attempt(1, F.STORAGE, "permission")
-    assert "--release" not in declined(task(denied), accepted={fingerprint(denied.verdict)}).next_step
+    assert "--release" not in declined(task(denied), **released).next_step
     assert "--release" not in declined(task(full), RetryPolicy(breaker=None), **released).next_step
 
 
@@ -439,7 +439,7 @@ def test_no_bug_is_ever_retried(history, category, known) -> None:  # type: igno
     """Whatever came before, whatever was learned or released: a bug is left to a person."""
     attempts = [attempt(n, each, cause, last_step=step) for n, (each, cause, step, _) in enumerate(history, start=1)]
     last = attempt(len(attempts) + 1, category)
-    more = {"learned": seen(fits=2, fails=8), "accepted": {fingerprint(last.verdict)}} if known else {}
+    more = {"learned": seen(fits=2, fails=8), "released": 1e12} if known else {}
     declined(task(*attempts, last, shape="s", checkpoints=("step-1",)), RetryPolicy(max_attempts=100), **more)
 
 
