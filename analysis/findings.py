@@ -495,7 +495,7 @@ def judge_configurations(
     every_value = metric_values(frame, primary.name) if primary else values
     runs = runs_by_configuration(frame, members, values, every_value)
     kept = stored.get(primary.name) if stored and primary else None
-    looks = account_for_looks(frame.spec, plan, _baseline_runs(frame, members, baseline_of, kept), chance(frame))
+    looks = account_for_looks(frame.spec, plan, kept, chance(frame))
     judged = judge_all(runs, baseline_of, kept, goal, plan, looks) if primary else {}
     bootstraps = bootstrap_intervals([one.values for one in runs], plan, chance(frame))
     others = {goal.name: usable_values(frame, goal.name) for goal in secondary}
@@ -537,23 +537,6 @@ def group_rows(frame: ExperimentFrame) -> list[npt.NDArray[np.int64]]:
     """Rows of each configuration, in the manifest's order."""
     groups = frame.tasks.groupby("configuration", sort=True).indices
     return [np.asarray(groups[number], dtype=np.int64) for number in range(len(frame.configurations))]
-
-
-def _baseline_runs(
-    frame: ExperimentFrame,
-    members: Sequence[npt.NDArray[np.int64]],
-    baseline_of: Mapping[int, int],
-    stored: Sample | None,
-) -> tuple[int, int]:
-    """Planned runs of the baseline at the first look and at the second; the smallest baseline, of several."""
-    if stored is not None:
-        return len(stored.finite), len(stored.finite)
-    further = (frame.spec.get("sweep") or {}).get("further_seeds") or ()
-    seeds = frame.tasks["seed"].to_numpy()
-    sizes = [
-        (int((~np.isin(seeds[members[base]], further)).sum()), len(members[base])) for base in set(baseline_of.values())
-    ]
-    return min(sizes, default=(0, 0))
 
 
 def _selection(

@@ -68,21 +68,33 @@ def analysis_plan(spec: Mapping[str, Any], primary: Metric | None) -> AnalysisPl
 
 
 def account_for_looks(
-    spec: Mapping[str, Any], plan: AnalysisPlan, baseline_runs: tuple[int, int], rng: np.random.Generator
+    spec: Mapping[str, Any], plan: AnalysisPlan, stored: Sample | None, rng: np.random.Generator
 ) -> TwoLooks | None:
     """Account for the second look where further seeds are declared; None where the number of seeds is fixed.
+
+    It counts from the first look on: whoever may look again has to be as careful the first time. A baseline of the
+    sweep gets the further seeds with the others (`analysis.follow_up`); a stored one stays what it is.
 
     Args:
         spec: The experiment as it was planned.
         plan: Error rate.
-        baseline_runs: Runs of the baseline at the first look and at the second.
+        stored: The stored baseline, where there is one.
         rng: Source of chance of the simulation.
     """
     sweep = spec.get("sweep") or {}
-    first, further = len(sweep.get("seeds") or (42,)), len(sweep.get("further_seeds") or ())
-    if not further or first < 2 or min(baseline_runs) < 2:
+    first, further = list(sweep.get("seeds") or (42,)), list(sweep.get("further_seeds") or ())
+    kept = len(first) if stored is None else len(stored.finite)
+    if not further or len(first) < 2 or kept < 2:
         return None
-    return simulate_two_looks(first, further, baseline_runs, rng, alpha=plan.alpha)
+    seeds = set() if stored is None or stored.seeds is None else set(stored.seeds.tolist())
+    return simulate_two_looks(
+        len(first),
+        len(further),
+        (kept, kept + len(further) if stored is None else kept),
+        rng,
+        alpha=plan.alpha,
+        paired=stored is None or set(first) <= seeds,
+    )
 
 
 def runs_by_configuration(

@@ -6,7 +6,6 @@ named at which the tests have to be read so that it stays what was asked for.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -68,7 +67,7 @@ class TwoLooks:
     def text(self) -> str:
         """The account in one sentence."""
         return (
-            f"Seeds were added in two looks ({self.first}, then {self.further} more where the mean lay within "
+            f"Seeds come in two looks ({self.first}, then {self.further} more where the mean lay within "
             f"{SIGMAS:g}σ of the baseline's): read at {self.alpha:g} the test would be wrong in "
             f"{100 * self.test_error:.1f} % of equal configurations, so it is read at {self.level:.4f}, which keeps it "
             f"at {100 * self.alpha:g} %; the 2σ rule is wrong in {100 * self.rule_error:.1f} % (simulated, "
@@ -154,8 +153,3 @@ def _look(ours: Floats, base: Floats, *, paired: bool) -> tuple[Floats, Floats]:
     z = np.abs(ours.mean(axis=1) - base.mean(axis=1)) / base.std(axis=1, ddof=1)
     pairs = min(ours.shape[1], base.shape[1])
     return z, (paired_rows(ours[:, :pairs], base[:, :pairs]) if paired else welch_rows(ours, base)).p
-
-
-def as_json(looks: TwoLooks) -> dict[str, Any]:
-    """The account as JSON values."""
-    return {**vars(looks), "baseline": list(looks.baseline), "text": looks.text}
