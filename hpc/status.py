@@ -64,6 +64,7 @@ class Standing:
         at_work: What the running tasks have logged so far, with warnings.
         held: Why the experiment is held, and how to go on; None when it is not.
         followed: What the unattended loop did and will do.
+        is_followed: Whether the loop goes on, so that what failed may be started again.
         probed: What the newest probe measured or is measuring.
     """
 
@@ -77,12 +78,13 @@ class Standing:
     at_work: Sequence[RunningTask]
     held: str | None
     followed: Sequence[str]
+    is_followed: bool
     probed: Sequence[str] = ()
 
     @property
     def is_over(self) -> bool:
-        """Nothing runs or waits."""
-        return not (self.outcomes[Outcome.RUNNING] or self.outcomes[Outcome.PENDING])
+        """Nothing runs or waits, and nobody is going to start anything."""
+        return not (self.outcomes[Outcome.RUNNING] or self.outcomes[Outcome.PENDING] or self.is_followed)
 
 
 @click.command(epilog="Example: python -m hpc.status lora_sweep --watch 30")
@@ -179,6 +181,7 @@ def stand(snapshot: Snapshot) -> Standing:
     outcomes = [rough_outcome(task) for task in snapshot.tasks]
     attempts = [attempt for task in snapshot.tasks for attempt in task.attempts]
     waiting = [attempt for attempt in attempts if attempt.progress is Progress.WAITING]
+    followed, is_followed = _following(snapshot.layout)
     return Standing(
         outcomes=count_outcomes(outcomes),
         retried=sum(len(task.attempts) > 1 for task in snapshot.tasks),
@@ -193,7 +196,8 @@ def stand(snapshot: Snapshot) -> Standing:
         waiting=in_words(waiting),
         at_work=look_at_running(snapshot),
         held=_hold(snapshot.layout),
-        followed=_following(snapshot.layout),
+        followed=followed,
+        is_followed=is_followed,
         probed=_probed(snapshot.layout),
     )
 
@@ -221,12 +225,15 @@ def _hold(layout: RunLayout) -> str | None:
     return describe_hold(layout) or None
 
 
-def _following(layout: RunLayout) -> list[str]:
+def _following(layout: RunLayout) -> tuple[list[str], bool]:
+    """What the unattended loop has to say, and whether it goes on."""
     if not layout.follow_state.exists():
-        return []
-    from hpc.following import describe
+        return [], False
+    from hpc.core.chain import Course
+    from hpc.following import describe, read_state
 
-    return describe(layout)
+    state = read_state(layout)
+    return describe(layout), state is not None and state.course is Course.GOES_ON
 
 
 def _probed(layout: RunLayout) -> list[str]:

@@ -17,10 +17,11 @@ from hpc.adapters import proc
 from hpc.core.errors import InputError
 from hpc.core.executions import JobRow
 from hpc.core.health import HealthWarning, Sign
+from hpc.core.outcomes import Outcome, count_outcomes
 from hpc.core.slurm_states import SlurmState
 from hpc.inspection import AttemptState
 from hpc.metrics import MetricsWriter
-from hpc.status import in_words, read_watch
+from hpc.status import Standing, in_words, read_watch
 from hpc.watching import warned_of
 from tests.local_projects import LocalProject, command_environment, make_project
 
@@ -130,6 +131,14 @@ def test_watch_with_two_names_or_json_is_refused(running: LocalProject) -> None:
     with pytest.raises(InputError, match="seconds are a number"):
         read_watch("tiny", "soon")
     assert "leave out --watch" in running.hpc("status", "tiny", "--watch", "--json", expect=2)
+
+
+@pytest.mark.parametrize(("followed", "over"), [(False, True), (True, False)])
+def test_what_is_followed_is_not_over_between_two_attempts(followed: bool, over: bool) -> None:
+    """Watching goes on while the unattended loop may still start a failed task again."""
+    outcomes = count_outcomes([Outcome.FAILED, Outcome.FINISHED])
+    standing = Standing(outcomes, 0, 0.0, None, {}, [], [], [], None, [], is_followed=followed, probed=[])
+    assert standing.is_over is over
 
 
 def _watch(project: LocalProject, **more: Any) -> "subprocess.Popen[str]":
