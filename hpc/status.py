@@ -9,7 +9,7 @@ hpc.collect).
 
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -17,9 +17,10 @@ import click
 
 from hpc.console import json_option, name_argument, note, print_json, say, speaks_plainly
 from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_TEMPORARY, InputError
+from hpc.core.executions import fold_elements
 from hpc.core.layout import RunLayout
 from hpc.core.outcomes import Outcome, count_outcomes, render_counts
-from hpc.core.pending import Kind, explain_pending
+from hpc.core.pending import Kind, Pending, explain_pending
 from hpc.inspection import AttemptState, Progress, Snapshot, TaskState, take_snapshot
 from hpc.watching import RunningTask, look_at_running
 from hpc.workspace import Workspace
@@ -37,6 +38,7 @@ class Waiting:
     Attributes:
         reason: Slurm's word.
         count: Elements.
+        jobs: Their job ids, folded as Slurm's commands take them.
         kind: ``queued``, ``limited``, ``held`` or ``never``: what has to happen before they start.
         meaning: Why they do not start, one clause.
         advice: What a person can do; empty where waiting is all.
@@ -44,6 +46,7 @@ class Waiting:
 
     reason: str
     count: int
+    jobs: Sequence[str]
     kind: str
     meaning: str
     advice: str
@@ -204,14 +207,12 @@ def stand(snapshot: Snapshot) -> Standing:
 
 def in_words(waiting: Sequence[AttemptState]) -> list[Waiting]:
     """Group waiting elements by why they wait; what needs somebody's help comes first."""
-    counts = Counter(
-        (attempt.row.reason, explain_pending(attempt.row.state, attempt.row.reason))
-        for attempt in waiting
-        if attempt.row and (attempt.row.reason or not attempt.row.state.is_running)
-    )
+    groups: dict[tuple[str, Pending], list[str]] = defaultdict(list)
+    for row in (attempt.row for attempt in waiting if attempt.row):
+        groups[row.reason, explain_pending(row.state, row.reason)].append(row.job)
     found = [
-        Waiting(reason, count, pending.kind.value, pending.meaning, pending.advice)
-        for (reason, pending), count in counts.items()
+        Waiting(reason, len(jobs), fold_elements(jobs), pending.kind.value, pending.meaning, pending.advice)
+        for (reason, pending), jobs in groups.items()
     ]
     urgency = [Kind.NEVER, Kind.HELD, Kind.LIMITED, Kind.QUEUED]
     return sorted(found, key=lambda each: (urgency.index(Kind(each.kind)), -each.count))
@@ -299,7 +300,8 @@ def render(snapshot: Snapshot, standing: Standing) -> list[str]:
 def _waiting_line(each: Waiting) -> str:
     word = {"held": "held", "never": "will never start"}.get(each.kind, "waiting")
     reason = f" ({each.reason})" if each.reason else ""
-    return f"{each.count} {word}: {each.meaning}{reason}" + (f"; {each.advice}" if each.advice else "")
+    which = f" {' '.join(each.jobs)}" if word != "waiting" else ""
+    return f"{each.count} {word}{which}: {each.meaning}{reason}" + (f"; {each.advice}" if each.advice else "")
 
 
 def _running_lines(standing: Standing, now: float) -> list[str]:

@@ -108,6 +108,7 @@ def test_held_elements_are_told_apart_from_waiting_ones() -> None:
     ]
     found = in_words(waiting)
     assert [(each.kind, each.count) for each in found] == [("never", 1), ("held", 1), ("held", 1), ("queued", 3)]
+    assert found[0].jobs == ["1_[0]"]
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ _ROWS: tuple[tuple[str, Pending], ...] = (
         Pending(_K.NEVER, "the job it depends on failed, so it can never start", "cancel it and submit what is left"),
     ),
     ("JobHeldUser", Pending(_K.HELD, "you (or this toolkit) hold it", "scontrol release JOB")),
-    ("JobHeldAdmin", Pending(_K.HELD, "held by an administrator, or by Slurm after a failed launch", _HOLD)),
+    ("JobHeldAdmin", Pending(_K.HELD, "by an administrator, or by Slurm after a failed launch", _HOLD)),
     (
         "JobHoldMaxRequeue",
         Pending(_K.HELD, "Slurm put it back too often (max_requeue) and holds it", "see why it fails, then release it"),
@@ -120,10 +120,15 @@ _HELD_STATES = {
 }
 
 
+_STARTING = Pending(_K.QUEUED, "it has its nodes and is just starting")
+
+
 def explain_pending(state: SlurmState, reason: str) -> Pending:
     """Say in words why an element waits; a state that is a hold goes before any reason. Never fails."""
     if state in _HELD_STATES:
         return _HELD_STATES[state]
+    if state.is_running:
+        return _STARTING
     text = reason.strip("() ")
     found = next((row for pattern, row in _TABLE if pattern.fullmatch(text)), None)
     return found or Pending(_K.QUEUED, f"Slurm says {text}", "man squeue, section JOB REASON CODES")

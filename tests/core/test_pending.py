@@ -58,6 +58,11 @@ def test_states_that_are_holds(state: SlurmState) -> None:
     assert explain_pending(state, "Priority").kind is Kind.HELD
 
 
+def test_what_slurm_calls_running_is_starting() -> None:
+    """An element that has its nodes and has not claimed its attempt yet does not wait for its turn."""
+    assert "starting" in explain_pending(SlurmState.CONFIGURING, "None").meaning
+
+
 def test_what_needs_help_says_what_to_do() -> None:
     """Every hold and every request that can never start names a step."""
     reasons = ("JobHeldUser", "JobHeldAdmin", "DependencyNeverSatisfied", "PartitionTimeLimit", "BadConstraints")
