@@ -199,9 +199,12 @@ def _ended(frame: ExperimentFrame) -> int:
 def _read_seals(frame: ExperimentFrame) -> tuple[tuple[SealEntry, ...], str]:
     try:
         value = read_json_or_none(frame.layout.seal)
-        return ((), "") if value is None else (history_from_json(value), "")
+        if value is not None:
+            return history_from_json(value), ""
     except (InputError, ValueError) as error:
         return (), f"seal.json: {error}"
+    carried = int(frame.attempts["seal"].astype(bool).sum())
+    return (), f"{carried} attempts carry the digest of a seal, and seal.json is gone" if carried else ""
 
 
 def _reasons(frame: ExperimentFrame, seals: Sequence[SealEntry], problem: str) -> tuple[str, ...]:
