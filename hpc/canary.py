@@ -38,8 +38,10 @@ def submit_behind_canary(
         return hand_over(layout, frozen, assignments)
     terms = frozen.terms
     if canary and canary.is_live:
-        first, number = Fed(), next(each.submission for each in canary.attempts if each.progress is not Progress.OVER)
-        job = str((read_json_or_none(layout.submission(number).receipt) or {}).get("job", ""))
+        live = next(each for each in canary.attempts if each.progress is not Progress.OVER)
+        first, number = Fed(), live.submission
+        receipt = read_json_or_none(layout.submission(number).receipt) or {}
+        job = str(receipt.get("job") or live.job.partition("_")[0])
     else:
         first = hand_over(layout, replace(frozen, terms=replace(terms, is_canary=True)), assignments[:1])
         if first.waiting:

@@ -4,7 +4,8 @@ What is not submitted is written nowhere: it is what has no submission yet, and 
 The caller holds the experiment's lock.
 """
 
-import getpass
+import os
+import pwd
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -64,7 +65,7 @@ class Fed:
 
 def room_for(profile: ClusterProfile) -> Room:
     """Ask how many more jobs the site takes from this user now; what cannot be asked is no limit."""
-    user = getpass.getuser()
+    user = pwd.getpwuid(os.getuid()).pw_name  # squeue's name; LOGNAME may say anything
     account, qos, partition = (
         getattr(profile, name) or profile.directives.get(name, "") for name in ("account", "qos", "partition")
     )
