@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,8 +27,10 @@ from hpc.core.health import examine
 from hpc.core.layout import attempt_number
 from hpc.core.retry import ACTIONS, default_action
 from hpc.core.slurm_states import SlurmState, parse_state
-from hpc.deciding import Consequence, decide
 from hpc.workspace import Workspace
+
+if TYPE_CHECKING:
+    from hpc.deciding import Consequence  # loaded only for targets that are attempts
 
 WIDTH = 80
 Answer = dict[str, Any]
@@ -159,10 +161,10 @@ class Explained:
     verdict: Verdict
     excluded: tuple[str, ...]
     diagnosis: Diagnosis
-    consequence: Consequence | None = None
+    consequence: "Consequence | None" = None
 
 
-def explain(target: str, evidence: Evidence, consequence: Consequence | None = None) -> Explained:
+def explain(target: str, evidence: Evidence, consequence: "Consequence | None" = None) -> Explained:
     """Judge the evidence and say what is usual for such a verdict."""
     verdict, excluded = classify_with_reasons(evidence)
     warnings = examine(evidence.series) if verdict.category is FailureClass.SUCCESS else ()
@@ -216,7 +218,7 @@ def _listed(label: str, items: tuple[str, ...]) -> list[tuple[str, str]]:
     return [("" if i else label, f"· {item}") for i, item in enumerate(items)]
 
 
-def _retry_parts(verdict: Verdict, consequence: Consequence | None) -> list[tuple[str, str]]:
+def _retry_parts(verdict: Verdict, consequence: "Consequence | None") -> list[tuple[str, str]]:
     """What a retry changes: for this task where there is one, else for the class."""
     action = default_action(verdict.category)
     if consequence is None:
@@ -419,6 +421,8 @@ def _explain_target(target: str, state: str | None, exit_code: str | None, serie
     if folder is None:
         path = Path(target)
         return explain(target, evidence_of_log(path, state, exit_code, series, source=path.name))
+    from hpc.deciding import decide
+
     found = evidence_of_attempt(folder, state, exit_code, series)
     # What somebody assumes on the command line is not what the plan knows: then the class's own action is said.
     assumed = state is not None or exit_code is not None or series is not None
