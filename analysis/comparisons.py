@@ -17,7 +17,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from analysis.effects import Effect, cohens_d, hedges_g, magnitude, probability_greater
-from analysis.estimates import LEVEL, Estimate, estimate
+from analysis.estimates import LEVEL, ROUNDING, Estimate, estimate
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -143,7 +143,7 @@ class TestedRows:
         t: Test statistic.
         df: Degrees of freedom.
         p: Two-sided p-value.
-        low: Lower end of the interval of the difference.
+        low: Lower end of the interval of the difference; NaN for a one-sided test.
         high: Upper end.
     """
 
@@ -271,8 +271,8 @@ def find_pairs(ours: Sample, base: Sample) -> tuple[Floats, Floats] | None:
     run without a value takes its partner out with it.
 
     Returns:
-        Two arrays of shape (complete pairs,); None also where fewer than 3 pairs are complete: the test of 2 pairs finds
-        nothing, and Welch's uses all runs there are.
+        Two arrays of shape (complete pairs,); None also where fewer than 3 pairs are complete: the test of 2 pairs
+        finds nothing, and Welch's uses all runs there are.
     """
     if ours.seeds is None or base.seeds is None:
         return None
@@ -298,14 +298,14 @@ def welch_rows(ours: Floats, base: Floats, level: float = LEVEL, alternative: st
     """
     with _equal_values_are_meant():
         tested = _scipy.ttest_ind(ours, base, axis=1, equal_var=False, alternative=alternative)
-    return _tested_rows(tested, ours.mean(axis=1) - base.mean(axis=1), level)
+    return _tested_rows(tested, ours.mean(axis=1) - base.mean(axis=1), level, alternative)
 
 
 def paired_rows(ours: Floats, base: Floats, level: float = LEVEL, alternative: str = "two-sided") -> TestedRows:
     """Paired t test of many comparisons at once (scipy's); arguments as for `welch_rows`, both of the same shape."""
     with _equal_values_are_meant():
         tested = _scipy.ttest_rel(ours, base, axis=1, alternative=alternative)
-    return _tested_rows(tested, (ours - base).mean(axis=1), level)
+    return _tested_rows(tested, (ours - base).mean(axis=1), level, alternative)
 
 
 @contextmanager
@@ -316,11 +316,12 @@ def _equal_values_are_meant() -> Iterator[None]:
         yield
 
 
-def _tested_rows(tested: Any, difference: Floats, level: float) -> TestedRows:
+def _tested_rows(tested: Any, difference: Floats, level: float, alternative: str) -> TestedRows:
     """Take scipy's result apart."""
-    interval = tested.confidence_interval(level)
+    none = np.full_like(difference, np.nan)
+    low, high = tested.confidence_interval(level) if alternative == "two-sided" else (none, none)
     df = np.broadcast_to(np.asarray(tested.df, dtype=np.float64), difference.shape)
-    return TestedRows(difference, tested.statistic, df, tested.pvalue, interval.low, interval.high)
+    return TestedRows(difference, tested.statistic, df, tested.pvalue, low, high)
 
 
 def _compare_each(
@@ -372,7 +373,7 @@ def _bare(ours: Estimate, theirs: Estimate, goal: str) -> Comparison:
         bare = replace(bare, relative_percent=100 * difference / abs(theirs.mean))
     else:
         bare = _noted(bare, "relative difference not computable: the baseline's mean is 0")
-    if not theirs.std:
+    if not theirs.std or theirs.std <= ROUNDING * abs(theirs.mean):
         reason = "the baseline has n=1" if theirs.std is None else "the baseline does not vary"
         return _noted(bare, f"2σ rule not computable: {reason}")
     z = abs(difference) / theirs.std
@@ -391,13 +392,13 @@ def _make_ready(place: int, ours: Sample, base: Sample, mine: Estimate, theirs: 
     if mine.std is None or theirs.std is None:
         return f"test and Cohen's d not computable: n={mine.n}, baseline n={theirs.n}, 2 of each are needed"
     scale = max(mine.std, theirs.std)
-    if scale == 0:
+    if scale <= ROUNDING * max(abs(mine.mean), abs(theirs.mean)):
         return "test and Cohen's d not computable: neither sample varies"
     centre = theirs.mean
     pairs = find_pairs(ours, base)
     if pairs is not None:
         pairs = ((pairs[0] - centre) / scale, (pairs[1] - centre) / scale)
-        if np.ptp(pairs[0] - pairs[1]) < 1e-12:
+        if np.ptp(pairs[0] - pairs[1]) <= 1e-9:
             return "test not computable: the differences between runs of the same seed do not vary"
     return _Ready(place, (ours.finite - centre) / scale, (base.finite - centre) / scale, pairs, scale, centre)
 

@@ -14,6 +14,8 @@ from scipy import stats
 
 Floats = npt.NDArray[np.float64]
 LEVEL = 0.95
+ROUNDING = 1e-12
+"""Spreads below this share of the values are rounding and no spread."""
 RESAMPLES = 2000
 """Bootstrap samples: enough that the ends of a 95 % interval do not move in the digits shown."""
 
@@ -127,7 +129,7 @@ def bca_intervals(
     found: list[Interval | None] = [None] * len(finite)
     by_size: dict[int, list[int]] = {}
     for place, one in enumerate(finite):
-        if len(one) >= 3 and one.min() < one.max():
+        if len(one) >= 3 and np.ptp(one) > ROUNDING * np.abs(one).max():
             by_size.setdefault(len(one), []).append(place)
     for size in sorted(by_size):
         places = by_size[size]

@@ -304,7 +304,9 @@ class _Model:
     def error(self) -> float:
         """Sum of squares that counts as chance."""
         explained = float((self.z**2).sum()) if self.is_repeated else float(self.main.squares(self.z))
-        return max(0.0, float((self.y**2).sum()) - explained)
+        total = float((self.y**2).sum())
+        # Less than that is rounding: runs of one configuration that are equal do not vary.
+        return 0.0 if total - explained < 1e-15 * total else total - explained
 
     @property
     def variance(self) -> float:

@@ -212,21 +212,19 @@ def _seeds_needed(
     if word != "INCONCLUSIVE" or one.difference is None:
         return None, None
     pairs = find_pairs(ours, base) if one.pairs else None
-    if pairs:
-        variance, now = [float(np.var(pairs[0] - pairs[1], ddof=1))], len(pairs[0])
-    else:
-        variance = [float(np.var(ours.finite, ddof=1)), float(np.var(base.finite, ddof=1))]
-        now = min(one.n, one.n_baseline)
-    margin = plan.margin * abs(float(np.mean(base.finite))) if plan.margin else None
-    looks_like = seeds_for_verdict(one.difference, margin, variance, now, alpha, paired=bool(pairs))
-    if margin is None:
-        return _further(looks_like, now), None
-    either = [seeds_for_verdict(effect, margin, variance, now, alpha, paired=bool(pairs)) for effect in (0.0, margin)]
-    return _further(looks_like, now), None if None in either else max(_further(one, now) or 0 for one in either)
+    sides = [pairs[0] - pairs[1]] if pairs else [ours.finite, base.finite]
+    # Brought to a scale of 1: the squares of 1e-200 or 1e200 would leave the range of floats.
+    scale = max(float(np.ptp(side)) for side in sides)
+    variance = [float(np.var(side / scale, ddof=1)) for side in sides]
+    now = min(len(side) for side in sides)
+    margin = plan.margin * abs(float(np.mean(base.finite))) / scale if plan.margin else 0.0
 
+    def runs_for(effect: float) -> int | None:
+        needed = seeds_for_verdict(effect, margin or None, variance, now, alpha, paired=bool(pairs))
+        return None if needed is None else needed - now
 
-def _further(needed: int | None, now: int) -> int | None:
-    return None if needed is None else needed - now
+    either = [count for count in (runs_for(0.0), runs_for(margin)) if count] if margin else []
+    return runs_for(one.difference / scale), max(either) if len(either) == 2 else None
 
 
 def _judge_rule(one: Comparison, looks: TwoLooks | None) -> RuleVerdict:

@@ -332,3 +332,15 @@ def test_wrong_arguments_are_refused() -> None:
         compare([1.0], [1.0], "minimise")
     with pytest.raises(ValueError, match="holm, bh"):
         adjust([0.1], "bonferroni")
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-15])
+def test_rounding_is_no_spread(spread: float) -> None:
+    """Runs that are equal up to the last digit do not vary: no verdict rests on how a sum was rounded."""
+    rng = np.random.default_rng(0)
+    base, ours = 10.0 + spread * rng.normal(size=4), 10.0 + 1e-14 + spread * rng.normal(size=4)
+    (found,) = compare_family([ours], [base], "min", AnalysisPlan(margin=0.05))
+
+    assert (found.p, found.z, found.p_equivalence) == (None, None, None)
+    assert "neither sample varies" in found.note
+    assert found.rule_verdict == "not computable"

@@ -169,3 +169,11 @@ def test_nothing_to_analyse() -> None:
     assert analyse_importance({"a": [1, 1]}, [0, 0], [1.0, 2.0], "min") is None
     assert analyse_importance({"a": [1, 2, 2]}, [0, 1, 1], [1.0, 1.0, 1.0], "min") is None
     assert analyse_importance({"a": [1, 2]}, [0, 1], [1.0, 2.0], "min") is None
+
+
+def test_runs_without_chance_have_shares_and_no_test() -> None:
+    """Where equal configurations give equal values the share is all, and nothing is divided by no variance."""
+    column = [1, 1, 2, 2, 3, 3]
+    found = analysed({"a": column}, column, [0.1, 0.1, 0.2, 0.2, 0.7, 0.7]).parameters[0]
+
+    assert (found.share, found.p, found.p_best) == (pytest.approx(1.0), None, None)

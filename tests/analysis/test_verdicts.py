@@ -163,3 +163,12 @@ def test_two_looks_lower_the_level() -> None:
 
     assert (once.tested.word, twice.tested.word) == ("WINNER", "INCONCLUSIVE")
     assert twice.rule.false_alarm == looks.rule_error
+
+
+@pytest.mark.parametrize("scale", [1e-180, 1e180])
+def test_unit_of_the_metric_changes_no_verdict(scale: float) -> None:
+    """Words and numbers of seeds are the same in any unit, also where squares would leave the range of floats."""
+    (plain,) = judge([[8.0, 11.0, 9.0]], [10.0, 12.0, 11.0])
+    (scaled,) = judge([[8.0 * scale, 11.0 * scale, 9.0 * scale]], [10.0 * scale, 12.0 * scale, 11.0 * scale])
+
+    assert scaled == plain
