@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,9 @@ from analysis.sequential import TwoLooks
 from analysis.systems import OverSystems
 from analysis.verdicts import Judgement
 from hpc.core.spec import Metric
+
+if TYPE_CHECKING:
+    from analysis.answer import CriterionAnswer
 
 Floats = npt.NDArray[np.float64]
 HOUR = 3600.0
@@ -359,6 +362,7 @@ class Findings:
         over_systems: Methods over systems; None where the baseline stands for one configuration.
         stored_baseline: Name of the experiment whose stored runs are the baseline; empty where it is in the sweep.
         registration: What was sealed before the runs, and what was done otherwise.
+        answer: The criterion of success and its answer; None where the brief has none, or nobody has answered it yet.
     """
 
     counts: RunCounts
@@ -379,6 +383,7 @@ class Findings:
     over_systems: OverSystems | None
     stored_baseline: str
     registration: Registration
+    answer: "CriterionAnswer | None" = None
 
     @property
     def compared(self) -> tuple[ConfigurationResult, ...]:

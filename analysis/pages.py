@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from analysis.answer import answer_criterion
-from analysis.baselines import stored_baseline
 from analysis.document import Document, Section
 from analysis.drawing import Drawing, plain
 from analysis.findings import Findings
@@ -32,12 +30,9 @@ def build_document(
     frame: ExperimentFrame, findings: Findings, drawings: Sequence[Drawing], files: Sequence[str]
 ) -> Document:
     """Build the report of one experiment; `files` are the names of all files beside it."""
-    stored = stored_baseline(frame)
     sections: list[Section | None] = [
         verdict_section(findings),
-        question_section(
-            frame, findings, answer_criterion(frame, findings.plan, stored.samples if stored else None, findings.looks)
-        ),
+        question_section(frame, findings, findings.answer),
         registration_section(findings),
         recommendations_section(recommend(frame, findings)),
         runs_section(findings, drawings),

@@ -218,16 +218,18 @@ def find_newest(root: Path) -> RunLayout:
 
 def judge(frame: "ExperimentFrame") -> "Findings":
     """Judge one experiment, against its stored baseline where it names one, and record that its results are shown."""
+    from analysis.answer import answer_criterion
     from analysis.baselines import stored_baseline
     from analysis.findings import find
     from analysis.registration import record_look
 
     record_look(frame)
     stored = stored_baseline(frame)
-    if stored is None:
-        return find(frame)
-    findings = find(frame, stored.samples or None)
-    return replace(findings, limitations=(stored.limitation, *findings.limitations))
+    samples = stored.samples or None if stored else None
+    findings = find(frame, samples)
+    said = (stored.limitation,) if stored else ()
+    answer = answer_criterion(frame, findings.plan, samples, findings.looks)
+    return replace(findings, limitations=(*said, *findings.limitations), answer=answer)
 
 
 def build(layout: RunLayout, formats: Sequence[str] = FORMATS) -> BuiltReport:
@@ -327,7 +329,9 @@ def _remove_old(folder: Path, patterns: Sequence[str], kept: set[str]) -> None:
 
 def _words(built: BuiltReport, chosen: str) -> str:
     findings = built.findings
-    lines = [f"{built.layout.experiment}{chosen}: {findings.counts.sum_text}", *findings.verdict]
+    lines = [f"{built.layout.experiment}{chosen}: {findings.counts.sum_text}", findings.registration.headline]
+    lines += [findings.answer.sentence] if findings.answer else []
+    lines += findings.verdict
     return "\n".join([*lines, *(f"wrote {path}" for path in built.files)])
 
 
@@ -350,6 +354,13 @@ def _summary(built: BuiltReport) -> dict[str, Any]:
             "gpu_hours": findings.resources.gpu_hours,
             "cpu_hours": findings.resources.cpu_hours,
         },
+        "registration": {
+            "standing": findings.registration.standing.value,
+            "headline": findings.registration.headline,
+            "deviations": [asdict(one) for one in findings.registration.deviations],
+            "looks": [asdict(one) for one in findings.registration.looks],
+        },
+        "criterion": asdict(findings.answer) if findings.answer else None,
         "verdict": list(findings.verdict),
         "limitations": list(findings.limitations),
         "newer_than_collected": built.newer,
