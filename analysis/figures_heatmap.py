@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import PatchCollection
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -26,6 +28,14 @@ MAX_VALUES = 60
 """Values of a parameter beyond which a grid is no picture any more."""
 _TEXT_LIMIT = 14
 """Columns beyond which numbers no longer fit into the cells."""
+_HINT_LIMIT = 600
+"""Cells beyond which they are drawn as one thing, without words under the pointer: the page stays light."""
+_LOOKS: dict[str, dict[str, Any]] = {
+    "value": {"linewidth": 0},
+    "failed": {"edgecolor": BAD, "hatch": "////", "linewidth": 0.6},
+    "open": {"edgecolor": MUTED, "hatch": "..", "linewidth": 0.6},
+    "without": {"edgecolor": MUTED, "hatch": "xx", "linewidth": 0.6},
+}
 _MAPS = 2
 """Metrics that get a map: the primary one, and the first of the others."""
 
@@ -165,17 +175,21 @@ def _fill(
 ) -> None:
     colours = mpl.colormaps[GRADIENT]
     small = len(axes[0].values) > _TEXT_LIMIT or len(axes[1].values) > 2 * _TEXT_LIMIT
+    many: dict[str, list[tuple[Rectangle, object]]] = {}
     for cell in cells:
-        where = (cell.column - 0.5, cell.row - 0.5)
         face = colours(norm(cell.mean)) if cell.mean is not None else BAND
-        hatch = {"failed": "////", "open": "..", "without": "xx"}.get(cell.state)
         gid = f"cell-{number}-{cell.column}-{cell.row}"
-        edge, width = (BAD if cell.state == "failed" else MUTED), 0 if cell.state == "value" else 0.6
-        panel.add_patch(Rectangle(where, 1, 1, facecolor=face, edgecolor=edge, hatch=hatch, linewidth=width, gid=gid))
-        if len(cells) <= 600:
+        patch = Rectangle((cell.column - 0.5, cell.row - 0.5), 1, 1, facecolor=face, gid=gid, **_LOOKS[cell.state])
+        if len(cells) > _HINT_LIMIT:
+            many.setdefault(cell.state, []).append((patch, face))
+        else:
+            panel.add_patch(patch)
             hints[gid] = _told(cell, axes)
         if not small:
             _write(panel, cell, face)
+    for state, patches in many.items():
+        faces = [face for _, face in patches]
+        panel.add_collection(PatchCollection([one for one, _ in patches], facecolor=faces, **_LOOKS[state]))
     panel.set_xlim(-0.5, len(axes[0].values) - 0.5)
     panel.set_ylim(-0.5, len(axes[1].values) - 0.5)
     for axis, swept in ((panel.xaxis, axes[0]), (panel.yaxis, axes[1])):

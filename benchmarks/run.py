@@ -27,6 +27,7 @@ SECTIONS = {
     "wrapper": "The wrapper around a task",
     "start_up": "Starting a command",
     "collecting": "Collecting 1,000 runs",
+    "reporting": "Reporting 10,000 runs",
     "explaining": "Explaining failures",
 }
 """Benchmark → heading, in the order of the page."""

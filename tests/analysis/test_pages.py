@@ -98,7 +98,7 @@ def test_all_sections_are_in_both_forms(pages: tuple[str, str, Path]) -> None:
     headings = re.findall(r"<h2[^>]*>(.*?)</h2>", html)
 
     assert headings == re.findall(r"^## (.*)$", markdown, flags=re.MULTILINE)
-    assert headings[:3] == ["First verdict", "What was asked", "Recommendations"]
+    assert headings[:3] == ["First verdict", "What was asked", "Registration and deviations"]
     assert {"Limitations", "Setup and provenance", "Every run", "Files generated"} <= set(headings)
 
 
@@ -122,7 +122,7 @@ def test_both_forms_tell_the_facts(pages: tuple[str, str, Path]) -> None:
 
 def test_every_mean_carries_its_n(pages: tuple[str, str, Path]) -> None:
     """Wherever a ± stands in a table cell, the n stands beside it."""
-    cells = re.findall(r"<td[^>]*>([^<]*±[^<]*)</td>", pages[0])
+    cells = re.findall(r"<td[^>]*>([^<]*± [^<]*)</td>", pages[0])
 
     assert len(cells) >= 4
     assert all(re.search(r"\(n=\d+\)$", cell) for cell in cells)
