@@ -115,7 +115,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from hpc.core.layout import RunLayout
 from hpc.holding import hold
-hold(RunLayout(Path({str(project.runs)!r}), "tiny"), SimpleNamespace(reason="r", fingerprint="f", evidence="", tasks=[]))
+why = SimpleNamespace(reason="r", fingerprint="f", evidence="", tasks=())
+hold(RunLayout(Path({str(project.runs)!r}), "tiny"), why)
 """,
     )
     assert death.returncode == -9
