@@ -282,7 +282,7 @@ def leave_one_behind(layout: RunLayout, frozen: Frozen, number: int | None = Non
 
 
 def begin(layout: RunLayout, frozen: Frozen, live: Iterable[str]) -> tuple[FollowUp, ...]:
-    """Follow an experiment from now on: its first two follow-up jobs, or those it has. Under the experiment's lock.
+    """Follow an experiment from now on: its first follow-up jobs, or those it has. Under the experiment's lock.
 
     Raises:
         TemporaryError: Slurm did not answer; the same call may be repeated.

@@ -1,8 +1,9 @@
-"""How a follow-up goes on: whether it ends, and which two follow-up jobs should wait in Slurm's queue. Pure.
+"""How a follow-up goes on: whether it ends, and which follow-up jobs should wait in Slurm's queue. Pure.
 
-There are at most two: one that begins when everything live is over (*end*), and one that has a look while it still runs
-(*look*). Whichever begins first acts and leaves such a pair behind; what waits already is kept, what is not needed any
-more is cancelled.
+There are at most three: one that begins when everything live is over (*end*), one that has a look while it still runs
+(*look*), and a later look (*spare*), for the night in which the first is killed before it has done anything and an
+element that Slurm holds keeps the end from coming. Whichever begins first acts and leaves such a set behind; what waits
+already is kept, what is not needed any more is cancelled.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,8 @@ from enum import StrEnum
 from hpc.core.resources import DAY
 
 GROWTH = 1.5
+SPARE = 3.0
+"""Intervals after which the spare look begins."""
 LONGEST_S = 1800.0
 """Looks become rarer while nothing happens, up to this many seconds (or `follow.every`, where that is more)."""
 
@@ -30,6 +33,7 @@ class Kind(StrEnum):
 
     END = "end"
     LOOK = "look"
+    SPARE = "spare"
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class FollowUp:
     Attributes:
         kind: What it waits for.
         after: Array job ids whose every element has to be over (`Kind.END`).
-        begin: Unix time before which it does not begin (`Kind.LOOK`); 0 for none.
+        begin: Unix time before which it does not begin (looks); 0 for none.
         job: Its job id; empty while it is only wanted.
         number: Its folder below ``follow/``; 0 while it is only wanted.
     """
@@ -103,10 +107,16 @@ def plan_successors(
     if course is not Course.GOES_ON:
         return Successors(cancel=tuple(waiting))
     after = frozenset(live)
-    wanted = [FollowUp(Kind.LOOK, begin=now + interval_s)] + ([FollowUp(Kind.END, after)] if after else [])
+    wanted = [
+        FollowUp(Kind.LOOK, begin=now + interval_s),
+        *([FollowUp(Kind.END, after)] if after else []),
+        FollowUp(Kind.SPARE, begin=now + SPARE * interval_s),
+    ]
     keep, submit = [], []
     for each in wanted:
-        fitting = [other for other in waiting if _serves(other, each)]
+        # A spare that would begin together with the look is none any more.
+        earliest = now + SPARE * interval_s / 2 if each.kind is Kind.SPARE else 0.0
+        fitting = [other for other in waiting if _serves(other, each) and other.begin >= earliest]
         if fitting:
             keep.append(min(fitting, key=lambda other: (other.begin, other.number)))
         else:

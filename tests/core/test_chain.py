@@ -1,4 +1,4 @@
-"""How a follow-up goes on: the table of courses, the growing interval, and never more than two follow-up jobs."""
+"""How a follow-up goes on: the table of courses, the growing interval, and never more than three follow-up jobs."""
 
 import pytest
 from hypothesis import given
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hpc.core.chain import Course, FollowUp, Kind, decide, next_interval, plan_successors
 
 NOW, EVERY = 1_000_000.0, 600.0
-END, LOOK = Kind.END, Kind.LOOK
+END, LOOK, SPARE = Kind.END, Kind.LOOK, Kind.SPARE
 
 
 @pytest.mark.parametrize(
@@ -38,24 +38,30 @@ def test_looks_become_rarer_while_nothing_happens_and_not_rarer_than_half_an_hou
     assert next_interval(7200, 7200, acted=False) == 7200
 
 
-def test_a_round_leaves_a_pair_behind():
-    """Something runs: one job after the end of all of it, one look; nothing runs and something is left: a look."""
+def test_a_round_leaves_its_successors_behind():
+    """Something runs: one job after the end of all of it, a look and a later one; nothing runs: the looks."""
     pair = plan_successors([], ["7", "9"], Course.GOES_ON, NOW, EVERY)
     assert {(each.kind, each.after, each.begin) for each in pair.submit} == {
         (LOOK, frozenset(), NOW + EVERY),
+        (SPARE, frozenset(), NOW + 3 * EVERY),
         (END, frozenset({"7", "9"}), 0.0),
     }
-    (look,) = plan_successors([], [], Course.GOES_ON, NOW, EVERY).submit
-    assert look.kind is LOOK
+    left = plan_successors([], [], Course.GOES_ON, NOW, EVERY).submit
+    assert [each.kind for each in left] == [LOOK, SPARE]
 
 
 def test_what_waits_already_is_kept_and_what_is_superfluous_is_cancelled():
-    """The same end and an earlier look stay; an end after other jobs, a second end and a later look go."""
-    keep = [FollowUp(END, frozenset({"9"}), 0.0, "21", 4), FollowUp(LOOK, frozenset(), NOW + 60, "22", 5)]
+    """The same end, an earlier look and a later spare stay; other ends, a later look and a spare that is due go."""
+    keep = [
+        FollowUp(END, frozenset({"9"}), 0.0, "21", 4),
+        FollowUp(LOOK, frozenset(), NOW + 60, "22", 5),
+        FollowUp(SPARE, frozenset(), NOW + 2 * EVERY, "24", 7),
+    ]
     superfluous = [
         FollowUp(END, frozenset({"7"}), 0.0, "11", 1),
         FollowUp(END, frozenset({"9"}), 0.0, "23", 6),
         FollowUp(LOOK, frozenset(), NOW + 2 * EVERY, "12", 2),
+        FollowUp(SPARE, frozenset(), NOW + 60, "13", 3),
     ]
     plan = plan_successors([*superfluous, *keep], ["9"], Course.GOES_ON, NOW, EVERY)
     assert (set(plan.keep), plan.submit, set(plan.cancel)) == (set(keep), (), set(superfluous))
@@ -80,11 +86,11 @@ FOLLOW_UPS = st.builds(
 
 
 @given(st.lists(FOLLOW_UPS), st.frozensets(st.sampled_from("789")), st.floats(1, 1800))
-def test_whatever_waits_a_round_leaves_one_look_and_at_most_one_end(waiting, live, interval_s):
-    """No avalanche: kept and submitted together are the pair, everything else that waits is cancelled, none twice."""
+def test_whatever_waits_a_round_leaves_one_look_one_spare_and_at_most_one_end(waiting, live, interval_s):
+    """No avalanche: kept and submitted together are the set, everything else that waits is cancelled, none twice."""
     plan = plan_successors(waiting, live, Course.GOES_ON, NOW, interval_s)
     kinds = [each.kind for each in (*plan.keep, *plan.submit)]
-    assert kinds.count(LOOK) == 1
+    assert (kinds.count(LOOK), kinds.count(SPARE)) == (1, 1)
     assert kinds.count(END) == bool(live)
     assert sorted((*plan.keep, *plan.cancel), key=lambda each: each.job) == sorted(waiting, key=lambda each: each.job)
     again = plan_successors([*plan.keep, *plan.submit], live, Course.GOES_ON, NOW, interval_s)
