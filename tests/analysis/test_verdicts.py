@@ -31,7 +31,7 @@ def test_false_alarm_chance_needs_a_spread() -> None:
     assert two_sigma_false_alarm(3, 1) is None
 
 
-@pytest.mark.parametrize("n", [2, 3, 7, 20])
+@pytest.mark.parametrize("n", [2, 3, 7])
 @pytest.mark.parametrize("effect", [-0.5, 1.0, 3.0])
 def test_power_agrees_with_statsmodels(n: int, effect: float) -> None:
     """The power of both t tests is statsmodels' to 1e-9, either sign of the effect."""
