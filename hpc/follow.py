@@ -134,9 +134,8 @@ def follow_as_job(layout: RunLayout, number: int) -> Round:
     since, pause_s = time.monotonic(), 2.0
     forget_this_job()
     while True:
-        state = read_state(layout)
-        if state is not None and state.course is not Course.GOES_ON and state.told:
-            raise NothingToDo(f"{layout.experiment}: not followed any more ({state.course})")
+        if is_over(layout):
+            raise NothingToDo(f"{layout.experiment}: not followed any more; see python -m hpc.status")
         try:
             with hold_lease(layout) as guard:
                 return play_and_end(layout, guard, number)
@@ -165,10 +164,15 @@ def forget_this_job() -> None:
         del os.environ[name]
 
 
+def is_over(layout: RunLayout) -> bool:
+    """Whether the last round was played to its end, the report and the notices included."""
+    state = read_state(layout)
+    return state is not None and state.course is not Course.GOES_ON and state.told == state.course
+
+
 def may_leave(layout: RunLayout, number: int) -> bool:
     """Whether the chain holds without this job: it is over, or another follow-up job waits."""
-    state = read_state(layout)
-    if state is not None and state.course is not Course.GOES_ON:
+    if is_over(layout):
         return True
     try:
         return any(each.number != number for each in list_waiting(layout))
