@@ -22,6 +22,8 @@ from hpc.core.errors import InputError
 from hpc.core.identity import canonical_json, task_id
 from hpc.core.seal import SealEntry, content_changes, content_digest, history_from_json
 
+CLOCK_SKEW_S = 300.0
+"""How far the clocks of login and compute nodes may be apart; the seal itself counts what it found on disk."""
 _SHOWN = 5
 
 
@@ -239,7 +241,7 @@ def _results_before(frame: ExperimentFrame, seals: Sequence[SealEntry]) -> Itera
     if not seals:
         return
     started = frame.attempts["started"].astype(float).to_numpy()
-    rows = np.unique(frame.attempts["task"].to_numpy()[started < seals[0].time])
+    rows = np.unique(frame.attempts["task"].to_numpy()[started < seals[0].time - CLOCK_SKEW_S])
     if len(rows) or seals[0].attempts_before:
         names = _names(frame, rows)
         count = max(seals[0].attempts_before, len(names))
