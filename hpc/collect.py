@@ -141,7 +141,7 @@ def show(
 
 def _rows(failed: Sequence[JudgedTask], plan: RetryPlan) -> list[tuple[object, ...]]:
     happens = {each.task_id: f"again: {each.reason}" for each in plan.retry}
-    happens |= {each.task_id: f"not again: {each.reason}. {each.next_step}" for each in plan.declined}
+    happens |= {each.task_id: f"not again: {each.reason}; {each.next_step}" for each in plan.declined}
     rows: list[tuple[object, ...]] = []
     for task in failed:
         verdict = task.attempts[-1].verdict

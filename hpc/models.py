@@ -625,7 +625,7 @@ class WandbModel(Model):
     project: Line = Field(description="Project.")
     entity: Line | None = Field(None, description="Team or user.")
     mode: Literal["offline", "online", "disabled"] = Field(
-        "offline", description="`offline` runs are sent by `hpc sync`."
+        "offline", description="`offline` runs are sent later by `wandb sync`."
     )
 
 

@@ -25,7 +25,7 @@ from hpc.submission import link_scripts, list_attempts, submitted_tasks
 from hpc.workspace import Workspace
 
 
-@click.command(epilog="Example: python -m hpc.plan lora_sweep --cluster lab --set resources.mem=64GB")
+@click.command(epilog="Example: python -m hpc.plan lora_sweep --set resources.mem=64GB")
 @click.argument("name")
 @click.option("--cluster", help="Site profile: a file in manifests/clusters, without .yaml. Default: $HPC_CLUSTER.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change one value of the experiment.")

@@ -95,7 +95,8 @@ def main(
     if fed.waiting and not jobs and not follows:
         raise TemporaryError(f"{layout.experiment}: {fed}")
     if not jobs and not released and not follows and not (is_local and list_open(layout)):
-        raise NothingToDo(f"{layout.experiment}: everything is queued, running or done; see python -m hpc.status")
+        name = layout.experiment
+        raise NothingToDo(f"{name}: everything is queued, running or done; see python -m hpc.status {name}")
     if probe and not as_json:
         say(f"probe: {probe}" + "".join(f"; {_place(job)}" for job in measuring.values()))
     show(layout, jobs, measuring, fed, follow_ups, as_json)

@@ -73,6 +73,8 @@ def run_client(arguments: Sequence[str], timeout_s: float = TIMEOUT_S, **variabl
         return done.stdout
     message = (done.stderr or done.stdout).strip()
     unreachable = ("Unable to contact", "Connection refused", "Connection timed out", "Socket timed out", "Zero Bytes")
+    if "configuration source" in message:
+        raise TemporaryError(f"{arguments[0]} finds no slurm.conf here: try again on a login node of the cluster")
     if any(phrase in message for phrase in unreachable):
         raise TemporaryError(f"{arguments[0]}: {message}; nothing was lost, try again later")
     raise SlurmError(f"{arguments[0]}: {message}")

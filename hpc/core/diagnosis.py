@@ -175,7 +175,7 @@ DIAGNOSES: dict[FailureClass, Diagnosis] = {
         ("the file system or quota is full (bytes or files)", "the file system was slow, stale or broken for a while"),
         (
             "df -h and df -i on the path; the site's quota command",
-            "python -m hpc.clean NAME removes checkpoints whose results are recorded",
+            "remove checkpoints of runs whose results are recorded",
             "write temporary files to a node-local disk",
         ),
     ),
@@ -186,7 +186,7 @@ DIAGNOSES: dict[FailureClass, Diagnosis] = {
             "the writable overlay or the cache is full",
         ),
         (
-            "python -m hpc.doctor checks image, binds and runtime",
+            "compare image_dir and binds of the profile with what the node sees",
             "apptainer exec IMAGE true on the same node type",
             "APPTAINER_CACHEDIR and APPTAINER_TMPDIR on a disk with room",
         ),

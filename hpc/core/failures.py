@@ -82,7 +82,7 @@ ADVICE: dict[FailureClass, ClassAdvice] = {
         "resume; if it comes back at the same step one rank dies silently: read its own log",
     ),
     F.STORAGE: ClassAdvice("a file system was full, slow or broken", "free space or quota, then submit again"),
-    F.CONTAINER: ClassAdvice("the container did not start", "check image path, binds and runtime with hpc doctor"),
+    F.CONTAINER: ClassAdvice("the container did not start", "check image path, binds and runtime"),
     F.ENVIRONMENT: ClassAdvice(
         "a package, library, driver or command does not fit", "mend the image or environment, then submit again"
     ),

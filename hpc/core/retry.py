@@ -62,7 +62,7 @@ class Action:
 _RESUME = Action(
     "resume", "goes on from its last checkpoint; does not count against max_attempts", "the task was not at fault"
 )
-_MEND = Action("none", "", "a blind retry would fail the same way; mend the cause, then submit again")
+_MEND = Action("none", "", "a blind retry would fail the same way; once it is mended, plan it under a new name")
 ACTIONS: dict[FailureClass, Action] = {
     F.OOM_GPU: Action(
         "lower_micro_batch",

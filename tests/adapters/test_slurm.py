@@ -133,6 +133,7 @@ def clients(tmp_path, monkeypatch):
         "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)",
         "sacct: error: slurm_persist_conn_open_without_init: failed to open to host:h:6819: Connection refused",
         "squeue: error: Socket timed out on send/recv operation",
+        "squeue: fatal: Could not establish a configuration source",
     ],
 )
 def test_an_unreachable_daemon_is_temporary(clients, message):
