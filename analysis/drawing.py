@@ -204,4 +204,5 @@ def themed_svg(svg: str, prefix: str) -> str:
     body = re.sub(r"(xlink:href=\"#|url\(#)", rf"\g<1>{prefix}-", body)
     for name, colour in COLOURS.items():
         body = re.sub(rf"(?<=(?:ill|oke): ){colour}\b", f"var(--{name})", body)
+        body = body.replace(f' fill="{colour}"', f' style="fill: var(--{name})"')  # behind the lines of a hatch
     return body.strip()

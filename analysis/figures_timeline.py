@@ -90,7 +90,7 @@ def _draw_crowd(bars: tuple[Floats, Floats], fates: Sequence[Fate], out: tuple[s
     for fate, (colour, hatch, _) in _LOOKS.items():
         mine = np.array([one is fate for one in fates])
         if mine.any():
-            heights = below + _running(begins[mine], lengths[mine], edges)
+            heights = below + running_at_once(begins[mine], lengths[mine], edges)
             axes.fill_between(edges[:-1], below, heights, color=colour, step="post", linewidth=0, hatch=hatch,
                               edgecolor="white")  # fmt: skip
             below = heights
@@ -102,7 +102,7 @@ def _draw_crowd(bars: tuple[Floats, Floats], fates: Sequence[Fate], out: tuple[s
     return finish(figure, out[1], "resources", "When the attempts ran", caption, _alt(fates, bars, out[0]))
 
 
-def _running(begins: Floats, lengths: Floats, edges: Floats) -> Floats:
+def running_at_once(begins: Floats, lengths: Floats, edges: Floats) -> Floats:
     """Mean number of attempts running between each two edges: array of shape (edges − 1,)."""
     ends = begins + lengths
 

@@ -57,7 +57,7 @@ def _answer_blocks(answer: CriterionAnswer | None) -> tuple[Block, ...]:
         Box((Text(plain(answer.sentence), "lead"), Facts((("Criterion", plain(answer.criterion)),)))),
     ]
     if rows:
-        head = ("what the criterion asks", "measured", "as measured", "why it is open")
+        head = ("what the criterion asks", "measured", "as measured", "n, and why it is open")
         blocks.append(Table("criterion", f"The criterion: {answer.ruling.value}", head, tuple(rows), (0, 3)))
     return tuple(blocks)
 

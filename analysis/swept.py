@@ -34,12 +34,20 @@ class Swept:
 
 
 def find_swept(frame: ExperimentFrame) -> tuple[Swept, ...]:
-    """Find every parameter with at least two values, in the manifest's order; cases count as one, seeds do not."""
+    """Find every parameter with at least two values, in the manifest's order; cases count as one, seeds do not.
+
+    What a case fixes is the case, and no parameter of its own beside it.
+    """
     columns = {str(name): frame.parameters[name].tolist() for name in frame.parameters.columns}
     cases = frame.tasks["case"].tolist()
     swept = [_swept("case", cases)] if len(set(cases)) > 1 else []
-    found = (_swept(name, values) for name, values in columns.items())
-    return tuple(one for one in (*swept, *found) if len(one.values) > 1)
+    found = [_swept(name, values) for name, values in columns.items()]
+    return (*swept, *(one for one in found if len(one.values) > 1 and not (swept and _is_fixed_by(swept[0], one))))
+
+
+def _is_fixed_by(case: Swept, one: Swept) -> bool:
+    """Whether each case has one value of a parameter."""
+    return len(set(zip(case.codes.tolist(), one.codes.tolist(), strict=True))) == len(case.values)
 
 
 def _swept(name: str, raw: Sequence[Any]) -> Swept:

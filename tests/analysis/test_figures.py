@@ -1,5 +1,6 @@
 """Figures: the same bytes every time, nothing silently left out, hostile names harmless."""
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +12,23 @@ import pytest
 from analysis.drawing import FURTHER, axis_label, plain, themed_svg
 from analysis.figures import draw_all
 from analysis.figures_curves import interesting_series, mean_curve
+from analysis.figures_heatmap import choose_axes, grid_cells
+from analysis.figures_timeline import running_at_once
 from analysis.findings import find
+from analysis.flow import find_flow, say_flow
 from analysis.frame import Series, load_frame
 from analysis.selection import choose_shown
-from tests.analysis.made_experiments import Experiment, add_curve, make_finished, make_spec, make_task
+from analysis.swept import find_swept
+from tests.analysis.made_experiments import (
+    Experiment,
+    add_curve,
+    make_attempt,
+    make_finished,
+    make_judged,
+    make_spec,
+    make_task,
+    make_verdict,
+)
 
 
 def _draw(experiment: Experiment, folder: Path, further: Sequence[str] = ()) -> dict[str, str]:
@@ -166,3 +180,104 @@ def test_declared_metrics_come_before_other_losses(realistic: Experiment) -> Non
         realistic.series[name] = [(0, 1, step, 1.0, 0.0) for step in (1, 2)]
 
     assert interesting_series(load_frame(realistic.write())) == ("final_error", "train/loss", "val_loss")
+
+
+def _phase(root: Path) -> Experiment:
+    """Layers × gamma × two kinds of network; deep networks with a large gamma ran out of memory, half of one more."""
+    grid = [
+        (layers, gamma, kind, seed) for layers in (2, 3, 4) for gamma in (0.5, 0.7) for kind in "ab" for seed in (1, 2)
+    ]
+    tasks = [
+        make_task({"layers": layers, "gamma": gamma, "kind": kind}, seed, f"L{layers}_G{gamma}_{kind}_S{seed}")
+        for layers, gamma, kind, seed in grid
+    ]
+    experiment = Experiment(root, tasks, make_spec("phase", baseline={"layers": 2, "gamma": 0.5, "kind": "a"}))
+    for row, (task, (layers, gamma, _, seed)) in enumerate(zip(tasks, grid, strict=True)):
+        if layers == 4 and (gamma == 0.7 or seed == 1):
+            attempt = make_attempt(task, 1, make_verdict("oom_gpu", "CUDA out of memory"))
+            experiment.judged.append(make_judged(task, "failed", [attempt]))
+        else:
+            experiment.judged.append(make_finished(experiment, task, {"final_error": layers * gamma + 0.01 * row}))
+    return experiment
+
+
+def test_phase_diagram_hatches_what_failed_and_counts_every_cell(tmp_path: Path) -> None:
+    """A panel per kind on one scale; cells without a value are hatched and say how many failed, each cell has its n."""
+    svg = _draw(_phase(tmp_path / "runs"), tmp_path / "out")["heatmap-1"]
+    titles = re.findall(r"<title>(.*?)</title>", svg)
+
+    assert svg.count("× 2 of 2") == 2
+    assert svg.count("n=1 ×1") == 2
+    assert svg.count(">n=2<") == 8
+    assert len(titles) == 12
+    assert "layers=4, gamma=0.7: n=0 of 2; failed: 2 oom_gpu" in titles
+    assert "url(#" in svg[svg.index('id="cell-0-2-1"') :][:600]  # the hatch
+    assert "final_error (lower is better)" in svg
+
+
+def test_three_parameters_have_parallel_axes_with_a_place_for_failures(tmp_path: Path) -> None:
+    """From three parameters on all configurations are lines; those without a value end at a place that says so."""
+    drawn = _draw(_phase(tmp_path / "runs"), tmp_path / "out")
+
+    assert "× no value (2)" in drawn["parallel"]
+    assert {"effects", "importance"} <= set(drawn)
+    for name in ("layers", "gamma", "kind"):
+        assert name in drawn["parallel"]
+
+
+def test_cells_add_up_to_the_plan(tmp_path: Path) -> None:
+    """Every planned run is in exactly one cell, as a value, a failure or unfinished."""
+    frame = load_frame(_phase(tmp_path / "runs").write())
+    axes = choose_axes(find_swept(frame))
+    assert axes is not None
+    cells = grid_cells(frame, "final_error", axes, np.arange(len(frame.tasks)))
+
+    assert [axis.name for axis in axes] == ["layers", "gamma"]
+    assert sum(cell.planned for cell in cells) == 24
+    assert all(cell.n + sum(cell.failed.values()) + cell.unfinished == cell.planned for cell in cells)
+
+
+def test_flow_adds_up_at_each_step(realistic: Experiment, tmp_path: Path) -> None:
+    """Planned to analysed: each number is what is left plus what left, and the picture has all of them."""
+    findings = find(load_frame(realistic.write()))
+    stages = find_flow(findings)
+
+    assert [stage.count for stage in stages] == [18, 17, 16, 13, 12, 12]
+    assert (
+        say_flow(stages)[2] == "16 ended = 13 finished + 1 failed: code_bug + 1 failed: divergence + 1 failed: oom_gpu"
+    )
+    svg = _draw(realistic, tmp_path / "out")["flow"]
+    for words in ("18 planned", "1 never submitted", "× 1 failed: oom_gpu", "12 analysed"):
+        assert words in svg
+
+
+def test_timeline_shows_every_attempt(realistic: Experiment, tmp_path: Path) -> None:
+    """One bar per attempt, told apart by what came of it, and runs without one are counted."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    frame = load_frame(realistic.write())
+    timeline = next(one for one in draw_all(frame, find(frame), folder, ()) if one.name == "timeline")
+
+    assert timeline.svg.count("<title>") == len(frame.attempts)
+    assert "R16_LR0.0002_S137, attempt 4: oom_gpu" in timeline.svg
+    assert timeline.caption.endswith("1 runs have no attempt.")
+    assert "9 failed" in timeline.alt
+
+
+def test_crowds_are_counted_not_drawn_one_by_one() -> None:
+    """The number running at once is the exact mean over each span: one over all of it, another over half of it."""
+    edges = np.array([0.0, 10.0, 20.0])
+
+    assert running_at_once(np.array([0.0, 5.0]), np.array([20.0, 5.0]), edges).tolist() == [1.5, 1.0]
+
+
+def test_what_a_case_fixes_is_no_parameter_of_its_own(tmp_path: Path) -> None:
+    """Width and depth that follow from the case are not varied beside it; the learning rate is."""
+    tasks = [
+        make_task({"width": width, "rate": rate}, 1, f"{case}_{rate}", case)
+        for case, width in (("small", 8), ("wide", 64)) for rate in (0.1, 0.2)
+    ]  # fmt: skip
+    experiment = Experiment(tmp_path, tasks, make_spec("cases", baseline={}))
+    experiment.judged = [make_finished(experiment, task, {"final_error": 1.0}) for task in tasks]
+
+    assert [one.name for one in find_swept(load_frame(experiment.write()))] == ["case", "rate"]
