@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.comparisons import ALPHA, paired_rows, welch_rows
-from analysis.estimates import estimate
+from analysis.estimates import ROUNDING, estimate
 
 Floats = npt.NDArray[np.float64]
 SIGMAS = 2.0
@@ -89,7 +89,7 @@ def needs_more_seeds(values: npt.ArrayLike, baseline: npt.ArrayLike) -> NeedsMor
     ours, base = estimate(values), estimate(baseline)
     if ours.mean is None:
         return NeedsMore(False, None, "no run gave a value: further seeds would not be compared with anything")
-    if base.mean is None or not base.std:
+    if base.mean is None or not base.std or base.std <= ROUNDING * abs(base.mean):
         return NeedsMore(False, None, f"the baseline's spread is not known (n={base.n}): the 2σ rule has no measure")
     z = abs(ours.mean - base.mean) / base.std
     side = "within" if z < SIGMAS else "beyond"
