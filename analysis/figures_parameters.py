@@ -52,7 +52,7 @@ def draw_importance(found: Importance, folder: Path) -> Drawing:
     axes.grid(axis="x")
     axes.set_xlabel(f"share of the variance of {plain(found.metric)} between {found.runs} runs [%]")
     caption = (
-        f"Bars: share of the variance beyond chance (ω²), lines: {100 * found.level:g} % bootstrap interval. "
+        f"Bars: share of the variance beyond chance (ω²), lines: {100 * found.level:g} % interval. "
         + ("Lighter bars with ×: what two parameters do together beyond what each does alone. " if pairs else "")
         + (f"To be read with care: {plain(found.warning)}." if found.warning else "")
     )

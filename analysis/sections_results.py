@@ -86,7 +86,7 @@ def parameters_section(findings: Findings, drawings: Sequence[Drawing]) -> Secti
         blocks += [
             parameters_table(found),
             Text(
-                f"Share of the variance between {found.runs} runs (ω², type II analysis of variance, bootstrap "
+                f"Share of the variance between {found.runs} runs (ω², type II analysis of variance, noncentral F "
                 f"intervals); best value: the best mean with the other parameters held equal, its p-value times the "
                 f"number of values.{noise}",
                 "note",
