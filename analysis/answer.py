@@ -5,7 +5,7 @@ without a value in another way: left out, or as the worst or best value that any
 run always as the worst), for a configuration and for what it is compared with.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -27,6 +27,8 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 _WORST_ALWAYS = ("divergence", "not_converged")
 """Failures that are a result: they count as a loss of their configuration."""
+_MOST_SHOWN = 60
+"""Most comparisons that are listed: an `all` over thousands of configurations has as many."""
 _FILLS = (None, ("worst", "worst"), ("worst", "best"), ("best", "worst"), ("best", "best"))
 """How runs without a value are put in: (for the configuration, for its counterpart); None leaves them out."""
 
@@ -58,7 +60,7 @@ class CriterionAnswer:
         criterion: As it is written in the brief.
         ruling: SUPPORTED, REFUTED or UNDECIDED.
         sentence: The answer with its reason, one sentence.
-        clauses: What it rests on.
+        clauses: What it rests on; of more than 60 comparisons those that decide.
         hangs_on_missing: Whether the runs without a value decide.
         missing: Those runs, by name.
         problem: Why it could not be read; empty where it could.
@@ -101,8 +103,10 @@ def answer_criterion(
     accounts = cases if cases[0].missing else cases[:1]
     decision = decide(rule, [one.measure for one in accounts])
     missing = tuple(str(frame.tasks["run_name"].iloc[row]) for row in cases[0].missing)
-    clauses = tuple(_clause(frame, one) for one in decision.clauses)
+    clauses = tuple(_clause(frame, one) for one in _telling(decision))
     sentence = _sentence(decision, clauses, missing)
+    if len(clauses) < len(decision.clauses):
+        sentence += f" {len(clauses)} of {len(decision.clauses):,} comparisons are listed."
     return CriterionAnswer(text, decision.ruling, sentence, clauses, decision.hangs_on_missing, missing)
 
 
@@ -151,6 +155,8 @@ class _Case:
     stored: Mapping[str, Sample]
     looks: TwoLooks | None
     _families: dict[tuple[str, bool], Mapping[tuple[int, int | None], "_Pair"]] = field(default_factory=dict)
+    _waits: dict[bool, str] = field(default_factory=dict)
+    _columns: dict[tuple[str, str], Floats] = field(default_factory=dict)
 
     def measure(self, term: Term) -> Measured:
         """Measure one bound quantity."""
@@ -172,15 +178,13 @@ class _Case:
     @cached_property
     def missing(self) -> tuple[int, ...]:
         """Rows of the runs that ended without a value that may be compared, among those the criterion is about."""
-        used = terms(self.rule)
-        about = {place for term in used for place in (term.configuration, term.counterpart) if place is not None}
-        rows = np.concatenate([self.members[place] for place in sorted(about)])
-        gone = {
-            int(row)
-            for term in used
-            for row in rows
-            if self._is_ended[row] and np.isnan(self._left_out(term.metric)[row])
-        }
+        about = dict[str, set[int]]()
+        for term in terms(self.rule):
+            about.setdefault(term.metric, set()).update(_places(term))
+        gone = set[int]()
+        for metric, places in about.items():
+            rows = np.concatenate([self.members[place] for place in sorted(places)])
+            gone |= set(rows[self._is_ended[rows] & np.isnan(self._left_out(metric)[rows])].tolist())
         return tuple(sorted(gone))
 
     @cached_property
@@ -189,30 +193,52 @@ class _Case:
 
     def _waiting(self, term: Term) -> str:
         """Say that runs are still to come which the quantity is about; empty when none is."""
-        about = {place for place in (term.configuration, term.counterpart) if place is not None}
         if term.function == "adjusted_p":
-            about |= {place for pair in self._pairs(term.versus is not None) for place in pair if place is not None}
-        rows = np.concatenate([self.members[place] for place in sorted(about)])
+            return self._waiting_in_family(term.versus is not None)
+        return self._still_to_come(_places(term))
+
+    def _waiting_in_family(self, named: bool) -> str:
+        if named not in self._waits:
+            places = {place for pair in self._pairs(named) for place in pair if place is not None}
+            self._waits[named] = self._still_to_come(places)
+        return self._waits[named]
+
+    def _still_to_come(self, places: set[int]) -> str:
+        rows = np.concatenate([self.members[place] for place in sorted(places)])
         waiting = int((~self._is_ended[rows]).sum())
         return f"{waiting} of {len(rows)} runs have not ended" if waiting else ""
 
     def _left_out(self, metric: str) -> Floats:
-        return usable_values(self.frame, metric)
+        """Values that may be compared, array of shape (tasks,); NaN where there is none."""
+        if (metric, "") not in self._columns:
+            self._columns[metric, ""] = usable_values(self.frame, metric)
+        return self._columns[metric, ""]
+
+    def _filled(self, metric: str, side: str) -> Floats:
+        """The same with the runs that ended without a value put in as the worst or best of all; a loss as the worst."""
+        if (metric, side) not in self._columns:
+            values = self._left_out(metric).copy()
+            finite = values[np.isfinite(values)]
+            worst, best = (finite.max(), finite.min()) if len(finite) else (np.nan, np.nan)
+            worst, best = (worst, best) if self._goal(metric).goal == "min" else (best, worst)
+            gone = np.isnan(values) & self._is_ended
+            values[gone] = np.where(self._is_loss, worst, worst if side == "worst" else best)[gone]
+            self._columns[metric, side] = values
+        return self._columns[metric, side]
+
+    @cached_property
+    def _is_loss(self) -> npt.NDArray[np.bool_]:
+        return self.frame.tasks["failure_class"].isin(_WORST_ALWAYS).to_numpy(dtype=bool)
+
+    @cached_property
+    def _seeds(self) -> Ints:
+        return self.frame.tasks["seed"].to_numpy(dtype=np.int64)
 
     def _sample(self, metric: str, place: int, *, is_counterpart: bool = False) -> Sample:
         """The runs of a configuration on a metric, missing ones put in as this account has it."""
-        rows, everything = self.members[place], self._left_out(metric)
-        values = everything[rows].copy()
-        finite = everything[np.isfinite(everything)]
-        if self.fill is not None and len(finite):
-            worst, best = (
-                (finite.max(), finite.min()) if self._goal(metric).goal == "min" else (finite.min(), finite.max())
-            )
-            is_loss = self.frame.tasks["failure_class"].iloc[rows].isin(_WORST_ALWAYS).to_numpy(dtype=bool)
-            put = worst if self.fill[is_counterpart] == "worst" else best
-            gone = np.isnan(values) & self._is_ended[rows]
-            values[gone] = np.where(is_loss, worst, put)[gone]
-        return Sample(values, self.frame.tasks["seed"].to_numpy(dtype=np.int64)[rows])
+        rows = self.members[place]
+        values = self._left_out(metric) if self.fill is None else self._filled(metric, self.fill[is_counterpart])
+        return Sample(values[rows], self._seeds[rows])
 
     def _goal(self, metric: str) -> Metric:
         return next((goal for goal in self.frame.metric_goals if goal.name == metric), Metric(metric))
@@ -293,11 +319,28 @@ class _Case:
         return self._families[metric, named]
 
 
+def _places(term: Term) -> set[int]:
+    """The configurations a bound quantity is about."""
+    return {place for place in (term.configuration, term.counterpart) if place is not None}
+
+
 def _divided(values: Sequence[float | None], by: float | None) -> tuple[float | None, ...]:
     return tuple(None if value is None or not by else value / abs(by) for value in values)
 
 
 # Words
+
+
+def _telling(decision: Decision) -> Sequence[Clause]:
+    """Give the comparisons to list: all of them, or of very many those that decide first."""
+    if len(decision.clauses) <= _MOST_SHOWN:
+        return decision.clauses
+    decides: Mapping[Ruling, Callable[[Clause], bool]] = {
+        Ruling.SUPPORTED: lambda one: one.met is True,
+        Ruling.REFUTED: lambda one: one.possible is False,
+        Ruling.UNDECIDED: lambda one: one.met is not True,
+    }
+    return sorted(decision.clauses, key=lambda one: not decides[decision.ruling](one))[:_MOST_SHOWN]
 
 
 def _clause(frame: ExperimentFrame, one: Clause) -> AnsweredClause:

@@ -2,13 +2,13 @@
 
 Each quantity takes, in turn, every value that makes a difference (each threshold, and points between and beside them)
 within what it can be at all: a p-value lies between 0 and 1, a count between 0 and the planned runs. That is exact for
-comparisons with numbers and with each other. Quantities count as independent; what ties them (a change and its sign)
-is not used, so only what is certain is refused.
+comparisons with numbers and with each other. Of what ties quantities of one configuration only order and sign are used
+(min ≤ median ≤ max, p ≤ adjusted p, a change and its share have one sign); so only what is certain is refused.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise, product
+from itertools import combinations, pairwise, permutations, product
 from math import isfinite, prod
 
 from hpc.core.criterion import (
@@ -30,6 +30,11 @@ from hpc.core.criterion import (
 from hpc.core.errors import nearest
 
 MAX_ASSIGNMENTS = 200_000
+_ORDERED = {
+    ("min", "median"), ("min", "mean"), ("min", "max"), ("median", "max"), ("mean", "max"), ("p", "adjusted_p"),
+}  # fmt: skip
+"""The first is never above the second."""
+_SAME_SIGN = {"change", "relative_change", "cohens_d"}
 Amount = float | str | None
 _COMPARE = {
     "<": lambda left, right: left < right,
@@ -161,6 +166,8 @@ def outcomes(rule: Rule, question: Question) -> set[bool | None] | None:
     found: set[bool | None] = set()
     for values in product(*choices.values()):
         taken = dict(zip(choices, values, strict=True))
+        if not _is_possible(taken):
+            continue
         found.add(truth(rule, lambda one, taken=taken: _answer(one, taken, question)))  # type: ignore[misc]
         if found >= {True, False}:
             break
@@ -181,7 +188,7 @@ def _answer(one: Comparison | Each, taken: Mapping[Term | Each, Amount], questio
 def _values(comparisons: Sequence[Comparison], question: Question) -> dict[Term | Each, Sequence[Amount]]:
     """Give each quantity every value that can make a difference to these comparisons."""
     linked = _linked(comparisons)
-    thresholds: dict[Term, set[float]] = {term: set() for term in linked}
+    thresholds = {term: {0.0} if term.function in _SAME_SIGN else set[float]() for term in linked}
     for one in comparisons:
         for side, other in ((one.left, one.right), (one.right, one.left)):
             if isinstance(side, Term) and isinstance(other, Constant) and isinstance(other.value, float):
@@ -197,7 +204,31 @@ def _linked(comparisons: Sequence[Comparison]) -> dict[Term, frozenset[Term]]:
         sides = [side for side in (one.left, one.right) if isinstance(side, Term)]
         joined = frozenset(sides).union(*(groups.get(side, frozenset()) for side in sides))
         groups |= dict.fromkeys(joined, joined)
+    for low, high in permutations(list(groups), 2):
+        if _in_order(low, high):
+            joined = groups[low] | groups[high]
+            groups |= dict.fromkeys(joined, joined)
     return groups
+
+
+def _is_possible(taken: Mapping[Term | Each, Amount]) -> bool:
+    """Whether quantities of one configuration can have these values together."""
+    numbers = [(term, value) for term, value in taken.items() if isinstance(term, Term) and isinstance(value, float)]
+    for (one, value), (other, beside) in combinations(numbers, 2):
+        if (_in_order(one, other) and value > beside) or (_in_order(other, one) and beside > value):
+            return False
+        if {one.function, other.function} <= _SAME_SIGN and _alike(one, other) and (value > 0) != (beside > 0):
+            return False
+    return True
+
+
+def _in_order(low: Term, high: Term) -> bool:
+    """Whether one quantity is never above another."""
+    return (low.function, high.function) in _ORDERED and _alike(low, high)
+
+
+def _alike(one: Term, other: Term) -> bool:
+    return replace(one, function="") == replace(other, function="")
 
 
 def _points(term: Term, thresholds: set[float], between: int, question: Question) -> Sequence[Amount]:
