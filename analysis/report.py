@@ -332,7 +332,10 @@ def _words(built: BuiltReport, chosen: str) -> str:
     lines = [f"{built.layout.experiment}{chosen}: {findings.counts.sum_text}", findings.registration.headline]
     lines += [findings.answer.sentence] if findings.answer else []
     lines += findings.verdict
-    return "\n".join([*lines, *(f"wrote {path}" for path in built.files)])
+    pages = [path for path in built.files if path.suffix in (".html", ".md")] or list(built.files[:1])
+    beside = len(built.files) - len(pages)
+    lines += [f"wrote {path}" for path in pages]
+    return "\n".join([*lines, *([f"and {beside} figures and tables beside it"] if beside else [])])
 
 
 def _summary(built: BuiltReport) -> dict[str, Any]:

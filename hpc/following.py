@@ -336,7 +336,7 @@ def _describe_round(line: Mapping[str, Any]) -> str:
     done = [f"{len(names)} {what}" for what, names in counts.items() if names]
     later = [f"{line['later']} left for later by the site's limits"] if line["later"] else []
     return f"followed: round {line['round']} at {_clock(line['time'])} by {who} on {by['host']}: " + (
-        ", ".join([*done, *later]) or "nothing to do"
+        ", ".join([*done, *later]) or "nothing to start"
     )
 
 
@@ -346,7 +346,9 @@ def _describe_course(layout: RunLayout, state: State) -> str:
         words = {
             Course.ENDED: "followed to the end: nothing runs, waits or can be tried again",
             Course.HELD: f"not followed while it is held; to go on: python -m hpc.submit {layout.experiment} "
-            "--release --follow",
+            "--release --follow"
+            if layout.hold.exists()
+            else f"not followed since it was held, and released; to go on: {revive}",
             Course.GAVE_UP: f"not followed any more: follow.max_days are over; to go on: {revive}",
         }
         return words[state.course]
