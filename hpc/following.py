@@ -4,7 +4,8 @@
     follow.jsonl           what was done, one JSON object a line
     follow/007/            one follow-up job: intent.json, follow.sbatch, receipt.json, like a submission
 
-Slurm's queue decides which follow-up jobs there are: they are found there by their comment, whatever the files say.
+Slurm's queue decides which follow-up jobs there are: they are found there by their comment, whatever the files say;
+by their receipts where a site drops comments.
 """
 
 import os
@@ -111,17 +112,22 @@ def list_follow_ups(layout: RunLayout) -> list[tuple[FollowUp, JobRow]]:
         TemporaryError: Slurm did not answer.
     """
     found = []
+    known: dict[str, int] | None = None
     for row in slurm.query_queue(jobs_name(layout)):
-        comment, _, number = row.comment.rpartition("/")
-        if comment != _comment(layout) or not number.isdecimal():
+        comment, _, text = row.comment.rpartition("/")
+        number = int(text) if comment == _comment(layout) and text.isdecimal() else None
+        if number is None and not row.comment.startswith("follow/"):  # a site may drop comments, or write its own
+            known = _received(layout) if known is None else known
+            number = known.get(row.job)
+        if number is None:
             continue
-        folder = _folder(layout, int(number))
+        folder = _folder(layout, number)
         intent = read_json_or_none(folder / "intent.json")
         if intent is None:  # of a run folder that was removed meanwhile
             intent = {"kind": Kind.LOOK, "after": (), "begin": 0.0}
         elif not (folder / "receipt.json").exists():
             write_json(folder / "receipt.json", {"job": row.job, "time": time.time(), "adopted": True})
-        follow_up = FollowUp(Kind(intent["kind"]), frozenset(intent["after"]), intent["begin"], row.job, int(number))
+        follow_up = FollowUp(Kind(intent["kind"]), frozenset(intent["after"]), intent["begin"], row.job, number)
         found.append((follow_up, row))
     return found
 
@@ -134,6 +140,12 @@ def list_waiting(layout: RunLayout) -> list[FollowUp]:
 def _is_held(row: JobRow) -> bool:
     """Whether somebody has to release it first: a user, or whoever mends the node that refused to launch it."""
     return row.state.is_waiting and "held" in row.reason.lower()
+
+
+def _received(layout: RunLayout) -> dict[str, int]:
+    """Job → number of each follow-up job that has its receipt."""
+    paths = [path for path in layout.follow_jobs.glob("[0-9]*/receipt.json") if path.parent.name.isdecimal()]
+    return {(read_json_or_none(path) or {}).get("job", ""): int(path.parent.name) for path in paths}
 
 
 def _comment(layout: RunLayout) -> str:
@@ -186,7 +198,7 @@ def job_options(frozen: Frozen, wanted: FollowUp) -> dict[str, Any]:
         "additional_parameters": {"requeue": True, "chdir": str(Path.cwd())},
     }
     for name in ("partition", "account", "qos"):
-        if value := getattr(follow, name) or getattr(profile, name):
+        if value := getattr(follow, name) or getattr(profile, name) or profile.directives.get(name):
             options[name] = value
     if wanted.kind is Kind.END:
         options["dependency"] = "afterany:" + ":".join(sorted(wanted.after, key=int))

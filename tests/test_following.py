@@ -292,6 +292,26 @@ def test_a_follow_up_job_that_slurm_holds_is_replaced(first_array_over: Pretende
     assert sorted(slurm.waiting().values()) == ["", "", f"afterany:{list(slurm.named('tiny'))[-1]}"]
 
 
+@pytest.mark.parametrize("comment", ["(null)", "billing:42"])
+def test_a_site_that_keeps_no_comments_has_no_more_follow_up_jobs(
+    first_array_over: PretendedSlurm, comment: str
+) -> None:
+    """Where comments are dropped or replaced they are known by their receipts: round after round, three wait."""
+    slurm = first_array_over
+    for _ in range(3):
+        for job in slurm.waiting():
+            queue = slurm.jobs / job / "queue"
+            queue.write_text("|".join([*queue.read_text().split("|")[:5], comment]) + "\n")
+        job = next(iter(slurm.waiting()))
+        slurm.set_state(job, "RUNNING")
+        receipts = (slurm.project.runs / "tiny/follow").glob("*/receipt.json")
+        (number,) = [path.parent.name for path in receipts if json.loads(path.read_text())["job"] == job]
+        assert slurm.run("hpc.follow", "tiny", "--number", number) == [0], slurm.said()
+        queue = slurm.jobs / job / "queue"
+        queue.write_text(queue.read_text().replace("RUNNING", "COMPLETED"))
+        assert len(slurm.waiting()) == 3
+
+
 def test_a_slurm_that_does_not_answer_is_waited_for(first_array_over: PretendedSlurm) -> None:
     """squeue fails as while slurmctld is down: the same job acts once it answers."""
     slurm = first_array_over

@@ -121,6 +121,7 @@ def query_queue(experiment: str) -> list[JobRow]:
         [
             "squeue",
             "--noheader",
+            "--all",  # without it squeue leaves out partitions that are hidden or closed to us, our own jobs included
             "--array",
             "--me",
             "--states=all",
@@ -229,12 +230,7 @@ def requeue(job: str) -> None:
 
 def cancel_waiting(jobs: Sequence[str]) -> None:
     """Cancel those of these jobs that have not begun; one that runs or has ended is left alone, and is no error."""
-    if jobs:
-        try:
-            run_client(["scancel", "--state=PENDING", *jobs])
-        except SlurmError as error:
-            if not all(any(over in line for over in _JOB_IS_OVER) for line in str(error).splitlines()):
-                raise
+    _act_on_jobs(["scancel", "--state=PENDING"], jobs)
 
 
 def hold_jobs(jobs: Sequence[str]) -> None:
@@ -244,19 +240,19 @@ def hold_jobs(jobs: Sequence[str]) -> None:
         jobs: Job ids, arrays (all their elements) or elements as ``12_[0-3,7]``.
     """
     # A user's hold also where the caller administers the cluster, so that the owner can release it.
-    _control_jobs("uhold", jobs)
+    _act_on_jobs(["scontrol", "uhold"], jobs)
 
 
 def release_jobs(jobs: Sequence[str]) -> None:
     """Undo `hold_jobs`."""
-    _control_jobs("release", jobs)
+    _act_on_jobs(["scontrol", "release"], jobs)
 
 
-def _control_jobs(verb: str, jobs: Sequence[str]) -> None:
-    """Call scontrol for jobs, many at a time; one that has ended meanwhile is no error."""
+def _act_on_jobs(command: Sequence[str], jobs: Sequence[str]) -> None:
+    """Call Slurm for jobs, many at a time; one that has ended meanwhile is no error."""
     for start in range(0, len(jobs), JOBS_PER_CALL):
         try:
-            run_client(["scontrol", verb, *jobs[start : start + JOBS_PER_CALL]])
+            run_client([*command, *jobs[start : start + JOBS_PER_CALL]])
         except SlurmError as error:
             if not all(any(over in line for over in _JOB_IS_OVER) for line in str(error).splitlines()):
                 raise
@@ -264,10 +260,7 @@ def _control_jobs(verb: str, jobs: Sequence[str]) -> None:
 
 def read_config_value(key: str) -> str | None:
     """Read one line of ``scontrol show config``, such as MaxArraySize; None when Slurm does not say."""
-    try:
-        return read_config().get(key)
-    except HpcError:
-        return None
+    return _or_nothing(read_config, dict[str, str]()).get(key)
 
 
 def read_config() -> dict[str, str]:
@@ -363,6 +356,6 @@ def _read_qos() -> dict[str, QosLimits]:
 def query_load(*, everybody: bool) -> list[Queued]:
     """List what waits and runs, elements one by one: this user's, or everybody's."""
     whose = [] if everybody else ["--me"]
-    answer = run_client(["squeue", "--noheader", "--array", *whose, "--format=%u|%a|%q|%P"])
+    answer = run_client(["squeue", "--noheader", "--all", "--array", *whose, "--format=%u|%a|%q|%P"])
     rows = (line.split("|") for line in answer.splitlines())
     return [Queued(*(_text(cell) for cell in row)) for row in rows if len(row) == 4]

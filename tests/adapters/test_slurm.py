@@ -143,6 +143,15 @@ def test_an_unreachable_daemon_is_temporary(clients, message):
         slurm.query_queue("e")
 
 
+def test_jobs_in_hidden_partitions_are_asked_for(clients):
+    """squeue keeps even our own jobs in a hidden partition from us unless told --all: they would look lost."""
+    make_client(
+        clients, "squeue", 'case " $* " in *" --all "*) echo "7_0|7|PENDING|Priority||m/001"; echo "me|a|q|p" ;; esac'
+    )
+    assert [row.job for row in slurm.query_queue("e")] == ["7_0"]
+    assert [job.partition for job in slurm.query_load(everybody=False)] == ["p"]
+
+
 def test_a_refusal_is_final(clients):
     """sbatch's no is an error with Slurm's own words, not something to try again."""
     make_client(clients, "sbatch", "echo 'sbatch: error: invalid partition specified: gpu' >&2; exit 1")
