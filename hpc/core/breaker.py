@@ -143,11 +143,13 @@ def _same(ended: Sequence[Ended], total: int, policy: Breaker, accepted: Collect
 def _most(ended: Sequence[Ended], total: int, policy: Breaker, accepted: Collection[str]) -> Trip | None:
     if len(ended) < policy.at_least:
         return None
-    counts = Counter(each.category for each in ended if _is_uncured(each))
+    # What somebody has looked at and released must not hold the experiment again at the next look, as its class.
+    failed = [each for each in ended if _is_uncured(each) and each.fingerprint not in accepted]
+    counts = Counter(each.category for each in failed)
     for category, count in counts.most_common(1):
         common = f"{category}: most of the tasks"
         if count >= policy.share * len(ended) and common not in accepted:
-            struck = [each for each in ended if each.category is category]
+            struck = [each for each in failed if each.category is category]
             reason = f"{count} of {len(ended)} tasks that ended (of {total}) failed in one class: {category}"
             return _trip(reason, struck, common)
     return None

@@ -1,5 +1,7 @@
 """When an experiment is held: one cause in many tasks, and never what a retry heals, a result or a wish."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -88,6 +90,18 @@ def test_what_was_accepted_holds_no_more() -> None:
     assert trip
     assert check_breaker(failures, 9, Breaker(), accepted={trip.fingerprint}) is None
     assert check_breaker(failures, 9, Breaker(), accepted={"another"})
+
+
+def test_what_was_accepted_does_not_hold_as_most_of_its_class() -> None:
+    """Ten alike, released: their class is no second reason, until as many fail in it over something else."""
+    alike = ended(*[F.CODE_BUG] * 10)
+    trip = check_breaker(alike, 40, Breaker())
+    assert trip
+    assert check_breaker(alike, 40, Breaker(), accepted={trip.fingerprint}) is None
+    others = [replace(each, run_name=f"other{i}", fingerprint=f"code_bug/: {i}") for i, each in enumerate(alike)]
+    again = check_breaker([*alike, *others], 40, Breaker(), accepted={trip.fingerprint})
+    assert again
+    assert set(again.tasks) == {each.run_name for each in others}
 
 
 def test_a_release_mends_storage_until_it_fails_again() -> None:
