@@ -6,7 +6,6 @@ notice and by `send_due`, three times in all. Nothing here fails the command tha
 """
 
 import hashlib
-import json
 import os
 import time
 from collections import Counter
@@ -14,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpc.adapters.files import lock, read_json_or_none
+from hpc.adapters.files import append_json_line, lock, read_json_lines, read_json_or_none
 from hpc.adapters.notices import NotSent, send_by_command, send_by_mail, send_by_webhook
 from hpc.core.errors import HpcError
 from hpc.core.layout import RunLayout
@@ -69,14 +68,7 @@ def ledger_path(layout: RunLayout) -> Path:
 
 def read_ledger(layout: RunLayout) -> list[dict[str, Any]]:
     """Read the ledger, oldest line first; a line that a death cut off is left out."""
-    path = ledger_path(layout)
-    lines = path.read_bytes().splitlines() if path.exists() else []
-    found = []
-    for line in lines:
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
+    found = read_json_lines(ledger_path(layout))
     return [each for each in found if isinstance(each, dict) and {"state", "key"} <= each.keys()]
 
 
@@ -141,13 +133,4 @@ _SENDERS = {"command": _by_command, "webhook_env": _by_webhook, "email": _by_mai
 
 
 def _append(layout: RunLayout, entry: Mapping[str, Any]) -> None:
-    """Write one line that is on the disk before we go on; what a death cut off stays a line of its own."""
-    descriptor = os.open(ledger_path(layout), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        size = os.fstat(descriptor).st_size
-        cut_off = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        line = json.dumps({"time": time.time(), **entry}) + "\n"
-        os.write(descriptor, (b"\n" if cut_off else b"") + line.encode())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    append_json_line(ledger_path(layout), {"time": time.time(), **entry})
