@@ -83,9 +83,7 @@ ADVICE: dict[FailureClass, ClassAdvice] = {
     ),
     F.STORAGE: ClassAdvice("a file system was full, slow or broken", "free space or quota, then submit again"),
     F.CONTAINER: ClassAdvice("the container did not start", "check image path, binds and runtime"),
-    F.ENVIRONMENT: ClassAdvice(
-        "a package, library, driver or command does not fit", "mend the image or environment, then submit again"
-    ),
+    F.ENVIRONMENT: ClassAdvice("a package, library, driver or command does not fit", "mend the image or environment"),
     F.DATA: ClassAdvice("an input is missing, damaged or out of range", "mend the data or its path"),
     F.CHECKPOINT: ClassAdvice(
         "a checkpoint cannot be loaded", "go back to the checkpoint before it, or start without one"
