@@ -27,8 +27,8 @@ from hpc.core.spec import Sweep
 
 SCHEMA = 1
 ASPECTS = ("code", "data", "config", "environment")
-_NOT_PROGRAM = ("manifests", "docs", "tests", "benchmarks")
-"""Folders of a project whose files cannot change what a run computes."""
+_NOT_PROGRAM = ("manifests", "docs", "tests", "benchmarks", "containers", "hpc", "analysis")
+"""Folders whose files do not change what a run computes: questions, texts, this toolkit; the image has its own hash."""
 
 
 @dataclass(frozen=True, eq=False)
