@@ -331,7 +331,8 @@ def present_state(layout: RunLayout, frozen: Frozen, *, by_hand: bool) -> State:
     """Read how the loop stands; who takes it up by hand again after it was over has `follow.max_days` anew."""
     now = time.time()
     state = read_state(layout) or State(Course.GOES_ON, "", now)
-    anew = by_hand and state.course is Course.GAVE_UP
+    is_too_old = now - state.started > frozen.profile.follow.max_days * DAY
+    anew = by_hand and state.course is not Course.GOES_ON and is_too_old
     return replace(state, backend=frozen.profile.scheduler, started=now if anew else state.started)
 
 

@@ -269,6 +269,16 @@ def test_nobody_follows_for_ever(first_array_over: PretendedSlurm) -> None:
     assert len(slurm.waiting()) == 3
 
 
+def test_what_ended_long_ago_is_followed_anew(first_array_over: PretendedSlurm) -> None:
+    """Taken up by hand weeks after its end, when there is something to do again: days count from now."""
+    slurm = first_array_over
+    state = slurm.project.runs / "tiny/follow.json"
+    ended = {"started": 0.0, "course": "ended", "told": "ended"}
+    state.write_text(json.dumps({**json.loads(state.read_text()), **ended}))
+    assert slurm.run("hpc.follow", "tiny") == [0], slurm.said()
+    assert (len(slurm.named("tiny")), len(slurm.waiting())) == (2, 3)
+
+
 def test_a_site_that_takes_no_more_jobs_does_not_end_the_chain(first_array_over: PretendedSlurm) -> None:
     """A refused job after the end: the look goes on. No job waits and the look is refused: tried again until taken."""
     slurm = first_array_over

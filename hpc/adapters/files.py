@@ -1,10 +1,12 @@
 """Files that survive a crash: whole or absent, never half; owned by one writer; locked where two could meet.
 
-Standard library only, because the wrapper on the compute node imports it (`filelock` is loaded where a lock is taken).
+Standard library only, because the wrapper on the compute node imports it. `filelock` is loaded where a lock is taken,
+and done without where it is not installed.
 """
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import secrets
@@ -154,8 +156,48 @@ def lock(path: Path, timeout_s: float = 60.0) -> Iterator[None]:
         held.release()
 
 
-def _acquire(path: Path, timeout_s: float) -> "filelock.BaseFileLock":
-    import filelock
+class _BareLock:
+    """The same `flock` on the same file, for a compute node's own Python, which has no `filelock`."""
+
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        """Take it.
+
+        Raises:
+            TemporaryError: Somebody else held it for `timeout_s` seconds.
+            OSError: The lock file cannot be made, or the file system has no locks.
+        """
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        end = time.monotonic() + timeout_s
+        try:
+            while not self._is_ours():
+                if time.monotonic() > end:
+                    raise TemporaryError(_in_vain(path, timeout_s))
+                time.sleep(0.05)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def _is_ours(self) -> bool:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Free it: closing does."""
+        os.close(self._descriptor)
+
+
+def _in_vain(path: Path, waited_s: float) -> str:
+    return f"{path} is held by another process; waited {waited_s:.3g} s. Try again later"
+
+
+def _acquire(path: Path, timeout_s: float) -> "filelock.BaseFileLock | _BareLock":
+    try:
+        import filelock
+    except ImportError:
+        return _BareLock(path, timeout_s)
 
     started = time.monotonic()
     held: filelock.BaseFileLock
@@ -175,5 +217,5 @@ def _acquire(path: Path, timeout_s: float) -> "filelock.BaseFileLock":
             held.acquire()
     except filelock.Timeout:
         waited_s = time.monotonic() - started
-        raise TemporaryError(f"{path} is held by another process; waited {waited_s:.3g} s. Try again later") from None
+        raise TemporaryError(_in_vain(path, waited_s)) from None
     return held

@@ -182,6 +182,22 @@ def test_a_dead_holder_here_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.M
         assert time.monotonic() - started < 1.0
 
 
+def test_without_filelock_the_same_lock_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compute node's bare Python waits for who has `filelock`, gets the lock after it, and keeps it from others."""
+    monkeypatch.setitem(sys.modules, "filelock", None)
+    with _started(HOLD, tmp_path / "lock", "flock") as holder:
+        _wait_until_held(holder)
+        with pytest.raises(TemporaryError, match=r"lock is held by another process; waited \d"), _lock(tmp_path, 0.2):
+            pytest.fail("two held it")
+        holder.kill()
+    with _lock(tmp_path, 5):
+        monkeypatch.undo()
+        with pytest.raises(TemporaryError), _lock(tmp_path, 0.2):
+            pytest.fail("two held it")
+    with _lock(tmp_path, 0.2):
+        pass
+
+
 def test_a_silent_holder_on_another_host_is_superseded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lease of a host that is gone blocks for one lease duration, even for a caller who wanted to wait for less."""
     _prepare(monkeypatch, "lease")
