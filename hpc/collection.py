@@ -17,7 +17,7 @@ from hpc.adapters.files import write_json, write_text
 from hpc.adapters.results_h5 import Rows, TaskColumns, write_results
 from hpc.core.arrays import Assignment, first_assignment, processes_of
 from hpc.core.breaker import Ended, Trip, check_breaker, fingerprint
-from hpc.core.evidence import Evidence, FailureClass, Verdict
+from hpc.core.evidence import FailureClass, Verdict
 from hpc.core.failures import classify
 from hpc.core.identity import content_hash
 from hpc.core.layout import RunLayout, attempt_number
@@ -140,12 +140,9 @@ def plan_for(tasks: Sequence[JudgedTask], frozen: Frozen, layout: RunLayout) -> 
     if not policy.hook:
         return plan
     folders = (Path.cwd(), Path(frozen.manifest["provenance"]["code"]["path"]))
-    asked = [(facts, partial(_evidence_of, layout, task.attempts[-1])) for task, facts in failed]
+    lasts = ((facts, task.attempts[-1]) for task, facts in failed)
+    asked = [(facts, partial(gather, layout, last.state, last.results)) for facts, last in lasts]
     return ask_hook(policy.hook, folders, plan, situation, asked)
-
-
-def _evidence_of(layout: RunLayout, attempt: JudgedAttempt) -> Evidence:
-    return gather(layout, attempt.state, attempt.results)
 
 
 def _usual_steps(tasks: Iterable[JudgedTask]) -> int | None:
@@ -244,7 +241,6 @@ def _facts(attempt: JudgedAttempt, frozen: Frozen) -> AttemptFacts:
         last_step=last_step(attempt.results),
         resumed_from=_resumed_from(attempt),
         node=_node(attempt),
-        elapsed_s=(row.elapsed_s if row else None),
         peak_memory_mib=_peak(attempt),
         ended=(attempt.state.ended or {}).get("ended") or (row.ended if row else None),
         steps_per_second=rate,

@@ -8,12 +8,13 @@ The caller holds the experiment's lock.
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from hpc.adapters import slurm
 from hpc.adapters.files import read_json_or_none, write_json
 from hpc.adapters.manifest_store import list_submissions, load_index
+from hpc.core.breaker import Trip
 from hpc.core.errors import HpcError
 from hpc.core.executions import JobRow, expand_elements, fold_elements
 from hpc.core.layout import RunLayout
@@ -25,26 +26,6 @@ _HELD_REASONS = ("JobHeldUser", "JobHeldAdmin")
 
 class ExperimentIsHeld(HpcError):  # noqa: N818  an answer, not an error
     """Something was to be started of an experiment that is held."""
-
-
-class Reason(Protocol):
-    """Why an experiment is held, as `hpc.core.breaker.Trip` says it.
-
-    Attributes:
-        reason: One sentence.
-        fingerprint: What the failures have in common; releasing accepts it.
-        evidence: The line that shows it.
-        tasks: Run names it was seen in.
-    """
-
-    @property
-    def reason(self) -> str: ...
-    @property
-    def fingerprint(self) -> str: ...
-    @property
-    def evidence(self) -> str: ...
-    @property
-    def tasks(self) -> Sequence[str]: ...
 
 
 def held(layout: RunLayout) -> Mapping[str, Any] | None:
@@ -82,7 +63,7 @@ def stop_if_held(layout: RunLayout, *, dry_run: bool = False) -> None:
         raise ExperimentIsHeld(said)
 
 
-def hold(layout: RunLayout, trip: Reason) -> Mapping[str, Any]:
+def hold(layout: RunLayout, trip: Trip) -> Mapping[str, Any]:
     """Start nothing more, and hold what waits in Slurm's queue; give what is written in ``hold.json``.
 
     An experiment that is held already keeps its first reason.

@@ -116,19 +116,6 @@ def learn(known: Known, observations: Iterable[Observation]) -> Known:
     return known if shapes == known["shapes"] else {**NOTHING_KNOWN, "shapes": shapes}
 
 
-def merge(known: Known, other: Known) -> Known:
-    """Join two files' content, as when a probe and a collector learned at the same time."""
-    return learn(
-        known,
-        (
-            Observation(shape, found["parameters"], found[side]["micro"], side == "fits", found[side]["where"])
-            for shape, found in other["shapes"].items()
-            for side in ("fits", "fails")
-            if found[side]
-        ),
-    )
-
-
 def starting_micro(
     known: Known, shape: str, micro: int, global_batch: int, processes: int, min_micro: int = 1
 ) -> tuple[int, int, str] | None:

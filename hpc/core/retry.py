@@ -435,7 +435,7 @@ def again(task: FailedTask, situation: Situation, reason: str, changes: tuple[st
         reason=reason,
         changes=changes,
     )
-    return replace(same, **different)  # type: ignore[arg-type]  # the names are Retry's own, all calls are in this file
+    return replace(same, **different)  # type: ignore[arg-type]  # the names are Retry's own
 
 
 def _excluded_nodes(task: FailedTask, situation: Situation) -> tuple[str, ...]:

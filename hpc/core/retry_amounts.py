@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from math import ceil
 
+from hpc.core.learned import largest_exact
 from hpc.core.resources import MINUTE, render_memory, render_time
 
 MEMORY_MARGIN = 1.2
@@ -49,8 +50,7 @@ def smaller_micro_batch(micro: int, whole: int, processes: int, min_micro: int) 
     if micro <= least:
         return None
     half = max(least, micro // 2)
-    fitting = (size for size in range(half, least - 1, -1) if whole % (size * processes) == 0)
-    size = next(fitting, half)
+    size = largest_exact(half, whole, processes, least) or half
     return size, max(1, round(whole / (size * processes)))
 
 

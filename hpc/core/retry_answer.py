@@ -127,9 +127,7 @@ def _micro_batch(value: Any, base: Retry, task: FailedTask, situation: Situation
         f"accumulation {task.last.accumulation} → {accumulation}: global batch {same} {task.global_batch}",
     )
     altered = task.altered or base.altered or reached != task.global_batch
-    return replace(
-        base, micro_batch=value, accumulation=accumulation, altered=altered, changes=(*kept, *changes)
-    )  # fmt: skip
+    return replace(base, micro_batch=value, accumulation=accumulation, altered=altered, changes=(*kept, *changes))
 
 
 def _parameters(value: Any, base: Retry, task: FailedTask, _: Situation) -> Retry:

@@ -20,7 +20,6 @@ class AttemptFacts:
         last_step: Highest step it reached; None when not known.
         resumed_from: Name of the checkpoint it started from; empty for none.
         node: Where it ran; empty when not known.
-        elapsed_s: How long it ran.
         peak_memory_mib: Most host memory seen.
         ended: Unix time of its end; None when not known.
         steps_per_second: Measured from its metrics; None when they do not tell.
@@ -36,7 +35,6 @@ class AttemptFacts:
     last_step: int | None = None
     resumed_from: str = ""
     node: str = ""
-    elapsed_s: float | None = None
     peak_memory_mib: float | None = None
     ended: float | None = None
     steps_per_second: float | None = None
