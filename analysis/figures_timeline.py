@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 from analysis.drawing import BAD, HUES, INK, MUTED, Drawing, Floats, finish, plain, short
 from analysis.frame import ExperimentFrame
 from analysis.lineage import Fate
+from analysis.wording import counted
 
 MAX_BARS = 60
 """Runs that get a line of their own."""
@@ -76,7 +77,7 @@ def _draw_bars(
     _finish_axes(axes, out[0], fates)
     never = len(frame.tasks) - len(order)
     caption = "Each bar is an attempt; attempts of one run stand in one line." + _failed_words(fates)
-    caption += f" {never} runs have no attempt." if never else ""
+    caption += f" {counted(never, 'run')} without an attempt." if never else ""
     return finish(figure, out[1], "resources", "When the attempts ran", caption, _alt(fates, bars, out[0]), hints)
 
 

@@ -16,7 +16,7 @@ from analysis.findings import Findings, usable_values
 from analysis.frame import ExperimentFrame
 from analysis.lineage import Fate
 from analysis.swept import Swept, find_swept
-from analysis.wording import show_duration, show_number
+from analysis.wording import counted, show_duration, show_number
 
 _MEMORY = ("oom_gpu", "oom_host", "oom_shm")
 _FOR_PEOPLE = ("code_bug", "config", "data", "environment", "container", "storage")
@@ -77,7 +77,7 @@ def fix_first(known: Known) -> Iterator[Recommendation]:
         yield Recommendation(
             "fix_first",
             f"Mend this before anything is run again: {first.evidence or first.summary}",
-            f"{count} attempts of {runs} runs ended as {category} ({rule}), {first.run_name} first "
+            f"{counted(count, 'attempt')} of {counted(runs, 'run')} ended as {category} ({rule}), {first.run_name} first "
             f"({first.where or 'no log line'}); no retry removes it",
         )
 
@@ -89,7 +89,7 @@ def start_again(known: Known) -> Iterator[Recommendation]:
     if count:
         yield Recommendation(
             "start_again",
-            f"Start {count} failed runs again: python -m hpc.collect {known.frame.layout.experiment} --retry-failed",
+            f"Start {counted(count, 'failed run')} again: python -m hpc.collect {known.frame.layout.experiment} --retry-failed",
             "the collector found a change that removes their cause and keeps the question",
         )
 
@@ -200,8 +200,8 @@ def altered_runs(known: Known) -> Iterator[Recommendation]:
         yield Recommendation(
             "altered_runs",
             "Plan what the altered runs were changed to as a configuration of its own, with all seeds",
-            f"{len(mine)} runs finished only after a change of the question ({mine[0].run_name}: {mine[0].how}) and "
-            "are in no mean",
+            f"{counted(len(mine), 'run')} finished only after a change of the question ({mine[0].run_name}: "
+            f"{mine[0].how}); none of it is in a mean",
         )
 
 
@@ -213,7 +213,7 @@ def time_limit(known: Known) -> Iterator[Recommendation]:
         yield Recommendation(
             "time_limit",
             "Ask for more time, or write checkpoints so that a later attempt goes on",
-            f"{hit} attempts ended at the time limit without being continued",
+            f"{counted(hit, 'attempt')} ended at the time limit without being continued",
         )
         return
     done = attempts[(attempts["fate"] == Fate.SUCCESS) & attempts["time_s"].notna() & attempts["elapsed_s"].notna()]

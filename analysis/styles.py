@@ -239,6 +239,9 @@ def _variance(frame: ExperimentFrame, findings: Findings) -> tuple[Section, ...]
         )
         for one in baselines
     ]
+    if findings.stored_baseline:
+        n = shown[0].comparison.n_baseline if shown and shown[0].comparison else 0
+        parts.append(_section(f"Baseline statistics (N={n})", Text(f"Stored: {plain(findings.stored_baseline)}.")))
     if not shown:
         parts.append(_section("Verdict", Text(f"Nothing was compared: {plain(findings.verdict[0])}")))
     parts += [_section(f"Experiment: {plain(one.label)}", *_experiment_blocks(frame, findings, one)) for one in shown]
@@ -256,8 +259,11 @@ def _experiment_blocks(frame: ExperimentFrame, findings: Findings, one: Configur
         _moments(frame, findings, one),
         *_lost(one),
     ]
+    # Of a stored baseline only the comparison on the primary metric is at hand.
+    tests = [(findings.primary, found)] if findings.primary else []
     if one.baseline is not None:
         tests = [(metric, _compared(frame, one, metric)) for metric in _metrics(frame, findings)]
+    if tests:
         blocks += [Heading("Statistical test"), _tests(tests, found)]
         clock = next((each for metric, each in tests if metric.name == "wall_time"), None)
         if clock is not None and clock.relative_percent is not None:

@@ -45,6 +45,11 @@ def show_interval(one: Estimate) -> str:
     return f"[{_to_place(one.low, one.std or abs(one.low))}, {_to_place(one.high, one.std or abs(one.high))}]"
 
 
+def counted(number: int, noun: str) -> str:
+    """Write ``1 run`` or ``3 runs``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def show_p(p: float | None) -> str:
     """Write a p-value; very small ones as a bound."""
     return "–" if p is None else ("< 0.0001" if p < 1e-4 else f"{p:.4f}")

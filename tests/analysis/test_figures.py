@@ -260,7 +260,7 @@ def test_timeline_shows_every_attempt(realistic: Experiment, tmp_path: Path) -> 
 
     assert timeline.svg.count("<title>") == len(frame.attempts)
     assert "R16_LR0.0002_S137, attempt 4: oom_gpu" in timeline.svg
-    assert timeline.caption.endswith("1 runs have no attempt.")
+    assert timeline.caption.endswith("1 run without an attempt.")
     assert "9 failed" in timeline.alt
 
 

@@ -103,7 +103,7 @@ def test_failed_runs_that_can_be_healed_are_counted(tmp_path: Path) -> None:
     _fail(experiment, 4, OOM, action="retry")
 
     assert _ask(experiment)["start_again"].action == (
-        "Start 1 failed runs again: python -m hpc.collect batches --retry-failed"
+        "Start 1 failed run again: python -m hpc.collect batches --retry-failed"
     )
 
 
@@ -128,7 +128,7 @@ def test_limits_far_from_use_are_named(tmp_path: Path) -> None:
     assert "5 min 40 s of 1 h 0 min" in found["time_limit"].evidence
     assert "710 of 4096 MiB" in found["memory_asked"].evidence
     _fail(experiment, 3, make_verdict("timeout", "DUE TO TIME LIMIT", "slurm_timeout"))
-    assert _ask(experiment)["time_limit"].evidence.startswith("1 attempts ended at the time limit")
+    assert _ask(experiment)["time_limit"].evidence.startswith("1 attempt ended at the time limit")
 
 
 def test_a_thin_baseline_is_worth_more_runs(tmp_path: Path) -> None:
