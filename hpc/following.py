@@ -27,7 +27,7 @@ from hpc.core.errors import TemporaryError
 from hpc.core.executions import JobRow
 from hpc.core.identity import content_hash
 from hpc.core.layout import RunLayout
-from hpc.core.lease import Standing, judge_lease
+from hpc.core.lease import Lease, Standing, judge_lease
 from hpc.core.resources import MINUTE
 from hpc.leasing import Guard, jobs_name, lives, own_job
 from hpc.submission import Frozen
@@ -36,6 +36,9 @@ SCHEMA = 1
 TRIES = 20
 """How often a follow-up job starts again after its process was killed or Slurm did not answer."""
 TRY_AGAIN_S = 15
+LEDGER_TAIL = 4 << 20
+"""Bytes at the end of the ledger in which the last round stands: a line names tasks, the ledger grows for weeks."""
+TROUBLES = {"crashed": "failed", "waited": "had to wait", "refused": "could not submit its next job"}
 
 
 # ── state and ledger ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -75,25 +78,15 @@ def read_state(layout: RunLayout) -> State | None:
         content["started"],
         content["round"],
         content["interval_s"],
-        tuple(_read_follow_up(each) for each in content["next"]),
+        tuple(FollowUp.from_json(each) for each in content["next"]),
         content["told"],
     )
 
 
 def write_state(layout: RunLayout, state: State) -> None:
     """Write ``follow.json``."""
-    content = {**asdict(state), "next": [_write_follow_up(each) for each in state.next]}
+    content = {**asdict(state), "next": [each.to_json() for each in state.next]}
     write_json(layout.follow_state, {"schema": SCHEMA, "kind": "follow", "time": time.time(), **content})
-
-
-def _read_follow_up(content: Mapping[str, Any]) -> FollowUp:
-    return FollowUp(
-        Kind(content["kind"]), frozenset(content["after"]), content["begin"], content["job"], content["number"]
-    )
-
-
-def _write_follow_up(each: FollowUp) -> dict[str, Any]:
-    return {**asdict(each), "after": sorted(each.after)}
 
 
 def note_down(layout: RunLayout, event: str, **more: Any) -> None:
@@ -123,12 +116,11 @@ def list_follow_ups(layout: RunLayout) -> list[tuple[FollowUp, JobRow]]:
             continue
         folder = _folder(layout, number)
         intent = read_json_or_none(folder / "intent.json")
-        if intent is None:  # of a run folder that was removed meanwhile
-            intent = {"kind": Kind.LOOK, "after": (), "begin": 0.0}
-        elif not (folder / "receipt.json").exists():
+        if intent and not (folder / "receipt.json").exists():
             write_json(folder / "receipt.json", {"job": row.job, "time": time.time(), "adopted": True})
-        follow_up = FollowUp(Kind(intent["kind"]), frozenset(intent["after"]), intent["begin"], row.job, number)
-        found.append((follow_up, row))
+        # There is no intent when the run folder was removed meanwhile.
+        wanted = FollowUp.from_json(intent) if intent else FollowUp(Kind.LOOK)
+        found.append((replace(wanted, job=row.job, number=number), row))
     return found
 
 
@@ -168,7 +160,7 @@ def submit_follow_up(layout: RunLayout, frozen: Frozen, wanted: FollowUp) -> Fol
     folder = _folder(layout, number)
     folder.mkdir(parents=True)
     comment = f"{_comment(layout)}/{number:03d}"
-    write_json(folder / "intent.json", {**_write_follow_up(wanted), "time": time.time(), "comment": comment})
+    write_json(folder / "intent.json", {**wanted.to_json(), "time": time.time(), "comment": comment})
     options = {**job_options(frozen, wanted), "job_name": jobs_name(layout), "comment": comment}
     command = job_command(layout, number)
     try:
@@ -177,7 +169,7 @@ def submit_follow_up(layout: RunLayout, frozen: Frozen, wanted: FollowUp) -> Fol
         (folder / "intent.json").unlink()  # refused for certain: nothing to look for
         raise
     write_json(folder / "receipt.json", {"job": job, "time": time.time(), "adopted": False})
-    return FollowUp(wanted.kind, wanted.after, wanted.begin, job, number)
+    return replace(wanted, job=job, number=number)
 
 
 def job_options(frozen: Frozen, wanted: FollowUp) -> dict[str, Any]:
@@ -307,7 +299,7 @@ def begin(layout: RunLayout, frozen: Frozen, live: Iterable[str]) -> tuple[Follo
     write_state(layout, state)
     waiting = settle_successors(layout, frozen, live, Course.GOES_ON, interval_s)
     write_state(layout, replace(state, next=waiting))
-    note_down(layout, "begun", next=[_write_follow_up(each) for each in waiting])
+    note_down(layout, "begun", next=[each.to_json() for each in waiting])
     return waiting
 
 
@@ -336,9 +328,20 @@ def describe(layout: RunLayout) -> list[str]:
     state = read_state(layout)
     if state is None:
         return []
-    last = next((line for line in reversed(read_json_lines(layout.follow_ledger)) if line["event"] == "round"), None)
-    lines = [_describe_round(last)] if last else []
-    return [*lines, _describe_course(layout, state)]
+    ledger = read_json_lines(layout.follow_ledger, LEDGER_TAIL)
+    rounds = [place for place, line in enumerate(ledger) if line["event"] == "round"]
+    lines = [_describe_round(ledger[rounds[-1]])] if rounds else []
+    troubles = [line for line in ledger[rounds[-1] + 1 if rounds else 0 :] if line["event"] in TROUBLES]
+    return [*lines, *_describe_troubles(troubles), _describe_course(layout, state)]
+
+
+def _describe_troubles(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say that looks came to nothing since the last round, and over what: at night nobody reads their logs."""
+    if not lines:
+        return []
+    last = lines[-1]
+    times = f"{len(lines)} times" if len(lines) > 1 else "once"
+    return [f"following {TROUBLES[last['event']]} ({times} since, last at {_clock(last['time'])}): {last['why']}"]
 
 
 def _describe_round(line: Mapping[str, Any]) -> str:
@@ -365,10 +368,7 @@ def _describe_course(layout: RunLayout, state: State) -> str:
         }
         return words[state.course]
     lease = read_lease(layout.follow_lease)
-    if lease and judge_lease(lease, silent_s(layout.follow_lease, lease), lives=lives(layout, lease)) in (
-        Standing.ALIVE,
-        Standing.UNSURE,
-    ):
+    if lease and _seems_alive(layout, lease):
         return f"followed at this moment by {lease}"
     if state.backend == "local":
         return f"no process follows it any more; to go on: {revive}"
@@ -382,6 +382,15 @@ def _describe_course(layout: RunLayout, state: State) -> str:
     if not waiting:
         return f"no follow-up job waits any more, so nobody follows it; to go on: {revive}"
     return "followed next " + " or ".join(_describe_next(each) for each in _by_time(waiting))
+
+
+def _seems_alive(layout: RunLayout, lease: Lease) -> bool:
+    """Whether a holder may be there; who may not write here, or finds the disk full, takes its word for it."""
+    try:
+        silent = silent_s(layout.follow_lease, lease)
+    except OSError:
+        silent = 0.0
+    return judge_lease(lease, silent, lives=lives(layout, lease)) in (Standing.ALIVE, Standing.UNSURE)
 
 
 def _by_time(waiting: Sequence[FollowUp]) -> list[FollowUp]:

@@ -1,5 +1,6 @@
 """Following with a pretended Slurm: killed before each act, eight at once, on this machine's own queue."""
 
+import errno
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from hpc import following
 from hpc.adapters.files import lock, read_json_lines
 from hpc.adapters.lease import give_back, read_lease
 from hpc.core.breaker import Trip
@@ -320,6 +322,32 @@ def test_a_site_that_keeps_no_comments_has_no_more_follow_up_jobs(
         queue = slurm.jobs / job / "queue"
         queue.write_text(queue.read_text().replace("RUNNING", "COMPLETED"))
         assert len(slurm.waiting()) == 3
+
+
+def test_looks_that_fail_are_said(first_array_over: PretendedSlurm) -> None:
+    """A damaged file fails every look: somebody still waits to go on, and `status` says what is wrong."""
+    slurm = first_array_over
+    layout = RunLayout(slurm.project.runs, "tiny")
+    layout.learned.write_text("{")
+    assert slurm.run("hpc.follow", "tiny", "--number", begin_the_end(slurm)) == [2]
+    assert slurm.waiting()
+    (told,) = [line for line in describe(layout) if line.startswith("following failed (once since")]
+    assert f"{layout.learned}: not valid JSON" in told
+    layout.learned.unlink()
+    assert let_the_next_one_run(slurm) == 0
+    assert not [line for line in describe(layout) if line.startswith("following failed")]
+
+
+def test_status_of_a_full_disk_names_the_follower(first_array_over: PretendedSlurm) -> None:
+    """Whoever looks may be unable to write there: it is said who follows all the same."""
+    layout = RunLayout(first_array_over.project.runs, "tiny")
+
+    def full(*_: object) -> float:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    with hold_lease(layout), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(following, "silent_s", full)
+        assert describe(layout)[-1].startswith(f"followed at this moment by process {os.getpid()}")
 
 
 def test_a_slurm_that_does_not_answer_is_waited_for(first_array_over: PretendedSlurm) -> None:

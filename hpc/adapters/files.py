@@ -105,10 +105,17 @@ def append_json_line(path: Path, value: Any) -> None:
         os.close(descriptor)
 
 
-def read_json_lines(path: Path) -> list[Any]:
-    """Read a ledger of JSON lines, oldest first; lines that somebody died over are left out."""
+def read_json_lines(path: Path, last_bytes: int | None = None) -> list[Any]:
+    """Read a ledger of JSON lines, oldest first; lines that somebody died over are left out.
+
+    Args:
+        last_bytes: Read only what stands in so many bytes at the end.
+    """
     try:
-        lines = path.read_bytes().splitlines()
+        with path.open("rb") as file:
+            if last_bytes is not None:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - last_bytes))
+            lines = file.read().splitlines()  # the first may be cut in two, and is then none
     except FileNotFoundError:
         return []
     found = []

@@ -152,6 +152,15 @@ def test_exactly_one_of_twenty_gets_the_folder(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("p*"))) == 19
 
 
+def test_the_end_of_a_ledger_is_read_without_the_rest(tmp_path: Path) -> None:
+    """Of a ledger of weeks only the last lines are looked at; the one that is cut in two is left out."""
+    for number in range(100):
+        files.append_json_line(tmp_path / "ledger", {"number": number})
+    assert files.read_json_lines(tmp_path / "ledger", 35) == [{"number": 98}, {"number": 99}]
+    assert len(files.read_json_lines(tmp_path / "ledger", 1 << 20)) == 100
+    assert files.read_json_lines(tmp_path / "absent", 35) == []
+
+
 def test_publishing_what_does_not_exist_is_an_error(tmp_path: Path) -> None:
     """A missing folder is never mistaken for a race that was lost."""
     (tmp_path / "target").mkdir()
