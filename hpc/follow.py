@@ -87,8 +87,8 @@ class Round:
 
     def to_json(self) -> dict[str, Any]:
         """The round as a line of the ledger."""
-        next_jobs = [{**asdict(each), "after": sorted(each.after)} for each in self.next]
-        return {**asdict(self), "jobs": {str(number): job for number, job in self.jobs.items()}, "next": next_jobs}
+        jobs = {str(number): job for number, job in self.jobs.items()}
+        return {**asdict(self), "jobs": jobs, "next": [each.to_json() for each in self.next]}
 
 
 @click.command(epilog="Example: python -m hpc.follow lora_sweep")
@@ -103,7 +103,7 @@ def main(name: str | None, max_parallel: int | None, number: int | None, dry_run
     layout = Workspace.current().layout(name)
     if dry_run:
         return rehearse(layout, as_json)
-    frozen = backend_of(layout, frozen_of(load_manifest(layout)))
+    frozen = _frozen(layout)
     if frozen.profile.scheduler == "local":
         done = follow_here(layout, frozen, max_parallel)
     elif number is None:

@@ -6,9 +6,10 @@ element that Slurm holds keeps the end from coming. Whichever begins first acts 
 already is kept, what is not needed any more is cancelled.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 from hpc.core.resources import DAY
 
@@ -53,6 +54,16 @@ class FollowUp:
     begin: float = 0.0
     job: str = ""
     number: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The job as it stands in ``intent.json``, ``follow.json`` and the ledger."""
+        return {**asdict(self), "after": sorted(self.after)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "FollowUp":
+        """Read what `to_json` wrote; further keys are passed over."""
+        own = {name: content[name] for name in cls.__dataclass_fields__}
+        return cls(**{**own, "kind": Kind(own["kind"]), "after": frozenset(own["after"])})
 
 
 @dataclass(frozen=True)
