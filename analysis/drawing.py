@@ -188,7 +188,8 @@ def colour_steps() -> Colormap:
 
 def short(text: str, width: int) -> str:
     """Shorten a text at a word, or where there is none, in the middle of it."""
-    return shorten(text, width, placeholder="…") or text[:width]
+    cut = shorten(text, width, placeholder="…")
+    return cut if cut != "…" else text[: width - 1] + "…"
 
 
 def themed_svg(svg: str, prefix: str) -> str:

@@ -40,8 +40,9 @@ def draw_all(
             drawings.append(draw_intervals(frame, findings, findings.primary, folder))
         if findings.over_systems is not None:
             drawings.append(draw_profiles(findings.over_systems, folder))
-        if findings.importance is not None and findings.importance.parameters:
-            drawings.append(draw_importance(findings.importance, folder))
+        found = findings.importance
+        if found is not None and len(found.parameters) > 1:
+            drawings.append(draw_importance(found, folder))
         drawings += draw_heatmaps(frame, findings, folder)
         drawings += draw_parameters(frame, findings, folder)
         drawings += draw_curves(frame, findings, folder)

@@ -113,7 +113,7 @@ def _fill_effect(panel: Axes, one: Swept, values: np.ndarray, failed: np.ndarray
     panel.plot(places, means, color=HUES[0], linewidth=1.0 if one.is_numeric else 0, marker="D", markersize=5.5,
                markeredgecolor="white", zorder=4)  # fmt: skip
     every = max(1, -(-len(one.values) // _MAX_TICKS))
-    panel.set_xticks(range(0, len(one.values), every), [short(plain(text), 14) for text in one.labels[::every]])
+    panel.set_xticks(range(0, len(one.values), every), [short(plain(text), 18) for text in one.labels[::every]])
     panel.set_xlim(-0.6, len(one.values) - 0.4)
     panel.set_xlabel(axis_label(one.name))
     panel.grid(axis="y")

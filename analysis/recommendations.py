@@ -77,8 +77,8 @@ def fix_first(known: Known) -> Iterator[Recommendation]:
         yield Recommendation(
             "fix_first",
             f"Mend this before anything is run again: {first.evidence or first.summary}",
-            f"{counted(count, 'attempt')} of {counted(runs, 'run')} ended as {category} ({rule}), {first.run_name} first "
-            f"({first.where or 'no log line'}); no retry removes it",
+            f"{counted(count, 'attempt')} of {counted(runs, 'run')} ended as {category} ({rule}), {first.run_name} "
+            f"first ({first.where or 'no log line'}); no retry removes it",
         )
 
 
@@ -86,10 +86,11 @@ def start_again(known: Known) -> Iterator[Recommendation]:
     """Failed runs whose cause can be removed."""
     action = known.frame.tasks["action"]
     count = int(((known.frame.tasks["outcome"] == "failed") & (action == "retry")).sum())
+    command = f"python -m hpc.collect {known.frame.layout.experiment} --retry-failed"
     if count:
         yield Recommendation(
             "start_again",
-            f"Start {counted(count, 'failed run')} again: python -m hpc.collect {known.frame.layout.experiment} --retry-failed",
+            f"Start {counted(count, 'failed run')} again: {command}",
             "the collector found a change that removes their cause and keeps the question",
         )
 
