@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from analysis.drawing import FURTHER, axis_label, plain, themed_svg
+from analysis.drawing import FURTHER, axis_label, plain, short, themed_svg
 from analysis.figures import draw_all
 from analysis.figures_curves import interesting_series, mean_curve
 from analysis.figures_heatmap import choose_axes, grid_cells
@@ -281,3 +281,10 @@ def test_what_a_case_fixes_is_no_parameter_of_its_own(tmp_path: Path) -> None:
     experiment.judged = [make_finished(experiment, task, {"final_error": 1.0}) for task in tasks]
 
     assert [one.name for one in find_swept(load_frame(experiment.write()))] == ["case", "rate"]
+
+
+def test_long_names_are_cut_and_not_lost() -> None:
+    """A name that fits stays, a long one ends in an ellipsis, also where it has no space to be cut at."""
+    assert short("no_normalisation", 18) == "no_normalisation"
+    assert short("R16_LR0.0002_S137_with_everything", 12) == "R16_LR0.000…"
+    assert short("one two three four", 10) == "one two…"
