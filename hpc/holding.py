@@ -15,6 +15,7 @@ from hpc.adapters import slurm
 from hpc.adapters.files import read_json_or_none, write_json
 from hpc.adapters.manifest_store import list_submissions, load_index
 from hpc.core.breaker import Trip
+from hpc.core.chain import Course
 from hpc.core.errors import HpcError
 from hpc.core.executions import JobRow, expand_elements, fold_elements
 from hpc.core.layout import RunLayout
@@ -83,11 +84,17 @@ def hold(layout: RunLayout, trip: Trip) -> Mapping[str, Any]:
                 "evidence": trip.evidence,
                 "tasks": list(trip.tasks),
                 "jobs": [],
-                "command": f"python -m hpc.submit {layout.experiment} --release",
+                "command": f"python -m hpc.submit {layout.experiment} --release" + _follow(layout),
             },
         )
     keep_held(layout)
     return held(layout) or {}
+
+
+def _follow(layout: RunLayout) -> str:
+    """What has the release take up the unattended loop again, which ends with the hold; empty where none goes on."""
+    course = (read_json_or_none(layout.follow_state) or {}).get("course")
+    return " --follow" if course in (Course.GOES_ON, Course.HELD) else ""
 
 
 def keep_held(layout: RunLayout) -> None:

@@ -21,7 +21,7 @@ from hpc.adapters.lease import give_back, read_lease
 from hpc.core.breaker import Trip
 from hpc.core.layout import RunLayout
 from hpc.following import describe
-from hpc.holding import hold
+from hpc.holding import describe_hold, hold
 from hpc.leasing import hold_lease
 from tests.local_projects import EXPERIMENT, REPO, LocalProject, command_environment, make_project, wait_until
 
@@ -254,6 +254,7 @@ def test_a_held_experiment_is_not_followed_until_it_is_released(first_array_over
     assert slurm.waiting() == {}
     assert [line["event"] for line in slurm.ledger()] == ["begun", "round", "held"]
     assert "--release --follow" in "\n".join(describe(layout))
+    assert describe_hold(layout).endswith("python -m hpc.submit tiny --release --follow")
     assert slurm.run("hpc.submit", "tiny", "--release", "--follow") == [0], slurm.said()
     assert let_the_next_one_run(slurm) == 0
     assert len(slurm.named("tiny")) == 2
