@@ -5,8 +5,6 @@ one task of it on trial (`hpc.probe_task`). The tasks wait for it, however it en
 start. Probes hold nothing anybody has to keep: one that was lost is made again. The caller holds the experiment's lock.
 """
 
-import secrets
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc.adapters import slurm
-from hpc.adapters.files import publish_folder, read_json, read_json_or_none, write_json, write_text
+from hpc.adapters.files import read_json, read_json_or_none, write_json
 from hpc.adapters.sbatch import render_sbatch
 from hpc.core.arrays import ArrayPlan, Assignment, plan_arrays
 from hpc.core.errors import InputError
@@ -22,7 +20,7 @@ from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout
 from hpc.core.learned import shape_of_element
 from hpc.core.resources import MINUTE
 from hpc.learning import read_known
-from hpc.submission import Frozen
+from hpc.submission import Frozen, publish_array
 
 MAX_SHAPES = 16
 """Most shapes that are measured before an array starts; tasks of the others start as declared."""
@@ -128,28 +126,21 @@ def submit_probe(layout: RunLayout, frozen: Frozen, probe: ToProbe) -> dict[int,
 
 
 def _write_probe(layout: RunLayout, frozen: Frozen, plan: ArrayPlan) -> SubmissionLayout:
-    """Write script and index under the next free number, complete before anybody can see them."""
+    """Write script and index under the next free number."""
     short = replace(plan, resources=replace(plan.resources, time_s=min(plan.resources.time_s, LIMIT_S)))
     number = 1 + _newest(layout)
     final = layout.probe(number)
-    temporary = SubmissionLayout(layout.probes / f".{number:03d}.{secrets.token_hex(4)}.tmp")
-    try:
-        temporary.logs.mkdir(parents=True, mode=0o700)
-        write_json(temporary.index, {**probe_index(frozen.index(short)), "submission": number, "created": time.time()})
-        script = render_sbatch(
-            short,
-            frozen.profile,
-            final,
-            experiment=name_of(layout),
-            comment=f"{frozen.manifest['sha256'][:16]}/probe-{number:03d}",
-            code=Path(frozen.manifest["provenance"]["code"]["path"]),
-            python=frozen.python,
-            module="hpc.probe_task",
-        )
-        write_text(temporary.script, script, mode=0o700)
-        publish_folder(temporary.home, final.home)
-    finally:
-        shutil.rmtree(temporary.home, ignore_errors=True)  # not there any more when it was published
+    script = render_sbatch(
+        short,
+        frozen.profile,
+        final,
+        experiment=name_of(layout),
+        comment=f"{frozen.manifest['sha256'][:16]}/probe-{number:03d}",
+        code=Path(frozen.manifest["provenance"]["code"]["path"]),
+        python=frozen.python,
+        module="hpc.probe_task",
+    )
+    publish_array(final, probe_index(frozen.index(short)), script)
     return final
 
 

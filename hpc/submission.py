@@ -166,16 +166,21 @@ def _write_submission(layout: RunLayout, frozen: Frozen, plan: ArrayPlan, index:
             code=Path(frozen.manifest["provenance"]["code"]["path"]),
             python=frozen.python,
         )
-        temporary = SubmissionLayout(layout.submissions / f".{number:03d}.{secrets.token_hex(4)}.tmp")
-        try:
-            temporary.logs.mkdir(parents=True, mode=0o700)
-            write_json(temporary.index, {**index, "submission": number, "created": time.time()})
-            write_text(temporary.script, script, mode=0o700)
-            if publish_folder(temporary.home, final.home):
-                return final
-        finally:
-            shutil.rmtree(temporary.home, ignore_errors=True)  # not there any more when it was published
+        if publish_array(final, index, script):
+            return final
         number += 1
+
+
+def publish_array(final: SubmissionLayout, index: Mapping[str, Any], script: str) -> bool:
+    """Write index and script, complete before anybody can see them; False when somebody else took the number."""
+    temporary = SubmissionLayout(final.home.with_name(f".{final.home.name}.{secrets.token_hex(4)}.tmp"))
+    try:
+        temporary.logs.mkdir(parents=True, mode=0o700)
+        write_json(temporary.index, {**index, "submission": final.number, "created": time.time()})
+        write_text(temporary.script, script, mode=0o700)
+        return publish_folder(temporary.home, final.home)
+    finally:
+        shutil.rmtree(temporary.home, ignore_errors=True)  # not there any more when it was published
 
 
 def is_used(submission: SubmissionLayout) -> bool:
