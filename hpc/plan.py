@@ -168,7 +168,8 @@ def show(plan: Plan, new: Sequence[Task], links: Sequence[Path], workspace: Work
             f"{_count('removed', change.removed)} (runs of removed tasks stay on disk)")  # fmt: skip
     for text in plan.notes:
         say(f"note: {text}")
-    say(f"manifest: {_relative(plan.layout.manifest, workspace)} ({plan.manifest['sha256'][:16]})")
+    verb = "would write" if dry_run else "manifest:"
+    say(f"{verb} {_relative(plan.layout.manifest, workspace)} ({plan.manifest['sha256'][:16]})")
     if not dry_run:
         say(f"sealed: question, metrics, baseline, analysis and seeds ({plan.manifest['seal'][:16]}) in seal.json")
     say("next:")
