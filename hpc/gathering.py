@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpc.adapters.logs import read_log
+from hpc.adapters.logs import read_log, read_program_logs
 from hpc.adapters.metrics_h5 import Series, read_contents
 from hpc.core.errors import InputError
 from hpc.core.evidence import Evidence, LogLine
@@ -57,7 +57,7 @@ def gather(layout: RunLayout, attempt: AttemptState, results: Results) -> Eviden
         started=attempt.record is not None,
         program_outcome=ended.get("program_outcome"),
         log=(
-            *_program_logs(attempt.layout),
+            *read_program_logs(attempt.layout),
             *_slurm_log(layout, attempt),
             *_problem("metrics", results.problem or _lack(record, results)),
             *_problem("exit record", ended.get("output_lost", "")),
@@ -96,15 +96,6 @@ def _ended_before(ended: Mapping[str, Any], limit_s: float | None) -> bool:
     if not ended or not limit_s or ended.get("signals_received"):
         return False
     return bool(ended["ended"] - ended["started"] < 0.9 * limit_s)
-
-
-def _program_logs(attempt: AttemptLayout) -> Iterable[LogLine]:
-    """Read what the program printed, on every node."""
-    if not attempt.home.is_dir():
-        return
-    for source in ("stdout", "stderr"):
-        for path in sorted(attempt.home.glob(f"{source}*.log")):
-            yield from read_log(path, source)
 
 
 def _slurm_log(layout: RunLayout, attempt: AttemptState) -> Iterable[LogLine]:

@@ -20,7 +20,7 @@ from typing import Any
 
 from hpc.adapters import proc
 from hpc.adapters.files import publish_folder, read_json, write_json
-from hpc.adapters.logs import read_log
+from hpc.adapters.logs import read_program_logs
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, HpcError, InputError
 from hpc.core.evidence import Evidence, FailureClass, Verdict
 from hpc.core.failures import classify
@@ -177,14 +177,13 @@ def _said(verdict: Verdict) -> str:
 
 def verdict_of(record: Mapping[str, Any], ended: Mapping[str, Any], attempt: AttemptLayout) -> Verdict:
     """Classify a try by its exit record and its logs."""
-    logs = [(source, path) for source in ("stdout", "stderr") for path in sorted(attempt.home.glob(f"{source}*.log"))]
     return classify(
         Evidence(
             exit_code=ended["exit_code"],
             exit_signal=ended["signal"],
             signals_received=tuple(ended["signals_received"]),
             program_outcome=ended["program_outcome"],
-            log=tuple(line for source, path in logs for line in read_log(path, source)),
+            log=read_program_logs(attempt),
             expects_metrics=True,
             gpus=record["gpus"],
             peak_memory_mib=ended["peak_memory_mib"],

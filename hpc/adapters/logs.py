@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from hpc.core import log_scan
 from hpc.core.evidence import LogLine
+from hpc.core.layout import AttemptLayout
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +25,12 @@ TAIL_BYTES = 1 << 22  # the last lines are looked for in this much
 _SMALL = 1 << 16  # below this plain Python is faster than loading numpy
 _FOLD = 0x20202020  # sets the bit that makes ASCII letters lower case
 _HASH = 2654435761  # Knuth's multiplicative hash; the upper 16 bits index the table
+
+
+def read_program_logs(attempt: AttemptLayout) -> tuple[LogLine, ...]:
+    """Read what the program of an attempt printed, on every node."""
+    files = [(path, name) for name in ("stdout", "stderr") for path in sorted(attempt.home.glob(f"{name}*.log"))]
+    return tuple(line for path, name in files for line in read_log(path, name))
 
 
 def read_log(path: Path, source: str) -> tuple[LogLine, ...]:
