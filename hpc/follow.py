@@ -128,8 +128,8 @@ def follow_as_job(layout: RunLayout, number: int) -> Round:
 
     Raises:
         LeaseIsHeld: Somebody else follows, and another follow-up job waits should that one die.
-        TemporaryError: Slurm did not answer for `PATIENCE_S` seconds.
-        SlurmError: It refused for as long.
+        TemporaryError: For `PATIENCE_S` seconds Slurm did not answer or refused, or nothing could be written; the job's
+            script tries again, because nobody else may be left who would.
     """
     since, pause_s = time.monotonic(), 2.0
     forget_this_job()
@@ -149,7 +149,7 @@ def follow_as_job(layout: RunLayout, number: int) -> Round:
             with contextlib.suppress(OSError):
                 note_down(layout, "waited", why=str(error))
             if time.monotonic() - since > PATIENCE_S:
-                raise
+                raise TemporaryError(str(error)) from error
         except Exception as error:  # a bug or a damaged file: said where people look, and tried again at the next look
             note_down(layout, "crashed", why=f"{type(error).__name__}: {error}")
             raise

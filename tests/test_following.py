@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 
-from hpc import following
+from hpc import follow, following
 from hpc.adapters.files import lock, read_json_lines
 from hpc.adapters.lease import give_back, read_lease
+from hpc.adapters.slurm import SlurmError
 from hpc.core.breaker import Trip
+from hpc.core.errors import TemporaryError
 from hpc.core.layout import RunLayout
 from hpc.following import describe
 from hpc.holding import describe_hold, hold
@@ -323,6 +325,26 @@ def test_a_site_that_keeps_no_comments_has_no_more_follow_up_jobs(
         queue = slurm.jobs / job / "queue"
         queue.write_text(queue.read_text().replace("RUNNING", "COMPLETED"))
         assert len(slurm.waiting()) == 3
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EDQUOT, "Disk quota exceeded"), SlurmError("sbatch: error: job submit limit")]
+)
+def test_what_may_pass_is_left_to_the_jobs_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """A full disk or a full queue outlasts a look's patience: exit 75, with which the script of the job tries again."""
+
+    def fail(_: RunLayout) -> None:
+        raise error
+
+    monkeypatch.setattr(follow, "hold_lease", fail)
+    monkeypatch.setattr(follow, "forget_this_job", lambda: None)
+    monkeypatch.setattr(follow, "PATIENCE_S", -1.0)
+    layout = RunLayout(tmp_path, "tiny")
+    with pytest.raises(TemporaryError, match=r"quota|limit") as raised:
+        follow.follow_as_job(layout, 1)
+    assert f"-eq {raised.value.exit_code} ]" in following.job_command(layout, 1)
 
 
 def test_looks_that_fail_are_said(first_array_over: PretendedSlurm) -> None:

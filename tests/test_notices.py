@@ -148,6 +148,14 @@ def test_mail_goes_through_sendmail(tmp_path, monkeypatch):
     assert not [line for line in lines if line.startswith("Bcc")]
 
 
+def test_mail_about_a_path_that_is_no_utf8_leaves(tmp_path, monkeypatch):
+    """A byte of a file name that no mail can hold becomes a question mark, and nothing is raised."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    program(tmp_path, "sendmail", f"cat > {tmp_path}/said")
+    send_by_mail("anna@example.org", "ended \udcff", "/runs/\udcff/report")
+    assert "/runs/?/report" in (tmp_path / "said").read_text()
+
+
 def test_without_sendmail_the_mail_command_is_used_and_without_both_it_is_said(tmp_path, monkeypatch):
     """`mail -s TITLE ADDRESS`; else the sentence names what is missing."""
     monkeypatch.setattr("hpc.adapters.notices._SENDMAIL_FOLDERS", "")

@@ -116,7 +116,7 @@ def send_by_mail(address: str, title: str, text: str, timeout_s: float = COMMAND
     if sendmail := shutil.which("sendmail", path=path):
         message = EmailMessage()
         message["To"], message["Subject"] = address, _one_line(title)
-        message.set_content(text)
+        message.set_content(text.encode("utf-8", "replace").decode())  # of a path that is no UTF-8
         send_by_command(f"{shlex.quote(sendmail)} -t -i", message.as_string(), {}, timeout_s)
     elif mail := shutil.which("mail", path=path):
         send_by_command(shlex.join([mail, "-s", _one_line(title), address]), text, {}, timeout_s)
