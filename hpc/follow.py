@@ -307,6 +307,8 @@ def conclude(
     )
     guard()
     note_down(layout, "round", **done.to_json())
+    if problems := present.plan.hook_problems:  # at night nobody sees what collect would print
+        note_down(layout, "not heeded", why=problems[0], more=len(problems) - 1)
     told = state.told if course is state.course else ""
     write_state(layout, replace(state, course=course, round=done.round, interval_s=interval_s, next=waiting, told=told))
     return done

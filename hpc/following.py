@@ -38,7 +38,8 @@ TRIES = 20
 TRY_AGAIN_S = 15
 LEDGER_TAIL = 4 << 20
 """Bytes at the end of the ledger in which the last round stands: a line names tasks, the ledger grows for weeks."""
-TROUBLES = {"crashed": "failed", "waited": "had to wait", "refused": "could not submit its next job"}
+TROUBLES = {"crashed": "failed", "waited": "had to wait", "refused": "could not submit its next job",
+            "not heeded": "went on without your function"}  # fmt: skip
 
 
 # ── state and ledger ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -403,12 +403,15 @@ def test_who_stands_down_leaves_somebody_who_goes_on(first_array_over: Pretended
 
 
 def test_this_machines_own_queue_is_followed_to_the_end(tmp_path: Path) -> None:
-    """Without Slurm: a detached process heals what failed and builds the report; nobody has to stay."""
-    project = make_project(tmp_path / "project", HEALABLE, HEALS)
+    """Without Slurm: a detached process heals what failed and builds the report; a hook that fails is in the ledger."""
+    project = make_project(tmp_path / "project", HEALABLE + "retry: {hook: broken:decide}\n", HEALS)
+    (project.folder / "broken.py").write_text("def decide(*_):\n    return 'what?'\n")
     project.hpc("plan", "tiny", "--cluster", "local")
     project.hpc("submit", "tiny", "--follow")
     ledger = project.runs / "tiny/follow.jsonl"
     wait_until(lambda: any(line["event"] == "ended" for line in read_json_lines(ledger)), 60, "the end")
     assert {run: task["outcome"] for run, task in project.verdicts().items()} == {"X1": "finished", "X2": "finished"}
     assert (project.runs / "tiny/report/report.md").exists()
+    (unheeded,) = [line for line in read_json_lines(ledger) if line["event"] == "not heeded"]
+    assert "the answer is 'what?'" in unheeded["why"]
     assert "followed to the end" in project.hpc("status", "tiny")
