@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hpc.adapters.files import write_json, write_text
 from hpc.adapters.results_h5 import Rows, TaskColumns, write_results
-from hpc.core.arrays import Assignment, first_assignment, processes_of
+from hpc.core.arrays import Assignment, first_assignment, world_size_of
 from hpc.core.breaker import Ended, Trip, check_breaker, fingerprint
 from hpc.core.evidence import FailureClass, Verdict
 from hpc.core.failures import classify
@@ -190,7 +190,7 @@ def _failed_task(task: JudgedTask, frozen: Frozen, usual_steps: int | None) -> F
         run_name=task.state.task.run_name,
         attempts=tuple(_facts(attempt, frozen) for attempt in task.attempts),
         global_batch=spec.batch.global_size if spec.batch else None,
-        processes=processes_of(spec) * spec.resources.nodes,
+        processes=world_size_of(spec),
         checkpoints=tuple(lineage(task.attempts)),
         parameters={**spec.program.args, **task.state.task.parameters},
         overrides=_overrides(task),
@@ -277,8 +277,7 @@ def _assignment(retry: Retry, task: JudgedTask, frozen: Frozen) -> Assignment:
     resources = replace(frozen.spec.resources, memory_mib=retry.memory_mib, time_s=retry.time_s)
     global_batch = None
     if retry.micro_batch and retry.accumulation:
-        world_size = processes_of(frozen.spec) * frozen.spec.resources.nodes
-        global_batch = retry.micro_batch * retry.accumulation * world_size
+        global_batch = retry.micro_batch * retry.accumulation * world_size_of(frozen.spec)
     # A run cannot go on in the middle with another global batch: its steps would no longer be the same steps.
     resume = retry.resume and global_batch == task.attempts[-1].record.get("global_batch")
     return replace(

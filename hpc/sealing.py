@@ -4,9 +4,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from hpc.adapters.files import lock, read_json_or_none, write_json
+from hpc.adapters.files import append_json_line, lock, read_json_or_none, write_json
 from hpc.core.errors import InputError
-from hpc.core.identity import canonical_json
 from hpc.core.layout import RunLayout
 from hpc.core.seal import (
     SealEntry,
@@ -71,8 +70,7 @@ def record_look(layout: RunLayout, kind: str, collected: float, ended: int, plan
         planned: Runs that were planned.
     """
     look = {"time": time.time(), "kind": kind, "collected": collected, "ended": ended, "planned": planned}
-    with layout.looks.open("a", encoding="utf-8") as file:
-        file.write(canonical_json(look) + "\n")
+    append_json_line(layout.looks, look)
 
 
 def seal_notes(layout: RunLayout, spec: Mapping[str, Any]) -> tuple[str, ...]:

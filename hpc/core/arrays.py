@@ -78,21 +78,20 @@ class ArrayPlan:
         return self.resources.gpu_hours * len(self.assignments)
 
 
-def processes_of(spec: ExperimentSpec) -> int:
-    """Processes per node: as declared, else one per GPU, and one where there is none."""
-    return spec.launch.processes or max(1, spec.resources.gpus)
+def world_size_of(spec: ExperimentSpec) -> int:
+    """Processes over all nodes: on each as many as declared, else one per GPU, and one where there is none."""
+    return (spec.launch.processes or max(1, spec.resources.gpus)) * spec.resources.nodes
 
 
 def first_assignment(spec: ExperimentSpec, task: Task) -> Assignment:
     """What a task's first attempt may use: exactly what the experiment says."""
     batch = spec.batch
-    world_size = processes_of(spec) * spec.resources.nodes
     return Assignment(
         task=task,
         attempt=1,
         resources=spec.resources,
         micro_batch=batch.micro if batch else None,
-        accumulation=batch.accumulation(world_size) if batch else None,
+        accumulation=batch.accumulation(world_size_of(spec)) if batch else None,
         global_batch=batch.global_size if batch else None,
     )
 
