@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from hpc.core.learned import largest_exact
-from hpc.core.resources import MINUTE, render_memory, render_time
+from hpc.core.resources import HOUR, MINUTE, render_memory, render_time
 
 MEMORY_MARGIN = 1.2
 """Memory asked for relative to the peak that was measured."""
@@ -86,8 +86,17 @@ def next_time(had_s: int, factor: float, most_s: int, needed_s: float | None) ->
         Seconds, at least what there was and at most `most_s` (0: no bound known).
     """
     guessed = max(had_s + 1, ceil(had_s * factor))
-    wanted = guessed if needed_s is None else max(had_s, ceil(needed_s / MINUTE) * MINUTE)
+    wanted = guessed if needed_s is None else max(had_s, _in_steps(needed_s))
     return min(wanted, most_s) if most_s else wanted
+
+
+def _in_steps(seconds: float) -> int:
+    """Round up to a minute, above two hours to a quarter of an hour, above twelve to an hour.
+
+    Each different limit is an array of its own: thousands of tasks must not become thousands of sbatch calls.
+    """
+    step = MINUTE if seconds <= 2 * HOUR else HOUR // 4 if seconds <= 12 * HOUR else HOUR
+    return ceil(seconds / step) * step
 
 
 def describe_work(work: Work, step: int) -> str:
