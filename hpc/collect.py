@@ -20,8 +20,10 @@ import click
 from hpc.adapters.files import lock
 from hpc.console import dry_run_option, json_option, name_argument, note, print_json, print_table, say, speaks_plainly
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_TEMPORARY
+from hpc.core.evidence import FailureClass
 from hpc.core.layout import RunLayout
 from hpc.core.outcomes import Outcome, count_outcomes, render_counts
+from hpc.core.retry_plan import ON_REQUEST
 from hpc.feeding import Fed, resume
 from hpc.holding import describe_hold, held
 from hpc.rounds import act_on, assess
@@ -36,6 +38,12 @@ if TYPE_CHECKING:
 @click.command(epilog="Example: python -m hpc.collect lora_sweep --retry-failed --dry-run")
 @name_argument
 @click.option("--retry-failed", is_flag=True, help="Submit again what its cause allows, adjusted to the cause.")
+@click.option(
+    "--again",
+    type=click.Choice(sorted(each.value for each in ON_REQUEST)),
+    multiple=True,
+    help="With --retry-failed: runs of this class too, because you have mended the cause. May be repeated.",
+)
 @click.option("--include-running", is_flag=True, help="Read the metrics of runs that have not ended, too.")
 @click.option("--max-parallel", type=click.IntRange(min=1), help="On this machine: tasks that run at once.")
 @dry_run_option
@@ -44,18 +52,21 @@ if TYPE_CHECKING:
 def main(
     name: str | None,
     retry_failed: bool,
+    again: tuple[str, ...],
     include_running: bool,
     max_parallel: int | None,
     dry_run: bool,
     as_json: bool,
 ) -> int:
     """Gather, classify and record every run of experiment NAME (default: the one planned last)."""
+    if again and not retry_failed:
+        raise click.UsageError("--again starts runs again: add --retry-failed (and --dry-run to see what it would do)")
     layout = Workspace.current().layout(name)
     acts = retry_failed and not dry_run
     with lock(layout.lock, timeout_s=600) if acts else nullcontext():
         # First what somebody began and died over: later it would look like a lost job, and be retried besides.
         jobs = resume(layout, half_submitted(layout)) if acts and not held(layout) else {}
-        present = assess(layout, include_running=include_running)
+        present = assess(layout, include_running=include_running, again=[FailureClass(each) for each in again])
         fed = act_on(layout, present) if acts else Fed()
         jobs |= fed.jobs
     tasks, plan, trip = present.tasks, present.plan, present.trip

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -126,8 +126,13 @@ def learn_from(tasks: Iterable[JudgedTask], frozen: Frozen, layout: RunLayout) -
         remember(layout, seen)
 
 
-def plan_for(tasks: Sequence[JudgedTask], frozen: Frozen, layout: RunLayout) -> RetryPlan:
+def plan_for(
+    tasks: Sequence[JudgedTask], frozen: Frozen, layout: RunLayout, again: Collection[FailureClass] = ()
+) -> RetryPlan:
     """Decide about every failed task, with what was learned, what somebody released, and the user's own hook.
+
+    Args:
+        again: Classes to start again on request.
 
     Raises:
         InputError: ``learned.json`` was cut or edited.
@@ -135,7 +140,7 @@ def plan_for(tasks: Sequence[JudgedTask], frozen: Frozen, layout: RunLayout) -> 
     usual_steps = _usual_steps(tasks)
     failed = [(task, _failed_task(task, frozen, usual_steps)) for task in tasks if task.outcome is Outcome.FAILED]
     policy, limits = frozen.spec.retry, Limits(frozen.profile.max_memory_mib, frozen.profile.max_time_s)
-    situation = Situation(policy, limits, read_known(layout), released_at(layout), time.time())
+    situation = Situation(policy, limits, read_known(layout), released_at(layout), time.time(), again)
     plan = plan_retries([facts for _, facts in failed], situation)
     if not policy.hook:
         return plan
@@ -151,10 +156,17 @@ def _usual_steps(tasks: Iterable[JudgedTask]) -> int | None:
     return ends.pop() if len(ends) == 1 else None
 
 
-def trip_of(tasks: Sequence[JudgedTask], plan: RetryPlan, frozen: Frozen, layout: RunLayout) -> Trip | None:
+def trip_of(
+    tasks: Sequence[JudgedTask],
+    plan: RetryPlan,
+    frozen: Frozen,
+    layout: RunLayout,
+    again: Collection[FailureClass] = (),
+) -> Trip | None:
     """Find a cause for which the experiment is to be held; None where there is none, or nothing left to hold."""
     healed = {each.task_id for each in plan.retry if each.reason.startswith(MARK)}  # the user's function has a cure
     over = [task for task in tasks if task.outcome in (Outcome.FINISHED, Outcome.FAILED)]
+    healed |= {task.state.task.task_id for task in over if task.failure_class in again}
     trip = check_breaker(
         [_ended(task) for task in over if task.state.task.task_id not in healed],
         len(tasks),
@@ -198,6 +210,7 @@ def _failed_task(task: JudgedTask, frozen: Frozen, usual_steps: int | None) -> F
         shape=last.get("shape", ""),
         total_steps=declared_steps(last.get("arguments", {})) or usual_steps,
         altered=task.altered,
+        code_changed=(last.get("code") or {}).get("sha256") != frozen.manifest["provenance"]["code"]["sha256"],
     )
 
 

@@ -5,12 +5,13 @@ Whoever acts holds the experiment's lock. `hpc.collection` (numpy, h5py, the rul
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hpc.adapters.files import read_json_or_none
 from hpc.core.arrays import Assignment, first_assignment
+from hpc.core.evidence import FailureClass
 from hpc.core.layout import RunLayout
 from hpc.core.spec import ExperimentSpec
 from hpc.feeding import Fed, feed
@@ -41,8 +42,12 @@ class Assessment:
     trip: Trip | None
 
 
-def assess(layout: RunLayout, *, include_running: bool = False) -> Assessment:
+def assess(layout: RunLayout, *, include_running: bool = False, again: Collection[FailureClass] = ()) -> Assessment:
     """Gather, classify, learn and plan; write ``collected/``.
+
+    Args:
+        include_running: Read the metrics of what runs, too.
+        again: Classes to start again on request.
 
     Raises:
         InputError: A file was damaged.
@@ -54,9 +59,9 @@ def assess(layout: RunLayout, *, include_running: bool = False) -> Assessment:
     tasks = judge(snapshot, include_running=include_running)
     frozen = backend_of(layout, frozen_of(snapshot.manifest))
     learn_from(tasks, frozen, layout)
-    plan = plan_for(tasks, frozen, layout)
+    plan = plan_for(tasks, frozen, layout, again)
     write_collected(snapshot, tasks, plan)
-    trip = None if held(layout) else trip_of(tasks, plan, frozen, layout)
+    trip = None if held(layout) else trip_of(tasks, plan, frozen, layout, again)
     return Assessment(snapshot, frozen, tasks, plan, trip)
 
 

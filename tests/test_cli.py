@@ -142,7 +142,7 @@ def test_options_change_only_on_purpose() -> None:
             "--release",
         ],
         "status": ["--json", "--watch"],
-        "collect": ["--dry-run", "--include-running", "--json", "--max-parallel", "--retry-failed"],
+        "collect": ["--again", "--dry-run", "--include-running", "--json", "--max-parallel", "--retry-failed"],
         "follow": ["--dry-run", "--json", "--max-parallel", "--number"],
         "why": ["--exit", "--json", "--jsonl", "--metrics", "--state"],
         "analysis.report": ["--compare", "--format", "--json", "--root", "--style", "--watch"],

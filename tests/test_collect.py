@@ -113,3 +113,22 @@ retry: {divergence: {lower_learning_rate: 0.1, set: {clip: 0.5}, mixed_precision
     assert task["changes"] == ["clip 1 → 0.5: diverged", "lr 0.5 → 0.05: diverged", "mixed_precision → no: diverged"]
     assert "precision: bf16 0.5 1.0 7.0" in (project.attempt("L0.5") / "stdout.log").read_text()
     assert "precision: no 0.05 0.5 7.0" in (project.attempt("L0.5", 2) / "stdout.log").read_text()
+
+
+def test_a_mended_bug_is_started_again_on_request(tmp_path: Path) -> None:
+    """Refused while the plan holds the broken code; after planning again the failed run alone starts, and finishes."""
+    project = make_project(tmp_path / "project")
+    whole = (project.folder / "program.py").read_text()
+    project.write_program(whole + "if sys.argv[1] == '2':\n    sys.undefined\n")
+    project.hpc("plan", "tiny", "--cluster", "local")
+    project.hpc("submit", "tiny", expect=1)
+    assert "still holds the code that failed" in project.hpc(
+        "collect", "tiny", "--retry-failed", "--again", "code_bug", expect=1, COLUMNS="300"
+    )
+    assert "add --retry-failed" in project.hpc("collect", "tiny", "--again", "code_bug", expect=2)
+    project.write_program(whole)
+    project.hpc("plan", "tiny", "--cluster", "local")
+    project.hpc("collect", "tiny", "--retry-failed", "--again", "code_bug")
+    project.hpc("collect", "tiny")
+    assert {run: len(task["attempts"]) for run, task in project.verdicts().items()} == {"X1": 1, "X2": 2}
+    assert {task["outcome"] for task in project.verdicts().values()} == {"finished"}

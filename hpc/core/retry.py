@@ -62,7 +62,7 @@ class Action:
 _RESUME = Action(
     "resume", "goes on from its last checkpoint; does not count against max_attempts", "the task was not at fault"
 )
-_MEND = Action("none", "", "a blind retry would fail the same way; once it is mended, plan it under a new name")
+_MEND = Action("none", "", "a blind retry would fail the same way; once it is mended: collect --again CLASS")
 ACTIONS: dict[FailureClass, Action] = {
     F.OOM_GPU: Action(
         "lower_micro_batch",
@@ -116,6 +116,8 @@ def plan_retries(tasks: Sequence[FailedTask], situation: Situation) -> RetryPlan
 
 
 def _decide(task: FailedTask, situation: Situation) -> Decision:
+    if task.last.category in situation.again:
+        return _on_request(task, situation)
     spent = _ceiling_reached(task, situation.policy)
     return spent or _PLANS[task.last.category](task, situation)
 
@@ -377,6 +379,18 @@ def _when_mended(task: FailedTask, situation: Situation) -> Decision:
             "look whether the file system that its evidence names was the one that was mended",
         )
     return again(task, situation, "storage: whoever released the experiment has mended it", ())
+
+
+def _on_request(task: FailedTask, situation: Situation) -> Decision:
+    """Whoever asks has mended the cause, which no budget knows of. A bug is mended by other code alone."""
+    category = task.last.category
+    if category is F.CODE_BUG and not task.code_changed:
+        return _decline(
+            task,
+            "code_bug: the plan still holds the code that failed",
+            "plan the experiment again (python -m hpc.plan NAME), so that it takes the mended code, then ask again",
+        )
+    return again(task, situation, f"{category}: started again on request", ())
 
 
 def _never(task: FailedTask, _: Situation) -> Decision:

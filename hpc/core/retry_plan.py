@@ -1,6 +1,6 @@
 """The records of the retry plan: what it is told of each failed task, and what it decides."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from hpc.core.evidence import FailureClass, Verdict
@@ -62,6 +62,7 @@ class FailedTask:
         shape: As `hpc.core.learned.shape_of` names it; empty when not known.
         total_steps: Optimiser steps of the whole task; None when nothing tells.
         altered: Whether an earlier retry already changed what is being measured.
+        code_changed: Whether the code of the plan is another than the one that failed.
     """
 
     task_id: str
@@ -76,6 +77,7 @@ class FailedTask:
     shape: str = ""
     total_steps: int | None = None
     altered: bool = False
+    code_changed: bool = False
 
     @property
     def last(self) -> AttemptFacts:
@@ -96,6 +98,15 @@ class Limits:
     max_time_s: int = 0
 
 
+ON_REQUEST = frozenset(
+    {
+        FailureClass.STORAGE, FailureClass.CONTAINER, FailureClass.ENVIRONMENT, FailureClass.DATA, FailureClass.CONFIG,
+        FailureClass.CODE_BUG, FailureClass.CHECKPOINT, FailureClass.CANCELLED, FailureClass.UNKNOWN,
+    }
+)  # fmt: skip
+"""Classes a person can ask to start again, having mended the cause. No results: one may not try until they please."""
+
+
 @dataclass(frozen=True)
 class Situation:
     """What a decision depends on besides the task.
@@ -106,6 +117,7 @@ class Situation:
         learned: Micro-batches known to fit and to fail.
         released: Unix time at which somebody last released the experiment; 0 for never. Storage that failed before
             it has been mended.
+        again: Classes a person asked to start again, having mended the cause (`ON_REQUEST`).
         now: Unix time; None when not known, and bad nodes then stay bad.
     """
 
@@ -114,6 +126,7 @@ class Situation:
     learned: Known = field(default_factory=lambda: NOTHING_KNOWN)
     released: float = 0.0
     now: float | None = None
+    again: Collection[FailureClass] = ()
 
 
 @dataclass(frozen=True)

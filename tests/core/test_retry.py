@@ -1,5 +1,7 @@
 """The retry plan: what is changed for each class, what is declined, and the laws that hold for every plan."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from hpc.core.evidence import FailureClass, Verdict
 from hpc.core.learned import NOTHING_KNOWN, Known, Observation, learn
 from hpc.core.retry import ACTIONS, blameless, default_action, plan_retries
 from hpc.core.retry_amounts import smaller_micro_batch
-from hpc.core.retry_plan import AttemptFacts, Declined, FailedTask, Limits, Retry, Situation
+from hpc.core.retry_plan import ON_REQUEST, AttemptFacts, Declined, FailedTask, Limits, Retry, Situation
 from hpc.core.spec import Divergence, RetryPolicy
 
 F = FailureClass
@@ -461,3 +463,19 @@ def test_what_was_learned_keeps_the_global_batch(  # type: ignore[no-untyped-def
         assert decision.accumulation
         assert least <= decision.micro_batch < micro
         assert decision.altered == (decision.micro_batch * decision.accumulation * processes != whole)
+
+
+@pytest.mark.parametrize("category", sorted(ON_REQUEST - {F.CODE_BUG}))
+def test_whoever_mended_a_cause_starts_its_runs_again(category: FailureClass) -> None:
+    """On request a class is started again even when its attempts are used up; other classes are decided as ever."""
+    failed = task(*(attempt(number, category) for number in range(1, 6)))
+    assert retried(failed, again=[category]).attempt == 6
+    assert isinstance(decide(task(attempt(1, F.CODE_BUG)), again=[category]), Declined)
+
+
+def test_a_bug_is_started_again_with_other_code_only() -> None:
+    """Asking is not enough while the plan holds the code that failed; results are never asked for again."""
+    failed = task(attempt(1, F.CODE_BUG))
+    assert "still holds the code that failed" in declined(failed, again=[F.CODE_BUG]).reason
+    assert retried(replace(failed, code_changed=True), again=[F.CODE_BUG]).attempt == 2
+    assert not ON_REQUEST & {F.DIVERGENCE, F.NOT_CONVERGED, F.SUCCESS}
