@@ -381,7 +381,8 @@ def _describe_course(layout: RunLayout, state: State) -> str:
         return "followed at this moment by job " + ", ".join(each.job for each, row in found if row.state.is_running)
     waiting = [each for each, row in found if row.state.is_waiting and not _is_held(row)]
     if not waiting:
-        return f"no follow-up job waits any more, so nobody follows it; to go on: {revive}"
+        logs = f"what the last ones said: {layout.follow_jobs}/*_log.out"
+        return f"no follow-up job waits any more, so nobody follows it ({logs}); to go on: {revive}"
     return "followed next " + " or ".join(_describe_next(each) for each in _by_time(waiting))
 
 
