@@ -24,7 +24,7 @@ from hpc.adapters.follow_job import submit_command
 from hpc.adapters.lease import read_lease, silent_s
 from hpc.core.chain import Course, FollowUp, Kind, plan_successors
 from hpc.core.errors import TemporaryError
-from hpc.core.executions import JobRow
+from hpc.core.executions import JobRow, is_refused_launch
 from hpc.core.identity import content_hash
 from hpc.core.layout import RunLayout
 from hpc.core.lease import Lease, Standing, judge_lease
@@ -34,7 +34,9 @@ from hpc.submission import Frozen
 
 SCHEMA = 1
 TRIES = 20
-"""How often a follow-up job starts again after its process was killed or Slurm did not answer."""
+"""How often a follow-up job starts again after its process was killed or could not start, or Slurm did not answer."""
+REQUEUES = 50
+"""How often it goes back into the queue after that many: the morning may find the disk or the file system mended."""
 TRY_AGAIN_S = 15
 LEDGER_TAIL = 4 << 20
 """Bytes at the end of the ledger in which the last round stands: a line names tasks, the ledger grows for weeks."""
@@ -127,12 +129,12 @@ def list_follow_ups(layout: RunLayout) -> list[tuple[FollowUp, JobRow]]:
 
 def list_waiting(layout: RunLayout) -> list[FollowUp]:
     """List the follow-up jobs in Slurm's queue that will begin by themselves."""
-    return [follow_up for follow_up, row in list_follow_ups(layout) if row.state.is_waiting and not _is_held(row)]
+    return [follow_up for follow_up, row in list_follow_ups(layout) if row.state.is_waiting and not _is_refused(row)]
 
 
-def _is_held(row: JobRow) -> bool:
-    """Whether somebody has to release it first: a user, or whoever mends the node that refused to launch it."""
-    return row.state.is_waiting and "held" in row.reason.lower()
+def _is_refused(row: JobRow) -> bool:
+    """Whether a node could not launch it: another takes its place. What a person holds waits, as the person wants."""
+    return row.state.is_waiting and is_refused_launch(row.reason)
 
 
 def _received(layout: RunLayout) -> dict[str, int]:
@@ -220,9 +222,10 @@ for try in $(seq {TRIES}); do
   {follow}
   code=$?
   [ $code -ne 3 ] || exit 0
-  [ $code -ge 128 ] || [ $code -eq 75 ] || exit $code
+  [ $code -ge 126 ] || [ $code -eq 75 ] || exit $code
   sleep {TRY_AGAIN_S}
 done
+[ "${{SLURM_RESTART_COUNT:-0}}" -ge {REQUEUES} ] || scontrol requeue "$SLURM_JOB_ID"
 exit $code"""
 
 
@@ -243,8 +246,8 @@ def settle_successors(
         SlurmError: Slurm refused, and no follow-up job waits.
     """
     found = list_follow_ups(layout)
-    stuck = [follow_up.job for follow_up, row in found if _is_held(row)]
-    waiting = [follow_up for follow_up, row in found if row.state.is_waiting and not _is_held(row)]
+    stuck = [follow_up.job for follow_up, row in found if _is_refused(row)]
+    waiting = [follow_up for follow_up, row in found if row.state.is_waiting and not _is_refused(row)]
     plan = plan_successors(waiting, live, course, time.time(), interval_s)
     submitted: list[FollowUp] = []
     refused: slurm.SlurmError | None = None
@@ -379,10 +382,13 @@ def _describe_course(layout: RunLayout, state: State) -> str:
         return f"whether it is still followed is not known: {error}"
     if any(row.state.is_running for _, row in found):
         return "followed at this moment by job " + ", ".join(each.job for each, row in found if row.state.is_running)
-    waiting = [each for each, row in found if row.state.is_waiting and not _is_held(row)]
+    waiting = [each for each, row in found if row.state.is_waiting and not _is_refused(row)]
     if not waiting:
         logs = f"what the last ones said: {layout.follow_jobs}/*_log.out"
         return f"no follow-up job waits any more, so nobody follows it ({logs}); to go on: {revive}"
+    held = [row.job for _, row in found if row.state.is_waiting and row.reason.startswith("JobHeld")]
+    if len(held) == len(waiting):
+        return f"not followed: somebody holds its follow-up jobs; to go on: scontrol release {' '.join(held)}"
     return "followed next " + " or ".join(_describe_next(each) for each in _by_time(waiting))
 
 

@@ -7,7 +7,9 @@ known of the last attempt (`hpc.core.evidence.Evidence`), what was concluded (`V
 
 import contextlib
 import importlib
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from hpc.core.retry_answer import heed
 from hpc.core.retry_plan import Decision, FailedTask, Retry, RetryPlan, Situation
 
 Hook = Callable[[Evidence, Verdict, Decision], Any]
+LONGEST_S = 30.0
+"""How long it may take for one task."""
 
 
 def load_hook(name: str, folders: Sequence[Path]) -> Hook:
@@ -66,7 +70,7 @@ def ask_hook(
         decision = planned[task.task_id]
         if hook is not None:
             try:
-                with _found_first(folders), _printing_aside():
+                with _found_first(folders), _printing_aside(), _within(LONGEST_S):
                     decision = heed(hook(evidence(), task.last.verdict, decision), task, decision, situation)
             except (Exception, SystemExit) as error:
                 problems.append(f"retry.hook {name}, {task.run_name}: {type(error).__name__}: {error}")
@@ -87,6 +91,29 @@ def _found_first(folders: Sequence[Path]) -> Iterator[None]:
         yield
     finally:
         sys.path[:] = before
+
+
+@contextlib.contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    """Interrupt a function that does not come back: it runs under the experiment's lock.
+
+    Raises:
+        TimeoutError: After `seconds`, in the main thread; elsewhere there is no such alarm.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise TimeoutError(f"no answer within {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _printing_aside() -> contextlib.AbstractContextManager[Any]:

@@ -14,7 +14,7 @@ from hpc.adapters import proc, slurm
 from hpc.adapters.files import read_json, read_json_or_none, write_json
 from hpc.adapters.manifest_store import list_submissions, load_index, load_manifest, task_from_json
 from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, InputError, TemporaryError
-from hpc.core.executions import Executions, JobRow, execution_of, join_rows, of_submission
+from hpc.core.executions import Executions, JobRow, execution_of, join_rows, may_bear, of_submission
 from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout
 from hpc.core.slurm_states import parse_state
 from hpc.core.spec import Task
@@ -123,9 +123,9 @@ class _Submitted:
 
     def rows(self, executions: Executions, position: int) -> list[JobRow]:
         """What Slurm says of one element; a job id that was given again carries another comment."""
-        wanted = ("", comment_of(self.index["manifest_sha"], self.index["submission"]))
+        mark = comment_of(self.index["manifest_sha"], self.index["submission"])
         found = (row for job in self.jobs for row in executions.get(f"{job}_{position}", ()))
-        return [row for row in found if row.comment in wanted]
+        return [row for row in found if may_bear(row.comment, mark)]
 
 
 @dataclass(frozen=True)
@@ -316,7 +316,7 @@ def _row_of(
         return JobRow(**{**kept, "state": parse_state(kept["state"]), "steps": steps})
     rows = executions.get(record["job"], ())
     wanted = comment_of(record["manifest_sha"], record["submission"])
-    ours = [row for row in rows if row.comment in ("", wanted)]
+    ours = [row for row in rows if may_bear(row.comment, wanted)]
     return execution_of(ours, record["restart_count"], is_newest=is_newest)
 
 

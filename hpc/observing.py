@@ -59,7 +59,7 @@ def adjustments(attempt: AttemptLayout) -> list[Mapping[str, Any]]:
         return [
             change
             for change in content.get("adjustments", ())
-            if all(isinstance(change.get(key), int) for key in ADJUSTMENT)
+            if all(type(change.get(key)) is int and change[key] >= 0 for key in ADJUSTMENT)
         ]
     except (InputError, TypeError, AttributeError):  # the program's own file, written as it pleases
         return []

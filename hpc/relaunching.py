@@ -9,12 +9,12 @@ from collections.abc import Iterable
 
 from hpc.adapters import slurm
 from hpc.adapters.files import read_json_or_none, write_json
+from hpc.core.executions import is_refused_launch
 from hpc.core.layout import RunLayout
 from hpc.inspection import AttemptState, Progress, Snapshot
 
 MAX_RELEASES = 5
 """Times one element is let go; each time Slurm may choose another node."""
-_REASON = "launch failed requeued held"
 
 
 def refused_launches(snapshot: Snapshot) -> list[str]:
@@ -24,9 +24,7 @@ def refused_launches(snapshot: Snapshot) -> list[str]:
 
 
 def _is_refused(attempt: AttemptState) -> bool:
-    # squeue writes blanks where scontrol writes underscores
-    reason = attempt.row.reason.replace("_", " ").lower() if attempt.row else ""
-    return attempt.progress is Progress.WAITING and reason.startswith(_REASON)
+    return attempt.progress is Progress.WAITING and attempt.row is not None and is_refused_launch(attempt.row.reason)
 
 
 def relaunch(layout: RunLayout, jobs: Iterable[str]) -> list[str]:

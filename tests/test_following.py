@@ -236,6 +236,28 @@ def test_of_eight_followers_at_once_one_acts(first_array_over: PretendedSlurm) -
     assert [line["retried"] for line in slurm.ledger() if line["event"] == "round" and line["retried"]] == [["X1"]]
 
 
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="only root makes namespaces")
+def test_of_eight_on_two_hosts_one_acts(first_array_over: PretendedSlurm) -> None:
+    """Four followers and four collectors on two hosts with names, processes and nets apart: one retry, no id lost."""
+    slurm = first_array_over
+    started = [
+        subprocess.Popen(
+            ["unshare", "--net", "--uts", "--pid", "--fork", "--mount-proc", "sh", "-c",
+             'hostname "$0" && exec "$@"', host, sys.executable, "-m", *command],
+            cwd=slurm.project.folder, env=command_environment(),
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )
+        for host in ("login1", "login2")
+        for command in (["hpc.follow", "tiny"], ["hpc.collect", "tiny", "--retry-failed"]) * 2
+    ]  # fmt: skip
+    said = [process.communicate(timeout=120)[1] for process in started]
+    assert {process.returncode for process in started} <= {0, 1, 3}, said
+    assert not any("Traceback" in each for each in said), said
+    assert len(slurm.named("tiny")) == 2
+    assert slurm.known() >= {*slurm.named("tiny"), *slurm.named("follow:tiny")}
+    assert {line["by"]["host"] for line in slurm.ledger() if line["event"] == "round"} & {"login1", "login2"}
+
+
 def begin_the_end(slurm: PretendedSlurm) -> str:
     """Give the number of the follow-up job that runs."""
     return slurm.number_of(next(job for job, queue in slurm.named("follow:tiny").items() if "RUNNING" in queue))
@@ -371,6 +393,23 @@ def test_status_of_a_full_disk_names_the_follower(first_array_over: PretendedSlu
     with hold_lease(layout), pytest.MonkeyPatch.context() as patch:
         patch.setattr(following, "silent_s", full)
         assert describe(layout)[-1].startswith(f"followed at this moment by process {os.getpid()}")
+
+
+def test_a_follow_up_job_that_somebody_holds_is_left_to_them(first_array_over: PretendedSlurm) -> None:
+    """Held by a user or the site: nothing takes its place; where no other waits, status says how to go on."""
+    slurm = first_array_over
+    held = list(slurm.waiting())
+    for job in held:
+        queue = slurm.jobs / job / "queue"
+        queue.write_text(queue.read_text().replace("|PENDING|None|", "|PENDING|JobHeldAdmin|"))
+    assert slurm.run("hpc.follow", "tiny", "--number", begin_the_end(slurm)) == [0], slurm.said()
+    assert set(held) <= set(slurm.waiting())
+    for job, queue in slurm.named("follow:tiny").items():
+        if job not in held:
+            (slurm.jobs / job / "queue").write_text(
+                queue.replace("PENDING", "COMPLETED").replace("RUNNING", "COMPLETED")
+            )
+    assert f"scontrol release {' '.join(held)}" in describe(RunLayout(slurm.project.runs, "tiny"))[-1]
 
 
 def test_a_slurm_that_does_not_answer_is_waited_for(first_array_over: PretendedSlurm) -> None:

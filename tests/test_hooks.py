@@ -84,3 +84,11 @@ def test_collect_heeds_the_hook_of_the_experiment(tmp_path: Path) -> None:
     task = project.verdicts()["X1"]
     assert (task["outcome"], task["altered"]) == ("finished", True)
     assert task["changes"] == ["memory 500M → 600M: hook", "x 1 → 3: hook"]
+
+
+def test_a_function_that_does_not_come_back_is_interrupted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It runs under the experiment's lock: after a while the plan stands without it, and that is said."""
+    monkeypatch.setattr("hpc.hooks.LONGEST_S", 0.2)
+    reason, problems = ask(tmp_path, "def decide(evidence, verdict, planned):\n    while True: pass\n", "endless")
+    assert "code_bug" in reason
+    assert problems == ("retry.hook endless:decide, X1: TimeoutError: no answer within 0.2 s",)

@@ -143,7 +143,8 @@ def test_what_is_followed_is_not_over_between_two_attempts(followed: bool, over:
 
 
 def _watch(project: LocalProject, **more: Any) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "hpc.status", "tiny", "--watch", "2"]
+    # A test run that was started in the background hands an ignored SIGINT on.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "hpc.status", "tiny", "--watch", "2"]
     environment = command_environment(PYTHONUNBUFFERED="1")
     return subprocess.Popen(command, cwd=project.folder, env=environment, text=True, **more)
 

@@ -1,5 +1,6 @@
 """Which execution of which job belongs to which attempt: pure joins of Slurm's words with the attempts' records."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -45,6 +46,24 @@ class JobRow:
     time_limit_s: float | None = None
     peak_memory_mib: float | None = None
     steps: Mapping[str, SlurmState] = field(default_factory=dict)
+
+
+_REFUSED = "launch failed requeued held"
+_MARK = re.compile(r"[0-9a-f]{16}/\d{3,}")
+
+
+def is_refused_launch(reason: str) -> bool:
+    """Whether Slurm itself holds a job because a node could not launch it, and no person does."""
+    # squeue writes blanks where scontrol writes underscores
+    return reason.replace("_", " ").lower().startswith(_REFUSED)
+
+
+def may_bear(comment: str, mark: str) -> bool:
+    """Whether a job with our id and this comment can be the one that was given `mark` as its comment.
+
+    Many sites drop comments and some write their own; only another mark of ours tells that an id was given again.
+    """
+    return comment == mark or not _MARK.fullmatch(comment)
 
 
 def job_name_of(experiment: str) -> str:
