@@ -36,6 +36,7 @@ from analysis.registration import Registration, Standing, read_registration
 from analysis.sequential import TwoLooks
 from analysis.systems import OverSystems
 from analysis.verdicts import Judgement
+from hpc.core.resources import parse_time
 from hpc.core.spec import Metric
 
 if TYPE_CHECKING:
@@ -306,6 +307,8 @@ class ResourceUse:
 
     Attributes:
         by_verdict: Use by verdict of the attempt; adds up to the totals.
+        forecast_h: GPU hours, or core hours where no GPU was asked for, that `hpc.plan` announced at most: every task
+            its whole time limit.
         gpu_hours_asked: GPUs × nodes × time limit, over all attempts; 0 when no GPU was asked for.
         has_gpu: Whether any attempt had one.
         mean_run_s: Mean wall time of a finished task in seconds, the attempts it continued included; None without any.
@@ -316,6 +319,7 @@ class ResourceUse:
     """
 
     by_verdict: tuple[Spending, ...]
+    forecast_h: float
     gpu_hours_asked: float
     has_gpu: bool
     mean_run_s: float | None
@@ -661,6 +665,7 @@ def add_up_resources(frame: ExperimentFrame) -> ResourceUse:
     highest = int(memory.argmax()) if memory.notna().any() else None
     return ResourceUse(
         by_verdict=tuple(sorted(spent, key=lambda one: (order[one.fate], -one.attempts, one.category))),
+        forecast_h=_forecast_h(resources, len(frame.tasks)),
         gpu_hours_asked=float((attempts["gpus"].fillna(0.0) * nodes * attempts["time_s"].fillna(0.0)).sum() / HOUR),
         has_gpu=bool((attempts["gpus"].fillna(0.0) > 0).any()),
         mean_run_s=float(run_s.mean()) if len(run_s) else None,
@@ -669,6 +674,12 @@ def add_up_resources(frame: ExperimentFrame) -> ResourceUse:
         peak_gpu_memory_mib=_maximum(attempts["peak_gpu_memory_mib"]),
         memory_asked_mib=None if highest is None else _finite(attempts["memory_mib"].iloc[highest]),
     )
+
+
+def _forecast_h(resources: Mapping[str, Any], tasks: int) -> float:
+    units = int(resources.get("gpus") or 0) or int(resources.get("cpus") or 1)
+    limit_s = parse_time(resources["time"]) if resources.get("time") else HOUR
+    return float(tasks * int(resources.get("nodes") or 1) * units * limit_s / HOUR)
 
 
 def say_verdict(

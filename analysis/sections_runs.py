@@ -177,6 +177,7 @@ def resource_facts(frame: ExperimentFrame, findings: Findings) -> list[tuple[str
     else:
         facts.append(("GPU hours used", "none: no attempt asked for a GPU"))
     facts.append(("Core hours used", f"{_hours_sum(use, gpu=False)}; elapsed time × cores asked for"))
+    facts.append(_forecast_fact(use))
     facts += _time_facts(frame, use)
     asked = f" of {use.memory_asked_mib:.0f} MiB asked for" if use.memory_asked_mib else ""
     peak = "not recorded" if use.peak_memory_mib is None else f"{use.peak_memory_mib:.0f} MiB{asked}"
@@ -184,6 +185,13 @@ def resource_facts(frame: ExperimentFrame, findings: Findings) -> list[tuple[str
     if use.peak_gpu_memory_mib is not None:
         facts.append(("Peak GPU memory", f"{use.peak_gpu_memory_mib:.0f} MiB"))
     return facts
+
+
+def _forecast_fact(use: ResourceUse) -> tuple[str, str]:
+    """What planning announced against what it came to."""
+    used, unit = (use.gpu_hours, "GPU hours") if use.has_gpu else (use.cpu_hours, "core hours")
+    words = f"at most {use.forecast_h:.4g} {unit} (every task its whole limit); {used:.4g} used"
+    return "Forecast against actual", f"{words} ({share_text(used, use.forecast_h)})"
 
 
 def _time_facts(frame: ExperimentFrame, use: ResourceUse) -> list[tuple[str, str]]:
