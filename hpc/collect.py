@@ -151,16 +151,24 @@ def show(
 
 
 def _rows(failed: Sequence[JudgedTask], plan: RetryPlan) -> list[tuple[object, ...]]:
+    """One row for all runs that failed alike and of which the same becomes: nine of ten failures are one failure."""
+    from hpc.core.breaker import fingerprint
+
     happens = {each.task_id: f"again: {each.reason}" for each in plan.retry}
     happens |= {each.task_id: f"not again: {each.reason}; {each.next_step}" for each in plan.declined}
-    rows: list[tuple[object, ...]] = []
+    alike: dict[tuple[object, ...], list[JudgedTask]] = {}
     for task in failed:
         verdict = task.attempts[-1].verdict
+        what = fingerprint(verdict) if verdict else ""
+        alike.setdefault((len(task.attempts), what, happens[task.state.task.task_id]), []).append(task)
+    rows: list[tuple[object, ...]] = []
+    for (attempts, _, then), tasks in alike.items():
+        first = tasks[0]
+        verdict = first.attempts[-1].verdict
         line = verdict.evidence[0] if verdict and verdict.evidence else None
         where = f"{line.source}{f':{line.line}' if line.line else ''}: {line.text[:160]}" if line else ""
-        rows.append(
-            (task.state.task.run_name, len(task.attempts), task.failure_class, where, happens[task.state.task.task_id])
-        )
+        run = first.state.task.run_name + (f" and {len(tasks) - 1} more" if len(tasks) > 1 else "")
+        rows.append((run, attempts, first.failure_class, where, then))
     return rows
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-from tests.local_projects import LocalProject, make_project
+from tests.local_projects import EXPERIMENT, LocalProject, make_project
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +132,18 @@ def test_a_mended_bug_is_started_again_on_request(tmp_path: Path) -> None:
     project.hpc("collect", "tiny")
     assert {run: len(task["attempts"]) for run, task in project.verdicts().items()} == {"X1": 1, "X2": 2}
     assert {task["outcome"] for task in project.verdicts().values()} == {"finished"}
+
+
+def test_runs_that_failed_alike_share_a_row(tmp_path: Path) -> None:
+    """Numbers and paths in the line do not tell them apart; a run that failed otherwise has its own row."""
+    project = make_project(
+        tmp_path / "project",
+        EXPERIMENT.replace("x: [1, 2]", "x: [1, 2, 3]"),
+        "import sys\nif sys.argv[1] == '3':\n    raise FileNotFoundError('data')\nraise TypeError(sys.argv[1])\n",
+    )
+    project.hpc("plan", "tiny", "--cluster", "local")
+    project.hpc("submit", "tiny", expect=1)
+    table = project.hpc("collect", "tiny", expect=1, COLUMNS="250")
+    assert table.count("code_bug ") == 1
+    assert "X1 and 1 more" in table
+    assert "X3 " in table
