@@ -997,7 +997,7 @@ def _say_best(best: Best | None, primary: Metric) -> tuple[str, ...]:
     among = "" if best.rival is None else " among the configurations that lost no run"
     text = (
         f"{best.result.label} (n={best.result.estimate.n}) has the {word} mean{among}; it was selected as the best of "
-        f"{best.of}, so the mean is optimistic{_by_how_much(best.selection)}."
+        f"{best.of}, so its mean tends to be too good{_by_how_much(best.selection)}."
     )
     if best.rival is not None:
         text += (
@@ -1015,8 +1015,8 @@ def _by_how_much(selection: Selection | None) -> str:
     firm = f"it stays first in {100 * first.first:.0f} % of bootstrap samples"
     if selection.held_out is None or selection.optimism is None:
         return f"; {firm}"
-    by = f"by about {selection.optimism:.3g}" if selection.optimism > 0 else "though held-out runs do not show it"
-    return f" {by} ({selection.apparent:.4g}; {selection.held_out:.4g} on held-out runs); {firm}"
+    here = f"here by about {selection.optimism:.3g}" if selection.optimism > 0 else "not so here"
+    return f", {here}: {selection.apparent:.4g} as it stands, {selection.held_out:.4g} on held-out runs; {firm}"
 
 
 def _range(numbers: Any) -> str:

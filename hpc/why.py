@@ -11,6 +11,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,9 +128,15 @@ def folder_of(target: str) -> Path | None:
     if folder is None:
         raise InputError(
             f"{target} is neither a log file, an attempt directory (…/tasks/<run name>/attempt-<number>), "
-            f"nor a run or Slurm job of an experiment below {Workspace.current().root}"
+            f"nor a run or Slurm job of an experiment below {Workspace.current().root}{_did_you_mean(target)}"
         )
     return folder
+
+
+def _did_you_mean(name: str) -> str:
+    runs = [path.name for path in Workspace.current().root.glob("*/tasks/*")]
+    close = get_close_matches(name, runs, n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def _find_attempt(name: str) -> Path | None:

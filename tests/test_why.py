@@ -101,6 +101,15 @@ def test_attempt_directory(tmp_path: Path) -> None:
     assert given["evidence"][0] == {"source": "stderr", "line": 1, "text": "MemoryError"}
 
 
+def test_a_misspelt_run_is_answered_with_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among all experiments below the run folder."""
+    (tmp_path / "sweep/tasks/R16_LR1e-4_S42").mkdir(parents=True)
+    monkeypatch.setenv("HPC_ROOT", str(tmp_path))
+    result = why("R16_LR1e-4_S41")
+    assert result.exit_code == 2
+    assert "did you mean 'R16_LR1e-4_S42'?" in result.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
