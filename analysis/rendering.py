@@ -9,6 +9,7 @@ import csv
 import hashlib
 import io
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -134,14 +135,19 @@ _LATEX = {
     "−": r"$-$",
     "–": "--",
     "…": r"\dots{}",
-    "σ": r"$\sigma$",
     "Δ": r"$\Delta$",
     "µ": r"$\mu$",
     "√": r"$\surd$",
     "²": r"$^2$",
     "·": r"$\cdot$",
-    "□": r"$\square$",
+    "□": "[ ]",
+    # Unicode's names are LaTeX's, but for the spelling of lambda.
+    **{
+        letter: rf"$\{unicodedata.name(letter).rsplit(' ', 1)[1].lower().replace('lamda', 'lambda')}$"
+        for letter in "αβγδεζηθικλμνξπρστυφχψω"
+    },
 }
+"""What LaTeX does not print as it stands; other letters than Latin and Greek need XeLaTeX."""
 
 
 def escape_latex(text: str) -> str:

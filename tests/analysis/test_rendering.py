@@ -61,3 +61,8 @@ def test_markdown_has_no_gaps_and_ends_with_a_line() -> None:
     text = render_markdown(Document("t", "h", "s", (Section("a", "A", (Text("one"), Text("two", "lead"))),)))
 
     assert text == "# h\n\ns\n\n## A\n\none\n\n**two**\n"
+
+
+def test_greek_letters_are_printed_by_latex() -> None:
+    """Cliff's delta and the like: pdflatex knows them by name only."""
+    assert escape_latex("δ = 0.5, λ, σ") == r"$\delta$ = 0.5, $\lambda$, $\sigma$"
