@@ -1,0 +1,27 @@
+"""Where everything is required, nothing may be left out quietly."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+WHOLE_FILE = "import pytest\npytest.importorskip('no_such_module')\ndef test_one(): pass\n"
+ONE_TEST = "import pytest\ndef test_one(): pytest.skip('not here')\ndef test_two(): pass\n"
+
+
+@pytest.mark.parametrize("text", [WHOLE_FILE, ONE_TEST])
+@pytest.mark.parametrize("required", [True, False])
+def test_a_skip_fails_where_everything_is_required(tmp_path: Path, text: str, required: bool) -> None:
+    """Of a test and of a whole file alike; elsewhere a skip is a skip."""
+    shutil.copy(Path(__file__).parent / "conftest.py", tmp_path)
+    (tmp_path / "test_it.py").write_text(text)
+    (tmp_path / "test_other.py").write_text("def test_three(): pass\n")
+    environment = {**os.environ, "HPC_REQUIRE_CLUSTER": "1" if required else "0"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", "."]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode == 0) is not required, done.stdout + done.stderr
