@@ -30,8 +30,8 @@ from hpc.gathering import Results, checkpoint_names, finite, gather, last_step, 
 from hpc.holding import accepted, released_at
 from hpc.hooks import ask_hook
 from hpc.inspection import AttemptState, Progress, Snapshot, TaskState, keep_scheduler_record
-from hpc.learning import read_known, remember
-from hpc.observing import adjustments, declared_steps, observations_of, throughput
+from hpc.learning import adjustments, read_known, remember
+from hpc.observing import declared_steps, observations_of, throughput
 from hpc.submission import Frozen
 
 SCHEMA = 1

@@ -3,11 +3,29 @@
 Standard library at import: the probe on the compute node uses it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from hpc.adapters.files import lock, read_json_or_none, write_json
-from hpc.core.layout import RunLayout
+from hpc.core.errors import InputError
+from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.core.learned import NOTHING_KNOWN, Known, Observation, learn
+
+ADJUSTMENT = ("step", "old_micro_batch", "new_micro_batch", "new_accumulation")
+"""What a program has to say of each change of the micro-batch that it made itself."""
+
+
+def adjustments(attempt: AttemptLayout) -> list[Mapping[str, Any]]:
+    """Changes of the micro-batch that a program made itself while it ran (``adjustments.json``), oldest first."""
+    try:
+        content = read_json_or_none(attempt.adjustments) or {}
+        return [
+            change
+            for change in content.get("adjustments", ())
+            if all(type(change.get(key)) is int and change[key] >= 0 for key in ADJUSTMENT)
+        ]
+    except (InputError, TypeError, AttributeError):  # the program's own file, written as it pleases
+        return []
 
 
 def read_known(layout: RunLayout) -> Known:

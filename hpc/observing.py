@@ -3,19 +3,15 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hpc.adapters.files import read_json_or_none
-from hpc.core.errors import InputError
 from hpc.core.evidence import FailureClass, Verdict
 from hpc.core.layout import AttemptLayout
 from hpc.core.learned import Observation
 from hpc.gathering import Results
+from hpc.learning import adjustments
 
 FIT_STEPS = 20
 """Optimiser steps after which a micro-batch is known to fit although the attempt did not finish."""
 RAN_THROUGH = (FailureClass.SUCCESS, FailureClass.NOT_CONVERGED)
-
-ADJUSTMENT = ("step", "old_micro_batch", "new_micro_batch", "new_accumulation")
-"""What a program has to say of each change of the micro-batch that it made itself."""
 
 STEPS_ARGUMENTS = ("max_steps", "total_steps", "num_steps", "n_steps", "train_steps", "max_iters")
 """Arguments by which programs are told how many optimiser steps there are; 0 or less means that they are not."""
@@ -50,19 +46,6 @@ def observations_of(
         yield Observation(shape, parameters, micro, fits=False, where=where)
     elif category in RAN_THROUGH or _steps_taken(results, since) >= FIT_STEPS:
         yield Observation(shape, parameters, micro, fits=True, where=where)
-
-
-def adjustments(attempt: AttemptLayout) -> list[Mapping[str, Any]]:
-    """Changes of the micro-batch that a program made itself while it ran (``adjustments.json``), oldest first."""
-    try:
-        content = read_json_or_none(attempt.home / "adjustments.json") or {}
-        return [
-            change
-            for change in content.get("adjustments", ())
-            if all(type(change.get(key)) is int and change[key] >= 0 for key in ADJUSTMENT)
-        ]
-    except (InputError, TypeError, AttributeError):  # the program's own file, written as it pleases
-        return []
 
 
 def _steps_taken(results: Results, since: int | None) -> int:

@@ -26,7 +26,7 @@ from hpc.core.evidence import Evidence, FailureClass, Verdict
 from hpc.core.failures import classify
 from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout, TaskLayout
 from hpc.core.learned import Observation, largest_exact, shape_parameters
-from hpc.learning import remember
+from hpc.learning import adjustments, remember
 from hpc.run_task import Job, build_task, claim, execute, exit_record, last_attempt, processes_of, with_learned
 
 ENOUGH_STEPS = 2
@@ -135,9 +135,8 @@ def _try(index: Mapping[str, Any], entry: Mapping[str, Any], home: TaskLayout, l
     trained = Trained(attempt)
     ended = exit_record(record, execute(record, home, attempt, trained), attempt)
     write_json(attempt.exit_json, ended)
-    shutil.rmtree(
-        attempt.checkpoints, ignore_errors=True
-    )  # of a large model one fills a quota, and nobody resumes here
+    # Of a large model one checkpoint fills a quota, and nobody resumes here.
+    shutil.rmtree(attempt.checkpoints, ignore_errors=True)
     result, said = judge(record, ended, attempt, stopped=trained.told)
     return Try(
         number,
@@ -197,10 +196,8 @@ def verdict_of(record: Mapping[str, Any], ended: Mapping[str, Any], attempt: Att
 
 def micro_in_use(attempt: AttemptLayout, micro: int) -> int:
     """Micro-batch at the end of a try: a program may lower its own and go on, and say so in ``adjustments.json``."""
-    try:
-        return int(read_json(attempt.home / "adjustments.json")["adjustments"][-1]["new_micro_batch"])
-    except (OSError, InputError, LookupError, TypeError, ValueError):  # none, or a file that means something else
-        return micro
+    changes = adjustments(attempt)
+    return int(changes[-1]["new_micro_batch"]) if changes else micro
 
 
 def _observed(

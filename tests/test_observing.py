@@ -10,7 +10,8 @@ from hpc.adapters.metrics_h5 import Series
 from hpc.core.evidence import FailureClass, Verdict
 from hpc.core.layout import AttemptLayout
 from hpc.gathering import Results
-from hpc.observing import adjustments, declared_steps, observations_of, throughput
+from hpc.learning import adjustments
+from hpc.observing import declared_steps, observations_of, throughput
 
 F = FailureClass
 RECORD = {"shape": "s", "micro_batch": 64, "run_name": "X1", "attempt": 2}

@@ -197,7 +197,10 @@ def test_what_a_try_shows(
 def test_a_program_that_shrinks_by_itself_fits_with_what_it_shrank_to(tmp_path: Path) -> None:
     """`adjustments.json` of our own workloads tells the micro-batch in use; without it, it is the one asked for."""
     assert micro_in_use(AttemptLayout(tmp_path), 64) == 64
-    changes = [{"new_micro_batch": 32}, {"new_micro_batch": 16}]
+    changes = [
+        {"step": step, "old_micro_batch": 2 * new, "new_micro_batch": new, "new_accumulation": 64 // new}
+        for step, new in ((3, 32), (9, 16))
+    ]
     (tmp_path / "adjustments.json").write_text(json.dumps({"adjustments": changes}))
     assert micro_in_use(AttemptLayout(tmp_path), 64) == 16
     for other in ("[]", '{"adjustments": []}', '{"adjustments": [{"new_micro_batch": null}]}', "{"):

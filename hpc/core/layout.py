@@ -68,6 +68,11 @@ class AttemptLayout:
         return self.home / "outcome.json"
 
     @property
+    def adjustments(self) -> Path:
+        """Changes of the micro-batch that the program made itself while it ran; absent when it made none."""
+        return self.home / "adjustments.json"
+
+    @property
     def checkpoints(self) -> Path:
         """Complete checkpoints, one entry each; names sort by age; what is being written ends in ``.tmp``."""
         return self.home / "checkpoints"
