@@ -2,24 +2,32 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-# Everything: training, tests, report.            Commands and report only, for a login node (training is in the container).
+# Everything: training, tests, report.
 READY := .venv/.ready
+# What the demo runs: training and report, without DeepSpeed, which takes minutes to compile, and without the tests.
+DEMO  := .venv/.ready-demo
+# Commands and report only, for a login node (training is in the container).
 LOGIN := .venv/.ready-login
 # What planning and reporting need is in either.
-ANY   := $(firstword $(wildcard $(READY) $(LOGIN)) $(READY))
+ANY   := $(firstword $(wildcard $(READY) $(DEMO) $(LOGIN)) $(READY))
 
 PY    := .venv/bin/python
 IMAGE ?= train-cpu
+# Three processes (those with a real Slurm mostly wait), a file at a time, and nothing of the caller's own runs or site.
+TEST  := env -u HPC_ROOT -u HPC_CLUSTER $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 # Options for the command behind a target: make submit EXP=lora_sweep ARGS="--dry-run"
 ARGS  ?=
 
-.PHONY: help setup setup-login demo test manifests submit report image cluster-up cluster-down lint bench docs clean
+.PHONY: help setup setup-login demo check test fuzz manifests submit report image cluster-up cluster-down lint bench docs clean
 
 help: ## This list
 	@awk -F ' *## ' '/^[a-z-]+:.*##/ { sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 $(READY): pyproject.toml constraints.txt scripts/setup
 	@scripts/setup train,report,dev && touch $@
+
+$(DEMO): pyproject.toml constraints.txt scripts/setup
+	@scripts/setup demo,report && touch $@
 
 $(LOGIN): pyproject.toml constraints.txt scripts/setup
 	@scripts/setup report && touch $@
@@ -30,8 +38,12 @@ setup: $(READY) ## .venv with everything, at the versions that were tested
 setup-login: $(LOGIN) ## .venv with the commands and the report only, for a login node
 	@echo "setup: .venv is ready"
 
-demo: $(READY) ## The main job on this machine without Slurm: plan, run, one failure healed, report
+demo: $(firstword $(wildcard $(READY)) $(DEMO)) ## The main job on this machine without Slurm: plan, run, one failure healed, report
 	@scripts/demo
+
+check: $(READY) ## Lint and every test that is quick and needs no cluster, image, training or browser: before each commit
+	@scripts/lint
+	@HYPOTHESIS_PROFILE=fixed $(TEST) -m "not far and not cluster and not train and not slow" $(ARGS)
 
 test: ## All tests; sets up first, on Debian as root also Slurm, Apptainer and the images
 	@scripts/parts packages
@@ -39,7 +51,10 @@ test: ## All tests; sets up first, on Debian as root also Slurm, Apptainer and t
 	@scripts/parts apptainer
 	@scripts/parts images
 	@scripts/parts browser
-	env -u HPC_ROOT -u HPC_CLUSTER $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(TEST) $(ARGS)
+
+fuzz: $(READY) ## The property tests with many new random examples, an hour or so; what fails is remembered and tried first
+	@HYPOTHESIS_PROFILE=long $(TEST) -m hypothesis --timeout 3600 $(ARGS)
 
 manifests: $(ANY) ## EXP=NAME: check, expand and freeze an experiment, write its Slurm scripts (CLUSTER=PROFILE)
 	@test -n "$(EXP)" || { echo "usage: make manifests EXP=lora_sweep [CLUSTER=lab]" >&2; exit 2; }
@@ -54,16 +69,16 @@ report: $(ANY) ## [EXP=NAME]: collect, and build the statistical report (default
 	@$(PY) -m analysis.report $(if $(EXP),"$(EXP)") $(ARGS)
 
 image: $(if $(filter train-cpu,$(IMAGE)),$(READY)) ## [IMAGE=train-cpu]: build a container image (train: for clusters with GPUs)
-	@[ -n "$$(type -P apptainer)" ] || [ ! -x /usr/bin/apt-get ] || containers/lab/install-apptainer
+	@[ -n "$$(type -P apptainer)" ] || [ ! -x /usr/bin/apt-get ] || scripts/lab/install-apptainer
 	@containers/build.sh "$(IMAGE)"
 
 cluster-up: ## Start a real Slurm of four nodes on this machine, under .lab/slurm
 	@scripts/parts packages
-	@containers/lab/slurm start
-	@echo 'now: eval "$$(containers/lab/slurm env)"; export HPC_CLUSTER=lab'
+	@scripts/lab/slurm start
+	@echo 'now: eval "$$(scripts/lab/slurm env)"; export HPC_CLUSTER=lab'
 
 cluster-down: ## Stop it
-	@containers/lab/slurm stop
+	@scripts/lab/slurm stop
 
 lint: $(READY) ## ruff, mypy, shellcheck, generated documentation
 	@scripts/lint

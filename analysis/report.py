@@ -15,14 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpc.adapters.files import write_text
+from analysis.command import run
+from hpc.adapters.files import group_reads, make_folder, write_text
 from hpc.adapters.manifest_store import newest_experiment
-from hpc.core.errors import EXIT_FAILED, EXIT_INTERRUPTED, HpcError, InputError, nearest
+from hpc.adapters.owner import TRUSTED, foreign_part, is_trusted, refuse_foreign
+from hpc.adapters.project import find_project, runs_root
+from hpc.adapters.started import started_as
+from hpc.core.errors import InputError, nearest
 from hpc.core.layout import RunLayout, name_problem
+from hpc.core.printable import printable, printable_json
+from hpc.core.typed import spell
 
 if TYPE_CHECKING:
-    from analysis.findings import Findings
-    from analysis.frame import ExperimentFrame
+    from analysis.data.frame import ExperimentFrame
+    from analysis.findings.findings import Findings
 
 FORMATS = ("html", "md", "tex", "png", "pdf")
 PAUSE_S = 2.0
@@ -80,15 +86,16 @@ def report(
     python -m hpc.collect NAME.
     """
     wanted = parse_formats(formats)
-    home = root or Path(os.environ.get("HPC_ROOT") or "runs")
+    home = root or default_root()
     if compare:
         if name or style or watch or as_json:
             raise click.UsageError("--compare A B names its experiments itself and stands alone")
         first, second = (find_experiment(home, one) for one in compare)
         for path in build_comparison(first, second):
-            click.echo(f"wrote {path}")
+            click.echo(printable(f"wrote {path}"))
         return
     layout, chosen = (find_experiment(home, name), "") if name else (find_newest(home), f" (the newest under {home})")
+    layout = to_write_for(layout)
 
     def build_once() -> BuiltReport:
         built = build_styled(layout, style) if style else build(layout, wanted)
@@ -99,6 +106,28 @@ def report(
         build_whenever_collected(layout, build_once)
     else:
         build_once()
+
+
+@dataclass(frozen=True)
+class Elsewhere(RunLayout):
+    """Runs of somebody else, whose report goes into the current folder; nothing is written into theirs."""
+
+    @property
+    def report(self) -> Path:
+        """``report-NAME`` here."""
+        return Path.cwd() / f"report-{self.experiment}"
+
+
+def to_write_for(layout: RunLayout) -> RunLayout:
+    """Give the runs as they are where they are ours or trusted, else as to be looked at only.
+
+    Raises:
+        InputError: They are somebody else's, and not open to us.
+    """
+    trusted = os.environ.get(TRUSTED, "").split(os.pathsep)
+    refuse_foreign(layout, trusted, acts=False)
+    is_theirs = foreign_part(layout) is not None and not is_trusted(layout.home, trusted)
+    return Elsewhere(layout.root, layout.experiment) if is_theirs else layout
 
 
 def build_whenever_collected(
@@ -137,33 +166,17 @@ def _stamp(layout: RunLayout) -> tuple[int, ...]:
 def _say(built: BuiltReport, chosen: str, *, as_json: bool) -> None:
     if built.newer:
         command = f"python -m hpc.collect {built.layout.experiment}"
-        click.echo(
-            f"note: {built.newer} tasks ended an attempt since the results were collected; for those run: {command}",
-            err=True,
-        )
-    click.echo(json.dumps(_summary(built), ensure_ascii=False) if as_json else _words(built, chosen))
+        told = f"note: {built.newer} tasks ended an attempt since the results were collected; for those run: {command}"
+        click.echo(spell(told, started_as()), err=True)
+    if as_json:
+        click.echo(printable_json(json.dumps(_summary(built), ensure_ascii=False)))
+    else:
+        click.echo(printable(spell(_words(built, chosen), started_as())))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; give the exit code of the contract."""
-    try:
-        report.main(
-            args=None if arguments is None else list(arguments),
-            prog_name="python -m analysis.report",
-            standalone_mode=False,
-        )
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        return EXIT_INTERRUPTED
-    except HpcError as error:
-        click.echo(f"error: {error}", err=True)
-        return error.exit_code
-    except OSError as error:
-        click.echo(f"error: {error}", err=True)
-        return EXIT_FAILED
-    return 0
+    return run(report, "python -m analysis.report", arguments, "the report")
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
@@ -178,6 +191,14 @@ def parse_formats(text: str) -> tuple[str, ...]:
         word = unknown[0] if unknown else text
         raise InputError(f"--format {word!r} is not known; {nearest(word, FORMATS)}")
     return wanted
+
+
+def default_root() -> Path:
+    """Where experiments lie when nobody says: HPC_ROOT, else ``runs`` of the project; relative where we are in it."""
+    trusted = os.environ.get(TRUSTED, "").split(os.pathsep)
+    project = find_project(Path.cwd(), trusted)
+    is_here = not os.environ.get("HPC_ROOT") and project == Path.cwd()
+    return Path("runs") if is_here else runs_root(project, os.environ)
 
 
 def find_experiment(root: Path, name: str) -> RunLayout:
@@ -196,7 +217,7 @@ def find_experiment(root: Path, name: str) -> RunLayout:
         hint = (
             nearest(experiment, known)
             if known
-            else f"there is none under {root} yet; plan one: python -m hpc.plan {experiment}"
+            else f"there is none under {root} yet; name the place with --root, or plan one"
         )
         raise InputError(f"no experiment {experiment!r} under {root}; {hint}")
     return layout
@@ -211,22 +232,23 @@ def find_newest(root: Path) -> RunLayout:
     newest = newest_experiment(root)
     if newest is None:
         raise InputError(
-            f"no experiment under {root}; plan one: python -m hpc.plan NAME, or name the place with --root"
+            f"no experiment under {root}; name the place with --root, or see what there is: python -m hpc.ls"
         )
     return RunLayout(root, newest)
 
 
-def judge(frame: "ExperimentFrame") -> "Findings":
+def read_results(frame: "ExperimentFrame") -> "Findings":
     """Judge one experiment, against its stored baseline where it names one, and record that its results are shown."""
-    from analysis.answer import answer_criterion
-    from analysis.baselines import stored_baseline
-    from analysis.findings import find
-    from analysis.registration import record_look
+    from analysis.data.baselines import stored_baseline
+    from analysis.findings.answer import answer_criterion
+    from analysis.findings.findings import find_findings
+    from analysis.findings.registration import record_look
 
-    record_look(frame)
+    if not isinstance(frame.layout, Elsewhere):
+        record_look(frame)
     stored = stored_baseline(frame)
     samples = stored.samples or None if stored else None
-    findings = find(frame, samples)
+    findings = find_findings(frame, samples)
     said = (stored.limitation,) if stored else ()
     answer = answer_criterion(frame, findings.plan, samples, findings.looks)
     return replace(findings, limitations=(*said, *findings.limitations), answer=answer)
@@ -238,17 +260,16 @@ def build(layout: RunLayout, formats: Sequence[str] = FORMATS) -> BuiltReport:
     Raises:
         InputError: The experiment is not collected, or its files contradict each other; nothing was written.
     """
-    from analysis.drawing import FURTHER, READABLE
-    from analysis.figures import FIGURES, draw_all
-    from analysis.frame import load_frame, newer_than_collected
-    from analysis.pages import build_document
-    from analysis.rendering import render_csv, render_html, render_latex, render_markdown
-    from analysis.run_table import runs_csv
+    from analysis.data.frame import load_frame, newer_than_collected
+    from analysis.figures.all import FIGURES, draw_all
+    from analysis.figures.drawing import FURTHER
+    from analysis.page.pages import build_document
+    from analysis.page.rendering import render_csv, render_html, render_latex, render_markdown
+    from analysis.page.run_table import runs_csv
 
     frame = load_frame(layout)
-    findings = judge(frame)
-    folder = layout.report
-    folder.mkdir(parents=True, exist_ok=True)
+    findings = read_results(frame)
+    folder = make_private(layout.report)
     further = tuple(one for one in FURTHER if one in formats)
     drawings = draw_all(frame, findings, folder, further)
     draft = build_document(frame, findings, drawings, ())
@@ -261,14 +282,14 @@ def build(layout: RunLayout, formats: Sequence[str] = FORMATS) -> BuiltReport:
     files = [*pages.values(), "runs.csv", *table_files, *figures]
     document = build_document(frame, findings, drawings, files)
     if "html" in pages:
-        write_text(folder / pages["html"], render_html(document, further), READABLE)
+        write_text(folder / pages["html"], render_html(document, further))
     if "md" in pages:
-        write_text(folder / pages["md"], render_markdown(document), READABLE)
-    write_text(folder / "runs.csv", runs_csv(frame, findings), READABLE)
+        write_text(folder / pages["md"], render_markdown(document))
+    write_text(folder / "runs.csv", runs_csv(frame, findings))
     for table in tables:
-        write_text(folder / f"table-{table.name}.csv", render_csv(table), READABLE)
+        write_text(folder / f"table-{table.name}.csv", render_csv(table))
         if "tex" in formats:
-            write_text(folder / f"table-{table.name}.tex", render_latex(table), READABLE)
+            write_text(folder / f"table-{table.name}.tex", render_latex(table))
     _remove_old(
         folder, [*(f"{one}.{ending}" for one in FIGURES for ending in ("svg", *FURTHER)), "table-*.*"], set(files)
     )
@@ -281,20 +302,18 @@ def build_styled(layout: RunLayout, style: str) -> BuiltReport:
     Raises:
         InputError: The experiment is not collected, or its files contradict each other; nothing was written.
     """
-    from analysis.drawing import READABLE
-    from analysis.figures import draw_all
-    from analysis.frame import load_frame, newer_than_collected
-    from analysis.rendering import render_markdown
-    from analysis.styles import build_style, style_path
+    from analysis.data.frame import load_frame, newer_than_collected
+    from analysis.figures.all import draw_all
+    from analysis.page.rendering import render_markdown
+    from analysis.page.styles import build_style, style_path
 
     frame = load_frame(layout)
-    findings = judge(frame)
+    findings = read_results(frame)
     path = style_path(style, frame)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    drawings = draw_all(frame, findings, layout.report, ()) if style != "s3" else ()
+    drawings = draw_all(frame, findings, make_private(layout.report), ()) if style != "s3" else ()
     there = sorted(one.name for one in layout.report.iterdir()) if layout.report.is_dir() else []
     document = build_style(style, frame, findings, drawings, there)
-    write_text(path, render_markdown(document), READABLE)
+    write_text(path, render_markdown(document))
     return BuiltReport(layout, findings, (path,), newer_than_collected(frame))
 
 
@@ -304,19 +323,25 @@ def build_comparison(first: RunLayout, second: RunLayout) -> tuple[Path, ...]:
     Raises:
         InputError: They share no configuration or no primary metric.
     """
-    from analysis.across import compare_experiments
-    from analysis.drawing import READABLE
-    from analysis.frame import load_frame
-    from analysis.rendering import render_html, render_markdown
+    from analysis.data.frame import load_frame
+    from analysis.page.across import compare_experiments
+    from analysis.page.rendering import render_html, render_markdown
 
-    folder = first.report
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_private(first.report)
     name = f"compare-{second.experiment}"
     document = compare_experiments(load_frame(first), load_frame(second), folder / name)
     paths = (folder / f"{name}.html", folder / f"{name}.md")
     for path, text in zip(paths, (render_html(document, ()), render_markdown(document)), strict=True):
-        write_text(path, text, READABLE)
+        write_text(path, text)
     return paths
+
+
+def make_private(folder: Path) -> Path:
+    """Make a report's folder as private as the runs it tells of, also one that an earlier version left open."""
+    make_folder(folder)
+    if not group_reads(folder):
+        folder.chmod(0o700)
+    return folder
 
 
 def _remove_old(folder: Path, patterns: Sequence[str], kept: set[str]) -> None:

@@ -19,14 +19,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from analysis.comparisons import adjust, equivalence_rows, exact_rows, paired_rows, welch_rows
-from analysis.effects import cohens_d, hedges_g, probability_greater
-from analysis.estimates import bca_intervals, mean, stratified_interval, t_quantile
-from analysis.importance import analyse_importance
-from analysis.optimism import select_best
-from analysis.sequential import simulate_two_looks
-from analysis.systems import improvement_over_systems
-from analysis.verdicts import power_of_equivalence, power_of_test, seeds_for_verdict, two_sigma_false_alarm
+from analysis.statistics.comparisons import adjust, equivalence_rows, exact_rows, paired_rows, welch_rows
+from analysis.statistics.effects import cohens_d, hedges_g, probability_greater
+from analysis.statistics.estimates import bca_intervals, mean, stratified_interval, t_quantile
+from analysis.statistics.importance import analyse_importance
+from analysis.statistics.optimism import select_best
+from analysis.statistics.sequential import simulate_two_looks
+from analysis.statistics.systems import improvement_over_systems
+from analysis.statistics.verdicts import power_of_equivalence, power_of_test, seeds_for_verdict, two_sigma_false_alarm
 
 Floats = npt.NDArray[np.float64]
 PAGE = Path(__file__).parents[1] / "docs" / "statistics.md"

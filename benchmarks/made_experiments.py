@@ -1,6 +1,6 @@
 """Experiments for the benchmarks: planned by `hpc.plan`, and run folders as finished runs leave them.
 
-The folders are made by the parts that make them in earnest (`hpc.run_task`, `hpc.metrics`); only the training is
+The folders are made by the parts that make them in earnest (`hpc.node`, `hpc.metrics`); only the training is
 missing.
 """
 
@@ -12,9 +12,11 @@ from hpc.adapters.files import write_json
 from hpc.adapters.manifest_store import list_submissions, load_index
 from hpc.core.layout import RunLayout
 from hpc.metrics import MetricsWriter
-from hpc.node import Supervision
-from hpc.run_task import Job, build_task, claim, conclude, exit_record, prepare_task_folder
-from hpc.submission import submit_to_local_queue
+from hpc.node.attempt import Job, claim, prepare_task_folder
+from hpc.node.exit_record import conclude, exit_record
+from hpc.node.supervise import Supervision
+from hpc.node.task_record import build_task
+from hpc.submissions.prepare import submit_to_local_queue
 
 NAME = "bench"
 _PROFILE = "scheduler: local\napptainer: '{apptainer}'\nimage_dir: '{images}'\nmax_array_size: 1000\n"
@@ -80,16 +82,16 @@ def finished(layout: RunLayout, steps: int, metrics: int) -> None:
     job = Job.from_environment({"HPC_LOCAL_JOB": "local-benchmark"})
     for submission in submissions:
         index = load_index(submission)
-        for entry in index["entries"]:
-            task = layout.task(entry["run_name"])
+        for entry in index.entries:
+            task = layout.task(entry.run_name)
             record = build_task(index, entry, task, 1, job)
             attempt = task.attempt(1)
             assert claim(task, 1, record)
             prepare_task_folder(task, attempt, record)
-            with MetricsWriter(attempt.metrics, flush_interval_s=3600, task_id=entry["task_id"]) as writer:
+            with MetricsWriter(attempt.metrics, flush_interval_s=3600, task_id=entry.task_id) as writer:
                 for step in range(steps):
                     writer.log(step, {f"metric_{number}": math.sin(step + number) for number in range(metrics)})
-                writer.summary(final_error=1 / (1 + entry["parameters"]["rank"]))
+                writer.summary(final_error=1 / (1 + entry.parameters["rank"]))
             attempt.stdout.write_text("".join(f"step {step} loss {1 / (step + 1):.5f}\n" for step in range(steps)))
             attempt.stderr.touch()
             write_json(attempt.outcome, {"code": 0, "step": steps, "reason": "finished"})

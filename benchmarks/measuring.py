@@ -96,13 +96,6 @@ def execute(
     return Cost(wall_s, usage.ru_utime + usage.ru_stime)
 
 
-def timed(work: Callable[[], object]) -> Cost:
-    """Measure something in this process."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    work()
-    return Cost(time.perf_counter() - wall, time.process_time() - cpu)
-
-
 def take_turns(contenders: Sequence[Contender], rounds: int) -> list[Line]:
     """Run every contender once a round, the first being the floor.
 

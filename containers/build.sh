@@ -5,7 +5,7 @@
 # Two at once: one builds, the other waits and finds the result. The image appears whole or not at all, and
 # images/images.lock.toml then says what it is: sha256, size, date, definition, Apptainer version, packages inside.
 #
-#   APPTAINER       default: apptainer on PATH, else REPO/.lab/apptainer (containers/lab/install-apptainer)
+#   APPTAINER       default: apptainer on PATH, else REPO/.lab/apptainer (scripts/lab/install-apptainer)
 #   DEBIAN_MIRROR   default: the first Debian mirror in this machine's own apt sources
 #   BUILD_ARGUMENTS "KEY=VALUE …" for the definition's {{ KEY }}s
 #   PYTHON          default: REPO/.venv/bin/python, else python3
@@ -33,7 +33,7 @@ fi
 APPTAINER=${APPTAINER:-$(command -v apptainer || echo "$REPO/.lab/apptainer/bin/apptainer")}
 VERSION=$("$APPTAINER" --version 2> /dev/null | sed 's/^apptainer version //') || VERSION=
 [ -n "$VERSION" ] ||
-  die "no Apptainer at $APPTAINER: load your site's module, set APPTAINER, or run containers/lab/install-apptainer"
+  die "no Apptainer at $APPTAINER: load your site's module, set APPTAINER, or run scripts/lab/install-apptainer"
 
 uses_wheels() { grep -q '/mnt/wheels' "$DEFINITION"; }
 uses_mirror() { grep -q '{{ MIRROR }}' "$DEFINITION"; }
@@ -68,7 +68,7 @@ arguments=(--mksquashfs-args '-comp zstd -Xcompression-level 3')   # half the ti
 [ "$(id -u)" = 0 ] || arguments+=(--fakeroot)
 for argument in ${BUILD_ARGUMENTS:-}; do arguments+=(--build-arg "$argument"); done
 if uses_mirror; then
-  mirror=$("$HERE/lab/debian-mirror")
+  mirror=$("$REPO/scripts/debian-mirror")
   case $mirror in *@*) die "the mirror's address holds a password, which the image would keep: set DEBIAN_MIRROR" ;; esac
   arguments+=(--build-arg "MIRROR=$mirror")
 fi

@@ -42,7 +42,7 @@ deepspeed() {
   local folder
   folder=$(deepspeed_folder)
   if ! compgen -G "$folder/*.whl" > /dev/null; then
-    command -v g++ > /dev/null || die "no g++: as root on Debian, containers/lab/install-slurm brings it"
+    command -v g++ > /dev/null || die "no g++: as root on Debian, scripts/lab/install-slurm brings it"
     say "compiling DeepSpeed's CPU operators, about three minutes"
     mkdir "$folder.new"
     # ninja is found on PATH only; its job count is the number of cores

@@ -5,11 +5,17 @@ import importlib
 import click
 
 COMMANDS = {
+    "init": "Make this repository ready: an experiment that runs its own program.",
     "plan": "Check an experiment, freeze its manifest, write the Slurm scripts.",
     "submit": "Submit what is not done yet, to Slurm or to this machine.",
+    "ls": "List the experiments: age, counts, best value, held or followed.",
     "status": "Show where an experiment stands.",
     "collect": "Gather, classify and record every run; retry what can be healed.",
     "follow": "Follow an experiment until nothing is left: collect, retry, report.",
+    "cancel": "Cancel what waits or runs, and the unattended loop.",
+    "report": "Build the statistical report from what was collected.",
+    "export": "Export collected results to wandb, TensorBoard, MLflow or tables.",
+    "adopt": "Take in runs that were made without this toolkit.",
     "why": "Explain a failure: a task, a Slurm job, an attempt or a log file.",
 }
 """Verb → one line of help, kept here so that `hpc --help` loads none of them; a test holds it against the commands."""
@@ -30,6 +36,7 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = importlib.import_module(f"hpc.{cmd_name}").main
         command.name = cmd_name
+        command.epilog = (command.epilog or "").replace("python -m hpc.", "hpc ")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

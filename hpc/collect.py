@@ -5,34 +5,46 @@
 Safe to repeat and to run twice at once. A bug is never tried again blindly; every failed run that is left alone has its
 reason.
 
-`hpc.collection` (numpy, h5py, the rule tables) is imported where something is collected, so that --help does not wait.
+`judge`, `decide` and `collected` of `hpc.rounds` (numpy, h5py, the rule tables) are imported where something is
+collected, so that --help does not wait.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
+from hpc.adapters.collected_file import read_entries
 from hpc.adapters.files import lock
+from hpc.adapters.manifest_store import load_manifest
 from hpc.console import dry_run_option, json_option, name_argument, note, print_json, print_table, say, speaks_plainly
-from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_TEMPORARY
-from hpc.core.evidence import FailureClass
+from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_TEMPORARY, InputError
+from hpc.core.failures.outcomes import Outcome, count_outcomes, render_counts
 from hpc.core.layout import RunLayout
-from hpc.core.outcomes import Outcome, count_outcomes, render_counts
-from hpc.core.retry_plan import ON_REQUEST
-from hpc.feeding import Fed, resume
-from hpc.holding import describe_hold, held
-from hpc.rounds import act_on, assess
-from hpc.submission import half_submitted
+from hpc.core.slurm.executions import is_job
+from hpc.rounds.act import act_on, assess, not_submitted
+from hpc.rounds.checked import answers_judged, count_answers, describe_checks
+from hpc.rounds.values_now import best_judged
+from hpc.snapshots.snapshot import name_unreadable
+from hpc.submissions.holds import describe_hold, held
+from hpc.submissions.portions import Fed, resume
+from hpc.submissions.prepare import half_submitted
 from hpc.workspace import Workspace
 
 if TYPE_CHECKING:
-    from hpc.collection import JudgedTask
-    from hpc.core.retry_plan import RetryPlan
+    from hpc.core.failures.breaker import Trip
+    from hpc.core.question.best import Best
+    from hpc.core.retry.records import RetryPlan
+    from hpc.core.slurm.arrays import Assignment
+    from hpc.rounds.act import Assessment
+    from hpc.rounds.judge import JudgedTask
+    from hpc.rounds.on_request import Asked
 
 
 @click.command(epilog="Example: python -m hpc.collect lora_sweep --retry-failed --dry-run")
@@ -40,11 +52,18 @@ if TYPE_CHECKING:
 @click.option("--retry-failed", is_flag=True, help="Submit again what its cause allows, adjusted to the cause.")
 @click.option(
     "--again",
-    type=click.Choice(sorted(each.value for each in ON_REQUEST)),
+    metavar="CLASS|RUN",
     multiple=True,
-    help="With --retry-failed: runs of this class too, because you have mended the cause. May be repeated.",
+    help="With --retry-failed: failed runs of this class, or this run, finished or not; other_code: the finished runs "
+    "that other code made than is planned. May be repeated.",
 )
+@click.option("--replan", "replans", is_flag=True, help="With --again: plan again first, by the files as they are now.")
 @click.option("--include-running", is_flag=True, help="Read the metrics of runs that have not ended, too.")
+@click.option(
+    "--forget-gone",
+    is_flag=True,
+    help="Forget kept results of runs whose folders are gone, so that they can run again.",
+)
 @click.option("--max-parallel", type=click.IntRange(min=1), help="On this machine: tasks that run at once.")
 @dry_run_option
 @json_option
@@ -53,7 +72,9 @@ def main(
     name: str | None,
     retry_failed: bool,
     again: tuple[str, ...],
+    replans: bool,
     include_running: bool,
+    forget_gone: bool,
     max_parallel: int | None,
     dry_run: bool,
     as_json: bool,
@@ -61,55 +82,138 @@ def main(
     """Gather, classify and record every run of experiment NAME (default: the one planned last)."""
     if again and not retry_failed:
         raise click.UsageError("--again starts runs again: add --retry-failed (and --dry-run to see what it would do)")
-    layout = Workspace.current().layout(name)
-    acts = retry_failed and not dry_run
+    if replans and not again:
+        raise click.UsageError("--replan plans again for what --again names: add --again CLASS or --again RUN")
+    workspace, acts = Workspace.current(), retry_failed and not dry_run
+    layout = workspace.layout(name, acts=acts or forget_gone)
+    if said := workspace.other_project(layout):  # it may be collected from anywhere, but not taken for this one
+        note(f"warning: {said}")
+    writes = workspace.may_write(layout)
+    forgotten = [each["run_name"] for each in read_entries(layout).values() if each.get("kept")] if forget_gone else []
     with lock(layout.lock, timeout_s=600) if acts else nullcontext():
         # First what somebody began and died over: later it would look like a lost job, and be retried besides.
         jobs = resume(layout, half_submitted(layout)) if acts and not held(layout) else {}
-        present = assess(layout, include_running=include_running, again=[FailureClass(each) for each in again])
-        fed = act_on(layout, present) if acts else Fed()
+        asked = _prepare(workspace, layout, again, replans=replans, dry_run=dry_run) if again else None
+        present = assess(
+            layout,
+            include_running=include_running,
+            again=asked.what if asked else (),
+            forget_gone=forget_gone and not dry_run,
+            writes=writes,
+        )
+        notes = _consent(layout, present, asked, acts=acts) if asked else []
+        fed = act_on(present, also=_replaced(present, asked)) if acts else Fed()
         jobs |= fed.jobs
-    tasks, plan, trip = present.tasks, present.plan, present.trip
+    answers = answers_judged(present.judged)
+    tasks, plan, trip, best = present.judged.tasks, present.plan, present.trip, best_judged(present.judged)
     if acts:
-        from hpc.notices import tell_held
+        from hpc.unattended.notices import tell_held
 
-        for told in tell_held(present.frozen.spec, layout):
+        for told in tell_held(present.judged.frozen.spec, layout):
             note(told)
     if as_json:
         would_hold = trip.reason if trip and not acts else None
-        print_json({**describe(layout, tasks, plan, jobs, fed), "would_hold": would_hold})
+        described = describe_collection(layout, tasks, plan, jobs, fed)
+        values = asdict(best) if best else None
+        more = {"checks": count_answers(answers)} if answers else {}
+        print_json({**described, "values": values, **more, "would_hold": would_hold,
+                    "notes": [*notes, *present.notes]})  # fmt: skip
     else:
-        show(layout, tasks, plan, fed, asked=retry_failed, dry_run=dry_run)
-        if said := describe_hold(layout):
-            say(said)
-        elif trip:
-            say(f"would be held: {trip.reason}. To hold it: python -m hpc.collect {layout.experiment} --retry-failed")
+        show(layout, tasks, plan, fed, asked=retry_failed, dry_run=dry_run, command=_command(layout, again))
+        say(f"written: {layout.collected}" if writes else f"{layout.experiment} is somebody else's: nothing written")
+        for line in name_unreadable(present.judged.snapshot):
+            say(line)
+        for each in (*notes, *present.notes):
+            say(f"note: {each}")
+        if forgotten:
+            say(f"{'would be forgotten' if dry_run else 'forgotten'}: {', '.join(forgotten)}")
+        say_hold(layout, trip)
+        say_values(layout, best, describe_checks(present.judged.frozen.spec.check, answers), goes_on=bool(jobs))
     code = EXIT_FAILED if any(task.outcome is Outcome.FAILED for task in tasks) else EXIT_DONE
     if fed.waiting and not jobs:
         return EXIT_TEMPORARY
-    if jobs and present.frozen.profile.scheduler == "local":
-        return run_here(layout, max_parallel or present.frozen.profile.max_parallel)
+    if jobs and present.judged.frozen.profile.scheduler == "local":
+        parallel = max_parallel or present.judged.frozen.profile.max_parallel
+        return run_here(layout, parallel, note if as_json else say)
     return code
 
 
-def run_here(layout: RunLayout, max_parallel: int) -> int:
+def say_values(layout: RunLayout, best: Best | None, checked: str, *, goes_on: bool) -> None:
+    """Say what the declared check came to, the best configuration, and where the rest stands.
+
+    Args:
+        goes_on: Retries were submitted just now: a report would be out of date before it is read.
+    """
+    for line in filter(None, (checked, str(best or ""))):
+        say(line)
+    if best and not goes_on:
+        say(f"next: python -m hpc.report {layout.experiment}")
+
+
+def say_hold(layout: RunLayout, trip: Trip | None) -> None:
+    """Say that an experiment is held, or would be."""
+    if said := describe_hold(layout):
+        say(said)
+    elif trip:
+        say(f"would be held: {trip.reason}. To hold it: python -m hpc.collect {layout.experiment} --retry-failed")
+
+
+def _command(layout: RunLayout, again: Sequence[str]) -> str:
+    """The command line that starts again what can be, and what is named."""
+    words = [word for name in again for word in ("--again", name)]
+    return shlex.join(["python", "-m", "hpc.collect", layout.experiment, "--retry-failed", *words])
+
+
+def _prepare(workspace: Workspace, layout: RunLayout, names: tuple[str, ...], *, replans: bool, dry_run: bool) -> Asked:
+    """Read what ``--again`` names, and plan again where ``--replan`` asks for it."""
+    from hpc.rounds.on_request import prepare
+
+    return prepare(workspace, load_manifest(layout), names, replans=replans, dry_run=dry_run)
+
+
+def _consent(layout: RunLayout, present: Assessment, asked: Asked, *, acts: bool) -> list[str]:
+    """Refuse what cannot be started again, write down the rest; give what there is to say about it.
+
+    Raises:
+        InputError: A named run lives, never ran or is gone; or the plan is older than what mends it.
+    """
+    from hpc.rounds.on_request import problems_of, record_consent, refuse_old_plan, say_consent
+
+    if problems := list(problems_of(asked, present.judged)):
+        raise InputError(problems)
+    refuse_old_plan(asked, present.judged, _command(layout, sorted(asked.what)))
+    if acts:
+        record_consent(layout, asked, present.judged)
+    return say_consent(asked, present.judged)
+
+
+def _replaced(present: Assessment, asked: Asked | None) -> list[Assignment]:
+    """The tasks that took the place of others when it was planned again: they were asked for, and never ran."""
+    if asked is None or not asked.making_way:
+        return []
+    new = not_submitted(present.judged.snapshot, present.judged.frozen.spec)
+    return [each for each in new if each.task.run_name in asked.making_way]
+
+
+def run_here(layout: RunLayout, max_parallel: int, tell: Callable[[str], None]) -> int:
     """Let this machine's queue work off the retries, and wait for them."""
-    from hpc.local_queue import default_parallel, follow, start_detached
+    from hpc.local.queue import default_parallel, follow, start_detached
 
     start_detached(layout, max_parallel or default_parallel())
-    return follow(layout)
+    return follow(layout, tell)
 
 
-def describe(
+def describe_collection(
     layout: RunLayout, tasks: Sequence[JudgedTask], plan: RetryPlan, jobs: Mapping[int, str], fed: Fed
 ) -> dict[str, object]:
     """The collection as one JSON value."""
-    from hpc.collection import plan_json
+    from hpc.rounds.collected import plan_json
 
     return {
         "experiment": layout.experiment,
         "tasks": len(tasks),
         "outcomes": count_outcomes(task.outcome.value for task in tasks),
+        "kept": [task.state.task.run_name for task in tasks if task.kept_result],
         "failures": dict(Counter(task.failure_class.value for task in tasks if task.failure_class)),
         **plan_json(plan),
         "jobs": {str(number): job for number, job in jobs.items()},
@@ -128,8 +232,13 @@ def show(
     *,
     asked: bool,
     dry_run: bool,
+    command: str,
 ) -> None:
-    """Print counts, every failed run with its cause and line, and what was or would be done."""
+    """Print counts, every failed run with its cause and line, and what was or would be done.
+
+    Args:
+        command: The line that starts again what can be.
+    """
     counts = count_outcomes(task.outcome.value for task in tasks)
     say(f"{layout.experiment}: {render_counts(counts)}")
     failed = [task for task in tasks if task.outcome is Outcome.FAILED]
@@ -140,19 +249,27 @@ def show(
         say(f"submitted {fed.submitted} retries: submission {submitted}")
     elif plan.retry:
         verb = "would be started again" if dry_run else "can be started again"
-        say(f"{len(plan.retry)} {verb}: python -m hpc.collect {layout.experiment} --retry-failed")
+        say(f"{len(plan.retry)} {verb}: {command}")
     elif asked and not failed:
         say("nothing failed")
+    for line in _ways_on(plan):
+        say(line)
     for problem in plan.hook_problems:
         say(f"not heeded: {problem}")
     if fed.waiting:
         say(str(fed))
-    say(f"written: {layout.collected}")
+
+
+def _ways_on(plan: RetryPlan) -> Iterator[str]:
+    """A line for each command that starts again what is left alone now; in a table it would be folded."""
+    counts = Counter((each.category, each.command) for each in plan.declined if each.command)
+    for (category, command), count in counts.items():
+        yield f"once that is done ({count} of {category}): {command}"
 
 
 def _rows(failed: Sequence[JudgedTask], plan: RetryPlan) -> list[tuple[object, ...]]:
     """One row for all runs that failed alike and of which the same becomes: nine of ten failures are one failure."""
-    from hpc.core.breaker import fingerprint
+    from hpc.core.failures.breaker import fingerprint
 
     happens = {each.task_id: f"again: {each.reason}" for each in plan.retry}
     happens |= {each.task_id: f"not again: {each.reason}; {each.next_step}" for each in plan.declined}
@@ -167,7 +284,8 @@ def _rows(failed: Sequence[JudgedTask], plan: RetryPlan) -> list[tuple[object, .
         verdict = first.attempts[-1].verdict
         line = verdict.evidence[0] if verdict and verdict.evidence else None
         where = f"{line.source}{f':{line.line}' if line.line else ''}: {line.text[:160]}" if line else ""
-        run = first.state.task.run_name + (f" and {len(tasks) - 1} more" if len(tasks) > 1 else "")
+        job = f" (job {first.attempts[-1].state.job})" if is_job(first.attempts[-1].state.job) else ""
+        run = first.state.task.run_name + (f" and {len(tasks) - 1} more" if len(tasks) > 1 else "") + job
         rows.append((run, attempts, first.failure_class, where, then))
     return rows
 

@@ -1,35 +1,77 @@
-"""How the commands talk: results on stdout (a table or one JSON value), the rest on stderr, errors as sentences."""
+"""How the commands talk: results on stdout (a table or one JSON value), the rest on stderr, errors as sentences.
 
+Everything goes through here, because here it is made printable: whatever came from outside, no terminal obeys it.
+"""
+
+import contextlib
 import functools
+import io
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, BinaryIO, ParamSpec, TextIO, cast
 
 import click
 
-from hpc.core.errors import EXIT_INTERRUPTED, HpcError
+from hpc.adapters.files import private_umask
+from hpc.adapters.started import pass_on, started_as
+from hpc.core.errors import EXIT_INTERRUPTED, HpcError, describe_os_error
+from hpc.core.extras import missing_package
+from hpc.core.printable import one_line, printable, printable_json
+from hpc.core.typed import spell
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 P = ParamSpec("P")
+_TYPED = "hpc.console.typed"
 
 name_argument = click.argument("name", required=False)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value on stdout.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 
 
+class PassedOn(click.Command):
+    """A command that hands its arguments to another one: declared for ``--help``, kept as they were typed."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep what was typed, then check it as ever."""
+        ctx.meta[_TYPED] = list(args)
+        return super().parse_args(ctx, args)
+
+
+def typed() -> list[str]:
+    """The arguments of the current command as they were typed."""
+    return list(click.get_current_context().meta[_TYPED])
+
+
 def say(text: str = "") -> None:
     """Print a line of the result."""
-    click.echo(text)
+    click.echo(printable(spelled(text)))
+
+
+def show_text(text: str) -> None:
+    """Print a line that is not ours, such as a script's: no command in it is spelled anew."""
+    click.echo(printable(text))
 
 
 def note(text: str) -> None:
     """Print a line beside the result."""
-    click.echo(text, err=True)
+    click.echo(printable(spelled(text)), err=True)
+
+
+def spelled(text: str) -> str:
+    """Name every command in a text as this user typed ours."""
+    return spell(text, started_as())
 
 
 def print_json(value: Any) -> None:
     """Print the one JSON value of ``--json``."""
-    click.echo(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    # The template inside a JSON text is written as JSON writes it: a path may hold quotes and backslashes.
+    template = json.dumps(started_as(), ensure_ascii=False)[1:-1]
+    click.echo(printable_json(spell(text, template)))
 
 
 def print_table(
@@ -45,11 +87,13 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=Text(one_line(title)) if title else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     for position, column in enumerate(columns):
-        table.add_column(column, justify="right" if position in right else "left", overflow="fold")
+        table.add_column(Text(one_line(column)), justify="right" if position in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_row(*(Text(printable(spelled(str(cell)))) for cell in row))
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=max(console.width, 120))
@@ -62,16 +106,60 @@ def speaks_plainly(command: Callable[P, int | None]) -> Callable[P, None]:
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            code = command(*args, **kwargs) or 0
+            pass_on()
+            with private_umask():
+                code = command(*args, **kwargs) or 0
         except HpcError as error:
             note(f"{'' if error.exit_code == 3 else 'error: '}{error}")
             code = error.exit_code
+        except ModuleNotFoundError as error:
+            if (said := missing_package(error, "this command")) is None:
+                raise
+            note(f"error: {said}")
+            code = said.exit_code
         except KeyboardInterrupt:
             note("interrupted")
             code = EXIT_INTERRUPTED
         except OSError as error:
-            note(f"error: {error}")
+            note(f"error: {describe_os_error(error)}")
             code = 1
         sys.exit(code)
 
     return run
+
+
+def go_on_unheard() -> None:
+    """From now on a line that cannot be printed is lost, and costs nothing else.
+
+    For commands that work where nobody reads: a full disk that holds their log, or a terminal that was closed, must not
+    end them; not even at the last flush, for which Python ends with code 120.
+    """
+    for name in ("stdout", "stderr"):
+        with contextlib.suppress(AttributeError, OSError):  # closed from the start, or no file: as it is
+            unheard = cast("BinaryIO", _Unheard(getattr(sys, name)))
+            text = io.TextIOWrapper(unheard, encoding="utf-8", errors="backslashreplace", write_through=True)
+            setattr(sys, name, text)
+
+
+class _Unheard(io.RawIOBase):
+    """A file whose every write succeeds, whatever becomes of it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write where `stream` does; it is kept, because a stream that nobody has any more closes its file."""
+        self._stream, self._descriptor = stream, stream.fileno()
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        return os.isatty(self._descriptor)
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        left = bytes(data)
+        with contextlib.suppress(OSError):
+            while left:
+                left = left[os.write(self._descriptor, left) :]
+        return len(memoryview(data))

@@ -8,6 +8,10 @@
                                                           # leaving without an exception makes the file complete
 
 One process writes (rank 0); any number read, at any moment: `read`, `read_summary`, `read_attributes`, `is_complete`.
+Steps are 64-bit integers, values and times 64-bit floats; times are Unix seconds. A series is three arrays of
+one length.
+
+The names in `__all__` are public and stay (docs/data-formats.md). Where they are defined is not.
 """
 
 import atexit
@@ -23,17 +27,17 @@ from types import TracebackType
 from typing import Any, Self, SupportsFloat, SupportsIndex
 
 from hpc.adapters import files
-from hpc.adapters.metrics_h5 import (
-    MetricsFile,
+from hpc.adapters.metrics_h5 import MetricsFile, pack_row
+from hpc.adapters.metrics_jsonl import attributes_from_environment, write_summary
+from hpc.adapters.metrics_read import (
+    MOST_SERIES,
     Series,
     check_name,
     is_complete,
-    pack_row,
     read,
     read_attributes,
     read_summary,
 )
-from hpc.adapters.metrics_jsonl import attributes_from_environment, write_summary
 from hpc.core.errors import InputError, TemporaryError
 
 __all__ = ["MetricsWriter", "Series", "is_complete", "read", "read_attributes", "read_summary"]
@@ -51,12 +55,21 @@ class MetricsWriter:
     program: one warning, rows are kept in memory and written once there is room; only `close` raises.
     """
 
-    def __init__(self, path: Path | None = None, *, flush_interval_s: float = 2.0, **attributes: str | float) -> None:
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        flush_interval_s: float = 2.0,
+        parents: bool = True,
+        **attributes: str | float,
+    ) -> None:
         """Open the file, new or to be continued, and start the thread that writes it.
 
         Args:
             path: The file; ``$HPC_ATTEMPT_DIR/metrics.h5`` when not given, ``metrics.h5`` here when that is not set.
             flush_interval_s: Seconds between two writes.
+            parents: Make the missing folders of a `path`. An attempt's own folder is never made: whoever removed it
+                meant to.
             attributes: Root attributes beyond, or instead of, those taken from the ``HPC_…`` environment.
 
         Raises:
@@ -78,9 +91,10 @@ class MetricsWriter:
         self._failing = False
         self._given_up = 0
         self._held = contextlib.ExitStack()
-        self._lock_file()
+        self._lock_file(parents and path is not None)
         try:
             self._file = MetricsFile(self.path, attributes_from_environment(os.environ) | attributes)
+            self._series_names, self._summary_names = self._file.names()
         except BaseException:
             self._held.close()
             raise
@@ -111,13 +125,13 @@ class MetricsWriter:
         self._check_open()
         values = {**metrics, **more} if metrics else more
         number, now = _step(step), time.time()
+        self._admit(self._series_names, values)
         rows = [(name, pack_row(number, _number(name, value), now)) for name, value in values.items()]
         with self._guard:
             self._last_step = number
             for name, row in rows:
                 block = self._buffer.get(name)
                 if block is None:
-                    check_name(name)
                     block = self._buffer[name] = bytearray()
                 block += row
 
@@ -125,8 +139,7 @@ class MetricsWriter:
         """Record final values; the last one of a name counts. Takes names as `log`, and raises as it does."""
         self._check_open()
         values = {name: _number(name, value) for name, value in {**(scalars or {}), **more}.items()}
-        for name in values:
-            check_name(name)
+        self._admit(self._summary_names, values)
         with self._guard:
             self._summary.update(values)
             self._unwritten_summary.update(values)
@@ -189,16 +202,29 @@ class MetricsWriter:
         except OSError as failure:
             _say(f"{self.path}: not everything could be written: {failure}")
 
+    def _admit(self, known: set[str], values: Mapping[str, Any]) -> None:
+        """Refuse names that no reader would give back: a whole call at once, before anything of it is kept."""
+        coming = [name for name in values if name not in known]
+        for name in coming:
+            check_name(name)
+        with self._guard:
+            if len(known) + len(coming) > MOST_SERIES:
+                raise InputError(
+                    f"{coming[-1]!r} would be metric number {len(known) + len(coming):,}; a file has at most "
+                    f"{MOST_SERIES:,}. What varies, such as a sample's number, belongs into the step or the value"
+                )
+            known.update(coming)
+
     def _check_open(self) -> None:
         if os.getpid() != self._owner:
             raise InputError(f"this writer belongs to process {self._owner}; open another file in a forked process")
         if self._stop.is_set():
             raise InputError("this writer is closed")
 
-    def _lock_file(self) -> None:
+    def _lock_file(self, parents: bool) -> None:
         lock = self.path.with_name(f".{self.path.name}.lock")
         try:
-            self._held.enter_context(files.lock(lock, timeout_s=_LOCK_WAIT_S))
+            self._held.enter_context(files.lock(lock, _LOCK_WAIT_S, parents=parents))
         except TemporaryError:
             raise TemporaryError(
                 f"{self.path} is being written by another process. "

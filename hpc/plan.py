@@ -2,26 +2,37 @@
 
     python -m hpc.plan lora_sweep --cluster lab
 
-Nothing is submitted. Planning again after a change adds only what is new.
+Nothing is submitted. Planning again after a change adds only what is new. `--dry-run` writes nothing at all and shows
+every job: its tasks with their command lines, its script, and what ``sbatch --test-only`` says of it.
 """
 
-import subprocess
+import os
+import shlex
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
 
 from hpc.adapters.files import lock
-from hpc.adapters.slurm import check_script
-from hpc.console import dry_run_option, json_option, note, print_json, print_table, say, speaks_plainly
-from hpc.core.arrays import first_assignment, plan_arrays
+from hpc.adapters.slurm import Trial, try_file
+from hpc.console import dry_run_option, json_option, note, print_json, print_table, say, show_text, speaks_plainly
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, InputError
+from hpc.core.experiment.asking import every_resources
+from hpc.core.experiment.processes import describe_processes, processes_of
+from hpc.core.experiment.spec import Task
 from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.resources import render_memory, render_time
-from hpc.core.spec import Task
-from hpc.overrides import Overrides
-from hpc.planning import Plan, make_plan, write_plan
-from hpc.submission import link_scripts, list_attempts, submitted_tasks
+from hpc.core.slurm.arrays import ArrayPlan, first_assignment, plan_arrays
+from hpc.core.slurm.gpu_bound import Place, describe_places, place_all
+from hpc.experiments.freezing import Change, Plan
+from hpc.experiments.overrides import Overrides
+from hpc.rounds.making_way import describe_in_the_way
+from hpc.rounds.replanning import PlanRequest, draft, put_in_place
+from hpc.snapshots.other_code import describe_other_code, has_failed
+from hpc.submissions.prepare import choose_partitions, link_scripts, never_asked
+from hpc.submissions.rehearsal import Job, describe_job, refuse_broken, rehearse
 from hpc.workspace import Workspace
 
 
@@ -34,8 +45,19 @@ from hpc.workspace import Workspace
     "--resource-limits", default="", help='Resources instead of the experiment\'s: "gpu:1,mem:32GB,time:24:00:00".'
 )
 @click.option(
-    "--follow-up", is_flag=True, help="Add sweep.further_seeds to the configurations the first seeds did not settle."
+    "--second-look",
+    "--follow-up",  # what it was called before
+    "second_look",
+    is_flag=True,
+    help="Add sweep.further_seeds to the configurations the first seeds did not settle.",
 )
+@click.option(
+    "--replace",
+    "replaces",
+    is_flag=True,
+    help="Set aside the results that runs of other settings left under the same names; kept, and named in the report.",
+)
+@click.option("--moved", is_flag=True, help="Runs that were planned in another folder are this project's: it moved.")
 @dry_run_option
 @json_option
 @speaks_plainly
@@ -45,42 +67,48 @@ def main(
     assignments: tuple[str, ...],
     seeds: str,
     resource_limits: str,
-    follow_up: bool,
+    second_look: bool,
+    replaces: bool,
+    moved: bool,
     dry_run: bool,
     as_json: bool,
 ) -> int:
     """Check experiment NAME, freeze its manifest and write the Slurm scripts; prints the command to type next."""
-    from hpc.schema import load_profile
-
     workspace = Workspace.current()
-    if follow_up:
-        if cluster or assignments or seeds or resource_limits:
+    if second_look:
+        if cluster or assignments or seeds or resource_limits or replaces or moved:
             raise InputError(
-                "--follow-up adds to the plan as it stands and takes nothing else; plan again to change it"
+                "--second-look adds to the plan as it stands and takes nothing else; plan again to change it"
             )
         return extend(workspace, workspace.layout(name), dry_run=dry_run, as_json=as_json)
-    profile = load_profile(workspace.profile_file(cluster))
-    overrides = Overrides(assignments, seeds, resource_limits)
-    plan = make_plan(workspace, workspace.experiment_file(name), overrides, profile)
-    new = tasks_to_submit(plan)
-    submissions = [] if dry_run else write_plan(plan, new)
-    return tell(plan, new, submissions, workspace, dry_run=dry_run, as_json=as_json)
+    request = PlanRequest(name, cluster, Overrides(assignments, seeds, resource_limits), moved)
+    plan = draft(workspace, request)
+    with lock(plan.layout.lock) if plan.layout.home.exists() and not dry_run else nullcontext():
+        done = put_in_place(plan, request.command, replaces=replaces, dry_run=dry_run)
+    other_code = describe_other_code(plan.layout, plan.manifest, plan.code.files if dry_run else None)
+    plan = replace(plan, notes=(*plan.notes, *describe_in_the_way(plan.layout, done.making_way), *other_code))
+    aside = [each.run_name for each in done.making_way if each.attempts]
+    command = f"{request.command} --replace" if replaces else request.command
+    return tell(plan, done.new, done.submissions, workspace, command, dry_run=dry_run, as_json=as_json, set_aside=aside)
 
 
 def extend(workspace: Workspace, layout: RunLayout, *, dry_run: bool, as_json: bool) -> int:
     """Add what the second look asks for; the lock keeps a collection or submission from meeting half a plan."""
-    from hpc.extending import decide_follow_up, make_follow_up, write_follow_up
+    from hpc.experiments.second_look import decide_second_look, make_second_look, write_second_look
 
-    with lock(layout.lock):
-        decided = decide_follow_up(layout)
-        plan = make_follow_up(layout, decided)
-        new = tasks_to_submit(plan)
-        submissions = [] if dry_run else write_follow_up(plan, new)
+    with nullcontext() if dry_run else lock(layout.lock):
+        decided = decide_second_look(layout)
+        plan = make_second_look(layout, decided)
+        new = never_asked(plan.layout, plan.tasks)
+        submissions = [] if dry_run else write_second_look(plan, new)
     if not as_json:
         rows = [(each["label"], " ".join(map(str, each["seeds"])) or "–", each["reason"])
                 for each in decided["extensions"]]  # fmt: skip
         print_table("the second look", ("configuration", "further seeds", "why"), rows)
-    return tell(plan, new, submissions, workspace, dry_run=dry_run, as_json=as_json, follow_up=decided["extensions"])
+    command = f"python -m hpc.plan {layout.experiment} --second-look"
+    return tell(
+        plan, new, submissions, workspace, command, dry_run=dry_run, as_json=as_json, follow_up=decided["extensions"]
+    )
 
 
 def tell(
@@ -88,48 +116,49 @@ def tell(
     new: Sequence[Task],
     submissions: Sequence[SubmissionLayout],
     workspace: Workspace,
+    command: str,
     *,
     dry_run: bool,
     as_json: bool,
     **more: object,
 ) -> int:
-    """Link and check the scripts, say what was planned, give the exit code."""
+    """Link and check the scripts, say what was planned, give the exit code.
+
+    Args:
+        command: The command line that plans this.
+    """
     links = link_scripts(plan.layout, submissions, workspace.rendered) if not dry_run else []
-    objections = check_scripts(submissions, plan.frozen.profile.scheduler)
+    asked = [first_assignment(plan.frozen.spec, task) for task in new]
+    jobs = rehearse(plan.layout, plan.frozen, asked) if dry_run else ()
+    trials = try_scripts(submissions, plan.frozen.profile.scheduler)
+    objections = [f"{script}: {trial.objection}" for script, trial in trials.items() if trial.objection]
+    objections += [f"submission {job.number:03d}: {job.trial.objection}" for job in jobs if job.trial.objection]
     if as_json:
-        print_json({**describe(plan, new, links, objections), **more})
+        rehearsed = {"jobs": [job.to_json() for job in jobs]} if dry_run else {}
+        print_json({**describe(plan, new, links, objections), **more, **rehearsed})
     else:
-        show(plan, new, links, workspace, dry_run)
+        estimates = [trial.said for trial in trials.values() if trial.said]
+        show(plan, new, links, command if dry_run else "", jobs, estimates)
     for objection in objections:
         note(f"warning: {objection}")
     return EXIT_FAILED if any("not checked" not in objection for objection in objections) else EXIT_DONE
 
 
-def tasks_to_submit(plan: Plan) -> list[Task]:
-    """The tasks nobody submitted yet and that have no attempt."""
-    taken = submitted_tasks(plan.layout)
-    return [task for task in plan.tasks if task.task_id not in taken and not list_attempts(plan.layout, task.run_name)]
-
-
-def check_scripts(submissions: Sequence[SubmissionLayout], scheduler: str) -> list[str]:
+def try_scripts(submissions: Sequence[SubmissionLayout], scheduler: str) -> dict[Path, Trial]:
     """Let bash read every script, and Slurm judge it where there is Slurm.
 
     Raises:
         InputError: A script is no valid shell (a site's template or setup line is broken).
     """
-    objections = []
     for submission in submissions:
-        done = subprocess.run(["bash", "-n", str(submission.script)], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise InputError(f"not valid shell, check template and setup of the profile: {done.stderr.strip()}")
-        if scheduler == "slurm" and (objection := check_script(submission.script)):
-            objections.append(f"{submission.script}: {objection}")
-    return objections
+        refuse_broken(submission.script.read_text(encoding="utf-8"))
+    return {each.script: try_file(each.script) for each in submissions if scheduler == "slurm"}
 
 
 def describe(plan: Plan, new: Sequence[Task], links: Sequence[Path], objections: Sequence[str]) -> dict[str, object]:
     """The plan as one JSON value."""
-    arrays = plan_arrays([first_assignment(plan.frozen.spec, task) for task in new], plan.frozen.profile)
+    spec = plan.frozen.spec
+    arrays = plan_arrays([first_assignment(spec, task) for task in new], plan.frozen.profile)
     return {
         "experiment": plan.layout.experiment,
         "home": str(plan.layout.home),
@@ -141,15 +170,56 @@ def describe(plan: Plan, new: Sequence[Task], links: Sequence[Path], objections:
         "kept": list(plan.change.kept),
         "removed": list(plan.change.removed),
         "to_submit": [task.run_name for task in new],
-        "arrays": [{"tasks": len(array.assignments), "gpu_hours": array.gpu_hours} for array in arrays],
+        "processes": asdict(processes_of(spec.program, spec.launch, every_resources(spec, plan.tasks)[0])),
+        "arrays": [
+            {
+                "tasks": len(array.assignments),
+                "gpu_hours": array.gpu_hours,
+                "at_once": place.at_once,
+                "after_those_before": bool(place.after),
+            }
+            for array, place in zip(arrays, places_of(plan, arrays), strict=True)
+        ],
+        "partitions": describe_partitions(plan, arrays),
         "scripts": [str(link) for link in links],
         "objections": list(objections),
         "notes": list(plan.notes),
     }
 
 
-def show(plan: Plan, new: Sequence[Task], links: Sequence[Path], workspace: Workspace, dry_run: bool) -> None:
-    """Print arrays, tasks and GPU hours, what changed, and the exact next command."""
+def places_of(plan: Plan, arrays: Sequence[ArrayPlan]) -> list[Place]:
+    """How the arrays keep to the bounds of the site, one beside or behind the other."""
+    return place_all([(array.resources, len(array.assignments)) for array in arrays], plan.frozen.profile)
+
+
+def describe_partitions(plan: Plan, arrays: Sequence[ArrayPlan]) -> list[str]:
+    """Say where each array goes; nothing where the profile leaves no choice."""
+    choices = [choose_partitions(plan.frozen.profile, array.resources) for array in arrays]
+    return [f"array {number}: {choice}" for number, choice in enumerate(choices, start=1) if choice]
+
+
+def is_bounded(plan: Plan) -> bool:
+    """Whether the arrays have to know of each other, which sbatch typed by hand does not tell them."""
+    profile = plan.frozen.profile
+    has_gpus = any(asked.gpus for asked in every_resources(plan.frozen.spec, plan.tasks))
+    return bool(profile.scheduler == "slurm" and profile.max_gpus and has_gpus)
+
+
+def show(
+    plan: Plan,
+    new: Sequence[Task],
+    links: Sequence[Path],
+    rehearsed: str,
+    jobs: Sequence[Job],
+    estimates: Sequence[str],
+) -> None:
+    """Print arrays, tasks and GPU hours, what changed, and the exact next command.
+
+    Args:
+        rehearsed: The command line that was only rehearsed; empty where it was not.
+        jobs: What it would submit.
+        estimates: When and where Slurm would start each array now, in its words.
+    """
     spec, profile = plan.frozen.spec, plan.frozen.profile
     arrays = plan_arrays([first_assignment(spec, task) for task in new], profile)
     rows = [
@@ -161,28 +231,64 @@ def show(plan: Plan, new: Sequence[Task], links: Sequence[Path], workspace: Work
     if rows:
         columns = ("array", "tasks", "nodes", "GPUs", "CPUs", "memory", "time limit", "GPU hours asked")
         print_table("", columns, rows, right=range(len(columns)))
+        told = {**os.environ, **profile.environment, **spec.environment}
+        every = (describe_processes(spec.program, spec.launch, one, told) for one in every_resources(spec, new))
+        say("\n".join(dict.fromkeys(every)))
         say(f"at most {sum(array.gpu_hours for array in arrays):,.1f} GPU hours, if every task uses its whole limit")
+        if is_bounded(plan):
+            say(describe_places(places_of(plan, arrays), profile))
+        if told_where := describe_partitions(plan, arrays):
+            say("\n".join([*told_where, *(f"Slurm's estimate: {each}" for each in estimates)]))
     change = plan.change
     if change.kept or change.removed:
-        say(f"against the plan before: {_count('added', change.added)}, {_count('kept', change.kept)}, "
-            f"{_count('removed', change.removed)} (runs of removed tasks stay on disk)")  # fmt: skip
+        say(f"against the plan before: {_describe_change(change)}")
     for text in plan.notes:
         say(f"note: {text}")
-    verb = "would write" if dry_run else "manifest:"
-    say(f"{verb} {_relative(plan.layout.manifest, workspace)} ({plan.manifest['sha256'][:16]})")
-    if not dry_run:
+    for job in jobs:
+        show_text("\n".join(("", *describe_job(job))))
+    if jobs:
+        say()
+    verb = "would write" if rehearsed else "manifest:"
+    say(f"{verb} {_relative(plan.layout.manifest)} ({plan.manifest['sha256'][:16]})")
+    if not rehearsed:
         say(f"sealed: question, metrics, baseline, analysis and seeds ({plan.manifest['seal'][:16]}) in seal.json")
-    say("next:")
-    if dry_run:
-        say("  the same without --dry-run")
-    elif not new:
-        say(f"  python -m hpc.status {spec.name}     (everything was submitted before)")
+    say_next(plan, bool(new), links, rehearsed)
+
+
+def say_next(plan: Plan, is_new: bool, links: Sequence[Path], rehearsed: str) -> None:
+    """Print the exact next command."""
+    name, profile = plan.frozen.spec.name, plan.frozen.profile
+    say("next:" if is_new or rehearsed else "everything was submitted before; next:")
+    if rehearsed:
+        say(f"  {rehearsed}")
+    elif not is_new:
+        say(f"  python -m hpc.status {name}")
+        if has_failed(plan.layout, (task.run_name for task in plan.tasks)):
+            say("or, to try what failed again with what is planned now:")
+            say(f"  python -m hpc.collect {name} --retry-failed")
+    elif plan.frozen.spec.after_jobs:  # a plain sbatch knows nothing of them
+        say(f"  python -m hpc.submit {name}")
+    elif plan.frozen.spec.after:  # a plain sbatch would start tasks whose runs have not finished
+        say(f"  python -m hpc.submit {name} --follow")
     elif profile.scheduler == "local":
-        say(f"  python -m hpc.submit {spec.name} --backend local")
+        say(f"  python -m hpc.submit {name} --backend local")
+    elif is_bounded(plan):
+        say(f"  python -m hpc.submit {name}")
+        say("which keeps max_gpus over all arrays; sbatch by hand keeps it in each array by itself")
     else:
         for link in links:
-            say(f"  sbatch {_relative(link, workspace)}")
-        say(f"or, to be safe against crashes in between:  python -m hpc.submit {spec.name}")
+            say(f"  sbatch {shlex.quote(str(_relative(link)))}")
+        say("or, to be safe against crashes in between:")
+        say(f"  python -m hpc.submit {name}")
+
+
+def _describe_change(change: Change) -> str:
+    """Count what was added, kept, changed under the same name, and removed."""
+    changed = [name for name in change.added if name in set(change.removed)]
+    added, removed = ([name for name in names if name not in set(changed)] for names in (change.added, change.removed))
+    told = [_count("added", added), _count("kept", change.kept)]
+    told += [_count("changed", changed)] if changed else []
+    return f"{', '.join(told)}, {_count('removed', removed)} (runs of removed tasks stay on disk)"
 
 
 def _count(word: str, names: Sequence[str]) -> str:
@@ -190,8 +296,9 @@ def _count(word: str, names: Sequence[str]) -> str:
     return f"{len(names)} {word}{shown}"
 
 
-def _relative(path: Path, workspace: Workspace) -> Path:
-    return path.relative_to(workspace.project) if path.is_relative_to(workspace.project) else path
+def _relative(path: Path) -> Path:
+    """A path as it can be typed here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 if __name__ == "__main__":

@@ -3,26 +3,33 @@
     python -m hpc.status lora_sweep
     python -m hpc.status lora_sweep --watch
 
-Reads claims and exit records, asks Slurm once, and looks into the metrics of what runs; it judges nothing (that is
-hpc.collect).
+Reads claims and exit records, asks Slurm once, and looks into the metrics of what runs. Outcomes are those that
+hpc.collect would give: what that has seen is taken from it, what ended since is looked at, and nothing is written.
 """
 
 import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import click
 
-from hpc.console import json_option, name_argument, note, print_json, say, speaks_plainly
+from hpc.adapters.collected_file import describe_aside
+from hpc.console import json_option, name_argument, note, print_json, say, speaks_plainly, spelled
 from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_TEMPORARY, InputError
-from hpc.core.executions import fold_elements
+from hpc.core.failures.outcomes import Outcome, count_outcomes, render_counts
 from hpc.core.layout import RunLayout
-from hpc.core.outcomes import Outcome, count_outcomes, render_counts
-from hpc.core.pending import Kind, Pending, explain_pending
-from hpc.inspection import AttemptState, Progress, Snapshot, TaskState, take_snapshot
-from hpc.watching import RunningTask, look_at_running
+from hpc.core.printable import printable
+from hpc.core.question.best import Best
+from hpc.core.slurm.executions import fold_elements, is_job
+from hpc.core.slurm.pending import Kind, Pending, explain_pending
+from hpc.rounds.checked import answers_now, check_of, count_answers, describe_checks
+from hpc.rounds.outcomes_now import find_outcomes
+from hpc.rounds.values_now import best_now
+from hpc.snapshots.other_code import describe_other_code
+from hpc.snapshots.running import RunningTask, look_at_running
+from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot, TaskState, name_unreadable, take_snapshot
 from hpc.workspace import Workspace
 
 SHOWN = 8
@@ -69,6 +76,17 @@ class Standing:
         followed: What the unattended loop did and will do.
         is_followed: Whether the loop goes on, so that what failed may be started again.
         probed: What the newest probe measured or is measuring.
+        abandoned: Elements in this machine's queue that no runner works off.
+        kept: Finished tasks whose folders are gone: what was collected of them stands.
+        best: The best configuration so far by the primary metric, in words; empty where nothing is measured.
+        values: The same with its numbers; None likewise.
+        jobs: Run name → Slurm job of what runs.
+        collected: Whether the newest collection has seen every end.
+        by_exit_code: Tasks that ended since the last collection and count as finished by their exit codes alone.
+        other_code: Which runs other code made than the plan names, and how to run them again.
+        checks: Answer of the declared check → finished runs; empty without one.
+        checked: The same in words, with the runs that failed it.
+        waits_for: Which runs of other experiments are missing for tasks that are not submitted yet; empty for none.
     """
 
     outcomes: Mapping[str, int]
@@ -83,11 +101,23 @@ class Standing:
     followed: Sequence[str]
     is_followed: bool
     probed: Sequence[str] = ()
+    abandoned: int = 0
+    kept: Sequence[str] = ()
+    by_exit_code: int = 0
+    best: str = ""
+    values: Best | None = None
+    jobs: Mapping[str, str] = field(default_factory=dict)
+    collected: bool = False
+    other_code: Sequence[str] = ()
+    checks: Mapping[str, int] = field(default_factory=dict)
+    checked: str = ""
+    waits_for: str = ""
 
     @property
     def is_over(self) -> bool:
         """Nothing runs or waits, and nobody is going to start anything."""
-        return not (self.outcomes[Outcome.RUNNING] or self.outcomes[Outcome.PENDING] or self.is_followed)
+        waiting = self.outcomes[Outcome.PENDING] - self.abandoned
+        return not (self.outcomes[Outcome.RUNNING] or waiting > 0 or self.is_followed)
 
 
 @click.command(epilog="Example: python -m hpc.status lora_sweep --watch 30")
@@ -100,7 +130,10 @@ class Standing:
 def main(name: str | None, watch: str | None, as_json: bool) -> int:
     """Show where experiment NAME (default: the one planned last) stands."""
     name, every_s = read_watch(name, watch)
-    layout = Workspace.current().layout(name)
+    workspace = Workspace.current()
+    layout = workspace.layout(name, acts=False)
+    if said := workspace.other_project(layout):
+        note(f"warning: {said}")
     if every_s is not None:
         if as_json:
             raise InputError("--json prints one value: leave out --watch")
@@ -135,10 +168,10 @@ def read_watch(name: str | None, watch: str | None) -> tuple[str | None, float |
 
 
 def _doubt(snapshot: Snapshot) -> str:
-    return f"warning: {snapshot.slurm_problem}; what is shown comes from the run folder alone"
+    return f"warning: {snapshot.slurm_problem}; what is shown comes from the run folder and from what else answered"
 
 
-# ── watching ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── again and again ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def keep_watching(layout: RunLayout, every_s: float) -> int:
@@ -173,7 +206,7 @@ def _show_in_place(looks: Iterator[list[str]]) -> None:
 
     with Live(auto_refresh=False) as screen:
         for lines in looks:
-            screen.update(Text("\n".join(lines)), refresh=True)
+            screen.update(Text(printable(spelled("\n".join(lines)))), refresh=True)
 
 
 # ── numbers ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -181,14 +214,17 @@ def _show_in_place(looks: Iterator[list[str]]) -> None:
 
 def stand(snapshot: Snapshot) -> Standing:
     """Count, and look at what runs."""
-    outcomes = [rough_outcome(task) for task in snapshot.tasks]
+    seen = find_outcomes(snapshot)
+    outcomes = seen.outcomes
     attempts = [attempt for task in snapshot.tasks for attempt in task.attempts]
     waiting = [attempt for attempt in attempts if attempt.progress is Progress.WAITING]
     followed, is_followed = _following(snapshot.layout)
+    best = best_now(snapshot, outcomes) if Outcome.FINISHED in outcomes else None
+    answers = answers_now(snapshot, outcomes)
     return Standing(
         outcomes=count_outcomes(outcomes),
         retried=sum(len(task.attempts) > 1 for task in snapshot.tasks),
-        gpu_hours=sum((attempt.ended or {}).get("gpu_seconds", 0.0) for attempt in attempts) / 3600,
+        gpu_hours=sum(attempt.ended.gpu_seconds for attempt in attempts if attempt.ended) / 3600,
         eta_s=eta_s(outcomes, attempts),
         reasons=dict(Counter(attempt.row.reason for attempt in waiting if attempt.row and attempt.row.reason)),
         running=[
@@ -202,7 +238,46 @@ def stand(snapshot: Snapshot) -> Standing:
         followed=followed,
         is_followed=is_followed,
         probed=_probed(snapshot.layout),
+        abandoned=_abandoned(snapshot.layout) if Outcome.PENDING in outcomes else 0,
+        kept=[task.task.run_name for task in snapshot.tasks if _is_kept(task)],
+        by_exit_code=seen.by_exit_code,
+        best=str(best) if best else "",
+        values=best,
+        jobs={
+            task.task.run_name: attempt.job
+            for task in snapshot.tasks
+            for attempt in task.attempts
+            if attempt.progress is Progress.RUNNING and is_job(attempt.job)
+        },
+        collected=seen.judged == 0 and seen.by_exit_code == 0,
+        other_code=describe_other_code(snapshot.layout, snapshot.manifest),
+        checks=count_answers(answers),
+        checked=describe_checks(check_of(snapshot.manifest), answers),
+        waits_for=_waits_for(snapshot, outcomes),
     )
+
+
+def _waits_for(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> str:
+    """Which runs of other experiments are missing for what is not submitted yet."""
+    spec = snapshot.manifest["spec"]
+    if not (spec.get("after") or "{run:" in (spec["program"].get("command") or "")):
+        return ""
+    from hpc.core.slurm.arrays import first_assignment
+    from hpc.experiments.freezing import frozen_of
+    from hpc.submissions.sources import split_ready
+
+    frozen = frozen_of(snapshot.manifest)
+    planned = [task.task for task, outcome in zip(snapshot.tasks, outcomes, strict=True) if outcome is Outcome.PLANNED]
+    try:
+        split = split_ready(snapshot.layout, frozen.spec, [first_assignment(frozen.spec, task) for task in planned])
+    except InputError as error:
+        return str(error)
+    return f"{len(split.waiting)} wait for other experiments ({split.why})" if split.waiting else ""
+
+
+def _is_kept(task: TaskState) -> bool:
+    """Whether its result is only in ``collected/``; that metrics alone are gone only the collector has seen."""
+    return task.has_kept_result or bool(task.collected and task.collected.get("kept") and not task.is_live)
 
 
 def in_words(waiting: Sequence[AttemptState]) -> list[Waiting]:
@@ -221,7 +296,7 @@ def in_words(waiting: Sequence[AttemptState]) -> list[Waiting]:
 def _hold(layout: RunLayout) -> str | None:
     if not layout.hold.exists():
         return None
-    from hpc.holding import describe_hold
+    from hpc.submissions.holds import describe_hold
 
     return describe_hold(layout) or None
 
@@ -230,40 +305,39 @@ def _following(layout: RunLayout) -> tuple[list[str], bool]:
     """What the unattended loop has to say, and whether it goes on."""
     if not layout.follow_state.exists():
         return [], False
-    from hpc.core.chain import Course
-    from hpc.following import describe, read_state
+    from hpc.core.slurm.successors import Course
+    from hpc.unattended.describe import describe
+    from hpc.unattended.state import read_state
 
-    state = read_state(layout)
-    return describe(layout), state is not None and state.course is Course.GOES_ON
+    try:
+        state = read_state(layout)
+        return describe(layout), state is not None and state.course is Course.GOES_ON
+    except InputError as error:
+        return [f"how it is followed is not known: {error}"], False
+
+
+def _abandoned(layout: RunLayout) -> int:
+    if not (layout.home / ".local").is_dir():
+        return 0
+    from hpc.local.queue import list_abandoned
+
+    return len(list_abandoned(layout))
 
 
 def _probed(layout: RunLayout) -> list[str]:
     if not layout.probes.exists():
         return []
-    from hpc.probing import describe
+    from hpc.submissions.probes import describe
 
     return describe(layout)
-
-
-def rough_outcome(task: TaskState) -> Outcome:
-    """Tell an outcome from the records alone: `collect` looks closer and may know better."""
-    states = {attempt.progress for attempt in task.attempts}
-    if Progress.RUNNING in states:
-        return Outcome.RUNNING
-    if Progress.WAITING in states:
-        return Outcome.PENDING
-    if task.last is None:
-        return Outcome.PLANNED
-    ended = task.last.ended
-    return Outcome.FINISHED if ended is not None and ended["exit_code"] == EXIT_DONE else Outcome.FAILED
 
 
 def eta_s(outcomes: Sequence[Outcome], attempts: Sequence[AttemptState]) -> float | None:
     """Estimate the time left: median length of finished attempts × what is left ÷ what runs at once."""
     lengths = sorted(
-        attempt.ended["ended"] - attempt.ended["started"]
+        attempt.ended.elapsed_s
         for attempt in attempts
-        if attempt.ended and attempt.ended["exit_code"] in (EXIT_DONE, EXIT_CHECKPOINTED)
+        if attempt.ended and attempt.ended.exit_code in (EXIT_DONE, EXIT_CHECKPOINTED)
     )
     at_once = sum(outcome is Outcome.RUNNING for outcome in outcomes)
     left = at_once / 2 + sum(outcome is Outcome.PENDING for outcome in outcomes)
@@ -280,6 +354,8 @@ def render(snapshot: Snapshot, standing: Standing) -> list[str]:
     counts, name = standing.outcomes, snapshot.layout.experiment
     lines = [f"{name}: {render_counts(counts)}"]
     lines += [standing.held] if standing.held else []
+    lines += [standing.best] if standing.best else []
+    lines += [standing.checked] if standing.checked else []
     lines += _running_lines(standing, snapshot.taken)
     if standing.eta_s is not None:
         lines.append(f"about {max(1, round(standing.eta_s / 60))} minutes left at the pace so far")
@@ -287,20 +363,37 @@ def render(snapshot: Snapshot, standing: Standing) -> list[str]:
         lines.append(f"{standing.gpu_hours:,.2f} GPU hours used")
     if standing.retried:
         lines.append(f"{standing.retried} tasks needed more than one attempt")
+    if standing.kept:
+        lines.append(f"{len(standing.kept)} of the finished are kept as they were collected: their folders are gone")
+    if standing.by_exit_code:
+        lines.append(f"{standing.by_exit_code} of the finished are so by exit code alone: python -m hpc.collect {name}")
+    lines += [f"warning: {line}" for line in standing.other_code]
     lines += [_waiting_line(each) for each in standing.waiting]
+    lines += filter(None, [describe_aside(snapshot.layout)])
+    lines += name_unreadable(snapshot)
+    if standing.abandoned:
+        lines.append(
+            f"{standing.abandoned} wait in this machine's queue and nothing works it off (its runner was killed, or "
+            f"the machine started again): python -m hpc.submit {name}"
+        )
+    lines += [standing.waits_for] if standing.waits_for else []
     lines += standing.probed
     lines += standing.followed
     if counts[Outcome.FAILED]:
         lines.append(f"why they failed: python -m hpc.collect {name}")
     if counts[Outcome.PLANNED]:
         lines.append(f"not submitted yet: python -m hpc.submit {name}")
+    if counts[Outcome.FINISHED] and not counts[Outcome.FAILED] and standing.is_over:
+        verb = "report" if standing.collected else "collect"
+        lines.append(f"next: python -m hpc.{verb} {name}")
     return lines
 
 
 def _waiting_line(each: Waiting) -> str:
     word = {"held": "held", "never": "will never start"}.get(each.kind, "waiting")
     reason = f" ({each.reason})" if each.reason else ""
-    which = f" {' '.join(each.jobs)}" if word != "waiting" else ""
+    shown = [*each.jobs[:SHOWN], *(["…"] if len(each.jobs) > SHOWN else [])] if word == "waiting" else each.jobs
+    which = f" {' '.join(shown)}" if shown else ""
     return f"{each.count} {word}{which}: {each.meaning}{reason}" + (f"; {each.advice}" if each.advice else "")
 
 
@@ -312,7 +405,8 @@ def _running_lines(standing: Standing, now: float) -> list[str]:
     width = max((len(task.run_name) for task in ordered[:SHOWN]), default=0)
     lines = [f"{len(standing.running)} running:"]
     for task in ordered[:SHOWN]:
-        lines.append(f"  {task.run_name:<{width}}  {_latest(task, now)}".rstrip())
+        job = f"  job {task.job}" if is_job(task.job) else ""
+        lines.append(f"  {task.run_name:<{width}}{job}  {_latest(task, now)}".rstrip())
         lines += [f"    warning: {each.text}; {each.advice}" for each in task.warnings]
     if len(standing.running) > SHOWN:
         lines.append(f"  and {len(standing.running) - SHOWN} more")

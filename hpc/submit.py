@@ -9,28 +9,32 @@ Safe to repeat: what is queued, running or done is left alone; what a crash left
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import click
 
 from hpc.adapters.files import lock
-from hpc.canary import submit_behind_canary
 from hpc.console import dry_run_option, json_option, name_argument, note, print_json, say, speaks_plainly
-from hpc.core.arrays import Assignment
-from hpc.core.chain import FollowUp
-from hpc.core.errors import EXIT_DONE, NothingToDo, TemporaryError
+from hpc.core.errors import EXIT_DONE, InputError, NothingToDo, TemporaryError
 from hpc.core.layout import RunLayout, SubmissionLayout
+from hpc.core.records.hold import Hold
 from hpc.core.resources import MINUTE
-from hpc.feeding import Fed, resume
-from hpc.following import begin, begin_here, leave_one_behind
-from hpc.holding import release, stop_if_held
-from hpc.inspection import take_snapshot
-from hpc.local_queue import check_gpus, default_parallel, follow, list_open, start_detached
-from hpc.planning import frozen_of
-from hpc.probing import LIMIT_S, ToProbe, plan_probe, submit_probe, waiting_for
-from hpc.rounds import hand_over, live_arrays, not_submitted
-from hpc.submission import Frozen, Terms, half_submitted
+from hpc.core.slurm.arrays import Assignment
+from hpc.core.slurm.successors import Relay
+from hpc.experiments.freezing import frozen_of
+from hpc.local.queue import check_gpus, default_parallel, follow, list_abandoned, list_open, start_detached
+from hpc.rounds.act import hand_over, live_arrays, not_submitted
+from hpc.rounds.canary import submit_behind_canary
+from hpc.snapshots.other_code import describe_other_code
+from hpc.snapshots.snapshot import Snapshot, name_unreadable, take_snapshot
+from hpc.submissions.holds import release, stop_if_held
+from hpc.submissions.portions import Fed, resume
+from hpc.submissions.prepare import AT_ONCE, Frozen, Terms, half_submitted
+from hpc.submissions.probes import LIMIT_S, ToProbe, plan_probe, submit_probe, waiting_for
+from hpc.submissions.receipts import LOCAL
+from hpc.submissions.sources import split_ready
+from hpc.unattended.jobs import begin, begin_here, jobs_before, leave_one_behind
 from hpc.workspace import Workspace
 
 
@@ -63,50 +67,197 @@ def main(
     as_json: bool,
 ) -> int:
     """Submit what is not done yet of experiment NAME (default: the one planned last)."""
-    layout = Workspace.current().layout(name)
-    with lock(layout.lock):
-        released = release(layout) if releases and not dry_run else None
-        if not releases:
-            stop_if_held(layout, dry_run=dry_run)
-        # First what somebody began and died over: later it would look like a lost job, and be submitted besides.
-        unfinished = half_submitted(layout)
-        jobs = {} if dry_run else resume(layout, unfinished)
-        snapshot = take_snapshot(layout)
-        frozen = for_backend(frozen_of(snapshot.manifest), backend)
-        assignments = not_submitted(snapshot, frozen.spec)
-        is_local = frozen.profile.scheduler == "local"
-        probe = plan_probe(layout, frozen, assignments) if probes and assignments else None
+    request = Request(
+        layout=Workspace.current().layout(name),
+        backend=backend,
+        max_parallel=max_parallel,
+        detach=detach,
+        releases=releases,
+        canary=canary,
+        follows=follows,
+        probes=probes,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+    with lock(request.layout.lock):
+        present = read_present(request)
+        for line in name_unreadable(present.snapshot):
+            note(line)
+        for line in describe_other_code(request.layout, present.snapshot.manifest):
+            note(f"warning: {line}")
+        decided = decide(request, present)
         if dry_run:
-            return show_dry_run(layout, assignments, unfinished, probe, as_json)
-        if is_local:
-            check_gpus(frozen.spec.resources.gpus)
-        measuring = submit_probe(layout, frozen, probe) if probe else {}
-        if probe:
-            frozen = replace(frozen, terms=Terms(after=waiting_for(probe, measuring)))
-        if follows and not is_local:
-            leave_one_behind(layout, frozen)
-        hand = partial(submit_behind_canary, snapshot) if canary else hand_over
-        fed = hand(layout, frozen, assignments)
-        jobs |= fed.jobs
-        follow_ups = begin(layout, frozen, live_arrays(snapshot, jobs)) if follows and not is_local else ()
-    waiting = is_local and not detach and not follows
-    if released:
-        note(f"released: {released['reason']}")
-    if fed.waiting and not jobs and not follows:
-        raise TemporaryError(f"{layout.experiment}: {fed}")
-    if not jobs and not released and not follows and not (is_local and list_open(layout)):
-        name = layout.experiment
+            return show_dry_run(request, present, decided)
+        done = act(request, present, decided)
+    check_done(request, decided, done)
+    show(request, decided, done)
+    return run_here(request, decided, done) if decided.is_local else EXIT_DONE
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody typed; `main`'s options say what each means."""
+
+    layout: RunLayout
+    backend: str | None = None
+    max_parallel: int | None = None
+    detach: bool = False
+    releases: bool = False
+    canary: bool = False
+    follows: bool = False
+    probes: bool = False
+    dry_run: bool = False
+    as_json: bool = False
+
+
+@dataclass(frozen=True)
+class Present:
+    """How the experiment stands.
+
+    Attributes:
+        released: The hold that this call has ended; None where nothing was held.
+        unfinished: Submissions somebody began and died over.
+        resumed: Submission number → job of those that were found or submitted now.
+        snapshot: Tasks and attempts after that.
+    """
+
+    released: Hold | None
+    unfinished: Sequence[SubmissionLayout]
+    resumed: Mapping[int, str]
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What is to be submitted, and where.
+
+    Attributes:
+        frozen: What the submissions share.
+        assignments: Tasks that have to be submitted.
+        probe: What is to be measured before; None where nothing is.
+    """
+
+    frozen: Frozen
+    assignments: Sequence[Assignment]
+    probe: ToProbe | None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this machine runs the tasks."""
+        return self.frozen.profile.scheduler == "local"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What this call did.
+
+    Attributes:
+        jobs: Submission number → job, the resumed ones included.
+        probes: Number of a probe → its job.
+        fed: What became of the tasks that had to be submitted.
+        relays: Relays that wait now.
+        released: The hold that was ended; None where nothing was held.
+    """
+
+    jobs: Mapping[int, str]
+    probes: Mapping[int, str]
+    fed: Fed
+    relays: Sequence[Relay]
+    released: Hold | None
+
+
+def read_present(request: Request) -> Present:
+    """Release or respect a hold, go on with what was begun, and look. Under the lock.
+
+    Raises:
+        ExperimentIsHeld: It is held, and nobody asked to release it.
+        TemporaryError: Slurm did not answer.
+    """
+    layout, dry_run = request.layout, request.dry_run
+    released = release(layout) if request.releases and not dry_run else None
+    if not request.releases:
+        stop_if_held(layout, dry_run=dry_run)
+    # First what somebody began and died over: later it would look like a lost job, and be submitted besides.
+    unfinished = half_submitted(layout)
+    resumed = {} if dry_run else resume(layout, unfinished)
+    return Present(released, unfinished, resumed, take_snapshot(layout))
+
+
+def decide(request: Request, present: Present) -> Decided:
+    """Choose the tasks, and what to measure before them.
+
+    Raises:
+        InputError: A probe is asked for, and the experiment declares nothing to measure.
+        TemporaryError: Slurm did not say which probes are at work.
+    """
+    if origin := present.snapshot.manifest["provenance"].get("adopted"):
+        raise InputError(
+            f"the runs of {request.layout.experiment} were adopted from {origin}: how they were started is not known. "
+            "Write an experiment that runs your program: hpc init"
+        )
+    frozen = for_backend(frozen_of(present.snapshot.manifest), request.backend)
+    assignments = not_submitted(present.snapshot, frozen.spec)
+    if request.probes and (frozen.spec.after or frozen.spec.after_jobs):
+        raise InputError("--probe starts tasks on trial, and these come after something else; leave it out")
+    probe = plan_probe(request.layout, frozen, assignments) if request.probes and assignments else None
+    return Decided(frozen, assignments, probe)
+
+
+def act(request: Request, present: Present, decided: Decided) -> Done:
+    """Submit: the probe, a relay should we die, the tasks, the other relays. Under the lock.
+
+    Raises:
+        InputError: This machine has not the GPUs, or a script cannot be rendered.
+        TemporaryError: Slurm did not answer; the same call goes on with the rest.
+        SlurmError: Slurm refused a script.
+    """
+    layout, frozen = request.layout, decided.frozen
+    follows = request.follows and not decided.is_local
+    if decided.is_local:
+        check_gpus(max((each.resources.gpus for each in decided.assignments), default=0))
+    probes = submit_probe(layout, frozen, decided.probe) if decided.probe else {}
+    terms = Terms(after=waiting_for(decided.probe, probes)) if decided.probe else AT_ONCE
+    if follows:
+        leave_one_behind(layout, frozen)
+    hand = partial(submit_behind_canary, present.snapshot) if request.canary else hand_over
+    fed = hand(layout, frozen, decided.assignments, terms)
+    jobs = {**present.resumed, **fed.jobs}
+    before = jobs_before(frozen) if follows and fed.waiting else frozenset()
+    relays = begin(layout, frozen, live_arrays(present.snapshot, jobs) | before) if follows else ()
+    return Done(jobs, probes, fed, relays, present.released)
+
+
+def check_done(request: Request, decided: Decided, done: Done) -> None:
+    """Say what was released, and end otherwise where nothing came of the call.
+
+    Raises:
+        TemporaryError: The site takes nothing now.
+        NothingToDo: Nothing had to be done.
+    """
+    name = request.layout.experiment
+    if done.released:
+        note(f"released: {done.released.reason}")
+    if done.jobs or request.follows:
+        return
+    if done.fed.waiting:
+        raise TemporaryError(f"{name}: {done.fed}")
+    if not done.released and not (decided.is_local and list_open(request.layout)):
         raise NothingToDo(f"{name}: everything is queued, running or done; see python -m hpc.status {name}")
-    if probe and not as_json:
-        say(f"probe: {probe}" + "".join(f"; {_place(job)}" for job in measuring.values()))
-    show(layout, jobs, measuring, fed, follow_ups, as_json)
-    if is_local:
-        parallel = max_parallel or frozen.profile.max_parallel or default_parallel()
-        start_detached(layout, parallel)
-        if follows:
-            begin_here(layout, parallel)
-            note(f"followed to the end in the background; see python -m hpc.status {layout.experiment}")
-    return follow(layout) if waiting else EXIT_DONE
+
+
+def run_here(request: Request, decided: Decided, done: Done) -> int:
+    """Let this machine's own queue begin; give the exit code, that of the tasks where they are waited for."""
+    layout = request.layout
+    if left := [] if done.jobs or request.as_json else list_abandoned(layout):
+        note(f"{len(left)} left in this machine's queue by a runner that is gone: they go on")
+    parallel = request.max_parallel or decided.frozen.profile.max_parallel or default_parallel()
+    start_detached(layout, parallel)
+    if request.follows:
+        begin_here(layout, parallel)
+        note(f"followed to the end in the background; see python -m hpc.status {layout.experiment}")
+    if request.detach or request.follows:
+        return EXIT_DONE
+    return follow(layout, note if request.as_json else say)
 
 
 def for_backend(frozen: Frozen, backend: str | None) -> Frozen:
@@ -114,69 +265,66 @@ def for_backend(frozen: Frozen, backend: str | None) -> Frozen:
     if backend is None or backend == frozen.profile.scheduler:
         return frozen
     profile = replace(frozen.profile, scheduler=backend, setup=() if backend == "local" else frozen.profile.setup)
-    use_container = backend == "slurm" or bool(shutil.which(profile.apptainer))
+    by_pyxis = frozen.spec.container.runtime == "pyxis"  # a part of Slurm
+    use_container = backend == "slurm" or (not by_pyxis and bool(shutil.which(profile.apptainer)))
     if frozen.manifest["provenance"]["image"] and not use_container:
-        note(f"note: no Apptainer here: the host's own Python ({frozen.python}) runs the tasks")
+        missing = "pyxis" if by_pyxis else "Apptainer"
+        note(f"note: no {missing} here: the host's own Python ({frozen.python}) runs the tasks")
     return replace(frozen, profile=profile, use_container=use_container, python=frozen.python or sys.executable)
 
 
 def _place(job: str) -> str:
-    return "this machine" if job == "local" else f"job {job}"
+    return "this machine" if job == LOCAL else f"job {job}"
 
 
-def show(
-    layout: RunLayout,
-    jobs: Mapping[int, str],
-    probes: Mapping[int, str],
-    fed: Fed,
-    follow_ups: Sequence[FollowUp],
-    as_json: bool,
-) -> None:
+def show(request: Request, decided: Decided, done: Done) -> None:
     """Say what was submitted, and what the site leaves for later."""
-    if as_json:
+    if request.as_json:
         print_json(
             {
-                "experiment": layout.experiment,
-                "tasks": fed.submitted,
-                "jobs": jobs,
-                "probes": probes,
-                "waiting": len(fed.waiting),
-                "limit": fed.why,
-                "follow_up_jobs": [each.job for each in follow_ups],
+                "experiment": request.layout.experiment,
+                "tasks": done.fed.submitted,
+                "jobs": done.jobs,
+                "probes": done.probes,
+                "waiting": len(done.fed.waiting),
+                "limit": done.fed.why,
+                "relays": [each.job for each in done.relays],
+                "follow_up_jobs": [each.job for each in done.relays],  # their name before
             }
         )
         return
-    for number, job in jobs.items():
+    if decided.probe:
+        say(f"probe: {decided.probe}" + "".join(f"; {_place(job)}" for job in done.probes.values()))
+    for number, job in done.jobs.items():
         say(f"submission {number:03d}: {_place(job)}")
-    if fed.waiting:
-        say(str(fed))
-    for each in follow_ups:
-        say(f"follow-up job {each.job}")
+    if done.fed.waiting:
+        say(str(done.fed))
+    for each in done.relays:
+        say(f"relay: job {each.job}")
 
 
-def show_dry_run(
-    layout: RunLayout,
-    assignments: Sequence[Assignment],
-    unfinished: Sequence[SubmissionLayout],
-    probe: ToProbe | None,
-    as_json: bool,
-) -> int:
+def show_dry_run(request: Request, present: Present, decided: Decided) -> int:
     """Say what would be submitted."""
-    names = [assignment.task.run_name for assignment in assignments]
-    if as_json:
+    split = split_ready(request.layout, decided.frozen.spec, decided.assignments)
+    names = [assignment.task.run_name for assignment in split.ready]
+    experiment, probe = request.layout.experiment, decided.probe
+    if request.as_json:
         print_json(
             {
-                "experiment": layout.experiment,
+                "experiment": experiment,
                 "would_submit": names,
-                "would_adopt": [each.number for each in unfinished],
+                **({"would_wait": len(split.waiting), "limit": split.why} if split.waiting else {}),
+                "would_adopt": [each.number for each in present.unfinished],
                 "would_probe": [each.task.run_name for each in probe.tasks] if probe else [],
             }
         )
         return EXIT_DONE
     if probe:
         say(f"would first probe: {probe}, each for {LIMIT_S // MINUTE} minutes at most")
-    say(f"{layout.experiment}: would submit {len(names)} tasks" + (f": {', '.join(names[:10])}" if names else ""))
-    for submission in unfinished:
+    say(f"{experiment}: would submit {len(names)} tasks" + (f": {', '.join(names[:10])}" if names else ""))
+    if split.waiting:
+        say(f"{len(split.waiting)} more would wait for other experiments ({split.why})")
+    for submission in present.unfinished:
         say(f"would look for the job of submission {submission.number:03d}, which has no receipt, and adopt it")
     return EXIT_DONE
 

@@ -18,20 +18,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpc.adapters.files import read_json
-from hpc.console import json_option, note, speaks_plainly
-from hpc.core.diagnosis import BY_CAUSE, BY_SIGN, DIAGNOSES, Diagnosis, diagnose
+from hpc.console import json_option, note, print_json, say, speaks_plainly
 from hpc.core.errors import EXIT_DONE, InputError, Problem
-from hpc.core.evidence import Evidence, FailureClass, Verdict
-from hpc.core.failure_facts import FACT_RULES
-from hpc.core.failures import ADVICE, SUCCESS_RULES, classify, classify_with_reasons, find_rule
-from hpc.core.health import examine
+from hpc.core.failures.classify import ADVICE, SUCCESS_RULES, classify, classify_with_reasons, find_rule
+from hpc.core.failures.diagnosis import BY_CAUSE, BY_SIGN, DIAGNOSES, Diagnosis, diagnose
+from hpc.core.failures.evidence import Evidence, FailureClass, Verdict
+from hpc.core.failures.fact_rules import FACT_RULES
+from hpc.core.failures.health import examine
 from hpc.core.layout import attempt_number
-from hpc.core.retry import ACTIONS, default_action
-from hpc.core.slurm_states import SlurmState, parse_state
+from hpc.core.printable import printable_json
+from hpc.core.retry.plan import ACTIONS, default_action
+from hpc.core.slurm.states import SlurmState, parse_state
 from hpc.workspace import Workspace
 
 if TYPE_CHECKING:
-    from hpc.deciding import Consequence  # loaded only for targets that are attempts
+    from hpc.rounds.consequence import Consequence  # loaded only for targets that are attempts
 
 WIDTH = 80
 Answer = dict[str, Any]
@@ -98,12 +99,14 @@ def evidence_of_log(
 
 def evidence_of_attempt(folder: Path, state: str | None, exit_code: str | int | None, metrics: Any) -> Evidence:
     """What an attempt directory holds. What was given on the command line goes before it."""
-    from hpc.gathering import gather, read_results
-    from hpc.inspection import Progress, attempt_in
+    from hpc.snapshots.evidence import gather, read_results
+    from hpc.snapshots.snapshot import Progress, attempt_in
 
     layout, attempt = attempt_in(folder)
     if attempt.progress is not Progress.OVER:
-        note(f"note: {folder} left no record of its end; python -m hpc.collect asks Slurm for it")
+        note(f"note: {folder} left no record of its end; to ask Slurm: python -m hpc.collect {layout.experiment}")
+    if attempt.unreadable:
+        note(f"note: its logs alone speak; cannot be read: {attempt.unreadable}")
     found = gather(layout, attempt, read_results(attempt.layout))
     given: dict[str, Any] = {"state": parse_state(state)} if state else {}
     if exit_code is not None:
@@ -147,8 +150,17 @@ def _find_attempt(name: str) -> Path | None:
     attempts = list(root.glob(f"*/tasks/{name}/attempt-*"))
     if not attempts and re.fullmatch(r"\d+(_\d+)?", name):
         claims = root.glob("*/tasks/*/attempt-*/claim")
-        attempts = [claim.parent for claim in claims if read_json(claim)["job"] == name]
+        attempts = [claim.parent for claim in claims if _job_of(claim) == name]
     return max(attempts, key=lambda path: (path.stat().st_mtime, attempt_number(path.name) or 0), default=None)
+
+
+def _job_of(claim: Path) -> str:
+    """The job that claimed an attempt; empty where the claim cannot be read: one of many must not hide the others."""
+    try:
+        content = read_json(claim)
+    except (InputError, OSError):
+        return ""
+    return str(content.get("job", "")) if isinstance(content, dict) else ""
 
 
 # ── answers ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -201,7 +213,7 @@ def answer(explained: Explained) -> Answer:
     }
 
 
-def describe(explained: Explained) -> str:
+def describe_explanation(explained: Explained) -> str:
     """An explanation for people, in 80 columns."""
     verdict, row = explained.verdict, find_rule(explained.verdict.rule)
     cause = f" ({verdict.cause})" if verdict.cause else ""
@@ -249,9 +261,11 @@ def _describe_action(action: str, changes: str, reason: str) -> str:
 
 def _paragraph(label: str, text: str) -> str:
     lead = f"  {label:<11} "
-    short = text if len(text) <= 3 * WIDTH else text[: 3 * WIDTH] + " …"
+    words, command, rest = text.partition("python -m hpc.")
+    short = words if len(words) <= 3 * WIDTH else words[: 3 * WIDTH] + " …"
     hang = " " * (16 if text.startswith("· ") else 14)
-    return textwrap.fill(short, WIDTH, initial_indent=lead, subsequent_indent=hang)
+    filled = textwrap.fill(short, WIDTH, initial_indent=lead, subsequent_indent=hang)
+    return f"{filled}\n{hang}{command}{rest}" if command else filled  # a command is pasted as it stands: in one line
 
 
 def explain_case(case: Mapping[str, Any]) -> Answer:
@@ -294,7 +308,7 @@ def _classes_part() -> list[str]:
     head = [
         "# Failure classes",
         "",
-        "Generated from `hpc/core/failures.py`, `hpc/core/failure_rules.py` and `hpc/core/retry.py`; do not edit.",
+        "Generated from `hpc/core/failures/` (classify, log_rules) and `hpc/core/retry/plan.py`; do not edit.",
         "Root cause goes before symptom, evidence before state, and what is unknown is never a success.",
         "",
         "| class | meaning | what a retry changes | what a person does |",
@@ -314,7 +328,7 @@ def _diagnosis_part() -> list[str]:
     ]
     return [
         "", "## Likely causes and debugging steps", "",
-        "From `hpc/core/diagnosis.py`, printed by `hpc why`; the likeliest cause and the cheapest step first.",
+        "From `hpc/core/failures/diagnosis.py`, printed by `hpc why`; the likeliest cause and the cheapest step first.",
         "", "| class or sign | likely causes | what to look at |", "|---|---|---|",
         *(_row_of(name, "<br>".join(found.causes), "<br>".join(found.steps)) for name, found in rows),
     ]  # fmt: skip
@@ -326,7 +340,7 @@ def _retry_cell(category: FailureClass) -> str:
 
 
 def _rules_part() -> list[str]:
-    from hpc.core.failure_rules import LOG_RULES
+    from hpc.core.failures.log_rules import LOG_RULES
 
     head = ["| rule | class | cause | proves | leaves open |", "|---|---|---|---|---|"]
     facts = [_row_of(f"`{r.id}`", r.category, r.cause, r.proves, r.leaves_open) for r in FACT_RULES]
@@ -397,7 +411,7 @@ def _answer_lines() -> int:
     unreadable = 0
     for given in explain_lines(sys.stdin):
         unreadable += "error" in given
-        click.echo(json.dumps(given, ensure_ascii=False))
+        say(printable_json(json.dumps(given, ensure_ascii=False)))
     return InputError.exit_code if unreadable else EXIT_DONE
 
 
@@ -418,9 +432,9 @@ def _explain(
         raise InputError(problems)
     if as_json:
         answers = [answer(each) for each in explained]
-        click.echo(json.dumps(answers[0] if len(answers) == 1 else answers, ensure_ascii=False, indent=1))
+        print_json(answers[0] if len(answers) == 1 else answers)
     else:
-        click.echo("\n\n".join(describe(each) for each in explained))
+        say("\n\n".join(describe_explanation(each) for each in explained))
 
 
 def _explain_target(target: str, state: str | None, exit_code: str | None, series: Any) -> Explained:
@@ -428,12 +442,12 @@ def _explain_target(target: str, state: str | None, exit_code: str | None, serie
     if folder is None:
         path = Path(target)
         return explain(target, evidence_of_log(path, state, exit_code, series, source=path.name))
-    from hpc.deciding import decide
+    from hpc.rounds.consequence import find_consequence
 
     found = evidence_of_attempt(folder, state, exit_code, series)
     # What somebody assumes on the command line is not what the plan knows: then the class's own action is said.
     assumed = state is not None or exit_code is not None or series is not None
-    return explain(target, found, None if assumed else decide(folder))
+    return explain(target, found, None if assumed else find_consequence(folder))
 
 
 def _parse_json(text: str) -> Any:

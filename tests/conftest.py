@@ -2,12 +2,46 @@
 
 import os
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+from hpc.adapters.started import VARIABLE
+from hpc.core.typed import PLAIN
+
+TESTS = Path(__file__).parent
+FAR = ("cluster", "containers", "train", "browser")
+"""Folders whose tests need more than Python: a Slurm, images, a training stack, a browser."""
+
+SLOW_LIST = TESTS / "slow.txt"
+# However pytest was started, messages name commands plainly; `tests/hpc/test_pasted.py` tries the ways.
+os.environ.setdefault(VARIABLE, PLAIN)
+SLOW = SLOW_LIST.read_text(encoding="utf-8").splitlines() if SLOW_LIST.exists() else []
+
+# No example has a deadline: how busy the machine is says nothing about the code. Hypothesis itself derandomises where
+# the environment says CI: whether examples are new is said by the profile alone.
+settings.register_profile("new", deadline=None, derandomize=False)
+settings.register_profile("fixed", deadline=None, derandomize=True, database=None)
+settings.register_profile("long", deadline=None, derandomize=False, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "new"))
+"""*fixed* (CI, `make check`): the same examples every time, so that a change is judged by nothing but itself. *long*
+(`make fuzz`): many and new ones. *new* (a plain pytest): new ones, and those that failed before."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What needs more than Python is marked by its folder, what takes long by a list."""
+    if not item.path.is_relative_to(TESTS):
+        return
+    path, function = item.path.relative_to(TESTS), getattr(item, "originalname", item.name)
+    if path.parts[0] in FAR:
+        item.add_marker("far")
+    if f"{path.as_posix()}::{function}" in SLOW:
+        item.add_marker("slow")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Over several processes (-n 2) what waits longest begins first: the storm, then the other real clusters."""
+    """Over several processes (-n 3) what waits longest begins first: the storm, then the other real clusters."""
     if config.getoption("numprocesses", None):
         items.sort(key=lambda item: ("test_storm" not in item.nodeid, "tests/cluster" not in item.nodeid))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.local_projects import EXPERIMENT, LocalProject, make_project
+from tests.local_projects import EXPERIMENT, PROGRAM, LocalProject, make_project
 
 
 class SlurmProject(LocalProject):
@@ -31,10 +31,14 @@ class SlurmProject(LocalProject):
 
 
 def make_slurm_project(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, experiment: str = EXPERIMENT, profile: str = ""
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    experiment: str = EXPERIMENT,
+    profile: str = "",
+    program: str = PROGRAM,
 ) -> SlurmProject:
     """Make and plan a project for a Slurm that takes every script as job 7 and shows an empty queue."""
-    project = SlurmProject(make_project(folder, experiment).folder)
+    project = SlurmProject(make_project(folder, experiment, program).folder)
     site = project.folder / "manifests/clusters/slurm.yaml"
     site.write_text(site.read_text() + profile)
     (project.folder / "bin").mkdir()

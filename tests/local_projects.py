@@ -2,13 +2,17 @@
 
 import json
 import os
+import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from hpc.adapters.started import VARIABLE
+from hpc.core.typed import PLAIN
+from tests.zygote import run_python
 
 REPO = Path(__file__).parents[1]
 
@@ -36,7 +40,8 @@ resources: {cpus: 1, mem: 500MB, time: "0:10:00"}
 def command_environment(**more: str) -> dict[str, str]:
     """The environment of a user at a terminal: ours, without what pytest or a job around us has set."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "HPC_", "SBATCH_"))}
-    return {**kept, "PYTHONPATH": str(REPO), **more}
+    # Commands are named plainly in what is printed, however this test starts them; `test_pasted` has the ways.
+    return {**kept, "PYTHONPATH": str(REPO), VARIABLE: PLAIN, **more}
 
 
 @dataclass(frozen=True)
@@ -59,27 +64,19 @@ class LocalProject:
 
     def call(self, *command: str, timeout: float = 120, **more: str) -> "subprocess.CompletedProcess[str]":
         """Run ``python COMMAND`` here, whatever it ends with."""
-        return subprocess.run(
-            [sys.executable, "-W", "error", *command],
-            cwd=self.folder,
-            env=command_environment(**more),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        return run_python(command, self.folder, command_environment(**more), timeout)
 
-    def hpc(self, verb: str, *arguments: str, expect: int = 0, **more: str) -> str:
+    def hpc(self, verb: str, *arguments: str, expect: int = 0, timeout: float = 120, **more: str) -> str:
         """Run ``python -m hpc.<verb>``; give stdout and stderr."""
-        done = self.call("-m", f"hpc.{verb}", *arguments, **more)
+        done = self.call("-m", f"hpc.{verb}", *arguments, timeout=timeout, **more)
         told = done.stdout + done.stderr
         assert done.returncode == expect, f"{verb}: {done.returncode}\n{told}"
         assert "Traceback" not in told, told
         return told
 
-    def json(self, verb: str, *arguments: str, expect: int = 0, **more: str) -> Any:
+    def json(self, verb: str, *arguments: str, expect: int = 0, timeout: float = 120, **more: str) -> Any:
         """Run a command with ``--json``; give its answer."""
-        done = self.call("-m", f"hpc.{verb}", *arguments, "--json", **more)
+        done = self.call("-m", f"hpc.{verb}", *arguments, "--json", timeout=timeout, **more)
         assert done.returncode == expect, done.stdout + done.stderr
         return json.loads(done.stdout)
 
@@ -105,6 +102,17 @@ def make_project(folder: Path, experiment: str = EXPERIMENT, program: str = PROG
     project.write_experiment(experiment)
     project.write_program(program)
     return project
+
+
+def copy_project(source: Path, target: Path) -> LocalProject:
+    """Copy a project with its runs, which then are those of the copy, as after ``plan --moved``."""
+    shutil.copytree(source, target, symlinks=True)
+    for path in target.glob("runs/*/manifest.json"):
+        manifest = json.loads(path.read_text())
+        if project := manifest["provenance"].get("project"):
+            project["folder"] = str(target.resolve())  # no part of the hash
+            path.write_text(json.dumps(manifest))
+    return LocalProject(target)
 
 
 def wait_until(condition: Callable[[], object], seconds: float, what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import re
 import shlex
@@ -19,8 +20,8 @@ from packaging.requirements import Requirement
 import analysis.report
 import hpc.cli
 from hpc.adapters.yaml_file import parse_yaml
-from hpc.core.grid import expand
-from hpc.schema import experiment_from
+from hpc.core.experiment.grid import expand
+from hpc.experiments.schema import experiment_from
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -233,3 +234,11 @@ def test_every_dependency_is_pinned() -> None:
     pinned = dict(line.lower().split("==") for line in (ROOT / "constraints.txt").read_text().splitlines())
 
     assert [str(each) for each in wanted if not each.specifier.contains(pinned.get(each.name.lower(), "0"))] == []
+
+
+def test_every_field_of_a_record_is_documented(generator: ModuleType) -> None:
+    """The docstring of each record that data-formats.md shows explains its fields, no more and no fewer."""
+    for name, record in generator.RECORDS.items():
+        fields = [each.name for each in dataclasses.fields(record)]
+        assert list(generator.field_docs(record)) == fields, name
+        assert f"<!-- fields of {name} -->" in (ROOT / "docs/data-formats.md").read_text(encoding="utf-8")

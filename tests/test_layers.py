@@ -1,5 +1,8 @@
 """The rooms of the house and the doors between them (docs/decisions, CONTRIBUTING.md): imports only go downward.
 
+Each wing has a table of its rooms, from the ground up, with the rooms below that each may import. A new room gets a
+row; a new import that no row allows is either on the wrong floor, or the row says from now on that it is meant.
+
 Imports are read from the source with `ast`, wherever they stand: at the top, inside a function, under TYPE_CHECKING.
 """
 
@@ -9,10 +12,14 @@ import ast
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+from hpc import cli
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("hpc", "train", "analysis")
@@ -26,15 +33,120 @@ PATH_IO = {
     "mkdir", "iterdir", "glob", "rglob", "unlink", "rmdir", "rename", "touch", "resolve", "absolute", "cwd", "home",
     "samefile", "chmod", "symlink_to", "readlink", "expanduser",
 }  # fmt: skip
-TRAIN_MAY = {"hpc.core", "hpc.adapters.metrics_h5", "hpc.adapters.tracking", "hpc.adapters.files", "hpc.metrics"}
-ANALYSIS_MAY = {"hpc.core", "hpc.adapters.files", "hpc.adapters.manifest_store", "hpc.adapters.metrics_h5"}
-COMMANDS = {"plan", "submit", "run_task", "status", "collect", "follow", "why"}
-"""One verb a file. A new verb has to be added here and to `hpc.cli.COMMANDS` (run_task is for scripts, not people)."""
-ADAPTERS_MAY = {"hpc.core", "hpc.adapters.files"}
+TRAIN_MAY = {
+    "hpc.core", "hpc.adapters.metrics_h5", "hpc.adapters.tracking", "hpc.adapters.files", "hpc.metrics",
+    "hpc.callbacks.stop",
+}  # fmt: skip
+ANALYSIS_MAY = {
+    "hpc.core", "hpc.adapters.collected_file", "hpc.adapters.files", "hpc.adapters.manifest_store",
+    "hpc.adapters.metrics_h5", "hpc.adapters.owner", "hpc.adapters.project", "hpc.adapters.started",
+}  # fmt: skip
+ADAPTERS_MAY = {"hpc.core", "hpc.adapters.files", "hpc.adapters.sparse_file", "hpc.adapters.metrics_read"}
+
+
+Table = Mapping[str, set[str]]
+Graph = Mapping[str, set[str]]
+
+CORE: Table = {
+    "hpc.core.errors": set(),
+    "hpc.core.extras": {"hpc.core.errors"},
+    "hpc.core.identity": set(),
+    "hpc.core.layout": set(),
+    "hpc.core.printable": set(),
+    "hpc.core.typed": set(),
+    "hpc.core.credentials": set(),
+    "hpc.core.resources": set(),
+    "hpc.core.experiment": {"hpc.core.errors", "hpc.core.identity", "hpc.core.layout", "hpc.core.resources"},
+    "hpc.core.program": set(),
+    "hpc.core.records": {"hpc.core.errors", "hpc.core.experiment", "hpc.core.layout", "hpc.core.resources"},
+    "hpc.core.question": {"hpc.core.errors", "hpc.core.experiment", "hpc.core.identity", "hpc.core.resources"},
+    "hpc.core.launch": {"hpc.core.experiment", "hpc.core.layout", "hpc.core.records"},
+    "hpc.core.slurm": {"hpc.core.experiment", "hpc.core.records", "hpc.core.resources"},
+    "hpc.core.failures": {"hpc.core.printable", "hpc.core.experiment", "hpc.core.records", "hpc.core.slurm"},
+    "hpc.core.retry": {
+        "hpc.core.errors", "hpc.core.identity", "hpc.core.resources", "hpc.core.experiment", "hpc.core.records",
+        "hpc.core.launch", "hpc.core.failures",
+    },
+    "hpc.core.checks": {
+        "hpc.core.errors", "hpc.core.layout", "hpc.core.resources", "hpc.core.experiment", "hpc.core.question",
+        "hpc.core.launch", "hpc.core.retry",
+    },
+}  # fmt: skip
+BELOW_ALL = {"hpc.core", "hpc.adapters"}
+HPC: Table = {
+    "hpc.core": set(),
+    "hpc.adapters": {"hpc.core"},
+    "hpc.hooks": {"hpc.core"},
+    "hpc.console": BELOW_ALL,
+    "hpc.metrics": BELOW_ALL,
+    "hpc.callbacks": BELOW_ALL | {"hpc.metrics"},
+    "hpc.workspace": BELOW_ALL,
+    "hpc.node": BELOW_ALL | {"hpc.metrics"},
+    "hpc.submissions": BELOW_ALL,
+    "hpc.local": BELOW_ALL | {"hpc.console", "hpc.workspace", "hpc.submissions"},
+    "hpc.experiments": BELOW_ALL | {"hpc.workspace", "hpc.submissions"},
+    "hpc.snapshots": BELOW_ALL | {"hpc.submissions"},
+    "hpc.rounds": BELOW_ALL | {"hpc.workspace", "hpc.experiments", "hpc.snapshots", "hpc.submissions"},
+    "hpc.newcomer": BELOW_ALL | {"hpc.experiments", "hpc.metrics", "hpc.node"},
+    "hpc.unattended": BELOW_ALL
+    | {
+        "hpc.console",
+        "hpc.workspace",
+        "hpc.submissions",
+        "hpc.local",
+        "hpc.experiments",
+        "hpc.snapshots",
+        "hpc.rounds",
+    },
+    "hpc.api": BELOW_ALL | {"hpc.workspace"},
+    "hpc.cli": set(),
+}
+"""The commands stand above these; what they may import is in `hpc_table`."""
+ANALYSIS: Table = {
+    "analysis.words": set(),
+    "analysis.command": set(),
+    "analysis.statistics": set(),
+    "analysis.data": {"analysis.words", "analysis.statistics"},
+    "analysis.findings": {"analysis.words", "analysis.statistics", "analysis.data"},
+    "analysis.figures": {"analysis.words", "analysis.statistics", "analysis.data", "analysis.findings"},
+    "analysis.page": {
+        "analysis.words", "analysis.statistics", "analysis.data", "analysis.findings", "analysis.figures",
+    },
+    "analysis.report": {
+        "analysis.command", "analysis.words", "analysis.data", "analysis.findings", "analysis.figures", "analysis.page",
+    },
+    "analysis.loaded": {"analysis.data", "analysis.findings", "analysis.report"},
+    "analysis.exports": {"analysis.data"},
+    "analysis.export": {"analysis.command", "analysis.data", "analysis.loaded", "analysis.exports"},
+    "analysis.second_look": {
+        "analysis.command", "analysis.statistics", "analysis.data", "analysis.findings", "analysis.report",
+    },
+}  # fmt: skip
+TRAIN: Table = {
+    "train.systems": set(),
+    "train.durable": set(),
+    "train.schedule": set(),
+    "train.distributed": set(),
+    "train.demonstrations": {"train.systems"},
+    "train.rollout": {"train.systems", "train.demonstrations"},
+    "train.model": {"train.durable"},
+    "train.learner": {"train.model"},
+    "train.checkpoint": {"train.durable", "train.model", "train.learner"},
+    "train.loop": {
+        "train.schedule", "train.distributed", "train.demonstrations", "train.model", "train.learner",
+        "train.checkpoint",
+    },
+    "train.memory": {"train.schedule", "train.model", "train.learner", "train.checkpoint", "train.loop"},
+    "train.recorder": {"train.memory"},
+    "train.control": {
+        "train.systems", "train.schedule", "train.distributed", "train.demonstrations", "train.rollout", "train.model",
+        "train.learner", "train.checkpoint", "train.loop", "train.memory", "train.recorder",
+    },
+}  # fmt: skip
 
 
 def module_name(path: Path) -> str:
-    """Give ``hpc/core/grid.py`` as ``hpc.core.grid``."""
+    """Give ``hpc/core/experiment/grid.py`` as ``hpc.core.experiment.grid``."""
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
@@ -48,8 +160,14 @@ def sources(folder: str) -> list[Path]:
 MODULES = {module_name(path) for package in PACKAGES for path in sources(package)}
 
 
-def imported(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield line and full name of all a file imports; ``from hpc.adapters import slurm`` is ``hpc.adapters.slurm``."""
+@cache
+def imported(path: Path) -> tuple[tuple[int, str], ...]:
+    """Line and full name of all a file imports; ``from hpc.adapters import slurm`` is ``hpc.adapters.slurm``."""
+    return tuple(read_imports(path))
+
+
+def read_imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the imports of one file, wherever in it they stand."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -58,6 +176,23 @@ def imported(path: Path) -> Iterator[tuple[int, str]]:
             assert node.module is not None
             names = [f"{node.module}.{alias.name}" for alias in node.names]
             yield from ((node.lineno, name if name in MODULES else node.module) for name in names)
+
+
+IMPORTS: Graph = {
+    module_name(path): {name for _, name in imported(path) if name in MODULES}
+    for package in PACKAGES
+    for path in sources(package)
+}
+"""Module → the modules of ours it imports."""
+
+
+def runs_as_a_command(path: Path) -> bool:
+    """Whether a file is there to be started: ``python -m hpc.collect``."""
+    return '\nif __name__ == "__main__":' in path.read_text(encoding="utf-8")
+
+
+COMMANDS = {path.stem for path in (ROOT / "hpc").glob("*.py") if runs_as_a_command(path)} - {"cli"}
+"""One verb a file; `hpc.cli` knows them by name only."""
 
 
 def is_within(name: str, rooms: set[str]) -> bool:
@@ -109,7 +244,7 @@ def test_core_uses_paths_without_looking_at_the_disk() -> None:
 
 
 def test_an_adapter_knows_the_core_and_files_only() -> None:
-    """An adapter imports `hpc.core` and `hpc.adapters.files`, never another adapter and never a command."""
+    """An adapter imports `hpc.core`, `files` and `sparse_file`, never another adapter and never a command."""
 
     def is_allowed(path: Path, name: str) -> bool:
         return not own(name) or is_within(name, ADAPTERS_MAY) or name == module_name(path)
@@ -136,38 +271,126 @@ def test_analysis_reads_files_and_calls_no_command() -> None:
     assert violations("analysis", lambda _path, name: not own(name) or is_within(name, allowed)) == []
 
 
+def hpc_table(rooms: Table = HPC, commands: set[str] = COMMANDS) -> Table:
+    """The table of `hpc` with its commands: each may import every room, and the wrapper only what a node needs."""
+    everything = set(rooms) - {"hpc.cli"}
+    above = {f"hpc.{verb}": everything for verb in sorted(commands)}
+    return {**rooms, **above, "hpc.run_task": {"hpc.core", "hpc.adapters", "hpc.node"}}
+
+
+TABLES = {"hpc": hpc_table(), "hpc.core": CORE, "analysis": ANALYSIS, "train": TRAIN}
+
+
+def room_of(module: str, table: Table) -> str | None:
+    """The row a module belongs to."""
+    return next((room for room in table if is_within(module, {room})), None)
+
+
+def misplaced(wing: str, table: Table, graph: Graph) -> list[str]:
+    """Everything in a wing that its table does not allow."""
+    found = []
+    for module, names in sorted(graph.items()):
+        room = room_of(module, table)
+        if room is None and module.startswith(f"{wing}."):
+            found.append(f"{module} has no row in the table of {wing}")
+        targets = {name: room_of(name, table) for name in sorted(names)} if room else {}
+        found += [
+            f"{module} imports {name}: the row of {room} does not name {target}"
+            for name, target in targets.items()
+            if room and target and target != room and target not in table[room]
+        ]
+    return found
+
+
+def circle(graph: Graph) -> list[str]:
+    """Modules that need each other, in order; empty where there are none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def with_arrow(graph: Graph, importer: str, name: str) -> Graph:
+    """The graph with one import more."""
+    return {**graph, importer: graph.get(importer, set()) | {name}}
+
+
+@pytest.mark.parametrize("wing", TABLES)
+def test_each_room_imports_what_its_row_allows(wing: str) -> None:
+    """Every module stands in a room of its wing's table and imports only rooms that its row names."""
+    assert misplaced(wing, TABLES[wing], IMPORTS) == []
+
+
+@pytest.mark.parametrize("wing", TABLES)
+def test_the_tables_lead_downward_only(wing: str) -> None:
+    """A row names rows above it in the table alone, so that no circle of rooms can be written down."""
+    rooms = list(TABLES[wing])
+
+    assert [
+        (room, below) for n, room in enumerate(rooms) for below in TABLES[wing][room] if below not in rooms[:n]
+    ] == []
+
+
+def test_no_modules_need_each_other() -> None:
+    """There is no circle of imports anywhere, not within a room either."""
+    assert circle(IMPORTS) == []
+
+
+@pytest.mark.parametrize(
+    ("wing", "importer", "name"),
+    [
+        ("hpc", "hpc.submissions.prepare", "hpc.rounds.judge"),
+        ("hpc", "hpc.core.layout", "hpc.adapters.files"),
+        ("hpc", "hpc.run_task", "hpc.submissions.prepare"),
+        ("hpc", "hpc.adapters.files", "hpc.workspace"),
+        ("hpc", "hpc.attic.trunk", "hpc.core.errors"),
+        ("hpc.core", "hpc.core.experiment.grid", "hpc.core.retry.plan"),
+        ("hpc.core", "hpc.core.attic", "hpc.core.errors"),
+        ("analysis", "analysis.statistics.estimates", "analysis.page.document"),
+        ("analysis", "analysis.attic", "analysis.data.frame"),
+        ("train", "train.model", "train.loop"),
+    ],
+)
+def test_a_planted_import_against_the_table_is_seen(wing: str, importer: str, name: str) -> None:
+    """One import upward, sideways, or out of a room without a row, and the check names it."""
+    assert any(importer in line for line in misplaced(wing, TABLES[wing], with_arrow(IMPORTS, importer, name)))
+
+
+def test_a_planted_circle_is_seen() -> None:
+    """Two modules of one room that import each other are a circle, too."""
+    graph = with_arrow(IMPORTS, "hpc.core.experiment.expression", "hpc.core.experiment.grid")
+
+    assert {"hpc.core.experiment.expression", "hpc.core.experiment.grid"} <= set(circle(graph))
+
+
 def test_no_command_imports_another() -> None:
     """What two commands share is in a module of its own; only `hpc.cli` knows the commands, and by name."""
     commands = {f"hpc.{verb}" for verb in COMMANDS}
 
     def is_allowed(path: Path, name: str) -> bool:
-        # A probe is the wrapper of an element once more, on trial: both are started by scripts, and by no other way.
-        is_probe = (module_name(path), name) == ("hpc.probe_task", "hpc.run_task")
-        return name not in commands or module_name(path) == name or is_probe
+        return name not in commands or module_name(path) == name
 
     assert violations("hpc", is_allowed) == []
 
 
-def test_every_command_is_known_to_this_test() -> None:
-    """Each file of `hpc/` with a click command or that scripts start is listed above, and each listed one exists."""
-    with_click = {
-        path.stem
-        for path in (ROOT / "hpc").glob("*.py")
-        if "@click.command" in path.read_text(encoding="utf-8") and path.stem != "cli"
-    }
-
-    assert with_click | {"run_task"} == COMMANDS
+def test_commands_are_found() -> None:
+    """The glob finds the verbs that people type and the one that scripts start; each can be named to `hpc.cli`."""
+    assert set(cli.COMMANDS) | {"run_task"} == COMMANDS
 
 
-@pytest.mark.parametrize("package", ["hpc", "hpc/core", "hpc/adapters", "train"])
-def test_package_files_import_nothing(package: str) -> None:
-    """`__init__.py` is empty: `python -m hpc.collect` must not meet itself, and a core import must not cost a room."""
-    assert (ROOT / package / "__init__.py").read_text(encoding="utf-8") == ""
+PACKAGE_FILES = [path for package in PACKAGES for path in (ROOT / package).rglob("__init__.py")]
 
 
-def test_analysis_package_file_imports_nothing() -> None:
-    """The one of `analysis` holds a sentence and no code."""
-    body = ast.parse((ROOT / "analysis/__init__.py").read_text(encoding="utf-8")).body
+def test_the_door_for_python_loads_nothing_by_itself() -> None:
+    """`import hpc` costs the wrapper nothing: it loads no module at all besides its own file."""
+    assert loaded_by("hpc") - loaded_by("sys") == {"hpc"}
+
+
+@pytest.mark.parametrize("path", [path for path in PACKAGE_FILES if path != ROOT / "hpc/__init__.py"])
+def test_package_files_import_nothing(path: Path) -> None:
+    """`__init__.py` holds no code: `python -m hpc.collect` must not meet itself, and a module must not cost a room."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
 
     assert all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in body)
 
@@ -200,8 +423,9 @@ def test_the_wrapper_loads_few_modules_of_ours() -> None:
     not_core = {name for name in ours if not is_within(name, {"hpc.core"})}
 
     assert not_core <= {
-        "hpc", "hpc.run_task", "hpc.node", "hpc.adapters", "hpc.adapters.files", "hpc.adapters.apptainer",
-        "hpc.adapters.proc", "hpc.adapters.slurm",
+        "hpc", "hpc.run_task", "hpc.node", "hpc.node.attempt", "hpc.node.task_record", "hpc.node.exit_record",
+        "hpc.node.restart", "hpc.node.supervise", "hpc.adapters", "hpc.adapters.files", "hpc.adapters.apptainer",
+        "hpc.adapters.proc", "hpc.adapters.code_snapshot", "hpc.node.workdir",
     }  # fmt: skip
 
 

@@ -13,15 +13,22 @@ from pathlib import Path
 
 import pytest
 
-from hpc import run_task
 from hpc.cli import COMMANDS
+from hpc.node import exit_record
 
 HEAVY = {
     "accelerate", "asyncio", "filelock", "h5py", "importlib.metadata", "jinja2", "matplotlib", "numpy", "pandas",
     "pydantic", "rich", "ruamel", "scipy", "submitit", "torch", "wandb",
 }  # fmt: skip
 """Each costs a start more than 5 ms, most of them 50 and more."""
-HEAVY_OF_OURS = {"hpc.schema", "hpc.models", "hpc.metrics", "hpc.adapters.metrics_h5", "hpc.sampling"}
+HEAVY_OF_OURS = {
+    "hpc.experiments.schema",
+    "hpc.experiments.models",
+    "hpc.metrics",
+    "hpc.adapters.metrics_h5",
+    "hpc.adapters.metrics_read",
+    "hpc.experiments.sampling",
+}
 PRINTS_LOADED = "import json, sys; print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
 PROJECT = Path(__file__).parents[1]
 
@@ -57,7 +64,12 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file.parent.mkdir(parents=True)
         file.write_text((PROJECT / "manifests" / part).read_text())
     loaded = loaded_by("hpc.plan", "demo", "--cluster", "local", folder=folder)
-    assert {"pydantic", "jinja2", "ruamel.yaml", "hpc.schema"} <= loaded  # or the names below would prove nothing
+    assert {
+        "pydantic",
+        "jinja2",
+        "ruamel.yaml",
+        "hpc.experiments.schema",
+    } <= loaded  # or the names below would prove nothing
     return folder
 
 
@@ -84,7 +96,7 @@ def test_explaining_a_log_loads_nothing_heavy(tmp_path: Path) -> None:
     log = tmp_path / "slurm-1.out"
     log.write_text("Traceback (most recent call last):\nNameError: name 'x' is not defined\n")
     loaded = loaded_by("hpc.why", str(log), "--state", "FAILED", "--exit", "1:0", folder=tmp_path)
-    assert "hpc.core.failures" in loaded
+    assert "hpc.core.failures.classify" in loaded
     assert heavy_in(loaded) == set()
 
 
@@ -96,5 +108,5 @@ def test_packages_are_known_without_opening_their_metadata(monkeypatch: pytest.M
 
     true = {normal(each.metadata["Name"]): each.version for each in importlib.metadata.distributions()}
     monkeypatch.setattr("io.open", lambda *_: pytest.fail("a file was opened"))
-    found = run_task._packages()
+    found = exit_record._packages()
     assert {normal(name): version for name, version in found.items()} == true

@@ -14,7 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hpc.adapters.files import make_folder
 from hpc.core.errors import HpcError
+from hpc.core.layout import complete_checkpoints
 from train.durable import sync_folder, write_tensors
 from train.learner import Learner
 from train.model import trained_parameters
@@ -72,7 +74,7 @@ def save_checkpoint(home: Path, learner: Learner, progress: Progress, identity: 
     partial = home / f"{target.name}.tmp"
     if learner.is_main:
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        make_folder(partial)
     learner.accelerator.wait_for_everyone()
     parameters, moments = gather_parameters(learner), _gather_moments(learner)
     if learner.is_main:
@@ -206,8 +208,8 @@ def random_state() -> dict[str, Tensor]:
 
 
 def _complete(home: Path) -> list[Path]:
-    """Complete checkpoints, oldest first."""
-    return sorted(path for path in home.glob("step-*") if path.suffix != ".tmp") if home.is_dir() else []
+    """Complete checkpoints, oldest first; entries of another name are somebody else's."""
+    return [home / name for name in complete_checkpoints(path.name for path in home.glob("step-*"))]
 
 
 def _publish(partial: Path, target: Path) -> None:

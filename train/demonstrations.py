@@ -24,11 +24,13 @@ class Trajectories:
 
     def cost(self, system: System) -> Array:
         """Cost of each trajectory up to its end, shape (count,)."""
-        return system.cost(self.states[:, :-1], self.controls).sum(1)
+        total: Array = system.cost(self.states[:, :-1], self.controls).sum(1)
+        return total
 
     def final_error(self) -> Array:
         """Distance of each last state from the origin, shape (count,)."""
-        return np.linalg.norm(self.states[:, -1], axis=-1)
+        distance: Array = np.linalg.norm(self.states[:, -1], axis=-1)
+        return distance
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ def _iterate(system: System, guess: Trajectories, to_go: Array, tolerance: float
 
 def _total_cost(system: System, path: Trajectories, to_go: Array) -> Array:
     last = path.states[:, -1]
-    return path.cost(system) + np.einsum("bi,ij,bj->b", last, to_go, last)
+    rest: Array = np.einsum("bi,ij,bj->b", last, to_go, last)
+    return path.cost(system) + rest
 
 
 def _backward(system: System, path: Trajectories, to_go: Array) -> tuple[Array, Array]:

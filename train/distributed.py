@@ -4,12 +4,9 @@ Everything comes from the launcher's environment; nothing is needed to run by ha
 """
 
 import os
-import signal
 import sys
 import warnings
-from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 from hpc.adapters.files import write_json
@@ -22,22 +19,6 @@ NO_CLIPPING = (
 
 class LaunchError(HpcError):
     """The processes that started are not those that were asked for."""
-
-
-@dataclass
-class StopRequest:
-    """Remembers a SIGUSR1 (the time limit is near) or SIGTERM until the loop reaches the end of a step."""
-
-    name: str = ""
-    signals: tuple[signal.Signals, ...] = field(default=(signal.SIGUSR1, signal.SIGTERM))
-
-    def listen(self) -> None:
-        """Install the handlers; from here on these signals no longer end the process at once."""
-        for number in self.signals:
-            signal.signal(number, self._remember)
-
-    def _remember(self, number: int, _frame: FrameType | None) -> None:
-        self.name = signal.Signals(number).name
 
 
 def zero_stage_asked(argument: int | None) -> int | None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from hpc.adapters.files import make_folder
+
 
 def write_tensors(path: Path, value: Any) -> None:
     """Write and sync one file. Where it may be read meanwhile, use `replace_tensors`.
@@ -23,7 +25,7 @@ def write_tensors(path: Path, value: Any) -> None:
 
 def replace_tensors(path: Path, value: Any) -> None:
     """Replace a file as a whole: temporary file beside it, sync, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     partial = path.with_name(f".{path.name}.tmp")
     write_tensors(partial, value)
     partial.replace(path)

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from hpc.adapters.tracking import Tracker
+from hpc.callbacks.stop import StopRequest
 from hpc.core.errors import HpcError
 from train.checkpoint import Progress
 from train.demonstrations import Trajectories
-from train.distributed import NO_CLIPPING, StopRequest
+from train.distributed import NO_CLIPPING
 from train.learner import Learner
 from train.model import trained_parameters
 from train.schedule import Schedule
@@ -74,7 +75,8 @@ class Batches:
 
     def loss(self, learner: Learner, rows: Tensor | slice) -> Tensor:
         """Mean squared distance from the optimal controls in the given rows, in units of the controls' spread."""
-        missed = learner.policy(self.states[rows]) - self.controls[rows]
+        answer: Tensor = learner.policy(self.states[rows])
+        missed = answer - self.controls[rows]
         return ((missed / learner.module.control_scale) ** 2).mean()
 
 
@@ -92,7 +94,7 @@ def fit(
     recorder: Tracker,
     stop: StopRequest,
     progress: Progress,
-    save: Callable[[Progress], None],
+    save: Callable[[Progress], object],
     accumulate: Accumulate,
 ) -> tuple[Progress, Schedule]:
     """Train from `progress` to the end of the schedule.

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from hpc.core.errors import InputError
-from hpc.core.learned import largest_exact
+from hpc.core.retry.learned import largest_exact
 from train.checkpoint import random_state, restore_random_state
 from train.learner import Learner
 from train.loop import Batches

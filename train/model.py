@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
-from transformers import AutoModel, LlamaConfig, LlamaModel
+from transformers import AutoModel, LlamaConfig, LlamaModel, PreTrainedModel
 
 from hpc.core.errors import InputError
 from train.durable import replace_tensors
@@ -52,6 +52,9 @@ class ModelConfig:
 class Policy(nn.Module):
     """States (batch, time, state) → controls (batch, time, control); each control sees only its past."""
 
+    state_scale: Tensor
+    control_scale: Tensor
+
     def __init__(self, backbone: nn.Module, width: int, state_scale: Tensor, control_scale: Tensor) -> None:
         super().__init__()
         self.encoder = nn.Linear(len(_SCALES) * len(state_scale), width)
@@ -65,7 +68,8 @@ class Policy(nn.Module):
         features = torch.cat([torch.tanh(states / (self.state_scale * scale)) for scale in _SCALES], -1)
         tokens = self.encoder(features.to(self.encoder.weight.dtype))
         out = self.backbone(inputs_embeds=tokens, past_key_values=cache, use_cache=cache is not None)
-        return self.head(out.last_hidden_state).float() * self.control_scale
+        controls: Tensor = self.head(out.last_hidden_state).float()
+        return controls * self.control_scale
 
 
 def build_policy(config: ModelConfig, state_scale: Tensor, control_scale: Tensor, seed: int) -> Policy:
@@ -147,8 +151,9 @@ def _from_scratch(config: ModelConfig) -> LlamaModel:
     )
 
 
-def _pretrained(path: str) -> nn.Module:
+def _pretrained(path: str) -> PreTrainedModel:
     try:
-        return AutoModel.from_pretrained(Path(path), local_files_only=True)
+        model: PreTrainedModel = AutoModel.from_pretrained(Path(path), local_files_only=True)
     except (OSError, ValueError) as error:
         raise InputError(f"no pretrained model can be read from {path}: {error}", "--model") from None
+    return model

@@ -56,7 +56,8 @@ class System:
 
     def cost(self, states: Array, controls: Array) -> Array:
         """Cost of one step, ``(xᵀQx + uᵀRu)·dt``; any leading shape."""
-        return ((states**2 @ np.array(self.state_cost)) + (controls**2 @ np.array(self.control_cost))) * self.dt
+        rate: Array = (states**2 @ np.array(self.state_cost)) + (controls**2 @ np.array(self.control_cost))
+        return rate * self.dt
 
     def draw_starts(self, count: int, seed: tuple[int, ...]) -> Array:
         """Initial states that depend on nothing but the seed."""

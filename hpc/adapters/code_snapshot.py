@@ -1,68 +1,180 @@
-"""A read-only copy of the code, named by its content, so that an edit never reaches a task that is already queued."""
+"""Read-only copies of code, named by their content, so that an edit never reaches a task that is already queued.
+
+Standard library only: the wrapper on the compute node verifies the copy it makes for each attempt (`hpc.node.workdir`).
+"""
 
 import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from hpc.adapters.files import publish_folder
+from hpc.adapters.files import make_folder, mode_in, move_away, publish_folder
 from hpc.core.errors import InputError
 
 MAX_BYTES = 256 * 1024 * 1024
-_SOURCE_SUFFIXES = frozenset({".py", ".yaml", ".yml", ".json", ".toml", ".txt", ".cfg", ".sh", ".j2", ".csv"})
-_NEVER = frozenset({".git", "__pycache__", ".venv", "venv", "node_modules", "runs", "wandb", "images", ".lab"})
 
 
-def find_source_files(folder: Path) -> list[Path]:
-    """List source files below a folder that is in no git repository, by suffix, relative to it."""
-    found = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name not in _NEVER and not name.startswith("."))
-        found += [
-            Path(parent, name).relative_to(folder) for name in sorted(names) if Path(name).suffix in _SOURCE_SUFFIXES
-        ]
-    return found
+@dataclass(frozen=True)
+class LinkTo:
+    """A symbolic link of the copy, by the text it holds."""
+
+    target: str
 
 
-def code_digest(files: Mapping[str, Path]) -> str:
+Files = Mapping[str, Path | LinkTo]
+"""Name inside a copy → the file to copy, or the link to make."""
+
+
+def code_digest(files: Files) -> str:
     """SHA-256 over names and contents; also refuses what is too large to copy for every change.
 
     Raises:
         InputError: The files hold more than `MAX_BYTES`.
     """
-    total = sum(path.stat().st_size for path in files.values())
-    if total > MAX_BYTES:
-        largest = max(files, key=lambda name: files[name].stat().st_size)
+    sizes = {name: source.stat().st_size for name, source in files.items() if isinstance(source, Path)}
+    if (total := sum(sizes.values())) > MAX_BYTES:
+        largest = max(sizes, key=sizes.__getitem__)
         raise InputError(
             f"the code to freeze holds {total >> 20} MiB, more than {MAX_BYTES >> 20}; the largest file is {largest}. "
-            "Data does not belong to the code: add it to .gitignore and bind it (container.binds) or name its path"
+            f"Data does not belong to the code: add it to .gitignore, and name it in program.inputs ([{largest}])"
         )
+    return digest_of(_line(name, source) for name, source in sorted(files.items()))
+
+
+def digest_of(lines: Iterable[str]) -> str:
+    """The digest of a copy, from the lines of its files in the order of their names."""
     digest = hashlib.sha256()
-    for name, path in sorted(files.items()):
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
-        digest.update(f"{name}\0{path.stat().st_mode & 0o111:o}\0{content}\n".encode("utf-8", "surrogateescape"))
+    for line in lines:
+        digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
-def freeze_code(files: Mapping[str, Path], target: Path) -> None:
-    """Copy files into a folder named by `code_digest`, unless it is there already.
+def _line(name: str, source: Path | LinkTo, executable: int = 0o111) -> str:
+    if isinstance(source, LinkTo):
+        return link_line(name, source.target)
+    return file_line(name, may_start(source), source.read_bytes(), executable)
+
+
+def link_line(name: str, target: str) -> str:
+    """What a link adds to the digest."""
+    return f"{name}\0link\0{target}\n"
+
+
+def file_line(name: str, starts: bool, content: bytes, executable: int = 0o111) -> str:
+    """What a file adds to the digest: its name, whether it may be started, and the digest of its content."""
+    return f"{name}\0{executable if starts else 0:o}\0{hashlib.sha256(content).hexdigest()}\n"
+
+
+def may_start(path: Path) -> bool:
+    """Whether a file is meant to be started."""
+    return bool(path.stat().st_mode & 0o111)
+
+
+def check_code(target: Path, sha256: str) -> None:
+    """Raise InputError where a copy of the code is not what was frozen: changed, added to or taken from.
+
+    A copy that is gone is not judged here.
+    """
+    if not target.is_dir():
+        return
+    found = dict(walk(target))
+    # Earlier versions took the bits of the original file into the digest: by umask 022, 027, or 077.
+    variants = ({name: _line(name, each, bits) for name, each in found.items()} for bits in (0o111, 0o110, 0o100))
+    if not any(digest_of(line for _, line in sorted(lines.items())) == sha256 for lines in variants):
+        raise changed(target)
+
+
+def differing(files: Files, copy: Path) -> list[str]:
+    """Names of the files in which code and a copy differ, those that only one of them has included."""
+    ours, theirs = ({name: _line(name, source) for name, source in each} for each in (files.items(), walk(copy)))
+    return sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
+
+
+def changed(target: Path) -> InputError:
+    """What is said of a copy that is not what was frozen."""
+    return InputError(
+        f"the copy of the code is not what was planned (changed, added to or taken from), and does not run. "
+        f"Plan again: {move_away(target)} && python -m hpc.plan {target.parents[1].name}",
+        str(target),
+    )
+
+
+def walk(target: Path) -> Iterator[tuple[str, Path | LinkTo]]:
+    """List what a copy holds.
+
+    Bytecode that Python left there is passed over where nobody but the owner may have put it there.
+
+    Raises:
+        InputError: A special file lies in it.
+        OSError: It is not there.
+    """
+    for entry in _entries(os.fspath(target)):
+        name = os.path.relpath(entry.path, target)
+        if entry.is_symlink():
+            yield name, LinkTo(str(Path(entry.path).readlink()))
+        elif not entry.is_file():
+            raise InputError("a special file lies in the copy of the code; move it away", entry.path)
+        elif not _is_bytecode(entry.path):
+            yield name, Path(entry.path)
+
+
+def _entries(folder: str) -> Iterator["os.DirEntry[str]"]:
+    """All that is no folder, below one; without a call for each entry."""
+    with os.scandir(folder) as found:
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _entries(entry.path)
+            else:
+                yield entry
+
+
+def _is_bytecode(path: str) -> bool:
+    parent = Path(path).parent
+    return parent.name == "__pycache__" and not parent.stat().st_mode & 0o022
+
+
+def freeze_code(files: Files, target: Path) -> None:
+    """Copy files into a folder named by `code_digest`, unless it is there already; nobody may write in it.
 
     Args:
-        files: Name inside the snapshot → file to copy.
-        target: The snapshot's folder; complete from the moment it exists.
+        target: The copy's folder; complete from the moment it exists.
     """
     if target.is_dir():
+        check_code(target, code_digest(files))
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     prepared = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
-        for name, path in files.items():
-            copy = prepared / name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
-            copy.chmod(0o500 if path.stat().st_mode & 0o111 else 0o400)
+        make_folder(prepared)  # also of a project without a file
+        for name, source in files.items():
+            _freeze(source, prepared / name)
+        close_folders(prepared)
         publish_folder(prepared, target)
     finally:
-        shutil.rmtree(prepared, ignore_errors=True)
+        if prepared.exists():
+            remove_closed(prepared)
+
+
+def _freeze(source: Path | LinkTo, copy: Path) -> None:
+    make_folder(copy.parent)
+    if isinstance(source, LinkTo):
+        copy.symlink_to(source.target)
+        return
+    shutil.copyfile(source, copy)
+    copy.chmod(mode_in(copy.parent, 0o500 if may_start(source) else 0o400))
+
+
+def close_folders(folder: Path) -> None:
+    """Take the right to write from a folder and all below it, also from the owner."""
+    for each in [folder, *(path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink())]:
+        each.chmod(each.stat().st_mode & ~0o222)
+
+
+def remove_closed(folder: Path) -> None:
+    """Remove a folder that `close_folders` closed."""
+    for parent, _, _ in os.walk(folder):
+        Path(parent).chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)

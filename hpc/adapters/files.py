@@ -9,35 +9,138 @@ import errno
 import fcntl
 import json
 import os
+import pwd
 import secrets
+import shlex
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from hpc.core.errors import InputError, TemporaryError
+from hpc.core.errors import InputError, Problem, TemporaryError
+from hpc.core.records.record import RecordError, record_from
 
 if TYPE_CHECKING:
     import filelock
 
+R = TypeVar("R")
 LEASE_S = 30.0
 """Where a file system has no locks: a holder that showed no sign of life for so many seconds has lost its claim."""
 
+MOST_JSON_BYTES = 256 << 20
+"""The largest file that is parsed as JSON; the index of 100,000 tasks takes a third of it."""
+
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+_PAGE = 4096
 _NO_FLOCK = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
 
-def write_text(path: Path, text: str, mode: int = 0o600) -> None:
-    """Replace a file as a whole: temporary file beside it, fsync, rename. Missing folders are made.
+GROUP_READS = 0o750
+"""Mode of a run's folders where the profile says ``group_access: read``; the folder an experiment lives in says so for
+all that is made in it. Everywhere else nobody but the owner reads or writes, whatever umask, setgid and ACLs say."""
+
+
+def make_folder(folder: Path, mode: int | None = None) -> None:
+    """Make a folder and its missing parents for nobody but the owner, and for the group to read where `folder` says so.
+
+    One that exists is left as it is.
+
+    Args:
+        mode: 0o700 or `GROUP_READS`; None takes after the folder above.
+    """
+    if folder.is_dir():
+        return
+    make_folder(folder.parent, mode)
+    wanted = mode or (GROUP_READS if group_reads(folder.parent) else 0o700)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(0o700)
+        _set_mode(folder, wanted)
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(folder))
+
+
+def group_reads(folder: Path) -> bool:
+    """Whether the group may read what is in a folder of a run, by the folder's own mode."""
+    return stat.S_IMODE(folder.stat().st_mode) & 0o777 == GROUP_READS
+
+
+def mode_in(folder: Path, mode: int = 0o600) -> int:
+    """The mode of a file of ours in a folder: the owner's part, and the group reads where it reads the folder."""
+    return mode | (mode & 0o500) >> 3 if group_reads(folder) else mode
+
+
+def share(home: Path, mode: int) -> None:
+    """Give the run in a folder `mode` (0o700 or `GROUP_READS`), the folder itself last; nothing where it has it.
+
+    Links are left alone, and so is what belongs to somebody else.
+    """
+    if stat.S_IMODE(home.stat().st_mode) & 0o777 == mode:
+        return
+    for parent, folders, names in os.walk(home):
+        for path in (Path(parent, name) for name in (*folders, *names)):
+            found = path.lstat()
+            owner = stat.S_IMODE(found.st_mode) & 0o700
+            if not stat.S_ISLNK(found.st_mode) and found.st_uid == os.geteuid():
+                _set_mode(path, owner | (owner & 0o500) >> 3 if mode == GROUP_READS else owner)
+    _set_mode(home, mode)
+
+
+def _set_mode(path: Path, mode: int) -> None:
+    """Set the permissions and keep the setgid bit, by which a project's folders hand on their group."""
+    found = stat.S_IMODE(path.stat().st_mode)
+    wanted = mode | found & stat.S_ISGID
+    if found != wanted:
+        path.chmod(wanted)
+
+
+def _set_mode_of(descriptor: int, mode: int) -> None:
+    """Set the mode of an open file, where it is another: a umask, or an ACL of the folder, may have changed it."""
+    if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
+        os.fchmod(descriptor, mode)
+
+
+@contextlib.contextmanager
+def private_umask() -> Iterator[None]:
+    """Let nobody but the owner read what this process and its children create without a mode; then as it was."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def follow_access(home: Path) -> None:
+    """Set the umask by the folder of a run: what programs and libraries create there is as private as the run."""
+    os.umask(0o027 if group_reads(home) else 0o077)
+
+
+def write_text(path: Path, text: str, mode: int = 0o600, *, parents: bool = True) -> None:
+    """Replace a file as a whole: temporary file beside it, fsync, rename.
+
+    Args:
+        parents: Make missing folders; without, a folder that somebody removed stays so.
+
+    Where the group reads the folder, it reads the file.
 
     Raises:
+        FileNotFoundError: Its folder is not there, and is not to be made.
         OSError: The disk is full or the folder not writable; the old file is untouched and no temporary is left.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if parents:
+        make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode & 0o700)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            _set_mode_of(descriptor, mode_in(path.parent, mode & 0o700))
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -45,10 +148,10 @@ def write_text(path: Path, text: str, mode: int = 0o600) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename durable; file systems that cannot sync a folder do so by themselves or not at all."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
@@ -58,26 +161,134 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Replace a JSON file as a whole. NaN and infinity are refused: they are not JSON."""
+def write_json(path: Path, value: Any, *, parents: bool = True) -> None:
+    """Replace a JSON file as a whole, as `write_text`. NaN and infinity are refused: they are not JSON."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     # A file name that is no UTF-8 reaches us with lone surrogates: \udcXX is valid JSON and comes back the same.
-    write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"))
+    write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"), parents=parents)
+
+
+def open_log(path: Path) -> IO[bytes]:
+    """Open a log to append to, unbuffered; made where there is none.
+
+    Raises:
+        OSError: It cannot be made, or something else has its name (opening a named pipe would wait for a reader).
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o600)
+    if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.ENXIO, "is a named pipe", str(path))
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        _set_mode_of(descriptor, mode_in(path.parent))
+    return os.fdopen(descriptor, "ab", buffering=0)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file, or a link to one, for reading. It never waits: nothing else is opened for long.
+
+    Raises:
+        FileNotFoundError: There is nothing of that name.
+        InputError: There is something else (a named pipe, a folder, a link to nothing), or we may not read it.
+        OSError: The file system has an error.
+    """
+    try:
+        # Without O_NONBLOCK, opening a named pipe waits for somebody who writes into it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _not_opened(path, error) from None
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise _no_regular_file(path, mode)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: Path, most_bytes: int) -> bytes:
+    """Read a regular file whole.
+
+    Args:
+        path: The file, or a link to it.
+        most_bytes: A larger file is refused.
+
+    Raises:
+        FileNotFoundError: There is nothing of that name.
+        InputError: As `open_regular`, or it is larger.
+        OSError: The file system has an error.
+    """
+    with open_regular(path) as file:
+        expected = min(os.fstat(file.fileno()).st_size, most_bytes)
+        content = file.read(max(expected, _PAGE) + 1)  # /proc says 0; a file that grows is read as far as it was
+    if len(content) > most_bytes:
+        raise _unusable(path, f"is larger than the {most_bytes:,} bytes that are read")
+    return content
+
+
+def _not_opened(path: Path, error: OSError) -> Exception:
+    """What a failed `open` means to a person; the error itself where it is the file system's own."""
+    if error.errno == errno.ENOENT and path.is_symlink():
+        return _unusable(path, f"is a link to {path.readlink()}, which does not exist")
+    if error.errno == errno.ELOOP:
+        return _unusable(path, "is a link that leads back to itself")
+    if error.errno == errno.ENXIO:  # sockets cannot be opened at all
+        return _no_regular_file(path, path.stat().st_mode)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return _unusable(path, "may not be read by you", _ask_for_access(path))
+    return error
+
+
+def _no_regular_file(path: Path, mode: int) -> InputError:
+    return _unusable(path, f"is no regular file ({_KINDS.get(stat.S_IFMT(mode), 'of an unknown kind')})")
+
+
+def _unusable(path: Path, problem: str, remedy: str = "") -> InputError:
+    return InputError((Problem(problem, remedy=remedy or f"move it away: {move_away(path)}"),), str(path))
+
+
+def move_away(path: Path) -> str:
+    """A command that takes a file or folder out of the way and loses nothing; its new name is no name of ours."""
+    return shlex.join(["mv", str(path), f"{path}.unusable"])
+
+
+def _ask_for_access(path: Path) -> str:
+    """How to get at a file: by `chmod` where it is ours, else by asking its owner."""
+    barred = _barred(path)
+    owner = barred.lstat().st_uid
+    if owner == os.geteuid():
+        return f"let yourself in: chmod u+{'rx' if barred.is_dir() else 'r'} {shlex.quote(str(barred))}"
+    return f"{barred} belongs to {_name_of(owner)}: ask them for access"
+
+
+def _barred(path: Path) -> Path:
+    """The file, or the outermost folder above it that does not let us in."""
+    closed = (folder for folder in reversed(path.absolute().parents) if not os.access(folder, os.X_OK))
+    return next(closed, path)
+
+
+def _name_of(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"user {user}"
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
+    """Read a JSON file of at most `MOST_JSON_BYTES`.
 
     Raises:
         FileNotFoundError: There is none.
-        InputError: It is not JSON; the message names the file and the place.
+        InputError: It is not JSON, not UTF-8, too large, no regular file, or not ours to read; the message names the
+            file, the place and what to do.
+        OSError: The file system has an error.
     """
+    content = read_regular(path, MOST_JSON_BYTES)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"not valid JSON ({error}); it was cut or edited: restore it, or remove it", str(path)
-        ) from None
+        remedy = f"restore it from a copy, or move it away: {move_away(path)}"
+        raise _unusable(path, f"not valid JSON ({error}); it was cut or edited", remedy) from None
 
 
 def read_json_or_none(path: Path) -> Any:
@@ -88,16 +299,51 @@ def read_json_or_none(path: Path) -> Any:
         return None
 
 
+def read_record(path: Path, kind: type[R]) -> R:
+    """Read a record.
+
+    Raises:
+        FileNotFoundError: There is none.
+        InputError: It is not JSON, not that record, or cannot be read; the message names the file and each field.
+    """
+    try:
+        return record_from(kind, read_json(path))
+    except RecordError as error:
+        raise InputError(str(error), str(path)) from None
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _unusable(path, f"cannot be read ({error.strerror or error})") from None
+
+
+def read_record_or_none(path: Path, kind: type[R]) -> R | None:
+    """Read a record; None where there is none."""
+    try:
+        return read_record(path, kind)
+    except FileNotFoundError:
+        return None
+
+
+def readable_record(path: Path, kind: type[R]) -> R | None:
+    """Read a record; None where there is none, or one that nobody can read."""
+    try:
+        return read_record_or_none(path, kind)
+    except InputError:
+        return None
+
+
 def append_json_line(path: Path, value: Any) -> None:
     """Add one object to a ledger of JSON lines, in a single write that no other writer's is mixed with.
 
     A line that somebody died over is ended first, so that it spoils only itself.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     line = json.dumps(value, ensure_ascii=True, allow_nan=False) + "\n"
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         size = os.fstat(descriptor).st_size
+        if not size:
+            _set_mode_of(descriptor, mode_in(path.parent))
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
         os.write(descriptor, (("\n" if torn else "") + line).encode())
         os.fsync(descriptor)
@@ -110,17 +356,22 @@ def read_json_lines(path: Path, last_bytes: int | None = None) -> list[Any]:
 
     Args:
         last_bytes: Read only what stands in so many bytes at the end.
+
+    Raises:
+        InputError: As `open_regular`.
+        OSError: The file system has an error.
     """
     try:
-        with path.open("rb") as file:
-            if last_bytes is not None:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - last_bytes))
-            lines = file.read().splitlines()  # the first may be cut in two, and is then none
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            most = min(size, MOST_JSON_BYTES if last_bytes is None else last_bytes)
+            file.seek(size - most)
+            lines = file.read(most).splitlines()  # the first may be cut in two, and is then none
     except FileNotFoundError:
         return []
     found = []
     for line in lines:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             found.append(json.loads(line))
     return found
 
@@ -136,12 +387,12 @@ def publish_folder(prepared: Path, target: Path) -> bool:
         if error.errno in _TAKEN and target.exists():
             return False
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
     return True
 
 
 @contextlib.contextmanager
-def lock(path: Path, timeout_s: float = 60.0) -> Iterator[None]:
+def lock(path: Path, timeout_s: float = 60.0, *, parents: bool = True) -> Iterator[None]:
     """Hold an exclusive lock that no dead process keeps, here or on another host.
 
     `flock` where the file system has it: the kernel frees it with its holder. Elsewhere a lease file with a heartbeat:
@@ -151,11 +402,17 @@ def lock(path: Path, timeout_s: float = 60.0) -> Iterator[None]:
     Any thread may leave the context. A lease is a hint, not a proof: a holder that was stopped for longer than
     `LEASE_S` and goes on may overlap with its successor (`docs/decisions/0005-locks-on-shared-file-systems.md`).
 
+    Args:
+        parents: Make missing folders; without, a folder that somebody removed stays so.
+
     Raises:
         TemporaryError: Somebody else held it for `timeout_s` seconds.
         OSError: The lock file cannot be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if parents:
+        make_folder(path.parent)
+    else:
+        path.parent.stat()  # `filelock` would make it
     held = _acquire(path, timeout_s)
     try:
         yield

@@ -1,11 +1,17 @@
 """Container images on disk: where one is, and the SHA-256 that names it."""
 
 import hashlib
+import os
+import re
+import shlex
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from hpc.core.errors import InputError
+
+BASE = "docker://pytorch/pytorch:2.13.0-cuda13.0-cudnn9-devel"
+"""An image with PyTorch and CUDA from a public registry, to begin with; containers/train.def builds on the same."""
 
 
 @dataclass(frozen=True)
@@ -23,19 +29,99 @@ class ImageFile:
     sha256: str
 
 
-def find_image(name: str, folder: Path) -> ImageFile:
+_ELSEWHERE = re.compile(r"(?P<kind>[a-z][a-z0-9+.-]*):(?P<path>.+)")
+"""A reference to a registry, an archive or a daemon, as apptainer reads them."""
+
+
+def find_image(name: str, folder: Path, clone: Path | None = None, apptainer: str = "apptainer") -> ImageFile:
     """Find ``train`` as ``<folder>/train.sif``, or take a path as it stands.
 
+    Args:
+        name: As the experiment names it.
+        folder: Where the site keeps its images.
+        clone: Our own clone, where the command is used in one; it builds images of its own.
+        apptainer: The command that fetches images, for messages.
+
     Raises:
-        InputError: There is no such image; the message says how to build it.
+        InputError: There is no such image; the message says how to come by it.
     """
+    if found := _ELSEWHERE.fullmatch(name):
+        raise InputError(_fetched_first(name, found["path"], folder, apptainer))
     path = Path(name) if "/" in name or name.endswith(".sif") else folder / f"{name}.sif"
     path = path.absolute()
     if not path.exists():
         known = sorted(each.stem for each in folder.glob("*.sif"))
         there = f"there is {', '.join(known)}" if known else f"{folder} holds none"
-        raise InputError(f"no image {path}; {there}. Build it: make image IMAGE={Path(name).stem}")
+        raise InputError(f"no image {path}; {there}. {_how_to_come_by(path, clone)}")
     return ImageFile(name, path, "" if path.is_dir() else _sha256(path))
+
+
+def find_squashfs(name: str, folder: Path) -> ImageFile:
+    """Find ``train`` as ``<folder>/train.sqsh``, take a path as it stands, or a registry's reference for enroot.
+
+    Raises:
+        InputError: There is no such file; the message says how to come by it.
+    """
+    if reference := _enroot_reference(name):
+        return ImageFile(name, Path(reference), "")
+    path = Path(name) if "/" in name or name.endswith(".sqsh") else folder / f"{name}.sqsh"
+    path = path.absolute()
+    if not path.is_file():
+        known = sorted(each.stem for each in folder.glob("*.sqsh"))
+        there = f"there is {', '.join(known)}" if known else f"{folder} holds none"
+        make = f"mkdir -p {shlex.quote(str(path.parent))} && enroot import -o {shlex.quote(str(path))} {BASE}"
+        raise InputError(f"no image {path}; {there}. Make a file of one on a node with enroot: {make}")
+    if set(str(path)) & set(",:#"):
+        raise InputError(f"{path}: pyxis reads a comma, colon or # otherwise; give the image another place")
+    return ImageFile(name, path, _sha256(path))
+
+
+def is_reference(image: ImageFile) -> bool:
+    """Whether an image lies in a registry, so that every task fetches it."""
+    return not image.path.is_absolute()
+
+
+def _enroot_reference(name: str) -> str:
+    """A registry's image as enroot writes it, ``registry#image:tag``; empty for names and paths of files."""
+    text = name.removeprefix("docker://")
+    if name.startswith(("/", ".", "~")) or name.endswith(".sqsh") or (text == name and not set(name) & set(":#")):
+        return ""
+    registry, slash, rest = text.partition("/")
+    is_host = "#" not in text and slash and set(registry) & set(".:")
+    return f"{registry}#{rest}" if is_host else text
+
+
+def _how_to_come_by(path: Path, clone: Path | None) -> str:
+    """The lines that build an image, and the way to do without."""
+    if clone and (clone / "containers" / f"{path.stem}.def").is_file():
+        return f"Build it: make image IMAGE={path.stem}"
+    return (
+        f"An image is any Apptainer file with what your program needs: apptainer build {shlex.quote(str(path))} "
+        f"{BASE}. Or do without: --set container.image=null"
+    )
+
+
+def _fetched_first(name: str, path: str, folder: Path, apptainer: str) -> str:
+    """Say how to make a file of an image that lies elsewhere."""
+    stem = re.sub(r"[^A-Za-z0-9._-]", "_", path.strip("/").rsplit("/", 1)[-1])
+    stem = stem.removesuffix(".tar").removesuffix(".sif") or "image"
+    verb = "pull" if "://" in name else "build"
+    line = shlex.join([apptainer, verb, str(folder / f"{stem}.sif"), name])
+    return (
+        f"image {name}: every task would fetch it again, and might find another one. Make a file of it once: "
+        f"mkdir -p {shlex.quote(str(folder))} && {line}, and write `image: {stem}`"
+    )
+
+
+def _pinned(path: Path, sha256: str) -> Path:
+    return path.parent / "by-digest" / f"{sha256[:16]}{'.sqsh' if path.suffix == '.sqsh' else '.sif'}"
+
+
+def name_of_pin(path: Path, sha256: str) -> Path:
+    """The name `pin_image` would give, as far as can be told without trying; nothing is made."""
+    pinned = _pinned(path, sha256)
+    folder = pinned.parent if pinned.parent.exists() else path.parent
+    return pinned if sha256 and (pinned.exists() or os.access(folder, os.W_OK)) else path
 
 
 def pin_image(path: Path, sha256: str) -> Path:
@@ -44,7 +130,7 @@ def pin_image(path: Path, sha256: str) -> Path:
     A second link to the same file, not a copy. A sandbox folder, and an image in a folder that takes no links
     (read-only, another owner's), stays under its own name.
     """
-    pinned = path.parent / "by-digest" / f"{sha256[:16]}.sif"
+    pinned = _pinned(path, sha256)
     if not sha256:
         return path
     try:

@@ -6,19 +6,36 @@ import secrets
 import threading
 from pathlib import Path
 
-from hpc.adapters.files import read_json_or_none, write_json
-from hpc.core.lease import Lease
+from hpc.adapters.files import make_folder, read_json_or_none, write_json
+from hpc.core.errors import InputError
+from hpc.core.slurm.lease import Lease
 
 
 def read_lease(path: Path) -> Lease | None:
-    """Read the lease; None when nobody ever took it, or its last holder gave it back."""
-    content = read_json_or_none(path)
-    return Lease.from_json(content) if content and content["holder"] else None
+    """Read the lease; None when nobody ever took it, or its last holder gave it back.
+
+    One that is damaged has a holder nobody knows, whose last sign of life it is itself: it may be taken once it is old.
+
+    Raises:
+        OSError: The file system has an error.
+    """
+    try:
+        content = read_json_or_none(path)
+        return Lease.from_json(content) if content and content["holder"] else None
+    except (InputError, KeyError, TypeError, ValueError):
+        return Lease("unknown", "an unknown host", 0, "", "", 0, heartbeat=f".{path.name}.unknown")
 
 
 def read_generation(path: Path) -> int:
-    """Read how many holders there were; a lease that was given back still counts."""
-    return int((read_json_or_none(path) or {"generation": 0})["generation"])
+    """Read how many holders there were; one that was given back still counts, a damaged one does not.
+
+    Raises:
+        OSError: The file system has an error.
+    """
+    try:
+        return int((read_json_or_none(path) or {"generation": 0})["generation"])
+    except (InputError, KeyError, TypeError, ValueError):
+        return 0
 
 
 def write_lease(path: Path, lease: Lease) -> None:
@@ -37,8 +54,8 @@ def give_back(path: Path, lease: Lease) -> None:
 
 def beat(path: Path) -> None:
     """Give a sign of life: the file server's clock becomes the file's time, which `os.utime` asks it for."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
+    make_folder(path.parent)
+    path.touch(0o600)
 
 
 def silent_s(path: Path, lease: Lease) -> float:
@@ -60,8 +77,12 @@ def last_sign(path: Path, lease: Lease) -> float:
     """Time of a holder's last sign of life by the file server's clock: its heartbeat, or that it took the lease."""
     signs = [0.0]
     for file in (path, path.parent / lease.heartbeat):
-        with contextlib.suppress(OSError), file.open("rb") as opened:  # opening asks the server, not a cache
-            signs.append(os.fstat(opened.fileno()).st_mtime)
+        with contextlib.suppress(OSError):
+            descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)  # opening asks the server, not a cache
+            try:
+                signs.append(os.fstat(descriptor).st_mtime)
+            finally:
+                os.close(descriptor)
     return max(signs)
 
 

@@ -1,18 +1,21 @@
 """Logs of any size as the few lines that may be evidence, with their true line numbers, in bounded memory.
 
 Kept are the first `KEEP` and the last `KEEP` suspicious lines and the last `KEEP` lines of all. Finding the suspicious
-ones in gigabytes is done on bytes: each needle of `hpc.core.log_scan` is represented by those four of its bytes that
-healthy logs hold least, and numpy looks all of them up at once in a table; only lines that pass are decoded and asked
-properly.
+ones in gigabytes is done on bytes: each needle of `hpc.core.failures.log_scan` is represented by those four of its
+bytes that healthy logs hold least, and numpy looks all of them up at once in a table; only lines that pass are decoded
+and asked properly.
 """
 
+import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from hpc.core import log_scan
-from hpc.core.evidence import LogLine
+from hpc.adapters.files import open_regular
+from hpc.core.errors import InputError
+from hpc.core.failures import log_scan
+from hpc.core.failures.evidence import LogLine
 from hpc.core.layout import AttemptLayout
 
 if TYPE_CHECKING:
@@ -29,8 +32,18 @@ _HASH = 2654435761  # Knuth's multiplicative hash; the upper 16 bits index the t
 
 def read_program_logs(attempt: AttemptLayout) -> tuple[LogLine, ...]:
     """Read what the program of an attempt printed, on every node."""
-    files = [(path, name) for name in ("stdout", "stderr") for path in sorted(attempt.home.glob(f"{name}*.log"))]
-    return tuple(line for path, name in files for line in read_log(path, name))
+    found = [(path, name) for name in ("stdout", "stderr") for path in sorted(attempt.home.glob(f"{name}*.log"))]
+    return tuple(line for path, name in found for line in read_log_or_say_why(path, name))
+
+
+def read_log_or_say_why(path: Path, source: str) -> tuple[LogLine, ...]:
+    """Read as `read_log`; of a log that cannot be read the one line, numbered 0, says why."""
+    try:
+        return read_log(path, source)
+    except InputError as error:
+        return (LogLine(source, 0, str(error)),)
+    except OSError as error:
+        return (LogLine(source, 0, f"{path}: cannot be read: {error.strerror or error}"),)
 
 
 def read_log(path: Path, source: str) -> tuple[LogLine, ...]:
@@ -41,14 +54,17 @@ def read_log(path: Path, source: str) -> tuple[LogLine, ...]:
         source: What the lines are called in verdicts: ``stdout``, ``stderr``, ``slurm``.
 
     Raises:
-        OSError: The file exists and cannot be read.
+        InputError: It is no regular file, or not ours to read; the message says what to do.
+        OSError: The file system has an error.
     """
-    if not path.exists():
+    try:
+        file = open_regular(path)
+    except FileNotFoundError:
         return ()
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with file:
+        size = os.fstat(file.fileno()).st_size
         if size <= TAIL_BYTES // 8:
-            return _whole(file.read(), source)
+            return _whole(file.read(TAIL_BYTES), source)  # it may have grown meanwhile
         early, resume_at, resume_line = _first_suspicious(file)
         total = resume_line + _count_lines(file, resume_at)
         late = (early[KEEP:] + _last_suspicious(file, resume_at, size, total))[-KEEP:] if len(early) >= KEEP else []

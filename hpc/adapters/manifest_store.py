@@ -1,23 +1,30 @@
 """The manifest and the submissions on disk: written once, read by everybody, never edited."""
 
+import contextlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hpc.adapters.files import read_json, read_json_or_none, write_json
+from hpc.adapters.files import read_json, read_record, write_json
 from hpc.core.errors import InputError
+from hpc.core.experiment.spec import Task
 from hpc.core.identity import content_hash
 from hpc.core.layout import RunLayout, SubmissionLayout
-from hpc.core.spec import Task
+from hpc.core.records.index import SubmissionIndex
+from hpc.core.records.project import Project
+from hpc.core.records.record import RecordError
 
 SCHEMA = 1
+_CIRCUMSTANCES = ("created", "asked", "project")
+"""What of the provenance is no part of what was asked."""
 
 
 def manifest_sha(manifest: Mapping[str, Any]) -> str:
-    """Hash what a manifest says, not when it was said: equal experiments on equal code have equal manifests."""
+    """Hash what a manifest says, not when, where and how it was asked: equal experiments on equal code are equal."""
     content = {key: value for key, value in manifest.items() if key != "sha256"}
     content["provenance"] = {
-        key: value for key, value in (manifest.get("provenance") or {}).items() if key != "created"
+        key: value for key, value in (manifest.get("provenance") or {}).items() if key not in _CIRCUMSTANCES
     }
     return content_hash(content)
 
@@ -33,13 +40,26 @@ def save_manifest(layout: RunLayout, manifest: Mapping[str, Any]) -> None:
 def load_manifest(layout: RunLayout) -> dict[str, Any]:
     """Read the newest manifest and check that nobody edited it.
 
+    ``manifest.json`` is a copy: should it be cut, edited or gone, the newest of ``manifests/`` says the same.
+
     Raises:
-        InputError: There is none, or its content does not match its hash.
+        InputError: There is none that is whole.
     """
-    manifest = read_json_or_none(layout.manifest)
-    if manifest is None:
-        raise InputError(f"no manifest at {layout.manifest}; plan first: python -m hpc.plan {layout.experiment}")
-    check_manifest(manifest, layout.manifest)
+    try:
+        return _checked(layout.manifest)
+    except FileNotFoundError:
+        problem = InputError(f"no manifest at {layout.manifest}; plan first: python -m hpc.plan {layout.experiment}")
+    except InputError as error:
+        problem = error
+    for kept in sorted(layout.manifests.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True):
+        with contextlib.suppress(InputError, OSError):
+            return _checked(kept)
+    raise problem
+
+
+def _checked(path: Path) -> dict[str, Any]:
+    manifest = read_json(path)
+    check_manifest(manifest, path)
     return dict(manifest)
 
 
@@ -51,6 +71,16 @@ def check_manifest(manifest: Any, path: Path) -> None:
         raise InputError(f"manifest schema {manifest.get('schema')}; this version reads {SCHEMA}", str(path))
     if manifest_sha(manifest) != manifest.get("sha256"):
         raise InputError("its content does not match its hash: it was edited. Plan again to write a new one", str(path))
+
+
+def project_of(manifest: Any) -> Project | None:
+    """Which project a manifest was made in; None where it does not say (earlier versions, damage)."""
+    provenance = manifest.get("provenance") if isinstance(manifest, dict) else None
+    recorded = provenance.get("project") if isinstance(provenance, dict) else None
+    try:
+        return None if recorded is None else Project.from_json(recorded)
+    except RecordError:
+        return None
 
 
 def task_from_json(entry: Mapping[str, Any]) -> Task:
@@ -78,22 +108,32 @@ def list_submissions(layout: RunLayout) -> list[SubmissionLayout]:
     return [submission for submission in found if submission.index.exists()]
 
 
-def load_index(submission: SubmissionLayout) -> dict[str, Any]:
+def load_index(submission: SubmissionLayout) -> SubmissionIndex:
     """Read which array index runs which task.
 
     Raises:
         InputError: The file is missing or damaged.
     """
     try:
-        index = read_json(submission.index)
+        return read_record(submission.index, SubmissionIndex)
     except FileNotFoundError:
         raise InputError(f"no index at {submission.index}; plan again") from None
-    if not isinstance(index, dict) or index.get("kind") != "submission" or index.get("schema") != SCHEMA:
-        raise InputError("not an index of a submission", str(submission.index))
-    return index
+
+
+def readable_indices(layout: RunLayout) -> list[tuple[SubmissionLayout, SubmissionIndex]]:
+    """Read every index that can be read; `hpc.snapshots.snapshot` names the others."""
+    found = []
+    for submission in list_submissions(layout):
+        with contextlib.suppress(InputError):
+            found.append((submission, load_index(submission)))
+    return found
 
 
 def newest_experiment(root: Path) -> str | None:
-    """Name the experiment planned last below a root; None when there is none."""
-    planned = [path for path in root.glob("*/manifest.json") if path.is_file()]
+    """Name the experiment we planned last below a root; None when there is none of ours."""
+    planned = [path for path in root.glob("*/manifest.json") if path.is_file() and _is_ours(path)]
     return max(planned, key=lambda path: path.stat().st_mtime).parent.name if planned else None
+
+
+def _is_ours(path: Path) -> bool:
+    return path.stat().st_uid == os.geteuid() == path.parent.stat().st_uid

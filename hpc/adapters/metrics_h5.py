@@ -13,63 +13,37 @@ A row counts once its `time`, the last field of its record, is a number. `docs/d
 """
 
 import contextlib
-import io
-import json
 import os
 import secrets
 import struct
-import time
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
+from hpc.adapters.files import mode_in
+from hpc.adapters.metrics_read import (
+    RECORD,
+    SCHEMA,
+    Contents,
+    contents_of,
+    link_of,
+    logged_name,
+    own_dataset,
+    with_file,
+)
+from hpc.adapters.sparse_file import SparseFile, write_at
 from hpc.core.errors import InputError
 
-SCHEMA = 1
-RECORD = np.dtype([("step", "<i8"), ("value", "<f8"), ("time", "<f8")])
 pack_row = struct.Struct("<qdd").pack
 """One row as it lies in the file: step, value, Unix time in seconds."""
 
-MAX_NAME_LENGTH = 200
 _FIRST_ROWS = 256
 _COPY_BYTES = 1 << 20
 _UNWRITTEN = pack_row(-1, float("nan"), float("nan"))
-_READ_ATTEMPTS = 3
-
-_T = TypeVar("_T")
-
-
-class Series(NamedTuple):
-    """One metric over time, in the order it was logged.
-
-    Attributes:
-        step: int64, as the program counts.
-        value: float64, non-finite values as they were.
-        time: float64, Unix time in seconds.
-    """
-
-    step: NDArray[np.int64]
-    value: NDArray[np.float64]
-    time: NDArray[np.float64]
-
-
-class Contents(NamedTuple):
-    """Everything a metrics file is read for.
-
-    Attributes:
-        series: Metric → its series.
-        summary: Metric → its final value.
-        complete: Whether the program closed the file as its last act.
-    """
-
-    series: dict[str, Series]
-    summary: dict[str, float]
-    complete: bool
 
 
 @dataclass
@@ -100,11 +74,10 @@ class MetricsFile:
         self._scalar_offsets: dict[str, int] = {}
         self._attributes = dict(attributes)
         self._identity: tuple[int, int] | None = None
-        path.parent.mkdir(parents=True, exist_ok=True)
         for left_over in path.parent.glob(f".{path.name}.*.tmp"):
             left_over.unlink(missing_ok=True)
-        if path.exists():
-            _with_file(path, self._continue)
+        if os.path.lexists(path):
+            with_file(path, self._continue)
         self._replace({}, complete=False)
 
     def append(self, blocks: MutableMapping[str, bytearray]) -> None:
@@ -138,7 +111,11 @@ class MetricsFile:
             return
         with self._opened() as descriptor:
             for name, value in values.items():
-                _write_at(descriptor, struct.pack("<d", value), self._scalar_offsets[name])
+                write_at(descriptor, struct.pack("<d", value), self._scalar_offsets[name])
+
+    def names(self) -> tuple[set[str], set[str]]:
+        """Metrics, and final values, that the file has."""
+        return set(self._slots), set(self._scalars)
 
     def finish(self, *, complete: bool) -> None:
         """Leave exactly the written rows, and say whether that is all there will be.
@@ -155,7 +132,7 @@ class MetricsFile:
 
     def _fill(self, descriptor: int, slot: _Slot, block: bytearray) -> None:
         rows = min(len(block) // RECORD.itemsize, slot.capacity - slot.rows)
-        _write_at(descriptor, bytes(block[: rows * RECORD.itemsize]), slot.offset + slot.rows * RECORD.itemsize)
+        write_at(descriptor, bytes(block[: rows * RECORD.itemsize]), slot.offset + slot.rows * RECORD.itemsize)
         slot.rows += rows
         del block[: rows * RECORD.itemsize]
 
@@ -171,18 +148,27 @@ class MetricsFile:
             os.close(descriptor)
 
     def _continue(self, file: h5py.File) -> None:
-        for name, dataset in _named(file["series"]):
-            rows = _written_rows(dataset[:])
-            offset = dataset.id.get_offset()
-            if rows and offset is None:
+        contents = self._all_of(file)
+        for link in file["series"]:
+            dataset = own_dataset(file["series"], link.encode())
+            name = logged_name(dataset, link.encode())
+            rows, offset = len(contents.series[name].step), dataset.get_offset()
+            if rows and (offset is None or dataset.dtype != RECORD):
                 raise InputError("was rewritten by another program and cannot be continued", str(self.path))
-            self._slots[name] = _Slot(offset or 0, len(dataset), rows)
-        self._scalars = _all_scalars(file)
-        before = _plain_attributes(file)
+            self._slots[name] = _Slot(offset or 0, dataset.shape[0], rows)
+        self._scalars = contents.summary
+        before = contents.attributes
         given = {name: value for name, value in self._attributes.items() if value != ""}
-        self._attributes = self._attributes | before | given | {"created": before["created"]}
+        self._attributes = self._attributes | before | given | {"created": before.get("created", 0.0)}
         status = self.path.stat()
         self._identity = status.st_dev, status.st_ino
+
+    def _all_of(self, file: h5py.File) -> Contents:
+        """What the file holds; nothing of it may get lost in a continued one."""
+        contents = contents_of(file)
+        if contents.problems:
+            raise InputError(f"cannot be continued: {contents.problems[0]}", str(self.path))
+        return contents
 
     def _replace(self, coming: Mapping[str, int] | None, *, complete: bool) -> None:
         """Write the whole file anew with room for twice the rows (`coming` None: no room), and rename it in place."""
@@ -214,10 +200,10 @@ class MetricsFile:
         return capacities
 
     def _write_whole(
-        self, temporary: Path, skeleton: "_SparseFile", offsets: Mapping[str, int], capacities: Mapping[str, int]
+        self, temporary: Path, skeleton: "SparseFile", offsets: Mapping[str, int], capacities: Mapping[str, int]
     ) -> tuple[int, int]:
         with contextlib.ExitStack() as stack:
-            target = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            target = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode_in(temporary.parent))
             stack.callback(os.close, target)
             skeleton.write_to(target)
             if any(slot.rows for slot in self._slots.values()):
@@ -232,127 +218,14 @@ class MetricsFile:
             return _identity(target)
 
 
-def read(path: Path) -> dict[str, Series]:
-    """Read every series of a metrics file: finished, being written at this moment, or left by a dead process.
-
-    Where there is no such file but a ``metrics.jsonl`` beside it (written where h5py was missing), that one is read.
-
-    Raises:
-        FileNotFoundError: There is neither.
-        InputError: It is no metrics file, or it was cut or damaged.
-    """
-    if _is_journal(path):
-        return _read_journal(_journal(path)).series
-    return _with_file(path, _all_series)
-
-
-def read_summary(path: Path) -> dict[str, float]:
-    """Read the final values. Raises as `read`."""
-    if _is_journal(path):
-        return _read_journal(_journal(path)).summary
-    return _with_file(path, _all_scalars)
-
-
-def read_attributes(path: Path) -> dict[str, Any]:
-    """Read who wrote the file, for which task and attempt, when, and whether it is complete. Raises as `read`."""
-    if _is_journal(path):
-        return _read_journal(_journal(path)).attributes
-    return _with_file(path, _plain_attributes)
-
-
-def read_contents(path: Path) -> Contents:
-    """Read series, final values and completeness, opening the file once. Raises as `read`."""
-    if _is_journal(path):
-        journal = _read_journal(_journal(path))
-        return Contents(journal.series, journal.summary, bool(journal.attributes["complete"]))
-    return _with_file(path, lambda file: Contents(_all_series(file), _all_scalars(file), bool(file.attrs["complete"])))
-
-
-def is_complete(path: Path) -> bool:
-    """Say whether the program closed the file as its last act; False where there is none. Raises as `read`."""
-    try:
-        return bool(read_attributes(path)["complete"])
-    except FileNotFoundError:
-        return False
-
-
-def check_name(name: str) -> None:
-    """Refuse what cannot name a metric.
-
-    Raises:
-        InputError: Empty, too long, or with control characters.
-    """
-    if not isinstance(name, str) or not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
-        raise InputError(f"{name!r} cannot name a metric: 1 to {MAX_NAME_LENGTH} printable characters are allowed")
-
-
 # --- the description of a file, in memory ---------------------------------------------------------------------------
-
-
-class _SparseFile(io.RawIOBase):
-    """What HDF5 writes when it creates a file, kept in memory; the room for data takes none.
-
-    HDF5 on a full disk answers with a segmentation fault, which would kill the training. Here it never sees a disk.
-    """
-
-    _PAGE = 4096
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._pages: dict[int, bytearray] = {}
-        self._size = 0
-        self._position = 0
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        self._position = base + offset
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def truncate(self, size: int | None = None) -> int:
-        self._size = self._position if size is None else size
-        return self._size
-
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        length = min(len(view), max(0, self._size - self._position))
-        for start, page, low, high in self._pieces(length):
-            view[start : start + high - low] = self._pages.get(page, bytes(self._PAGE))[low:high]
-        self._position += length
-        return length
-
-    def write(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        for start, page, low, high in self._pieces(len(view)):
-            self._pages.setdefault(page, bytearray(self._PAGE))[low:high] = view[start : start + high - low]
-        self._position += len(view)
-        self._size = max(self._size, self._position)
-        return len(view)
-
-    def write_to(self, descriptor: int) -> None:
-        """Write the pages there are to a real file and give it its full size."""
-        os.ftruncate(descriptor, self._size)
-        for page, content in self._pages.items():
-            start = page * self._PAGE
-            _write_at(descriptor, bytes(content[: self._size - start]), start)
-
-    def _pieces(self, length: int) -> Iterator[tuple[int, int, int, int]]:
-        """Cut the next `length` bytes at page borders: start in the buffer, page, first and last byte in the page."""
-        done = 0
-        while done < length:
-            page, low = divmod(self._position + done, self._PAGE)
-            high = min(self._PAGE, low + length - done)
-            yield done, page, low, high
-            done += high - low
 
 
 def _describe(
     capacities: Mapping[str, int], scalars: Mapping[str, float], attributes: Mapping[str, Any], complete: bool
-) -> tuple[_SparseFile, dict[str, int], dict[str, int]]:
+) -> tuple[SparseFile, dict[str, int], dict[str, int]]:
     """Have HDF5 lay out a file; returns it with the byte offset of each series and of each summary value."""
-    image = _SparseFile()
+    image = SparseFile()
     with h5py.File(image, "w", libver="earliest") as file:
         file.attrs.update({"schema": SCHEMA, **attributes})
         series, summary = file.create_group("series"), file.create_group("summary")
@@ -382,8 +255,8 @@ def _scalar(group: h5py.Group, name: str, value: float) -> int:
 
 
 def _free_link(group: h5py.Group, name: str) -> str:
-    """A metric's name as an HDF5 link: '/' would make groups, '.' alone means the group itself; never taken twice."""
-    link = name.replace("/", ".").strip(".") or "metric"
+    """A metric's link that is not taken yet."""
+    link = link_of(name)
     while link in group:
         link += "~"
     return link
@@ -392,20 +265,13 @@ def _free_link(group: h5py.Group, name: str) -> str:
 # --- bytes ----------------------------------------------------------------------------------------------------------
 
 
-def _write_at(descriptor: int, content: bytes, offset: int) -> None:
-    view = memoryview(content)
-    while view:
-        written = os.pwrite(descriptor, view, offset)
-        view, offset = view[written:], offset + written
-
-
 def _copy(source: int, source_offset: int, target: int, target_offset: int, length: int) -> None:
     done = 0
     while done < length:
         piece = os.pread(source, min(_COPY_BYTES, length - done), source_offset + done)
         if not piece:
             raise OSError(0, "the metrics file became shorter while it was copied")
-        _write_at(target, piece, target_offset + done)
+        write_at(target, piece, target_offset + done)
         done += len(piece)
 
 
@@ -413,118 +279,9 @@ def _fill_unwritten(descriptor: int, offset: int, rows: int) -> None:
     at_once = _COPY_BYTES // RECORD.itemsize
     for start in range(0, rows, at_once):
         content = _UNWRITTEN * min(at_once, rows - start)
-        _write_at(descriptor, content, offset + start * RECORD.itemsize)
+        write_at(descriptor, content, offset + start * RECORD.itemsize)
 
 
 def _identity(descriptor: int) -> tuple[int, int]:
     status = os.fstat(descriptor)
     return status.st_dev, status.st_ino
-
-
-# --- reading --------------------------------------------------------------------------------------------------------
-
-
-def _with_file(path: Path, use: Callable[[h5py.File], _T]) -> _T:
-    """Open, check and use a metrics file; a replacement seen half-way by a network file system is tried again."""
-    for attempt in range(1, _READ_ATTEMPTS + 1):
-        try:
-            with _open_for_reading(path) as file:
-                _check_schema(file, path)
-                return use(file)
-        except FileNotFoundError:
-            raise
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-            if attempt == _READ_ATTEMPTS:
-                reason = " ".join(str(error).split())[:200]
-                raise InputError(
-                    f"is not a readable metrics file: it was cut, damaged or never one ({reason})", str(path)
-                ) from None
-            time.sleep(0.05)
-    raise AssertionError("unreachable")
-
-
-def _open_for_reading(path: Path) -> h5py.File:
-    # No HDF5 lock: the writer never changes a file's structure in place, and file systems without locks still open it.
-    return h5py.File(path, "r", locking=False)
-
-
-def _check_schema(file: h5py.File, path: Path) -> None:
-    schema = file.attrs.get("schema")
-    if schema is None or "series" not in file or "summary" not in file:
-        raise InputError("is an HDF5 file, but not one with metrics (no `schema`, `series` or `summary`)", str(path))
-    if int(schema) != SCHEMA:
-        raise InputError(f"has schema {schema}; this version reads schema {SCHEMA}", str(path))
-
-
-def _named(group: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
-    for link in group:
-        dataset = group[link]
-        yield str(dataset.attrs["name"]), dataset
-
-
-def _all_series(file: h5py.File) -> dict[str, Series]:
-    return {name: _series(dataset[:]) for name, dataset in _named(file["series"])}
-
-
-def _all_scalars(file: h5py.File) -> dict[str, float]:
-    return {name: float(dataset[()]) for name, dataset in _named(file["summary"])}
-
-
-def _series(rows: NDArray[np.void]) -> Series:
-    written = rows[: _written_rows(rows)]
-    return Series(*(np.ascontiguousarray(written[field]) for field in Series._fields))
-
-
-def _written_rows(rows: NDArray[np.void]) -> int:
-    """Rows before the first unwritten one; a network file system may show later ones earlier.
-
-    A row that is being written may be seen in part: its end new, its beginning still that of an unwritten row. A row
-    that a program logged with step -1 looks so too, and counts once another stands behind it.
-    """
-    unwritten = np.isnan(rows["time"])
-    count = int(unwritten.argmax()) if unwritten.any() else len(rows)
-    torn = count < len(rows) and count > 0 and rows["step"][count - 1] == -1
-    return count - 1 if torn else count
-
-
-def _plain_attributes(file: h5py.File) -> dict[str, Any]:
-    return {name: value.item() if isinstance(value, np.generic) else value for name, value in file.attrs.items()}
-
-
-# --- metrics.jsonl, where h5py was missing --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Journal:
-    series: dict[str, Series]
-    summary: dict[str, float]
-    attributes: dict[str, Any]
-
-
-def _journal(path: Path) -> Path:
-    return path.with_suffix(".jsonl")
-
-
-def _is_journal(path: Path) -> bool:
-    return not path.exists() and _journal(path).exists()
-
-
-def _read_journal(path: Path) -> _Journal:
-    columns: dict[str, list[tuple[int, float, float]]] = {}
-    summary: dict[str, float] = {}
-    attributes: dict[str, Any] = {"complete": False}
-    for record in _json_lines(path):
-        attributes.update(record.get("attributes", {}))
-        summary.update({name: float(value) for name, value in record.get("summary", {}).items()})
-        for name, value in record.get("metrics", {}).items():
-            columns.setdefault(name, []).append((record["step"], float(value), record["time"]))
-    series = {name: _series(np.array(rows, dtype=RECORD)) for name, rows in columns.items()}
-    return _Journal(series, summary, attributes)
-
-
-def _json_lines(path: Path) -> list[dict[str, Any]]:
-    lines = path.read_text(encoding="utf-8").split("\n")
-    try:
-        return [json.loads(line) for line in lines[:-1]]  # what follows the last newline was cut by a kill
-    except ValueError as error:
-        raise InputError(f"has a line that is not JSON ({error})", str(path)) from None

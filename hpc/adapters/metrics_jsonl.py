@@ -38,7 +38,8 @@ def write_summary(folder: Path, summary: Mapping[str, float], last_step: int | N
         OSError: It cannot be written.
     """
     finite = {name: value if math.isfinite(value) else None for name, value in summary.items()}
-    files.write_json(folder / "summary.json", {"summary": finite, "last_step": last_step, "complete": complete})
+    content = {"summary": finite, "last_step": last_step, "complete": complete}
+    files.write_json(folder / "summary.json", content, parents=False)
 
 
 class JournalWriter:
@@ -50,11 +51,10 @@ class JournalWriter:
         Raises:
             OSError: It cannot be made.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._folder = path.parent
         self._summary: dict[str, float] = {}
         self._last_step: int | None = None
-        self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0)
+        self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, files.mode_in(path.parent)), "r+b", buffering=0)
         whole = self._file.read().rfind(b"\n") + 1
         self._file.truncate(whole)
         self._file.seek(whole)

@@ -11,7 +11,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -40,7 +39,8 @@ def send_by_command(line: str, text: str, variables: Mapping[str, str], timeout_
     """
     argv = shlex.split(line)
     values = {name: _one_piece(value)[:MAX_VARIABLE] for name, value in variables.items()}
-    with tempfile.TemporaryFile() as file:  # a pipe would have to be watched while the program reads it, or does not
+    # In memory, as the disk may be full; a pipe would have to be watched while the program reads it, or does not.
+    with os.fdopen(os.memfd_create("notice"), "w+b") as file:
         file.write(text.encode("utf-8", "replace"))
         file.seek(0)
         try:

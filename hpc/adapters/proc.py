@@ -6,14 +6,17 @@ Standard library only: the wrapper on the compute node imports it.
 import contextlib
 import ctypes
 import os
+import re
 import resource
 import signal
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_IDENTITY = re.compile(r"[^/]*/\d+/\d+")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -77,6 +80,15 @@ def find_ranks(root: int) -> list[int]:
     return ranks or [_innermost(root)]
 
 
+def find_marked(marks: Mapping[str, str]) -> list[int]:
+    """Find processes that were started with these variables, are no descendants of ours, and whose parents are none of
+    them."""
+    ours = {os.getpid(), *descendants(os.getpid())}
+    pids = {int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()} - ours
+    marked = {pid for pid in pids if marks.items() <= environment_of(pid).items()}
+    return sorted(pid for pid in marked if _parent(pid) not in marked)
+
+
 def _parent(pid: int) -> int:
     try:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
@@ -86,7 +98,7 @@ def _parent(pid: int) -> int:
 
 def _innermost(root: int) -> int:
     """Pass through container starters and shells, which do nothing but wait for one child."""
-    passing = ("apptainer", "starter", "starter-suid", "appinit", "sh", "bash", "tini")
+    passing = ("apptainer", "singularity", "starter", "starter-suid", "appinit", "sh", "bash", "tini")
     pid = root
     while True:
         children = [each for each in descendants(pid) if _parent(each) == pid]
@@ -107,13 +119,14 @@ def send_signal(pids: list[int], number: int) -> None:
 
 
 def catches(pid: int, number: int) -> bool:
-    """Whether a process has a handler for a signal; False when it is gone."""
+    """Whether a process listens to a signal: it has a handler, or waits for it blocked, as srun does (which then hands
+    it to every node). False when it is gone."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
-    mask = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")), "0")
-    return bool(int(mask, 16) >> (number - 1) & 1)
+    masks = [line.split()[1] for line in status.splitlines() if line.startswith(("SigCgt:", "SigBlk:"))]
+    return any(int(mask, 16) >> (number - 1) & 1 for mask in masks)
 
 
 def end_descendants(grace_s: float, kill_s: float = 10.0) -> int:
@@ -145,15 +158,51 @@ def identity(pid: int) -> str:
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
-    return "" if fields[0] in "ZX" else f"{boot}/{pid}/{fields[19]}"
+    return "" if fields[0] in "ZX" else f"{boot_id()}/{pid}/{fields[19]}"
 
 
 def lives(name: str) -> bool:
     """Whether the process that `identity` named so still runs on this machine."""
     return identity(int(name.split("/")[1])) == name
+
+
+def may_live(host: str, name: str, namespace: str) -> bool:
+    """Whether a process on record may still run: False only where this machine knows that it does not.
+
+    A machine may change its name while it runs, so what was started since its last start is known by that start; by the
+    machine's name, what was started before. Containers on one machine share its start and have processes of their own.
+
+    Args:
+        host: The machine it was started on, as `this_host` names it.
+        name: The process, as `identity` names it.
+        namespace: As `pid_namespace`; empty in records of old.
+    """
+    if not _IDENTITY.fullmatch(name):
+        return False  # nobody can ever find it
+    is_since_start = namespace == pid_namespace() and name.startswith(f"{boot_id()}/")
+    return lives(name) if is_since_start or host == this_host() else True
+
+
+def boot_id() -> str:
+    """Name the present run of this machine's kernel; empty where it has no name."""
+    return _first_line(Path("/proc/sys/kernel/random/boot_id"))
+
+
+def pid_namespace() -> str:
+    """Name the set of processes whose numbers mean here what they mean to us."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def _first_line(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
 
 
 def this_host() -> str:

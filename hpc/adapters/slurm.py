@@ -1,25 +1,34 @@
 """Slurm's own commands: sbatch, sacct, squeue, scontrol, scancel. Asked with a time-out, answered as records, no rule.
 
-Every client call is bounded: on a broken configuration Slurm's clients retry for minutes.
+Every client call is bounded. Slurm's clients retry for minutes where a daemon hangs, and may take as long over a great
+queue where it does not: after `PATIENCE_S` without an answer the daemon is asked for something small, and given up when
+it does not answer that within `PING_S` either. So who waits for a hung daemon waits 10 s, and not 60.
 """
 
 import os
 import re
+import shlex
+import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, overload
 
 from hpc.core.errors import HpcError, TemporaryError
-from hpc.core.executions import JobRow, expand_elements, job_name_of
-from hpc.core.feeding import Association, QosLimits, Queued, Site, is_submit_limit
 from hpc.core.resources import DAY
-from hpc.core.slurm_states import parse_state
+from hpc.core.slurm.answers import has_no_accounting, is_refusal, is_submit_limit, parse_job_id, shown
+from hpc.core.slurm.executions import JobRow, expand_elements, is_job, job_name_of
+from hpc.core.slurm.limits import Association, QosLimits, Queued, Site
+from hpc.core.slurm.partitions import NodeKind, parse_kinds
+from hpc.core.slurm.states import SlurmState, parse_state
 
 TIMEOUT_S = 60.0
-QUICK_S = 10.0
+PATIENCE_S = 6.0
+"""After so long without an answer a client's daemon has to show that it lives."""
+PING_S = 4.0
+QUICK_S = 5.0
 """For what is asked in passing: without an answer the command goes on."""
 JOBS_PER_CALL = 200
 # One line an element or array: of those that ended, and (sic) of those where it worked.
@@ -48,88 +57,208 @@ class SubmitLimitReached(SlurmError):  # noqa: N818  an answer, not an error
     """Slurm takes no more jobs of this size from this user now."""
 
 
-def run_client(arguments: Sequence[str], timeout_s: float = TIMEOUT_S, **variables: str) -> str:
-    """Run one Slurm command and give what it prints.
+class NoAnswer(TemporaryError):  # noqa: N818  says what happened
+    """A client was given up, because it printed nothing in time."""
+
+
+class NotHere(TemporaryError):  # noqa: N818  says what happened
+    """This machine belongs to no Slurm: the client is not installed, or finds no configuration."""
+
+
+def run_client(
+    arguments: Sequence[str], timeout_s: float = TIMEOUT_S, ping: Sequence[str] = (), **variables: str
+) -> str:
+    """Run one Slurm command and give what it prints; see `ask_client`."""
+    return ask_client(arguments, timeout_s, ping, **variables)[0]
+
+
+def ask_client(
+    arguments: Sequence[str], timeout_s: float = TIMEOUT_S, ping: Sequence[str] = (), text: str = "", **variables: str
+) -> tuple[str, str]:
+    """Run one Slurm command; give what it prints on stdout and on stderr. Bytes that are no UTF-8 come as ``\\xff``.
 
     Args:
+        ping: A small question to the same daemon. A client that is slow is waited for only while this is answered.
+        text: What it reads on stdin.
         variables: Environment variables for this call.
 
     Raises:
-        TemporaryError: It is not there, did not answer in time, or could not reach its daemon.
-        SlurmError: It refused; the text is Slurm's own.
+        TemporaryError: It is not there, did not answer in time, or gave an answer that may mean anything.
+        SlurmError: It refused for certain (`hpc.core.slurm.answers`); the text is Slurm's own.
     """
     inherited = {name: value for name, value in os.environ.items() if not _SETTINGS.fullmatch(name)}
     # The length: or long lists of elements are cut to 64 characters.
     environment = {**inherited, "SLURM_BITSTR_LEN": "0", **variables}
+    code, answer, complaint = _call(arguments, timeout_s, ping, environment, text)
+    if code == 0:
+        return answer, complaint
+    message = (complaint or answer).strip()
+    if "configuration source" in message:
+        raise NotHere(
+            f"{arguments[0]} finds no slurm.conf here: try again on a login node of the cluster, or plan with "
+            "--cluster local to use this machine alone"
+        )
+    if is_refusal(message):
+        raise SlurmError(f"{arguments[0]}: {message}")
+    raise TemporaryError(f"{arguments[0]}: {shown(message) or f'ended with {code}'}; nothing was lost, try again later")
+
+
+def _call(
+    arguments: Sequence[str], timeout_s: float, ping: Sequence[str], environment: Mapping[str, str], text: str
+) -> tuple[int, str, str]:
+    """Run a command in a process group of its own, so that what a site's wrapper started ends with it."""
     try:
-        done = subprocess.run(
-            arguments, capture_output=True, text=True, timeout=timeout_s, env=environment, check=False
+        process = subprocess.Popen(
+            arguments,
+            stdin=subprocess.PIPE if text else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            process_group=0,
+            encoding="utf-8",
+            errors="backslashreplace",
         )
     except FileNotFoundError:
-        raise TemporaryError(f"{arguments[0]} is not on PATH: run this on a login node of the cluster") from None
-    except subprocess.TimeoutExpired:
-        raise TemporaryError(f"{arguments[0]} did not answer within {timeout_s:g} s; try again later") from None
-    if done.returncode == 0:
-        return done.stdout
-    message = (done.stderr or done.stdout).strip()
-    unreachable = ("Unable to contact", "Connection refused", "Connection timed out", "Socket timed out", "Zero Bytes")
-    if "configuration source" in message:
-        raise TemporaryError(f"{arguments[0]} finds no slurm.conf here: try again on a login node of the cluster")
-    if any(phrase in message for phrase in unreachable):
-        raise TemporaryError(f"{arguments[0]}: {message}; nothing was lost, try again later")
-    raise SlurmError(f"{arguments[0]}: {message}")
+        raise NotHere(f"{arguments[0]} is not on PATH: run this on a login node of the cluster") from None
+    except OSError as error:
+        raise TemporaryError(f"{arguments[0]} cannot be started here: {error.strerror}; try again later") from None
+    with process:
+        try:
+            answer, complaint = _wait_for(process, arguments[0], timeout_s, ping, text or None)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return process.returncode, answer, complaint
 
 
-def submit_script(script: Path, dependency: str = "") -> str:
+def _wait_for(
+    process: "subprocess.Popen[str]", name: str, timeout_s: float, ping: Sequence[str], text: str | None
+) -> tuple[str, str]:
+    waits = (min(PATIENCE_S, timeout_s), timeout_s - PATIENCE_S) if ping else (timeout_s,)
+    for wait_s in waits:
+        try:
+            return process.communicate(text, timeout=wait_s)
+        except subprocess.TimeoutExpired:
+            if ping and not _lives(ping):
+                raise NoAnswer(
+                    f"{name} did not answer within {PATIENCE_S:g} s, nor {ping[0]} a small question; try again later"
+                ) from None
+    raise NoAnswer(f"{name} did not answer within {timeout_s:g} s; try again later")
+
+
+def _lives(ping: Sequence[str]) -> bool:
+    """Whether a daemon answers a small question, be it with a refusal."""
+    try:
+        run_client(ping, PING_S)
+    except NoAnswer:
+        return False
+    except HpcError:
+        return True
+    return True
+
+
+_PING_CONTROLLER = ("scontrol", "ping")
+_PING_ACCOUNTING = ("sacctmgr", "-nP", "show", "cluster", "format=Cluster")
+
+
+def submit_script(
+    script: Path, dependency: str = "", begin_s: int = 0, chdir: Path | None = None, array: str = ""
+) -> str:
     """Submit a script and give its job id.
 
     Args:
         dependency: What it waits for, such as ``afterany:12:15``.
+        begin_s: Seconds before which it does not begin; 0: at once.
+        chdir: Where it starts; None: in the current folder.
+        array: Its elements, such as ``0-9%2``; empty: as the script says.
 
     Raises:
-        TemporaryError: Slurm did not answer; it may or may not have taken the job.
+        TemporaryError: Slurm did not answer, or said no job id; it may or may not have taken the job.
         SubmitLimitReached: Slurm refused it for now: too many jobs are in the queue.
         SlurmError: Slurm refused the script.
     """
+    begin = f"now+{begin_s}" if begin_s else ""
+    asked = {"dependency": dependency, "begin": begin, "chdir": chdir, "array": array}
+    options = [f"--{name}={value}" for name, value in asked.items() if value]
     try:
-        answer = run_client(
-            ["sbatch", "--parsable", *([f"--dependency={dependency}"] if dependency else []), str(script)]
-        )
+        answer = run_client(["sbatch", "--parsable", *options, str(script)])
     except SlurmError as error:
         if is_submit_limit(str(error)):
             raise SubmitLimitReached(str(error)) from None
         raise
-    return answer.strip().splitlines()[-1].split(";")[0]
+    if job := parse_job_id(answer):
+        return job
+    raise TemporaryError(
+        f"sbatch said no job id that can be told for certain: {shown(answer)!r}; Slurm may have taken the job. "
+        "The same command looks for it before it submits again: try again in a minute"
+    )
 
 
-def check_script(script: Path) -> str:
-    """Ask Slurm whether it would take a script (``sbatch --test-only``); empty when it would, else its objection."""
+def read_node_kinds(partitions: str) -> list[NodeKind]:
+    """Ask what nodes and which time limit each of these partitions has; nothing where Slurm does not say.
+
+    Args:
+        partitions: Their names, with commas.
+    """
+    command = ["sinfo", "--noheader", "--exact", f"--partition={partitions}", "--format=%R|%a|%l|%D|%c|%m|%G"]
+    answer = _or_nothing(lambda: run_client(command, timeout_s=QUICK_S), "")
+    return parse_kinds(answer.splitlines())
+
+
+def try_file(script: Path) -> "Trial":
+    """Ask Slurm whether it would take a submission's script (``sbatch --test-only``), and when it would start it."""
+    return _try(["sbatch", "--test-only", str(script)], script.absolute().parents[2].name)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What ``sbatch --test-only`` says of a script.
+
+    Attributes:
+        said: Its words where it would take the script.
+        objection: Its words where it would not; begins with ``not checked`` where it did not judge.
+    """
+
+    said: str = ""
+    objection: str = ""
+
+
+def try_script(script: str, experiment: str) -> Trial:
+    """Ask Slurm whether it would take a script that stands in no file."""
+    return _try(["sbatch", "--test-only"], experiment, script)
+
+
+def _try(command: Sequence[str], experiment: str, script: str = "") -> Trial:
     try:
-        run_client(["sbatch", "--test-only", str(script)], timeout_s=20)
+        answer, beside = ask_client(command, timeout_s=20, text=script)
     except SlurmError as error:
         if is_submit_limit(str(error)):
-            return "not checked: Slurm takes fewer jobs of yours at a time; python -m hpc.submit feeds it what fits"
-        return str(error)
+            feed = f"python -m hpc.submit {shlex.quote(experiment)}"
+            what_fits = f"what fits is submitted by {feed}"
+            return Trial(objection=f"not checked: Slurm takes fewer jobs of yours at a time; {what_fits}")
+        return Trial(objection=str(error))
     except TemporaryError as error:
-        return f"not checked: {error}"
-    return ""
+        return Trial(objection=f"not checked: {error}")
+    return Trial(said=" ".join((beside or answer).split()))
 
 
-def query_queue(experiment: str) -> list[JobRow]:
-    """Ask squeue for every element of this user's jobs of an experiment that it still knows, finished ones included."""
+def query_queue(experiment: str, user: str = "") -> list[JobRow]:
+    """Ask squeue for every element it knows of our jobs (or a user's) of an experiment, finished ones included."""
     answer = run_client(
         [
             "squeue",
             "--noheader",
             "--all",  # without it squeue leaves out partitions that are hidden or closed to us, our own jobs included
             "--array",
-            "--me",
+            f"--user={user}" if user else "--me",
             "--states=all",
             f"--name={job_name_of(experiment)}",
             f"--format={_SQUEUE_FORMAT}",
-        ]
+        ],
+        ping=_PING_CONTROLLER,
     )
-    return [parse_queue_line(line) for line in answer.splitlines() if line.count("|") >= 5]
+    rows = (parse_queue_line(line) for line in answer.splitlines() if line.count("|") >= 5)
+    return [row for row in rows if is_job(row.job)]
 
 
 def parse_queue_line(line: str) -> JobRow:
@@ -138,8 +267,8 @@ def parse_queue_line(line: str) -> JobRow:
     return JobRow(job, raw_id, parse_state(state), reason, _text(comment), node=_text(node))
 
 
-def query_accounting(experiment: str, since: float) -> list[JobRow] | None:
-    """Ask sacct for every execution of this user's jobs of an experiment since a time, requeued ones included.
+def query_accounting(experiment: str, since: float, user: str = "") -> list[JobRow] | None:
+    """Ask sacct for every execution of an experiment's jobs since a time, requeued ones included; ours, or a user's.
 
     Returns:
         The rows, oldest execution first within a job; None where the site keeps no accounting.
@@ -150,18 +279,19 @@ def query_accounting(experiment: str, since: float) -> list[JobRow] | None:
         answer = run_client(
             ["sacct", "--noheader", "--parsable2", "--duplicates", f"--name={job_name_of(experiment)}",
              f"--state={_SACCT_STATES}", f"--starttime={start}", "--endtime=now",
-             f"--format={','.join(_SACCT_FIELDS)}"],
+             f"--format={','.join(_SACCT_FIELDS)}", *([f"--user={user}"] if user else [])],
+            ping=_PING_ACCOUNTING,
             TZ="UTC",  # local time has an hour twice a year that means two hours
         )  # fmt: skip
     except SlurmError as error:
-        if "accounting" in str(error).lower():
+        if has_no_accounting(str(error)):
             return None
-        raise
+        raise TemporaryError(str(error)) from None
     return parse_accounting(answer)
 
 
 def parse_accounting(text: str) -> list[JobRow]:
-    """Read sacct's answer: job rows, each with the steps that follow it."""
+    """Read sacct's answer: job rows, each with the steps that follow it; what is no row is passed over."""
     rows: list[JobRow] = []
     for line in text.splitlines():
         fields = line.split("|", len(_SACCT_FIELDS) - 1)
@@ -170,28 +300,29 @@ def parse_accounting(text: str) -> list[JobRow]:
         record = dict(zip(_SACCT_FIELDS, fields, strict=True))
         job, _, step = record["JobID"].partition(".")
         if not step:
-            rows += [_job_row({**record, "JobID": element}) for element in expand_elements(job)]
+            row = _job_row(record)
+            rows += [replace(row, job=element) for element in expand_elements(job)]
         elif rows and rows[-1].job == job:
             rows[-1] = _with_step(rows[-1], step, record)
     return sorted(rows, key=lambda row: (row.job, row.submitted or 0.0, row.started or float("inf")))
 
 
 def _job_row(record: Mapping[str, str]) -> JobRow:
-    code, _, signal = record["ExitCode"].partition(":")
+    code, _, number = record["ExitCode"].partition(":")
     state = parse_state(record["State"])
     return JobRow(
         job=record["JobID"],
         raw_id=record["JobIDRaw"],
         state=state,
         comment=_text(record["Comment"]),
-        exit_code=int(code) if state.is_finished and code.isdecimal() else None,
-        signal=int(signal) if state.is_finished and signal.isdecimal() else None,
+        exit_code=_count(code) if state.is_finished else None,
+        signal=_count(number) if state.is_finished else None,
         submitted=_unix(record["Submit"]),
         started=_unix(record["Start"]),
         ended=_unix(record["End"]),
-        elapsed_s=float(record["ElapsedRaw"]) if record["ElapsedRaw"].isdecimal() else None,
+        elapsed_s=_count(record["ElapsedRaw"], 1.0),
         node="" if record["NodeList"] == "None assigned" else record["NodeList"],
-        time_limit_s=float(record["TimelimitRaw"]) * 60 if record["TimelimitRaw"].isdecimal() else None,
+        time_limit_s=_count(record["TimelimitRaw"], 60.0),
         steps={},
     )
 
@@ -201,14 +332,24 @@ def _with_step(row: JobRow, step: str, record: Mapping[str, str]) -> JobRow:
     return replace(row, steps={**row.steps, step: parse_state(record["State"])}, peak_memory_mib=peak)
 
 
+_MEMORY = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)([KMGT]?)")
+_MEMORY_UNITS = {"": 1 / 1024**2, "K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2}
+_NUMBER = re.compile(r"[0-9]{1,18}")
+
+
 def _mib(text: str) -> float | None:
     """Read sacct's ``123456K``; None when it measured nothing."""
-    scale = {"K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2}
-    number, unit = (text[:-1], text[-1:]) if text[-1:] in scale else (text, "")
-    try:
-        return float(number) * scale.get(unit, 1 / 1024**2) if text else None
-    except ValueError:
-        return None
+    match = _MEMORY.fullmatch(text)
+    return float(match[1]) * _MEMORY_UNITS[match[2]] if match else None
+
+
+@overload
+def _count(text: str) -> int | None: ...
+@overload
+def _count(text: str, unit: float) -> float | None: ...
+def _count(text: str, unit: float = 1) -> float | None:
+    """Read a whole number, times a unit; None for anything else, such as no limit."""
+    return int(text) * unit if _NUMBER.fullmatch(text) else None
 
 
 def _text(value: str) -> str:
@@ -223,6 +364,26 @@ def _unix(text: str) -> float | None:
         return None
 
 
+def query_states(job: int) -> list[SlurmState]:
+    """The states of a job, or of every element of an array, whoever's it is; empty where Slurm does not know it.
+
+    Accounting goes first: the queue forgets the elements that ended.
+
+    Raises:
+        TemporaryError: Slurm did not answer.
+    """
+    accounting = ["sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={job}", "--format=State"]
+    queue = ["squeue", "--noheader", "--all", "--array", "--states=all", f"--jobs={job}", "--format=%T"]
+    for command, ping in ((accounting, _PING_ACCOUNTING), (queue, _PING_CONTROLLER)):
+        try:
+            answer = run_client(command, ping=ping)
+        except SlurmError:  # no accounting here, or no such job
+            continue
+        if states := [parse_state(line.strip()) for line in answer.splitlines() if line.strip()]:
+            return states
+    return []
+
+
 def requeue(job: str) -> None:
     """Put a running element back into the queue; Slurm ends this execution of it."""
     run_client(["scontrol", "requeue", job], timeout_s=30)
@@ -231,6 +392,11 @@ def requeue(job: str) -> None:
 def cancel_waiting(jobs: Sequence[str]) -> None:
     """Cancel those of these jobs that have not begun; one that runs or has ended is left alone, and is no error."""
     _act_on_jobs(["scancel", "--state=PENDING"], jobs)
+
+
+def cancel_jobs(jobs: Sequence[str]) -> None:
+    """Cancel jobs, arrays or elements, whether they wait or run; one that has ended meanwhile is no error."""
+    _act_on_jobs(["scancel"], jobs)
 
 
 def hold_jobs(jobs: Sequence[str]) -> None:
@@ -263,6 +429,17 @@ def read_config_value(key: str) -> str | None:
     return _or_nothing(read_config, dict[str, str]()).get(key)
 
 
+def is_here() -> bool:
+    """Whether this machine belongs to a Slurm, be it down: a client that is installed may have no configuration."""
+    try:
+        run_client(["scontrol", "ping"], timeout_s=QUICK_S)
+    except NotHere:
+        return False
+    except (TemporaryError, SlurmError):
+        return True
+    return True
+
+
 def read_config() -> dict[str, str]:
     """Read ``scontrol show config``."""
     lines = run_client(["scontrol", "show", "config"], timeout_s=QUICK_S).splitlines()
@@ -277,20 +454,23 @@ def read_site(user: str, *, account: str = "", qos: str = "", partition: str = "
     """Ask what bounds the number of a user's jobs in the queue; what Slurm does not say is left out.
 
     Args:
-        account, qos, partition: As the jobs ask for; empty where they take the site's default.
+        account, qos, partition: As the jobs ask for; empty where they take the site's default. Of several partitions
+            the first counts, as with Slurm.
     """
     config: dict[str, str] = _or_nothing(read_config, {})
     partitions: dict[str, dict[str, str]] = _or_nothing(_read_partitions, {})
-    place = partition or next((name for name, each in partitions.items() if each.get("Default") == "YES"), "")
+    place = partition.split(",", maxsplit=1)[0] or next(
+        (name for name, each in partitions.items() if each.get("Default") == "YES"), ""
+    )
     association = _or_nothing(lambda: _read_association(user, config.get("ClusterName", ""), account, place), None)
     job_qos = qos or (association.default_qos if association else "")
     partition_qos = partitions.get(place, {}).get("QoS", "N/A").replace("N/A", "")
     known: dict[str, QosLimits] = _or_nothing(_read_qos, {}) if association else {}
     tasks = re.search(r"max_array_tasks=(\d+)", config.get("SchedulerParameters", ""))
-    sizes = [int(text) for text in (config.get("MaxArraySize", ""), tasks[1] if tasks else "") if text.isdecimal()]
+    sizes = [_count(config.get("MaxArraySize", "")), _count(tasks[1] if tasks else "")]
     return Site(
         partition=place,
-        max_array_size=min(sizes, default=None),
+        max_array_size=min((size for size in sizes if size is not None), default=None),
         max_jobs=_count(config.get("MaxJobCount", "")),
         association=association,
         partition_qos=known.get(partition_qos),
@@ -306,11 +486,6 @@ def _or_nothing(ask: Callable[[], T], nothing: T) -> T:
         return ask()
     except HpcError:
         return nothing
-
-
-def _count(text: str) -> int | None:
-    """Read a limit; None when there is none."""
-    return int(text) if text.isdecimal() else None
 
 
 def _read_partitions() -> dict[str, dict[str, str]]:
@@ -356,6 +531,8 @@ def _read_qos() -> dict[str, QosLimits]:
 def query_load(*, everybody: bool) -> list[Queued]:
     """List what waits and runs, elements one by one: this user's, or everybody's."""
     whose = [] if everybody else ["--me"]
-    answer = run_client(["squeue", "--noheader", "--all", "--array", *whose, "--format=%u|%a|%q|%P"])
+    answer = run_client(
+        ["squeue", "--noheader", "--all", "--array", *whose, "--format=%u|%a|%q|%P"], ping=_PING_CONTROLLER
+    )
     rows = (line.split("|") for line in answer.splitlines())
     return [Queued(*(_text(cell) for cell in row)) for row in rows if len(row) == 4]

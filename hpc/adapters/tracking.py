@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, cast
 
+from hpc.adapters.files import make_folder
+
 _INIT_TIMEOUT_S = 30
 
 
@@ -97,7 +99,7 @@ def open_tracker(
 def _start_wandb(config: Mapping[str, object], folder: Path, environment: Mapping[str, str], mode: str) -> Any:
     import wandb
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     return wandb.init(
         project=environment.get("WANDB_PROJECT") or environment.get("HPC_EXPERIMENT"),
         id=environment.get("WANDB_RUN_ID"),

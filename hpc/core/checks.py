@@ -9,24 +9,55 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hpc.core.criterion import Question, bind, parse_criterion
 from hpc.core.errors import nearest
-from hpc.core.falsifiable import objections
-from hpc.core.grid import (
+from hpc.core.experiment.asking import asked_with
+from hpc.core.experiment.expression import parse_expression
+from hpc.core.experiment.grid import (
     CASE,
     MAX_TASKS,
+    TASK_ID,
     Combination,
     combination_count,
     combinations,
     parameter_names,
     placeholder_values,
+    run_name_of,
 )
-from hpc.core.launch import PLACES, command_names, command_problems
+from hpc.core.experiment.placeholders import RUN, Field, Template, field_names, parse_template, render_words
+from hpc.core.experiment.processes import processes_of, starts_once
+from hpc.core.experiment.slug import is_plain
+from hpc.core.experiment.spec import (
+    Analysis,
+    Batch,
+    Check,
+    Launch,
+    Metric,
+    Metrics,
+    Program,
+    ResourceRule,
+    RetryPolicy,
+    Sweep,
+    Value,
+)
+from hpc.core.experiment.values import is_single, render_value, value_key
+from hpc.core.launch.config_file import CONFIG, content_problems, is_block, keys_of, names_taken, placeholders
+from hpc.core.launch.launchers import LAUNCHERS
+from hpc.core.launch.program import (
+    PLACES,
+    command_experiments,
+    command_fields,
+    command_names,
+    command_problems,
+    launcher_in,
+    script_positions,
+    split_command,
+)
 from hpc.core.layout import name_problem
-from hpc.core.learned import LEARNING_RATE_NAMES
-from hpc.core.placeholders import Template, field_names, parse_template, render_template
+from hpc.core.question.baseline import agrees
+from hpc.core.question.criterion import Question, bind, parse_criterion
+from hpc.core.question.falsifiable import objections
 from hpc.core.resources import Resources
-from hpc.core.spec import Analysis, Batch, Launch, Metric, Metrics, Program, RetryPolicy, Sweep, Value
+from hpc.core.retry.learned import LEARNING_RATE_NAMES
 
 RESERVED = ("seed", CASE, "id", *PLACES)
 """Names that mean something else in templates and command lines."""
@@ -65,12 +96,14 @@ class Draft:
     metrics: Metrics | None = None
     run_name: str | None = None
     resources: Resources | None = None
+    resource_rules: tuple[ResourceRule, ...] = ()
     launch: Launch | None = None
     batch: Batch | None = None
     retry: RetryPolicy | None = None
     known_metrics: tuple[str, ...] | None = None
     criterion: str | None = None
     analysis: Analysis | None = None
+    acceptance: Check | None = None
 
 
 def check(draft: Draft) -> tuple[Finding, ...]:
@@ -138,6 +171,8 @@ def _check_cases(sweep: Sweep) -> Iterator[Finding]:
 
 
 def _expand(sweep: Sweep) -> tuple[tuple[Combination, ...] | None, list[Finding]]:
+    if wrong := list(_check_when(sweep)):
+        return None, wrong
     try:
         grid = tuple(combinations(sweep))
     except ValueError as error:
@@ -151,6 +186,23 @@ def _expand(sweep: Sweep) -> tuple[tuple[Combination, ...] | None, list[Finding]
     if repeated:
         return None, [Finding(("sweep",), f"gives the same parameters twice: {_described(repeated)}")]
     return grid, []
+
+
+def _check_when(sweep: Sweep) -> Iterator[Finding]:
+    """Find conditions of parameters that are not swept, or that cannot be computed."""
+    names = parameter_names(sweep)
+    for name, text in sweep.when.items():
+        path = ("sweep", "when", name)
+        if name not in names:
+            yield Finding(path, f"'{name}' is not swept; {nearest(name, names)}")
+            continue
+        try:
+            held = [one for one in combinations(replace(sweep, where="", when={name: text})) if name in one]
+        except ValueError as error:
+            yield Finding(path, str(error))
+            continue
+        if not held:
+            yield Finding(path, f"'{text}' never holds, so '{name}' would never be there; leave the parameter out")
 
 
 def _repeated_combination(grid: Sequence[Combination]) -> Combination | None:
@@ -187,22 +239,102 @@ def _check_parameter_names(draft: Draft, _: Sequence[Combination]) -> Iterator[F
             yield Finding(("program", "args", name), f"'{name}' is set by `batch`; remove it here")
 
 
+def _read_command(path: tuple[str, ...], command: str) -> tuple[Sequence[str] | None, list[Finding]]:
+    """The names a command uses, None where it cannot be read at all; and what is wrong with it."""
+    try:
+        return command_names(command), [Finding(path, message) for message in command_problems(command)]
+    except ValueError as error:
+        return None, [Finding(path, str(error))]
+
+
 def _check_command(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
     if draft.program is None or draft.program.command is None or draft.sweep is None:
         return
     path = ("program", "command")
     command = draft.program.command
-    try:
-        used = command_names(command)
-        yield from (Finding(path, message) for message in command_problems(command))
-    except ValueError as error:
-        yield Finding(path, str(error))
+    used, problems = _read_command(path, command)
+    yield from problems
+    if used is None:
         return
     valued = (*draft.program.args, *parameter_names(draft.sweep), "seed", *_case_names(draft.sweep))
     batch = (draft.batch.parameter, draft.batch.accumulation_parameter) if draft.batch else ()
-    yield from _unknown_placeholders(path, command, used, (*valued, *batch, *PLACES))
-    yield from _unused(draft, draft.sweep, used)
+    named, config = command_experiments(command), draft.program.config
+    if named and RUN in valued:
+        yield Finding(path, f"{{{RUN}:{named[0]}}} names a run, and '{RUN}' is a parameter; rename the parameter")
+    elif named and f"{{{RUN}}}" in command:
+        yield Finding(path, f"{{{RUN}}} names no experiment; write it as in {{{RUN}:{named[0]}}}")
+    places = (*PLACES, *((CONFIG,) if config else ()), *((RUN,) if named else ()))
+    yield from _unknown_placeholders(path, command, used, (*valued, *batch, *places))
+    if config and CONFIG in valued:
+        yield Finding(path, "'config' is the path of program.config here; rename the parameter")
+    yield from _when_in_scripts(path, command, draft.sweep)
+    yield from _unused(draft, draft.sweep, (*used, *(names_taken(config.content, (*valued, *batch)) if config else ())))
     yield from _missing_in_cases(path, used, draft.sweep)
+
+
+def _when_in_scripts(path: tuple[str | int, ...], command: str, sweep: Sweep) -> Iterator[Finding]:
+    """Find placeholders in a shell's script that have no value in some tasks: what to leave out there, nobody knows."""
+    words = split_command(command)
+    for index in script_positions(words):
+        for name in field_names(parse_template(words[index])):
+            if name in sweep.when:
+                yield Finding(path, f"has {{{name}}} in a shell's script, and some tasks have no {name} (sweep.when)")
+
+
+def _check_formats(draft: Draft, grid: Sequence[Combination]) -> Iterator[Finding]:
+    """Find formats in a command that some value does not fit; it would fail in every such task."""
+    if draft.program is None or draft.program.command is None or draft.sweep is None:
+        return
+    try:
+        fields = [each for each in command_fields(draft.program.command) if each.spec and not each.experiment]
+    except ValueError:
+        return  # said by the command's own check
+    misfits = (_misfit(field, value) for field in fields for value in _values_of(field.name, draft.program.args, grid))
+    yield from _summed_at(("program", "command"), [message for message in misfits if message])
+
+
+def _check_config(draft: Draft, grid: Sequence[Combination]) -> Iterator[Finding]:
+    """Find what would fail on the node, where the configuration file is written."""
+    config = draft.program.config if draft.program else None
+    if config is None or draft.program is None or draft.sweep is None:
+        return
+    path = ("program", "config")
+    if draft.program.module:
+        yield Finding(path, f"is for a command; write command: python -m {draft.program.module} --config {{config}}")
+    args, names = draft.program.args, (*draft.program.args, *parameter_names(draft.sweep))
+    try:
+        fields = list(dict.fromkeys(field for field in placeholders(config.content, (*names, "seed", *PLACES))))
+    except ValueError as error:
+        yield Finding(path, f"{config.file} {error}")
+        return
+    for name in dict.fromkeys(field.name for field in fields if field.name in draft.sweep.when):
+        text = f"some tasks have no {{{name}}} (sweep.when); write a key {name} there, with what it is for them"
+        yield Finding(path, f"{config.file}: {text}")
+    taken = names_taken(config.content, names)
+    values = [(name, value) for name in taken for value in _values_of(name, args, grid)]
+    wrong = [text for name, value in values for text in content_problems(config.file, value, name)]
+    wrong += [
+        f"{name} is a block of keys there, and {_shown(value)} would replace it; name one of its keys"
+        for name, value in values
+        if not isinstance(value, Mapping) and is_block(config.content, name)
+    ]
+    fitted = ((field, value) for field in fields if field.spec for value in _values_of(field.name, args, grid))
+    wrong += [text for field, value in fitted if (text := _misfit(field, value))]
+    yield from _summed_at(path, [f"{config.file}: {text}" for text in wrong])
+
+
+def _values_of(name: str, args: Mapping[str, Any], grid: Sequence[Combination]) -> list[Any]:
+    """Give the different values of a parameter or fixed argument."""
+    values = [args[name]] if name in args else [one[name] for one in grid if name in one]
+    return list({value_key(value): value for value in values}.values())
+
+
+def _misfit(field: Field, value: Any) -> str:
+    try:
+        render_words(field, value)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _unused(draft: Draft, sweep: Sweep, used: Sequence[str]) -> Iterator[Finding]:
@@ -211,9 +343,13 @@ def _unused(draft: Draft, sweep: Sweep, used: Sequence[str]) -> Iterator[Finding
         return
     path = ("program", "command")
     hint = "; add it, or hand over {task_json} to a program that reads its parameters there"
+    config = draft.program.config if draft.program else None
+    if config and not config.content:
+        return  # said where it was read
     for name in parameter_names(sweep):
         if name not in used:
-            yield Finding(path, f"'{name}' is swept, but the command has no {{{name}}}{hint}")
+            lacks = f"; {config.file} has no such key: {nearest(name, [*keys_of(config.content)])}" if config else hint
+            yield Finding(path, f"'{name}' is swept, but the command has no {{{name}}}{lacks}")
     seeds = len(sweep.seeds) + len(sweep.further_seeds)
     if seeds > 1 and "seed" not in used:
         yield Finding(path, f"{seeds} seeds are asked for, but the command has no {{seed}}{hint}")
@@ -234,17 +370,17 @@ def _check_run_name(draft: Draft, grid: Sequence[Combination]) -> Iterator[Findi
     except ValueError as error:
         yield Finding(path, str(error))
         return
-    valid = (*draft.program.args, *parameter_names(draft.sweep), "seed", *_case_names(draft.sweep))
+    valid = (*draft.program.args, *parameter_names(draft.sweep), "seed", *_case_names(draft.sweep), TASK_ID)
     wrong = [
         *_unknown_placeholders(path, draft.run_name, field_names(template), valid),
         *_missing_in_cases(path, field_names(template), draft.sweep),
     ]
     seeds = (*draft.sweep.seeds, *draft.sweep.further_seeds)
-    yield from wrong or _check_rendered_names(template, draft.program.args, grid, seeds)
+    yield from wrong or _check_rendered_names(template, draft.program, grid, seeds)
 
 
 def _check_rendered_names(
-    template: Template, args: Mapping[str, Any], grid: Sequence[Combination], seeds: Sequence[int]
+    template: Template, program: Program, grid: Sequence[Combination], seeds: Sequence[int]
 ) -> Iterator[Finding]:
     owners: dict[str, tuple[str, Mapping[str, Any]]] = {}
     unsafe: dict[str, str] = {}
@@ -252,17 +388,25 @@ def _check_rendered_names(
     for combination in grid:
         for seed in seeds:
             try:
-                name = render_template(template, placeholder_values(combination, seed, args))
+                name = run_name_of(program, template, combination, seed)
             except ValueError as error:
                 yield Finding(("run_name",), str(error))
                 return
             if problem := name_problem(name):
-                unsafe[name] = problem
+                unsafe[name] = problem + _slug_hint(template, placeholder_values(combination, seed, program.args))
             owner = owners.setdefault(name.casefold(), (name, {**combination, "seed": seed}))
             if owner[1] != {**combination, "seed": seed}:
                 doubles.append(_double(name, template, owner, {**combination, "seed": seed}))
     yield from _summed("run_name", [f"{_quoted(name)} {problem}" for name, problem in unsafe.items()])
     yield from _summed("run_name", doubles)
+
+
+def _slug_hint(template: Template, values: Mapping[str, Any]) -> str:
+    """Say how values that are no file names can stand in a run name; empty where it is not they that are wrong."""
+    plain = [part.name for part in template if isinstance(part, Field) and not part.spec]
+    odd = [name for name in dict.fromkeys(plain) if name in values and not is_plain(render_value(values[name]))]
+    odd = [name for name in odd if isinstance(values[name], str) or not is_single(values[name])]
+    return f"; write {' and '.join(f'{{{name}:slug}}' for name in odd)}" if odd else ""
 
 
 def _double(name: str, template: Template, first: tuple[str, Mapping[str, Any]], second: Mapping[str, Any]) -> str:
@@ -289,21 +433,16 @@ def _check_baseline(draft: Draft, grid: Sequence[Combination]) -> Iterator[Findi
     unknown = [name for name in draft.baseline if name not in valid]
     for name in unknown:
         yield Finding(("baseline", name), f"'{name}' is not swept; {nearest(name, valid) if valid else 'nothing is'}")
-    if not unknown and not any(selects(draft.baseline, combination) for combination in grid):
+    if not unknown and not any(agrees(combination, draft.baseline) for combination in grid):
         listed = "; ".join(f"({_described(one)})" for one in _nearest_combinations(draft.baseline, grid))
         yield Finding(("baseline",), f"({_described(draft.baseline)}) is not in the sweep; nearest: {listed}")
-
-
-def selects(baseline: Mapping[str, Value], combination: Combination) -> bool:
-    """Say whether a combination is (one of) the baseline's: equal in every parameter the baseline names."""
-    return all(name in combination and _same(value, combination[name]) for name, value in baseline.items())
 
 
 def _nearest_combinations(baseline: Mapping[str, Value], grid: Sequence[Combination]) -> list[Combination]:
     """Give what the sweep has instead: fewest parameters that differ, then the smallest difference in numbers."""
 
     def distance(one: Combination) -> tuple[int, float]:
-        wrong = [name for name, value in baseline.items() if name not in one or not _same(value, one[name])]
+        wrong = [name for name, value in baseline.items() if not agrees(one, {name: value})]
         return len(wrong), sum(_gap(baseline[name], one.get(name)) for name in wrong)
 
     ranked = sorted(grid, key=distance)
@@ -332,16 +471,53 @@ def _check_batch(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
     if batch.micro > batch.global_size:
         yield Finding(("batch", "micro"), f"is {batch.micro}, more than the global batch of {batch.global_size}")
     elif launch and resources:
-        per_node = launch.processes or max(1, resources.gpus)
-        step = batch.micro * per_node * resources.nodes
+        found = processes_of(draft.program or Program(), launch, resources)
+        step = batch.micro * found.total
         if batch.global_size % step:
             below, above = batch.global_size // step * step, -(-batch.global_size // step) * step
             valid = " or ".join(str(size) for size in (below, above) if size)
             yield Finding(
                 ("batch", "global"),
-                f"{batch.global_size} cannot be divided by micro × processes × nodes = {batch.micro} × {per_node} × "
-                f"{resources.nodes} = {step}; {valid} could",
+                f"{batch.global_size} cannot be divided by micro × processes × nodes = {batch.micro} × "
+                f"{found.per_node} × {found.nodes} = {step}; {valid} could",
             )
+
+
+def _check_resource_rules(draft: Draft, grid: Sequence[Combination]) -> Iterator[Finding]:
+    """Find rules that cannot be computed, and those that hold for no task: a misspelt one would ask for too little."""
+    if not draft.resource_rules or draft.sweep is None or draft.program is None:
+        return
+    args, seeds = draft.program.args, (*draft.sweep.seeds, *draft.sweep.further_seeds)
+    names = (*args, *parameter_names(draft.sweep), "seed", *_case_names(draft.sweep))
+    tasks = [placeholder_values(one, seed, args) for one in grid for seed in seeds]
+    for position, rule in enumerate(draft.resource_rules):
+        path = ("resources", "for", position, "where")
+        try:
+            condition = parse_expression(rule.where, names)
+        except ValueError as error:
+            yield Finding(path, str(error))
+            continue
+        try:
+            held = sum(condition.holds(values) for values in tasks if set(condition.names) <= set(values))
+        except ValueError as error:
+            yield Finding(path, f"'{rule.where}' cannot be computed: {error}")
+            continue
+        if not held:
+            yield Finding(path, f"'{rule.where}' holds for none of the {len(tasks)} tasks; leave it out, or mend it")
+
+
+def _check_for_every_resources(rule: "Rule") -> "Rule":
+    """Check a rule once for each of the resources that tasks ask for."""
+
+    def found(draft: Draft, grid: Sequence[Combination]) -> Iterator[Finding]:
+        if draft.resources is None or not draft.resource_rules or draft.sweep is None or draft.program is None:
+            return iter(rule(draft, grid))
+        args, seeds = draft.program.args, (*draft.sweep.seeds, *draft.sweep.further_seeds)
+        tasks = (placeholder_values(one, seed, args) for one in grid for seed in seeds)
+        every = dict.fromkeys(asked_with(draft.resources, draft.resource_rules, values) for values in tasks)
+        return iter(dict.fromkeys(each for asked in every for each in rule(replace(draft, resources=asked), grid)))
+
+    return found
 
 
 def _check_divergence(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
@@ -374,6 +550,21 @@ def _check_launch(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
             ("launch", "processes"),
             f"{launch.processes} processes on a node would share {resources.gpus} GPU(s), which collectives refuse; "
             "write auto, or ask for more GPUs",
+        )
+    yield from _check_own_launcher(draft)
+
+
+def _check_own_launcher(draft: Draft) -> Iterator[Finding]:
+    """Find a command that starts processes `batch` would not count: its global batch would be another one."""
+    program, launch = draft.program, draft.launch
+    if draft.batch is None or program is None or launch is None or not starts_once(program, launch):
+        return
+    if launch.processes is None and (name := launcher_in(program.command or "")):
+        instead = f"launch: {{kind: {name}}}" if name in LAUNCHERS else "launch.processes"
+        yield Finding(
+            ("program", "command"),
+            f"'{name}' starts processes of its own, which `batch` cannot count; take it out of the command and write "
+            f"{instead}, or leave out `batch` and give the batch sizes as arguments",
         )
 
 
@@ -408,6 +599,41 @@ def _check_criterion(draft: Draft, grid: Sequence[Combination]) -> Iterator[Find
     yield from (Finding(path, message) for message in objections(rule, question))
 
 
+def _check_acceptance(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
+    if draft.acceptance is None or draft.program is None or draft.sweep is None:
+        return
+    arguments = (*draft.program.args, *parameter_names(draft.sweep), "seed")
+    if draft.acceptance.command:
+        yield from _check_check_command(draft.acceptance.command, draft, draft.sweep, arguments)
+    elif draft.metrics is not None:
+        yield from _check_condition(draft.acceptance.expression, draft.metrics, arguments)
+
+
+def _check_condition(text: str, metrics: Metrics, arguments: Sequence[str]) -> Iterator[Finding]:
+    declared = [*(metric.name for metric in (metrics.primary, *metrics.secondary)), *MEASURED]
+    try:
+        used = parse_expression(text, [*declared, *arguments], "a declared metric, a parameter or an argument").names
+    except ValueError as error:
+        yield Finding(("check",), str(error))
+        return
+    for name in used:
+        if name in declared and name in arguments:
+            yield Finding(("check",), f"uses '{name}', which is a metric and a parameter; rename one of them")
+    if not set(used) & set(declared):
+        yield Finding(("check",), f"speaks of no metric, so no run could fail it; name one of {', '.join(declared)}")
+
+
+def _check_check_command(command: str, draft: Draft, sweep: Sweep, arguments: Sequence[str]) -> Iterator[Finding]:
+    path = ("check", "command")
+    used, problems = _read_command(path, command)
+    yield from problems
+    if used is None:
+        return
+    batch = (draft.batch.parameter, draft.batch.accumulation_parameter) if draft.batch else ()
+    yield from _unknown_placeholders(path, command, used, (*arguments, *_case_names(sweep), *batch, *PLACES))
+    yield from _missing_in_cases(path, used, sweep)
+
+
 def question_of(
     grid: Sequence[Combination],
     sweep: Sweep,
@@ -432,13 +658,17 @@ _NAME_RULES: tuple[Rule, ...] = (_check_parameter_names, _check_command)
 """They need the names of the sweep only, so a sweep that cannot be expanded still has them checked."""
 _RULES: tuple[Rule, ...] = (
     *_NAME_RULES,
+    _check_formats,
+    _check_config,
     _check_run_name,
     _check_baseline,
-    _check_batch,
-    _check_divergence,
-    _check_launch,
+    _check_resource_rules,
+    _check_for_every_resources(_check_batch),
+    _check_for_every_resources(_check_divergence),
+    _check_for_every_resources(_check_launch),
     _check_metrics,
     _check_criterion,
+    _check_acceptance,
 )
 
 
@@ -457,6 +687,8 @@ def _unknown_placeholders(
             yield Finding(
                 path, f"'${{{name}}}' reads as the placeholder {{{name}}}; write '${{{{{name}}}}}' for a shell variable"
             )
+        elif name == "index" and TASK_ID in valid:
+            yield Finding(path, "there is no {index}: a place in the sweep changes as the sweep grows; write {task_id}")
         elif name not in valid:
             yield Finding(path, f"there is no value for {{{name}}}; {nearest(name, valid)}")
 
@@ -476,17 +708,13 @@ def _names(mappings: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
 
 def _key(mapping: Mapping[str, Any]) -> frozenset[Any]:
     """Make combinations comparable: 1 and 1.0 are the same value, 1 and true are not."""
-    return frozenset((name, isinstance(value, bool), value) for name, value in mapping.items())
-
-
-def _same(left: Value, right: Value) -> bool:
-    return left == right and isinstance(left, bool) is isinstance(right, bool)
+    return frozenset((name, value_key(value)) for name, value in mapping.items())
 
 
 def _repeated(values: Iterable[Any]) -> list[Any]:
     counts: dict[Any, list[Any]] = defaultdict(list)
     for value in values:
-        counts[isinstance(value, bool), value].append(value)
+        counts[value_key(value)].append(value)
     return [group[0] for group in counts.values() if len(group) > 1]
 
 
@@ -495,7 +723,7 @@ def _described(values: Mapping[str, Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    return _quoted(value) if isinstance(value, str) else str(value)
+    return _quoted(value) if isinstance(value, str) else str(value) if is_single(value) else render_value(value)
 
 
 def _quoted(text: str) -> str:
@@ -505,7 +733,11 @@ def _quoted(text: str) -> str:
 
 def _summed(where: str, messages: Sequence[str]) -> Iterator[Finding]:
     """Report the first few of many equal mistakes, and how many more there are."""
+    return _summed_at((where,), messages)
+
+
+def _summed_at(path: tuple[str | int, ...], messages: Sequence[str]) -> Iterator[Finding]:
     for message in messages[:SHOWN]:
-        yield Finding((where,), message)
+        yield Finding(path, message)
     if len(messages) > SHOWN:
-        yield Finding((where,), f"… and {len(messages) - SHOWN:,} more like these")
+        yield Finding(path, f"… and {len(messages) - SHOWN:,} more like these")

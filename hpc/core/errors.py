@@ -6,7 +6,8 @@ HpcError                 anything this project raises on purpose
 └── TemporaryError       Slurm or the file system did not answer; the same command may work later (exit 75)
 """
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -14,9 +15,19 @@ EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NOTHING = 3
+EXIT_STORAGE = 74
+"""Of the wrapper only: the run folder cannot be written, or was removed. Its log may be lost; this code is not."""
 EXIT_TEMPORARY = 75
 EXIT_CHECKPOINTED = 85
 EXIT_INTERRUPTED = 130
+
+
+_MAKE_ROOM = "free space, or keep runs elsewhere (HPC_ROOT)"
+_REMEDIES: Mapping[int | None, str] = {
+    errno.ENOSPC: _MAKE_ROOM,
+    errno.EDQUOT: _MAKE_ROOM,
+    errno.EROFS: "keep runs where they can be written (HPC_ROOT)",
+}
 
 
 class HpcError(Exception):
@@ -33,11 +44,13 @@ class Problem:
         message: What was found, what would be valid, what to do.
         where: Dotted path inside the file, such as ``resources.mem``; empty for the file as a whole.
         line: Line in the file, from 1; 0 where there is none.
+        remedy: What takes a file that is of no use out of the way; empty where the message says all.
     """
 
     message: str
     where: str = ""
     line: int = 0
+    remedy: str = ""
 
 
 class InputError(HpcError):
@@ -54,7 +67,8 @@ class InputError(HpcError):
 
     def _describe(self, problem: Problem) -> str:
         place = ":".join(part for part in (self.source, str(problem.line or "")) if part)
-        return ": ".join(part for part in (place, problem.where, problem.message) if part)
+        message = "; ".join(part for part in (problem.message, problem.remedy) if part)
+        return ": ".join(part for part in (place, problem.where, message) if part)
 
 
 class NothingToDo(HpcError):  # noqa: N818  an answer, not an error
@@ -67,6 +81,12 @@ class TemporaryError(HpcError):
     """Slurm or the file system did not answer; the same command may work later."""
 
     exit_code = EXIT_TEMPORARY
+
+
+def describe_os_error(error: OSError) -> str:
+    """Say what the file system answered and what to do: a full or read-only disk says only that it is one."""
+    remedy = _REMEDIES.get(error.errno)
+    return f"{error}; {remedy}, then type the same command again" if remedy else str(error)
 
 
 def nearest(word: str, valid: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """Every path of a run, in one place. Nothing here touches the disk."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,11 @@ class AttemptLayout:
         return self.home / "claim"
 
     @property
+    def work(self) -> Path:
+        """The program's working folder: while it runs a copy of the code, afterwards what the program left there."""
+        return self.home / "work"
+
+    @property
     def stdout(self) -> Path:
         return self.home / "stdout.log"
 
@@ -68,13 +74,23 @@ class AttemptLayout:
         return self.home / "outcome.json"
 
     @property
+    def check_json(self) -> Path:
+        """What the acceptance check came to; absent where none ran to its end."""
+        return self.home / "check.json"
+
+    @property
+    def check_log(self) -> Path:
+        """What the acceptance check printed."""
+        return self.home / "check.log"
+
+    @property
     def adjustments(self) -> Path:
         """Changes of the micro-batch that the program made itself while it ran; absent when it made none."""
         return self.home / "adjustments.json"
 
     @property
     def checkpoints(self) -> Path:
-        """Complete checkpoints, one entry each; names sort by age; what is being written ends in ``.tmp``."""
+        """Complete checkpoints, one entry each (`complete_checkpoints`)."""
         return self.home / "checkpoints"
 
     @property
@@ -139,6 +155,16 @@ class SubmissionLayout:
         return self.home / "receipt.json"
 
     @property
+    def cancelled(self) -> Path:
+        """Elements somebody cancelled before they began, as Slurm told it; absent while there is none."""
+        return self.home / "cancelled.json"
+
+    @property
+    def withdrawn(self) -> Path:
+        """Elements that are not to start any more: cancelled, or set aside; absent while there is none."""
+        return self.home / "withdrawn.json"
+
+    @property
     def tries(self) -> Path:
         """Of a probe: a folder for each task it started, the tries below it laid out as attempts."""
         return self.home / "tries"
@@ -172,8 +198,13 @@ class RunLayout:
 
     @property
     def code(self) -> Path:
-        """Read-only snapshots of the code, by hash."""
+        """Read-only copies of the user's code, by hash."""
         return self.home / "code"
+
+    @property
+    def toolkit(self) -> Path:
+        """Read-only copies of our own packages, by hash."""
+        return self.home / "toolkit"
 
     @property
     def seal(self) -> Path:
@@ -210,6 +241,11 @@ class RunLayout:
         return self.home / "submissions"
 
     @property
+    def again(self) -> Path:
+        """What somebody asked to start again by name, one JSON object a line; only ever appended to."""
+        return self.home / "again.jsonl"
+
+    @property
     def follow_state(self) -> Path:
         """Where the unattended loop stands: its course, its next jobs."""
         return self.home / "follow.json"
@@ -226,12 +262,17 @@ class RunLayout:
 
     @property
     def follow_jobs(self) -> Path:
-        """Follow-up jobs, one numbered folder each: script, intent, receipt; and what they print."""
+        """Relays, one numbered folder each: script, intent, receipt; and what they print."""
         return self.home / "follow"
 
     @property
     def tasks(self) -> Path:
         return self.home / "tasks"
+
+    @property
+    def aside(self) -> Path:
+        """Runs that gave way when the plan was changed, a numbered folder each time; nothing is ever deleted."""
+        return self.home / "aside"
 
     @property
     def probes(self) -> Path:
@@ -265,7 +306,7 @@ class RunLayout:
 
     @property
     def learned(self) -> Path:
-        """Micro-batches known to fit and known to fail (`hpc.core.learned`); absent means nothing known."""
+        """Micro-batches known to fit and known to fail (`hpc.core.retry.learned`); absent means nothing known."""
         return self.home / "learned.json"
 
     @property
@@ -289,3 +330,12 @@ def attempt_number(folder_name: str) -> int | None:
     """Read ``attempt-3`` as 3; None for any other name."""
     match = _ATTEMPT.fullmatch(folder_name)
     return int(match[1]) if match else None
+
+
+def complete_checkpoints(names: Iterable[str]) -> list[str]:
+    """Give the complete checkpoints among the entries of a ``checkpoints`` folder, oldest first.
+
+    Names sort by age. What is still being written ends in ``.tmp``, and hidden names belong to the file system (such as
+    ``.nfs…`` of a file that was removed while it was open) or to somebody's tool.
+    """
+    return sorted(name for name in names if not name.endswith(".tmp") and not name.startswith("."))

@@ -1,12 +1,11 @@
 """The frozen code: named by its content, complete or absent, never followed by later edits."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from hpc.adapters import code_snapshot
-from hpc.adapters.code_snapshot import code_digest, find_source_files, freeze_code
+from hpc.adapters.code_snapshot import check_code, code_digest, freeze_code
 from hpc.core.errors import InputError
 
 
@@ -52,10 +51,58 @@ def test_data_is_not_code(tmp_path, monkeypatch):
         code_digest({"data.csv": tmp_path / "data.csv"})
 
 
-def test_source_files_are_found_by_suffix(tmp_path):
-    """Outside git: sources, no caches, no environments, no runs, nothing hidden."""
-    for name in ("a.py", "p/b.yaml", "p/weights.pt", ".venv/c.py", "runs/d.py", "__pycache__/e.py", ".hidden/f.py"):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("x")
-    assert [os.fspath(path) for path in find_source_files(tmp_path)] == ["a.py", "p/b.yaml"]
+def _frozen(folder):
+    source = folder / "project"
+    (source / "pkg").mkdir(parents=True)
+    (source / "pkg/train.py").write_text("one")
+    (source / "run.sh").write_text("two")
+    (source / "run.sh").chmod(0o755)
+    files = {name: source / name for name in ("pkg/train.py", "run.sh")}
+    target = folder / "tiny/code" / code_digest(files)[:16]
+    freeze_code(files, target)
+    return files, target, code_digest(files)
+
+
+def test_a_copy_is_closed_and_what_it_was(tmp_path):
+    """Nothing in it, folders included, can be written; it passes its own check, with bytecode of ours in it, too."""
+    files, target, digest = _frozen(tmp_path)
+    assert [path for path in (target, *target.rglob("*")) if path.stat().st_mode & 0o222] == []
+    check_code(target, digest)
+    freeze_code(files, target)
+    target.chmod(0o700)
+    (target / "__pycache__").mkdir(0o700)
+    (target / "__pycache__/train.pyc").touch()
+    check_code(target, digest)
+    check_code(tmp_path / "gone", digest)
+
+
+def _edit(target):
+    (target / "pkg/train.py").chmod(0o600)
+    (target / "pkg/train.py").write_text("three")
+
+
+CHANGES = {
+    "edited": _edit,
+    "added": lambda target: (target / "sitecustomize.py").touch(),
+    "removed": lambda target: (target / "run.sh").unlink(),
+    "made executable": lambda target: (target / "pkg/train.py").chmod(0o500),
+    "linked": lambda target: (target / "os.py").symlink_to("/etc/passwd"),
+    "bytecode of others": lambda target: [
+        (target / "__pycache__").mkdir(),
+        (target / "__pycache__").chmod(0o775),
+        (target / "__pycache__/train.pyc").touch(),
+    ],
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_copy_that_was_changed_does_not_run(tmp_path, change):
+    """Edited, added to, taken from: said, and planning on the same code does not take it for good either."""
+    files, target, digest = _frozen(tmp_path)
+    for folder in (target, target / "pkg"):
+        folder.chmod(0o700)
+    CHANGES[change](target)
+    with pytest.raises(InputError, match="copy of the code"):
+        check_code(target, digest)
+    with pytest.raises(InputError, match="copy of the code"):
+        freeze_code(files, target)

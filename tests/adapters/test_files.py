@@ -5,10 +5,12 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,13 +34,13 @@ with files.lock(Path(sys.argv[1]), timeout_s=5):
 
 
 def test_text_is_replaced_as_a_whole_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    """The new text is there, with the wanted mode, and no temporary file."""
+    """The new text is there, for the owner whatever mode was wished, and no temporary file."""
     target = tmp_path / "new" / "folder" / "a.txt"
     files.write_text(target, "one")
     files.write_text(target, "zwei ü", mode=0o640)
 
     assert target.read_text(encoding="utf-8") == "zwei ü"
-    assert target.stat().st_mode & 0o777 == 0o640
+    assert target.stat().st_mode & 0o777 == 0o600
     assert list(target.parent.iterdir()) == [target]
 
 
@@ -119,6 +121,105 @@ def test_broken_json_is_named(tmp_path: Path, content: bytes) -> None:
 
     with pytest.raises(InputError, match=r"broken\.json.*not valid JSON"):
         files.read_json(path)
+
+
+def _place(kind: str, path: Path) -> None:
+    """Put something that is no readable regular file at a path."""
+    if kind == "a named pipe":
+        os.mkfifo(path)
+    elif kind == "a folder":
+        path.mkdir()
+    elif kind == "a socket":
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(path))
+    elif kind == "a device":
+        path.symlink_to("/dev/zero")
+    elif kind == "does not exist":
+        path.symlink_to("gone")
+    else:
+        path.symlink_to(path.name)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("read", [files.read_json, files.read_json_or_none, files.read_json_lines])
+@pytest.mark.parametrize(
+    "kind", ["a named pipe", "a folder", "a socket", "a device", "does not exist", "leads back to itself"]
+)
+def test_what_is_no_file_is_named_and_its_remedy_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, read: Callable[[Path], object]
+) -> None:
+    """No reader waits for a pipe or reads a device for ever; the command the message ends with makes room."""
+    monkeypatch.chdir(tmp_path)  # the address of a socket is short
+    path = Path("it's here.json")
+    _place(kind, path)
+
+    with pytest.raises(InputError, match=rf"it's here\.json: is .*{kind}") as refused:
+        read(path)
+
+    subprocess.run(["sh", "-c", str(refused.value).partition("move it away: ")[2]], check=True)
+    assert files.read_json_or_none(path) is None
+
+
+def test_a_link_to_a_file_is_read(tmp_path: Path) -> None:
+    """Somebody's folder on another disk, linked into place, is no fault."""
+    files.write_json(tmp_path / "there.json", [1])
+    (tmp_path / "here.json").symlink_to("there.json")
+
+    assert files.read_json(tmp_path / "here.json") == [1]
+
+
+def test_more_than_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound is on bytes that were read, so that a file of no size (as in /proc) is read, and bounded, too."""
+    path = tmp_path / "large.json"
+    path.write_bytes(b" " * 10_000 + b"1")
+
+    assert files.read_regular(path, 10_001) == path.read_bytes()
+    for most in (0, 1, 9_999, 10_000):
+        with pytest.raises(InputError, match=rf"large\.json: is larger than the {most:,} bytes"):
+            files.read_regular(path, most)
+    assert files.read_regular(Path("/proc/self/comm"), 100)
+    monkeypatch.setattr(files, "MOST_JSON_BYTES", 10_000)
+    with pytest.raises(InputError, match="is larger than the 10,000 bytes that are read"):
+        files.read_json(path)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be two people")
+@pytest.mark.parametrize("closed", ["folder/inner/a.json", "folder", "folder/inner"])
+def test_what_we_may_not_read_is_ours_to_open(closed: str) -> None:
+    """A file or a folder above it that bars its owner: the message's `chmod` opens it; a stranger is sent to them."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as home:
+        path, barred = Path(home, "folder/inner/a.json"), Path(home, closed)
+        files.write_json(path, [1])
+        for each in [Path(home), *Path(home).rglob("*")]:
+            os.chown(each, 4711, 4711)
+            each.chmod(0o755 if each.is_dir() else 0o644)
+        barred.chmod(0)
+
+        assert f"{barred} belongs to user 4711: ask them for access" in _said_to(4712, path)
+        remedy = _said_to(4711, path).partition("let yourself in: ")[2]
+        subprocess.run(["sh", "-c", remedy], check=True, user=4711)
+        assert files.read_json(path) == [1]
+        assert _said_to(4711, path) == ""
+
+
+def _said_to(user: int, path: Path) -> str:
+    """What a user is told who reads a JSON file; empty where they got it."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setresgid(user, user, user)
+            os.setresuid(user, user, user)
+            files.read_json(path)
+        except BaseException as error:
+            os.write(writing, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading) as said:
+        return said.read()
 
 
 def test_absent_json_is_not_broken_json(tmp_path: Path) -> None:

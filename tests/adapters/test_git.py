@@ -40,13 +40,13 @@ def test_a_change_is_kept_as_a_patch(repository):
 
 
 def test_code_files_are_what_git_would_track(repository):
-    """Tracked and new files; not the ignored, deleted or linked ones."""
+    """Tracked and new files; links as what they are; not the ignored or deleted ones."""
     (repository / "new.py").write_text("x")
     (repository / "ignored.py").write_text("x")
     (repository / "link.py").symlink_to("/etc/hostname")
-    assert {str(path) for path in list_code_files(repository)} == {".gitignore", "käse.py", "new.py"}
+    assert {str(path) for path in list_code_files(repository)} == {".gitignore", "käse.py", "link.py", "new.py"}
     (repository / "käse.py").unlink()
-    assert {str(path) for path in list_code_files(repository)} == {".gitignore", "new.py"}
+    assert {str(path) for path in list_code_files(repository)} == {".gitignore", "link.py", "new.py"}
 
 
 def test_outside_a_repository_nothing_is_said(tmp_path):

@@ -45,7 +45,15 @@ def test_a_later_build_does_not_change_a_pinned_image(image):
     assert pin_image(image, "") == image
 
 
-def test_a_missing_image_is_named_with_those_there_are(image):
-    """The message lists the images of the site and how to build one."""
-    with pytest.raises(InputError, match=r"there is train\. Build it: make image IMAGE=trian"):
+def test_a_missing_image_is_named_with_those_there_are(image, tmp_path):
+    """The message lists the images of the site and says how to come by one; `make` only in a clone that builds it."""
+    with pytest.raises(
+        InputError, match=r"there is train\. An image is any .*: apptainer build \S+/trian.sif docker://"
+    ):
         find_image("trian", image.parent)
+    (tmp_path / "containers").mkdir()
+    (tmp_path / "containers/small.def").touch()
+    with pytest.raises(InputError, match=r"there is train\. Build it: make image IMAGE=small"):
+        find_image("small", image.parent, tmp_path)
+    with pytest.raises(InputError, match=r"apptainer build"):
+        find_image("trian", image.parent, tmp_path)

@@ -10,8 +10,8 @@ import pytest
 from hpc.adapters.files import append_json_line, read_json_lines
 from hpc.adapters.lease import Heartbeat, give_back, read_generation, read_lease, silent_s, write_lease
 from hpc.core.layout import RunLayout
-from hpc.core.lease import BEAT_S, LOST_BEATS, Lease
-from hpc.leasing import LeaseIsHeld, LeaseIsLost, hold_lease
+from hpc.core.slurm.lease import BEAT_S, LOST_BEATS, Lease
+from hpc.unattended.lease import LeaseIsHeld, LeaseIsLost, hold_lease
 
 
 def lease_of(holder: str, generation: int = 1) -> Lease:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpc.adapters import logs
-from hpc.core import log_scan
+from hpc.core.failures import log_scan
 
 PROGRESS = b"[rank0]:[titan] step: %d  loss:  2.8168  grad_norm:  0.7967  memory: 61.20GiB(77.40%%)  tps: 7,112\n"
 

@@ -14,8 +14,9 @@ from hpc.adapters.manifest_store import (
     task_to_json,
 )
 from hpc.core.errors import InputError
+from hpc.core.experiment.spec import Task
 from hpc.core.layout import RunLayout
-from hpc.core.spec import Task
+from tests.made_records import submission_index
 
 TASK = Task("0123456789ab", "R8", {"x": 1.5, "name": "käse", "none": None}, 42, "case")
 
@@ -61,9 +62,11 @@ def test_submissions_are_listed_in_order_and_only_whole_ones(tmp_path):
     for name in ("010", "009", "011", ".012.tmp"):
         (layout.submissions / name).mkdir(parents=True)
         if name != "011":
-            write_json(layout.submissions / name / "index.json", {"kind": "submission", "schema": 1})
+            write_json(
+                layout.submissions / name / "index.json", submission_index(submission=int(name.strip(".tmp"))).to_json()
+            )
     assert [each.number for each in list_submissions(layout)] == [9, 10]
-    assert load_index(layout.submission(9))["kind"] == "submission"
+    assert load_index(layout.submission(9)).submission == 9
     with pytest.raises(InputError, match="plan again"):
         load_index(layout.submission(11))
 

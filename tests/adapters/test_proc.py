@@ -109,3 +109,55 @@ def test_an_identity_is_one_process():
     assert proc.identity(child.pid) == ""  # dead and not reaped
     child.wait()
     assert name == "" or not proc.lives(name)
+
+
+def dead_identity() -> str:
+    """The name of a process of ours that has ended."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    name = proc.identity(child.pid)
+    child.communicate()
+    return name
+
+
+ELSEWHERE = "12345678-0000-4000-8000-000000000000/77/99"
+
+
+@pytest.mark.parametrize(
+    ("host", "pid", "namespace", "may_live"),
+    [
+        ("here", "living", "ours", True),
+        ("here", "dead", "ours", False),
+        ("renamed", "living", "ours", True),
+        ("renamed", "dead", "ours", False),
+        ("renamed", "dead", "another", True),
+        ("renamed", "dead", "", True),
+        ("here", "dead", "", False),
+        ("here", "elsewhere", "ours", False),
+        ("renamed", "elsewhere", "ours", True),
+        ("here", "", "", False),
+    ],
+)
+def test_a_process_is_known_by_its_machines_start_not_by_its_name(
+    host: str, pid: str, namespace: str, may_live: bool
+) -> None:
+    """A renamed machine knows its dead; another machine's, another container's and old records' are left alone."""
+    names = {"living": proc.identity(os.getpid()), "dead": dead_identity(), "elsewhere": ELSEWHERE}
+    known_as = proc.this_host() if host == "here" else "another-name"
+    numbered_in = {"ours": proc.pid_namespace(), "another": "pid:[1]", "": ""}[namespace]
+    assert proc.may_live(known_as, names.get(pid, ""), numbered_in) == may_live
+
+
+def test_who_listens_to_a_signal():
+    """A handler, or the signal blocked for sigwait, as srun has it; a program that does neither would die of it."""
+    listens = {
+        "signal.signal(signal.SIGUSR1, lambda *_: None)": True,
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])": True,
+        "pass": False,
+    }
+    for line, expected in listens.items():
+        code = f"import signal; {line}; print(flush=True); input()"
+        command = [sys.executable, "-c", code]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            process.stdout.readline()
+            assert proc.catches(process.pid, signal.SIGUSR1) is expected, line
+            process.stdin.close()

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from hpc.adapters.sbatch import render_sbatch
-from hpc.core.arrays import ArrayPlan, Assignment
+from hpc.adapters.sbatch import render_relay, render_sbatch
 from hpc.core.errors import InputError
+from hpc.core.experiment.spec import Task
 from hpc.core.layout import SubmissionLayout
-from hpc.core.resources import ClusterProfile, Resources
-from hpc.core.spec import Task
+from hpc.core.resources import ClusterProfile, Following, Resources
+from hpc.core.slurm.arrays import ArrayPlan, Assignment
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SITE = GOLDEN / "site.sbatch.j2"
@@ -29,17 +29,29 @@ PROFILES = {
         signal_lead_s=300,
         python="/usr/bin/python3.11",
         setup=("module load apptainer", "ulimit -c 0"),
-        environment={"NCCL_SOCKET_IFNAME": "ib0", "LABEL": 'it\'s $HOME; `x` "q"'},
+        environment={"NCCL_SOCKET_IFNAME": "ib0", "LABEL": 'it\'s $$HOME; `x` "q"', "CACHE": "$SCRATCH/x"},
         directives={"mail-type": "FAIL", "exclude": "gpu013"},
     ),
     "short": ClusterProfile("short", signal_lead_s=300),
     "site_template": ClusterProfile("site", partition="main", template=str(SITE)),
+    "per_cpu_memory": ClusterProfile("a", memory="per_cpu", directives={"hint": "nomultithread"}),
+    "per_gpu_memory": ClusterProfile("b", memory="per_gpu", gpu_option="gpus-per-node", gpu_type="h100"),
+    "typed_gpus": ClusterProfile("c", gpu_type="a100_3g.20gb", gres=("lscratch:100", "nvme:1")),
+    "whole_nodes": ClusterProfile("d", memory="none", gpu_option="none", directives={"exclusive": "", "nice": "10"}),
+    "bounded_gpus": ClusterProfile("f", max_gpus=10, max_parallel=32),
+    "gpus_per_task": ClusterProfile("e", gpu_option="gpus-per-task", directives={"reservation": "maint #7, c/d!"}),
 }
 RESOURCES = {
     "plain": Resources(),
     "a100": Resources(nodes=2, gpus=4, cpus=32, memory_mib=512 * 1024, time_s=2 * 86400),
     "short": Resources(memory_mib=1500, time_s=60),
     "site_template": Resources(gpus=1),
+    "per_cpu_memory": Resources(cpus=6, memory_mib=10000),
+    "per_gpu_memory": Resources(gpus=4, cpus=32, memory_mib=100 * 1024 + 1),
+    "typed_gpus": Resources(gpus=2),
+    "whole_nodes": Resources(gpus=8, cpus=96),
+    "bounded_gpus": Resources(gpus=4),
+    "gpus_per_task": Resources(gpus=2, nodes=2),
 }
 EXCLUDED = {"a100": ("gpu007", "gpu021")}
 
@@ -67,6 +79,50 @@ def render(name: str, profile: ClusterProfile | None = None, **changed: object) 
 def test_scripts_are_the_golden_ones(name):
     """Each profile gives exactly the script in tests/golden; a missing file is a failure, not an invitation."""
     assert render(name) == (GOLDEN / f"{name}.sbatch").read_text()
+
+
+RELAYS = {
+    "a100": replace(PROFILES["a100"], gres=("lscratch:100",), follow=Following(partition="short", time_s=600)),
+    "site_template": replace(PROFILES["site_template"], constraint="cpu"),
+    "whole_nodes": replace(PROFILES["whole_nodes"], follow=Following(directives={"nice": "5"}, qos="quick")),
+}
+
+
+def relay(profile: ClusterProfile) -> str:
+    logs = Path("/scratch/runs/lora_sweep/follow")
+    command = "python -m hpc.follow lora_sweep || true"
+    return render_relay(profile, job_name="follow:lora_sweep", comment="follow/1/001", logs=logs, command=command)
+
+
+@pytest.mark.parametrize("name", RELAYS)
+def test_relays_are_asked_for_and_written_as_the_site_wants_every_job(name):
+    """Each profile gives exactly the relay in tests/golden, the site's own template included; bash reads it."""
+    text = relay(RELAYS[name])
+    assert text == (GOLDEN / f"relay_{name}.sbatch").read_text()
+    subprocess.run(["bash", "-n"], input=text, text=True, check=True)
+
+
+def test_a_template_that_knows_arrays_only_is_said(tmp_path):
+    """A header with the array in it makes no relay; the message says what would."""
+    template = tmp_path / "site.sbatch.j2"
+    header = '{% extends "array.sbatch.j2" %}{% block header %}\n#SBATCH --array={{ array }}{% endblock %}'
+    template.write_text(header)
+    profile = replace(PROFILES["plain"], template=str(template))
+    with pytest.raises(InputError, match=r"submit --follow.*'array' is undefined.*if not relay"):
+        relay(profile)
+    guarded = header.replace("\n#SBATCH --array={{ array }}", "{% if not relay %}{{ array }}{% endif %}")
+    template.write_text(guarded)
+    assert "hpc.follow" in relay(profile)
+
+
+def test_a_setup_line_that_fails_is_said_and_ends_no_relay(tmp_path):
+    """Who follows needs no module: a missing one would end the chain at night, and nobody would be told."""
+    text = relay(ClusterProfile("s", setup=("false", "export FOUND=1"))).replace(
+        "python -m hpc.follow lora_sweep || true", 'echo "followed $FOUND"'
+    )
+    done = subprocess.run(["bash"], input=text, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout == "followed 1\n"
+    assert "setup failed with 1 at: false" in done.stderr
 
 
 @pytest.mark.parametrize("name", PROFILES)

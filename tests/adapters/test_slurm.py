@@ -1,15 +1,20 @@
 """Slurm's answers as they were printed by a real Slurm 22.05 (tests/data/sacct), and its clients when they fail."""
 
+import json
 import stat
+import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hpc.adapters import slurm
 from hpc.core.errors import TemporaryError
-from hpc.core.slurm_states import SlurmState as S
-from hpc.core.slurm_states import parse_state
+from hpc.core.slurm.states import SlurmState as S
+from hpc.core.slurm.states import parse_state
 
 DATA = Path(__file__).parents[1] / "data/sacct"
 
@@ -134,6 +139,11 @@ def clients(tmp_path, monkeypatch):
         "sacct: error: slurm_persist_conn_open_without_init: failed to open to host:h:6819: Connection refused",
         "squeue: error: Socket timed out on send/recv operation",
         "squeue: fatal: Could not establish a configuration source",
+        "slurm_load_jobs error: Unexpected message received",
+        "slurm_load_jobs error: Slurm backup controller in standby mode",
+        "slurm_load_jobs error: Communication connection failure",
+        "squeue: error: Resource temporarily unavailable",
+        "/opt/site/squeue: line 3: 77 Killed",
     ],
 )
 def test_an_unreachable_daemon_is_temporary(clients, message):
@@ -157,7 +167,7 @@ def test_a_refusal_is_final(clients):
     make_client(clients, "sbatch", "echo 'sbatch: error: invalid partition specified: gpu' >&2; exit 1")
     with pytest.raises(slurm.SlurmError, match="invalid partition"):
         slurm.submit_script(Path("x"))
-    assert "invalid partition" in slurm.check_script(Path("x"))
+    assert "invalid partition" in slurm.try_file(Path("x")).objection
 
 
 def test_a_client_that_hangs_is_given_up(clients):
@@ -173,12 +183,109 @@ def test_no_client_and_no_accounting_are_said(clients):
         slurm.run_client(["squeue-that-is-nowhere"])
     make_client(clients, "sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
     assert slurm.query_accounting("e", 0) is None
+    make_client(clients, "sacct", "echo 'sacct: error: Problem talking to the accounting database' >&2; exit 1")
+    with pytest.raises(TemporaryError, match="Problem talking"):
+        slurm.query_accounting("e", 0)
 
 
-def test_the_job_id_is_read_whatever_a_site_prints_before_it(clients):
-    """`--parsable` gives `123;cluster`, on the last line."""
-    make_client(clients, "sbatch", "echo 'Have you acknowledged your grant?'; echo '123;lab'")
-    assert slurm.submit_script(Path("x")) == "123"
+SAID = [
+    ("echo 'Have you acknowledged your grant?'; echo '123;lab'", "123"),
+    ("echo 'Submitted batch job 123'", "123"),
+    ("printf '\\377\\376 grant\\n123\\n'; echo 'Balance: 12 h'", "123"),
+    ("printf '\\377\\376\\n'", ""),
+    ("exit 0", ""),
+    ("echo ok", ""),
+    ("echo ../../x", ""),
+    ("echo '4711_[0-5000000]'", ""),
+    ("echo 12; echo 13", ""),
+    ("echo 123; exit 1", ""),
+    ("echo 123; kill -9 $$", ""),
+]
+
+
+@pytest.mark.parametrize(("script", "job"), SAID, ids=[script for script, _ in SAID])
+def test_a_job_id_is_believed_or_the_job_may_be_there(clients, script, job):
+    """Whatever sbatch prints and however it ends: the id, or 75, because Slurm may have taken the job."""
+    make_client(clients, "sbatch", script)
+    if job:
+        assert slurm.submit_script(Path("x")) == job
+    else:
+        with pytest.raises(TemporaryError):
+            slurm.submit_script(Path("x"))
+
+
+def test_bytes_that_are_no_text_are_read_in_every_answer(clients):
+    """A node, a comment, a partition in another encoding cost nobody the other lines."""
+    bad = "printf '7_0|7|RUNNING|None|n1|\\377\\n8_0|8|RUNNING|None|n2|m/001\\n'"
+    make_client(clients, "squeue", bad)
+    assert [row.job for row in slurm.query_queue("e")] == ["7_0", "8_0"]
+    make_client(clients, "sacct", f"printf '\\377\\n'; cat {DATA / 'exit_3.txt'}")
+    assert slurm.query_accounting("e", 0) == rows("exit_3")
+    make_client(clients, "scontrol", "printf 'ClusterName = l\\377b\\nMaxArraySize = 5\\n'; printf '\\377' >&2")
+    assert slurm.read_config_value("MaxArraySize") == "5"
+    make_client(clients, "scancel", "printf 'scancel: \\377\\n' >&2; exit 1")
+    with pytest.raises(TemporaryError):
+        slurm.cancel_waiting(["7"])
+
+
+def test_no_row_is_made_of_what_names_no_job(clients):
+    """A line of a site's wrapper that has as many columns as ours is no job, nor a file's name later."""
+    make_client(clients, "squeue", "echo '../../x|1|RUNNING|None|n1|c'; echo 'a|b|c|d|e|f'; echo '7|7|RUNNING|None||c'")
+    assert [row.job for row in slurm.query_queue("e")] == ["7"]
+
+
+CELL = st.one_of(st.text(max_size=12), st.sampled_from(
+    ["9" * 5000, "1e400", "nanK", "infG", "-1", "٣", "4711_[0-9]", "12_3", "12_3.batch", "0:0", "Unknown",
+     "0001-01-01T00:00:00"]
+))  # fmt: skip
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.lists(CELL, min_size=12, max_size=12).map("|".join), max_size=4), st.lists(CELL, min_size=6, max_size=6)
+)
+def test_any_row_is_read_or_passed_over(accounting, queue):
+    """Whatever stands in a column of sacct or squeue: rows that JSON can hold, and no traceback."""
+    found = [*slurm.parse_accounting("\n".join(accounting)), slurm.parse_queue_line("|".join(queue))]
+    json.dumps([asdict(row) for row in found], allow_nan=False)
+
+
+# ── daemons that hang ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(slurm, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(slurm, "PING_S", 0.3)
+
+
+def test_a_hung_daemon_is_told_from_a_slow_one(clients, impatient):
+    """sacct is slow: waited for while slurmdbd answers a small question, given up at once when that hangs too."""
+    make_client(clients, "sacct", f"sleep 1; cat {DATA / 'exit_3.txt'}")
+    make_client(clients, "sacctmgr", "echo lab")
+    assert slurm.query_accounting("e", 0) == rows("exit_3")
+    make_client(clients, "sacctmgr", "echo 'sacctmgr: error: no permission' >&2; exit 1")
+    assert slurm.query_accounting("e", 0) == rows("exit_3")
+    make_client(clients, "sacctmgr", "sleep 60")
+    before = time.monotonic()
+    with pytest.raises(TemporaryError, match="nor sacctmgr"):
+        slurm.query_accounting("e", 0)
+    assert time.monotonic() - before < 5
+
+
+def test_the_bound_of_a_hung_daemon_is_short():
+    """Whoever asks for an experiment's state, and for room for a first submission, is kept for 15 s at most."""
+    assert slurm.PATIENCE_S + slurm.PING_S + slurm.QUICK_S <= 15
+
+
+def test_nothing_is_left_of_a_client_that_is_given_up(clients, tmp_path):
+    """A site's wrapper that waits for the real client is ended with what it started."""
+    make_client(clients, "sleepy", f"sleep 60 & echo $! > {tmp_path}/pid; wait")
+    with pytest.raises(TemporaryError):
+        slurm.run_client(["sleepy"], timeout_s=1)
+    child = Path("/proc") / (tmp_path / "pid").read_text().strip() / "stat"
+    time.sleep(0.1)
+    assert not child.exists() or " Z " in child.read_text()
 
 
 def test_users_settings_do_not_reach_the_clients(clients, monkeypatch):

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from hpc.adapters.tracking import NullTracker, WandbTracker, open_tracker
+from tests.local_projects import wait_until
+from tests.wandb_files import wandb_records
 
 LAUNCHER = {"WANDB_PROJECT": "control", "WANDB_MODE": "offline", "WANDB_RUN_ID": "task0001", "HPC_EXPERIMENT": "sweep"}
 
@@ -26,7 +28,9 @@ def test_all_attempts_are_one_offline_run(tmp_path: Path, capfd: pytest.CaptureF
 
     runs = sorted(tmp_path.glob("attempt-*/wandb/offline-run-*/run-*.wandb"))
     assert [run.name for run in runs] == ["run-task0001.wandb"] * 2
-    assert [b"final_error" in run.read_bytes() for run in runs] == [True, True]
+    for run in runs:  # wandb's own process may still be writing
+        wait_until(lambda run=run: any(each.HasField("exit") for each in wandb_records(run)), 10, f"the end of {run}")
+        assert any("final_error" in str(each.summary) for each in wandb_records(run))
     assert "wandb is off" not in capfd.readouterr().err
 
 

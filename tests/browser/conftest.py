@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,12 +21,15 @@ from tests.analysis.made_experiments import (
     make_verdict,
 )
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
 
 
 @pytest.fixture(scope="session")
-def browser() -> "Iterator[playwright.Browser]":
+def browser() -> "Iterator[Browser]":
     """One Chromium for all tests."""
     if CHROMIUM is None:
         if os.environ.get("HPC_REQUIRE_CLUSTER") == "1":

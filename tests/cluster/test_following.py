@@ -22,7 +22,7 @@ follow: {{every: '0:00:03', time: '0:05:00', mem: 1GB}}
 
 
 def kill_the_follower(project: Project, name: str) -> str:
-    """Wait for the first follow-up job to hold the lease, and kill -9 its process; give its job."""
+    """Wait for the first relay to hold the lease, and kill -9 its process; give its job."""
     lease = project.runs / name / "follow.lease"
     killed: list[str] = []
 
@@ -34,22 +34,22 @@ def kill_the_follower(project: Project, name: str) -> str:
                 killed.append(held["job"])
         return bool(killed)
 
-    project.lab.wait_until(strike, 40, "a follow-up job at work")
+    project.lab.wait_until(strike, 40, "a relay at work")
     return killed[0]
 
 
 @pytest.mark.cluster
-def test_a_followed_experiment_ends_by_itself_although_a_follow_up_job_is_killed(project: Project) -> None:
+def test_a_followed_experiment_ends_by_itself_although_a_relay_is_killed(project: Project) -> None:
     """Two of four tasks fail and are healed, the first follower dies by kill -9: one retry each, a report, no jobs."""
     (project.folder / "manifests/clusters/lab.yaml").write_text(LAB)
     plan(project, "night", HEALS_LINE, HEALS)
     answer = project.json("submit", "night", "--follow", expect=0)
-    assert len(answer["follow_up_jobs"]) == 3  # end, look and spare
+    assert len(answer["relays"]) == 3  # end, look and spare
     victim = kill_the_follower(project, "night")
     ledger = project.runs / "night/follow.jsonl"
     project.lab.wait_until(lambda: any(line["event"] == "ended" for line in read_json_lines(ledger)), 90, "the end")
     lines = read_json_lines(ledger)
-    assert victim in answer["follow_up_jobs"]
+    assert victim in answer["relays"]
     assert [line["retried"] for line in lines if line["event"] == "round" and line["retried"]] == [["P1", "P2"]]
     assert len(jobs_of(project, "night")) == 2
     check_all_healed(project, "night")

@@ -34,7 +34,7 @@ def experiment(name: str, container: str) -> str:
             "metrics": {"primary": {"name": "loss"}, "source": {"stdout": r"loss:\s*(?P<loss>\S+)"}},
             "run_name": "{id}",
             "resources": {"mem": "200MB", "time": "0:05:00"},
-            "environment": {"LABEL": 'a\'; $(touch x) "b"'},
+            "environment": {"LABEL": 'a\'; $$(touch x) "b"'},
             "container": {"image": "minimal"} if container else {},
         }
     )

@@ -113,7 +113,7 @@ def test_a_sweep_survives_the_night_unattended(project: Project) -> None:
 
 
 def strike_from_outside(project: Project) -> None:
-    """A scancel, a preemption, a lost node, a dead controller, and a follow-up job that is killed while it works."""
+    """A scancel, a preemption, a lost node, a dead controller, and a relay that is killed while it works."""
     lab, runs = project.lab, project.runs / "storm/tasks"
 
     def record_of(run: str) -> dict[str, Any]:
@@ -141,11 +141,11 @@ def strike_from_outside(project: Project) -> None:
     time.sleep(3)
     lab.control("ctld-start")
 
-    lab.wait_until(lambda: kill_follower(project), 120, "a follow-up job to kill")
+    lab.wait_until(lambda: kill_follower(project), 120, "a relay to kill")
 
 
 def kill_follower(project: Project) -> bool:
-    """End the follow-up job the hard way if one is at work just now."""
+    """End the relay the hard way if one is at work just now."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if b"hpc.follow\0storm\0" in (folder / "cmdline").read_bytes():
@@ -162,13 +162,13 @@ def kill_follower(project: Project) -> bool:
 
 
 def wait_until_followed(project: Project) -> None:
-    """Wait, and touch nothing, until the follow-up jobs have come to an end."""
+    """Wait, and touch nothing, until the relays have come to an end."""
     state, report = project.runs / "storm/follow.json", project.runs / "storm/report/report.html"
 
     def is_over() -> bool:
         return json.loads(state.read_text())["course"] != "goes on" and report.exists()
 
-    project.lab.wait_until(is_over, 480, "the follow-up jobs to come to an end")
+    project.lab.wait_until(is_over, 480, "the relays to come to an end")
     project.lab.wait_idle(60)
 
 
@@ -198,7 +198,8 @@ def check_what_was_healed(project: Project, tasks: Sequence[Task]) -> None:
         if fate_of(task) in FINAL:
             assert task["outcome"] == "failed"
             # A node may have been lost under it before fate struck; once it was named, nothing more was tried.
-            assert classes_of(task).index(EXPECTED[fate_of(task)]) == len(task["attempts"]) - 1, task["run_name"]
+            named = classes_of(task).index(EXPECTED[fate_of(task)])
+            assert named == len(task["attempts"]) - 1, f"{task['run_name']}: {json.dumps(task, indent=1)}"
     for run in ("timeout_1", "timeout_2", "node_1", "broken_checkpoint_1", "broken_checkpoint_2"):
         attempts = sorted((project.runs / "storm/tasks" / run).glob("attempt-*"))
         assert any("resumed at step" in (each / "stdout.log").read_text() for each in attempts[1:]), run
@@ -231,8 +232,8 @@ def render_page(tasks: Sequence[Task], took_s: float) -> str:
             "Written by `STORM_PAGE=docs/storm.md python -m pytest tests/cluster/test_storm.py`: a real Slurm of four",
             "nodes on one machine of two cores, every task in `train-cpu.sif`. After `hpc submit storm --follow`",
             "nobody typed anything. Besides what is in the table a task was cancelled by hand, a guest preempted a",
-            "node, a node was lost with all that ran on it, slurmctld was killed and started again, and the follow-up",
-            "job itself was killed while it worked.",
+            "node, a node was lost with all that ran on it, slurmctld was killed and started again, and the relay",
+            "itself was killed while it worked.",
             "",
             f"{len(tasks)} tasks, {struck} of them struck ({struck / len(tasks):.0%}), {attempts} attempts, "
             f"{took_s / 60:.1f} minutes.",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.containers.container_parts import CONTAINERS, load
+from tests.parts import CONTAINERS, load
 
 record = load(CONTAINERS / "image_record.py")
 PROGRAM = CONTAINERS / "image_record.py"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.containers.container_parts import REPOSITORY, need
+from tests.parts import REPOSITORY, need
 
 pytestmark = pytest.mark.cluster
 HERE = Path(__file__).parent
@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 def run_inside(image: str, *command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command in an image, which sees nothing of the host but `folder` and this folder."""
     apptainer = os.environ.get("APPTAINER") or shutil.which("apptainer") or REPOSITORY / ".lab/apptainer/bin/apptainer"
-    need(Path(apptainer).exists(), "Apptainer: containers/lab/install-apptainer")
+    need(Path(apptainer).exists(), "Apptainer: scripts/lab/install-apptainer")
     path = REPOSITORY / f"images/{image}.sif"
     need(path.exists(), f"{path}: containers/build.sh {image}")
     flags = ["--containall", "--bind", f"{HERE}:{HERE}:ro", "--bind", f"{folder}:{folder}", "--pwd", str(folder)]

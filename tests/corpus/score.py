@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from hpc.adapters.logs import read_log
-from hpc.core.evidence import Evidence, FailureClass, Verdict
-from hpc.core.failures import classify
-from hpc.core.retry import default_action
-from hpc.core.slurm_states import parse_state
+from hpc.core.failures.classify import classify
+from hpc.core.failures.evidence import Evidence, FailureClass, Verdict
+from hpc.core.retry.plan import default_action
+from hpc.core.slurm.states import parse_state
 from hpc.why import parse_exit, parse_metrics
 
 HERE = Path(__file__).parent
@@ -48,7 +48,8 @@ def evidence_of_case(case: Case) -> Evidence:
     """Build what the classifier would be given."""
     code, signal = parse_exit(case["exit_code"])
     state = case["slurm_state"]
-    extra = {key: tuple(value) if isinstance(value, list) else value for key, value in case.get("evidence", {}).items()}
+    more: Case = case.get("evidence", {})
+    extra: Case = {key: tuple(value) if isinstance(value, list) else value for key, value in more.items()}
     return Evidence(
         state=parse_state(state) if state else None,
         exit_code=code,
@@ -233,7 +234,7 @@ def _waves(held: Sequence[Answered]) -> list[str]:
 def _matrix(name: str, answers: Sequence[Answered]) -> list[str]:
     counts = Counter((a.label, a.given) for a in answers)
     wrong = [(pair, n) for pair, n in sorted(counts.items()) if pair[0] != pair[1]]
-    columns = sorted({given for _, given in counts}, key=list(FailureClass).index)
+    columns = sorted({given for _, given in counts}, key=[each.value for each in FailureClass].index)
     table = [
         _row(f"`{label}`", sum(n for (known, _), n in counts.items() if known == label),
              *(counts.get((label.value, given), "") for given in columns))

@@ -2,11 +2,14 @@
 
     python tests/fakes/forks.py        reads a JSON request a line from stdin, answers the exit codes as a JSON line
 
-A request: `folder` to work in, `module` and `arguments` to run, `copies` at once, `kill_at` (the n-th act) or null.
+A request: `folder` to work in, `module` and `arguments` to run, `copies` at once, `kill_at` (the n-th act) or null,
+`fill_at` (the n-th write, before which the disk of `folder` becomes full) or null, `patience_s` of a follower.
 Every second copy runs in a network namespace of its own where that is allowed, as if on another host.
 An act is what others can see of a process: a file that gets its name, a line that is appended, a program that starts.
+A write is whatever may need room in `folder`: a file that is opened to be written, or a new folder.
 """
 
+import contextlib
 import ctypes
 import importlib
 import io
@@ -18,15 +21,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import hpc.collection
 import hpc.follow
-import hpc.submission
+import hpc.rounds.collected
+import hpc.rounds.decide
+import hpc.submissions.prepare
+import hpc.unattended.endure
 
-assert hpc.collection
-hpc.submission.ADOPTION_GRACE_S = 0.2  # the pretended Slurm shows a job at once
+assert hpc.rounds.collected
+assert hpc.rounds.decide
+hpc.submissions.prepare.ADOPTION_GRACE_S = 0.2  # the pretended Slurm shows a job at once
 sys.modules["analysis"] = None  # type: ignore[assignment]  # the report is not what is tested here
 
 CLONE_NEWNET = 0x40000000
+PAGE = 4096
 QUESTIONS = ("sacct", "squeue", "sacctmgr", "scontrol")
 
 
@@ -48,6 +55,36 @@ def kill_at(number: int) -> Callable[[str, tuple[Any, ...]], None]:
     return count
 
 
+def is_write(event: str, arguments: tuple[Any, ...], folder: str) -> bool:
+    """Whether a process is about to do what may need room on the disk of `folder`."""
+    if event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR):
+        return isinstance(arguments[0], str) and str(Path(arguments[0]).absolute()).startswith(folder)
+    return event == "os.mkdir"
+
+
+def fill_at(number: int, folder: str) -> Callable[[str, tuple[Any, ...]], None]:
+    """An audit hook that leaves no room on the disk of `folder` right before this process's n-th write."""
+    writes = iter(range(1, number))
+    filling: list[bool] = []
+
+    def count(event: str, arguments: tuple[Any, ...]) -> None:
+        if not filling and is_write(event, arguments, folder) and next(writes, None) is None:
+            filling.append(True)
+            fill(Path(folder))
+
+    return count
+
+
+def fill(folder: Path) -> None:
+    """Leave no room: no page of a new file, nor the rest of the last page of one that lines are appended to."""
+    for path in [*folder.glob("*.log"), *folder.glob("runs/*/*.jsonl")]:
+        with path.open("ab") as file:
+            file.write(b" " * (-path.stat().st_size % PAGE))
+    with contextlib.suppress(OSError), (folder / "filler").open("ab", buffering=0) as file:
+        while True:
+            file.write(bytes(PAGE))
+
+
 def run(request: dict[str, Any]) -> None:
     """Run the command in this process, which is a fork; never returns."""
     os.chdir(request["folder"])
@@ -56,6 +93,9 @@ def run(request: dict[str, Any]) -> None:
     os.dup2(log.fileno(), 2)
     sys.stdout = io.TextIOWrapper(io.FileIO(1, "w"), write_through=True)
     sys.stderr = io.TextIOWrapper(io.FileIO(2, "w"), write_through=True)
+    hpc.unattended.endure.PATIENCE_S = request["patience_s"]
+    if request["fill_at"]:
+        sys.addaudithook(fill_at(request["fill_at"], request["folder"]))
     if request["kill_at"]:
         sys.addaudithook(kill_at(request["kill_at"]))
     try:

@@ -24,8 +24,9 @@ def train_here(tmp_path: Path) -> Callable[..., Finished]:
     """Run in this process, without the imports that take seconds each time; exceptions come through."""
     from accelerate.state import AcceleratorState
 
+    from hpc.callbacks.stop import StopRequest
     from train.control import parser, run
-    from train.distributed import StopRequest, start
+    from train.distributed import start
 
     def train(name: str, *arguments: str) -> Finished:
         args = parser().parse_args([*SMALL, "--output_dir", str(tmp_path / name), *arguments])

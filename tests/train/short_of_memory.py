@@ -17,11 +17,11 @@ RANK, STEP, ROOM_MIB = (int(os.environ[f"SHORT_{name}"]) for name in ("RANK", "S
 learning_rate_at = schedule.Schedule.learning_rate_at  # the first thing each step asks for
 
 
-def then_run_short(plan: schedule.Schedule, step: int) -> float:
+def then_run_short(self: schedule.Schedule, step: int) -> float:
     if step == STEP and int(os.environ.get("RANK", "0")) == RANK:
         held = int(Path("/proc/self/status").read_text().split("VmData:")[1].split()[0]) << 10
         resource.setrlimit(resource.RLIMIT_DATA, (held + (ROOM_MIB << 20), resource.RLIM_INFINITY))
-    return learning_rate_at(plan, step)
+    return learning_rate_at(self, step)
 
 
 schedule.Schedule.learning_rate_at = then_run_short  # type: ignore[method-assign]  # this process is the test's own

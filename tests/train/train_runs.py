@@ -36,7 +36,8 @@ class Finished:
 
     @property
     def outcome(self) -> dict[str, object]:
-        return json.loads((self.home / "outcome.json").read_text())
+        outcome: dict[str, object] = json.loads((self.home / "outcome.json").read_text())
+        return outcome
 
     def checkpoint(self, step: int) -> str:
         """Path of a checkpoint, as given to --resume."""

@@ -1,0 +1,48 @@
+"""How each command of this wing starts and ends: exit codes of the contract, one sentence for what went wrong."""
+
+from collections.abc import Sequence
+
+import click
+
+from hpc.adapters.files import private_umask
+from hpc.adapters.started import started_as
+from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, HpcError, NothingToDo, describe_os_error
+from hpc.core.extras import missing_package
+from hpc.core.printable import printable
+from hpc.core.typed import spell
+
+
+def run(command: click.Command, name: str, arguments: Sequence[str] | None, purpose: str) -> int:
+    """Run a command; give its exit code.
+
+    Args:
+        command: What click made of the function.
+        name: As people type it: ``python -m analysis.report``.
+        arguments: Instead of the process's own.
+        purpose: What a missing package is missing for: ``the report``.
+
+    Raises:
+        ModuleNotFoundError: A module that no extra brings, which is a bug of ours.
+    """
+    try:
+        with private_umask():
+            command.main(args=None if arguments is None else list(arguments), prog_name=name, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    except (HpcError, ModuleNotFoundError) as error:
+        said = missing_package(error, purpose) if isinstance(error, ModuleNotFoundError) else error
+        if said is None:
+            raise
+        _say("" if isinstance(said, NothingToDo) else "error: ", said)
+        return said.exit_code
+    except OSError as error:
+        _say("error: ", describe_os_error(error))
+        return EXIT_FAILED
+    return EXIT_DONE
+
+
+def _say(before: str, what: object) -> None:
+    click.echo(printable(spell(f"{before}{what}", started_as())), err=True)

@@ -1,0 +1,1 @@
+"""Results for other people's tools: each run as a record, written by one module a tool."""

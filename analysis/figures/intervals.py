@@ -1,0 +1,215 @@
+"""Draws every run and every mean with its interval, and beside them the differences from the baseline."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.data.frame import ExperimentFrame, Floats
+from analysis.data.values import metric_values
+from analysis.figures.drawing import BAD, BAND, HUES, INK, MUTED, Drawing, axis_label, finish, short
+from analysis.findings.configurations import ConfigurationResult
+from analysis.findings.findings import Findings
+from analysis.findings.selection import choose_shown
+from analysis.words import plain
+from hpc.core.experiment.spec import Metric
+
+MAX_ROWS = 24
+
+
+def draw_intervals(frame: ExperimentFrame, findings: Findings, primary: Metric, folder: Path) -> Drawing:
+    """Every run and every interval; beside it the difference from the baseline, whose zero means 'no difference'."""
+    shown = choose_shown(findings, MAX_ROWS)
+    compared = any(one.comparison is not None for one in shown)
+    height = 1.5 + 0.46 * len(shown)
+    figure = Figure(figsize=(10.5 if compared else 8.0, height))
+    axes = figure.subplots(
+        1, 2 if compared else 1, sharey=True, squeeze=False, width_ratios=[1.45, 1] if compared else [1]
+    )
+    left: Axes = axes[0, 0]
+    _fill_interval_panel(left, frame, findings, primary, shown)
+    if compared:
+        _fill_difference_panel(axes[0, 1], shown)
+    left.set_ylim(len(shown) - 0.4, -0.7)
+    figure.tight_layout(w_pad=2.5)
+    total = len(findings.results)
+    left_out = f" {len(shown)} of {total} configurations are shown." if len(shown) < total else ""
+    means = "; ".join(
+        f"{one.label} {one.estimate.mean:.4g} (n={one.estimate.n})" for one in shown if one.estimate.mean is not None
+    )
+    caption = (
+        "Small dots: single runs. Diamond and bar: mean with its 95 % interval (Student's t; arrow: it goes on). "
+        + (
+            "Shaded: baseline mean ± 2σ. Right: difference of the means with its 95 % interval, not adjusted, and the "
+            "tested verdict. "
+            if compared
+            else ""
+        )
+        + ("Hollow squares: altered runs, not in any mean. " if findings.counts.altered else "")
+        + "Beside each row: n, and what is missing from it."
+        + (" n !: what is in this mean needs care, see the table." if any(one.cautions for one in shown) else "")
+        + left_out
+    )
+    return finish(
+        figure,
+        folder / "intervals",
+        "results",
+        f"{primary.name} per configuration",
+        caption,
+        f"Means of {primary.name}: {short(means, 600)}.",
+    )
+
+
+def _fill_interval_panel(
+    axes: Axes, frame: ExperimentFrame, findings: Findings, primary: Metric, shown: Sequence[ConfigurationResult]
+) -> None:
+    raw = metric_values(frame, primary.name)
+    usable, number = frame.usable, frame.tasks["configuration"].to_numpy()
+    baselines = [one for one in findings.results if one.is_baseline]
+    if len(baselines) == 1 and baselines[0].estimate.std and baselines[0].estimate.mean is not None:
+        mean, std = baselines[0].estimate.mean, baselines[0].estimate.std
+        axes.axvspan(mean - 2 * std, mean + 2 * std, color=BAND, zorder=0, linewidth=0)
+        axes.axvline(mean, color=MUTED, linewidth=1, linestyle="--", zorder=1)
+    rows = [np.flatnonzero((number == one.number) & np.isfinite(raw)) for one in shown]
+    low, high = _value_range(
+        [raw[row] for row in rows], [one.estimate.low for one in shown], [one.estimate.high for one in shown]
+    )
+    for place, (one, row) in enumerate(zip(shown, rows, strict=True)):
+        colour = INK if one.is_baseline else HUES[0]
+        clean, altered = row[usable[row]], row[~usable[row]]
+        axes.scatter(
+            raw[clean], np.full(len(clean), place + 0.24), s=13, color=colour, alpha=0.75, linewidths=0, zorder=3
+        )
+        axes.scatter(
+            raw[altered],
+            np.full(len(altered), place + 0.24),
+            s=16,
+            marker="s",
+            facecolors="none",
+            edgecolors=MUTED,
+            zorder=3,
+        )
+        _interval(axes, place, (one.estimate.mean, one.estimate.low, one.estimate.high), colour, (low, high))
+        _margin_note(axes, place, one)
+    axes.set_xlim(low, high)
+    axes.set_yticks(range(len(shown)), [row_label(one) for one in shown])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
+    note = "" if low <= 0 <= high else "\nthe axis does not start at 0"
+    axes.set_xlabel(axis_label(primary.name, primary.goal) + note)
+
+
+def _fill_difference_panel(axes: Axes, shown: Sequence[ConfigurationResult]) -> None:
+    """Relative differences in percent, where a baseline mean allows them."""
+    axes.axvline(0, color=INK, linewidth=1)
+    found = [
+        (place, one.comparison)
+        for place, one in enumerate(shown)
+        if one.comparison and one.comparison.relative_percent is not None
+    ]
+    points, lows, highs = [], [], []
+    for _, comparison in found:
+        scale = _percent_scale(comparison.difference, comparison.relative_percent)
+        points.append(np.array([comparison.relative_percent or 0.0, 0.0]))
+        lows.append(None if comparison.low is None else comparison.low * scale)
+        highs.append(None if comparison.high is None else comparison.high * scale)
+    bounds = _value_range(points, lows, highs, with_zero=True)
+    for (place, comparison), low, high in zip(found, lows, highs, strict=True):
+        word = _verdict_word(shown[place])
+        colour = {"WINNER": HUES[2], "LOSER": HUES[1], "EQUIVALENT": INK}.get(word, MUTED)
+        _interval(axes, place, (comparison.relative_percent, low, high), colour, bounds)
+        axes.annotate(word, (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=colour)
+    for place, one in enumerate(shown):
+        if one.comparison is None:
+            word = "baseline" if one.is_baseline else "no baseline"
+            axes.annotate(word, (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=MUTED)
+    axes.set_xlim(*bounds)
+    axes.tick_params(axis="y", length=0, labelleft=False)
+    axes.grid(axis="x")
+    axes.set_xlabel("difference from the baseline [%]")
+
+
+def _verdict_word(one: ConfigurationResult) -> str:
+    """The tested verdict, as it stands in the table."""
+    word = one.judgement.tested.word if one.judgement else "not computable"
+    return "not tested" if word == "not computable" else word
+
+
+def _percent_scale(difference: float | None, relative: float | None) -> float:
+    """Percent of the baseline's mean per unit of the metric; 0 where the difference is 0 and any scale would do."""
+    return (relative or 0.0) / difference if difference else 0.0
+
+
+def _interval(
+    axes: Axes,
+    place: float,
+    estimate: tuple[float | None, float | None, float | None],
+    colour: str,
+    bounds: tuple[float, float],
+) -> None:
+    """Draw a mean with its bar; where the bar leaves the axis an arrow says so."""
+    mean, low, high = estimate
+    if mean is None:
+        return
+    if low is not None and high is not None:
+        axes.plot(
+            [max(low, bounds[0]), min(high, bounds[1])],
+            [place, place],
+            color=colour,
+            linewidth=2.2,
+            solid_capstyle="butt",
+            zorder=4,
+        )
+        for end, bound, marker in ((low, bounds[0], "<"), (high, bounds[1], ">")):
+            if (end < bound) if marker == "<" else (end > bound):
+                axes.plot([bound], [place], marker=marker, color=colour, markersize=6, clip_on=False, zorder=5)
+    axes.plot(
+        [mean], [place], marker="D", color=colour, markersize=6, markeredgecolor="white", markeredgewidth=0.7, zorder=6
+    )
+
+
+def _margin_note(axes: Axes, place: int, one: ConfigurationResult) -> None:
+    """Beside each row: n, and what is missing from it."""
+    lost = [f"× {count} {name}" for name, count in one.failed.items()]
+    lost += [f"… {one.unfinished} not finished"] if one.unfinished else []
+    lost += [f"□ {one.altered} altered"] if one.altered else []
+    where = ("axes fraction", "data")
+    axes.annotate(
+        f"n={one.estimate.n}" + (" !" if one.cautions else ""),
+        (1.01, place - (0.16 if lost else 0)),
+        xycoords=where,
+        va="center",
+        fontsize=8,
+        color=INK,
+    )
+    if lost:
+        axes.annotate(", ".join(lost), (1.01, place + 0.22), xycoords=where, va="center", fontsize=7.5, color=BAD)
+
+
+def row_label(one: ConfigurationResult) -> str:
+    """Name a row in at most two lines."""
+    text = plain(one.label)
+    head, _, tail = text.partition(", ") if len(text) > 26 else (text, "", "")
+    lines = [short(head, 34), short(tail, 40)]
+    return "\n".join(line for line in lines if line) or text[:34]
+
+
+def _value_range(
+    points: Sequence[Floats], lows: Sequence[float | None], highs: Sequence[float | None], with_zero: bool = False
+) -> tuple[float, float]:
+    """Choose an axis: all points, intervals as far as points stay legible, and 0 unless it dwarfs the spread."""
+    values = np.concatenate([np.asarray(one, dtype=np.float64) for one in points]) if points else np.zeros(1)
+    values = values if len(values) else np.zeros(1)
+    low, high = float(values.min()), float(values.max())
+    span = (high - low) or abs(high) or 1.0
+    ends = [end for end in (*lows, *highs) if end is not None]
+    reach = (25 if with_zero else 4) * span
+    low, high = max(low - reach, min([low, *ends])), min(high + reach, max([high, *ends]))
+    if with_zero or high - low >= 0.25 * max(abs(low), abs(high)):
+        low, high = min(low, 0.0), max(high, 0.0)
+    if low == high:
+        low, high = low - 1.0, high + 1.0
+    pad = 0.04 * (high - low)
+    return (low if low == 0 else low - pad), (high if high == 0 else high + pad)

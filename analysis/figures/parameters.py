@@ -1,0 +1,204 @@
+"""Draws what the swept parameters do: the runs at each value of each parameter, and all configurations as lines."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from analysis.data.frame import ExperimentFrame
+from analysis.data.swept import Swept, find_swept
+from analysis.data.values import usable_values
+from analysis.figures.drawing import BAD, GRADIENT, HUES, INK, MUTED, Drawing, axis_label, colour_steps, finish, short
+from analysis.findings.configurations import ConfigurationResult
+from analysis.findings.findings import Findings
+from analysis.findings.selection import choose_shown
+from analysis.statistics.estimates import estimate
+from analysis.statistics.importance import Importance
+from analysis.words import plain
+from hpc.core.experiment.spec import Metric
+
+MAX_EFFECTS = 6
+MAX_LINES = 300
+_MAX_TICKS = 12
+
+
+def draw_parameters(frame: ExperimentFrame, findings: Findings, folder: Path) -> list[Drawing]:
+    """Draw the effect of each parameter where several vary, and parallel coordinates from three on."""
+    swept = find_swept(frame)
+    if findings.primary is None or not np.isfinite(usable_values(frame, findings.primary.name)).any():
+        return []
+    drawn = [_draw_effects(frame, findings.primary, swept[:MAX_EFFECTS], folder / "effects")] if len(swept) > 1 else []
+    if len(swept) >= 3:
+        drawn.append(_draw_parallel(frame, findings, findings.primary, swept, folder / "parallel"))
+    return drawn
+
+
+def draw_importance(found: Importance, folder: Path) -> Drawing:
+    """Draw each parameter's share of the variance with its interval, and the strongest interactions below."""
+    pairs = found.interactions[:MAX_EFFECTS]
+    bars = [(one.name, one.share, one.low, one.high, HUES[0]) for one in found.parameters[: 2 * MAX_EFFECTS]]
+    bars += [(" × ".join(one.names), one.share, one.low, one.high, HUES[4]) for one in pairs]
+    figure = Figure(figsize=(8.0, 1.1 + 0.36 * len(bars)), layout="constrained")
+    axes = figure.subplots()
+    for place, (_, share, low, high, colour) in enumerate(bars):
+        axes.barh(place, 100 * share, color=colour, height=0.6, zorder=2)
+        axes.plot([100 * low, 100 * high], [place, place], color=INK, linewidth=1.6, marker="|", markersize=7, zorder=3)
+    axes.set_yticks(range(len(bars)), [short(plain(name), 36) for name, *_ in bars])
+    axes.set_ylim(len(bars) - 0.4, -0.6)
+    axes.set_xlim(left=0)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
+    axes.set_xlabel(f"share of the variance of {plain(found.metric)} between {found.runs} runs [%]")
+    caption = (
+        f"Bars: share of the variance beyond chance (ω²), lines: {100 * found.level:g} % interval. "
+        + ("Lighter bars with ×: what two parameters do together beyond what each does alone. " if pairs else "")
+        + (f"To be read with care: {plain(found.warning)}." if found.warning else "")
+    )
+    alt = "; ".join(
+        f"{name} {100 * share:.0f} % ({100 * low:.0f} to {100 * high:.0f})" for name, share, low, high, _ in bars
+    )
+    return finish(figure, folder / "importance", "parameters", "Importance of the parameters", caption, short(alt, 900))
+
+
+def _draw_effects(frame: ExperimentFrame, primary: Metric, swept: Sequence[Swept], path: Path) -> Drawing:
+    """A panel per parameter on one scale: every usable run, and the mean with its interval at each value."""
+    values = usable_values(frame, primary.name)
+    failed = (frame.tasks["outcome"] == "failed").to_numpy()
+    columns = min(3, len(swept))
+    lines = -(-len(swept) // columns)
+    figure = Figure(figsize=(max(6.5, 3.4 * columns), 2.9 * lines + 0.4), layout="constrained")
+    grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
+    for panel, one in zip(grid.flat, swept, strict=False):
+        _fill_effect(panel, one, values, failed)
+    for panel in grid.flat[len(swept) :]:
+        panel.set_visible(False)
+    first: Axes = grid[0, 0]
+    low, high = first.get_ylim()
+    if low > 0 and high - low >= 0.25 * high:
+        first.set_ylim(bottom=0)
+    note = "" if first.get_ylim()[0] <= 0 <= first.get_ylim()[1] else "\naxis does not start at 0"
+    figure.supylabel(axis_label(primary.name, primary.goal) + note, fontsize=9.5)
+    caption = (
+        "Dots: single runs, all values of the other parameters together. Diamond and bar: their mean with its 95 % "
+        "interval (Student's t; runs of unlike configurations are in it, so it is wide). × k: k runs failed at this "
+        "value and are in no mean. All panels have one scale."
+    )
+    if any(np.bincount(one.codes).max() > _most_dots(one) for one in swept):
+        caption += " Of many runs at one value some are drawn, evenly over their range; the means are of all."
+    told = "; ".join(_told_effect(one, values) for one in swept)
+    return finish(figure, path, "parameters", f"{primary.name} by parameter", caption, short(told, 900))
+
+
+def _fill_effect(panel: Axes, one: Swept, values: np.ndarray, failed: np.ndarray) -> None:
+    rng = np.random.default_rng(0)
+    means = []
+    most = _most_dots(one)
+    for code in range(len(one.values)):
+        mine = values[one.codes == code]
+        mine = mine[np.isfinite(mine)]
+        shown = mine if len(mine) <= most else np.sort(mine)[np.linspace(0, len(mine) - 1, most).astype(np.int64)]
+        shift = rng.uniform(-0.13, 0.13, len(shown))
+        panel.scatter(code + 0.18 + shift * 0.5, shown, s=9, color=MUTED, alpha=0.5, linewidths=0, zorder=2)
+        found = estimate(mine)
+        means.append(np.nan if found.mean is None else found.mean)
+        if found.low is not None and found.high is not None:
+            panel.plot([code - 0.12] * 2, [found.low, found.high], color=HUES[0], linewidth=2.2, zorder=3)
+        lost = int(failed[one.codes == code].sum())
+        if lost:
+            panel.annotate(f"× {lost}", (code, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom",
+                           fontsize=8, color=BAD)  # fmt: skip
+    places = np.arange(len(one.values)) - 0.12
+    panel.plot(places, means, color=HUES[0], linewidth=1.0 if one.is_numeric else 0, marker="D", markersize=5.5,
+               markeredgecolor="white", zorder=4)  # fmt: skip
+    every = max(1, -(-len(one.values) // _MAX_TICKS))
+    panel.set_xticks(range(0, len(one.values), every), [short(plain(text), 18) for text in one.labels[::every]])
+    panel.set_xlim(-0.6, len(one.values) - 0.4)
+    panel.set_xlabel(axis_label(one.name))
+    panel.grid(axis="y")
+
+
+def _most_dots(one: Swept) -> int:
+    """Dots at one value beyond which a panel would be a blot, and the page heavy."""
+    return max(10, 800 // len(one.values))
+
+
+def _told_effect(one: Swept, values: np.ndarray) -> str:
+    found = [estimate(values[one.codes == code]) for code in range(len(one.values))]
+    return f"{one.name}: " + ", ".join(
+        f"{label} {each.mean:.4g} (n={each.n})" for label, each in zip(one.labels, found, strict=True)
+        if each.mean is not None
+    )  # fmt: skip
+
+
+def _draw_parallel(
+    frame: ExperimentFrame, findings: Findings, primary: Metric, swept: Sequence[Swept], path: Path
+) -> Drawing:
+    """An axis per parameter, the metric as the last; a line per configuration, without a value it ends apart."""
+    shown = choose_shown(findings, MAX_LINES)
+    first = frame.tasks.drop_duplicates("configuration").set_index("configuration").index
+    row_of = dict(zip(first, frame.tasks.drop_duplicates("configuration").index, strict=True))
+    means = [one.estimate.mean for one in shown if one.estimate.mean is not None]
+    norm = Normalize(min(means), max(means) if max(means) > min(means) else min(means) + 1e-12)
+    figure = Figure(figsize=(max(8.0, 1.55 * len(swept) + 3), 4.6), layout="constrained")
+    axes = figure.subplots()
+    order = sorted(shown, key=lambda one: one.estimate.mean is None)
+    lost = 0
+    for place, one in enumerate(order):
+        aside = 0.05 * (place / max(1, len(order) - 1) - 0.5)  # lines through the same values stay apart
+        heights = [_height(each, int(each.codes[row_of[one.number]])) + aside for each in swept]
+        lost += one.estimate.mean is None
+        _line(axes, heights, one, norm)
+    last = len(swept)
+    for place, each in enumerate(swept):
+        axes.axvline(place, color=INK, linewidth=1, zorder=1)
+        every = max(1, -(-len(each.values) // _MAX_TICKS))
+        for code in range(0, len(each.values), every):
+            axes.annotate(short(plain(each.labels[code]), 16), (place, _height(each, code)), xytext=(5, 0),
+                          textcoords="offset points", va="center", fontsize=8, color=INK, zorder=6,
+                          bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8})  # fmt: skip
+    axes.axvline(last, color=INK, linewidth=1, zorder=1)
+    for share in (0.0, 0.5, 1.0):
+        value = norm.vmin + share * (norm.vmax - norm.vmin) if norm.vmin is not None and norm.vmax is not None else 0.0
+        axes.annotate(f"{value:.4g}", (last, share), xytext=(5, -3), textcoords="offset points", fontsize=8)
+    if lost:
+        axes.annotate(
+            f"× no value ({lost})", (last, -0.12), xytext=(5, -3), textcoords="offset points", fontsize=8, color=BAD
+        )
+    axes.set_xticks(range(last + 1), [short(plain(one.name), 18) for one in swept] + [plain(primary.name)])
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.set_xlim(-0.1, last + 0.25)
+    axes.set_ylim(-0.17 if lost else -0.05, 1.06)
+    figure.colorbar(ScalarMappable(norm, colour_steps()), ax=axes, fraction=0.03, pad=0.06).set_label(
+        axis_label(primary.name, primary.goal)
+    )
+    total = len(findings.results)
+    caption = (
+        "A line per configuration through its parameters' values, at equal distances, to its mean."
+        + (f" Dashed and red, ending at ×: configurations without a value ({lost})." if lost else "")
+        + (f" {len(shown)} of {total} configurations are shown." if len(shown) < total else "")
+    )
+    names = ", ".join(one.name for one in swept)
+    alt = f"{len(shown)} configurations over {names}; {primary.name} from {min(means):.4g} to {max(means):.4g}."
+    return finish(figure, path, "parameters", f"All configurations and their {primary.name}", caption, alt)
+
+
+def _height(one: Swept, code: int) -> float:
+    return code / (len(one.values) - 1)
+
+
+def _line(axes: Axes, heights: Sequence[float], one: ConfigurationResult, norm: Normalize) -> None:
+    mean = one.estimate.mean
+    places = range(len(heights) + 1)
+    if mean is None:
+        ends = [*heights, -0.12]
+        axes.plot(places, ends, color=BAD, linewidth=1.1, zorder=4, linestyle="--")
+        axes.plot(places[-1], ends[-1], color=BAD, marker="x", zorder=4)
+    else:
+        colour = mpl.colormaps[GRADIENT](float(norm(mean)))
+        axes.plot(places, [*heights, float(norm(mean))], color=colour, linewidth=1.4, alpha=0.85, zorder=3)

@@ -1,0 +1,216 @@
+"""Every configuration on the primary metric: its estimate, its comparison with its baseline, and the best of them."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.data.frame import ExperimentFrame
+from analysis.data.values import (
+    find_baselines,
+    find_changed_beside,
+    find_uncompared,
+    group_rows,
+    metric_values,
+    usable_values,
+)
+from analysis.findings.cautions import Cautions
+from analysis.findings.inference import (
+    account_for_looks,
+    analysis_plan,
+    bootstrap_intervals,
+    chance,
+    compare_with_baselines,
+    find_selection,
+    find_systems,
+    runs_by_configuration,
+)
+from analysis.statistics.comparisons import AnalysisPlan, Comparison, Sample
+from analysis.statistics.estimates import Estimate, Interval, estimate
+from analysis.statistics.missing import Robustness
+from analysis.statistics.optimism import Selection
+from analysis.statistics.sequential import TwoLooks
+from analysis.statistics.systems import OverSystems
+from analysis.statistics.verdicts import Judgement
+from analysis.words import list_counts
+from hpc.core.experiment.spec import Metric
+
+
+@dataclass(frozen=True)
+class ConfigurationResult:
+    """One configuration on the primary metric.
+
+    Attributes:
+        number: Its number in the frame.
+        label: Its name for people.
+        planned: Its tasks.
+        failed: Failure class → tasks.
+        unfinished: Tasks running, pending or never started.
+        altered: Tasks kept out because they are not what was asked.
+        cautions: What is to be said of runs that are in the mean → runs: ``other code``, ``with warnings``.
+        estimate: Mean, std, n and interval over its usable runs.
+        secondary: Metric → estimate, for the other declared metrics.
+        is_baseline: Whether others are compared with it.
+        comparison: Against its baseline; None for a baseline, or where none is declared.
+        baseline: Number of the configuration it was compared with; None also where a stored baseline was.
+        bootstrap: BCa bootstrap interval of the mean; None with fewer than 10 values.
+        judgement: Both verdicts side by side; None where there is no comparison.
+        robustness: How the comparison reads with what is missing from it; None where nothing is.
+        not_compared: Why it is compared with none although a baseline is declared; empty where it is.
+        changed_beside: Parameters in which it differs from its baseline although the baseline leaves them open.
+    """
+
+    number: int
+    label: str
+    planned: int
+    failed: Mapping[str, int]
+    unfinished: int
+    altered: int
+    cautions: Mapping[str, int]
+    estimate: Estimate
+    secondary: Mapping[str, Estimate]
+    is_baseline: bool
+    comparison: Comparison | None
+    baseline: int | None
+    bootstrap: Interval | None = None
+    judgement: Judgement | None = None
+    robustness: Robustness | None = None
+    not_compared: str = ""
+    changed_beside: tuple[str, ...] = ()
+
+    @property
+    def failed_total(self) -> int:
+        return sum(self.failed.values())
+
+    @property
+    def missing_text(self) -> str:
+        """What is not in the mean, in words: ``1 of 3 failed: 1 divergence; 1 altered``; empty when nothing is."""
+        parts = []
+        if self.failed:
+            parts.append(f"{self.failed_total} of {self.planned} failed: {list_counts(self.failed)}")
+        if self.unfinished:
+            parts.append(f"{self.unfinished} of {self.planned} not finished")
+        if self.altered:
+            parts.append(f"{self.altered} of {self.planned} altered")
+        return "; ".join(parts)
+
+    @property
+    def caution_text(self) -> str:
+        """What is in the mean and has to be known of it: ``1 of 3 other code; 2 of 3 with warnings``."""
+        return "; ".join(f"{count} of {self.estimate.n} {name}" for name, count in self.cautions.items())
+
+
+@dataclass(frozen=True)
+class Best:
+    """The configuration with the best mean.
+
+    Attributes:
+        result: The configuration chosen among those all of whose runs gave a value (among all, if there is none such).
+        of: Configurations it was chosen from.
+        complete: Whether all its runs gave a value.
+        rival: A configuration with a still better mean that lost runs; None when there is none.
+        selection: The same choice corrected for having been selected, and how firm ranks are; its places are numbers of
+            configurations. None where it was chosen from one.
+    """
+
+    result: ConfigurationResult
+    of: int
+    complete: bool
+    rival: ConfigurationResult | None
+    selection: Selection | None = None
+
+
+@dataclass(frozen=True)
+class JudgedConfigurations:
+    """All configurations on the primary metric, and how they were judged; attributes as in `Findings`."""
+
+    results: tuple[ConfigurationResult, ...]
+    plan: AnalysisPlan
+    looks: TwoLooks | None
+    over_systems: OverSystems | None
+    stored_baseline: str
+
+
+def judge_configurations(
+    frame: ExperimentFrame,
+    primary: Metric | None,
+    secondary: Sequence[Metric],
+    cautions: Cautions,
+    stored: Mapping[str, Sample] | None = None,
+) -> JudgedConfigurations:
+    """Estimate every configuration and compare it with its baseline."""
+    members = group_rows(frame)
+    baseline_of = {} if stored else find_baselines(frame)
+    not_compared, beside = ({}, {}) if stored else (find_uncompared(frame), find_changed_beside(frame))
+    plan = analysis_plan(frame.spec, primary)
+    goal = primary.goal if primary else "min"
+    values = usable_values(frame, primary.name) if primary else np.full(len(frame.tasks), np.nan)
+    every_value = metric_values(frame, primary.name) if primary else values
+    runs = runs_by_configuration(frame, members, values, every_value)
+    kept = stored.get(primary.name) if stored and primary else None
+    looks = account_for_looks(frame.spec, plan, kept, chance(frame))
+    judged = compare_with_baselines(runs, baseline_of, kept, goal, plan, looks) if primary else {}
+    bootstraps = bootstrap_intervals([one.values for one in runs], plan, chance(frame))
+    others = {goal.name: usable_values(frame, goal.name) for goal in secondary}
+    outcome, failure = frame.tasks["outcome"].to_numpy(), frame.tasks["failure_class"].to_numpy()
+    altered = frame.tasks["altered"].to_numpy(dtype=bool)
+    baselines = set(baseline_of.values())
+    results = tuple(
+        ConfigurationResult(
+            number=number,
+            label=frame.configurations[number],
+            planned=len(rows),
+            failed=dict(sorted(Counter(failure[rows][outcome[rows] == "failed"]).items())),
+            unfinished=int(np.isin(outcome[rows], ("running", "pending", "planned")).sum()),
+            altered=int((altered[rows] & (outcome[rows] == "finished")).sum()),
+            cautions=cautions.count(int(row) for row in rows if np.isfinite(values[row])),
+            estimate=estimate(values[rows], plan.confidence),
+            secondary={name: estimate(array[rows], plan.confidence) for name, array in others.items()},
+            is_baseline=number in baselines,
+            comparison=judged[number].comparison if number in judged else None,
+            baseline=baseline_of.get(number) if number in judged else None,
+            bootstrap=bootstraps[number],
+            judgement=judged[number].judgement if number in judged else None,
+            robustness=judged[number].robustness if number in judged else None,
+            not_compared=not_compared.get(number, ""),
+            changed_beside=beside.get(number, ()) if number in judged else (),
+        )
+        for number, rows in enumerate(members)
+    )
+    return JudgedConfigurations(
+        results=results,
+        plan=plan,
+        looks=looks,
+        over_systems=find_systems(frame, runs, baseline_of, goal, plan, chance(frame)) if primary else None,
+        stored_baseline=str((frame.spec.get("analysis") or {}).get("baseline_from") or "a stored baseline")
+        if kept
+        else "",
+    )
+
+
+def choose_best(results: Sequence[ConfigurationResult], primary: Metric | None) -> Best | None:
+    """Choose the best mean among the configurations that lost no run; name a better one that did."""
+    if primary is None:
+        return None
+    sign = 1 if primary.goal == "min" else -1
+    valued = sorted(
+        (one for one in results if one.estimate.mean is not None), key=lambda one: sign * (one.estimate.mean or 0.0)
+    )
+    if not valued:
+        return None
+    complete = [one for one in valued if one.estimate.n == one.planned]
+    chosen = (complete or valued)[0]
+    rival = valued[0] if valued[0] is not chosen else None
+    return Best(chosen, of=len(valued), complete=bool(complete), rival=rival)
+
+
+def find_best_selection(
+    frame: ExperimentFrame, results: Sequence[ConfigurationResult], best: Best, primary: Metric
+) -> Selection | None:
+    """Correct the choice among those it was made from."""
+    values, members = usable_values(frame, primary.name), group_rows(frame)
+    candidates = [
+        one.number for one in results if one.estimate.n and (one.estimate.n == one.planned or not best.complete)
+    ]
+    return find_selection([values[rows] for rows in members], candidates, primary.goal, chance(frame))

@@ -1,0 +1,137 @@
+"""What the results say: counts that add up, estimates, comparisons, resources, limits. Frames in, records out.
+
+No file is read and nothing is drawn here; every number of the report comes from these records.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from analysis.data.frame import ExperimentFrame
+from analysis.data.values import usable_values
+from analysis.findings.answer import CriterionAnswer
+from analysis.findings.attempts import (
+    ContinuedAttempt,
+    FailedAttempt,
+    Healed,
+    find_continued,
+    find_failures,
+    find_healed,
+)
+from analysis.findings.cautions import Cautions, find_cautions
+from analysis.findings.configurations import (
+    Best,
+    ConfigurationResult,
+    choose_best,
+    find_best_selection,
+    judge_configurations,
+)
+from analysis.findings.counts import RunCounts, count_runs
+from analysis.findings.inference import find_importance
+from analysis.findings.limitations import say_limitations
+from analysis.findings.registration import Registration, read_registration
+from analysis.findings.resources import ResourceUse, add_up_resources
+from analysis.findings.verdict_text import say_verdict
+from analysis.statistics.comparisons import AnalysisPlan, Sample
+from analysis.statistics.importance import Importance
+from analysis.statistics.sequential import TwoLooks
+from analysis.statistics.systems import OverSystems
+from hpc.core.experiment.spec import Metric
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything the report states.
+
+    Attributes:
+        counts: What happened to every run.
+        primary: The metric the verdict is about; None when none is declared.
+        secondary: The other declared metrics.
+        results: One per configuration, in manifest order.
+        best: The best configuration; None when no run gave a value.
+        healed: Tasks that finished after a failure.
+        continued: Every attempt that was taken away and taken up by a later one.
+        failures: Every attempt that gave no result.
+        cautions: What is to be known of values that are in the means.
+        resources: What it cost.
+        verdict: The first verdict, sentences in plain words.
+        limitations: What the reader has to keep in mind, sentences from facts.
+        plan: How comparisons are judged: error rate, correction, coverage, margin.
+        looks: The account of the second look at the seeds; None where their number was fixed.
+        importance: What the swept parameters do to the primary metric; None where nothing was swept or too few runs are
+            there.
+        over_systems: Methods over systems; None where the baseline stands for one configuration.
+        stored_baseline: Name of the experiment whose stored runs are the baseline; empty where it is in the sweep.
+        registration: What was sealed before the runs, and what was done otherwise.
+        answer: The criterion of success and its answer; None where the brief has none, or nobody has answered it yet.
+    """
+
+    counts: RunCounts
+    primary: Metric | None
+    secondary: tuple[Metric, ...]
+    results: tuple[ConfigurationResult, ...]
+    best: Best | None
+    healed: tuple[Healed, ...]
+    continued: tuple[ContinuedAttempt, ...]
+    failures: tuple[FailedAttempt, ...]
+    cautions: Cautions
+    resources: ResourceUse
+    verdict: tuple[str, ...]
+    limitations: tuple[str, ...]
+    plan: AnalysisPlan
+    looks: TwoLooks | None
+    importance: Importance | None
+    over_systems: OverSystems | None
+    stored_baseline: str
+    registration: Registration
+    answer: "CriterionAnswer | None" = None
+
+    @property
+    def compared(self) -> tuple[ConfigurationResult, ...]:
+        """The configurations that have a baseline."""
+        return tuple(one for one in self.results if one.comparison is not None)
+
+
+def find_findings(frame: ExperimentFrame, stored: Mapping[str, Sample] | None = None) -> Findings:
+    """Judge one experiment.
+
+    Args:
+        frame: The experiment.
+        stored: Samples of a stored baseline by metric, with which every configuration is compared; None where the
+            baseline is in the sweep.
+    """
+    goals = frame.metric_goals
+    primary, secondary = (goals[0] if goals else None), goals[1:]
+    counts = count_runs(frame, primary)
+    cautions = find_cautions(frame)
+    judged = judge_configurations(frame, primary, secondary, cautions, stored)
+    registration = read_registration(frame)
+    results = judged.results
+    best = choose_best(results, primary)
+    if best is not None and primary is not None:
+        best = replace(best, selection=find_best_selection(frame, results, best, primary))
+    return Findings(
+        counts=counts,
+        primary=primary,
+        secondary=secondary,
+        results=results,
+        best=best,
+        healed=find_healed(frame),
+        continued=find_continued(frame),
+        failures=find_failures(frame),
+        cautions=cautions,
+        resources=add_up_resources(frame),
+        verdict=say_verdict(frame, primary, judged, best, cautions),
+        limitations=say_limitations(frame, counts, judged, best, cautions, registration),
+        plan=judged.plan,
+        looks=judged.looks,
+        importance=_importance(frame, primary, judged.plan),
+        over_systems=judged.over_systems,
+        stored_baseline=judged.stored_baseline,
+        registration=registration,
+    )
+
+
+def _importance(frame: ExperimentFrame, primary: Metric | None, plan: AnalysisPlan) -> Importance | None:
+    if primary is None:
+        return None
+    return find_importance(frame, primary, usable_values(frame, primary.name), plan)

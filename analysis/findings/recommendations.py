@@ -1,0 +1,290 @@
+"""What to do next: rules over the findings, each with the facts that made it speak; without facts nothing is said.
+
+A rule is a function from what is known to any number of recommendations; `RULES` lists them in the order of the report.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.data.frame import ExperimentFrame, Floats
+from analysis.data.lineage import Fate
+from analysis.data.swept import Swept, find_swept
+from analysis.data.values import usable_values
+from analysis.findings.findings import Findings
+from analysis.statistics.estimates import estimate
+from analysis.words import counted, show_duration, show_number
+
+_MEMORY = ("oom_gpu", "oom_host", "oom_shm")
+_FOR_PEOPLE = ("code_bug", "config", "data", "environment", "container", "storage")
+"""Classes that no retry mends."""
+_SEEDS_WORTH_ASKING = 20
+_WASTE = 0.25
+"""Share of all hours from which on what failed is worth a word."""
+_IDLE = 0.3
+"""Share of what was asked for below which it was too much."""
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """Something to do.
+
+    Attributes:
+        rule: Name of the rule that spoke.
+        action: What to do, one sentence without its full stop.
+        evidence: The facts, with their numbers.
+    """
+
+    rule: str
+    action: str
+    evidence: str
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What the rules look at.
+
+    Attributes:
+        frame: The experiment.
+        findings: What is known of it.
+        swept: What was varied.
+        values: Primary metric of each run, array of shape (tasks,); NaN where it may not be used.
+    """
+
+    frame: ExperimentFrame
+    findings: Findings
+    swept: tuple[Swept, ...]
+    values: Floats
+
+
+def recommend(frame: ExperimentFrame, findings: Findings) -> tuple[Recommendation, ...]:
+    """Ask every rule; what it says is in the rules' order."""
+    primary = findings.primary
+    values = usable_values(frame, primary.name) if primary else np.full(len(frame.tasks), np.nan)
+    known = Known(frame, findings, find_swept(frame), values)
+    return tuple(one for rule in RULES for one in rule(known))
+
+
+def fix_first(known: Known) -> Iterator[Recommendation]:
+    """What only people can mend: the most frequent failure, by class and rule, with its line; not what is mended."""
+    is_failed = (known.frame.tasks["outcome"] != "finished").to_numpy()
+    mine = [one for one in known.findings.failures if one.category in _FOR_PEOPLE and is_failed[one.row]]
+    for (category, rule), count in Counter((one.category, one.rule) for one in mine).most_common(3):
+        first = next(one for one in mine if (one.category, one.rule) == (category, rule))
+        runs = len({one.row for one in mine if (one.category, one.rule) == (category, rule)})
+        yield Recommendation(
+            "fix_first",
+            f"Mend this before anything is run again: {first.evidence or first.summary}",
+            f"{counted(count, 'attempt')} of {counted(runs, 'run')} ended as {category} ({rule}), {first.run_name} "
+            f"first ({first.where or 'no log line'}); no retry removes it",
+        )
+
+
+def start_again(known: Known) -> Iterator[Recommendation]:
+    """Failed runs whose cause can be removed."""
+    action = known.frame.tasks["action"]
+    count = int(((known.frame.tasks["outcome"] == "failed") & (action == "retry")).sum())
+    command = f"python -m hpc.collect {known.frame.layout.experiment} --retry-failed"
+    if count:
+        yield Recommendation(
+            "start_again",
+            f"Start {counted(count, 'failed run')} again: {command}",
+            "the collector found a change that removes their cause and keeps the question",
+        )
+
+
+def never_worked(known: Known) -> Iterator[Recommendation]:
+    """Values of a parameter with which no run finished, though it did with others."""
+    tasks = known.frame.tasks
+    outcome, failure = tasks["outcome"].to_numpy(), tasks["failure_class"].to_numpy()
+    for one in known.swept:
+        for code, label in enumerate(one.labels):
+            mine, others = one.codes == code, one.codes != code
+            lost = mine & (outcome == "failed")
+            if not lost.any() or (outcome[mine] == "finished").any() or not (outcome[others] == "finished").any():
+                continue
+            classes = Counter(failure[lost].tolist())
+            (worst, count), total = classes.most_common(1)[0], int(mine.sum())
+            of_memory = worst in _MEMORY
+            yield Recommendation(
+                "never_worked",
+                f"Leave out {one.name}={label}, or give it {'more memory' if of_memory else 'other settings'}",
+                f"{one.name}={label} never {'fit' if of_memory else 'worked'}: {count} of {total} runs "
+                + ("died of memory" if of_memory else f"ended as {worst}")
+                + f" ({worst}), none finished; with other values {int((outcome[others] == 'finished').sum())} did",
+            )
+
+
+def micro_batch(known: Known) -> Iterator[Recommendation]:
+    """Healed runs that all had to halve the same micro-batch: the next ones may begin there."""
+    attempts = known.frame.attempts
+    healed = {one.row for one in known.findings.healed if not one.altered and set(one.classes) <= {"oom_gpu"}}
+    mine = attempts[attempts["task"].isin(healed)].dropna(subset=["micro_batch"])
+    steps: Counter[tuple[int, int]] = Counter()
+    for _, group in mine.groupby("task", sort=True):
+        first, last = int(group["micro_batch"].iloc[0]), int(group["micro_batch"].iloc[-1])
+        if last < first:
+            steps[first, last] += 1
+    for (first, last), count in sorted(steps.items()):
+        if count >= 2:
+            yield Recommendation(
+                "micro_batch",
+                f"Begin with a micro-batch of {last} where {first} did not fit",
+                f"{count} runs ran out of memory with {first} and finished with {last} at the same global batch",
+            )
+
+
+def beyond_the_edge(known: Known) -> Iterator[Recommendation]:
+    """The best value of a numeric parameter is the first or last one tried, and the one beside it is worse."""
+    primary, best = known.findings.primary, known.findings.best
+    if primary is None or best is None:
+        return
+    sign = -1 if primary.goal == "max" else 1
+    for one in known.swept:
+        if not one.is_numeric or len(one.values) < 3:
+            continue
+        found = [estimate(known.values[one.codes == code]) for code in range(len(one.values))]
+        means = np.array([np.nan if each.mean is None else sign * each.mean for each in found])
+        if not np.isfinite(means).all():
+            continue
+        place = int(np.argmin(means))
+        if place not in (0, len(means) - 1) or _code_of_best(known, one) != place:
+            continue
+        end = one.labels[place]
+        way = zip(one.labels, found, strict=True)
+        course = ", ".join(f"{label}: {show_number(each.mean)} (n={each.n})" for label, each in way)
+        yield Recommendation(
+            "beyond_the_edge",
+            f"Extend the range of {one.name} {'above' if place else 'below'} {end}",
+            f"the best value lies on the edge of what was tried; {primary.name} by {one.name}: {course}",
+        )
+
+
+def more_runs_of_baseline(known: Known) -> Iterator[Recommendation]:
+    """A baseline of fewer than three values spoils every comparison at once."""
+    compared = len(known.findings.compared)
+    resting = f"{counted(compared, 'comparison')} {'rests' if compared == 1 else 'rest'} on it"
+    for one in known.findings.results:
+        if one.is_baseline and compared and one.estimate.n < 3:
+            yield Recommendation(
+                "more_runs_of_baseline",
+                f"Bring the baseline {one.label} to at least 3 values, better 5",
+                f"it has {one.estimate.n} of {one.planned}"
+                + (f" ({one.missing_text})" if one.missing_text else "")
+                + f", and {resting}",
+            )
+
+
+def more_seeds(known: Known) -> Iterator[Recommendation]:
+    """Comparisons that a few further seeds would settle, the fewest first."""
+    primary = known.findings.primary
+    near = [
+        (one.judgement.tested.further_seeds, one) for one in known.findings.compared
+        if one.judgement and one.judgement.tested.further_seeds is not None
+        and one.judgement.tested.further_seeds <= _SEEDS_WORTH_ASKING
+    ]  # fmt: skip
+    for seeds, one in sorted(near, key=lambda pair: (pair[0], pair[1].number))[:3]:
+        if primary is None or one.judgement is None or one.comparison is None:
+            continue
+        base = "the stored baseline" if one.baseline is None else known.findings.results[one.baseline].label
+        yield Recommendation(
+            "more_seeds",
+            f"{seeds} more {'seed' if seeds == 1 else 'seeds'} on both sides would settle {one.label} against {base}",
+            f"{primary.name}: {one.judgement.tested.rationale}",
+        )
+
+
+def altered_runs(known: Known) -> Iterator[Recommendation]:
+    """Runs that only finished with other settings ask for a configuration of their own."""
+    mine = [one for one in known.findings.healed if one.altered]
+    if mine:
+        yield Recommendation(
+            "altered_runs",
+            "Plan what the altered runs were changed to as a configuration of its own, with all seeds",
+            f"{counted(len(mine), 'run')} finished only after a change of the question ({mine[0].run_name}: "
+            f"{mine[0].how}); none of it is in a mean",
+        )
+
+
+def time_limit(known: Known) -> Iterator[Recommendation]:
+    """A limit that runs hit, or one far above what any of them needs."""
+    attempts = known.frame.attempts
+    hit = int(((attempts["category"] == "timeout") & (attempts["fate"] == Fate.FAILED)).sum())
+    if hit:
+        yield Recommendation(
+            "time_limit",
+            "Ask for more time, or write checkpoints so that a later attempt goes on",
+            f"{counted(hit, 'attempt')} ended at the time limit without being continued",
+        )
+        return
+    done = attempts[(attempts["fate"] == Fate.SUCCESS) & attempts["time_s"].notna() & attempts["elapsed_s"].notna()]
+    if len(done) < 3:
+        return
+    longest, limit = float(done["elapsed_s"].max()), float(done["time_s"].max())
+    if longest < _IDLE * limit and limit - longest > 600:
+        yield Recommendation(
+            "time_limit",
+            f"Ask for less time: {show_duration(2 * longest)} is twice what the longest run took",
+            f"the longest of {len(done)} finished attempts took {show_duration(longest)} of {show_duration(limit)}; "
+            "short jobs start earlier",
+        )
+
+
+def memory_asked(known: Known) -> Iterator[Recommendation]:
+    """Far more host memory asked for than any attempt used."""
+    attempts = known.frame.attempts.dropna(subset=["memory_mib", "peak_memory_mib"])
+    done = attempts[attempts["fate"] == Fate.SUCCESS]
+    if len(done) < 3:
+        return
+    peak, asked = float(attempts["peak_memory_mib"].max()), float(attempts["memory_mib"].max())
+    if peak < _IDLE * asked and asked - peak > 1024:
+        yield Recommendation(
+            "memory_asked",
+            f"Ask for less memory: {1.5 * peak:.0f} MiB is half as much again as any attempt used",
+            f"the most that one of {len(attempts)} attempts used is {peak:.0f} of {asked:.0f} MiB",
+        )
+
+
+def waste(known: Known) -> Iterator[Recommendation]:
+    """One class of failures that took a good part of all hours."""
+    use = known.findings.resources
+    total = use.gpu_hours if use.has_gpu else use.cpu_hours
+    hours = {one.category: one.gpu_hours if use.has_gpu else one.cpu_hours for one in use.failed}
+    if not total or not hours:
+        return
+    worst = max(hours, key=lambda name: (hours[name], name))
+    if hours[worst] >= _WASTE * total:
+        yield Recommendation(
+            "waste",
+            f"Test one run before the next sweep: failures of class {worst} are the dearest",
+            f"{hours[worst]:.3g} of {total:.3g} {'GPU' if use.has_gpu else 'core'} hours "
+            f"({100 * hours[worst] / total:.0f} %) went into them",
+        )
+
+
+RULES: tuple[Callable[[Known], Iterator[Recommendation]], ...] = (
+    fix_first,
+    start_again,
+    never_worked,
+    micro_batch,
+    beyond_the_edge,
+    more_runs_of_baseline,
+    more_seeds,
+    altered_runs,
+    time_limit,
+    memory_asked,
+    waste,
+)
+"""Every rule, the most pressing first."""
+
+
+def _code_of_best(known: Known, one: Swept) -> int:
+    """Place of the best configuration's value; -1 without one."""
+    best = known.findings.best
+    rows: npt.NDArray[np.int64] = np.flatnonzero(
+        known.frame.tasks["configuration"].to_numpy() == (best.result.number if best else -1)
+    )
+    return int(one.codes[rows[0]]) if len(rows) else -1

@@ -1,0 +1,200 @@
+"""The first verdict in plain words: what the primary metric shows, every statement with its n."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from analysis.data.frame import ExperimentFrame
+from analysis.findings.cautions import Cautions, say_mixed
+from analysis.findings.configurations import Best, ConfigurationResult, JudgedConfigurations
+from analysis.statistics.comparisons import is_better
+from analysis.statistics.optimism import Selection
+from analysis.words import counted, spread
+from hpc.core.experiment.spec import Metric
+
+
+def say_verdict(
+    frame: ExperimentFrame,
+    primary: Metric | None,
+    judged: JudgedConfigurations,
+    best: Best | None,
+    cautions: Cautions,
+) -> tuple[str, ...]:
+    """Say in plain words what the primary metric shows, every statement with its n."""
+    if primary is None:
+        return ("No primary metric is declared, so there is nothing to judge.",)
+    valued = [one for one in judged.results if one.estimate.n]
+    if not valued:
+        return (f"No run has given a value of {primary.name} yet: there is nothing to judge (n=0).",)
+    compared = [one for one in judged.results if one.comparison is not None]
+    if not compared:
+        reason = "No baseline is declared" if not frame.spec.get("baseline") else "Nothing but the baseline was run"
+        untested = f"{reason}: the means below stand side by side and nothing was tested."
+        return tuple(text for text in (untested, say_mixed(cautions), *_say_best(best, primary)) if text)
+    said = (
+        _say_headline(compared, primary),
+        say_mixed(cautions),
+        _say_tested(compared, primary, judged),
+        _say_rule(compared),
+        *(_say_notable(one, primary, judged) for one in _notable(compared)),
+        _say_hanging(compared),
+        *_say_best(best, primary),
+    )
+    return tuple(text for text in said if text)
+
+
+def _word(one: ConfigurationResult) -> str:
+    """The tested verdict; empty without a comparison."""
+    return one.judgement.tested.word if one.judgement else ""
+
+
+def _say_headline(compared: Sequence[ConfigurationResult], primary: Metric) -> str:
+    """The answer in one sentence, by the test alone."""
+    by_word = {word: [one for one in compared if _word(one) == word] for word in ("WINNER", "LOSER", "EQUIVALENT")}
+    better = by_word["WINNER"]
+    if better:
+        names = ", ".join(f"{one.label} (n={one.estimate.n})" for one in better[:3])
+        more = f" and {len(better) - 3} more" if len(better) > 3 else ""
+        return f"Better than the baseline on {primary.name}: {names}{more}."
+    sizes = spread(one.estimate.n for one in compared)
+    parts = [
+        f"{len(found)} of {len(compared)} {'is' if len(found) == 1 else 'are'} {said}"
+        for found, said in ((by_word["LOSER"], "worse"), (by_word["EQUIVALENT"], "shown to be equivalent"))
+        if found
+    ]
+    if parts:
+        shown = f"No configuration is shown to be better than the baseline on {primary.name}"
+        return f"{shown}; {', '.join(parts)} (n={sizes})."
+    return f"No configuration is shown to differ from the baseline on {primary.name} (n={sizes})."
+
+
+def _say_tested(compared: Sequence[ConfigurationResult], primary: Metric, judged: JudgedConfigurations) -> str:
+    said = Counter(_word(one) for one in compared)
+    baselines = [one for one in judged.results if one.is_baseline]
+    if judged.stored_baseline:
+        stored = spread(one.comparison.n_baseline for one in compared if one.comparison)
+        against = f"the stored baseline {judged.stored_baseline} (n={stored})"
+    elif len(baselines) == 1:
+        against = f"the baseline {baselines[0].label} (n={baselines[0].estimate.n})"
+    else:
+        against = f"their {len(baselines)} baselines (n={spread(one.estimate.n for one in baselines)})"
+    runs = spread(one.estimate.n for one in compared)
+    tests = len(compared) - said["not computable"]
+    kinds = sorted({one.comparison.test for one in compared if one.comparison and one.comparison.test})
+    correction = {"holm": "Holm-adjusted", "bh": "adjusted after Benjamini and Hochberg"}[judged.plan.correction]
+    level = judged.looks.level if judged.looks else judged.plan.alpha
+    words = ("WINNER", "LOSER", "EQUIVALENT", "INCONCLUSIVE", "not computable")
+    return (
+        f"Tested ({primary.name}, {'lower' if primary.goal == 'min' else 'higher'} is better): of "
+        f"{counted(len(compared), 'configuration')} (n={runs}) against {against}, "
+        f"{', '.join(f'{said[word]} {word}' for word in words if said[word])} "
+        f"({' or '.join(kinds) or 'no test'}, {correction} over {counted(tests, 'test')}, p < {level:.3g})."
+    )
+
+
+def _say_rule(compared: Sequence[ConfigurationResult]) -> str:
+    said = Counter(one.judgement.rule.word for one in compared if one.judgement)
+    chances = false_alarms(compared)
+    text = (
+        f"2σ rule (a screening rule, not a test): {said['WINNER']} WINNER, {said['NEUTRAL']} NEUTRAL, {said['LOSER']} "
+        f"LOSER, {said['not computable']} not computable."
+    )
+    if chances:
+        text += (
+            f" With these n it calls {spread(round(100 * chance) for chance in chances)} % of configurations that do "
+            "not differ a winner or a loser."
+        )
+    return text
+
+
+def false_alarms(results: Sequence[ConfigurationResult]) -> list[float]:
+    """Chance of a false alarm of the 2σ rule for each comparison that has one."""
+    chances = [one.judgement.rule.false_alarm for one in results if one.judgement]
+    return [chance for chance in chances if chance is not None]
+
+
+def _notable(compared: Sequence[ConfigurationResult]) -> list[ConfigurationResult]:
+    """The few comparisons a sentence is spent on: significant ones, else what the 2σ rule says, else the only ones."""
+    tested = [one for one in compared if _word(one) in ("WINNER", "LOSER")]
+    ruled = [one for one in compared if one.judgement and one.judgement.rule.word in ("WINNER", "LOSER")]
+    few = [one for one in compared if one.comparison and one.comparison.difference is not None]
+    chosen = tested or ruled or (few if len(few) <= 2 else [])
+    return sorted(chosen, key=lambda one: -abs((one.comparison and one.comparison.relative_percent) or 0.0))[:2]
+
+
+def _say_hanging(compared: Sequence[ConfigurationResult]) -> str:
+    """Name the comparisons whose verdict another reading of what is missing would change."""
+    hanging = [one for one in compared if one.robustness and one.robustness.hangs_on]
+    if not hanging:
+        return ""
+    first = hanging[0]
+    more = f" So do {len(hanging) - 1} more." if len(hanging) > 1 else ""
+    told = first.robustness.text if first.robustness else ""
+    return f"What is missing decides about {first.label} (n={first.estimate.n}): {told}.{more}"
+
+
+def _say_notable(one: ConfigurationResult, primary: Metric, judged: JudgedConfigurations) -> str:
+    """One comparison in one sentence; significance, effect size and the declared meaningful difference each named."""
+    comparison, judgement = one.comparison, one.judgement
+    if comparison is None or judgement is None or comparison.difference is None:
+        raise ValueError(f"{one.label} was not compared")
+    relative = comparison.relative_percent
+    size = f"{abs(relative):.1f} %" if relative is not None else f"{abs(comparison.difference):.4g}"
+    against = "the stored baseline" if one.baseline is None else judged.results[one.baseline].label
+    tested = (
+        f"adjusted p = {comparison.p_adjusted:.3g}, {judgement.tested.word}" if comparison.p_adjusted is not None
+        else "not tested"
+    )  # fmt: skip
+    against += f" (n={comparison.n_baseline})"
+    effect = f"d = {comparison.cohens_d:.2f} ({comparison.magnitude})" if comparison.cohens_d is not None else "no d"
+    text = (
+        f"{one.label} (n={one.estimate.n}) {_say_difference(comparison.difference, size, against, primary)}; "
+        f"{tested}; {effect}; 2σ rule: {judgement.rule.word}."
+    )
+    if primary.meaningful is not None and relative is not None:
+        reached = "reaches" if abs(relative) >= 100 * primary.meaningful else "stays below"
+        text += f" Taken at face value its size {reached} the {100 * primary.meaningful:g} % declared as meaningful."
+    if judgement.tested.further_seeds is not None:
+        text += (
+            f" {counted(judgement.tested.further_seeds, 'further seed')} on both sides would settle it with a "
+            "chance of 80 % if the difference is what it looks like."
+        )
+    text += f" Not in its mean: {one.missing_text}." if one.missing_text else ""
+    return text + (f" In its mean: {one.caution_text}." if one.caution_text else "")
+
+
+def _say_difference(difference: float, size: str, against: str, primary: Metric) -> str:
+    """Which way a mean differs; equal means differ in no direction."""
+    if difference == 0:
+        return f"has the same mean as {against}"
+    direction = "lower" if difference < 0 else "higher"
+    better = "better" if is_better(difference, primary.goal) else "worse"
+    return f"is {size} {direction} than {against}, which is the {better} direction"
+
+
+def _say_best(best: Best | None, primary: Metric) -> tuple[str, ...]:
+    """Name the best configuration, as the optimistic choice it is."""
+    if best is None or best.of < 2:
+        return ()
+    word = "lowest" if primary.goal == "min" else "highest"
+    among = "" if best.rival is None else " among the configurations that lost no run"
+    text = (
+        f"{best.result.label} (n={best.result.estimate.n}) has the {word} mean{among}; it was selected as the best of "
+        f"{best.of}, so its mean tends to be too good{_by_how_much(best.selection)}."
+    )
+    if best.rival is not None:
+        text += (
+            f" The mean of {best.rival.label} (n={best.rival.estimate.n}) is better still, but it is the mean of what "
+            f"was left: {best.rival.missing_text or 'runs without a value'}."
+        )
+    return (text,)
+
+
+def _by_how_much(selection: Selection | None) -> str:
+    """What held-out runs say of the best mean, and how firmly it is first."""
+    if selection is None:
+        return ""
+    firm = "".join(f"; it stays first in {100 * one.first:.0f} % of bootstrap samples" for one in selection.ranks[:1])
+    if selection.held_out is None or selection.optimism is None:
+        return firm
+    here = f"here by about {selection.optimism:.3g}" if selection.optimism > 0 else "not so here"
+    return f", {here}: {selection.apparent:.4g} as it stands, {selection.held_out:.4g} on held-out runs{firm}"

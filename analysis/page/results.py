@@ -1,0 +1,377 @@
+"""The parts of the report about numbers: means, comparisons, what the parameters do, learning curves."""
+
+from collections.abc import Sequence
+
+from analysis.figures.drawing import Drawing
+from analysis.findings.configurations import ConfigurationResult
+from analysis.findings.findings import Findings
+from analysis.findings.recommendations import Recommendation
+from analysis.findings.selection import choose_shown
+from analysis.page.cells import number_cell, show_interval, show_mean
+from analysis.page.document import Block, Bullets, Cell, Chooser, Heading, Picture, Section, Table, Text, cell
+from analysis.statistics.comparisons import Comparison
+from analysis.statistics.effects import Effect
+from analysis.statistics.estimates import Interval
+from analysis.statistics.importance import Importance, Interaction, ParameterEffect
+from analysis.words import cut_note, plain, show_number, show_p, show_value
+
+MAX_CONFIGURATIONS = 60
+MAX_RATIONALES = 12
+_MARKS = {"WINNER": "good", "LOSER": "bad", "EQUIVALENT": "strong", "better": "good", "worse": "bad"}
+
+
+def results_section(findings: Findings, drawings: Sequence[Drawing]) -> Section:
+    """Every configuration with its mean, the best one, and all points in a picture."""
+    blocks: list[Block] = [
+        results_table(findings),
+        Text(
+            "Mean ± sample standard deviation over the n runs that finished as asked; interval: Student's t, 95 %. "
+            "Failed runs have no number and enter no mean.",
+            "note",
+        ),
+        Heading("Best configuration"),
+        Text(plain(best_text(findings))),
+        *_selection_blocks(findings),
+        *(Picture(one) for one in drawings if one.topic == "results"),
+    ]
+    return Section("results", "Results per configuration", tuple(blocks), "Results")
+
+
+def comparison_section(findings: Findings, drawings: Sequence[Drawing] = ()) -> Section:
+    """Every configuration against its baseline, tested and by the 2σ rule, and what that hangs on."""
+    table = comparison_table(findings)
+    blocks: list[Block] = []
+    if table.rows:
+        blocks = [table, Text(_how_compared(findings), "note"), effects_table(findings)]
+        rationales = tuple(
+            plain(f"{one.label}. {_say_why(one.judgement.tested.rationale, one.judgement.rule.rationale)}.")
+            for one in choose_shown(findings, MAX_RATIONALES) if one.judgement
+        )  # fmt: skip
+        blocks += [Heading("Why"), Bullets(rationales)] if rationales else []
+        readings = readings_table(findings)
+        if readings.rows:
+            blocks += [
+                Heading("What the verdicts hang on"),
+                Text(
+                    "Per protocol leaves runs without a value out; intention to treat counts each failed run as the "
+                    "worst of all and uses ranks only; the bounds put what is missing at the worst and at the best "
+                    "place. Altered runs are in no confirmatory comparison; one reading shows what they would change.",
+                    "note",
+                ),
+                readings,
+            ]
+        notes = comparison_notes(findings)
+        blocks += [Heading("Not computable"), Bullets(notes)] if notes else []
+        blocks += _systems_blocks(findings, drawings)
+    else:
+        blocks = [Text(f"Nothing was compared: {plain(findings.verdict[0])}")]
+    return Section("comparisons", "Comparison with the baseline", tuple(blocks), "Comparison")
+
+
+def recommendations_section(found: Sequence[Recommendation]) -> Section:
+    """What to do next, each with the facts behind it."""
+    if not found:
+        nothing = Text("No rule found a reason to recommend anything.")
+        return Section("recommendations", "Recommendations", (nothing,), "Recommendations")
+    rows = tuple((cell(one.action), cell(one.evidence), cell(one.rule, mark="code")) for one in found)
+    table = Table("recommendations", "Recommendations", ("what to do", "because", "rule"), rows, (0, 1))
+    return Section("recommendations", "Recommendations", (table,), "Recommendations")
+
+
+def parameters_section(findings: Findings, drawings: Sequence[Drawing]) -> Section | None:
+    """What the swept parameters do; None where nothing is known of it."""
+    blocks: list[Block] = []
+    if findings.importance is not None and findings.importance.parameters:
+        found = findings.importance
+        noise = "" if found.noise is None else f" Between seeds alone: {100 * found.noise:.0f} %."
+        blocks += [
+            parameters_table(found),
+            Text(
+                f"Share of the variance between {found.runs} runs (ω², type II analysis of variance, noncentral F "
+                f"intervals); best value: the best mean with the other parameters held equal, its p-value times the "
+                f"number of values.{noise}",
+                "note",
+            ),
+            *([Text(plain(f"To be read with care: {found.warning}."), "caution")] if found.warning else []),
+        ]
+    blocks += [Picture(one) for one in drawings if one.topic == "parameters"]
+    return Section("parameters", "What the parameters do", tuple(blocks), "Parameters") if blocks else None
+
+
+def parameters_table(found: Importance) -> Table:
+    """One row per parameter: how much of the variance it accounts for, its best value, and what that is worth."""
+    percent = f"{100 * found.level:g} %"
+    rows: list[tuple[Cell, ...]] = [
+        (*_share_cells(one.name, one), cell(show_value(one.levels[one.best].value) + (", on the edge" * one.on_edge)),
+         cell("–" if one.improvement_percent is None else f"{one.improvement_percent:+.1f} %", one.improvement_percent),
+         cell(show_p(one.p_best), one.p_best))
+        for one in found.parameters
+    ]  # fmt: skip
+    rows += [(*_share_cells(" × ".join(one.names), one), cell("–"), cell("–"), cell("–")) for one in found.interactions]
+    head = ("parameter", "share of the variance", f"{percent} interval", "p", "best value",
+            "better than the others by", "p of that")  # fmt: skip
+    return Table("importance", f"What the parameters do to {plain(found.metric)}", head, tuple(rows))
+
+
+def _share_cells(name: str, one: ParameterEffect | Interaction) -> tuple[Cell, ...]:
+    interval = cell(f"{100 * one.low:.0f} to {100 * one.high:.0f} %", one.low)
+    return (cell(name), cell(f"{100 * one.share:.0f} %", one.share), interval, cell(show_p(one.p), one.p))
+
+
+def curves_section(drawings: Sequence[Drawing]) -> Section:
+    """Learning curves, one metric after the other."""
+    shown = tuple(one for one in drawings if one.topic == "curves")
+    blocks: tuple[Block, ...] = (Chooser("Metric", shown),)
+    if len(shown) < 2:
+        blocks = tuple(Picture(one) for one in shown)
+    nothing = (Text("No curve was recorded for the declared metrics or a loss."),)
+    return Section("curves", "Learning curves", blocks or nothing, "Curves")
+
+
+def results_table(findings: Findings, limit: int = MAX_CONFIGURATIONS) -> Table:
+    """One row per configuration: rank, mean, interval, and what is missing from it."""
+    primary = findings.primary.name if findings.primary else "primary metric"
+    head = ["rank", "configuration", f"{primary}: mean ± std (n)", "95 % interval", "failed", "not in the mean"]
+    has_cautions = any(one.cautions for one in findings.results)
+    head += ["in the mean, with care"] if has_cautions else []
+    head += [f"{goal.name}: mean ± std (n)" for goal in findings.secondary]
+    rank = ranks(findings)
+    rows = tuple(_result_row(one, rank.get(one.number), has_cautions) for one in choose_shown(findings, limit))
+    note = cut_note(len(findings.results), limit, "configurations", "runs.csv", "baselines, the best and the worst")
+    return Table("results", f"{primary} per configuration", tuple(plain(text) for text in head), rows,
+                 (1, 5, 6) if has_cautions else (1, 5), note)  # fmt: skip
+
+
+def ranks(findings: Findings) -> dict[int, int]:
+    """Rank of each configuration by its mean, 1 is best."""
+    sign = -1 if findings.primary and findings.primary.goal == "max" else 1
+    means = sorted((sign * one.estimate.mean, one.number) for one in findings.results if one.estimate.mean is not None)
+    return {number: place for place, (_, number) in enumerate(means, start=1)}
+
+
+def _result_row(one: ConfigurationResult, rank: int | None, has_cautions: bool) -> tuple[Cell, ...]:
+    mean = one.estimate.mean
+    row = [
+        cell(rank or "–", rank or 10**9),
+        cell(one.label + (" (baseline)" if one.is_baseline else ""), mark="strong" if one.is_baseline else ""),
+        cell(show_mean(one.estimate), "" if mean is None else repr(mean)),
+        cell(show_interval(one.estimate)),
+        cell(f"{one.failed_total} of {one.planned}", one.failed_total, mark="bad" if one.failed else ""),
+        cell(one.missing_text or "nothing"),
+    ]
+    row += [cell(one.caution_text or "nothing", mark="warn" if one.cautions else "")] if has_cautions else []
+    secondary = one.secondary.values()
+    return (*row, *(cell(show_mean(other), "" if other.mean is None else repr(other.mean)) for other in secondary))
+
+
+def comparison_table(findings: Findings) -> Table:
+    """One row per configuration that has a baseline: the two verdicts side by side, and the numbers of the test."""
+    correction = {"holm": "Holm", "bh": "Benjamini–Hochberg"}.get(findings.plan.correction, findings.plan.correction)
+    head = ("configuration", "tested", "2σ rule", "n / baseline", "difference",
+            f"{100 * findings.plan.confidence:g} % interval", f"p adjusted ({correction})", "p", "t (df)", "z = |Δ|/σ",
+            "p equivalent", "seeds to settle")  # fmt: skip
+    shown = choose_shown(findings, MAX_CONFIGURATIONS)
+    rows = tuple(_comparison_row(one, one.comparison) for one in shown if one.comparison is not None)
+    return Table("comparisons", "Comparison with the baseline", head, rows, (0,))
+
+
+def comparison_notes(findings: Findings) -> tuple[str, ...]:
+    """Why a configuration was not compared, or something could not be computed."""
+    shown = choose_shown(findings, MAX_CONFIGURATIONS)
+    alone = (f"{plain(one.label)}: not compared: {plain(one.not_compared)}." for one in shown if one.not_compared)
+    noted = (
+        f"{plain(one.label)}: {plain(one.comparison.note)}."
+        for one in shown
+        if one.comparison
+        and one.comparison.note
+        and not (one.judgement and one.comparison.note in one.judgement.tested.rationale)
+    )
+    return (*alone, *noted)
+
+
+def _comparison_row(one: ConfigurationResult, found: Comparison) -> tuple[Cell, ...]:
+    rule = found.rule_verdict + (f" ({found.strength})" if found.rule_verdict == "NEUTRAL" else "")
+    tested = one.judgement.tested if one.judgement else None
+    word = tested.word if tested else found.tested_verdict
+    hangs = " *" if one.robustness and one.robustness.hangs_on else ""
+    relative = "" if found.relative_percent is None else f" ({found.relative_percent:+.1f} %)"
+    difference = "–" if found.difference is None else f"{found.difference:+.3g}{relative}"
+    interval = "–" if found.low is None else f"[{show_number(found.low, 3)}, {show_number(found.high, 3)}]"
+    seeds = tested.further_seeds if tested else None
+    return (
+        cell(one.label),
+        cell(word + hangs, mark=_MARKS.get(word, "")),
+        cell(rule, mark=_MARKS.get(found.rule_verdict, "")),
+        cell(f"{found.n} / {found.n_baseline}" + (f", {found.pairs} pairs" if found.pairs else ""), found.n),
+        cell(difference, found.difference),
+        cell(interval),
+        cell(show_p(found.p_adjusted), found.p_adjusted),
+        cell(show_p(found.p), found.p),
+        cell("–" if found.t is None else f"{found.t:.2f} ({found.df:.1f})", found.t),
+        number_cell(found.z, 3),
+        cell(show_p(found.p_equivalence_adjusted), found.p_equivalence_adjusted),
+        cell("–" if seeds is None else f"+{seeds}", seeds),
+    )
+
+
+def _how_compared(findings: Findings) -> str:
+    """Say which test the table rests on, and what its two verdicts are."""
+    tests = sorted({one.comparison.test for one in findings.compared if one.comparison and one.comparison.test})
+    plan = findings.plan
+    level = findings.looks.level if findings.looks else plan.alpha
+    margin = (
+        f" EQUIVALENT: two one-sided tests put the difference within ±{100 * plan.margin:g} % of the baseline."
+        if plan.margin else " Equivalence is not tested: no meaningful difference is declared."
+    )  # fmt: skip
+    twice = f" The data were looked at twice, so p < {level:.3g} decides." if findings.looks else ""
+    return (
+        "Differences are configuration minus baseline. “Tested” and “2σ rule” are two answers to two questions and "
+        f"are never mixed: tested means {plain(' or '.join(tests) or 'no test was possible')}, adjusted over all rows, "
+        f"p < {level:.3g}; the 2σ rule compares |Δ| with the baseline's standard deviation (2 and more WINNER or "
+        f"LOSER, 1 to 2 suggestive, below 1 noise).{margin}{twice} Intervals are each by itself, not adjusted. Seeds "
+        "to settle: further ones on both sides for an 80 % chance of a verdict if the true difference is what it looks "
+        "like. An asterisk: the verdict hangs on runs that are missing or altered, see below."
+    )
+
+
+def effects_table(findings: Findings) -> Table:
+    """One row per comparison: how large the effect is, in the usual measures, each with its interval."""
+    shown = [one for one in choose_shown(findings, MAX_CONFIGURATIONS) if one.comparison is not None]
+    head = ("configuration", "Cohen's d (σ_pooled)", "size", "Hedges' g", "Cliff's δ", "probability of improvement",
+            "p rank", "p permutation")  # fmt: skip
+    rows = tuple(
+        (
+            cell(one.label),
+            _effect_cell(found.d),
+            cell(found.magnitude),
+            _effect_cell(found.hedges_g),
+            _effect_cell(found.cliffs_delta),
+            _effect_cell(found.improvement),
+            cell(show_p(found.p_rank), found.p_rank),
+            cell(show_p(found.p_permutation), found.p_permutation),
+        )
+        for one in shown if (found := one.comparison) is not None
+    )  # fmt: skip
+    return Table("effects", "Effect sizes with their intervals", head, rows, (0,))
+
+
+def _effect_cell(found: Effect | None) -> Cell:
+    if found is None:
+        return cell("–")
+    return cell(f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]", found.value)
+
+
+def readings_table(findings: Findings) -> Table:
+    """Every reading of every comparison from which something is missing."""
+    rows = []
+    for one in choose_shown(findings, MAX_CONFIGURATIONS):
+        for place, reading in enumerate(one.robustness.readings if one.robustness else ()):
+            decides = one.robustness is not None and reading.name in one.robustness.hangs_on
+            relative, better = reading.relative_percent, reading.improvement
+            rows.append(
+                (
+                    cell(one.label if place == 0 else "", one.label),
+                    cell(reading.name + (", by rank" if reading.by_rank else ""), mark="warn" if decides else ""),
+                    cell(f"{reading.n} / {reading.n_baseline}", reading.n),
+                    cell("–" if reading.by_rank or relative is None else f"{relative:+.1f} %", relative),
+                    cell("–" if better is None else f"{100 * better:.0f} %", better),
+                    cell(show_p(reading.p_adjusted), reading.p_adjusted),
+                    cell(reading.verdict, mark=_MARKS.get(reading.verdict, "")),
+                )
+            )
+    head = (
+        "configuration",
+        "reading",
+        "n / baseline",
+        "difference",
+        "pairs in which it is better",
+        "p adjusted",
+        "verdict",
+    )
+    return Table("readings", "What the verdicts hang on", head, tuple(rows), (0,))
+
+
+def _selection_blocks(findings: Findings) -> tuple[Block, ...]:
+    """What the best configuration is worth on runs that had no part in choosing it, and how firm ranks are."""
+    found = findings.best.selection if findings.best else None
+    if found is None:
+        return ()
+    held = "not computable, no run could be held out"
+    if found.held_out is not None and found.optimism is not None:
+        held = (
+            f"{show_number(found.held_out)} on runs held out of the choice (optimism {show_number(found.optimism, 3)})"
+        )
+    rows = tuple(
+        (
+            cell(one.rank),
+            cell(findings.results[one.place].label),
+            cell(f"{one.low} to {one.high}", one.low),
+            cell(f"{100 * one.first:.0f} %", one.first),
+        )
+        for one in found.ranks
+    )
+    head = ("rank", "configuration", "rank in 95 % of bootstrap samples", "first in")
+    selected = Text(f"Selected from {found.of}: {show_number(found.apparent)} as it stands, {held}.")
+    return (selected, Table("ranks", "How firm the ranks are", head, rows, (1,))) if rows else (selected,)
+
+
+def _say_why(tested: str, rule: str) -> str:
+    """Both answers with their reasons; where neither could be computed they have one in common."""
+    return tested if tested == rule else f"Tested: {tested}. 2σ rule: {rule}"
+
+
+def _systems_blocks(findings: Findings, drawings: Sequence[Drawing]) -> list[Block]:
+    """Methods over systems, where the baseline stands for one configuration on each."""
+    found = findings.over_systems
+    if found is None:
+        return []
+    rows = tuple(
+        (
+            cell(one.method + (" (baseline)" if one.method == found.baseline else "")),
+            cell(one.systems),
+            cell(one.n),
+            cell(one.lost, mark="bad" if one.lost else ""),
+            *(_interval_cell(value) for value in (one.mean, one.iqm, one.improvement)),
+        )
+        for one in found.methods
+    )
+    head = ("method", "systems", "n", "failed", "mean ratio", "interquartile mean", "probability of improvement")
+    return [
+        Heading("Over all systems"),
+        Table("systems", f"Methods over {', '.join(map(plain, found.systems))}", head, rows, (0,)),
+        Text(
+            "Ratios to the baseline's mean on the same system: 1 is the baseline, less is better. "
+            f"{100 * found.level:g} % "
+            "stratified bootstrap intervals in brackets. Failed runs are in no mean and never reach any ratio in the "
+            "profile.",
+            "note",
+        ),
+        *(Picture(one) for one in drawings if one.topic == "systems"),
+    ]
+
+
+def _interval_cell(found: Interval | None) -> Cell:
+    return cell("–") if found is None else cell(f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]", found.value)
+
+
+def best_text(findings: Findings) -> str:
+    """Name the best configuration, as the optimistic choice it is."""
+    best = findings.best
+    if best is None or findings.primary is None:
+        return "No configuration has a value yet."
+    one = best.result
+    text = (
+        f"{one.label}: {findings.primary.name} = {show_mean(one.estimate)}, 95 % interval "
+        f"{show_interval(one.estimate)}. It is the best of {best.of} configurations, selected on these same data: its "
+        "mean is optimistic."
+    )
+    if not best.complete:
+        text += " No configuration has a value of every run; this one has lost some too."
+    if one.missing_text:
+        text += f" Not in the mean: {one.missing_text}."
+    if one.caution_text:
+        text += f" In the mean, with care: {one.caution_text}."
+    if best.rival:
+        why = best.rival.missing_text or "runs without a value"
+        text += f" Left out, although its mean is better: {best.rival.label}, {show_mean(best.rival.estimate)} ({why})."
+    return text

@@ -1,0 +1,264 @@
+"""The parts of the report about runs: what happened to each, failures with their evidence, hours used and wasted."""
+
+from collections.abc import Sequence
+
+from analysis.data.frame import ExperimentFrame
+from analysis.data.lineage import Fate
+from analysis.figures.drawing import Drawing
+from analysis.findings.attempts import FailedAttempt
+from analysis.findings.findings import Findings
+from analysis.findings.flow import find_flow, say_flow
+from analysis.findings.resources import ResourceUse
+from analysis.page.document import (
+    Bar,
+    Block,
+    Box,
+    Bullets,
+    Facts,
+    Fold,
+    Heading,
+    Picture,
+    Section,
+    Table,
+    Text,
+    Tiles,
+    cell,
+)
+from analysis.page.run_table import run_table
+from analysis.words import cut_note, plain, round_parts, run_link, share_text, show_duration
+
+MAX_FAILURES = 100
+
+
+def runs_section(findings: Findings, drawings: Sequence[Drawing]) -> Section:
+    """What happened to every run, with sums that add up."""
+    counts = findings.counts
+    tiles = (
+        (counts.planned, "planned"),
+        (counts.finished, "finished"),
+        (counts.failed_total, "failed"),
+        (counts.running + counts.pending, "running or pending"),
+        (counts.never_started, "never started"),
+        (counts.retried, "several attempts"),
+        (counts.healed, "healed"),
+        (counts.continued, "merely continued"),
+        (counts.altered, "altered"),
+    )
+    blocks: list[Block] = [
+        Tiles(tuple((str(number), words) for number, words in tiles)),
+        Bar(_parts(findings)),
+        Text(f"{counts.sum_text}.", "lead"),
+        Text(
+            f"Among these, runs with more than one attempt: {counts.several_text}. Altered: {counts.altered}. Attempts "
+            f"of all runs: {counts.attempts_text}."
+        ),
+        *(Picture(one) for one in drawings if one.topic == "flow"),
+        Bullets(tuple(plain(text) for text in say_flow(find_flow(findings)))),
+    ]
+    if findings.healed:
+        blocks += [Heading("Healed runs"), _healed_table(findings)]
+    if findings.continued:
+        blocks += [
+            Heading("Continued attempts"),
+            Text(
+                "Checkpointed on request, preempted, or left by a lost node, and taken up by a later attempt: no "
+                "failures, their hours belong to the result.",
+                "note",
+            ),
+            _continued_table(findings),
+        ]
+    return Section("runs", "What happened to every run", tuple(blocks), "Runs")
+
+
+def failures_section(findings: Findings) -> Section:
+    """Every failed attempt with class, evidence and what was done, and what each class cost."""
+    if not findings.failures:
+        return Section("failures", "Failures and their evidence", (Text("No attempt failed."),), "Failures")
+    blocks = (_class_table(findings), _failure_table(findings.failures))
+    return Section("failures", "Failures and their evidence", blocks, "Failures")
+
+
+def resources_section(frame: ExperimentFrame, findings: Findings, drawings: Sequence[Drawing]) -> Section:
+    """Hours used and wasted, forecast against actual, and when the attempts ran."""
+    blocks: list[Block] = [Box((Facts(tuple((name, plain(text)) for name, text in resource_facts(frame, findings))),))]
+    blocks += [Picture(one) for one in drawings if one.topic == "resources"]
+    if findings.resources.by_verdict:
+        blocks.append(Fold("Hours by what came of the attempt", (_spending_table(findings.resources),)))
+    return Section("resources", "Resources", tuple(blocks), "Resources")
+
+
+def every_run_section(frame: ExperimentFrame, findings: Findings) -> Section:
+    """The table of all runs."""
+    return Section("every-run", "Every run", (run_table(frame, findings),), "Every run")
+
+
+def _parts(findings: Findings) -> tuple[tuple[str, int, str], ...]:
+    counts = findings.counts
+    parts = [("finished", counts.finished, "good")]
+    parts += [(plain(f"failed: {name}"), count, "bad") for name, count in counts.failed.items()]
+    parts += [("running", counts.running, "open"), ("pending", counts.pending, "open")]
+    parts += [("never started", counts.never_started, "idle")]
+    return tuple(one for one in parts if one[1])
+
+
+def _healed_table(findings: Findings) -> Table:
+    rows = tuple(
+        (
+            cell(one.run_name),
+            cell(" → ".join(one.classes)),
+            cell(one.how),
+            cell("altered, kept out of means" if one.altered else "as asked", mark="warn" if one.altered else ""),
+        )
+        for one in findings.healed[:MAX_FAILURES]
+    )
+    return Table("healed", "Healed runs", ("run", "failed as", "what was changed", "the run is"), rows, (2,),
+                 cut_note(len(findings.healed), MAX_FAILURES, "healed runs", "runs.csv"))  # fmt: skip
+
+
+def _continued_table(findings: Findings) -> Table:
+    rows = tuple(
+        (
+            cell(one.run_name, link=run_link(one.directory) if one.directory else ""),
+            cell(one.attempt),
+            cell(one.ended_as),
+            cell(f"attempt {one.continued_in}" + ("" if one.has_result else ", the run has not finished yet")),
+            cell(show_duration(one.elapsed_s), one.elapsed_s),
+        )
+        for one in findings.continued[:MAX_FAILURES]
+    )
+    return Table("continued", "Continued attempts", ("run", "attempt", "ended as", "continued in", "time"), rows, (),
+                 cut_note(len(findings.continued), MAX_FAILURES, "continued attempts", "verdicts.json"))  # fmt: skip
+
+
+def _class_table(findings: Findings) -> Table:
+    """One row per failure class: attempts, runs lost for good, hours wasted."""
+    use = findings.resources
+    hours = {one.category: one.gpu_hours if use.has_gpu else one.cpu_hours for one in use.failed}
+    rounded, places = round_parts(list(hours.values()))
+    shown = dict(zip(hours, rounded, strict=True))
+    attempts = {one.category: one.attempts for one in use.failed}
+    runs: dict[str, set[int]] = {}
+    for one in findings.failures:
+        runs.setdefault(one.category, set()).add(one.row)
+    total = sum(rounded)
+    rows = tuple(
+        (
+            cell(name, mark="bad"),
+            cell(attempts[name]),
+            cell(len(runs.get(name, ()))),
+            cell(findings.counts.failed.get(name, 0)),
+            cell(f"{shown[name]:.{places}f}", hours[name]),
+            cell(share_text(shown[name], total) if total else "–", hours[name]),
+        )
+        for name in sorted(hours, key=lambda one: (-hours[one], one))
+    )
+    unit = "GPU hours" if use.has_gpu else "core hours"
+    head = ("class", "failed attempts", "runs touched", "runs lost", f"{unit} wasted", "share of the waste")
+    return Table("waste", f"{unit} wasted by failure class", head, rows)
+
+
+def _failure_table(failures: Sequence[FailedAttempt]) -> Table:
+    rows = tuple(
+        (
+            cell(one.run_name, link=run_link(one.directory) if one.directory else ""),
+            cell(one.attempt),
+            cell(one.category + (f" ({one.cause})" if one.cause else ""), mark="bad"),
+            cell(one.rule),
+            cell((f"{one.where}: " if one.where else "") + (one.evidence or "no line; " + one.summary), mark="code",
+                 link=_log_link(one)),
+            cell(one.action),
+        )
+        for one in failures[:MAX_FAILURES]
+    )  # fmt: skip
+    return Table("failures", "Failed attempts with their evidence",
+                 ("run", "attempt", "class", "rule", "evidence", "action and why"), rows, (4, 5),
+                 cut_note(len(failures), MAX_FAILURES, "failed attempts", "verdicts.json"))  # fmt: skip
+
+
+def _log_link(one: FailedAttempt) -> str:
+    """Where the evidence stands, if it is one of the run's own logs."""
+    source = one.where.split(":", 1)[0]
+    return f"{run_link(one.directory)}/{source}.log" if one.directory and source in ("stdout", "stderr") else ""
+
+
+def resource_facts(frame: ExperimentFrame, findings: Findings) -> list[tuple[str, str]]:
+    """What was used, what of it was wasted, and how that compares with what was asked for."""
+    use = findings.resources
+    facts = []
+    if use.has_gpu:
+        facts += [
+            ("GPU hours used", _hours_sum(use, gpu=True)),
+            ("GPU hours asked for", f"{use.gpu_hours_asked:.4g} h (GPUs × time limit, all attempts)"),
+        ]
+    else:
+        facts.append(("GPU hours used", "none: no attempt asked for a GPU"))
+    facts.append(("Core hours used", f"{_hours_sum(use, gpu=False)}; elapsed time × cores asked for"))
+    facts.append(_forecast_fact(use))
+    facts += _time_facts(frame, use)
+    asked = f" of {use.memory_asked_mib:.0f} MiB asked for" if use.memory_asked_mib else ""
+    peak = "not recorded" if use.peak_memory_mib is None else f"{use.peak_memory_mib:.0f} MiB{asked}"
+    facts.append(("Peak host memory", peak))
+    if use.peak_gpu_memory_mib is not None:
+        facts.append(("Peak GPU memory", f"{use.peak_gpu_memory_mib:.0f} MiB"))
+    return facts
+
+
+def _forecast_fact(use: ResourceUse) -> tuple[str, str]:
+    """What planning announced against what it came to."""
+    used, unit = (use.gpu_hours, "GPU hours") if use.has_gpu else (use.cpu_hours, "core hours")
+    words = f"at most {use.forecast_h:.4g} {unit} (every task its whole limit); {used:.4g} used"
+    return "Forecast against actual", f"{words} ({share_text(used, use.forecast_h)})"
+
+
+def _time_facts(frame: ExperimentFrame, use: ResourceUse) -> list[tuple[str, str]]:
+    """Time asked for against time used."""
+    mean = f"{show_duration(use.mean_run_s)} (n={use.runs_timed}), continued attempts included"
+    facts = [("Mean time of a finished run", mean)]
+    limits = frame.attempts["time_s"].dropna()
+    if use.mean_run_s and len(limits):
+        limit = float(limits.median())
+        facts.append(
+            (
+                "Asked against used",
+                f"time limit {show_duration(limit)} (median of the attempts); a finished run used "
+                f"{share_text(use.mean_run_s, limit)} of it on average",
+            )
+        )
+    return facts
+
+
+def _hours_sum(use: ResourceUse, *, gpu: bool) -> str:
+    """Write where the hours went, as a sum: ``5.2 h = 4 h in results (1 h of it in continued attempts) + …``."""
+    exact = [one.gpu_hours if gpu else one.cpu_hours for one in use.by_verdict]
+    rounded, places = round_parts(exact)
+    hours = dict.fromkeys(Fate, 0.0)
+    for one, value in zip(use.by_verdict, rounded, strict=True):
+        hours[Fate(one.fate)] += value
+    total, lost = sum(rounded), hours[Fate.FAILED]
+    used = f"{hours[Fate.SUCCESS] + hours[Fate.CONTINUED]:.{places}f} h in results"
+    used += f" ({hours[Fate.CONTINUED]:.{places}f} h of it in continued attempts)" if hours[Fate.CONTINUED] else ""
+    still_open = f" + {hours[Fate.OPEN]:.{places}f} h in open ones" if hours[Fate.OPEN] else ""
+    wasted = f"{lost:.{places}f} h in failed attempts ({share_text(lost, total)})"
+    return f"{total:.{places}f} h = {used} + {wasted}{still_open}"
+
+
+def _spending_table(use: ResourceUse) -> Table:
+    gpu, gpu_places = round_parts([one.gpu_hours for one in use.by_verdict])
+    cpu, cpu_places = round_parts([one.cpu_hours for one in use.by_verdict])
+    rows = [
+        (
+            cell(one.category),
+            cell(one.attempts),
+            cell(f"{gpu_h:.{gpu_places}f}", one.gpu_hours),
+            cell(f"{cpu_h:.{cpu_places}f}", one.cpu_hours),
+        )
+        for one, gpu_h, cpu_h in zip(use.by_verdict, gpu, cpu, strict=True)
+    ]
+    total = (
+        cell("sum", mark="strong"),
+        cell(sum(one.attempts for one in use.by_verdict)),
+        cell(f"{sum(gpu):.{gpu_places}f}", use.gpu_hours),
+        cell(f"{sum(cpu):.{cpu_places}f}", use.cpu_hours),
+    )
+    head = ("what came of the attempt", "attempts", "GPU hours", "core hours")
+    return Table("spending", "Hours by what came of the attempt", head, (*rows, total))

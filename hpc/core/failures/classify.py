@@ -1,0 +1,354 @@
+"""Why an attempt ended: Evidence in, one Verdict out. Pure, and total: every evidence gets exactly one verdict.
+
+How it decides, in this order (the first step with an answer wins):
+
+1. numbers       losses that stayed NaN or infinite are a divergence, whatever the exit code says
+2. success       the program recorded its end and its metrics are whole; or it exited with 0 and nothing unsurvived
+                 stands in its log. A success that learned nothing is `not_converged`
+3. kernel        the memory cgroup killed something
+4. scheduler     preempted, node lost: what the log says afterwards is fallout
+5. checkpointed  the program stopped on request and wants to go on
+6. log           deepest message that was not survived: causes before faults; the first of the first failing rank
+7. scheduler     time limit, cancelled; then the signals the wrapper saw
+8. log           symptoms: what ranks and launchers say once somebody is dead; then errors that seemed survived
+9. exit code     what is left; and what is not known is `unknown`, never a success
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from hpc.core.failures.evidence import UNREADABLE, Evidence, FailureClass, LogLine, Verdict
+from hpc.core.failures.fact_rules import CHECKPOINTED, FACT_RULES, FactRule, Step, fact, signal_of
+from hpc.core.failures.health import examine
+from hpc.core.failures.log_rules import LOG_RULES, Role, Rule, Tier
+from hpc.core.failures.scene import Event, Scene, observe
+from hpc.core.slurm.states import SlurmState as S
+
+F = FailureClass
+
+
+@dataclass(frozen=True)
+class ClassAdvice:
+    """What a class means and what a person does about it.
+
+    Attributes:
+        meaning: One sentence.
+        suggestion: Next step.
+    """
+
+    meaning: str
+    suggestion: str
+
+
+ADVICE: dict[FailureClass, ClassAdvice] = {
+    F.SUCCESS: ClassAdvice("the attempt gave its result", "nothing to do"),
+    F.OOM_GPU: ClassAdvice(
+        "the training device ran out of memory",
+        "halve the micro-batch and double the accumulation: the global batch and the optimiser steps stay",
+    ),
+    F.OOM_HOST: ClassAdvice(
+        "the host's memory, or the job's share of it, ran out",
+        "ask for more memory (resources.mem) or use fewer loader workers; a smaller batch hardly helps",
+    ),
+    F.OOM_SHM: ClassAdvice(
+        "shared memory (/dev/shm) ran out",
+        "use fewer loader workers or a larger /dev/shm; remove what dead jobs left there",
+    ),
+    F.DIVERGENCE: ClassAdvice(
+        "loss or gradients left the finite numbers",
+        "it is a result of this configuration; to learn why, look at the gradient norm and learning rate before it",
+    ),
+    F.TIMEOUT: ClassAdvice("the time limit came first", "resume from the last checkpoint, with more time if needed"),
+    F.PREEMPTED: ClassAdvice("the nodes were given to somebody else", "resume from the last checkpoint"),
+    F.CANCELLED: ClassAdvice("a person cancelled it", "submit it again if that was not meant"),
+    F.NODE_FAILURE: ClassAdvice("the node failed", "resume elsewhere; tell the site if the node fails again"),
+    F.GPU_HARDWARE: ClassAdvice("a GPU is broken", "resume on another node and report this one"),
+    F.COMMUNICATION: ClassAdvice(
+        "ranks lost or never found each other",
+        "resume; if it comes back at the same step one rank dies silently: read its own log",
+    ),
+    F.STORAGE: ClassAdvice("a file system was full, slow or broken", "free space or quota, then submit again"),
+    F.CONTAINER: ClassAdvice("the container did not start", "check image path, binds and runtime"),
+    F.ENVIRONMENT: ClassAdvice("a package, library, driver or command does not fit", "mend the image or environment"),
+    F.DATA: ClassAdvice("an input is missing, damaged or out of range", "mend the data or its path"),
+    F.CHECKPOINT: ClassAdvice(
+        "a checkpoint cannot be loaded", "go back to the checkpoint before it, or start without one"
+    ),
+    F.CONFIG: ClassAdvice("what was asked for is not possible", "correct the experiment file"),
+    F.CODE_BUG: ClassAdvice("the program has a fault", "read the traceback"),
+    F.NOT_CONVERGED: ClassAdvice(
+        "it ran to its end without learning", "it is a result; check data, learning rate and reward before others"
+    ),
+    F.UNKNOWN: ClassAdvice("nothing known explains the end", "read the log's last lines; one retry is worth it"),
+}
+
+
+def classify(evidence: Evidence) -> Verdict:
+    """Name the class of one attempt, with the rule and the lines that decided. Never fails, never guesses success."""
+    return classify_with_reasons(evidence)[0]
+
+
+def classify_with_reasons(evidence: Evidence) -> tuple[Verdict, tuple[str, ...]]:
+    """Name the class, and in words what was looked for before it and not found: what the verdict excludes."""
+    scene = observe(evidence)
+    without: list[str] = []
+    for sought, step in _STEPS:
+        verdict = step(scene)
+        if verdict is not None:
+            return _with_unread(verdict, evidence), tuple(dict.fromkeys(each for each in without if each != sought))
+        without.append(sought)
+    raise AssertionError("the last step always answers")
+
+
+def _with_unread(verdict: Verdict, evidence: Evidence) -> Verdict:
+    """Add what could not be read to what decided: of a success it is a warning, of a missing result often the cause."""
+    if not evidence.unread:
+        return verdict
+    return replace(verdict, evidence=(*verdict.evidence, fact("metrics", evidence.unread)))
+
+
+def _concluded(rule: Rule | FactRule, *lines: LogLine) -> Verdict:
+    advice = ADVICE[rule.category]
+    return Verdict(
+        category=rule.category,
+        rule=rule.id,
+        evidence=lines,
+        confidence=rule.confidence,
+        cause=rule.cause,
+        summary=f"{advice.meaning}: {rule.proves}" if rule.category is not F.UNKNOWN else rule.proves,
+        suggestion=rule.suggestion or advice.suggestion,
+    )
+
+
+def _first_fact(scene: Scene, *steps: Step) -> Verdict | None:
+    for rule in FACT_RULES:
+        line = rule.holds(scene) if rule.step in steps else None
+        if line is not None:
+            return _concluded(rule, line)
+    return None
+
+
+def _asking(step: Step) -> Callable[[Scene], Verdict | None]:
+    return lambda scene: _first_fact(scene, step)
+
+
+def _from_event(scene: Scene, event: Event | None) -> Verdict | None:
+    """A verdict from a line, with up to two more lines of the same class behind it."""
+    if event is None:
+        return None
+    others = [other.line for other in scene.events if other.rule.category is event.rule.category and other is not event]
+    return _concluded(event.rule, event.line, *others[:2])
+
+
+def _input_is_bad(scene: Scene) -> bool:
+    return any(event.rule.role is Role.BAD_INPUT for event in scene.open_events)
+
+
+def _diverged(scene: Scene) -> Verdict | None:
+    return None if _input_is_bad(scene) else _first_fact(scene, Step.METRICS)
+
+
+def _succeeded(scene: Scene) -> Verdict | None:
+    proof = _proof_of_success(scene)
+    if proof is None:
+        return None
+    rule, line, confidence = proof
+    said = next((event for event in scene.open_events if event.rule.category is F.NOT_CONVERGED), None)
+    unhealthy = _first_fact(scene, Step.PRINTED, Step.LEARNING) or _from_event(scene, said)
+    advice = ADVICE[F.SUCCESS]
+    signs = [fact("metrics", warning.text) for warning in examine(scene.evidence.series)]
+    if unhealthy is not None and not scene.evidence.delivered:
+        return unhealthy
+    # A run that delivered its number keeps it: throwing out those whose curves look bad would flatter the rest.
+    signs += unhealthy.evidence if unhealthy else ()
+    return Verdict(F.SUCCESS, rule, (line, *signs), confidence, "", advice.meaning, advice.suggestion)
+
+
+def _proof_of_success(scene: Scene) -> tuple[str, LogLine, float] | None:
+    """What shows that the program came to its planned end, strongest first; None when nothing does."""
+    evidence = scene.evidence
+    delivered = bool(evidence.complete) or not evidence.expects_metrics
+    if not evidence.started or not delivered or evidence.exit_code == CHECKPOINTED:
+        return None
+    if evidence.program_outcome == 0:
+        return "outcome-recorded", fact("exit record", "the program recorded its end as its last act"), 0.99
+    if evidence.program_outcome is not None:
+        return None
+    if evidence.exit_recorded and evidence.exit_code == 0 and evidence.complete:
+        # Whatever Slurm says: a controller that was away when it ended calls it a time-out later.
+        return _proof_by_exit(scene)
+    ended_well = evidence.exit_code in (0, None) and not evidence.exit_signal
+    known = evidence.exit_code == 0 or evidence.state is S.COMPLETED
+    if ended_well and known and evidence.state in (None, S.COMPLETED):
+        return _proof_by_exit(scene)
+    unasked = evidence.exit_code is None and evidence.state is None and not evidence.exit_signal
+    if unasked and scene.finish and not _blocking(scene):
+        return "log-says-finished", scene.finish, 0.6
+    return None
+
+
+_FAILED_STEP = (S.FAILED, S.OUT_OF_MEMORY, S.NODE_FAIL, S.TIMEOUT, S.PREEMPTED)
+
+
+def _proof_by_exit(scene: Scene) -> tuple[str, LogLine, float] | None:
+    evidence = scene.evidence
+    if evidence.exit_recorded or evidence.complete:
+        return "exit-recorded", fact("exit record", "exit code 0, result complete"), 0.95
+    failed_step = any(state in _FAILED_STEP for state in evidence.step_states)
+    if failed_step or _blocking(scene):
+        return None  # a job script can swallow the exit code of what it ran
+    return "completed", fact("scheduler", "exit code 0 and nothing unsurvived in the log"), 0.85
+
+
+def _blocking(scene: Scene) -> list[Event]:
+    """Messages that speak against an exit code of 0."""
+    return [
+        event
+        for event in scene.open_events
+        if not event.rule.needs_failure and event.rule.category is not F.NOT_CONVERGED
+    ]
+
+
+def _taken_away(scene: Scene) -> Verdict | None:
+    """Preemption and lost nodes; a broken GPU that was seen first is the better word for a lost node."""
+    verdict = _first_fact(scene, Step.TAKEN_AWAY)
+    broken = next((e for e in scene.open_events if e.rule.category is F.GPU_HARDWARE), None)
+    if verdict and verdict.category is F.NODE_FAILURE and broken:
+        return _from_event(scene, broken)
+    return verdict
+
+
+def _stated_taken_away(scene: Scene) -> Verdict | None:
+    """Slurm's reason in the log, where no state is known or the state says less."""
+    if scene.evidence.state in (S.TIMEOUT, S.DEADLINE):
+        return None
+    named = [e for e in scene.events if e.rule.role is Role.TAKEN_AWAY and not e.survived]
+    return _from_event(scene, min(named, key=lambda e: e.position, default=None))
+
+
+def _stands(scene: Scene, event: Event | None) -> bool:
+    """Whether an event is a cause. Where something else ended the run, the event must have stopped the work before."""
+    if event is None:
+        return False
+    ended_from_outside = scene.evidence.state in (S.TIMEOUT, S.CANCELLED, S.DEADLINE)
+    if ended_from_outside and event.rule.category is F.CONTAINER and "TERM" in scene.evidence.signals_received:
+        return False  # a container that cannot start is gone at once: this one was still starting when it was ended
+    return not (ended_from_outside and (event.says_handled or scene.went_on_after(event)))
+
+
+def _root_in_log(scene: Scene) -> Verdict | None:
+    event = scene.deepest(Tier.ROOT)
+    return _from_event(scene, event) if _stands(scene, event) and not _nan_came_first(scene, event) else None
+
+
+def _nan_came_first(scene: Scene, event: Event | None) -> bool:
+    """Whether an index or value out of range only is what a loss that was not finite before did to the next step."""
+    nan = scene.lasting_nan
+    if event is None or nan is None or event.rule.category is not F.DATA or event.rule.role is Role.BAD_INPUT:
+        return False
+    return nan.source == event.line.source and nan.line < event.line.line
+
+
+def _fault_in_log(scene: Scene) -> Verdict | None:
+    event = scene.deepest(Tier.FAULT)
+    return _from_event(scene, event) if _stands(scene, event) else None
+
+
+def _time_limit_in_log(scene: Scene) -> Verdict | None:
+    return _from_event(scene, scene.says(Role.TIME_LIMIT))
+
+
+def _symptom_in_log(scene: Scene) -> Verdict | None:
+    event = scene.deepest(Tier.SYMPTOM)
+    if event and event.rule.category is F.COMMUNICATION and _peer_died(scene, event):
+        return None
+    return _from_event(scene, event)
+
+
+def _peer_died(scene: Scene, event: Event) -> bool:
+    """Whether a broken connection is only how the others noticed that one of them was killed or left."""
+    if scene.root_rank and event.rank:
+        return event.rank != scene.root_rank
+    killed = scene.deepest(Tier.TRACE)
+    return bool(killed and killed.rule.role is Role.KILLED and killed.position < event.position)
+
+
+def _outlived_in_log(scene: Scene) -> Verdict | None:
+    """An error after which work seemed to go on, of a run that failed and shows no other."""
+    return _from_event(scene, scene.deepest(Tier.ROOT, survived=True) or scene.deepest(Tier.FAULT, survived=True))
+
+
+def _trace_in_log(scene: Scene) -> Verdict | None:
+    return _from_event(scene, scene.deepest(Tier.TRACE))
+
+
+def _unknown(scene: Scene) -> Verdict:
+    evidence = scene.evidence
+    known = [
+        f"{name} {value}"
+        for name, value in (
+            ("state", evidence.state), ("exit code", evidence.exit_code), ("signal", signal_of(evidence)),
+        )
+        if value is not None
+    ]  # fmt: skip
+    last = tuple(line.origin for line in scene.lines[-1:])
+    advice = ADVICE[F.UNKNOWN]
+    return Verdict(
+        F.UNKNOWN, "nothing-known", (fact("exit record", ", ".join(known) or "nothing is known"), *last), 0.3, "",
+        advice.meaning, advice.suggestion,
+    )  # fmt: skip
+
+
+_STEPS: tuple[tuple[str, Callable[[Scene], Verdict | None]], ...] = (
+    ("metrics that end not finite", _diverged),
+    ("a proof of success", _succeeded),
+    ("a kill by the kernel for memory", _asking(Step.KERNEL)),
+    ("preemption or a lost node", _taken_away),
+    ("starts that get nothing done", _asking(Step.PROGRESS)),
+    ("a checkpoint on request", _asking(Step.CHECKPOINT)),
+    ("preemption or a lost node", _stated_taken_away),
+    ("a damaged checkpoint", _asking(Step.RESUME)),
+    ("a named cause in the log", _root_in_log),
+    ("a loss that stays NaN", _asking(Step.PRINTED)),
+    ("an error of the program itself", _fault_in_log),
+    ("time limit, cancellation, signals", _asking(Step.ENDED)),
+    ("time limit, cancellation, signals", _time_limit_in_log),
+    ("what ranks and launchers say of each other", _symptom_in_log),
+    ("errors that work seemed to go on after", _outlived_in_log),
+    ("a telling exit code", _asking(Step.EXIT)),
+    ("a line that says that something ended badly", _trace_in_log),
+    ("anything known", _unknown),
+)
+"""What is looked for, in words, and the function that looks; the first that finds something decides."""
+
+SUCCESS_RULES = {
+    "outcome-recorded": "the program wrote its outcome as its last act and its metrics are complete",
+    "exit-recorded": "the wrapper saw exit code 0 and the metrics are complete (or none were declared)",
+    "completed": "the scheduler saw exit code 0 and no unsurvived failure stands in the log",
+    "log-says-finished": "only a log is known; it ends with the program's own statement and holds no failure",
+}
+"""What counts as proof of success, strongest first."""
+
+
+def find_rule(rule_id: str) -> Rule | FactRule | None:
+    """The row with this name; None for the success rules and ``nothing-known``."""
+    rows: tuple[Rule | FactRule, ...] = LOG_RULES + FACT_RULES
+    return next((row for row in rows if row.id == rule_id), None)
+
+
+def unreadable_verdict(path: str, problem: str, remedy: str) -> Verdict:
+    """Say that nobody can tell how an attempt ended, because a file or folder of it is not what we wrote.
+
+    Args:
+        path: The file or folder.
+        problem: What was found.
+        remedy: What takes it out of the way.
+    """
+    return Verdict(
+        FailureClass.UNKNOWN,
+        rule="record.unreadable",
+        evidence=(LogLine(path, 0, problem),),
+        cause=UNREADABLE,
+        summary=f"The attempt cannot be judged: {path} {problem}.",
+        suggestion=f"Restore it from a copy; or {remedy}",
+    )

@@ -1,0 +1,671 @@
+"""What states, exit records and metrics prove about an attempt's end: the second half of the rule table. Pure.
+
+Each row says which step of `hpc.core.failures.classify` asks it; of one step's rows the first that holds decides.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from statistics import median
+
+from hpc.core.failures import health
+from hpc.core.failures.evidence import Evidence, FailureClass, LogLine
+from hpc.core.failures.log_rules import Role, Tier
+from hpc.core.failures.scene import Scene
+from hpc.core.slurm.states import SlurmState as S
+
+F = FailureClass
+
+SIGINT, SIGILL, SIGBUS, SIGKILL, SIGUSR1, SIGSEGV, SIGUSR2, SIGTERM, SIGXCPU, SIGXFSZ = (
+    2, 4, 7, 9, 10, 11, 12, 15, 24, 25,
+)  # fmt: skip
+SLURM_OOM = 125  # Slurm's "signal" of a job whose cgroup saw an OOM kill
+SLURM_OUTPUT = 53  # … and of a job whose output file could not be opened
+CHECKPOINTED = 85
+RUN_FOLDER_LOST = 74
+NEAR_LIMIT = 0.95  # a peak above this share of the limit is at the limit: sampling misses the last allocation
+HANG_S = 600.0  # silence before a time limit that is called a hang …
+HANG_SHARE = 0.25  # … if it is also this share of the run
+
+
+def fact(source: str, text: str) -> LogLine:
+    """Something known that is no line of a file."""
+    return LogLine(source, 0, text)
+
+
+class Step(StrEnum):
+    """When in the course of a verdict a row is asked; `hpc.core.failures.classify` has the course itself."""
+
+    METRICS = "recorded numbers"  # before anything else
+    PRINTED = "printed numbers"  # beside a proof of success, and after named causes
+    LEARNING = "learning"  # beside a proof of success
+    KERNEL = "kernel"
+    TAKEN_AWAY = "taken away"
+    PROGRESS = "starts without progress"
+    CHECKPOINT = "checkpoint on request"
+    RESUME = "damaged checkpoint"
+    ENDED = "ended from outside"
+    EXIT = "exit code"
+
+
+@dataclass(frozen=True)
+class FactRule:
+    """One conclusion from states, exit records and metrics.
+
+    Attributes:
+        id: Name of the rule, unique.
+        step: When it is asked.
+        category, cause: What it leads to.
+        holds: Gives the fact that decides, or None.
+        proves, leaves_open: As in `Rule`.
+        confidence: 0 to 1, the author's.
+        suggestion: Where it differs from the class's own.
+    """
+
+    id: str
+    step: Step
+    category: FailureClass
+    cause: str
+    holds: Callable[[Scene], LogLine | None]
+    proves: str
+    leaves_open: str
+    confidence: float = 0.9
+    suggestion: str = ""
+
+
+def _state_in(*states: S) -> Callable[[Scene], LogLine | None]:
+    def holds(scene: Scene) -> LogLine | None:
+        state, reason = scene.evidence.state, scene.evidence.state_reason
+        known = state in states
+        return fact("scheduler", f"state {state}" + (f" ({reason})" if reason else "")) if known else None
+
+    return holds
+
+
+def _reason_like(pattern: str) -> Callable[[Scene], LogLine | None]:
+    compiled = re.compile(pattern, re.IGNORECASE)
+
+    def holds(scene: Scene) -> LogLine | None:
+        reason = scene.evidence.state_reason
+        return fact("scheduler", f"reason {reason}") if compiled.search(reason) else None
+
+    return holds
+
+
+def _ended_by(*numbers: int) -> Callable[[Scene], LogLine | None]:
+    """Ended by one of these signals, told directly or as a shell tells it (128 + number)."""
+
+    def holds(scene: Scene) -> LogLine | None:
+        number = signal_of(scene.evidence)
+        return fact("exit record", f"ended by signal {number}") if number in numbers else None
+
+    return holds
+
+
+def _exited_with(*codes: int) -> Callable[[Scene], LogLine | None]:
+    def holds(scene: Scene) -> LogLine | None:
+        code = scene.evidence.exit_code
+        return fact("exit record", f"exit code {code}") if code in codes else None
+
+    return holds
+
+
+def signal_of(evidence: Evidence) -> int | None:
+    """Number of the signal that ended it; None when none did."""
+    if evidence.exit_signal:
+        return evidence.exit_signal
+    code = evidence.exit_code
+    if code is None:
+        return None
+    if code < 0:
+        return -code
+    return code - 128 if 128 < code < 160 else None
+
+
+def _cgroup_kill(scene: Scene) -> LogLine | None:
+    evidence = scene.evidence
+    if evidence.state is S.OUT_OF_MEMORY:
+        return fact("scheduler", "state OUT_OF_MEMORY")
+    if S.OUT_OF_MEMORY in evidence.step_states:
+        return fact("scheduler", "a step of the job is OUT_OF_MEMORY")
+    if evidence.oom_kill_count:
+        return fact("exit record", f"the kernel killed {evidence.oom_kill_count} process(es) in the memory cgroup")
+    if evidence.exit_signal == SLURM_OOM:
+        return fact("scheduler", "exit code 0:125: out of memory")
+    return None
+
+
+def _killed_at_limit(scene: Scene) -> LogLine | None:
+    evidence = scene.evidence
+    peak, limit = evidence.peak_memory_mib, evidence.memory_limit_mib
+    if signal_of(evidence) != SIGKILL or not peak or not limit or peak < NEAR_LIMIT * limit:
+        return None
+    return fact("exit record", f"SIGKILL at {peak:.0f} MiB of {limit:.0f} MiB")
+
+
+def _checkpointed(scene: Scene) -> LogLine | None:
+    evidence = scene.evidence
+    if CHECKPOINTED not in (evidence.program_outcome, evidence.exit_code) or evidence.state is S.CANCELLED:
+        return None
+    return fact("exit record", f"code {CHECKPOINTED}: checkpointed, start me again")
+
+
+def _stalled(scene: Scene) -> LogLine | None:
+    return fact("exit record", scene.evidence.stalled) if scene.evidence.stalled else None
+
+
+def _stalled_by_warning(scene: Scene) -> LogLine | None:
+    """Each start was warned of its time limit: there is no time to work in."""
+    return _stalled(scene) if _told("USR1")(scene) else None
+
+
+def _run_folder_lost(scene: Scene) -> LogLine | None:
+    """The wrapper's own code for a run folder it cannot use; a program's own 74 stands in its exit record."""
+    return None if scene.evidence.exit_recorded else _exited_with(RUN_FOLDER_LOST)(scene)
+
+
+def _told(*names: str) -> Callable[[Scene], LogLine | None]:
+    def holds(scene: Scene) -> LogLine | None:
+        got = [name for name in scene.evidence.signals_received if name.removeprefix("SIG") in names]
+        return fact("exit record", f"received {', '.join(got)} and ended") if got else None
+
+    return holds
+
+
+def _timed_out_silently(scene: Scene) -> LogLine | None:
+    evidence = scene.evidence
+    if evidence.state not in (S.TIMEOUT, S.DEADLINE) and not scene.says(Role.TIME_LIMIT):
+        return None
+    silences = [s for s in (evidence.silent_s, scene.silence_s) if s is not None]
+    silence = max(silences, default=0.0)
+    whole = evidence.elapsed_s or silence
+    if silence < HANG_S or silence < HANG_SHARE * whole:
+        return None
+    return fact("scheduler", f"time limit reached after {silence:.0f} s without progress")
+
+
+def _at_time_limit(scene: Scene) -> LogLine | None:
+    """Killed or asked to stop when its time was over, where no scheduler state says so."""
+    evidence = scene.evidence
+    elapsed, limit = evidence.elapsed_s, evidence.time_limit_s
+    if evidence.state is not None or not elapsed or not limit or elapsed < limit:
+        return None
+    return fact("exit record", f"ran {elapsed:.0f} s of {limit:.0f} s")
+
+
+def _usr1_unanswered(scene: Scene) -> LogLine | None:
+    if signal_of(scene.evidence) in (SIGUSR1, SIGUSR2):
+        return fact("exit record", "ended by the signal that announces the time limit")
+    return _told("USR1")(scene)
+
+
+def _unhealthy(find: Callable[[health.Series], tuple[health.HealthWarning, ...]], scene: Scene) -> LogLine | None:
+    """The first sign of a kind that lasts to the end of the recorded metrics."""
+    lasting = (warning for warning in find(scene.evidence.series) if health.is_result_spoiled(warning))
+    return next((fact("metrics", warning.text) for warning in lasting), None)
+
+
+def _learned_nothing(scene: Scene) -> LogLine | None:
+    """A training loss that never moved, of a run that began at the beginning, or a reward that stays at its floor."""
+    flat = None if scene.evidence.resumed else _unhealthy(health.find_no_learning, scene)
+    return flat or _reward_never_moves(scene) or _printed_loss_never_moves(scene)
+
+
+def _printed_loss_never_moves(scene: Scene) -> LogLine | None:
+    """A printed loss that stays where it began, from the first step on. A plateau at a log's end proves nothing."""
+    found = scene.losses
+    values = [value for value, _ in found]
+    if len(values) < 20 or not scene.begins_at_start or scene.evidence.resumed or scene.evidence.series:
+        return None
+    level = abs(median(values))
+    return found[-1][1].origin if level > 1e-3 and max(values) - min(values) < 0.002 * level else None
+
+
+_REWARD = re.compile(
+    r"\b\w{0,20}(?:rew(?:ard)?_mean|mean_reward|reward|episode_return|return)\b[\s:=|]{1,4}(-?\d+(?:\.\d+)?)"
+)
+
+
+def _reward_never_moves(scene: Scene) -> LogLine | None:
+    """A reward in the log that lies at its floor four times in five, over at least 15 values."""
+    found = [(float(m[1]), line.origin) for line in scene.lines if (m := _REWARD.search(line.text))]
+    values = [value for value, _ in found]
+    if len(values) < 15:
+        return None
+    floor, top = min(values), max(values)
+    at_floor = values.count(floor) >= 0.8 * len(values) and (floor < 0 or floor < top)
+    return found[-1][1] if at_floor else None
+
+
+def _launch_failed(scene: Scene) -> LogLine | None:
+    return None if scene.evidence.started else _reason_like(r"launch ?fail|prolog|JobHoldMaxRequeue")(scene)
+
+
+def _never_started(scene: Scene) -> LogLine | None:
+    evidence = scene.evidence
+    if evidence.started:
+        return None
+    return fact("scheduler", f"state {evidence.state or 'not known'}; the wrapper never claimed the attempt")
+
+
+def _without_result(scene: Scene) -> LogLine | None:
+    evidence = scene.evidence
+    ended_well = evidence.exit_code == 0 or evidence.program_outcome == 0 or evidence.state is S.COMPLETED
+    if not ended_well or signal_of(evidence) or not evidence.expects_metrics or evidence.complete:
+        return None
+    return fact("metrics", "the program ended normally, but metrics.h5 is absent or not marked complete")
+
+
+def _damaged_resume(scene: Scene) -> LogLine | None:
+    """A damaged file that stopped a resumed attempt before it logged a step: earlier attempts read the inputs well."""
+    event = scene.deepest(Tier.ROOT)
+    if not scene.evidence.resumed or scene.evidence.series or event is None:
+        return None
+    return event.line if event.rule.role is Role.DAMAGED_FILE else None
+
+
+FACT_RULES: tuple[FactRule, ...] = (
+    FactRule(
+        "metrics-not-finite",
+        Step.METRICS,
+        F.DIVERGENCE,
+        "metrics",
+        partial(_unhealthy, health.find_non_finite),
+        "the recorded loss left the finite numbers and did not return",
+        "when it began to go wrong",
+        0.97,
+    ),
+    FactRule(
+        "loss-stayed-nan",
+        Step.PRINTED,
+        F.DIVERGENCE,
+        "log",
+        lambda scene: scene.lasting_nan,
+        "the printed loss left the finite numbers and did not return",
+        "when it began to go wrong",
+        0.9,
+    ),
+    FactRule(
+        "gradient-stayed-nan",
+        Step.PRINTED,
+        F.DIVERGENCE,
+        "log_gradient",
+        lambda scene: scene.lasting_nan_gradient,
+        "the printed gradient norm left the finite numbers and did not return: no step was taken any more",
+        "when it began to go wrong",
+        0.85,
+    ),
+    FactRule(
+        "loss-exploded",
+        Step.LEARNING,
+        F.DIVERGENCE,
+        "explosion",
+        partial(_unhealthy, health.find_explosions),
+        "the loss ended a hundred times above its beginning",
+        "that it would not have come back",
+        0.8,
+    ),
+    FactRule(
+        "learned-nothing",
+        Step.LEARNING,
+        F.NOT_CONVERGED,
+        "flat",
+        _learned_nothing,
+        "the score or loss never moved",
+        "whether data, reward or learning rate is to blame",
+        0.75,
+    ),
+    FactRule(
+        "oom-kill",
+        Step.KERNEL,
+        F.OOM_HOST,
+        "cgroup",
+        _cgroup_kill,
+        "the kernel killed a process of this job at its memory limit",
+        "which process",
+        0.98,
+    ),
+    FactRule(
+        "killed-at-limit",
+        Step.KERNEL,
+        F.OOM_HOST,
+        "killed_at_limit",
+        _killed_at_limit,
+        "SIGKILL came when memory stood at the limit",
+        "that it came from the kernel",
+        0.85,
+    ),
+    FactRule(
+        "state-preempted",
+        Step.TAKEN_AWAY,
+        F.PREEMPTED,
+        "state",
+        _state_in(S.PREEMPTED),
+        "Slurm gave the nodes to another job",
+        "nothing",
+        0.99,
+    ),
+    FactRule(
+        "state-requeued",
+        Step.TAKEN_AWAY,
+        F.PREEMPTED,
+        "requeue",
+        _state_in(S.REQUEUED),
+        "Slurm put the job back",
+        "why",
+        0.9,
+    ),
+    FactRule(
+        "state-node-fail",
+        Step.TAKEN_AWAY,
+        F.NODE_FAILURE,
+        "node_down",
+        _state_in(S.NODE_FAIL),
+        "Slurm lost the node",
+        "why",
+        0.99,
+    ),
+    FactRule(
+        "state-boot-fail",
+        Step.TAKEN_AWAY,
+        F.NODE_FAILURE,
+        "boot",
+        _state_in(S.BOOT_FAIL, S.RECONFIG_FAIL),
+        "the node did not come up",
+        "why",
+        0.99,
+    ),
+    FactRule(
+        "state-launch-failed",
+        Step.TAKEN_AWAY,
+        F.NODE_FAILURE,
+        "launch",
+        _state_in(S.LAUNCH_FAILED),
+        "the node could not start the job",
+        "whether the node or the request is at fault",
+        0.85,
+    ),
+    FactRule(
+        "reason-launch-failed",
+        Step.TAKEN_AWAY,
+        F.NODE_FAILURE,
+        "launch",
+        _launch_failed,
+        "the node could not start the job",
+        "whether it is broken for every job",
+        0.85,
+    ),
+    FactRule(
+        "restarts-warned-at-once",
+        Step.PROGRESS,
+        F.CONFIG,
+        "time_limit",
+        _stalled_by_warning,
+        "each start was warned of its time limit before it had done a step",
+        "how long a step takes",
+        0.9,
+        "ask for more time (resources.time): start-up, a few steps and signal_lead_s of the profile have to fit",
+    ),
+    FactRule(
+        "restarts-without-progress",
+        Step.PROGRESS,
+        F.CODE_BUG,
+        "no_progress",
+        _stalled,
+        "the program asks to be started again without having done anything",
+        "why it does not go on",
+        0.9,
+        "see why it exits with 85 at once: it has to log a step or work for a while before it may ask again",
+    ),
+    FactRule(
+        "checkpointed",
+        Step.CHECKPOINT,
+        F.TIMEOUT,
+        "checkpointed",
+        _checkpointed,
+        "the program stopped on request and left a checkpoint",
+        "how much is still to do",
+        0.97,
+        "resume from the checkpoint it has just written",
+    ),
+    FactRule(
+        "resume-damaged",
+        Step.RESUME,
+        F.CHECKPOINT,
+        "damaged",
+        _damaged_resume,
+        "an attempt that went on from a checkpoint found a damaged file before its first step",
+        "that the file was not an input of the first step",
+        0.8,
+    ),
+    FactRule(
+        "time-limit-hang",
+        Step.ENDED,
+        F.TIMEOUT,
+        "hang",
+        _timed_out_silently,
+        "nothing moved for a long time before the limit",
+        "where it hung",
+        0.85,
+        "more time does not help a hang: find where it stood (py-spy, NCCL_DEBUG=INFO), then resume",
+    ),
+    FactRule(
+        "state-timeout",
+        Step.ENDED,
+        F.TIMEOUT,
+        "limit",
+        _state_in(S.TIMEOUT),
+        "the time limit ended it",
+        "that it made progress",
+        0.98,
+    ),
+    FactRule(
+        "state-deadline",
+        Step.ENDED,
+        F.TIMEOUT,
+        "deadline",
+        _state_in(S.DEADLINE),
+        "the job's deadline passed",
+        "nothing",
+        0.98,
+    ),
+    FactRule(
+        "state-cancelled",
+        Step.ENDED,
+        F.CANCELLED,
+        "scancel",
+        _state_in(S.CANCELLED, S.REVOKED),
+        "somebody cancelled the job",
+        "who and why",
+        0.95,
+    ),
+    FactRule(
+        "reason-impossible-request",
+        Step.ENDED,
+        F.CONFIG,
+        "slurm_request",
+        _reason_like(
+            r"BadConstraints|PartitionTimeLimit|PartitionNodeLimit|Invalid(?:Account|QOS)|AccountNotAllowed"
+            r"|QOSNotAllowed|(?:QOS|Assoc)\w*Max\w*PerJob|MaxMemPerLimit|DependencyNeverSatisfied"
+        ),
+        "Slurm will never start what was asked for",
+        "which value to change",
+    ),
+    FactRule(
+        "local-time-limit",
+        Step.ENDED,
+        F.TIMEOUT,
+        "limit",
+        _at_time_limit,
+        "it used all the time it was given",
+        "that it made progress",
+        0.8,
+    ),
+    FactRule(
+        "usr1-unanswered",
+        Step.ENDED,
+        F.TIMEOUT,
+        "no_checkpoint",
+        _usr1_unanswered,
+        "the time limit was announced and the program ended without a checkpoint",
+        "that it would have needed more time",
+        0.8,
+        "let the program write a checkpoint on SIGUSR1 and exit with 85, or give it more time",
+    ),
+    FactRule(
+        "interrupted",
+        Step.ENDED,
+        F.CANCELLED,
+        "interrupt",
+        lambda scene: _told("INT")(scene) or _ended_by(SIGINT)(scene),
+        "it was interrupted (Ctrl-C)",
+        "by whom",
+        0.85,
+    ),
+    FactRule(
+        "terminated",
+        Step.ENDED,
+        F.CANCELLED,
+        "terminated",
+        lambda scene: _told("TERM")(scene) if scene.evidence.state is None else None,
+        "it was asked to stop and no scheduler says why",
+        "who asked",
+        0.7,
+    ),
+    FactRule(
+        "exit-run-folder",
+        Step.EXIT,
+        F.STORAGE,
+        "run_folder",
+        _run_folder_lost,
+        "the wrapper could not write the run folder, and its log may be lost for the same reason",
+        "whether the disk was full, read-only, or the folder removed",
+        0.85,
+    ),
+    FactRule(
+        "exit-segfault",
+        Step.EXIT,
+        F.CODE_BUG,
+        "segfault",
+        _ended_by(SIGSEGV),
+        "native code touched memory that is not its own",
+        "whose code",
+        0.7,
+    ),
+    FactRule(
+        "exit-bus-error",
+        Step.EXIT,
+        F.OOM_SHM,
+        "bus_error",
+        _ended_by(SIGBUS),
+        "a mapped page could not be backed",
+        "that /dev/shm was full: a truncated file does the same",
+        0.5,
+    ),
+    FactRule(
+        "exit-illegal-instruction",
+        Step.EXIT,
+        F.ENVIRONMENT,
+        "cpu",
+        _ended_by(SIGILL),
+        "the program was built for another processor",
+        "which library",
+        0.8,
+    ),
+    FactRule(
+        "exit-file-size",
+        Step.EXIT,
+        F.STORAGE,
+        "quota",
+        _ended_by(SIGXFSZ),
+        "a limit on file size was reached",
+        "whose limit",
+        0.85,
+    ),
+    FactRule(
+        "exit-cpu-time",
+        Step.EXIT,
+        F.CONFIG,
+        "ulimit",
+        _ended_by(SIGXCPU),
+        "a limit on CPU time was reached",
+        "whose limit",
+        0.8,
+    ),
+    FactRule(
+        "exit-output-folder",
+        Step.EXIT,
+        F.STORAGE,
+        "output",
+        _ended_by(SLURM_OUTPUT),
+        "Slurm could not open the job's output file",
+        "why",
+        0.85,
+    ),
+    FactRule(
+        "exit-command-missing",
+        Step.EXIT,
+        F.ENVIRONMENT,
+        "command",
+        _exited_with(127, 126),
+        "the command does not exist or cannot be executed here",
+        "which one",
+        0.8,
+    ),
+    FactRule(
+        "exit-container",
+        Step.EXIT,
+        F.CONTAINER,
+        "runtime",
+        lambda scene: _exited_with(255)(scene) if scene.evidence.in_container else None,
+        "the container runtime's own error code",
+        "what it was: its message is missing",
+        0.6,
+    ),
+    FactRule(
+        "exit-killed",
+        Step.EXIT,
+        F.UNKNOWN,
+        "sigkill",
+        _ended_by(SIGKILL),
+        "somebody sent SIGKILL",
+        "who: the kernel for memory, Slurm, an operator",
+        0.5,
+        "look at the node's memory and at dmesg; one retry is worth it",
+    ),
+    FactRule(
+        "exit-time-command",
+        Step.EXIT,
+        F.TIMEOUT,
+        "command",
+        _exited_with(124),
+        "the command timeout ended it: 124 is its code",
+        "that the program does not use this code itself",
+        0.75,
+    ),
+    FactRule(
+        "ended-without-result",
+        Step.EXIT,
+        F.UNKNOWN,
+        "no_result",
+        _without_result,
+        "it ended normally but its result is not whole",
+        "why: it may have stopped early or written elsewhere",
+        0.9,
+        "see that the program writes the primary metric and closes its writer",
+    ),
+    FactRule(
+        "never-started",
+        Step.EXIT,
+        F.UNKNOWN,
+        "never_started",
+        _never_started,
+        "the job is over and our wrapper never ran",
+        "why",
+        0.6,
+        "read Slurm's own log of this array element",
+    ),
+)
+"""Every conclusion that is not drawn from a log line; within a step the first that holds decides."""

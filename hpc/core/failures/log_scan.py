@@ -1,0 +1,187 @@
+"""What a line of a log is: clean text, worth keeping, progress, the word of one rank. Pure and linear in its length.
+
+Patterns here and in the rule table have no nested quantifiers and meet lines of at most `MAX_LINE` characters, so a
+hostile log can be long but never slow.
+"""
+
+import re
+from datetime import UTC, datetime
+
+from hpc.core.printable import printable
+
+MAX_LINE = 2000
+
+NEEDLES = (
+    "error", "exception", "traceback", "fail", "fatal", "kill", "abort", "cancel", "out of memory",
+    "allocat", "alloc failed", " nan", "=nan", ":nan", "(nan", "[nan", "`nan", "not-a-number", "non-finite", "diverg",
+    "space left", "not found", "no such", "xid ", "fault", "timed out", "timed-out",
+    "timeout", "time limit", "preempt", "requeue", "lost communication",
+    "converge", "interrupt", "terminat", "is lost", "device handle", "invalid", "corrupt", "mismatch", "stale file",
+    "overlay", "dev/shm", "shared memory", "can't open", "cannot open", "unable to", "could not", "couldn't",
+    "refused", "in use", "quota", "unrecognized", "solved 0", "launch failed", "restart", "bus ", "core dumped",
+    "semlock", "infinite", "exhausted", "node_failure", "not been", "no learning", "denied", "illegal",
+    "minimum loss scale", "hardware", "missing", "not compiled",
+    "undefined symbol", "unreachable", "exceeded", "usage:", "nccl warn", "ibv_",
+    "truncat", "double free", "free(): ", "smashing", "unbound variable", "gpu hang", "gpu reset",
+    "oomd", "memory budget",
+    "squashfs", "override '", "not in struct", "user namespace", "not used by", "unsupported", "unknown command",
+    "badgzip", "badzip", "requested and", "too large", "no data left", "mpi_err", "ofi poll",
+    "not converge", "virtual memory", "cannot ", "exceed",
+    "stopping training", "is required", "hw exception", "panic", "stackoverflow",
+)  # fmt: skip
+"""Lower-case beginnings of trouble. A line without any of them is never evidence, which is what makes logs of
+gigabytes readable; each has at least four bytes, which is what the adapter's search relies on."""
+
+_RANK = re.compile(
+    r"^\s*(?:"
+    r"\[?(?:rank|default|Rank |worker)(?P<named>\d+)\]?:? ?"  # torchrun, PyTorch ≥ 2.2: [rank3]: …, [default3]:…
+    r"|(?P<label>\d{1,5}): "  # srun --label
+    r"|\(\w[\w.]* (?:pid|rank)=(?P<pid>\d+)[^)]*\) ?"  # Ray: (RayTrainWorker pid=4711) …
+    r"|\[\d+,(?P<mpi>\d+)\]<std(?:out|err)>: ?"  # mpirun --tag-output
+    r")"
+)
+_STAMP = re.compile(r"\b(\d{4})[-/](\d\d)[-/](\d\d)[T _](\d\d):(\d\d):(\d\d)")
+_PROGRESS = re.compile(
+    r"(?:\b(?:step|steps|iter|iters|iteration|epoch|ep|it|batch|num_updates|global_step|update)\b[\s:=\[(#/]{0,6}\d"
+    r"|\b\d[\d,]{0,15} steps\b"
+    r"|\b\w{0,24}loss\w{0,12}[\s\"':=|]{1,4}-?\d"
+    r"|\b\d{1,12}/\d{1,12} \[[\d:]{1,12}<)",
+    re.IGNORECASE,
+)
+_NOT_PROGRESS = re.compile(
+    r"slurmstepd|srun:|CANCELLED|Error\b|Exception\b|\bERROR\b|\bFATAL\b|^\s*File \"|Traceback|ProcessGroup|\[c10d\]"
+    r"|no new step|not progress|stuck|\bassert\b"
+)
+_SAVED = re.compile(
+    r"\b(?:saved?|saving|wrote|written)\b.{0,60}(?:checkpoint|model|weights|\.pt\b|\.ckpt|\.pth|\.hdf5|\.safetensors|\.zip)"
+    r"|(?:checkpoint|model|weights)\b.{0,40}\bsaved\b|\btrain_runtime\b"
+    r"|\bfinal (?:\w+ ){0,3}(?:loss|accuracy|acc|error|reward|score|return|metric\w*)\b.{0,20}\d"
+    r"|Trainer\.fit` stopped: `max_(?:epochs|steps)",
+    re.IGNORECASE,
+)
+_FINISHED = re.compile(
+    r"\b(?:training|train|fit|optimi[sz]ation|simulation|experiment|all \d* ?(?:epochs|steps|iterations))\b\W{0,3}"
+    r"(?:is |has |was |have )?(?:done|completed?|finished|ended|successful\w*)\b"
+    r"|\bdone training\b|\bfinished (?:training|normally|successfully|all)\b|\bcompleted successfully\b"
+    r"|\bMPI_Finalize ok\b|\btotal wall time\b|^COMPLETED\b|\breached (?:max|the planned|target)\b|\bbest model\b",
+    re.IGNORECASE,
+)
+_ENDED = re.compile(
+    r"\btrain_runtime\b|`Trainer\.fit` stopped|exiting program after \d+ iterations"
+    r"|\bsaved (?:final )?model to\b.{0,80}final"
+    r"|^final (?:\w+ ){0,3}(?:loss|accuracy|acc|error|reward|score|return)\b.{0,20}\d",
+    re.IGNORECASE,
+)
+_LOSS = re.compile(
+    r"\b(?:\w{0,24}loss\w{0,12}|ppl|perplexity|nll)['\"]?\s{0,3}[:=|]?\s{0,6}"
+    r"(?P<value>[-+]?(?:nan|inf(?:inity)?|\d[\d.,]*(?:e[-+]?\d+)?))(?![\w])",
+    re.IGNORECASE,
+)
+_GRADIENT = re.compile(
+    r"\b(?:grad(?:ient)?[_ .-]?norm|gnorm)['\"]?\s{0,3}[:=|]?\s{0,6}"
+    r"(?P<value>[-+]?(?:nan|inf(?:inity)?|\d[\d.,]*(?:e[-+]?\d+)?))(?![\w])",
+    re.IGNORECASE,
+)
+_LOSS_SCALE = re.compile(r"loss[_ ]?scal", re.IGNORECASE)
+
+
+def clean(raw: str) -> str:
+    """One line as a person sees it: nothing a terminal obeys, the telling part of a rewritten progress bar, cut."""
+    text = raw.rstrip("\r\n")
+    if "\r" not in text:
+        return printable(text)[:MAX_LINE]
+    parts = [part for each in text.split("\r") if (part := printable(each)).strip()]
+    return next((part for part in parts if suspicious(part)), parts[-1] if parts else "")[:MAX_LINE]
+
+
+def suspicious(line: str) -> bool:
+    """Whether a line may be evidence. Cheap, and generous: rules decide later, with its neighbours in view."""
+    lowered = line[: MAX_LINE * 4].lower().replace(" nan iterations:   0", "")  # Megatron says so at every step
+    return any(needle in lowered for needle in NEEDLES)
+
+
+def split_rank(line: str) -> tuple[str, str]:
+    """Take a rank prefix off: ``[rank3]: KeyError`` gives ``("3", "KeyError")``; no prefix gives ``("", line)``."""
+    match = _RANK.match(line)
+    if match is None:
+        return "", line
+    return next(group for group in match.groups() if group is not None), line[match.end() :]
+
+
+_FRAME = re.compile(
+    r"^(?:\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[\d.,:+Z]{0,16}\]? ?|\s{1,12}[|+] )"
+    r"(?=\s{0,8}(?:(?:Exception Group )?Traceback|File \"|[\w.]{1,80}(?:Error|Exception)\b|KeyboardInterrupt)|    )"
+)
+
+
+def without_frame(line: str) -> str:
+    """Take the time stamp, or the bars of an exception group, from a line of a traceback; others keep theirs."""
+    match = _FRAME.match(line)
+    return line[match.end() :] if match else line
+
+
+def is_progress(line: str) -> bool:
+    """A line that only a program that is still working prints: a step, an epoch, a loss that is a number."""
+    return bool(_PROGRESS.search(line)) and not _NOT_PROGRESS.search(line)
+
+
+def is_result(line: str) -> bool:
+    """A line that says that something worth having was reached or stored, such as a saved model."""
+    return bool(_SAVED.search(line)) and not _NOT_PROGRESS.search(line)
+
+
+def says_finished(line: str) -> bool:
+    """A program's own statement that it came to its end. A job script may say the same of a program that crashed."""
+    return bool(_FINISHED.search(line) or _SAVED.search(line)) and not _NOT_PROGRESS.search(line)
+
+
+def says_ended(line: str) -> bool:
+    """A program's own statement that all its work is done, as opposed to a checkpoint that was saved on the way."""
+    return bool(_FINISHED.search(line) or _ENDED.search(line)) and not _NOT_PROGRESS.search(line)
+
+
+def loss_is_finite(line: str) -> bool | None:
+    """Whether the losses a progress line reports are numbers; None where it reports none."""
+    values = [match["value"].lower().lstrip("+-") for match in _LOSS.finditer(line) if not _LOSS_SCALE.search(match[0])]
+    if not values or _NOT_PROGRESS.search(line):
+        return None
+    return not any(value.startswith(("nan", "inf")) for value in values)
+
+
+def gradient_is_finite(line: str) -> bool | None:
+    """Whether the gradient norm a progress line reports is a number; None where it reports none."""
+    match = _GRADIENT.search(line)
+    if match is None or _NOT_PROGRESS.search(line):
+        return None
+    return not match["value"].lower().lstrip("+-").startswith(("nan", "inf"))
+
+
+_FIRST = re.compile(r"\b(?:step|iter|iteration|epoch|update)\b[\s:=\[(#/]{0,6}(\d{1,9})\b", re.IGNORECASE)
+
+
+def loss_of(line: str) -> float | None:
+    """The first finite loss a progress line reports; None where it reports none."""
+    if not is_progress(line):
+        return None
+    for match in _LOSS.finditer(line):
+        text = match["value"].rstrip(".,").replace(",", "")
+        if not _LOSS_SCALE.search(match[0]) and text[-1:].isdigit():
+            return float(text)
+    return None
+
+
+def step_of(line: str) -> int | None:
+    """The step, iteration or epoch a line reports; None where it reports none."""
+    match = _FIRST.search(line)
+    return int(match[1]) if match else None
+
+
+def timestamp_s(line: str) -> float | None:
+    """The first date and time in a line, as seconds; None where there is none. Only differences mean anything."""
+    match = _STAMP.search(line)
+    if match is None:
+        return None
+    try:
+        return datetime(*(int(part) for part in match.groups()), tzinfo=UTC).timestamp()  # type: ignore[arg-type,misc]  # six ints
+    except ValueError:
+        return None

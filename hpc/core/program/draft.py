@@ -1,0 +1,171 @@
+"""A first experiment for a program, as the YAML text that `hpc init` writes: to be read, changed and kept in git."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hpc.core.program.arguments import Argument, Constant, Interface
+from hpc.core.program.printed import Printed
+
+SEEDS = (1, 2, 3)
+_RATES = ("learning_rate", "lr", "base_lr", "max_lr", "max_learning_rate", "init_lr", "step_size")
+_OTHERS = ("weight_decay", "hidden_size", "d_model", "n_embd", "emsize", "nhid", "batch_size")
+_SEED_NAMES = ("seed", "random_seed", "manual_seed", "manualseed", "rng_seed")
+_FOLDERS = ("out_dir", "output_dir", "outdir", "save_dir", "savedir", "checkpoint_dir", "ckpt_dir", "log_dir", "logdir",
+            "results_dir", "result_dir", "work_dir")  # fmt: skip
+_NEVER_SWEPT = re.compile(
+    r"seed|worker|interval|every|freq|log|port|rank|device|gpu|num_proc|version|epoch|iters|steps"
+)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a first experiment asks.
+
+    Attributes:
+        name: Of the experiment.
+        start: The command line without arguments: ``python train.py``.
+        interface: The program's arguments.
+        metric: The number that decides.
+        is_guess: Whether nothing in the source prints that number, so that its pattern is a guess.
+    """
+
+    name: str
+    start: str
+    interface: Interface
+    metric: Printed
+    is_guess: bool = False
+
+    @property
+    def swept(self) -> Argument | None:
+        """The argument whose values are compared: a learning rate where there is one."""
+        return choose_swept(self.interface.arguments)
+
+    @property
+    def seed(self) -> Argument | None:
+        """The argument that takes the seed."""
+        return next((each for each in self.interface.arguments if _short(each) in _SEED_NAMES), None)
+
+    @property
+    def unknown(self) -> tuple[Argument, ...]:
+        """Arguments the program refuses to run without, and for which only a person knows a value."""
+        settled = {each.name for each in (self.swept, self.seed) if each}
+        return tuple(
+            each
+            for each in self.interface.arguments
+            if each.required and each.name not in settled and _short(each) not in _FOLDERS
+        )
+
+
+def choose_swept(arguments: Sequence[Argument]) -> Argument | None:
+    """Choose the argument whose values are worth comparing first; None where none has a number to begin with."""
+    numbers = [each for each in arguments if _is_positive(each.default) and not _NEVER_SWEPT.search(_short(each))]
+    named = [each for word in (*_RATES, *_OTHERS) for each in numbers if _short(each) == word]
+    return next(iter([*named, *(each for each in numbers if isinstance(each.default, float))]), None)
+
+
+def values_around(default: Constant, name: str) -> list[float | int]:
+    """Values to compare with a default: a third and three times a rate, half and double of a count."""
+    if isinstance(default, bool) or not isinstance(default, int | float) or default <= 0:
+        return []
+    if isinstance(default, int):
+        return sorted({max(1, default // 2), default, default * 2})
+    if name in _RATES or default < 1e-2:
+        return [_rounded(default / 3), default, _rounded(default * 3)]
+    return [_rounded(default / 2), default]
+
+
+def render_draft(draft: Draft, schema: str) -> str:
+    """Write the YAML.
+
+    Args:
+        draft: What is asked.
+        schema: Path of the JSON Schema, from the file's own folder.
+    """
+    swept, metric = draft.swept, draft.metric
+    seeds = ", ".join(map(str, SEEDS if draft.seed else SEEDS[:1]))
+    values = values_around(swept.default, _short(swept)) if swept else []
+    grid = f"  grid: {{{_key(swept)}: [{', '.join(map(_number, values))}]}}\n" if swept else ""
+    baseline = (
+        f"baseline: {{{_key(swept)}: {_number(swept.default)}}}   # what the others are compared with\n"
+        if swept
+        else ""
+    )
+    name = (f"{_key(swept)}{{{_key(swept)}}}_" if swept else "") + "S{seed}"
+    no_seed = "" if draft.seed else "   # the program takes no seed: more of them would be the same run again"
+    guess = "   # a guess: nothing in the source prints it" if draft.is_guess else ""
+    return f"""\
+# yaml-language-server: $schema={schema}
+# {draft.name}: written by `hpc init`, yours to change. Every field: `docs/experiment.md` of hpc-batch, or your editor.
+name: {draft.name}
+type: hyperparameter_sweep
+
+# Words in braces are filled in for each run; the folder it starts in is its own.
+program:
+  command: {_quoted(_command(draft))}
+{_list_others(draft)}
+sweep:
+{grid}  seeds: [{seeds}]{no_seed}
+{baseline}
+metrics:
+  primary: {{name: {_named(metric.pattern, metric.name)}, goal: {metric.goal}}}
+  source: {{stdout: {_quoted(metric.pattern)}}}{guess}   # the last match is a run's value
+
+run_name: {_quoted(name)}
+resources: {{cpus: 2, mem: 8GB, time: "4:00:00"}}   # on a cluster also gpus: 1
+"""
+
+
+def _command(draft: Draft) -> str:
+    """The command line with its placeholders; a person's part stands as one that has no value yet."""
+    parts = [draft.start]
+    if draft.swept:
+        parts.append(draft.swept.given(f"{{{_key(draft.swept)}}}"))
+    for each in draft.interface.arguments:
+        if each == draft.seed:
+            parts.append(each.given("{seed}"))
+        elif _short(each) in _FOLDERS and each != draft.swept:
+            parts.append(each.given("{out_dir}"))
+        elif each in draft.unknown:
+            parts.append(each.given(f"{{{_key(each)}}}"))
+    return " ".join(parts)
+
+
+def _list_others(draft: Draft) -> str:
+    """What else could be swept, as a comment."""
+    others = [each for each in draft.interface.arguments if _is_positive(each.default) and each != draft.swept]
+    told = [f"{each.given(_number(each.default))}" for each in others if each != draft.seed][:8]
+    return f"# It also takes, with these defaults: {', '.join(told)}\n" if told else ""
+
+
+def _short(argument: Argument) -> str:
+    return argument.name.rpartition(".")[2].lower()
+
+
+def _key(argument: Argument | None) -> str:
+    """An argument as a parameter of the experiment: ``optimizer.lr`` is ``lr``."""
+    return re.sub(r"\W", "_", argument.name.rpartition(".")[2]) if argument else ""
+
+
+def _named(pattern: str, name: str) -> str:
+    """The metric as the pattern calls it."""
+    groups = [group for group in re.findall(r"\(\?P<(\w+)>", pattern) if group != "step"]
+    return groups[0] if groups else name
+
+
+def _is_positive(value: Constant) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0 and math.isfinite(value)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.1g}")
+
+
+def _number(value: Constant) -> str:
+    """A number as YAML 1.2 reads it back, of the same type."""
+    return repr(value)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

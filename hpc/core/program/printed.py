@@ -1,0 +1,173 @@
+r"""Which numbers a program prints, read from its source: the way to its metrics without an import of ours.
+
+A ``print`` or a logging call with formatted values becomes a pattern for ``metrics.source``: the words before a value
+name it (``val loss {losses['val']:.4f}`` is ``val_loss``), and a step printed in the same line is the step.
+"""
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+_STEP_WORDS = ("step", "steps", "iter", "iteration", "it", "update", "global_step")
+_EPOCH_WORDS = ("epoch", "ep")
+_HIGHER = {
+    "acc", "accuracy", "top1", "top5", "f1", "auc", "auroc", "reward", "return", "score", "bleu", "rouge", "iou", "map",
+    "r2", "precision", "recall", "dice", "psnr", "ssim", "success",
+}  # fmt: skip
+_LOWER = {
+    "loss", "error", "err", "mse", "rmse", "mae", "ppl", "perplexity", "nll", "bpc", "bpb", "wer", "cer", "fid", "cost",
+    "regret",
+}  # fmt: skip
+_HELD_OUT = {"val", "valid", "validation", "test", "eval", "dev", "final", "best"}
+_PRINTERS = {"print", "info", "log", "write", "debug", "warning", "print_rank_0", "master_print", "print0"}
+_PERCENT_FIELD = re.compile(r"%(?:\(\w+\))?[-+ #0]*\d*(?:\.\d+)?[diouxXeEfFgGsr]")
+_BRACE_FIELD = re.compile(r"\{[^{}]*\}")
+VALUE = "\0"
+"""Stands for a formatted value in the text of a print."""
+
+
+@dataclass(frozen=True)
+class Printed:
+    """One number that a program prints.
+
+    Attributes:
+        name: What it would be called as a metric.
+        goal: ``min`` or ``max``, by its name.
+        pattern: For ``metrics.source.stdout``: the value, and the step where the same line has one.
+        weight: How likely it is what the experiment is about; higher is likelier.
+    """
+
+    name: str
+    goal: str
+    pattern: str
+    weight: int
+
+
+HUGGING_FACE = Printed("eval_loss", "min", r"eval_loss'?\s*[:=]\s*'?(?P<eval_loss>\S+)", 5)
+"""What transformers' Trainer prints after an evaluation, in its two forms."""
+
+
+def find_printed(source: str) -> tuple[Printed, ...]:
+    """The numbers a program prints that look like metrics, the likeliest first; each name once."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return ()
+    found = [each for text in _texts(tree) for line in text.splitlines() for each in _values(line)]
+    if "Trainer(" in source and "transformers" in source:
+        found.append(HUGGING_FACE)
+    best: dict[str, Printed] = {}
+    for each in found:
+        if each.name not in best or each.weight >= best[each.name].weight:
+            best[each.name] = each
+    return tuple(sorted(best.values(), key=lambda each: -each.weight))
+
+
+def goal_of(name: str) -> str:
+    """Whether a metric of this name is better high or low; low where the name does not say."""
+    return "max" if _words(name) & _HIGHER and not _words(name) & _LOWER else "min"
+
+
+def guess_for(name: str) -> str:
+    """A pattern for a metric of which only the name is known: the number after it, whatever stands between."""
+    spelled = r"[\s_-]*".join(re.escape(word) for word in re.split(r"[\s_-]+", name.strip()))
+    group = re.sub(r"\W", "_", name.strip())
+    return rf"(?i)\b{spelled}\b[\s:=]+(?P<{group}>\S+)"
+
+
+# ── the texts that are printed, with VALUE for what is formatted into them ───────────────────────────────────────
+
+
+def _texts(tree: ast.Module) -> Iterator[str]:
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _called(node) in _PRINTERS]
+    for call in sorted(calls, key=lambda each: (each.lineno, each.col_offset)):
+        if call.args:
+            yield _joined(call.args) if _called(call) == "print" else _logged(call.args)
+
+
+def _called(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def _joined(arguments: Sequence[ast.expr]) -> str:
+    return " ".join(_text(each) for each in arguments)
+
+
+def _logged(arguments: Sequence[ast.expr]) -> str:
+    """``logger.info('loss %.3f', loss)``; the first argument is the format."""
+    return _PERCENT_FIELD.sub(VALUE, _text(arguments[0])) if len(arguments) > 1 else _text(arguments[0])
+
+
+def _text(node: ast.expr) -> str:
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(VALUE if isinstance(part, ast.FormattedValue) else _text(part) for part in node.values)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
+        return _PERCENT_FIELD.sub(VALUE, _text(node.left)).replace("%%", "%")
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _text(node.left) + _text(node.right)
+    if isinstance(node, ast.Call) and _called(node) == "format" and isinstance(node.func, ast.Attribute):
+        return _BRACE_FIELD.sub(VALUE, _text(node.func.value))
+    return VALUE
+
+
+# ── from a line to its numbers ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _values(line: str) -> Iterator[Printed]:
+    """The named numbers of one printed line."""
+    pieces = line.split(VALUE)
+    step = _step_pattern(pieces)
+    for before, after in pairwise(pieces):
+        label = _label(before)
+        weight = _weight(label)
+        if weight and not re.match(r"\s*[/%]", after):
+            name = "_".join(re.findall(r"[a-z0-9]+", label.lower()))
+            name = name if not name[0].isdigit() else f"m_{name}"
+            value = _literal(_anchor(before)) + rf"(?P<{name}>\S+)"
+            is_later = step and before is not pieces[0] and pieces.index(before) > step[1]
+            yield Printed(name, goal_of(name), f"{step[0]}.*?{value}" if step and is_later else value, weight)
+
+
+def _step_pattern(pieces: Sequence[str]) -> tuple[str, int] | None:
+    """Pattern of the step, and the number of the piece before it; a step goes before an epoch."""
+    for words in (_STEP_WORDS, _EPOCH_WORDS):
+        for number, before in enumerate(pieces[:-1]):
+            last = re.findall(r"[A-Za-z_]+", before)[-1:]
+            if last and last[0].lower() in words and re.fullmatch(r"[\s:=#\[(]*", before.rpartition(last[0])[2]):
+                return _literal(_anchor(before)) + r"(?P<step>\d+)", number
+    return None
+
+
+def _label(before: str) -> str:
+    """The words right before a value: ``, val loss: `` → ``val loss``, ``Test set: Average loss: `` → ``test loss``."""
+    text = re.sub(r"[\s:=({\[\"'>-]+$", "", before)
+    inner = re.split(r"[,;|\t()\[\]{}]", text)[-1]
+    words = re.findall(r"[A-Za-z][A-Za-z0-9]*", inner.replace("_", " "))
+    told = [word for word in words[:-3] if word.lower() in _HELD_OUT]
+    kept = [word for word in words[-3:] if word.lower() not in ("average", "avg", "mean", "set", "the", "is", "of")]
+    return " ".join([*told, *kept])
+
+
+def _anchor(before: str) -> str:
+    """The end of the text before a value that is enough to find it again."""
+    return re.split(r"[,;|\t]", before)[-1].lstrip(" :=-/") or before.lstrip()
+
+
+def _literal(text: str) -> str:
+    """A text as a pattern; the space before a value may be of any length, as values are padded."""
+    return re.escape(text.rstrip()).replace("\\ ", " ") + r"\s*"
+
+
+def _weight(label: str) -> int:
+    words = _words(label)
+    if not words & (_HIGHER | _LOWER):
+        return 0
+    return 2 + 3 * bool(words & _HELD_OUT) + bool(words & _LOWER)
+
+
+def _words(name: str) -> set[str]:
+    return set(re.findall(r"[a-z]+\d*", name.lower().replace("_", " ")))

@@ -1,0 +1,125 @@
+"""The best configuration so far, beside the baseline: means over seeds with their spread. A look, and no verdict. Pure.
+
+No test is made here, and the best of many looks better than it is: the report judges.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hpc.core.experiment.grid import CASE, Combination
+from hpc.core.experiment.spec import Value
+from hpc.core.experiment.values import render_value
+from hpc.core.question.baseline import counterparts, values_of, varying_names
+
+NAMED = 4
+"""Parameters that name a configuration."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One finished run.
+
+    Attributes:
+        combination: Its parameters and case, without the seed.
+        value: Final value of the primary metric.
+    """
+
+    combination: Combination
+    value: float
+
+
+@dataclass(frozen=True)
+class Summed:
+    """One configuration over its seeds.
+
+    Attributes:
+        label: The parameters in which configurations differ, such as ``lora_rank=8``; empty where there is one only.
+        mean: Of the values.
+        spread: Sample standard deviation; None for one value.
+        n: Values.
+    """
+
+    label: str
+    mean: float
+    spread: float | None
+    n: int
+
+    def __str__(self) -> str:
+        """``0.5 ± 0.02 (n 3), lora_rank=8``."""
+        spread = f" ± {self.spread:.2g}" if self.spread is not None else ""
+        return f"{self.mean:.6g}{spread} (n {self.n})" + (f", {self.label}" if self.label else "")
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best configuration so far.
+
+    Attributes:
+        metric: The primary metric.
+        goal: ``min`` or ``max``.
+        best: The configuration with the best mean.
+        baseline: The one it is compared with; None where none is declared, or none is measured.
+        change: Of the mean, relative to the baseline's; None without one, or where that is 0.
+        configurations: How many were measured.
+    """
+
+    metric: str
+    goal: str
+    best: Summed
+    baseline: Summed | None
+    change: float | None
+    configurations: int
+
+    def __str__(self) -> str:
+        """One sentence."""
+        words = f"best {self.metric} so far ({self.goal}, of {self.configurations} configurations): {self.best}"
+        if self.baseline is None:
+            return words
+        if self.baseline == self.best:
+            return f"{words}: the baseline itself"
+        change = f" ({self.change:+.1%})" if self.change is not None else ""
+        return f"{words}; baseline {self.baseline}{change}"
+
+
+def find_best(
+    runs: Sequence[Measured], metric: str, goal: str, baseline: Mapping[str, Value] | None = None
+) -> Best | None:
+    """Find the best mean; None where nothing finite was measured.
+
+    Args:
+        metric: Name of the primary metric.
+        goal: ``min`` or ``max``.
+        baseline: What is declared as the baseline, such as ``{"lora_rank": 8}``; None for nothing.
+    """
+    finite = [run for run in runs if math.isfinite(run.value)]
+    groups: dict[tuple[object, ...], list[Measured]] = {}
+    names = sorted({name for run in finite for name in run.combination})
+    for run in finite:
+        groups.setdefault(values_of(run.combination, names), []).append(run)
+    if not groups:
+        return None
+    combinations = [group[0].combination for group in groups.values()]
+    apart = varying_names(combinations)
+    summed = [_sum(group, apart) for group in groups.values()]
+    place = (min if goal == "min" else max)(range(len(summed)), key=lambda each: summed[each].mean)
+    other = counterparts(combinations, baseline).get(place) if baseline else None
+    base = summed[other] if other is not None else None
+    change = (summed[place].mean - base.mean) / abs(base.mean) if base and base.mean else None
+    return Best(metric, goal, summed[place], base, change, len(summed))
+
+
+def _sum(group: Sequence[Measured], apart: Sequence[str]) -> Summed:
+    values = [run.value for run in group]
+    mean = math.fsum(values) / len(values)
+    squares = math.fsum((value - mean) ** 2 for value in values)
+    spread = math.sqrt(squares / (len(values) - 1)) if len(values) > 1 else None
+    return Summed(_label(group[0].combination, apart), mean, spread, len(values))
+
+
+def _label(combination: Combination, apart: Sequence[str]) -> str:
+    """Name a configuration by its case, else by the parameters that tell it apart."""
+    if CASE in apart and CASE in combination:
+        return str(combination[CASE])
+    shown = [f"{name}={render_value(combination[name])}" for name in apart if name in combination]
+    return ", ".join(shown[:NAMED]) + (", …" if len(shown) > NAMED else "")

@@ -1,0 +1,60 @@
+"""``hold.json``, ``accepted.json`` and ``relaunched.json``: why nothing more starts, and what was let go on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from hpc.core.records.record import Record
+
+
+@dataclass(frozen=True)
+class Hold(Record):
+    """Why an experiment is held.
+
+    Attributes:
+        time: Unix time.
+        reason: Why, one clause.
+        command: The command that releases it.
+        fingerprint: What has to be accepted; empty where a release accepts nothing.
+        evidence: The line that decided.
+        tasks: Run names of the tasks that failed alike.
+        jobs: Slurm jobs that we hold for it.
+    """
+
+    kind: ClassVar[str] = "hold"
+
+    time: float
+    reason: str
+    command: str
+    fingerprint: str = ""
+    evidence: str = ""
+    tasks: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Accepted(Record):
+    """What somebody looked at and released.
+
+    Attributes:
+        fingerprints: Of failures that do not hold the experiment again.
+        time: Unix time of the last release; 0 before the first.
+    """
+
+    kind: ClassVar[str] = "accepted"
+
+    fingerprints: tuple[str, ...] = ()
+    time: float = 0.0
+
+
+@dataclass(frozen=True)
+class Relaunched(Record):
+    """Elements that Slurm could not launch.
+
+    Attributes:
+        jobs: Job → how often it was released again.
+    """
+
+    kind: ClassVar[str] = "relaunched"
+
+    jobs: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,130 @@
+"""Which task runs at which index of which array, and with what: a pure function from assignments to array plans."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from hpc.core.experiment.asking import resources_of
+from hpc.core.experiment.processes import processes_of
+from hpc.core.experiment.spec import ExperimentSpec, Task, Value
+from hpc.core.records.index import Element
+from hpc.core.resources import MINUTE, ClusterProfile, Resources
+from hpc.core.slurm.executions import MAX_ELEMENTS
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One array element: a task, and what this execution of it may use.
+
+    Attributes:
+        task: The task.
+        attempt: Number of the attempt this authorises; an element whose attempt exists already runs nothing.
+        resources: What is asked of Slurm for it.
+        micro_batch: Samples per forward pass of one process; None when the experiment declares no batch.
+        accumulation: Micro-batches per optimiser step.
+        global_batch: Samples per optimiser step over all processes.
+        resume: Whether to go on from a checkpoint of earlier attempts.
+        resume_from: Name of that checkpoint; empty takes the newest there is when the attempt starts.
+        overrides: Parameters that differ from the task's own; the run is then altered.
+        mixed_precision: Number format that differs from the experiment's own; empty: as declared.
+        exclude_nodes: Nodes it must not run on.
+        changes: What differs from the attempt before, in words.
+        altered: Whether the result is no longer that of the task as it was asked.
+    """
+
+    task: Task
+    attempt: int
+    resources: Resources
+    micro_batch: int | None = None
+    accumulation: int | None = None
+    global_batch: int | None = None
+    resume: bool = False
+    resume_from: str = ""
+    overrides: Mapping[str, Value] = field(default_factory=dict)
+    mixed_precision: str = ""
+    exclude_nodes: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    altered: bool = False
+
+    @property
+    def element(self) -> Element:
+        """The entry of ``index.json`` for it."""
+        return Element(
+            task_id=self.task.task_id,
+            run_name=self.task.run_name,
+            parameters=self.task.parameters,
+            seed=self.task.seed,
+            attempt=self.attempt,
+            case=self.task.case,
+            micro_batch=self.micro_batch,
+            accumulation=self.accumulation,
+            global_batch=self.global_batch,
+            resume=self.resume,
+            resume_from=self.resume_from,
+            overrides=self.overrides,
+            mixed_precision=self.mixed_precision,
+            changes=self.changes,
+            altered=self.altered,
+        )
+
+
+@dataclass(frozen=True)
+class ArrayPlan:
+    """One sbatch call to be: elements that ask for the same, at most as many as the site allows in an array."""
+
+    resources: Resources
+    assignments: tuple[Assignment, ...]
+    exclude_nodes: tuple[str, ...] = ()
+
+    @property
+    def gpu_hours(self) -> float:
+        """GPU hours asked for, if every element used its whole limit."""
+        return self.resources.gpu_hours * len(self.assignments)
+
+
+def world_size_of(spec: ExperimentSpec, task: Task) -> int:
+    """Processes over all nodes."""
+    return processes_of(spec.program, spec.launch, resources_of(spec, task)).total
+
+
+def first_assignment(spec: ExperimentSpec, task: Task) -> Assignment:
+    """What a task's first attempt may use: exactly what the experiment says."""
+    batch = spec.batch
+    return Assignment(
+        task=task,
+        attempt=1,
+        resources=resources_of(spec, task),
+        micro_batch=batch.micro if batch else None,
+        accumulation=batch.accumulation(world_size_of(spec, task)) if batch else None,
+        global_batch=batch.global_size if batch else None,
+    )
+
+
+def plan_arrays(assignments: Sequence[Assignment], profile: ClusterProfile) -> tuple[ArrayPlan, ...]:
+    """Group elements that ask for the same, and split each group at the site's array limit.
+
+    Order is kept inside a group; groups come in the order of their first element.
+    """
+    first_seen: dict[tuple[Resources, tuple[str, ...]], int] = {}
+    for assignment in assignments:
+        first_seen.setdefault((assignment.resources, assignment.exclude_nodes), len(first_seen))
+    ordered = sorted(assignments, key=lambda each: first_seen[each.resources, each.exclude_nodes])
+    return tuple(
+        ArrayPlan(resources, chunk, excluded)
+        for (resources, excluded), group in groupby(ordered, key=lambda each: (each.resources, each.exclude_nodes))
+        for chunk in _chunks(tuple(group), min(profile.max_array_size, MAX_ELEMENTS))
+    )
+
+
+def _chunks(items: tuple[Assignment, ...], size: int) -> Iterator[tuple[Assignment, ...]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def signal_lead_s(resources: Resources, profile: ClusterProfile) -> int:
+    """Seconds before the limit at which to warn: the site's lead, but never more than a quarter of a short job.
+
+    0 means no warning: Slurm looks at limits about once a minute and may warn up to a minute early, so a job of less
+    than two minutes would be warned as soon as it starts, and be checkpointed and started again for ever.
+    """
+    return max(1, min(profile.signal_lead_s, resources.time_s // 4)) if resources.time_s >= 2 * MINUTE else 0

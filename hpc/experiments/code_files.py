@@ -1,0 +1,329 @@
+"""Which files of a project are its code, and which are not copied that a program may miss.
+
+Never code: the run folder, ``manifests/``, prose, and files that git does not track and that look like secrets. Links
+are copied as links; submodules are code. Nothing here writes.
+"""
+
+import os
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from enum import StrEnum
+from pathlib import Path, PurePath
+from typing import Any
+
+from hpc.adapters.code_snapshot import LinkTo
+from hpc.adapters.git import list_code_files, list_ignored, list_untracked
+from hpc.core.credentials import MOST_BYTES, looks_secret
+from hpc.core.errors import InputError, Problem
+from hpc.core.experiment.placeholders import field_names, parse_template
+from hpc.core.experiment.spec import Program
+from hpc.core.launch.program import split_command
+
+MOST_NAMED = 10
+"""Files a note names."""
+LARGE_BYTES = 1 << 20
+"""Outside git, files from this size on are code only by their suffix."""
+_SOURCE_SUFFIXES = frozenset({".py", ".yaml", ".yml", ".json", ".toml", ".txt", ".cfg", ".sh", ".j2", ".csv"})
+_LITTER = frozenset({
+    "__pycache__", ".venv", "venv", "env", ".env.d", "node_modules", "wandb", "images", ".lab", ".git", ".mypy_cache",
+    ".pytest_cache", ".ruff_cache", ".hypothesis", ".ipynb_checkpoints", ".tox", ".nox", ".idea", ".vscode", ".eggs",
+    ".DS_Store", "build", "dist", "htmlcov", ".coverage",
+})  # fmt: skip
+"""Never code, and nothing a program would miss."""
+_LITTER_SUFFIXES = frozenset({".pyc", ".pyo", ".egg-info", ".swp"})
+_PROSE_SUFFIXES = frozenset({".md", ".rst", ".adoc"})
+_PROSE_NAMES = ("LICENSE", "LICENCE", "COPYING", "NOTICE", "AUTHORS", "CHANGELOG", "CITATION.cff")
+_RUNNERS = frozenset({"python", "python3", "torchrun", "accelerate", "deepspeed", "bash", "sh"})
+_SCRIPTS = frozenset({".py", ".sh"})
+_NO_CODE = frozenset({"manifests", ".github", ".pre-commit-config.yaml"})
+_OF_GIT = frozenset({".gitignore", ".gitattributes", ".gitmodules"})
+
+
+class Reason(StrEnum):
+    """Why something is not copied."""
+
+    BROKEN = "cannot be copied"
+    SECRET = "looks like a secret"  # noqa: S105
+    IGNORED = "ignored by git"
+    LARGE = "large, and outside git"
+
+
+@dataclass(frozen=True)
+class CodeFiles:
+    """The code of a project.
+
+    Attributes:
+        files: Name → file to copy, or link to make.
+        left_out: Why → name → what is to be said of it; folders end in ``/``.
+        secrets: Files that git tracks and that look like secrets → what gave them away.
+        in_git: Whether git says which files are code.
+        roots: Folders Python imports from, the first one first.
+    """
+
+    files: Mapping[str, Path | LinkTo]
+    left_out: Mapping[Reason, Mapping[str, str]] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    in_git: bool = True
+    roots: tuple[str, ...] = (".",)
+
+    def holds(self, name: str) -> bool:
+        """Whether a file, folder or module of that name is in the copy, or may be behind one of its links."""
+        return any(
+            each == name or each.startswith(f"{name}/") or (isinstance(source, LinkTo) and name.startswith(f"{each}/"))
+            for each, source in self.files.items()
+        )
+
+
+def find_code(project: Path, root: Path) -> CodeFiles:
+    """Sort the files of a project.
+
+    Args:
+        root: Folder of all runs, which may lie in it.
+    """
+    tracked = list_code_files(project)
+    names = list_files(project) if tracked is None else tracked
+    names = [name for name in names if not is_no_code(name) and not (project / name).is_relative_to(root)]
+    unasked = set(names) if tracked is None else set(list_untracked(project))
+    broken = {name: why for name in names if (why := _unusable(project / name))}
+    secret = {name: why for name in names if name not in broken and (why := _secret(project, name))}
+    kept = [name for name in names if name not in broken and not (name in secret and name in unasked)]
+    files = {str(name): _source(project, name) for name in kept}
+    left_out: dict[Reason, Mapping[Any, str]] = {
+        Reason.BROKEN: broken,
+        Reason.SECRET: {name: why for name, why in secret.items() if name in unasked},
+        Reason.IGNORED: {} if tracked is None else dict.fromkeys(_ignored(project, root), ""),
+        Reason.LARGE: dict.fromkeys(_large(project, names, root), "") if tracked is None else {},
+    }
+    return CodeFiles(
+        files,
+        {reason: {str(name): why for name, why in found.items()} for reason, found in left_out.items()},
+        {str(name): why for name, why in secret.items() if name not in unasked},
+        tracked is not None,
+        import_roots(project, files),
+    )
+
+
+def is_in(name: str, folders: Iterable[str]) -> bool:
+    """Whether a path is one of these, or below one."""
+    return any(PurePath(name).is_relative_to(folder) for folder in folders)
+
+
+def is_no_code(name: PurePath) -> bool:
+    """Whether a file has no part in what a program does: prose, experiments and profiles, what only git reads."""
+    is_prose = name.suffix.lower() in _PROSE_SUFFIXES or name.name.upper().startswith(_PROSE_NAMES)
+    return name.parts[0] in _NO_CODE or name.name in _OF_GIT or (is_prose and name.suffix != ".py")
+
+
+def list_files(folder: Path) -> list[Path]:
+    """List the files below a folder that is in no git repository, relative to it: sources, and whatever is small."""
+    found = []
+    for parent, folders, names in os.walk(folder):
+        links = [name for name in folders if Path(parent, name).is_symlink()]
+        folders[:] = sorted(name for name in folders if name not in links and not _is_hidden(name))
+        for name in sorted((*names, *links)):
+            path = Path(parent, name)
+            if not _is_hidden(name) and (path.suffix in _SOURCE_SUFFIXES or _size(path) < LARGE_BYTES):
+                found.append(path.relative_to(folder))
+    return found
+
+
+def _is_hidden(name: str) -> bool:
+    return name in _LITTER or name.startswith(".") or PurePath(name).suffix in _LITTER_SUFFIXES
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; none of a link."""
+    return path.lstat().st_size
+
+
+def _large(project: Path, names: Iterable[Path], root: Path) -> Iterator[Path]:
+    """The files outside git that are too large to be taken for code."""
+    taken = set(names)
+    for parent, folders, files in os.walk(project):
+        folders[:] = [name for name in folders if not _is_hidden(name) and Path(parent, name) != root]
+        for name in files:
+            path = Path(parent, name).relative_to(project)
+            if not _is_hidden(name) and path not in taken and _size(project / path) >= LARGE_BYTES:
+                yield path
+
+
+def _unusable(path: Path) -> str:
+    """Why something cannot be copied; empty where it can."""
+    if path.is_symlink():
+        return "" if path.exists() else f"a link to {path.readlink()}, which is not there"
+    if path.is_dir():
+        return "a submodule that is not checked out; git submodule update --init --recursive"
+    return "" if stat.S_ISREG(path.stat().st_mode) else "a special file"
+
+
+def _secret(project: Path, name: Path) -> str:
+    path = project / name
+    if path.is_symlink():
+        return ""
+    with path.open("rb") as file:
+        return looks_secret(str(name), file.read(MOST_BYTES))
+
+
+def _source(project: Path, name: Path) -> Path | LinkTo:
+    """What to copy: a link that leaves the project, or is absolute, keeps leading to where it leads now."""
+    path = project / name
+    if not path.is_symlink():
+        return path
+    target = str(path.readlink())
+    leads_to = Path(os.path.normpath(path.parent / target))
+    stays = not Path(target).is_absolute() and leads_to.is_relative_to(project)
+    return LinkTo(target if stays else str(leads_to))
+
+
+def _ignored(project: Path, root: Path) -> Iterator[str]:
+    """What git ignores and a program may read: not litter, and not the runs."""
+    found = list_ignored(project)
+    folders = {name for name in found if name.endswith("/")}
+    for name in found:
+        path = PurePath(name)
+        is_litter = any(part in _LITTER for part in path.parts) or path.suffix in _LITTER_SUFFIXES
+        is_below_one = is_in(name, folders - {name})
+        if not is_litter and not is_below_one and not is_no_code(path) and not root.is_relative_to(project / name):
+            yield name
+
+
+def import_roots(project: Path, files: Iterable[str]) -> tuple[str, ...]:
+    """Folders of a project that Python imports from: its top, ``src`` where that holds packages or modules, and what
+    an editable install put on this interpreter's path."""
+    names = [PurePath(name) for name in files]
+    folders = {str(folder) for name in names for folder in name.parents}
+    source = any(name.parts[0] == "src" and name.suffix == ".py" for name in names) and "src/__init__.py" not in files
+    installed = [
+        str(each.relative_to(project))
+        for each in (*map(Path, filter(None, sys.path)), *_editable_folders())
+        if each.is_relative_to(project) and each != project
+    ]
+    return (".", *dict.fromkeys([*(["src"] if source else []), *(each for each in installed if each in folders)]))
+
+
+def _editable_folders() -> Iterator[Path]:
+    """Folders of packages that setuptools' editable installs map by name instead of by a path."""
+    finders = [module for name, module in sys.modules.items() if name.startswith("__editable___")]
+    for package, folder in (pair for each in finders for pair in getattr(each, "MAPPING", {}).items()):
+        if Path(folder).name == package:
+            yield Path(folder).parent
+
+
+def notes_of(code: CodeFiles, inputs: Iterable[str] = ()) -> tuple[str, ...]:
+    """Say what is not copied and may be missed, and what is copied and perhaps should not be.
+
+    Args:
+        inputs: What is linked instead, relative to the project.
+    """
+    linked = tuple(inputs)
+    left_out = {
+        reason: {name: why for name, why in found.items() if not is_in(name, linked)}
+        for reason, found in code.left_out.items()
+    }
+    notes = [_note(reason, found, in_git=code.in_git) for reason, found in left_out.items() if found]
+    if links := [name for name, source in code.files.items() if isinstance(source, LinkTo) and source.target[0] == "/"]:
+        notes.append(
+            f"links that leave the project are followed where the program runs, and not frozen: {_named(links)}"
+        )
+    if code.secrets:
+        shown = _named(_with_reason(code.secrets))
+        notes.append(f"warning: git tracks, and the copy of the code holds, what looks like secrets: {shown}")
+    return tuple(notes)
+
+
+def _note(reason: Reason, found: Mapping[str, str], *, in_git: bool) -> str:
+    names = list(found)
+    match reason:
+        case Reason.BROKEN:
+            return f"left out of the copy of the code: {_named(_with_reason(found))}"
+        case Reason.SECRET:
+            remedy = "to copy them all the same, git add them" if in_git else "to copy them all the same, use git"
+            shown = _named(_with_reason(found))
+            return f"left out of the copy of the code, because they look like secrets: {shown}; {remedy}"
+        case Reason.IGNORED | Reason.LARGE:
+            because = "git ignores them" if reason is Reason.IGNORED else "they are large and in no git repository"
+            wanted = ", ".join(name.rstrip("/") for name in names[:MOST_NAMED])
+            return (
+                f"left out of the copy of the code, because {because}: {_named(names)}. What the program reads of them "
+                f"is linked where it runs by  program: {{inputs: [{wanted}]}}"
+            )
+
+
+def _with_reason(found: Mapping[str, str]) -> list[str]:
+    return [f"{name} ({why})" for name, why in found.items()]
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
+
+
+def mentions(code: CodeFiles, word: bytes) -> bool:
+    """Whether a Python file of the code holds a word."""
+    files = (file for name, file in code.files.items() if name.endswith(".py") and isinstance(file, Path))
+    return any(word in file.read_bytes() for file in files)
+
+
+def check_program(program: Program, code: CodeFiles, toolkit: CodeFiles) -> None:
+    """Refuse to plan a program that the working folder will not hold: every task would end at once.
+
+    Raises:
+        InputError: The folder, script or module is not in the copy of the code; the message says why it is not.
+    """
+    workdir = PurePath(program.workdir)
+    if workdir.is_absolute():
+        return
+    if workdir.parts and not code.holds(str(workdir)):
+        raise InputError([Problem(f"there is no folder {workdir} in the copy of the code", "program.workdir")])
+    wanted = program_file(program)
+    if wanted is None:
+        return
+    name = os.path.normpath(workdir / wanted)
+    if (
+        is_in(name, program.inputs)
+        or name.startswith("..")
+        or code.holds(name)
+        or (program.module and _importable(program.module, code, toolkit))
+    ):
+        return
+    where = "program.module" if program.module else "program.command"
+    raise InputError([Problem(f"there is no {name} in the copy of the code{_why_not(name, code)}", where)])
+
+
+def program_file(program: Program) -> str | None:
+    """The file of the project a program is started from, as it is written; None where that cannot be told."""
+    if program.module is not None:
+        return f"{program.module.replace('.', '/')}.py"
+    words = split_command(program.command or "")
+    if "/" in words[0] and not PurePath(words[0]).is_absolute() and not field_names(parse_template(words[0])):
+        return words[0]
+    if PurePath(words[0]).name not in _RUNNERS or not {"-c", "-m"}.isdisjoint(words):
+        return None
+    scripts = (word for word in words[1:] if PurePath(word).suffix in _SCRIPTS)
+    script = next(scripts, None)
+    if script is None or PurePath(script).is_absolute() or field_names(parse_template(script)):
+        return None
+    return script
+
+
+def _importable(module: str, code: CodeFiles, toolkit: CodeFiles) -> bool:
+    """Whether a module is in the copy (as a file or a package), among ours, or of a package that is in neither."""
+    path = module.replace(".", "/")
+    packages = [root for root in code.roots if code.holds(os.path.normpath(PurePath(root, path.split("/")[0])))]
+    candidates = [os.path.normpath(PurePath(root, each)) for root in code.roots for each in (path, f"{path}.py")]
+    if any(code.holds(each) for each in candidates) or toolkit.holds(f"{path}.py"):
+        return True
+    return not packages and not code.holds(f"{path.split('/')[0]}.py") and not toolkit.holds(path.split("/")[0])
+
+
+def _why_not(name: str, code: CodeFiles) -> str:
+    for reason, found in code.left_out.items():
+        if any(name == each or (each.endswith("/") and name.startswith(each)) for each in found):
+            return f": {reason}"
+    if is_no_code(PurePath(name)):
+        return ": manifests and prose are never copied"
+    near = get_close_matches(name, list(code.files), n=1, cutoff=0.5)
+    return f"; did you mean '{near[0]}'?" if near else ""

@@ -1,0 +1,1156 @@
+"""What people write, as pydantic models: the experiment and the cluster profile.
+
+Each value is checked with the sentence a user needs when it is wrong, and each field is described (the field reference
+and the JSON Schema come from here). What must hold *between* values is in `hpc.core.checks`.
+"""
+
+import inspect
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from math import isfinite, prod
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal, Self, cast, get_args, get_origin
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+from hpc.core.credentials import names_secret
+from hpc.core.errors import nearest
+from hpc.core.experiment.grid import MAX_TASKS
+from hpc.core.experiment.placeholders import CHOICE, FLAG, NAME, SWITCH
+from hpc.core.experiment.spec import TRUE_FALSE, Value
+from hpc.core.experiment.values import render_value
+from hpc.core.launch.config_file import FORMATS
+from hpc.core.launch.expansion import expansion_problem
+from hpc.core.layout import name_problem
+from hpc.core.resources import parse_memory, parse_share, parse_time
+
+MAX_TEXT = 1000
+EXPERIMENT_TYPES = (
+    "hyperparameter_sweep",
+    "phase_diagram",
+    "cross_system",
+    "training_ablation",
+    "transfer_learning",
+    "baseline_variance",
+    "comparison",
+)
+
+# Values, each with the sentence a user needs when it is wrong
+
+
+def _fail(message: str) -> PydanticCustomError:
+    # pydantic formats the template with its context, so the text goes in as a value: it may hold braces.
+    return PydanticCustomError("said", "{text}", {"text": message})
+
+
+def shown(value: Any) -> str:
+    if isinstance(value, str):
+        return f"the text {value!r}" if len(value) <= 60 else f"the text {value[:59] + '…'!r}"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "nothing"
+    return "a list" if isinstance(value, list) else "a block of keys" if isinstance(value, dict) else str(value)
+
+
+def _line(value: Any) -> str:
+    """Check one line of text: no line break, no NUL, not endless."""
+    if not isinstance(value, str):
+        hint = f'; put it in quotes: "{shown(value)}"' if isinstance(value, int | float) else ""
+        raise _fail(f"must be text, not {shown(value)}{hint}")
+    if not value.strip():
+        raise _fail("is empty; write a text, or leave the key out")
+    return _checked_characters(value)
+
+
+def _checked_characters(value: str) -> str:
+    if len(value) > MAX_TEXT:
+        raise _fail(f"is {len(value):,} characters long; {MAX_TEXT:,} are allowed")
+    bad = next((char for char in value if ord(char) < 32 or ord(char) == 127 or char in "\u0085\u2028\u2029"), None)
+    if bad is not None:
+        raise _fail(f"holds the control character {bad!r}; write it in one line of printable text")
+    return value
+
+
+def _prose(value: Any) -> str:
+    """Check text that may have several lines."""
+    if isinstance(value, str) and value.strip():
+        for line in value.splitlines():
+            _checked_characters(line.replace("\t", " "))
+        return value.strip()
+    return _line(value)
+
+
+def _value(value: Any) -> Value:
+    """Check a parameter's value: text, number, true/false, null, or a list or mapping of these."""
+    if isinstance(value, list | dict):
+        return _compound(value, 1)
+    if isinstance(value, str):
+        return _checked_characters(value)
+    if isinstance(value, float) and not isfinite(value):
+        raise _fail(f"is {value}; parameters must be finite numbers")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise _fail(f"{value} does not fit into 64 bits")
+    return cast("Value", value)
+
+
+MAX_DEPTH = 8
+MAX_JSON = 10_000
+
+
+def _compound(value: list[Any] | dict[str, Any], depth: int) -> Value:
+    """Check a list or mapping, and all that is in it."""
+    if depth > MAX_DEPTH:
+        raise _fail(f"is nested more than {MAX_DEPTH} levels deep; a file is the place for such a value")
+    items = value.values() if isinstance(value, dict) else value
+    for item in items:
+        _compound(item, depth + 1) if isinstance(item, list | dict) else _value(item)
+    if depth == 1 and (length := len(render_value(value))) > MAX_JSON:
+        raise _fail(f"is {length:,} characters long as JSON; {MAX_JSON:,} are allowed. A file is the place for it")
+    return value
+
+
+RANGE = re.compile(r"\s*(\d{1,10})\s*(?:-|\.\.)\s*(\d{1,10})\s*", re.ASCII)
+"""Seeds from one to another."""
+
+
+def _seeds(value: Any) -> Any:
+    """Write out ranges such as ``0-9`` and ``1..5``, both ends included."""
+    parts = value if isinstance(value, list) else [value] if _range_of(value) else value
+    if not isinstance(parts, list):
+        return value
+    return [seed for part in parts for seed in (_range_of(part) or [part])]
+
+
+def _range_of(value: Any) -> range | None:
+    """Give the seeds of a range; None for what is none, and for one that is empty or endless."""
+    match = RANGE.fullmatch(value) if isinstance(value, str) else None
+    found = range(int(match[1]), int(match[2]) + 1) if match else range(0)
+    return found if 0 < len(found) <= MAX_TASKS else None
+
+
+def _config_in_a_word(value: Any) -> Any:
+    return {"file": value} if isinstance(value, str) else value
+
+
+def _config_file(value: Any) -> str:
+    text = _line(value)
+    path = PurePosixPath(text)
+    if path.is_absolute() or ".." in path.parts:
+        raise _fail(f"{text!r} is no path inside the project, where each attempt gets its own")
+    if path.suffix not in FORMATS:
+        raise _fail(f"{text!r} is no file of a kind that can be written; use {', '.join(FORMATS)}")
+    return str(path)
+
+
+def _config_content(value: Any) -> Any:
+    if not isinstance(value, dict) or not value:
+        raise _fail(f"must be a block of keys, not {shown(value)}")
+    return value
+
+
+def _booleans(value: Any) -> str:
+    """Check how true and false are written."""
+    text = _line(value)
+    if text not in (FLAG, SWITCH) and not re.fullmatch(CHOICE, text):
+        raise _fail(f"{text!r} is none of its values; write flag, switch, or two words such as True/False or 1/0")
+    return text
+
+
+def _identifier(value: Any) -> str:
+    text = _line(value)
+    if not re.fullmatch(NAME, text):
+        raise _fail(f"{text!r} is no parameter name; use letters, digits and _ after a first letter, dots between")
+    return text
+
+
+def _folder_name(value: Any) -> str:
+    text = _line(value)
+    if problem := name_problem(text):
+        raise _fail(f"{text!r} {problem}")
+    return text
+
+
+def _inside(value: Any) -> str:
+    """A path in the project, written without ``./`` and a slash at its end."""
+    text = _line(value)
+    path = PurePosixPath(text)
+    if path.is_absolute() or ".." in path.parts or path == PurePosixPath("."):
+        raise _fail(
+            f"{text!r} is no path inside the project; for one elsewhere write {{{path.name or 'data'}: {text}}}"
+        )
+    return str(path)
+
+
+def _workdir(value: Any) -> str:
+    text = _line(value)
+    if ".." in PurePosixPath(text).parts:
+        raise _fail(f"{text!r} leads out of the project; write a folder in it, or an absolute path")
+    return str(PurePosixPath(text))
+
+
+def _memory(value: Any) -> str | int:
+    return _spelled(value, parse_memory, "an amount of memory such as 32GB", limit=2**30)
+
+
+def _time(value: Any) -> str | int:
+    return _spelled(value, parse_time, 'a time limit such as "24:00:00"', limit=366 * 86400)
+
+
+def _spelled(value: Any, parse: Callable[[str | int], int], what: str, limit: int) -> str | int:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise _fail(f"must be {what}, not {shown(value)}")
+    try:
+        amount = parse(value)
+    except ValueError as error:
+        raise _fail(str(error)) from None
+    if amount > limit:
+        raise _fail(f"'{value}' is more than any site has; check the unit")
+    return value
+
+
+def _share(value: Any) -> str | float | int:
+    """Check a relative difference: ``5%`` or ``0.05``."""
+    try:
+        share = parse_share(value)
+    except (TypeError, ValueError):
+        raise _fail(f"must be a share such as 5% or 0.05, not {shown(value)}") from None
+    if not 0 < share < 10:
+        raise _fail(f"is {share:g}; a meaningful difference is above 0 and below 10 (1000%)")
+    return cast("str | float | int", value)
+
+
+def _processes(value: Any) -> str | int:
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1024):
+        return cast("str | int", value)
+    raise _fail(f"must be auto or a number of processes from 1 to 1024, not {shown(value)}")
+
+
+_OURS = ("HPC_", "SLURM_", "APPTAINER", "SINGULARITY")
+
+
+def _variable(value: Any) -> str:
+    """Check the name of an environment variable; what looks like a secret does not belong into a file in git."""
+    text = _line(value)
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        raise _fail(f"{text!r} is no variable name; use letters, digits and _ after a first letter")
+    if names_secret(text):
+        raise _fail(
+            f"'{text}' looks like a secret, and this file is kept in git and copied into every run; "
+            "export it in your shell or the site's own settings instead"
+        )
+    if text.upper().startswith(_OURS):
+        raise _fail(f"'{text}' is set by the toolkit or the site; choose another name")
+    return text
+
+
+def _variable_value(value: Any) -> str | int | float:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise _fail(f"must be text, not {shown(value)}; put it in quotes as the program wants to see it")
+    return _checked_characters(value) if isinstance(value, str) else value
+
+
+def _bind(value: Any) -> str:
+    """Check one bind: ``/host/path``, ``/host:/inside``, ``/host:/inside:ro``."""
+    text = _line(value)
+    source, *rest = text.split(":")
+    absolute = all(re.match(r"[/~$]", part) for part in (source, *rest[:1]))
+    if len(rest) > 2 or not absolute or "," in text or (len(rest) == 2 and rest[1] not in ("ro", "rw")):
+        if problem := expansion_problem(text):
+            raise _fail(problem)
+        raise _fail(f"{text!r} is no bind; write /host/path, /host/path:/inside or /host/path:/inside:ro")
+    return text
+
+
+_OWN_DIRECTIVES = {
+    "job-name": "name", "array": "max_parallel", "output": "the run folder", "error": "the run folder",
+    "open-mode": "", "requeue": "", "no-requeue": "", "signal": "signal_lead_s", "comment": "",
+    "kill-on-invalid-dep": "", "dependency": "", "chdir": "", "export": "environment", "time": "resources.time",
+    "nodes": "resources.nodes", "ntasks": "", "ntasks-per-node": "", "cpus-per-task": "resources.cpus",
+    "mem": "resources.mem", "mem-per-cpu": "memory", "mem-per-gpu": "memory", "gres": "gres",
+    "gpus": "resources.gpus", "gpus-per-node": "gpu_option", "gpus-per-task": "gpu_option",
+    "partition": "partition", "account": "account", "qos": "qos", "constraint": "constraint",
+}  # fmt: skip
+"""sbatch options the array script sets itself, and the field that says them here."""
+
+
+def _directive(value: Any) -> str:
+    text = _line(value)
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", text):
+        raise _fail(f"{text!r} is no sbatch option; write its long name without dashes, such as exclude")
+    if text in _OWN_DIRECTIVES:
+        instead = f"; say it with {_OWN_DIRECTIVES[text]}" if _OWN_DIRECTIVES[text] else ""
+        raise _fail(f"'{text}' is set by the array script itself{instead}")
+    return text
+
+
+def _partitions(value: Any) -> str:
+    if isinstance(value, list) and value:
+        return ",".join(_word(each) for each in value)
+    return _word(value)
+
+
+def _word(value: Any) -> str:
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else _line(value)
+    if not re.fullmatch(r"[^\s'\"\\$`%]+", text):
+        raise _fail(f"{text!r} holds white space, a quote, backslash or one of $`%, which an sbatch option cannot")
+    return text
+
+
+def _directive_value(value: Any) -> str:
+    """Check what stands behind an sbatch option: nothing (or true), a number, or a text that a script can hold."""
+    if value is None or value is True:
+        return ""
+    if value is False:
+        raise _fail("is false; leave the option out")
+    text = str(value) if isinstance(value, int | float) else _line(value)
+    if set(text) & set("\"'\\$`%"):
+        raise _fail(f"{text!r} holds a quote, backslash or one of $`%, which an sbatch option cannot")
+    return text
+
+
+def _hook(value: Any) -> str:
+    text = _line(value)
+    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", text, re.ASCII):
+        raise _fail(f"{text!r} names no function; write module:function, such as my_hooks:decide")
+    return text
+
+
+def _command_line(value: Any) -> str:
+    text = _line(value)
+    try:
+        if shlex.split(text):
+            return text
+    except ValueError as error:
+        raise _fail(f"{text!r} is no command line: {error}") from None
+    raise _fail("is empty; write a program and its arguments")
+
+
+def _webhook_variable(value: Any) -> str:
+    text = _line(value)
+    if "://" in text:
+        raise _fail("is a URL, a secret that belongs in no file; put it into an environment variable, name that here")
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        raise _fail("is no variable name, such as HPC_WEBHOOK")
+    return text
+
+
+def _address(value: Any) -> str:
+    text = _line(value)
+    if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*@[A-Za-z0-9][A-Za-z0-9.-]*", text, re.ASCII):
+        raise _fail(f"{text!r} is no e-mail address, such as someone@example.org")
+    return text
+
+
+def _exactly_one(model: BaseModel) -> None:
+    """Refuse a block in which not exactly one of its optional keys is given."""
+    keys = [field.alias or name for name, field in type(model).model_fields.items() if not field.is_required()]
+    keys = [key for key in keys if key not in ("args", "on", "workdir", "inputs", "booleans", "config")]
+    given = [key for key in keys if getattr(model, _field_name(type(model), key)) is not None]
+    if len(given) != 1:
+        found = f"it has {' and '.join(given)}" if given else "it has none"
+        raise _fail(f"needs exactly one of {', '.join(keys)}; {found}")
+
+
+def _field_name(model: type[BaseModel], key: str) -> str:
+    return next(name for name, field in model.model_fields.items() if (field.alias or name) == key)
+
+
+def _case(value: dict[str, Any]) -> dict[str, Any]:
+    """Check that a case has an id that can name a folder."""
+    if "id" not in value:
+        raise _fail("has no id; every case needs one, such as `id: ones_conv`")
+    if not isinstance(value["id"], str):
+        raise _fail(f"has the id {shown(value['id'])}; an id is text, put it in quotes")
+    if problem := name_problem(value["id"]):
+        raise _fail(f"has the id {value['id']!r}, which {problem}")
+    return value
+
+
+Line = Annotated[str, PlainValidator(_line), WithJsonSchema({"type": "string"})]
+Prose = Annotated[str, PlainValidator(_prose), WithJsonSchema({"type": "string"})]
+Word = Annotated[str, PlainValidator(_word), WithJsonSchema({"type": ["string", "integer"]})]
+Partitions = Annotated[
+    str,
+    PlainValidator(_partitions),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+]
+Inside = Annotated[str, PlainValidator(_inside), WithJsonSchema({"type": "string"})]
+Workdir = Annotated[str, PlainValidator(_workdir), WithJsonSchema({"type": "string"})]
+FolderName = Annotated[str, PlainValidator(_folder_name), WithJsonSchema({"type": "string"})]
+Parameter = Annotated[str, PlainValidator(_identifier), WithJsonSchema({"type": "string"})]
+Booleans = Annotated[str, PlainValidator(_booleans), WithJsonSchema({"type": "string"})]
+AnyValue = Annotated[
+    Any,
+    PlainValidator(_value),
+    WithJsonSchema({"type": ["string", "number", "integer", "boolean", "null", "array", "object"]}),
+]
+Memory = Annotated[Any, PlainValidator(_memory), WithJsonSchema({"type": ["string", "integer"]})]
+Time = Annotated[Any, PlainValidator(_time), WithJsonSchema({"type": ["string", "integer"]})]
+Share = Annotated[Any, PlainValidator(_share), WithJsonSchema({"type": ["string", "number"]})]
+Processes = Annotated[Any, PlainValidator(_processes), WithJsonSchema({"type": ["string", "integer"]})]
+Variable = Annotated[str, PlainValidator(_variable), WithJsonSchema({"type": "string"})]
+VariableValue = Annotated[
+    Any, PlainValidator(_variable_value), WithJsonSchema({"type": ["string", "number", "integer"]})
+]
+Bind = Annotated[str, PlainValidator(_bind), WithJsonSchema({"type": "string"})]
+DirectiveValue = Annotated[
+    Any, PlainValidator(_directive_value), WithJsonSchema({"type": ["string", "number", "integer", "boolean", "null"]})
+]
+Directive = Annotated[str, PlainValidator(_directive), WithJsonSchema({"type": "string"})]
+Case = Annotated[dict[Parameter, AnyValue], AfterValidator(_case)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Seeds = Annotated[
+    list[Seed],
+    BeforeValidator(
+        _seeds,
+        json_schema_input_type=Annotated[
+            list[int | str] | str, Field(description="Whole numbers and ranges such as 0-9 or 1..5.")
+        ],
+    ),
+]
+Values = Annotated[list[AnyValue], Field(min_length=1)]
+
+
+class Model(BaseModel):
+    """What all blocks share: unknown keys are errors, and a text is never taken for a number."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=False, allow_inf_nan=False)
+
+
+# The experiment
+
+
+class BriefModel(Model):
+    """What is asked and what would answer it, written down before any result is seen."""
+
+    goal: Prose | None = Field(None, description="The question, one sentence.")
+    hypothesis: Prose | None = Field(None, description="What is expected, and of which parameter.")
+    success: Prose | None = Field(None, description="The concrete threshold that would confirm the hypothesis.")
+    criterion: Prose | None = Field(
+        None,
+        description="The same threshold as a rule the report evaluates: SUPPORTED, REFUTED or UNDECIDED. "
+        "See docs/pre-registration.md.",
+    )
+    if_wrong: Prose | None = Field(None, description="What will be done when the hypothesis does not hold.")
+    stage: Literal["exploratory", "confirmatory"] = Field(
+        "exploratory", description="`confirmatory` when the hypothesis was fixed before the runs, else `exploratory`."
+    )
+
+
+class ConfigModel(Model):
+    """A configuration file that every attempt gets with its own values filled in; its path alone will do, too."""
+
+    file: Annotated[str, PlainValidator(_config_file), WithJsonSchema({"type": "string"})] = Field(
+        description="Its path in the project, which every attempt has in its working folder; .yaml, .json or .toml."
+    )
+    content: Annotated[Any, PlainValidator(_config_content), WithJsonSchema({"type": "object"})] | None = Field(
+        None, description="What stands in it; left out: what the project has there when it is planned."
+    )
+
+
+class ProgramModel(Model):
+    """What every task runs: exactly one of `module` and `command`."""
+
+    module: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")] | None = Field(
+        None, description="Python module, started as `python -m MODULE --name value …` with every argument."
+    )
+    command: Prose | None = Field(
+        None,
+        description="Any command line with placeholders: parameters, `{seed}`, fixed arguments, the batch arguments, "
+        "`{out_dir}`, `{task_dir}`, `{attempt_dir}`, `{task_json}`, `{run_name}`, `{experiment}`, `{task_id}`, "
+        "`{resume_from}`. Split into words, then filled in; no shell reads it unless it says `bash -c '…'`. Lists and "
+        "mappings are written as JSON; `{layers:words}` is a list as several words.",
+    )
+    args: dict[Parameter, AnyValue] = Field({}, description="Arguments that are the same for every task.")
+    booleans: Booleans = Field(
+        TRUE_FALSE,
+        description="How the program is told true and false: two words such as `True/False` or `1/0`, `flag` (`--amp` "
+        "or nothing), or `switch` (`--amp` or `--no-amp`). In a command, `{amp:flag}`, `{amp:switch}` and "
+        "`{amp:True/False}` say it for one placeholder.",
+    )
+    config: (
+        Annotated[ConfigModel, BeforeValidator(_config_in_a_word, json_schema_input_type=str | ConfigModel)] | None
+    ) = Field(
+        None,
+        description="Configuration file of the project, such as `conf/base.yaml`, that every attempt gets with its own "
+        "values: where the file has a key of a value's name (`model.lr` leads into the block `model`), and where a "
+        "text in it says `{name}`. `{config}` in the command is its path. A value it takes need not be in the "
+        "command.",
+    )
+    workdir: Workdir = Field(
+        ".",
+        description="Folder of the project the program is started in. Every attempt has a copy of the code of its own "
+        "to work in: what it writes there is kept in the attempt. An absolute path is one folder that all share.",
+    )
+    inputs: list[Inside] | dict[Inside, Prose] = Field(
+        [],
+        description="Files and folders that are not code and that the program reads by a path in the project "
+        "(`data`, `checkpoints/base`): linked into every working folder, read-only in containers, and not frozen. "
+        "`{data: /scratch/imagenet}` links something from elsewhere.",
+    )
+
+    @model_validator(mode="after")
+    def _one_program(self) -> Self:
+        _exactly_one(self)
+        return self
+
+
+def _check_axes(cases: list[dict[str, Any]], axes: dict[str, list[dict[str, Any]]]) -> None:
+    """Refuse cases beside axes, and a parameter that two axes set: one of the values would be lost."""
+    if cases and axes:
+        raise _fail("has `cases` and `axes`; make the cases one more axis")
+    if (count := prod(map(len, axes.values()))) > MAX_TASKS:
+        raise _fail(f"asks for {count:,} combinations of axes; {MAX_TASKS:,} are allowed")
+    homes: dict[str, str] = {}
+    for axis, listed in axes.items():
+        for name in dict.fromkeys(name for case in listed for name in case if name != "id"):
+            if homes.setdefault(name, axis) != axis:
+                raise _fail(f"sets '{name}' in the axes {homes[name]} and {axis}; keep one")
+
+
+class RangeModel(Model):
+    """Where one sampled parameter comes from: exactly one of the keys."""
+
+    linear: list[float] | None = Field(None, description="[low, high]: a float, uniform.")
+    log: list[float] | None = Field(None, description="[low, high], both above 0: a float, uniform in its logarithm.")
+    int_: list[int] | None = Field(None, alias="int", description="[low, high]: a whole number, both ends included.")
+    int_log: list[int] | None = Field(
+        None, description="[low, high], both above 0: a whole number, uniform in its logarithm."
+    )
+    choices: Values | None = Field(None, description="A list to choose from.")
+
+    def chosen(self) -> tuple[str, list[Any]]:
+        """Give the one key that is set, and its values."""
+        fields = type(self).model_fields
+        return next(
+            (field.alias or name, getattr(self, name))
+            for name, field in fields.items()
+            if getattr(self, name) is not None
+        )
+
+    @model_validator(mode="after")
+    def _one_range(self) -> Self:
+        _exactly_one(self)
+        kind, values = self.chosen()
+        if kind != "choices" and (len(values) != 2 or values[0] >= values[1]):
+            raise _fail(f"`{kind}` needs [low, high] with low below high")
+        if "log" in kind and values[0] <= 0:
+            raise _fail(f"`{kind}` needs bounds above 0")
+        return self
+
+
+class SampleModel(Model):
+    """Parameter sets drawn from ranges instead of listed."""
+
+    n: Annotated[int, Field(ge=1, le=100_000)] = Field(description="How many parameter sets.")
+    method: Literal["sobol", "random", "lhs"] = Field(
+        "sobol", description="`sobol`, `random` or `lhs` (Latin hypercube)."
+    )
+    seed: Seed = Field(0, description="Seed of the drawing itself; the same seed draws the same sets.")
+    space: Annotated[dict[Parameter, RangeModel], Field(min_length=1)] = Field(description="Parameter → range.")
+
+
+class SweepModel(Model):
+    """Which tasks there are: every combination of cases, samples, zipped rows and grid, each with every seed.
+
+    A value is text, a number, true/false, null, or a list or mapping of these; a name may have dots (`model.lr`).
+    """
+
+    grid: dict[Parameter, Values] = Field(
+        {}, description="Parameter → values; every combination, the last key fastest."
+    )
+    zip: dict[Parameter, Values] = Field({}, description="Parameter → values of equal length, taken side by side.")
+    cases: list[Case] = Field([], description="Named parameter sets, each with its `id`.")
+    axes: dict[Parameter, Annotated[list[Case], Field(min_length=1)]] = Field(
+        {},
+        description="Several lists of cases, every combination of one of each: `{model: [{id: small, …}, …], data: "
+        "[{id: wiki, …}]}` are the cases `small+wiki`, ….",
+    )
+    sample: SampleModel | None = Field(None, description="Parameter sets drawn from ranges.")
+    where: Prose | None = Field(
+        None,
+        description="Condition over the parameters; combinations that fail it are left out. "
+        "Any name can stand in it but `and`, `or`, `not`, `in` and `is`.",
+    )
+    when: dict[Parameter, Prose] = Field(
+        {},
+        description="Parameter → condition: `{momentum: optimizer == 'sgd'}`. Where it does not hold there is no such "
+        "parameter, and combinations that are then the same are one. A command loses the word that holds its "
+        "placeholder, and the option before it; run names say `none`.",
+    )
+    seeds: Annotated[Seeds, Field(min_length=1)] = Field(
+        [42], description="One task per seed and combination: `[1, 2]`, `0-9` (or `0..9`), `[0-3, 42]`."
+    )
+    further_seeds: Seeds = Field(
+        [], description="Seeds that `plan --second-look` adds to configurations the first ones did not settle."
+    )
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if not self.model_fields_set - {"where", "when"}:
+            raise _fail("is empty; give at least one of grid, zip, cases, axes, sample or seeds")
+        _check_axes(self.cases, self.axes)
+        return self
+
+
+class MetricModel(Model):
+    """A number the experiment is about."""
+
+    name: Line = Field(description="As the program writes it.")
+    goal: Literal["min", "max"] = Field("min", description="Whether smaller or larger is better.")
+    meaningful: Share | None = Field(
+        None, description="Smallest difference worth having, relative to the baseline: `5%` or 0.05."
+    )
+
+
+class SourceModel(Model):
+    """Where the metrics of a program come from that does not use our writer: exactly one of the keys."""
+
+    stdout: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)] | None = Field(
+        None, description="Regular expression over its output; each named group is a metric, `step` the step."
+    )
+    json_: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)] | None = Field(
+        None, alias="json", description="It prints one JSON object a line; this is the key that holds the step."
+    )
+    csv: Line | None = Field(
+        None,
+        description="CSV file with a header that it leaves, relative to its working folder or `{out_dir}`; `*` is what "
+        "varies. The step is the column step, global_step, iteration, iter or epoch, else the row.",
+    )
+    json_file: Line | None = Field(
+        None, description="JSON file that it leaves: final values, lists over the steps, or records; or JSON lines."
+    )
+    tensorboard: Line | None = Field(None, description="Folder of TensorBoard's event files that it leaves.")
+
+    def chosen(self) -> tuple[str, str]:
+        """Give the one key that is set, and its text."""
+        fields = type(self).model_fields
+        given = ((field.alias or name, getattr(self, name)) for name, field in fields.items())
+        return next((key, text) for key, text in given if text is not None)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        _exactly_one(self)
+        return self
+
+
+class MetricsModel(Model):
+    """Which numbers are read, and from where."""
+
+    primary: MetricModel = Field(description="The one the verdict is about.")
+    secondary: list[MetricModel] = Field([], description="Reported beside it.")
+    source: SourceModel | None = Field(None, description="Only for programs that do not use `hpc.metrics`.")
+
+
+class AmountsModel(Model):
+    """What some tasks ask for instead, those for which the condition holds; where several do, the last one counts."""
+
+    where: Prose = Field(
+        description="Condition over parameters, fixed arguments, `seed` and `case`: `n_layers > 24`, `case == 'large'`."
+    )
+    nodes: Annotated[int, Field(ge=1, le=10_000)] | None = Field(None, description="Nodes.")
+    gpus: Annotated[int, Field(ge=0, le=64)] | None = Field(None, description="GPUs per node.")
+    cpus: Annotated[int, Field(ge=1, le=4096)] | None = Field(None, description="CPU cores per node.")
+    mem: Memory | None = Field(None, description="Host memory per node.")
+    time: Time | None = Field(None, description="Time limit.")
+    disk: Memory | None = Field(None, description="Space one run needs in the run folder.")
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.model_fields_set - {"where"}:
+            raise _fail("changes nothing; give at least one of nodes, gpus, cpus, mem, time or disk")
+        return self
+
+
+class ResourcesModel(Model):
+    """What one task asks for."""
+
+    nodes: Annotated[int, Field(ge=1, le=10_000)] = Field(1, description="Nodes.")
+    gpus: Annotated[int, Field(ge=0, le=64)] = Field(0, description="GPUs per node.")
+    cpus: Annotated[int, Field(ge=1, le=4096)] = Field(1, description="CPU cores per node.")
+    mem: Memory = Field("4GB", description="Host memory per node: `32GB`, `500MB` or a number of MiB.")
+    time: Time = Field("1:00:00", description='Time limit: `"24:00:00"`, `2-00:00:00` (days) or a number of minutes.')
+    disk: Memory | None = Field(None, description="Space one run needs in the run folder; checked before a sweep.")
+    for_: list[AmountsModel] | None = Field(
+        None, alias="for", description="Tasks that ask for something else: `[{where: n_layers > 24, mem: 64GB}]`."
+    )
+
+
+class DeepspeedModel(Model):
+    """DeepSpeed, through Accelerate or its own launcher."""
+
+    zero_stage: Annotated[int, Field(ge=0, le=3)] = Field(description="ZeRO stage 0 to 3.")
+
+
+class LaunchModel(Model):
+    """How the processes of one task are started."""
+
+    kind: Literal["plain", "accelerate", "torchrun", "deepspeed"] = Field("plain", description="The launcher.")
+    processes: Processes = Field(
+        "auto",
+        description="Processes per node. `auto`: one per GPU, and one without GPUs; but a `command` with kind `plain` "
+        "is started once, on the first node, as in a batch script.",
+    )
+    mixed_precision: Literal["no", "fp16", "bf16"] = Field(
+        "no", description="Number format of forward and backward pass."
+    )
+    deepspeed: DeepspeedModel | None = Field(None, description="DeepSpeed settings; left out means no DeepSpeed.")
+
+
+class BatchModel(Model):
+    """What an out-of-memory error may change (`micro`), and what it must keep (`global`)."""
+
+    global_: Annotated[int, Field(ge=1)] = Field(
+        alias="global", description="Samples per optimiser step over all processes."
+    )
+    micro: Annotated[int, Field(ge=1)] = Field(description="Samples per forward pass of one process.")
+    parameter: Parameter = Field("micro_batch_size", description="The program's argument that takes `micro`.")
+    accumulation: Parameter = Field(
+        "gradient_accumulation_steps", description="The program's argument that takes the number of accumulation steps."
+    )
+    shape: list[Parameter] | None = Field(
+        None,
+        description="Parameters that decide how much memory a micro-batch needs: what one task learns, all that agree "
+        "in them know. Left out: all arguments but the seed and the learning rate.",
+    )
+
+
+class ContainerModel(Model):
+    """The image each task runs in."""
+
+    image: Line | None = Field(
+        None,
+        description="Name (`train` is `train.sif` in the site's image folder, `train.sqsh` with pyxis) or path; with "
+        "pyxis also a registry's, `nvcr.io/nvidia/pytorch:24.05-py3`.",
+    )
+    runtime: Literal["apptainer", "pyxis"] = Field(
+        "apptainer", description="What starts it: the profile's `apptainer`, or Slurm's plugin pyxis (enroot)."
+    )
+    binds: list[Bind] = Field([], description="Folders to see inside: `/host`, `/host:/inside`, `/host:/inside:ro`.")
+
+
+class OomGpuModel(Model):
+    """After a GPU (or CPU allocator) out-of-memory error: micro-batch halved, accumulation doubled."""
+
+    min_micro: Annotated[int, Field(ge=1)] = Field(1, description="Smallest micro-batch it may lead to.")
+
+
+class FactorModel(Model):
+    """By how much a limit grows."""
+
+    factor: Annotated[float, Field(gt=1, le=10)] = Field(description="New limit = old limit × factor.")
+
+
+class DivergenceModel(Model):
+    """What the one repetition of a diverged run changes, all of it together. The run is then altered, and keeps its
+    seed. An empty block changes nothing: a diverged run is a result.
+    """
+
+    lower_learning_rate: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="New learning rate = old one × this; its parameter is `learning_rate` or `lr`."
+    )
+    set: dict[Parameter, AnyValue] = Field({}, description="Parameters with new values: `{max_grad_norm: 0.5}`.")
+    mixed_precision: Literal["no", "fp16", "bf16"] | None = Field(
+        None, description="Number format instead of `launch.mixed_precision`."
+    )
+
+
+class ExcludeNodesModel(Model):
+    """How long a node is avoided that failed a task or has a broken GPU."""
+
+    hours: Annotated[float, Field(gt=0, le=8760)] = Field(24.0, description="Hours after that failure.")
+    at_most: Annotated[int, Field(ge=0, le=100)] = Field(
+        3, description="Most nodes one task avoids, the latest ones; 0: none."
+    )
+
+
+class BreakerModel(Model):
+    """When what is pending is held, because failures have one cause that trying again does not cure. A full disk or
+    quota holds at once.
+    """
+
+    same: Annotated[int, Field(ge=0, le=1000)] = Field(
+        3, description="So many failures with one fingerprint (class, cause, line) among the first; 0: never."
+    )
+    of_first: Annotated[int, Field(ge=1, le=1000)] = Field(
+        6, description="So many tasks, in the order in which they ended, are the first."
+    )
+    share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5, description="Share of the ended tasks that failed in one class without a cure; 0: never."
+    )
+    at_least: Annotated[int, Field(ge=1)] = Field(10, description="Ended tasks from which on that share is looked at.")
+
+    @model_validator(mode="after")
+    def _can_trip(self) -> Self:
+        if self.same > self.of_first:
+            raise _fail(f"same: {self.same} is more than of_first: {self.of_first}, so it could never hold anything")
+        return self
+
+
+def _in_a_word(block: type[Model], words: dict[str, dict[str, Any]]) -> Any:
+    """Let a block be said in one word that stands for its keys."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value not in words:
+            raise _fail(f"{shown(value)} is none of its values; {nearest(value, tuple(words))}, or a block of keys")
+        return words[value]
+
+    return Annotated[block, BeforeValidator(read, json_schema_input_type=Literal[tuple(words)] | block)]
+
+
+DIVERGENCE_WORDS: dict[str, dict[str, Any]] = {"report": {}, "lower_learning_rate": {"lower_learning_rate": 0.5}}
+BREAKER_WORDS: dict[str, dict[str, Any]] = {"off": {"same": 0, "share": 0.0}}
+
+
+class RetryModel(Model):
+    """How often a failed task is tried again, and what may be changed."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
+        4, description="Most attempts, the first one included; steps gained since the attempt before start it anew."
+    )
+    oom_gpu: OomGpuModel = Field(OomGpuModel(), description="After a GPU out-of-memory error.")  # type: ignore[call-arg]
+    oom_host: FactorModel = Field(FactorModel(factor=1.5), description="After the host's memory ran out: more memory.")
+    timeout: FactorModel = Field(
+        FactorModel(factor=2.0), description="After the time limit: more time, from the checkpoint."
+    )
+    divergence: _in_a_word(DivergenceModel, DIVERGENCE_WORDS) = Field(  # type: ignore[valid-type]
+        DivergenceModel(),  # type: ignore[call-arg]
+        description="`report` (left out): a diverged run is a result. `lower_learning_rate`: repeated once at half the "
+        "rate. Or a block of changes, made once and together. The run is then altered.",
+    )
+    exclude_nodes: ExcludeNodesModel = Field(ExcludeNodesModel(), description="Nodes to avoid after they failed.")  # type: ignore[call-arg]
+    breaker: _in_a_word(BreakerModel, BREAKER_WORDS) = Field(  # type: ignore[valid-type]
+        BreakerModel(),  # type: ignore[call-arg]
+        description="`off`, or when one cause behind many failures holds what is pending.",
+    )
+    hook: Annotated[str, PlainValidator(_hook), WithJsonSchema({"type": "string"})] | None = Field(
+        None, description="`module:function` of yours that may decide otherwise (docs/retry-policy.md)."
+    )
+
+
+class WandbModel(Model):
+    """Weights & Biases, one run per task over all its attempts."""
+
+    project: Line = Field(description="Project.")
+    entity: Line | None = Field(None, description="Team or user.")
+    mode: Literal["offline", "online", "disabled"] = Field(
+        "offline", description="`offline` runs are sent later by `wandb sync`."
+    )
+
+
+class TrackingModel(Model):
+    """Where runs are logged besides the run folder."""
+
+    wandb: WandbModel | None = Field(None, description="Weights & Biases.")
+
+
+class NoticeModel(Model):
+    """Where word goes when the experiment ends or is held: exactly one of command, webhook_env and email."""
+
+    command: Annotated[str, PlainValidator(_command_line), WithJsonSchema({"type": "string"})] | None = Field(
+        None,
+        description="Program and arguments, run without a shell; it finds HPC_EVENT, HPC_EXPERIMENT, HPC_TITLE and "
+        "HPC_TEXT in its environment, and the text as its input.",
+    )
+    webhook_env: Annotated[str, PlainValidator(_webhook_variable), WithJsonSchema({"type": "string"})] | None = Field(
+        None,
+        description="Name of the environment variable that holds the URL, which gets JSON with `text`.",
+    )
+    email: Annotated[str, PlainValidator(_address), WithJsonSchema({"type": "string"})] | None = Field(
+        None, description="Address; sent by this machine's own sendmail or mail."
+    )
+    on: Annotated[list[Literal["ended", "held", "gave_up"]], Field(min_length=1)] = Field(
+        ["ended", "held", "gave_up"], description="When; `gave_up`: nobody follows it any more although it is not done."
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        _exactly_one(self)
+        return self
+
+
+class AnalysisModel(Model):
+    """How the results will be judged; sealed before the first run."""
+
+    alpha: Annotated[float, Field(gt=0, lt=1)] = Field(0.05, description="Error rate of the tests, after correction.")
+    correction: Literal["holm", "bh"] = Field(
+        "holm", description="Against many comparisons: Holm's family-wise rate, or Benjamini–Hochberg's false finds."
+    )
+    confidence: Annotated[float, Field(gt=0, lt=1)] = Field(0.95, description="Coverage of the intervals.")
+    equivalence: Share | None = Field(
+        None,
+        description="Difference below which two configurations count as equal, relative to the baseline; "
+        "left out: `metrics.primary.meaningful`.",
+    )
+    baseline_from: FolderName | None = Field(
+        None,
+        description="Experiment of type baseline_variance whose stored runs are the baseline, while code, data, "
+        "configuration and environment are the same.",
+    )
+
+
+def _after(value: Any) -> list[str | int]:
+    """Check what comes before: names are experiments, numbers are Slurm jobs."""
+    given = value if isinstance(value, list) else [value]
+    if not given:
+        raise _fail("is empty; name an experiment or a Slurm job, or leave it out")
+    return [_job_number(each) if isinstance(each, int) else _folder_name(each) for each in given]
+
+
+def _job_number(value: int) -> int:
+    if isinstance(value, bool) or not 0 < value < 10**10:
+        raise _fail(f"{shown(value)} is neither an experiment nor a Slurm job such as 4711")
+    return value
+
+
+After = Annotated[
+    list[str | int],
+    PlainValidator(_after),
+    WithJsonSchema(
+        {"anyOf": [{"type": ["string", "integer"]}, {"type": "array", "items": {"type": ["string", "integer"]}}]}
+    ),
+]
+
+
+class CheckModel(Model):
+    """What a finished run has to fulfil to be accepted; one that does not stays finished and counts, marked.
+
+    Exactly one of expression and command. `check: "final_error <= 0.1"` is short for the first.
+    """
+
+    expression: Prose | None = Field(
+        None,
+        description="Condition over final metrics (declared in `metrics`), parameters and fixed arguments, in the "
+        "language of `sweep.where`. It is judged when results are collected.",
+    )
+    command: Prose | None = Field(
+        None,
+        description="Command line, run after the program has finished with exit code 0, in the same folder, "
+        "environment and container, with the placeholders of `program.command`; what it prints is in `check.log`. "
+        "Exit code 0 is passed; 126, 127 and 128 + a signal are no answer; any other is failed.",
+    )
+    time: Time = Field("0:10:00", description="Longest time the command may take; beyond it the run is not checked.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.expression is None) == (self.command is None):
+            found = "it has none" if self.command is None else "it has both"
+            raise _fail(f"needs exactly one of expression, command; {found}")
+        return self
+
+
+def _check(value: Any) -> Any:
+    return {"expression": value} if isinstance(value, str) else value
+
+
+CheckOrText = Annotated[CheckModel, BeforeValidator(_check, json_schema_input_type=str | CheckModel)]
+
+
+class ExperimentModel(Model):
+    """One experiment: `manifests/experiments/NAME.yaml`."""
+
+    name: FolderName = Field(description="Names the run folder.")
+    type: Literal[EXPERIMENT_TYPES] = Field(description="What kind of question it is; the report is laid out for it.")  # type: ignore[valid-type]
+    brief: BriefModel = Field(BriefModel(), description="The question.")  # type: ignore[call-arg]
+    program: ProgramModel = Field(description="What every task runs.")
+    sweep: SweepModel = Field(description="Which tasks there are.")
+    baseline: Annotated[dict[Parameter, AnyValue], Field(min_length=1)] | None = Field(
+        None,
+        description="The configuration others are compared with. It may name some of the parameters only "
+        "(or `case`); every configuration that agrees in those is then a baseline, for the others that agree with it "
+        "in what tells these baselines apart. What none of them agrees with is not compared, and the report says so.",
+    )
+    metrics: MetricsModel = Field(description="Which numbers are read.")
+    analysis: AnalysisModel = Field(AnalysisModel(), description="How the results will be judged.")  # type: ignore[call-arg]
+    check: CheckOrText | None = Field(
+        None, description="When a finished run is accepted: a condition such as `final_error <= 0.1`, or a block."
+    )
+    after: After | None = Field(
+        None,
+        description="Experiment, Slurm job (a number), or a list of them. A job has to end with COMPLETED before a "
+        "task starts. Of an experiment below the same run folder the matching runs have to be finished before a task "
+        "is submitted: those with the same seed, and the same values of what both set. `{run:NAME}` in the command "
+        "says the same, and is the folder of the one run that matches (docs/chains.md).",
+    )
+    run_name: Line | None = Field(
+        None,
+        description="Template of the task folders' names: parameters, `seed`, `case` (or `id`), fixed arguments, "
+        "`task_id`. Must be unique and safe as a file name: `{model:slug}` makes any value so, "
+        "`meta-llama/Llama-3.1-8B` into `meta-llama-Llama-3.1-8B@` and six digits. Left out: all parameters and the "
+        "seed.",
+    )
+    resources: ResourcesModel = Field(ResourcesModel(), description="What one task asks for.")  # type: ignore[call-arg]
+    launch: LaunchModel = Field(LaunchModel(), description="How its processes are started.")  # type: ignore[call-arg]
+    batch: BatchModel | None = Field(None, description="Batch sizes that an out-of-memory error may change.")
+    container: ContainerModel = Field(ContainerModel(), description="The image.")  # type: ignore[call-arg]
+    retry: RetryModel = Field(RetryModel(), description="What happens after a failure.")  # type: ignore[call-arg]
+    tracking: TrackingModel = Field(TrackingModel(), description="Logging besides the run folder.")  # type: ignore[call-arg]
+    notify: list[NoticeModel] = Field([], description="Who hears when it ends or is held.")
+    environment: dict[Variable, VariableValue] = Field(
+        {},
+        description="Environment variables of the program; they go before the profile's. `$NAME` and a leading `~` "
+        "mean what they mean on the node, `$$` is a dollar. No secrets.",
+    )
+
+
+class FollowModel(Model):
+    """The small job that follows an experiment (`submit --follow`): collects, retries, reports."""
+
+    partition: Word | None = Field(None, description="Left out: the one of the tasks.")
+    account: Word | None = Field(None, description="Left out: the one of the tasks.")
+    qos: Word | None = Field(None, description="Left out: the one of the tasks.")
+    constraint: Word | Literal[""] | None = Field(
+        None, description='Left out: the one of the tasks, unless `partition` is another; "": none.'
+    )
+    time: Time = Field("0:30:00", description="Its time limit.")
+    mem: Memory = Field("2GB", description="Its memory, asked for as `memory` of the profile says.")
+    directives: dict[Directive, DirectiveValue] | None = Field(
+        None, description="Further sbatch options of it. Left out: those of the tasks; `{}`: none."
+    )
+    every: Time = Field(
+        "0:10:00", description="Time between two looks at an array that still runs; longer while nothing happens."
+    )
+    max_days: Annotated[float, Field(gt=0, le=365)] = Field(
+        14.0, description="Days after which an experiment is not followed any more."
+    )
+
+
+class ProfileModel(Model):
+    """One site: `manifests/clusters/NAME.yaml`."""
+
+    scheduler: Literal["slurm", "local"] = Field("slurm", description="`slurm`, or `local` for this machine.")
+    partition: Partitions | None = Field(
+        None,
+        description="Passed to sbatch; of several, `[short, long]`, those whose limits and nodes fit a task, and Slurm "
+        "starts it in whichever is free first.",
+    )
+    account: Word | None = Field(None, description="Passed to sbatch.")
+    qos: Word | None = Field(None, description="Passed to sbatch.")
+    constraint: Word | None = Field(None, description="Passed to sbatch, such as `a100`.")
+    gpu_type: Word | None = Field(
+        None, description="Type of GPU to ask for, such as `a100`, or `a100_3g.20gb` of a divided one."
+    )
+    gpu_option: Literal["gres", "gpus-per-node", "gpus-per-task", "none"] = Field(
+        "gres", description="The sbatch option that asks for GPUs; `none` where the partition gives whole nodes."
+    )
+    gres: list[Word] = Field([], description="Further generic resources of every task, such as `lscratch:100`.")
+    memory: Literal["per_node", "per_cpu", "per_gpu", "none"] = Field(
+        "per_node",
+        description="How memory is asked for: `--mem`, `--mem-per-cpu`, `--mem-per-gpu` (`--mem` for tasks without "
+        "GPUs), or not at all, where the site gives it by cores or by node. `resources.mem` is per node all the same.",
+    )
+    max_array_size: Annotated[int, Field(ge=1, le=4_000_000)] = Field(
+        1000, description="Most tasks in one array: the site's MaxArraySize less one."
+    )
+    max_submit: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Most jobs and array elements of yours in the queue at a time, where you want fewer than the site "
+        "takes; 0: the site's own limits alone.",
+    )
+    max_parallel: Annotated[int, Field(ge=0)] = Field(
+        0, description="Tasks of one array that may run at once; 0: no bound."
+    )
+    max_gpus: Annotated[int, Field(ge=0)] = Field(
+        0, description="GPUs of one experiment in use at once, over all its arrays, on Slurm; 0: no bound."
+    )
+    max_time: Time | None = Field(None, description="Longest time limit the partition grants.")
+    max_memory: Memory | None = Field(None, description="Most memory of a node.")
+    signal_lead_s: Annotated[int, Field(ge=1, le=65535)] = Field(
+        120, description="Seconds before the time limit at which SIGUSR1 is sent."
+    )
+    python: Line | None = Field(
+        None, description="Interpreter of the wrapper on the node; left out: the one that planned."
+    )
+    apptainer: str = Field(
+        "apptainer", description='The command that runs containers, `apptainer` or `singularity`; "" means none here.'
+    )
+    gpu_vendor: Literal["nvidia", "amd"] = Field(
+        "nvidia", description="Whose GPUs containers see: `amd` is `--rocm` instead of `--nv`."
+    )
+    image_dir: Line | None = Field(None, description="Folder of the images: `image: train` is `train.sif` in it.")
+    binds: list[Bind] = Field(
+        [], description="Bound into every container. `$NAME` and `~` mean what they mean on the node."
+    )
+    setup: list[Line] = Field([], description="Shell lines before the wrapper, such as `module load apptainer`.")
+    environment: dict[Variable, VariableValue] = Field(
+        {},
+        description="Environment variables of every task, in containers too (but for PATH, which names places of the "
+        "host). `$NAME` and a leading `~` mean what they mean on the node, `$$` is a dollar. No secrets.",
+    )
+    directives: dict[Directive, DirectiveValue] = Field(
+        {}, description="Further sbatch options: `{exclude: n3}`; one without a value: `{exclusive: }`."
+    )
+    template: Line | None = Field(None, description="Jinja template that extends `array.sbatch.j2`.")
+    group_access: Literal["none", "read"] = Field(
+        "none",
+        description="`read`: the group of the run folder may look, collect and report, and change nothing; `none`: "
+        "the runs are for their owner alone.",
+    )
+    follow: FollowModel = Field(FollowModel(), description="The relay, the small job that follows an experiment.")  # type: ignore[call-arg]
+
+
+# Documentation generated from the models
+
+
+def json_schema(model: type[Model] = ExperimentModel) -> dict[str, Any]:
+    """Give the JSON Schema of a file, for editors that complete and check while one types."""
+    return {"$schema": "http://json-schema.org/draft-07/schema#", **model.model_json_schema(by_alias=True)}
+
+
+def field_reference(model: type[Model] = ExperimentModel) -> str:
+    """Give every field of a file as Markdown tables, one a block, in the order in which they are written."""
+    return "\n".join(_block_reference(model, ""))
+
+
+def _block_reference(model: type[BaseModel], path: str) -> Iterator[str]:
+    if path:
+        yield f"### `{path}`\n"
+    yield f"{inspect.cleandoc(model.__doc__ or '')}\n"
+    yield "| field | default | meaning |\n|---|---|---|"
+    for name, field in model.model_fields.items():
+        meaning = (field.description or "").replace("|", "\\|")
+        yield f"| `{field.alias or name}` | {_default(field)} | {_options(field.annotation)}{meaning} |"
+    yield ""
+    for name, field in model.model_fields.items():
+        inner = inner_model(field.annotation)
+        if inner is not None:
+            yield from _block_reference(inner, ".".join(part for part in (path, field.alias or name) if part))
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "*required*"
+    default = field.get_default()
+    return "" if default in (None, [], {}) or isinstance(default, BaseModel) else f"`{json.dumps(default)}`"
+
+
+def _options(annotation: Any) -> str:
+    options = [option for option in get_args(annotation) if isinstance(option, str)] if _is_literal(annotation) else []
+    return " \\| ".join(f"`{option}`" for option in options) + ". " if options else ""
+
+
+def _is_literal(annotation: Any) -> bool:
+    return get_origin(annotation) is Literal
+
+
+def inner_model(annotation: Any) -> type[BaseModel] | None:
+    """Find the block inside an annotation such as ``list[MetricModel]`` or ``BatchModel | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for inner in get_args(annotation) if (found := inner_model(inner))), None)

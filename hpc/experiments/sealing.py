@@ -1,0 +1,95 @@
+"""Sealing a plan on disk: ``seal.json`` gets its first entry before anything is submitted, and keeps it for ever."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from hpc.adapters.files import append_json_line, lock, read_json_or_none, write_json
+from hpc.core.errors import InputError
+from hpc.core.layout import RunLayout
+from hpc.core.question.seal import (
+    SealEntry,
+    append_entry,
+    content_changes,
+    content_digest,
+    history_from_json,
+    history_to_json,
+    sealed_content,
+)
+
+
+def read_seal(layout: RunLayout) -> tuple[SealEntry, ...]:
+    """Read every entry, oldest first; none where nothing was sealed.
+
+    Raises:
+        InputError: The file was edited.
+    """
+    value = read_json_or_none(layout.seal)
+    if value is None:
+        return ()
+    try:
+        return history_from_json(value)
+    except ValueError as error:
+        raise InputError(
+            f"{error}. Restore it from a copy: what was sealed first cannot be sealed again", str(layout.seal)
+        ) from None
+
+
+def seal_plan(layout: RunLayout, manifest: Mapping[str, Any]) -> tuple[SealEntry, ...]:
+    """Seal what a manifest asks, if it is not what was sealed last; give every entry, oldest first.
+
+    Raises:
+        InputError: The file was edited.
+    """
+    with lock(layout.home / ".seal.lock"):
+        history = read_seal(layout)
+        git = manifest["provenance"]["git"] or {}
+        entry = SealEntry(
+            digest=content_digest(manifest["spec"]),
+            content=sealed_content(manifest["spec"]),
+            time=time.time(),
+            commit=git.get("commit") or "",
+            dirty=bool(git.get("dirty")),
+            manifest_sha=manifest["sha256"],
+            tasks={task["task_id"]: task["run_name"] for task in manifest["tasks"]},
+            attempts_before=sum(1 for _ in layout.tasks.glob("*/attempt-*")),
+        )
+        sealed = append_entry(history, entry)
+        if len(sealed) > len(history):
+            write_json(layout.seal, history_to_json(sealed))
+        return sealed
+
+
+def record_look(layout: RunLayout, kind: str, collected: float, ended: int, planned: int) -> None:
+    """Write down that results were looked at (read by `analysis.findings.registration`).
+
+    Args:
+        kind: ``follow_up``.
+        collected: When the results were collected, Unix seconds.
+        ended: Runs that had ended.
+        planned: Runs that were planned.
+    """
+    look = {"time": time.time(), "kind": kind, "collected": collected, "ended": ended, "planned": planned}
+    append_json_line(layout.looks, look)
+
+
+def seal_notes(layout: RunLayout, spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say what the report will hold against a plan: changed since it was sealed, sealed late, or without a criterion.
+
+    Args:
+        spec: The experiment as plain JSON values.
+    """
+    notes, history = [], read_seal(layout)
+    if not history and any(layout.tasks.glob("*/attempt-*")):
+        notes.append("there are runs already, and nothing was sealed before them: the report will call it exploratory")
+    if history and history[0].digest != content_digest(spec):
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(history[0].time))
+        changes = "; ".join(content_changes(history[0].content, sealed_content(spec)))
+        notes.append(f"not what was sealed on {when}, and the report will list it: {changes}")
+    brief = spec.get("brief") or {}
+    if brief.get("stage") == "confirmatory" and not brief.get("criterion"):
+        notes.append(
+            "confirmatory, but without brief.criterion: the report can quote the criterion of success, not evaluate "
+            "it; write it as a rule (docs/pre-registration.md) before anything runs"
+        )
+    return tuple(notes)

@@ -1,0 +1,39 @@
+"""Export collected results to other people's tools: ``python -m analysis.export`` as a verb among the others.
+
+    hpc export lora_sweep --to tensorboard
+
+Like the report it is another wing of the house, started as a command line of its own.
+"""
+
+import os
+import subprocess
+
+import click
+
+from hpc.console import PassedOn, dry_run_option, json_option, name_argument, speaks_plainly, typed
+from hpc.workspace import own_command, python_path
+
+
+@click.command(cls=PassedOn, epilog="Example: python -m hpc.export lora_sweep --to tensorboard")
+@name_argument
+@click.option(
+    "--to",
+    "tool",
+    type=click.Choice(("wandb", "tensorboard", "mlflow", "csv", "parquet")),
+    required=True,
+    help="The tool, or the format.",
+)
+@click.option("--out", help="Folder for files.  [default: export/TOOL of the runs]")
+@click.option("--project", help="Project of wandb, experiment of MLflow.  [default: the experiment's name]")
+@click.option("--root", help="Where experiments lie.  [default: $HPC_ROOT or ./runs]")
+@dry_run_option
+@json_option
+@speaks_plainly
+def main(**_: object) -> int:
+    """Export collected results of experiment NAME (default: the one planned last) to another tool."""
+    command = [*own_command("analysis.export"), *typed()]
+    return subprocess.run(command, env={**os.environ, "PYTHONPATH": python_path()}, check=False).returncode
+
+
+if __name__ == "__main__":
+    main()

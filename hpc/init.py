@@ -1,0 +1,207 @@
+"""Make a repository ready: one experiment that runs its own program, ignore lines, schemas for editors.
+
+    hpc init
+    hpc init train.py --metric val_loss --yes
+
+The program is read, never run: arguments and printed numbers are found in its source. What is there already stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hpc.console import dry_run_option, json_option, note, print_json, say, speaks_plainly
+from hpc.core.errors import EXIT_DONE, InputError, NothingToDo
+from hpc.core.layout import name_problem
+from hpc.core.program.draft import Draft
+from hpc.core.program.printed import Printed, goal_of, guess_for
+from hpc.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hpc.newcomer.find import Program
+    from hpc.newcomer.write import Wanted
+
+FIRST = "first_sweep"
+MOST_NAMED = 5
+
+
+@click.command(epilog="Example: python -m hpc.init train.py --metric val_loss --yes")
+@click.argument("program", required=False)
+@click.option("--name", help=f"What the experiment is called.  [default: {FIRST}]")
+@click.option("--metric", help="The number that decides, as the program prints it.")
+@click.option("--goal", type=click.Choice(("min", "max")), help="Whether small or large is better; else by its name.")
+@click.option("--run-help", is_flag=True, help="Run PROGRAM --help, which executes it, to learn its options.")
+@click.option("--yes", is_flag=True, help="Ask nothing.")
+@dry_run_option
+@json_option
+@speaks_plainly
+def main(
+    program: str | None,
+    name: str | None,
+    metric: str | None,
+    goal: str | None,
+    run_help: bool,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Make this repository ready: an experiment that runs PROGRAM (default: the training program that is found)."""
+    from hpc.newcomer.write import wanted_files, write_files
+
+    workspace = Workspace.current()
+    asks = not (yes or as_json or dry_run)
+    chosen = choose_name(workspace, name, is_asked=bool(name or program))
+    made = make_draft(workspace.project, program, chosen, Answers(metric, goal, run_help, asks)) if chosen else None
+    wanted = wanted_files(workspace.project, made)
+    if not wanted:
+        raise NothingToDo(f"everything is there; next: {next_line(chosen or newest(workspace))}")
+    if not dry_run:
+        write_files(workspace.project, wanted)
+    if as_json:
+        print_json(describe(workspace, made, wanted))
+    else:
+        show(workspace, made, wanted, dry_run=dry_run)
+    return EXIT_DONE
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What is known before anything is asked, and whether it may be."""
+
+    metric: str | None
+    goal: str | None
+    run_help: bool
+    asks: bool
+
+
+def choose_name(workspace: Workspace, name: str | None, *, is_asked: bool) -> str | None:
+    """What the experiment will be called; None where there is one and nobody asked for another.
+
+    Raises:
+        InputError: It cannot be a name, or an experiment is called so already.
+    """
+    there = sorted(path.stem for path in workspace.experiments.glob("*.yaml"))
+    if there and not is_asked:
+        return None
+    chosen = name or FIRST
+    if problem := name_problem(chosen):
+        raise InputError(f"--name {chosen!r} {problem}")
+    if chosen in there:
+        raise InputError(f"{workspace.experiments / chosen}.yaml is there already and stays as it is; add --name OTHER")
+    return chosen
+
+
+def newest(workspace: Workspace) -> str:
+    """The experiment that was written last."""
+    return max(workspace.experiments.glob("*.yaml"), key=lambda path: path.stat().st_mtime).stem
+
+
+def make_draft(project: Path, command: str | None, name: str, answers: Answers) -> Draft:
+    """Find the program and its metric, asking for both where that is wanted.
+
+    Raises:
+        InputError: There is no program, or the one named is not there.
+    """
+    from hpc.newcomer.find import ask_the_program, find_programs, read_command
+
+    if command is None:
+        found = find_programs(project)
+        default = found[0].start if found else ""
+        if others := [str(each.file.relative_to(project)) for each in found[1:] if each.file]:
+            note(f"note: it is one of {len(found)} programs; hpc init PROGRAM takes another: {named_in_short(others)}")
+        command = ask("Which command runs the training?", default) if answers.asks else default
+    if not command:
+        raise InputError(f"no training program was found in {project}; name it: hpc init PROGRAM.py")
+    program = read_command(project, command)
+    if answers.run_help:
+        program = ask_the_program(project, program)
+    metric, is_guess = choose_metric(program, answers)
+    return Draft(name, program.start, program.interface, metric, is_guess)
+
+
+def named_in_short(names: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
+
+
+def choose_metric(program: Program, answers: Answers) -> tuple[Printed, bool]:
+    """The number that decides; and whether its pattern is a guess, because nothing in the source prints it."""
+    likeliest = program.printed[0].name if program.printed else "loss"
+    name = answers.metric or (ask("Which number that it prints decides?", likeliest) if answers.asks else likeliest)
+    found = next((each for each in program.printed if each.name == name), None)
+    goal = answers.goal or (found.goal if found else goal_of(name))
+    if found:
+        return Printed(found.name, goal, found.pattern, found.weight), False
+    return Printed(name, goal, guess_for(name), 0), True
+
+
+def ask(question: str, default: str) -> str:
+    """Ask one question.
+
+    Raises:
+        InputError: Nobody answers.
+    """
+    try:
+        return str(click.prompt(question, default=default or None, err=True))
+    except click.Abort:
+        raise InputError("nobody answered; hpc init --yes asks nothing") from None
+
+
+def next_line(name: str) -> str:
+    """What to type next."""
+    return f"python -m hpc.plan {name} && python -m hpc.submit {name} --follow"
+
+
+def describe(workspace: Workspace, made: Draft | None, wanted: list[Wanted]) -> dict[str, object]:
+    """What was written as one JSON value."""
+    draft = {
+        "experiment": made.name,
+        "program": made.start,
+        "style": made.interface.style,
+        "metric": {"name": made.metric.name, "goal": made.metric.goal, "guess": made.is_guess},
+        "swept": made.swept.name if made.swept else None,
+        "to_fill_in": [each.name for each in made.unknown],
+    } if made else {"experiment": None}  # fmt: skip
+    return {**draft, "project": str(workspace.project), "files": [str(each.path) for each in wanted]}
+
+
+def show(workspace: Workspace, made: Draft | None, wanted: list[Wanted], *, dry_run: bool) -> None:
+    """Print what was written, what is left to a person, and the next command."""
+    for each in wanted:
+        say(f"{'would write' if dry_run else 'wrote'} {each.path}: {each.why}")
+    if made is None:
+        say(f"next: {next_line(newest(workspace))}")
+        return
+    swept = f"compares values of {made.swept.name}" if made.swept else "runs it as it is"
+    say(f"{made.name} starts `{made.start}`, {swept} and decides by {made.metric.name} ({made.metric.goal})")
+    for line in left_to_do(made):
+        note(f"note: {line}")
+    say(f"next: {next_line(made.name)}")
+
+
+def left_to_do(made: Draft) -> list[str]:
+    """What only a person knows."""
+    told = []
+    if made.unknown:
+        names = ", ".join(f"{{{each.name}}}" for each in made.unknown)
+        told.append(f"the program does not run without them: put values for {names} into program.command")
+    if made.is_guess:
+        told.append(f"nothing in its source prints {made.metric.name}: check metrics.source against what it prints")
+    if not made.interface.style:
+        told.append(
+            "its arguments are not in its source; --run-help runs it with --help, or add them to program.command"
+        )
+    elif not made.seed:
+        told.append("it takes no seed, so one run a configuration says nothing of chance; let it take --seed")
+    return told
+
+
+if __name__ == "__main__":
+    main()

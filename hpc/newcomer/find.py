@@ -1,0 +1,159 @@
+"""Which program a repository trains with, and what can be known of it without running it."""
+
+import shlex
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpc.adapters.yaml_file import load_yaml
+from hpc.core.errors import HpcError, InputError
+from hpc.core.program.arguments import Interface, does_something, from_help, from_mapping, read_interface
+from hpc.core.program.printed import Printed, find_printed
+
+_LIKELY = ("train.py", "main.py", "run.py", "training.py", "pretrain.py", "finetune.py", "trainer.py", "experiment.py")
+_FOLDERS = (".", "src", "scripts", "examples", "src/*", "*", "*/*")
+_NEVER = ("setup.py", "conftest.py", "configurator.py", "noxfile.py", "tasks.py", "fabfile.py")
+MOST_BYTES = 2_000_000
+MOST_FILES = 300
+HELP_S = 60
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program that could be swept.
+
+    Attributes:
+        start: How it is started, without arguments: ``python train.py``.
+        file: Its source; None where it is no file of the project.
+        interface: The arguments it takes.
+        printed: The numbers it prints, the likeliest metric first.
+        is_started: Whether it does anything when it is started; a module that others import does not.
+    """
+
+    start: str
+    file: Path | None
+    interface: Interface
+    printed: tuple[Printed, ...]
+    is_started: bool = True
+
+
+def find_programs(project: Path) -> list[Program]:
+    """The programs of a project that look like trainings, the likeliest first."""
+    seen: dict[Path, None] = {}
+    for pattern in _FOLDERS:
+        for folder in sorted(project.glob(pattern)) if pattern != "." else [project]:
+            if folder == project or (folder.is_dir() and not folder.name.startswith((".", "test"))):
+                seen |= dict.fromkeys(sorted(folder.glob("*.py")))
+    files = [path for path in seen if path.name not in _NEVER and "runs" not in path.relative_to(project).parts]
+    found = [read_program(project, path) for path in files[:MOST_FILES]]
+    weighed = [(_weight(each), -len(each.file.parts), each) for each in found if each.file]
+    ranked = sorted(weighed, key=lambda each: (-each[0], -each[1]))
+    return [program for weight, _, program in ranked if weight > 0]
+
+
+def _weight(program: Program) -> int:
+    """How much a file looks like the program that is swept; 0 for a module, and for what prints no number of note."""
+    if not program.is_started:
+        return 0
+    name = program.file.name if program.file else ""
+    named = (
+        4 if name in _LIKELY[:2] else 3 if name in _LIKELY else 2 if "train" in name or name.startswith("run_") else 0
+    )
+    return named + 2 * bool(program.interface.style) + bool(program.printed)
+
+
+def read_program(project: Path, file: Path) -> Program:
+    """Read one program from its source."""
+    source = _source(file)
+    interface = read_interface(source)
+    if interface.style == "hydra" and interface.config:
+        interface = _with_configuration(interface, file.parent)
+    start = f"{_python()} {shlex.quote(str(file.relative_to(project)))}"
+    return Program(start, file, interface, find_printed(source), does_something(source))
+
+
+def _python() -> str:
+    """What Python is called here: some systems have no `python` outside of environments."""
+    return "python" if shutil.which("python") or not shutil.which("python3") else "python3"
+
+
+def read_command(project: Path, command: str) -> Program:
+    """Read the program that a command line starts, or a path alone.
+
+    Raises:
+        InputError: It is empty, or names a Python file or module that the project does not have.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise InputError(f"{command!r} is no command line: {error}") from None
+    if not words:
+        raise InputError("the command is empty; write a program, such as train.py")
+    if len(words) == 1 and words[0].endswith(".py"):
+        words = [_python(), *words]
+    file = _file_of(project, words)
+    if file is None:
+        return Program(shlex.join(words), None, Interface(), ())
+    found = read_program(project, file)
+    return Program(shlex.join(words), file, found.interface, found.printed)
+
+
+def _file_of(project: Path, words: list[str]) -> Path | None:
+    """The Python file that a command line runs; None where it runs something else."""
+    script = next((word for word in words if word.endswith(".py")), None)
+    if script is not None:
+        path = (project / script).resolve()
+        if not path.is_file():
+            known = ", ".join(str(each.file.relative_to(project)) for each in find_programs(project) if each.file)
+            raise InputError(f"no file {script} in {project}; there is {known or 'no program in Python'}")
+        return path if path.is_relative_to(project.resolve()) else None
+    if "-m" in words[:-1]:
+        relative = Path(*words[words.index("-m") + 1].split("."))
+        places = [project / top / each for top in ("", "src") for each in (f"{relative}.py", relative / "__main__.py")]
+        return next((path for path in places if path.is_file()), None)
+    return None
+
+
+def ask_the_program(project: Path, program: Program) -> Program:
+    """Run ``PROGRAM --help``, which executes it, and read its arguments from what it says.
+
+    Raises:
+        InputError: It does not start or says nothing that could be read.
+    """
+    command = [*shlex.split(program.start), "--help"]
+    try:
+        done = subprocess.run(
+            command, cwd=project, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+            timeout=HELP_S, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InputError(f"{shlex.join(command)}: {error}") from None
+    interface = from_help(done.stdout)
+    if not interface.style:
+        last = (done.stderr.strip().splitlines() or ["it printed no options"])[-1]
+        raise InputError(f"{shlex.join(command)} ended with {done.returncode}: {last}")
+    return Program(program.start, program.file, interface, program.printed)
+
+
+def _source(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace") if path.stat().st_size < MOST_BYTES else ""
+    except OSError:
+        return ""
+
+
+def _with_configuration(interface: Interface, folder: Path) -> Interface:
+    """Add the arguments that stand in hydra's configuration file; those of its groups are not looked for."""
+    place, name = interface.config or ("", "")
+    file = folder / place / f"{name.removesuffix('.yaml')}.yaml"
+    try:
+        values: Any = load_yaml(file).data
+    except HpcError:
+        return interface
+    return (
+        Interface(interface.style, tuple(from_mapping(values)), interface.config)
+        if isinstance(values, dict)
+        else interface
+    )

@@ -1,0 +1,89 @@
+"""What `hpc init` leaves in a repository. Nothing of a person's is overwritten; what is there already stays."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpc.adapters.files import write_text
+from hpc.adapters.project import EXPERIMENTS
+from hpc.core.program.draft import Draft, render_draft
+
+SCHEMAS = Path("manifests", "schema")
+IGNORED = ("runs/", "manifests/rendered/")
+"""What git need not see: the runs, and links to the newest scripts."""
+_SCHEMA_NOTE = "Written by `hpc init` for editors, and again when it differs; the command itself does not read it."
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A file that should be there.
+
+    Attributes:
+        path: Below the project.
+        text: What it should hold.
+        why: What it is for, a few words.
+    """
+
+    path: Path
+    text: str
+    why: str
+
+
+def wanted_files(project: Path, draft: Draft | None) -> list[Wanted]:
+    """The files that are missing, or ours and out of date."""
+    schema_of = _schemas()
+    found = []
+    if draft is not None:
+        path = EXPERIMENTS / f"{draft.name}.yaml"
+        found.append(Wanted(path, render_draft(draft, "../schema/experiment.schema.json"), "the experiment"))
+    for name, text in schema_of.items():
+        path = SCHEMAS / f"{name}.schema.json"
+        if _text(project / path) != text:
+            found.append(Wanted(path, text, f"what your editor completes {name} files with"))
+    if missing := _ignore_lines(project):
+        path = Path(".gitignore")
+        found.append(Wanted(path, _text(project / path) + missing, "runs and links stay out of git"))
+    return found
+
+
+def write_files(project: Path, wanted: list[Wanted]) -> None:
+    """Write them, as readable as the folder they stand in."""
+    mode = project.stat().st_mode & 0o666
+    for each in wanted:
+        path = project / each.path
+        for folder in reversed([one for one in path.parents if not one.exists()]):
+            folder.mkdir()
+            folder.chmod(project.stat().st_mode & 0o777)
+        write_text(path, each.text)
+        path.chmod(mode)
+
+
+def _schemas() -> Mapping[str, str]:
+    from hpc.experiments.models import ExperimentModel, ProfileModel, json_schema
+
+    schemas = {"experiment": json_schema(ExperimentModel), "profile": json_schema(ProfileModel)}
+    return {
+        name: json.dumps({"$comment": _SCHEMA_NOTE, **schema}, indent=1, ensure_ascii=False) + "\n"
+        for name, schema in schemas.items()
+    }
+
+
+def _ignore_lines(project: Path) -> str:
+    """The lines that .gitignore lacks; nothing outside git."""
+    file = project / ".gitignore"
+    in_git = any((folder / ".git").exists() for folder in (project, *project.parents))
+    if not in_git and not file.is_file():
+        return ""
+    text = _text(file)
+    present = {line.strip().strip("/") for line in text.splitlines()}
+    missing = [line for line in IGNORED if line.strip("/") not in present]
+    lead = "\n" if text and not text.endswith("\n") else ""
+    return lead + "".join(f"{line}\n" for line in missing) if missing else ""
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return ""

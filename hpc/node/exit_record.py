@@ -1,0 +1,174 @@
+"""How an attempt ended: ``exit.json`` for us, ``metrics.json`` for people.
+
+Standard library only: the wrapper on the compute node imports it.
+"""
+
+import os
+import platform
+import re
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hpc.adapters.files import write_json
+from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE
+from hpc.core.layout import AttemptLayout, TaskLayout
+from hpc.core.records.exit import ExitRecord, UnreadMetrics
+from hpc.core.records.task import TaskRecord
+from hpc.node.attempt import object_or_empty
+from hpc.node.supervise import Loss, Supervision
+
+_OURS = frozenset({
+    "HPC_EXPERIMENT", "HPC_TASK_ID", "HPC_RUN_NAME", "HPC_TASK_DIR", "HPC_ATTEMPT", "HPC_ATTEMPT_DIR",
+    "HPC_RESUME_FROM", "HPC_MANIFEST_SHA", "HPC_IMAGE_SHA256", "HPC_GIT_COMMIT", "HPC_LOCAL_JOB", "HPC_LOCAL_RESTART",
+    "HPC_ROOT", "HPC_CLUSTER",
+})  # fmt: skip
+_LIBRARIES = ("CUDA_", "NCCL_", "OMP_", "ACCELERATE_")
+_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASS|PWD|CREDENTIAL|AUTH|COOKIE|URL|URI|WEBHOOK", re.IGNORECASE)
+_SETTING = re.compile(r"(?:[A-Za-z_.-]{0,20}\d{0,6}(?:[._-]\d{1,4}){0,3})|(?:GPU|MIG)-[0-9a-f-]{36}")
+
+
+def exit_record(record: TaskRecord, result: Supervision, attempt: AttemptLayout) -> ExitRecord:
+    """Collect how the attempt ended: the content of ``exit.json``."""
+    outcome = object_or_empty(attempt.outcome)
+    recorded = outcome.get("code")
+    # Launchers say 1 whatever their ranks did, and gloo may abort after the work is done: the program's own record,
+    # written as its last act, is what counts.
+    exit_code = recorded if recorded in (EXIT_DONE, EXIT_CHECKPOINTED) else result.exit_code
+    cgroup, ended = _memory_cgroup(), time.time()
+    return ExitRecord(
+        exit_code=exit_code,
+        started=record.started,
+        ended=ended,
+        signal=result.signal if exit_code is None else None,
+        launcher_exit_code=result.exit_code if result.exit_code is not None else 128 + (result.signal or 0),
+        program_outcome=recorded if type(recorded) is int else None,
+        signals_received=tuple(result.received),
+        timed_out=result.timed_out,
+        fenced=result.loss is Loss.FENCED,
+        metrics_unread=UnreadMetrics(result.unread, result.unread_example) if result.unread else None,
+        output_lost=result.output_lost,
+        host=record.host,
+        slurm={**record.slurm, "restart_count": record.restart_count},
+        peak_memory_mib=max(_largest_child_mib(), cgroup.get("peak_mib") or 0.0),
+        peak_gpu_memory_mib=_peak_gpu_memory(attempt),
+        memory_limit_mib=cgroup.get("limit_mib", record.memory_limit_mib),
+        oom_kill_count=cgroup.get("oom_kills"),
+        gpu_seconds=record.gpus * record.nodes * (ended - record.started),
+        argv=record.argv,
+        image_sha256=record.image.sha256 if record.image else None,
+        environment=recorded_environment({**os.environ, **record.environment}),
+        python=platform.python_version(),
+        kernel=platform.release(),
+        packages=_packages() if record.image is None else None,
+        git_commit=record.git.commit if record.git else None,
+        git_dirty=record.git.dirty if record.git else None,
+        data_hash=_text_or_none(outcome.get("data_hash")),
+    )
+
+
+def _largest_child_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+
+
+def _text_or_none(value: object) -> str | None:
+    """What the program wrote, as text: its own file may hold anything."""
+    return None if value is None else str(value)
+
+
+def recorded_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Pick the variables that are kept with a result: ours by name, those of the libraries where they are settings.
+
+    Others may hold anything: the address of a webhook is a secret too.
+    """
+    return {name: value for name, value in environment.items() if name in _OURS or _is_setting(name, value)}
+
+
+def _is_setting(name: str, value: str) -> bool:
+    """Whether a library's variable holds numbers, short words or devices, and nothing that could open a door."""
+    if not name.startswith(_LIBRARIES) or _SECRET.search(name):
+        return False
+    return all(_SETTING.fullmatch(piece) for piece in re.split(r"[,:;=^%/ ]", value))
+
+
+def _memory_cgroup() -> dict[str, Any]:
+    """Read peak, limit and kills of the memory cgroup (v1 or v2) of this step; empty where there is none."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return {}
+    found: dict[str, Any] = {}
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if "slurm" not in path or controllers not in ("memory", ""):
+            continue
+        old = controllers == "memory"
+        folder = Path("/sys/fs/cgroup" + ("/memory" if old else "") + path)
+        # The step's own folder; the limit may stand one or two levels above (step_batch/user/task_0).
+        for level in (folder, *list(folder.parents)[:3]):
+            if "job_" not in str(level):
+                break  # above the job stand its neighbours
+            found.setdefault("peak_mib", _mib(level / ("memory.max_usage_in_bytes" if old else "memory.peak")))
+            limit = _mib(level / ("memory.limit_in_bytes" if old else "memory.max"))
+            if limit and limit < 2**40 and not found.get("limit_mib"):
+                found["limit_mib"] = limit
+            events = _read(level / ("memory.oom_control" if old else "memory.events"))
+            if (kills := re.search(r"^oom_kill (\d+)", events, re.MULTILINE)) and int(kills[1]):
+                found["oom_kills"] = int(kills[1])
+        found.setdefault("oom_kills", 0)
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def _mib(path: Path) -> float | None:
+    text = _read(path).strip()
+    return int(text) / 2**20 if text.isdecimal() else None
+
+
+def _peak_gpu_memory(attempt: AttemptLayout) -> float | None:
+    """Take what the program measured on its device; nobody outside knows it better."""
+    peak = summary_of(attempt)[0].get("peak_gpu_memory_mib")
+    return peak if isinstance(peak, (int, float)) else None
+
+
+def summary_of(attempt: AttemptLayout) -> tuple[dict[str, Any], bool, int | None]:
+    """Give the final values the program left, whether its metrics are complete, and the last step it logged."""
+    told = object_or_empty(attempt.home / "summary.json")
+    values, step = told.get("summary"), told.get("last_step")
+    return values if isinstance(values, dict) else {}, told.get("complete") is True, step if type(step) is int else None
+
+
+def _packages() -> dict[str, str]:
+    """List the packages of this interpreter, for programs that run in it.
+
+    By the names of their ``NAME-VERSION.dist-info`` folders: opening a hundred metadata files would take longer than
+    all else the wrapper does, and at the end of every task on a shared file system.
+    """
+    # The first place on the path wins, as it does for `import`.
+    folders = [folder.stem for place in reversed(sys.path) for folder in Path(place).glob("*.dist-info")]
+    named = (folder.partition("-") for folder in folders)
+    return {name.replace("_", "-"): version for name, _, version in named}
+
+
+def conclude(task: TaskLayout, attempt: AttemptLayout, ended: ExitRecord) -> None:
+    """Write how it ended: ``exit.json`` for us, ``metrics.json`` for people.
+
+    Raises:
+        FileNotFoundError: The attempt's folder was removed; nothing is made anew.
+        OSError: The disk is full or not writable.
+    """
+    write_json(attempt.exit_json, ended.to_json(), parents=False)
+    code, (values, complete, _) = ended.exit_code, summary_of(attempt)
+    outcomes: dict[int | None, str] = {EXIT_DONE: "finished", EXIT_CHECKPOINTED: "checkpointed"}
+    outcome = outcomes.get(code, "failed")
+    head = {"outcome": outcome, "exit_code": code, "signal": ended.signal, "attempt": attempt.number}
+    write_json(task.metrics_json, {**head, "complete": complete, **values}, parents=False)

@@ -1,0 +1,514 @@
+"""One node's share of an attempt: start the launch line, log, forward signals to the ranks, leave nothing behind.
+
+`hpc.run_task` calls it directly for one node; for several it starts one of these on each through srun:
+
+    srun --nodes=2 --ntasks-per-node=1 python -m hpc.node.supervise ATTEMPT_DIR/task.json
+
+Standard library only (the metric tap loads h5py when a program's stdout is to be read).
+"""
+
+import contextlib
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import IO
+
+from hpc.adapters import proc
+from hpc.adapters.apptainer import Image, container_environment, exec_argv
+from hpc.adapters.files import open_log, read_json, read_record, write_json
+from hpc.core.errors import EXIT_USAGE, HpcError
+from hpc.core.launch.launchers import Placement, copies, launch_argv, launch_defaults, launch_environment
+from hpc.core.layout import AttemptLayout
+from hpc.core.records.task import TaskRecord
+
+GRACE_S = 15.0
+"""How long ranks may take to save and leave after SIGTERM. With the teardown it stays below Slurm's KillWait (30 s by
+default), so that the wrapper lives to write how the attempt ended."""
+LOOK_S = 5.0
+"""Between two looks at the task's folder on the shared file system."""
+TEARDOWN_GRACE_S = 5.0
+"""How long left-over workers may take once the launcher has gone."""
+# Set by launchers for their ranks. Inherited from whoever started us they would make a process believe it is one.
+_RANK_VARIABLES = frozenset(
+    {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT"}
+)
+# What a container gets to know of the job it runs in.
+_PASSED_ON = (
+    "SLURM_", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL",
+    "NVIDIA_VISIBLE_DEVICES", "NCCL_", "LANG", "LC_", "WANDB_API_KEY",
+)  # fmt: skip
+
+
+class Loss(StrEnum):
+    """Why an attempt may not go on."""
+
+    FENCED = "a newer attempt of the task exists"
+    REMOVED = "its folder was removed"
+
+
+@dataclass
+class Supervision:
+    """What happened while the program ran.
+
+    Attributes:
+        exit_code: Of the launch line; None when a signal ended it.
+        signal: The signal that ended it; None when it exited.
+        received: Names of signals this wrapper was sent, in order.
+        timed_out: Whether the wrapper's own clock ended it (only without Slurm).
+        loss: Why it was ended although it was still at work; None when it was not.
+        output_lost: Why the program's output or its metrics could not be kept; empty when they were.
+        unread: How many printed values could not be read as metrics.
+        unread_example: What was wrong with the first of them.
+    """
+
+    exit_code: int | None = None
+    signal: int | None = None
+    received: list[str] = field(default_factory=list)
+    timed_out: bool = False
+    loss: Loss | None = None
+    output_lost: str = ""
+    unread: int = 0
+    unread_example: str = ""
+
+
+_REFUSALS = {
+    errno.ENOENT: (127, "command not found"),
+    errno.EACCES: (126, "permission denied"),
+    errno.ENOEXEC: (126, "cannot execute: it is no program, and no first line names one"),
+}
+"""Why the kernel starts nothing → what a shell would end with, and say."""
+
+
+class CannotStartError(HpcError):
+    """The program is not there or may not be started.
+
+    Attributes:
+        code: What a shell would end with.
+    """
+
+    def __init__(self, program: str, number: int) -> None:
+        self.code, said = _REFUSALS[number]
+        super().__init__(f"{program}: {said}")
+
+
+def not_started(attempt: AttemptLayout, why: str, exit_code: int) -> Supervision:
+    """Leave word of a program that was not started where the program's own would stand."""
+    with open_log(attempt.stdout), open_log(attempt.stderr) as file:
+        file.write(f"hpc: {why}\n".encode())
+    return Supervision(exit_code=exit_code)
+
+
+def placement_of(task: TaskRecord, node_rank: int) -> Placement:
+    """Read process counts and meeting point out of ``task.json``."""
+    launch = task.launch
+    return Placement(
+        nodes=1 if task.on_first_node else task.nodes,
+        node_rank=node_rank,
+        processes=task.processes,
+        address=task.rendezvous.address,
+        port=task.rendezvous.port,
+        gpus=task.gpus,
+        mixed_precision=launch.mixed_precision,
+        zero_stage=launch.zero_stage,
+    )
+
+
+def start(
+    task: TaskRecord, attempt: AttemptLayout, place: Placement
+) -> tuple[list[subprocess.Popen[bytes]], IO[bytes] | None]:
+    """Start this node's launch lines; give them, and the pipe of stdout when a tap is to read it."""
+    kind = task.launch.kind
+    argv = launch_argv(kind, task.argv, place)
+    tapped = task.metrics_source[0] != "hdf5" and place.node_rank == 0
+    suffix = "" if place.node_rank == 0 else f".node{place.node_rank}"
+    limit = None if task.memory_limit_mib is None else int(task.memory_limit_mib)
+    children = []
+    with (
+        open_log(attempt.stdout.with_suffix(f"{suffix}.log")) as out,
+        open_log(attempt.stderr.with_suffix(f"{suffix}.log")) as err,
+    ):
+        for copy in range(copies(kind, place)):
+            variables = {**launch_defaults(place), **task.environment, **launch_environment(kind, place, copy)}
+            line, environment = in_its_environment(task, argv, variables)
+            with naming(line[0]):
+                children.append(
+                    subprocess.Popen(
+                        line,
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.PIPE if tapped and copy == 0 else out,
+                        stderr=err,
+                        cwd=task.workdir or task.code.path,
+                        env=environment,
+                        start_new_session=True,
+                        # Safe: no thread of ours exists before the children do.
+                        preexec_fn=lambda: proc.prepare_child(limit),  # noqa: PLW1509
+                    )
+                )
+    return children, children[0].stdout
+
+
+@contextlib.contextmanager
+def naming(program: str) -> Iterator[None]:
+    """Say of a program that cannot be started what a shell would, and keep that apart from failing storage.
+
+    Raises:
+        CannotStartError: It is not there, or may not be started.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _REFUSALS and error.filename == program:
+            raise CannotStartError(program, error.errno) from None
+        raise
+
+
+def in_its_environment(
+    task: TaskRecord, argv: Sequence[str], variables: Mapping[str, str]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Put a launch line into the container, or into the host's own environment where there is none."""
+    host = {name: value for name, value in os.environ.items() if name not in _RANK_VARIABLES}
+    image = task.image
+    if image is None:
+        # What PATH has was decided by the array script: setup lines, or the interpreter that planned. Ours comes last,
+        # for hosts that call theirs python3 only.
+        path = os.pathsep.join(
+            (variables.get("PATH") or host.get("PATH", os.defpath), str(Path(sys.executable).parent))
+        )
+        return tuple(argv), {**host, **variables, "PATH": path, "PYTHONPATH": _joined(variables, host)}
+    passed = {name: value for name, value in host.items() if name.startswith(_PASSED_ON) and name != "SLURM_JWT"}
+    if image.runtime == "pyxis":
+        from hpc.adapters import pyxis
+
+        inside = {**pyxis.gpu_variables(task.gpus), **passed, **variables}
+        line = pyxis.srun_argv(
+            pyxis.Image(image.path, image.binds, image.mounts),
+            argv,
+            working_folder=task.workdir or task.code.path,
+            cpus=task.resources.cpus,
+            node=host.get("SLURMD_NODENAME", ""),
+            passed=pyxis.passed_names(inside, host),
+        )
+        return line, {**host, **inside}
+    line = exec_argv(
+        Image(image.apptainer, image.path, image.binds, image.mounts, image.gpu_vendor),
+        argv,
+        working_folder=task.workdir or task.code.path,
+        gpus=task.gpus,
+    )
+    return line, {**host, **container_environment({**passed, **variables}, image.apptainer)}
+
+
+def _joined(variables: Mapping[str, str], host: Mapping[str, str]) -> str:
+    """Python's search path: what the task brings, then what the site's modules and the user had set."""
+    paths = [path for each in (variables, host) for path in each.get("PYTHONPATH", "").split(os.pathsep)]
+    return os.pathsep.join(dict.fromkeys(filter(None, paths)))
+
+
+class Forwarder:
+    """Turns signals to the wrapper into signals to the ranks, on the main thread's time, not inside a handler."""
+
+    def __init__(self, roots: Callable[[], list[int]], supervision: Supervision) -> None:
+        self._roots = roots
+        self._supervision = supervision
+        self._waiting: list[int] = []
+        for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda got, _frame: self._waiting.append(got))
+
+    def deliver(self) -> bool:
+        """Pass on what has come in since; True when the program was asked to end."""
+        asked_to_end = False
+        while self._waiting:
+            number = self._waiting.pop(0)
+            name = signal.Signals(number).name.removeprefix("SIG")
+            self._supervision.received.append(name)
+            print(f"hpc: received SIG{name}, passing it to the ranks", flush=True)
+            self.pass_on(number)
+            asked_to_end = asked_to_end or number != signal.SIGUSR1
+        return asked_to_end
+
+    def pass_on(self, number: int) -> None:
+        """Signal every rank on this node. Launchers are not told: most of them would kill their ranks and say 1.
+
+        The warning of SIGUSR1 goes to those who listen; it would end a program that knows nothing of it.
+        """
+        ranks = [rank for root in self._roots() for rank in proc.find_ranks(root)]
+        if number == signal.SIGUSR1:
+            ranks = [rank for rank in ranks if proc.catches(rank, number)]
+        proc.send_signal(ranks, number)
+
+
+def supervise(
+    task: TaskRecord,
+    attempt: AttemptLayout,
+    place: Placement,
+    find_loss: Callable[[], Loss | None] = lambda: None,
+    is_enough: Callable[[], bool] = lambda: False,
+) -> Supervision:
+    """Run this node's share to its end.
+
+    Args:
+        find_loss: Says why this attempt has to go, if it has to. Called every few seconds.
+        is_enough: Says whether more is not wanted; the program is then asked to end. Called a few times a second.
+    """
+    proc.adopt_orphans()
+    result = Supervision()
+    children: list[subprocess.Popen[bytes]] = []
+    forwarder = Forwarder(lambda: _roots(task, attempt, children), result)
+    try:
+        children, pipe = start(task, attempt, place)
+    except CannotStartError as error:
+        return not_started(attempt, str(error), error.code)
+    pump = Pump(pipe, task, attempt) if pipe else None
+    clock = Clock(task, time.monotonic())
+    next_look = time.monotonic() + LOOK_S
+    while any(child.poll() is None for child in children):
+        wait_a_little(children)
+        if any(child.poll() for child in children):
+            break  # one copy failed: the others would wait for it for ever
+        ending = forwarder.deliver() or clock.act(forwarder, result)
+        if is_enough():
+            ending = True
+            forwarder.pass_on(signal.SIGTERM)
+        if time.monotonic() >= next_look:
+            next_look += LOOK_S
+            result.loss = find_loss()
+            if result.loss:
+                print(f"hpc: the program is ended: {result.loss}", flush=True)
+                ending = True
+                forwarder.pass_on(signal.SIGKILL)
+        if ending and not _wait_for(children, GRACE_S):
+            break
+    first_to_fail = next((child for child in children if child.poll()), None)
+    proc.end_descendants(TEARDOWN_GRACE_S)
+    if is_step(task):
+        proc.send_signal(proc.find_marked(_marks(attempt)), signal.SIGKILL)
+    codes = [code if (code := child.poll()) is not None else -signal.SIGKILL for child in children]
+    code = first_to_fail.returncode if first_to_fail else max(codes, key=abs)
+    result.exit_code, result.signal = (code, None) if code >= 0 else (None, -code)
+    if pump:
+        result.output_lost = pump.close(finished=code == 0)
+        result.unread, result.unread_example = pump.unread
+    return result
+
+
+def is_step(task: TaskRecord) -> bool:
+    """Whether the program runs in a step of srun's, whose processes are no descendants of ours."""
+    return task.image is not None and task.image.runtime == "pyxis"
+
+
+def _marks(attempt: AttemptLayout) -> dict[str, str]:
+    """Variables by which the processes of this node's step are known."""
+    node = os.environ.get("SLURMD_NODENAME")
+    return {"HPC_ATTEMPT_DIR": str(attempt.home), **({"SLURMD_NODENAME": node} if node else {})}
+
+
+def _roots(task: TaskRecord, attempt: AttemptLayout, children: Sequence[subprocess.Popen[bytes]]) -> list[int]:
+    """Where the ranks are found: below our children; in a step's container, and srun only before there is one.
+
+    srun would hand a signal to every process of the step, listening or not.
+    """
+    own = [child.pid for child in children if child.poll() is None]
+    return (proc.find_marked(_marks(attempt)) if is_step(task) else []) or own
+
+
+class Clock:
+    """Keeps the time limit where no scheduler does: SIGUSR1 ahead of it, SIGTERM at it."""
+
+    def __init__(self, task: TaskRecord, started: float) -> None:
+        limit = task.resources.time_s if task.scheduler == "local" else float("inf")
+        self._limit = started + limit
+        self._warning = self._limit - min(task.signal_lead_s, limit / 4) if limit < float("inf") else self._limit
+        self._warned = False
+
+    def act(self, forwarder: Forwarder, result: Supervision) -> bool:
+        """Do what is due; True when the program was asked to end."""
+        now = time.monotonic()
+        if now >= self._limit and not result.timed_out:
+            result.timed_out = True
+            forwarder.pass_on(signal.SIGTERM)
+            return True
+        if now >= self._warning and not self._warned:
+            self._warned = True
+            result.received.append("USR1")
+            forwarder.pass_on(signal.SIGUSR1)
+        return False
+
+
+def wait_a_little(children: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Wait for a child's end, at most a fifth of a second, so that signals and fences are noticed soon."""
+    for child in children:
+        if child.poll() is None:
+            try:
+                child.wait(timeout=0.2)
+            except subprocess.TimeoutExpired:
+                return
+
+
+def _wait_for(children: Sequence[subprocess.Popen[bytes]], seconds: float) -> bool:
+    """Wait for all children; False when some still run at the end."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if all(child.poll() is not None for child in children):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+FILE_TIMES_S = 2.0
+"""Some file systems keep times to two seconds."""
+
+
+def _inside(task: TaskRecord, attempt: AttemptLayout) -> Path:
+    """Where in its working copy the program is started; its top where it works elsewhere."""
+    folder = Path(task.workdir)
+    return folder.relative_to(attempt.work) if folder.is_relative_to(attempt.work) else Path()
+
+
+class Pump:
+    """Copies a program's stdout to its log and to the metric tap, on a thread of its own."""
+
+    def __init__(self, pipe: IO[bytes], task: TaskRecord, attempt: AttemptLayout) -> None:
+        from hpc.core.experiment.metric_source import parse_source
+        from hpc.node.metric_tap import MetricTap
+
+        kind, pattern = task.metrics_source
+        told = task.environment
+        attributes: dict[str, str | float] = {
+            "experiment": task.experiment,
+            "task_id": task.task_id,
+            "run_name": task.run_name,
+            "attempt": task.attempt,
+            "manifest_sha": task.manifest_sha,
+            "image_sha256": told["HPC_IMAGE_SHA256"],
+            "git_commit": told["HPC_GIT_COMMIT"],
+        }
+        self._pipe = pipe
+        self._problem = ""
+        self._log: IO[bytes] | None = None
+        self._tap: MetricTap | None = None
+        # The program runs by now: what cannot be kept is said, and does not end it.
+        try:
+            self._log = open_log(attempt.stdout)
+            source, inner = parse_source((kind, pattern)), _inside(task, attempt)
+            places, code = (attempt.work / inner, attempt.home, attempt.home.parent), Path(task.code.path) / inner
+            since = attempt.stdout.stat().st_ctime - FILE_TIMES_S
+            self._tap = MetricTap(source, attempt.metrics, attributes, places=places, code=code, since=since)
+        except (HpcError, OSError) as error:
+            self._give_up("output" if self._log is None else "metrics", error)
+        self._thread = threading.Thread(target=self._copy, name="stdout", daemon=True)
+        self._thread.start()
+
+    def _copy(self) -> None:
+        while chunk := os.read(self._pipe.fileno(), 65536):
+            self._keep(chunk)
+            if self._tap:
+                self._tap.feed(chunk)
+
+    def _keep(self, chunk: bytes) -> None:
+        """Write to the log; on a full disk go on reading all the same, or the program would wait in its print."""
+        try:
+            while chunk and self._log:
+                chunk = chunk[self._log.write(chunk) :]
+        except OSError as error:
+            if self._log:
+                self._log.close()
+            self._log = None
+            self._give_up("output", error)
+
+    def _give_up(self, what: str, error: Exception) -> None:
+        self._problem = self._problem or str(error)
+        print(f"hpc: the program's {what} is lost from here on: {error}", flush=True)
+
+    @property
+    def unread(self) -> tuple[int, str]:
+        """How many printed values could not be read as metrics, and what was wrong with the first."""
+        return (self._tap.unread.count, self._tap.unread.example) if self._tap else (0, "")
+
+    def close(self, *, finished: bool) -> str:
+        """Take what is left once every writer of the pipe has gone; say what could not be kept."""
+        self._thread.join()
+        self._pipe.close()
+        if self._log:
+            self._log.close()
+        try:
+            if self._tap:
+                self._tap.close(finished)
+        except (HpcError, OSError) as error:
+            self._problem = self._problem or str(error)
+        return self._problem
+
+
+def execute(
+    record: TaskRecord,
+    attempt: AttemptLayout,
+    find_loss: Callable[[], Loss | None] = lambda: None,
+    is_enough: Callable[[], bool] = lambda: False,
+) -> Supervision:
+    """Run the program on all nodes it is started on, to its end; the functions are those `supervise` takes."""
+    if record.obstacle:
+        return not_started(attempt, f"cannot start: {record.obstacle}", EXIT_USAGE)
+    if record.nodes == 1 or record.on_first_node:
+        return supervise(record, attempt, placement_of(record, 0), find_loss, is_enough)
+    result = supervise(_over_nodes(record, attempt), attempt, Placement(gpus=record.gpus), find_loss, is_enough)
+    _take_output_facts(result, attempt)
+    return result
+
+
+def _take_output_facts(result: Supervision, attempt: AttemptLayout) -> None:
+    """Add what node 0's share, which alone reads what the program prints, could not keep or read of it."""
+    with contextlib.suppress(HpcError, OSError, KeyError, TypeError, ValueError):  # a node that died left nothing
+        told = read_json(_share(attempt, 0))
+        result.output_lost = str(told["output_lost"])
+        result.unread, result.unread_example = int(told["unread"]), str(told["unread_example"])
+
+
+def _share(attempt: AttemptLayout, node_rank: int) -> Path:
+    return attempt.home / f"node-{node_rank}.json"
+
+
+def _over_nodes(record: TaskRecord, attempt: AttemptLayout) -> TaskRecord:
+    """Give the task of this node's wrapper when there are several: srun, which starts a share on each (`main`)."""
+    argv = [
+        "srun", f"--nodes={record.nodes}", f"--ntasks={record.nodes}", "--ntasks-per-node=1",
+        "--kill-on-bad-exit=1",
+        # A site's WaitTime would kill the nodes that still write their checkpoint when the first one has left.
+        "--wait=0",
+        # Since Slurm 22.05 a step no longer takes this from the job, and would get one core.
+        f"--cpus-per-task={record.resources.cpus}",
+        sys.executable, "-P", "-m", "hpc.node.supervise", str(attempt.task_json),
+    ]  # fmt: skip
+    return replace(
+        record,
+        launch=replace(record.launch, kind="plain"),
+        nodes=1,
+        processes=1,
+        image=None,
+        metrics_source=("hdf5", ""),
+        argv=tuple(argv),
+        environment={},  # the program's own, which each node's wrapper reads from task.json
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run this node's share under srun; the result is left beside ``task.json`` for node 0's wrapper."""
+    path = Path(arguments[0])
+    task = read_record(path, TaskRecord)
+    attempt = AttemptLayout(path.parent)
+    # The address of the node srun was called on, which is node 0: known to work from here, where names may not.
+    address = os.environ.get("SLURM_LAUNCH_NODE_IPADDR") or task.rendezvous.address
+    place = replace(placement_of(task, int(os.environ["SLURM_NODEID"])), address=address)
+    result = supervise(task, attempt, place)
+    write_json(_share(attempt, place.node_rank), vars(result), parents=False)
+    return result.exit_code if result.exit_code is not None else 128 + (result.signal or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

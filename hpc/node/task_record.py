@@ -1,0 +1,273 @@
+"""What an attempt is asked to do, resolved from a submission's index to the last argument: ``task.json``.
+
+Standard library only: the wrapper on the compute node imports it.
+"""
+
+import os
+import re
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hpc.adapters import proc
+from hpc.adapters.files import read_record_or_none
+from hpc.core.errors import HpcError, InputError
+from hpc.core.experiment.processes import THREADS, processes_of
+from hpc.core.launch.arguments import arguments_of, check_argv, task_argv, task_files
+from hpc.core.launch.expansion import UnsetError, expand
+from hpc.core.launch.program import launch_of
+from hpc.core.layout import AttemptLayout, RunLayout, TaskLayout
+from hpc.core.records.index import Element, Image, SubmissionIndex, Used
+from hpc.core.records.task import Rendezvous, TaskRecord
+from hpc.core.retry.learned import NOTHING_KNOWN, Learned, shape_of_element, starting_micro
+from hpc.node.attempt import Job, resume_point
+
+
+def with_learned(index: SubmissionIndex, entry: Element, layout: RunLayout, cluster: str = "") -> Element:
+    """Lower a micro-batch that another task of the same shape has shown to fail; the global batch is kept exactly."""
+    if index.batch is None or entry.micro_batch is None or entry.global_batch is None:
+        return entry
+    micro = entry.micro_batch
+    world_size = processes_of(index.program, index.launch, index.resources).total
+    shape = shape_of_element(index, entry, cluster)
+    try:
+        known = read_record_or_none(layout.learned, Learned)
+        content = known.to_json() if known else NOTHING_KNOWN
+        lower = starting_micro(content, shape, micro, entry.global_batch, world_size, index.batch.min_micro)
+    except InputError as error:
+        # A help and no condition: damaged, it helps nobody.
+        print(f"hpc: {layout.learned} is not used: {error}", flush=True)
+        lower = None
+    if lower is None:
+        return entry
+    steps = f"accumulation {entry.accumulation} → {lower[1]}"
+    change = f"micro_batch {micro} → {lower[0]}, {steps}: {lower[2]}"
+    return replace(entry, micro_batch=lower[0], accumulation=lower[1], changes=(*entry.changes, change))
+
+
+def build_task(index: SubmissionIndex, entry: Element, task: TaskLayout, number: int, job: Job) -> TaskRecord:
+    """Resolve one element to everything this attempt does: the content of ``task.json``."""
+    attempt, resources = task.attempt(number), index.resources
+    processes = processes_of(index.program, index.launch, resources)
+    record = TaskRecord(
+        task_id=entry.task_id,
+        run_name=entry.run_name,
+        attempt=number,
+        submission=index.submission,
+        job=job.name,
+        restart_count=job.restart_count,
+        scheduler=index.scheduler,
+        started=time.time(),
+        resources=resources,
+        code=index.code,
+        experiment=index.experiment,
+        parameters=entry.parameters,
+        seed=entry.seed,
+        case=entry.case,
+        arguments=arguments_of(index, entry),
+        micro_batch=entry.micro_batch,
+        accumulation=entry.accumulation,
+        global_batch=entry.global_batch,
+        changes=entry.changes,
+        overrides=entry.overrides,
+        altered=entry.altered,
+        shape=shape_of_element(index, entry, job.cluster) if index.batch else "",
+        mixed_precision=entry.mixed_precision,
+        processes=processes.per_node,
+        nodes=resources.nodes,
+        on_first_node=processes.nodes < resources.nodes,
+        gpus=resources.gpus,
+        launch=launch_of(index, entry),
+        memory_limit_mib=resources.memory_mib if index.scheduler == "local" else None,
+        metrics_source=index.metrics_source,
+        primary_metric=index.primary_metric,
+        git=index.git,
+        manifest_sha=index.manifest_sha,
+        seal=index.seal,
+        resume_from=str(resume_point(entry, task, number) or ""),
+        host=proc.this_host(),
+        pid=proc.identity(os.getpid()),
+        pid_namespace=proc.pid_namespace(),
+        slurm=job.slurm,
+        rendezvous=rendezvous(job, resources.nodes),
+        signal_lead_s=index.signal_lead_s,
+        workdir=str(_workdir(index, attempt)),
+        inputs=index.program.inputs,
+    )
+    settings = _settings(index)
+    image, objections = _image(index, task, settings.known)
+    uses, lacking = _uses(entry, task, record.resume_from)
+    if image and uses:
+        image = replace(image, mounts=(*image.mounts, *((str(Path(each.path).parent), True) for each in uses)))
+    return replace(
+        record,
+        argv=task_argv(index, entry, task, number, record.resume_from, uses),
+        files=task_files(index, entry, task, number, record.resume_from),
+        uses=uses,
+        check=index.check,
+        check_argv=check_argv(index, entry, task, number),
+        environment=_environment(index, record, task, attempt, settings.variables),
+        image=image,
+        obstacle="; ".join([*lacking, *settings.objections, *objections]),
+    )
+
+
+def _uses(entry: Element, task: TaskLayout, resume_from: str) -> tuple[tuple[Used, ...], tuple[str, ...]]:
+    """The runs of other experiments it starts from, and why it cannot; mostly there are none."""
+    if not entry.sources:
+        return (), ()
+    from hpc.node.sources import look_up
+
+    home = task.home.parents[1]
+    return look_up(entry.sources, RunLayout(home.parent, home.name), task, resume_from)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The variables of profile and experiment as this node has them.
+
+    Attributes:
+        variables: What the program is given.
+        known: The node's own and these together.
+        objections: What could not be expanded.
+    """
+
+    variables: Mapping[str, str]
+    known: Mapping[str, str]
+    objections: tuple[str, ...]
+
+
+def _settings(index: SubmissionIndex) -> Settings:
+    """Expand the profile's variables by the node's, then the experiment's by both; these go before those."""
+    given: dict[str, str] = {}
+    objections: list[str] = []
+    for whose, texts in (("profile", index.profile_environment), ("experiment", index.environment)):
+        known = {**os.environ, **given}
+        for name, text in texts.items():
+            if (whose, name) == ("profile", "PATH") and index.container:
+                continue  # it names places of the host, and the container has programs of its own
+            try:
+                given[name] = expand(text, known)
+            except UnsetError as error:
+                objections.append(_unset(error, f"the {whose}'s environment gives {name}: {text}"))
+    return Settings(given, {**os.environ, **given}, tuple(objections))
+
+
+def _unset(error: UnsetError, where: str) -> str:
+    return f"{error} on {proc.this_host()} ({where}); set it in a line of the profile's setup, or write the value out"
+
+
+def _image(index: SubmissionIndex, task: TaskLayout, known: Mapping[str, str]) -> tuple[Image | None, tuple[str, ...]]:
+    """Add what every container needs to see (`_mounts`), and the binds.
+
+    Returns:
+        The image, None without one; and which binds could not be expanded.
+    """
+    if index.container is None:
+        return None, ()
+    binds, objections = list[str](), list[str]()
+    for bind in index.container.binds:
+        try:
+            binds.append(_expanded_bind(bind, known))
+        except UnsetError as error:
+            objections.append(_unset(error, f"bind {bind}"))
+        except ValueError as error:
+            objections.append(f"bind {bind}: {error}")
+    mounts = _mounts(index, task)
+    if index.container.runtime == "pyxis":
+        from hpc.adapters.pyxis import mount_problem
+
+        objections += filter(None, (mount_problem(path) for path, _ in mounts))
+    return replace(index.container, binds=tuple(binds), mounts=mounts), tuple(objections)
+
+
+def _expanded_bind(bind: str, known: Mapping[str, str]) -> str:
+    """Expand each part by itself: a value with a colon or comma would be read as another bind.
+
+    Raises:
+        UnsetError: It names a variable that is not set.
+        ValueError: A value cannot stand in a bind.
+    """
+    parts = [expand(part, known) for part in bind.split(":")]
+    for part in parts:
+        if not part or set(part) & set(":,"):
+            raise ValueError(f"{part!r} cannot stand in a bind: it is empty, or holds a colon or comma")
+    return ":".join(parts)
+
+
+def _workdir(index: SubmissionIndex, attempt: AttemptLayout) -> Path:
+    """Where the program is started; before the toolkit lay beside the code, that was the copy of the code."""
+    return attempt.work / index.program.workdir if index.toolkit else Path(index.code.path)
+
+
+def _mounts(index: SubmissionIndex, task: TaskLayout) -> tuple[tuple[str, bool], ...]:
+    """What every container needs to see: the run's own folder; and read-only the code, ours, and the inputs."""
+    read = (index.code.path, *([index.toolkit.path] if index.toolkit else []), *index.program.inputs.values())
+    workdir = [(index.program.workdir, False)] if Path(index.program.workdir).is_absolute() else []
+    return (*((path, True) for path in read), (str(task.home), False), *workdir)
+
+
+def _python_path(index: SubmissionIndex, attempt: AttemptLayout) -> str:
+    """Where the program's Python imports from before all else: the user's code, then ours."""
+    if index.toolkit is None:
+        return index.code.path
+    return os.pathsep.join([*(str(attempt.work / root) for root in index.code.roots), index.toolkit.path])
+
+
+def _environment(
+    index: SubmissionIndex, record: TaskRecord, task: TaskLayout, attempt: AttemptLayout, settings: Mapping[str, str]
+) -> dict[str, str]:
+    """Give what the program is told by environment: CONTRACT's variables, wandb's, and the user's own settings."""
+    threads = processes_of(index.program, index.launch, index.resources).threads
+    variables = {
+        # What the site or the caller has set before us is meant; a container sees it because it stands here.
+        THREADS: os.environ.get(THREADS) or str(threads),
+        "PYTHONDONTWRITEBYTECODE": "1",  # what it leaves in the working folder are results
+        **settings,
+        "PYTHONPATH": _python_path(index, attempt),
+        "HPC_EXPERIMENT": index.experiment,
+        "HPC_TASK_ID": record.task_id,
+        "HPC_RUN_NAME": record.run_name,
+        "HPC_TASK_DIR": str(task.home),
+        "HPC_ATTEMPT": str(record.attempt),
+        "HPC_ATTEMPT_DIR": str(attempt.home),
+        "HPC_RESUME_FROM": record.resume_from,
+        "HPC_MANIFEST_SHA": index.manifest_sha,
+        "HPC_IMAGE_SHA256": index.container.sha256 if index.container else "",
+        "HPC_GIT_COMMIT": (index.git.commit if index.git else None) or "",
+    }
+    if own := settings.get("PYTHONPATH"):
+        variables["PYTHONPATH"] += os.pathsep + own
+    if index.wandb:
+        variables |= {
+            "WANDB_MODE": str(index.wandb.get("mode", "offline")),
+            "WANDB_PROJECT": str(index.wandb.get("project", index.experiment)),
+            "WANDB_NAME": record.run_name,
+            "WANDB_RUN_ID": record.task_id,
+            "WANDB_RESUME": "allow",
+            "WANDB_DIR": str(attempt.home),
+        }
+    return variables
+
+
+def rendezvous(job: Job, nodes: int) -> Rendezvous:
+    """Find where the processes of this task meet: node 0's address, and a port nobody listens on.
+
+    The search starts at a port made of the job's number, so that tasks that start together on one machine do not meet.
+    """
+    address = "127.0.0.1"
+    if nodes > 1:
+        # A last resort: each node is told a better one by srun (`hpc.node.supervise.main`).
+        address = socket.gethostbyname(socket.gethostname())
+    numbers = [int(part) for part in re.findall(r"\d+", job.slurm.get("SLURM_JOB_ID", "")) or [str(os.getpid())]]
+    first = 20000 + (numbers[0] * 7) % 10000
+    for port in range(first, first + 2000):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("", port))
+            except OSError:
+                continue
+            return Rendezvous(address, port)
+    raise HpcError(f"no free port between {first} and {first + 2000} on {proc.this_host()}")

@@ -1,0 +1,36 @@
+"""Build the report of an experiment: ``python -m analysis.report`` as a verb among the others.
+
+    hpc report lora_sweep --format html
+
+The report is another wing of the house, started as a command line of its own: its libraries are optional, and a folder
+``analysis`` in somebody's repository is theirs. Options are declared for ``--help`` and passed on as they were typed.
+"""
+
+import os
+import subprocess
+
+import click
+
+from hpc.console import PassedOn, name_argument, speaks_plainly, typed
+from hpc.workspace import own_command, python_path
+
+
+@click.command(cls=PassedOn, epilog="Example: python -m hpc.report lora_sweep --format html,md")
+@name_argument
+@click.option("--format", "formats", help="What, beside SVG and CSV.  [default: html,md,tex,png,pdf]")
+@click.option(
+    "--style", type=click.Choice(("s1", "s2", "s3")), help="Markdown alone: overview, paper, variance report."
+)
+@click.option("--watch", is_flag=True, help="Build again whenever results are collected, until every run has ended.")
+@click.option("--compare", nargs=2, metavar="A B", help="Compare the shared configurations of two experiments.")
+@click.option("--root", help="Where experiments lie.  [default: $HPC_ROOT or ./runs]")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON value.")
+@speaks_plainly
+def main(**_: object) -> int:
+    """Build the statistical report of experiment NAME (default: the one planned last) from what was collected."""
+    command = [*own_command("analysis.report"), *typed()]
+    return subprocess.run(command, env={**os.environ, "PYTHONPATH": python_path()}, check=False).returncode
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""What submit, collect and follow share: how an experiment stands, which tasks are left, and handing them over.
+
+Whoever acts holds the experiment's lock. `judge`, `decide` and `collected` beside this one (numpy, h5py, the rule
+tables) are imported where they are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpc.adapters.code_snapshot import check_code
+from hpc.core.errors import InputError
+from hpc.core.experiment.spec import ExperimentSpec
+from hpc.core.layout import RunLayout
+from hpc.core.slurm.arrays import Assignment, first_assignment
+from hpc.core.slurm.executions import is_job
+from hpc.rounds.refused import refused_launches, relaunch
+from hpc.snapshots.snapshot import Progress, Snapshot, TaskState, take_snapshot
+from hpc.submissions.holds import held, hold, keep_held
+from hpc.submissions.portions import Fed, feed
+from hpc.submissions.prepare import AT_ONCE, Frozen, Terms, prepare_submissions, submit_to_local_queue
+from hpc.submissions.receipts import received_job
+from hpc.submissions.sources import look_at_jobs, split_ready
+
+if TYPE_CHECKING:
+    from hpc.core.failures.breaker import Trip
+    from hpc.core.retry.records import RetryPlan
+    from hpc.rounds.judge import JudgedExperiment
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """An experiment with everything that is known, concluded and planned about it.
+
+    Attributes:
+        trip: Why it is to be held; None when there is no reason, or it is held already.
+        notes: What a person should know about what was collected, one sentence each.
+    """
+
+    judged: JudgedExperiment
+    plan: RetryPlan
+    trip: Trip | None
+    notes: tuple[str, ...] = ()
+
+
+def assess(
+    layout: RunLayout,
+    *,
+    include_running: bool = False,
+    again: Collection[str] = (),
+    forget_gone: bool = False,
+    writes: bool = True,
+) -> Assessment:
+    """Gather, classify, learn and plan; write ``collected/``.
+
+    Args:
+        include_running: Read the metrics of what runs, too.
+        again: Classes of failure and names of runs to start again on request.
+        forget_gone: Let results stand no more whose folders are gone.
+        writes: Without, nothing is written and no hook of the experiment is asked: the runs are somebody else's.
+
+    Raises:
+        InputError: A file was damaged.
+        TemporaryError: Slurm is needed and did not answer, or the disk is full.
+    """
+    from hpc.rounds.collected import write_collected
+    from hpc.rounds.decide import learn_from, plan_for, trip_of
+    from hpc.rounds.judge import judge_experiment
+
+    snapshot = take_snapshot(layout, keep=not forget_gone)
+    judged = judge_experiment(snapshot, include_running=include_running, again=again, writes=writes)
+    if writes:
+        learn_from(judged)
+    plan = plan_for(judged, asks=writes)
+    notes = write_collected(judged, plan) if writes else ()
+    return Assessment(judged, plan, None if held(layout) else trip_of(judged, plan), notes)
+
+
+def act_on(present: Assessment, *, also: Sequence[Assignment] = ()) -> Fed:
+    """Start again what can be healed, and `also` something else; or hold the experiment, and start nothing.
+
+    Raises:
+        TemporaryError: Slurm did not answer; the same call goes on with the rest.
+        SlurmError: Slurm refused a script.
+    """
+    from hpc.rounds.decide import assignments_of
+
+    judged, layout = present.judged, present.judged.layout
+    if present.trip:
+        hold(layout, present.trip)
+    elif held(layout):
+        keep_held(layout)
+    else:
+        relaunch(layout, refused_launches(judged.snapshot))
+        return hand_over(layout, judged.frozen, [*assignments_of(judged, present.plan), *also])
+    return Fed()
+
+
+def not_submitted(snapshot: Snapshot, spec: ExperimentSpec, *, also_ended: bool = True) -> list[Assignment]:
+    """What has to be submitted: tasks that never began and that nothing waits for. Failed ones are the collector's.
+
+    Args:
+        also_ended: Those too whose element ended before it began, cancelled or lost: who types `submit` asks for them
+            anew. To the unattended loop they are failed tasks like others.
+    """
+    return [
+        replace(first_assignment(spec, state.task), attempt=_next_attempt(state))
+        for state in snapshot.tasks
+        if not state.is_live
+        and not state.has_kept_result
+        and not any(attempt.is_claimed or not also_ended for attempt in state.attempts)
+    ]
+
+
+def _next_attempt(state: TaskState) -> int:
+    """The number no claimed attempt has yet: an element that ended before it began claimed none."""
+    return 1 + max((attempt.number for attempt in state.attempts if attempt.is_claimed), default=0)
+
+
+def hand_over(layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignment], terms: Terms = AT_ONCE) -> Fed:
+    """Write the arrays these assignments need and submit what Slurm takes now, or all to this machine (job ``local``).
+
+    What has to come after runs that have not finished, or jobs that did not end well, is left for later.
+
+    Args:
+        terms: What they wait for.
+
+    Raises:
+        InputError: A script cannot be rendered, or it or the code was changed since; nothing was written.
+        TemporaryError: Slurm did not answer; the same call goes on with the rest.
+        SlurmError: Slurm refused a script.
+    """
+    split = split_ready(layout, frozen.spec, assignments)
+    begun = tuple(each for each in split.ready if each.attempt > 1 or not frozen.spec.after_jobs)
+    fed = _joined(_submit(layout, frozen, begun, terms), Fed(waiting=split.waiting, why=split.why))
+    if len(begun) == len(split.ready):
+        return fed
+    new = tuple(each for each in split.ready if each.attempt == 1)
+    return _joined(fed, _submit_after_jobs(layout, frozen, new, terms))
+
+
+def _submit_after_jobs(layout: RunLayout, frozen: Frozen, new: Sequence[Assignment], terms: Terms) -> Fed:
+    """Submit first attempts behind the Slurm jobs of `after`; what begins once they ended well needs them no more."""
+    if frozen.profile.scheduler != "slurm":
+        named = ", ".join(map(str, frozen.spec.after_jobs))
+        raise InputError(f"after: {named} names Slurm jobs, and this machine's own queue knows none; leave them out")
+    jobs = look_at_jobs(frozen.spec)
+    if jobs.lost:
+        return Fed(waiting=tuple(new), why=jobs.lost)
+    return _submit(layout, frozen, new, replace(terms, only_after=jobs.live))
+
+
+def _joined(one: Fed, other: Fed) -> Fed:
+    why = "; ".join(filter(None, (one.why, other.why)))
+    return Fed({**one.jobs, **other.jobs}, one.submitted + other.submitted, (*one.waiting, *other.waiting), why)
+
+
+def _submit(layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignment], terms: Terms) -> Fed:
+    if not assignments:
+        return Fed()
+    for code in frozen.copies:
+        check_code(Path(code.path), code.sha256)
+    if frozen.profile.scheduler == "slurm":
+        return feed(layout, frozen, assignments, terms)
+    submissions = prepare_submissions(layout, frozen, assignments)
+    submit_to_local_queue(submissions, terms)
+    return Fed({submission.number: "local" for submission in submissions}, len(assignments))
+
+
+def live_arrays(snapshot: Snapshot, jobs: Mapping[int, str]) -> frozenset[str]:
+    """Name the Slurm jobs of everything that runs or waits: array job ids.
+
+    Args:
+        snapshot: The experiment before `jobs` were submitted.
+        jobs: Submission number → job of what was submitted since.
+    """
+    live = [each for task in snapshot.tasks for each in task.attempts if each.progress is not Progress.OVER]
+    names = {
+        *(each.job.split("_")[0] for each in live),
+        *(received_job(snapshot.layout.submission(number)) for number in {each.submission for each in live}),
+        *jobs.values(),
+    }
+    return frozenset(name for name in names if is_job(name))  # not those of this machine's own queue

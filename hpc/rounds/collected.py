@@ -1,0 +1,226 @@
+"""What a round writes into ``collected/``: verdicts, numbers, a table and the retry plan, from what was judged."""
+
+import errno
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hpc.adapters.collected_file import describe_aside
+from hpc.adapters.file_set import replacing
+from hpc.adapters.files import read_json_or_none, write_json, write_text
+from hpc.adapters.results_h5 import write_results
+from hpc.core.errors import TemporaryError
+from hpc.core.failures.evidence import FailureClass, Verdict
+from hpc.core.failures.outcomes import Outcome
+from hpc.core.identity import content_hash
+from hpc.core.layout import RunLayout, attempt_number
+from hpc.core.records.attempt_verdict import AttemptVerdict
+from hpc.core.records.task import TaskRecord
+from hpc.core.retry.records import Declined, RetryPlan
+from hpc.rounds.checked import answers_judged
+from hpc.rounds.judge import JudgedAttempt, JudgedExperiment, JudgedTask
+from hpc.rounds.tables import SHOWN, columns_of, render_csv, tabulate
+from hpc.snapshots.evidence import finite
+
+SCHEMA = 1
+ADOPTED = "adopted: run without this toolkit; how it ended is known by its files alone"
+"""What stands in every verdict on a run that was taken in from elsewhere."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def write_collected(judged: JudgedExperiment, plan: RetryPlan) -> tuple[str, ...]:
+    """Replace the files of ``collected/`` together: verdicts, results, table and plan. All of it can be made again.
+
+    Returns:
+        What a person should know about it, one sentence each.
+
+    Raises:
+        TemporaryError: The disk is full; all files are as they were.
+    """
+    layout = judged.layout
+    table = tabulate(judged)
+    head = {
+        "experiment": layout.experiment,
+        "manifest_sha": judged.snapshot.manifest["sha256"],
+        "collected": judged.snapshot.taken,
+    }
+    decisions = _decisions(plan)
+    tasks = [
+        describe_task(layout, task, values, decisions.get(task.state.task.task_id))
+        for task, values in zip(judged.tasks, table.values, strict=True)
+    ]
+    check = judged.frozen.spec.check
+    for entry, answer in zip(tasks, answers_judged(judged).values(), strict=check is not None):
+        entry |= {"check": answer.state, "check_said": answer.said, "check_text": check.text if check else ""}
+    notes = (*table.problems, *notes_on_kept(judged), *filter(None, [describe_aside(layout)]))
+    told = {**head, "notes": list(notes), "tasks": tasks}
+    digest = content_hash(told)
+    try:
+        with replacing(layout.collected) as folder:
+            write_results(
+                folder / layout.results.name, {**head, "verdicts_sha256": digest}, columns_of(tasks), table.summary,
+                table.series,
+            )  # fmt: skip
+            write_text(folder / layout.tasks_csv.name, render_csv(tasks))
+            write_json(folder / layout.retry_plan.name, {"schema": SCHEMA, **head, **plan_json(plan)})
+            write_json(folder / layout.verdicts.name, {"schema": SCHEMA, **told, "sha256": digest})
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise TemporaryError(_not_written(layout, error)) from None
+    return notes
+
+
+def _not_written(layout: RunLayout, error: OSError) -> str:
+    """Say that nothing was replaced, and of when what stands there is."""
+    before = read_json_or_none(layout.verdicts)
+    stands = f"it stays as it was collected at {time.ctime(before['collected'])}" if before else "nothing was there yet"
+    return (
+        f"{layout.collected} was not written: {error.strerror}; {stands}. "
+        f"Make room, then: python -m hpc.collect {layout.experiment}"
+    )
+
+
+def plan_json(plan: RetryPlan) -> dict[str, Any]:
+    """A retry plan as JSON."""
+    return asdict(plan)
+
+
+def notes_on_kept(judged: JudgedExperiment) -> Iterator[str]:
+    """Say which results stand although their folders are gone, and which stand no more."""
+    kept = [task for task in judged.tasks if task.kept_result and task.kept]
+    if kept:
+        shown = [f"{task.state.task.run_name}: {task.kept.why}" for task in kept[:SHOWN] if task.kept]
+        runs = "1 finished run is" if len(kept) == 1 else f"{len(kept)} finished runs are"
+        yield (
+            f"{runs} kept from an earlier collection ({', '.join(shown)}{', …' if len(kept) > SHOWN else ''}); "
+            f"to forget: python -m hpc.collect {judged.layout.experiment} --forget-gone"
+        )
+    for task in judged.tasks:
+        before = task.state.collected
+        if before and before["outcome"] == Outcome.FINISHED and task.outcome is not Outcome.FINISHED:
+            yield f"{task.state.task.run_name} was finished when it was collected before, and is {task.outcome} now"
+
+
+def _decisions(plan: RetryPlan) -> dict[str, dict[str, str]]:
+    retried = {each.task_id: {"action": "retry", "reason": each.reason} for each in plan.retry}
+    declined = {each.task_id: {"action": "declined", "reason": _why_not(each)} for each in plan.declined}
+    return {**retried, **declined}
+
+
+def _why_not(declined: Declined) -> str:
+    return f"{declined.reason}; {declined.advice}" if declined.advice else declined.reason
+
+
+def describe_task(
+    layout: RunLayout, task: JudgedTask, values: Mapping[str, float], decision: Mapping[str, str] | None
+) -> dict[str, Any]:
+    """One task of ``verdicts.json``."""
+    asked = task.state.task
+    return {
+        "task_id": asked.task_id,
+        "run_name": asked.run_name,
+        "parameters": dict(asked.parameters),
+        "seed": asked.seed,
+        "case": asked.case,
+        "outcome": task.outcome.value,
+        "failure_class": task.failure_class.value if task.failure_class else None,
+        "altered": task.altered,
+        "changes": task.changes,
+        "summary": finite(values),
+        "kept": task.kept.why if task.kept and task.kept_result else "",
+        "attempts": _describe_attempts(layout, task),
+        "decision": dict(decision) if decision else {"action": "none", "reason": ""},
+    }
+
+
+def _describe_attempts(layout: RunLayout, task: JudgedTask) -> list[dict[str, Any]]:
+    """All attempts, oldest first; those that are gone as they were described before."""
+    present = [attempt_verdict(layout, attempt).to_json() for attempt in task.attempts]
+    if task.kept is None or not (task.kept_result or present):
+        return present
+    kept = task.kept.attempts(besides={each.state.number for each in task.attempts})
+    return sorted((*kept, *present), key=lambda each: int(each["attempt"]))
+
+
+def attempt_verdict(layout: RunLayout, attempt: JudgedAttempt) -> AttemptVerdict:
+    """One attempt of ``verdicts.json``."""
+    state, settings, record, row = attempt.state, attempt.settings, attempt.state.record, attempt.state.row
+    started = record.started if record else row.started if row else None
+    return AttemptVerdict(
+        attempt=state.number,
+        submission=state.submission,
+        job=state.job,
+        directory=str(state.layout.home.relative_to(layout.home)),
+        state=row.state.value if row else None,
+        started=started,
+        ended=attempt.ended,
+        **_cost(attempt, started),
+        **_exit_of(attempt),
+        node=attempt.node,
+        micro_batch=settings.micro_batch,
+        accumulation=settings.accumulation,
+        global_batch=settings.global_batch,
+        memory_mib=attempt.resources.memory_mib if attempt.resources else None,
+        time_s=attempt.resources.time_s if attempt.resources else None,
+        changes=settings.changes,
+        **_provenance(record),
+        resumed_from_attempt=_attempt_resumed(attempt),
+        unreadable=str(state.unreadable or ""),
+        verdict=_describe_verdict(attempt.verdict, record) if attempt.verdict else None,
+    )
+
+
+def _cost(attempt: JudgedAttempt, started: float | None) -> dict[str, Any]:
+    """What an attempt used: seconds, nodes, GPUs, memory."""
+    record, asked, ended, row = attempt.state.record, attempt.resources, attempt.state.ended, attempt.state.row
+    elapsed = attempt.ended - started if started and attempt.ended else row.elapsed_s if row else None
+    nodes = record.nodes if record else asked.nodes if asked else 1
+    gpus = record.gpus if record else asked.gpus if asked else 0
+    return {
+        "elapsed_s": elapsed,
+        "nodes": nodes,
+        "gpus": gpus,
+        "gpu_seconds": ended.gpu_seconds if ended else gpus * nodes * (elapsed or 0.0),
+        "peak_memory_mib": ended.peak_memory_mib if ended else row.peak_memory_mib if row else None,
+        "peak_gpu_memory_mib": ended.peak_gpu_memory_mib if ended else None,
+    }
+
+
+def _exit_of(attempt: JudgedAttempt) -> dict[str, Any]:
+    """Exit code and signal, by the wrapper's record, else by Slurm."""
+    ended, row = attempt.state.ended, attempt.state.row
+    if ended:
+        return {"exit_code": ended.exit_code, "signal": ended.signal}
+    return {"exit_code": row.exit_code if row else None, "signal": (row.signal or None) if row else None}
+
+
+def _provenance(record: TaskRecord | None) -> dict[str, Any]:
+    """What an attempt ran; nothing for one that never started."""
+    if record is None:
+        return {}
+    return {
+        "manifest_sha": record.manifest_sha or None,
+        "seal": record.seal,
+        "code_sha256": record.code.sha256,
+        "image_sha256": record.image.sha256 if record.image else None,
+        "launch": asdict(record.launch),
+        "adopted": record.adopted,
+    }
+
+
+def _attempt_resumed(attempt: JudgedAttempt) -> int | None:
+    """Number of the attempt whose checkpoint it went on from: ``…/attempt-1/checkpoints/step_10`` is 1."""
+    parents = Path(attempt.resumed_from).parents
+    return attempt_number(parents[1].name) if attempt.resumed_from and len(parents) > 1 else None
+
+
+def _describe_verdict(verdict: Verdict, record: TaskRecord | None) -> dict[str, Any]:
+    """A verdict as JSON; what stands behind the proof of a success are warnings, and so is that a run was adopted."""
+    is_success = verdict.category is FailureClass.SUCCESS
+    told = {**asdict(verdict), "warnings": [line.text for line in verdict.evidence[1:]] if is_success else []}
+    if record is None or not record.adopted:
+        return told
+    return {**told, "summary": f"adopted; {verdict.summary}", "warnings": [ADOPTED, *told["warnings"]]}

@@ -1,0 +1,194 @@
+"""From the states of an experiment's tasks to verdicts: evidence is gathered and classified, nothing is decided."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from hpc.core.failures.classify import classify, unreadable_verdict
+from hpc.core.failures.evidence import FailureClass, Verdict
+from hpc.core.failures.outcomes import Outcome, outcome_of
+from hpc.core.layout import RunLayout
+from hpc.core.records.index import Element
+from hpc.core.records.task import TaskRecord
+from hpc.core.resources import Resources
+from hpc.experiments.freezing import frozen_of
+from hpc.snapshots.evidence import Results, gather, read_results
+from hpc.snapshots.kept import Entry, Kept, keep_without_metrics
+from hpc.snapshots.snapshot import (
+    AttemptState,
+    Progress,
+    Snapshot,
+    TaskState,
+    keep_cancelled,
+    keep_scheduler_record,
+)
+from hpc.submissions.prepare import Frozen, backend_of
+
+_NOT_KNOWN = Element(task_id="", run_name="", parameters={}, seed=0, attempt=1)
+
+
+@dataclass(frozen=True)
+class JudgedAttempt:
+    """An attempt with its results and, once it is over, its verdict."""
+
+    state: AttemptState
+    results: Results
+    verdict: Verdict | None
+
+    @property
+    def settings(self) -> TaskRecord | Element:
+        """What it was to run: ``task.json``, or the element of the index where it was never claimed."""
+        return self.state.record or self.state.entry or _NOT_KNOWN
+
+    @property
+    def resources(self) -> Resources | None:
+        """What was asked for it; None where nobody knows."""
+        return self.state.record.resources if self.state.record else self.state.asked
+
+    @property
+    def resumed_from(self) -> str:
+        """Path of the checkpoint it went on from; empty for a start from nothing."""
+        return self.state.record.resume_from if self.state.record else ""
+
+    @property
+    def node(self) -> str:
+        """Where it ran; several nodes as Slurm writes them."""
+        if self.state.row:
+            return self.state.row.node
+        return self.state.record.host if self.state.record else ""
+
+    @property
+    def ended(self) -> float | None:
+        """Unix time of its end, by the wrapper's record, else by Slurm; None when nobody knows."""
+        if self.state.ended:
+            return self.state.ended.ended
+        return self.state.row.ended if self.state.row else None
+
+    @property
+    def peak_memory_mib(self) -> float | None:
+        """Most host memory anybody measured: the wrapper's cgroup, or Slurm's MaxRSS."""
+        told = (self.state.ended, self.state.row)
+        return max((each.peak_memory_mib for each in told if each and each.peak_memory_mib), default=None)
+
+    @property
+    def lacks_metrics(self) -> bool:
+        """It is over, and no metrics are there: it never wrote any, or they are gone."""
+        return self.verdict is not None and self.results.complete is None
+
+
+@dataclass(frozen=True)
+class JudgedTask:
+    """A task with everything that is known and concluded about it.
+
+    Attributes:
+        kept: What was concluded before of attempts that are gone.
+    """
+
+    state: TaskState
+    attempts: tuple[JudgedAttempt, ...]
+    outcome: Outcome
+    kept: Kept | None = None
+
+    @property
+    def kept_result(self) -> Entry | None:
+        """The task as it was collected before, where its result is kept from there."""
+        return self.kept.entry if self.kept and self.kept.is_result else None
+
+    @property
+    def failure_class(self) -> FailureClass | None:
+        """Class of the last attempt of a failed task."""
+        last = self.attempts[-1].verdict if self.attempts else None
+        return last.category if self.outcome is Outcome.FAILED and last else None
+
+    @property
+    def altered(self) -> bool:
+        """Whether what was run last is still what was asked."""
+        if self.kept_result:
+            return bool(self.kept_result["altered"])
+        return bool(self.attempts) and self.attempts[-1].settings.altered
+
+    @property
+    def changes(self) -> list[str]:
+        """What retries changed, in words, in order."""
+        if self.kept_result:
+            return list(self.kept_result["changes"])
+        return [change for attempt in self.attempts for change in attempt.settings.changes]
+
+
+@dataclass(frozen=True)
+class JudgedExperiment:
+    """An experiment at one moment with a verdict on every attempt that is over: what a round decides and writes from.
+
+    Attributes:
+        frozen: What its submissions share, on the backend where the newest one went.
+        tasks: In the manifest's order.
+        again: Classes of failure and names of runs that a person asks to start again.
+    """
+
+    snapshot: Snapshot
+    frozen: Frozen
+    tasks: tuple[JudgedTask, ...]
+    again: Collection[str] = ()
+
+    @property
+    def layout(self) -> RunLayout:
+        """Where its files are."""
+        return self.snapshot.layout
+
+    def of_outcome(self, *outcomes: Outcome) -> list[JudgedTask]:
+        """Its tasks with one of these outcomes."""
+        return [task for task in self.tasks if task.outcome in outcomes]
+
+
+def judge_experiment(
+    snapshot: Snapshot,
+    *,
+    include_running: bool = False,
+    again: Collection[str] = (),
+    writes: bool = True,
+) -> JudgedExperiment:
+    """Give every attempt that is over its verdict, and keep what Slurm said of it.
+
+    Args:
+        include_running: Read the metrics of what runs, too.
+        again: Classes and runs to start again on request.
+        writes: Without, what Slurm said is not kept: the runs are somebody else's.
+    """
+    if writes:
+        keep_cancelled(snapshot)
+    layout = snapshot.layout
+    tasks = tuple(judge_task(layout, state, include_running=include_running) for state in snapshot.tasks)
+    for attempt in (attempt for state in snapshot.tasks for attempt in state.attempts):
+        if writes and attempt.progress is Progress.OVER:
+            keep_scheduler_record(attempt)
+    return JudgedExperiment(snapshot, backend_of(layout, frozen_of(snapshot.manifest)), tasks, again)
+
+
+def judge_task(layout: RunLayout, state: TaskState, *, include_running: bool) -> JudgedTask:
+    """Give every attempt of a task that is over its verdict. Writes nothing."""
+    attempts = tuple(_judge_attempt(layout, attempt, include_running=include_running) for attempt in state.attempts)
+    kept = state.kept
+    if attempts and attempts[-1].lacks_metrics and not state.has_kept_result:
+        kept = keep_without_metrics(state.collected, attempts[-1].state) or kept
+    if kept and kept.is_result:
+        attempts = tuple(each for each in attempts if each.state.number not in kept.gone)
+        return JudgedTask(state, attempts, Outcome.FINISHED, kept)
+    outcome = outcome_of(
+        [each.verdict for each in attempts],
+        is_running=any(each.progress is Progress.RUNNING for each in state.attempts),
+        is_waiting=any(each.progress is Progress.WAITING for each in state.attempts),
+    )
+    return JudgedTask(state, attempts, outcome, kept)
+
+
+def _judge_attempt(layout: RunLayout, attempt: AttemptState, *, include_running: bool) -> JudgedAttempt:
+    over = attempt.progress is Progress.OVER
+    is_read = attempt.unreadable is None and (over or include_running)
+    results = read_results(attempt.layout) if is_read else Results({}, {}, None)
+    return JudgedAttempt(attempt, results, _verdict(layout, attempt, results) if over else None)
+
+
+def _verdict(layout: RunLayout, attempt: AttemptState, results: Results) -> Verdict:
+    """Classify an attempt that is over; one whose folder cannot be read is no success and no failure we could name."""
+    if attempt.unreadable:
+        return unreadable_verdict(str(attempt.unreadable.path), attempt.unreadable.problem, attempt.unreadable.remedy)
+    return classify(gather(layout, attempt, results))

@@ -1,0 +1,173 @@
+"""The numbers of a round as columns: what goes into ``results.h5`` and ``tasks.csv``, with no name twice."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpc.adapters.results_h5 import Rows, TaskColumns, read_rows
+from hpc.core.errors import InputError
+from hpc.core.experiment.values import is_single, render_value
+from hpc.core.failures.outcomes import Outcome
+from hpc.core.records.columns import label_metrics, name_columns
+from hpc.rounds.judge import JudgedExperiment, JudgedTask
+
+MAX_METRICS = 2_000
+"""Metrics of an experiment that get columns; the declared ones always do."""
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Table:
+    """The numbers of all tasks, under names that every file can hold.
+
+    Attributes:
+        values: One mapping a task, in the manifest's order: metric → final value.
+        summary: Metric → one value a task; NaN where there is none.
+        series: Metric → the rows of all attempts, by task and attempt.
+        problems: What has no column, one sentence each.
+    """
+
+    values: Sequence[Mapping[str, float]]
+    summary: Mapping[str, NDArray[np.float64]]
+    series: Mapping[str, Sequence[Rows]]
+    problems: tuple[str, ...]
+
+
+def tabulate(judged: JudgedExperiment) -> Table:
+    """Put the numbers of all tasks side by side."""
+    finals = [final_values(task) for task in judged.tasks]
+    kept, problems = _kept_curves(judged)
+    curves = sorted((*_curves(judged.tasks), *kept), key=lambda each: (each[1].task, each[1].attempt))
+    names = dict.fromkeys((*(name for values in finals for name in values), *(name for name, _ in curves)))
+    declared = judged.frozen.spec.metrics
+    first = [metric.name for metric in (declared.primary, *declared.secondary)]
+    labels = label_metrics(names, first, MAX_METRICS)
+    values = [{labels[name]: value for name, value in each.items() if name in labels} for each in finals]
+    series: dict[str, list[Rows]] = {}
+    for name, rows in curves:
+        if name in labels:
+            series.setdefault(labels[name], []).append(rows)
+    left_out = [name for name in names if name not in labels]
+    return Table(values, _summary_columns(values), series, (*problems, *_without_column(left_out)))
+
+
+def _without_column(names: Sequence[str]) -> tuple[str, ...]:
+    if not names:
+        return ()
+    shown = ", ".join(ascii(name)[:60] for name in names[:SHOWN])
+    return (
+        f"{len(names)} metrics have no column in collected/, which holds {MAX_METRICS} at most: {shown}"
+        f"{', …' if len(names) > SHOWN else ''}; the runs' own metrics.h5 have them",
+    )
+
+
+def final_values(task: JudgedTask) -> dict[str, float]:
+    """What the last attempt's program summed up, and the seconds its result took (`wall_time`).
+
+    Nothing for a task without a result: what a failed run reached is in its series, and is no result. A resumed
+    attempt stands on the ones before it, so their time counts; one that began anew stands alone.
+    """
+    if task.kept_result:
+        summary = task.kept_result["summary"]
+        return {name: math.nan if value is None else float(value) for name, value in summary.items()}
+    if task.outcome is not Outcome.FINISHED:
+        return {}
+    last = task.attempts[-1]
+    chain = task.attempts if last.resumed_from else task.attempts[-1:]
+    seconds = [each.state.ended.elapsed_s for each in chain if each.state.ended]
+    measured = {"wall_time": sum(seconds)} if last.state.ended else {}
+    return {**measured, **last.results.summary}
+
+
+def _curves(tasks: Sequence[JudgedTask]) -> Iterator[tuple[str, Rows]]:
+    for row, task in enumerate(tasks):
+        for attempt in task.attempts:
+            for name, series in attempt.results.series.items():
+                yield name, Rows(row, attempt.state.number, *series)
+
+
+def _kept_curves(judged: JudgedExperiment) -> tuple[list[tuple[str, Rows]], tuple[str, ...]]:
+    """Read the curves of attempts that are gone from the ``results.h5`` that stands, and say when that fails."""
+    wanted = {
+        task.state.task.task_id: (row, task.kept.gone.keys() - {each.state.number for each in task.attempts})
+        for row, task in enumerate(judged.tasks)
+        if task.kept
+    }
+    if not wanted:
+        return [], ()
+    try:
+        return read_rows(judged.layout.results, wanted), ()
+    except (InputError, FileNotFoundError) as error:
+        return [], (f"{len(wanted)} runs whose folders are gone have lost their curves: {error}",)
+
+
+def _summary_columns(values: Sequence[Mapping[str, float]]) -> dict[str, NDArray[np.float64]]:
+    columns: dict[str, NDArray[np.float64]] = {}
+    for row, each in enumerate(values):
+        for name, value in each.items():
+            columns.setdefault(name, np.full(len(values), math.nan))[row] = value
+    return columns
+
+
+def columns_of(tasks: Sequence[Mapping[str, Any]]) -> TaskColumns:
+    """What happened to each task, from the tasks of ``verdicts.json``."""
+    return TaskColumns(
+        task_id=[task["task_id"] for task in tasks],
+        run_name=[task["run_name"] for task in tasks],
+        outcome=[task["outcome"] for task in tasks],
+        failure_class=[task["failure_class"] or "" for task in tasks],
+        attempts=[len(task["attempts"]) for task in tasks],
+        altered=[task["altered"] for task in tasks],
+    )
+
+
+_BEFORE = ("run_name", "task_id", "case")
+_BETWEEN = ("seed", "outcome", "failure_class", "altered", "attempts")
+_AFTER = ("evidence", "decision", "kept")
+_CHECK = ("check", "check_said")
+"""Where the experiment declares a check."""
+
+
+def render_csv(tasks: Sequence[Mapping[str, Any]]) -> str:
+    """The same table for people and spreadsheets: one row a task, every parameter and final metric a column."""
+    after = (*_AFTER, *(_CHECK if any("check" in task for task in tasks) else ()))
+    parameters, metrics = name_columns(
+        (*_BEFORE, *_BETWEEN, *after), _names(tasks, "parameters"), _names(tasks, "summary")
+    )
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    header = (*_BEFORE, *parameters.values(), *_BETWEEN, *metrics.values(), *after)
+    writer.writerow([_cell(name) for name in header])
+    for task in tasks:
+        cells = {**task, "attempts": len(task["attempts"]), "decision": task["decision"]["reason"]}
+        cells |= {"evidence": _evidence(task)}
+        row = (
+            *(cells[name] for name in _BEFORE), *(task["parameters"].get(name) for name in parameters),
+            *(cells[name] for name in _BETWEEN), *(task["summary"].get(name) for name in metrics),
+            *(cells[name] for name in after),
+        )  # fmt: skip
+        writer.writerow([_cell(cell) for cell in row])
+    return file.getvalue()
+
+
+def _names(tasks: Iterable[Mapping[str, Any]], key: str) -> Iterator[str]:
+    return (name for task in tasks for name in task[key])
+
+
+def _evidence(task: Mapping[str, Any]) -> str:
+    """The line that decided about the last attempt."""
+    verdict = task["attempts"][-1]["verdict"] if task["attempts"] else None
+    return str(verdict["evidence"][0]["text"]) if verdict and verdict["evidence"] else ""
+
+
+def _cell(value: object) -> object:
+    """Keep a spreadsheet from reading text as a formula; a list or mapping is written as JSON."""
+    if not is_single(value):
+        return render_value(value)
+    return f"'{value}" if isinstance(value, str) and value[:1] in "=+@-\t" and value[:1] else value

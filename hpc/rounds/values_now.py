@@ -1,0 +1,116 @@
+"""The primary metric of what has finished, as `status`, `collect` and `ls` show it: read where it costs little.
+
+From the newest collection where that has seen the run's end, else from the small ``metrics.json`` its wrapper left; of
+those `MOST_READ` at most.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hpc.adapters.files import read_json_or_none
+from hpc.core.errors import InputError
+from hpc.core.experiment.grid import CASE, Combination
+from hpc.core.failures.outcomes import Outcome
+from hpc.core.layout import RunLayout
+from hpc.core.question.best import Best, Measured, find_best
+from hpc.snapshots.snapshot import Snapshot, TaskState
+
+if TYPE_CHECKING:
+    from hpc.rounds.judge import JudgedExperiment
+
+MOST_READ = 500
+
+
+def best_now(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> Best | None:
+    """Find the best configuration among the finished runs of a snapshot; None where nothing is measured."""
+    name = primary_of(snapshot.manifest)[0]
+    finished = [task for task, outcome in zip(snapshot.tasks, outcomes, strict=True) if outcome is Outcome.FINISHED]
+    return best_of(snapshot.manifest, list(_measured(snapshot.layout, finished, name)))
+
+
+def best_judged(judged: JudgedExperiment) -> Best | None:
+    """Find the best configuration of what a collection judged."""
+    from hpc.rounds.tables import final_values
+
+    manifest = judged.snapshot.manifest
+    name = primary_of(manifest)[0]
+    runs = [
+        measured
+        for task in judged.of_outcome(Outcome.FINISHED)
+        if not task.altered
+        for measured in _if_number(
+            combination_of(task.state.task.case, task.state.task.parameters), final_values(task).get(name)
+        )
+    ]
+    return best_of(manifest, runs)
+
+
+def best_of(manifest: Mapping[str, Any], runs: Sequence[Measured]) -> Best | None:
+    """Find the best configuration of an experiment."""
+    name, goal = primary_of(manifest)
+    baseline = manifest["spec"].get("baseline")
+    return find_best(runs, name, goal, baseline if isinstance(baseline, dict) else None)
+
+
+def primary_of(manifest: Mapping[str, Any]) -> tuple[str, str]:
+    """Name and goal of the primary metric."""
+    primary = manifest["spec"]["metrics"]["primary"]
+    return str(primary["name"]), str(primary.get("goal") or "min")
+
+
+def measured_in(entries: Sequence[Mapping[str, Any]], name: str) -> list[Measured]:
+    """The finished runs of a collection that have a value, without those that are altered."""
+    found = []
+    for entry in entries:
+        value = entry["summary"].get(name)
+        is_result = entry["outcome"] == Outcome.FINISHED and not entry.get("altered")
+        if is_result and _is_number(value) and isinstance(entry.get("parameters"), dict):
+            found.append(Measured(combination_of(entry.get("case"), entry["parameters"]), float(value)))
+    return found
+
+
+def combination_of(case: str | None, parameters: Mapping[str, Any]) -> Combination:
+    """Parameters and case of a configuration, as baselines are compared with."""
+    return {**({CASE: case} if case is not None else {}), **parameters}
+
+
+def _measured(layout: RunLayout, finished: Sequence[TaskState], name: str) -> Iterator[Measured]:
+    read = 0
+    for state in finished:
+        combination = combination_of(state.task.case, state.task.parameters)
+        if is_collected(state) and state.collected is not None:
+            if not state.collected.get("altered"):
+                yield from _if_number(combination, state.collected["summary"].get(name))
+        elif read < MOST_READ and not (state.last and state.last.record and state.last.record.altered):
+            read += 1
+            yield from _if_number(combination, _left(layout, state, name))
+
+
+def is_collected(state: TaskState) -> bool:
+    """Whether the newest collection has this very result."""
+    entry, last = state.collected, state.last
+    if entry is None or entry["outcome"] != Outcome.FINISHED or not entry["attempts"]:
+        return False
+    told = entry["attempts"][-1]
+    return state.has_kept_result or last is None or (last.ended is not None and told.get("ended") == last.ended.ended)
+
+
+def _left(layout: RunLayout, state: TaskState, name: str) -> object:
+    """What the run's own small file says."""
+    try:
+        told = read_json_or_none(layout.task(state.task.run_name).metrics_json)
+    except (InputError, OSError):
+        return None
+    return told.get(name) if isinstance(told, dict) else None
+
+
+def _if_number(combination: Combination, value: object) -> Iterator[Measured]:
+    if _is_number(value):
+        yield Measured(combination, float(value))  # type: ignore[arg-type]  # it is a number
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

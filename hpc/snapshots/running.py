@@ -1,0 +1,102 @@
+"""How the tasks that run are doing: last step, primary metric, warning signs of their curves. Bounded, read-only.
+
+h5py is loaded only when something runs; at most `MOST_FILES` files of at most `MOST_BYTES` are opened.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hpc.core.failures.diagnosis import advice_of
+from hpc.core.failures.health import HealthWarning, Sign, examine
+from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot
+
+MOST_FILES = 40
+MOST_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Warned:
+    """A warning sign of one curve.
+
+    Attributes:
+        sign: Which one.
+        text: One sentence with its numbers.
+        advice: The first thing to do about it.
+    """
+
+    sign: str
+    text: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class RunningTask:
+    """One task at work.
+
+    Attributes:
+        run_name, attempt, job, node: Which, and where.
+        step: Highest step logged; None before the first.
+        metric: Name of the primary metric.
+        value: Its last value; None when it was not logged yet or is no finite number.
+        logged: Unix time of the last value of any metric; None before the first.
+        warnings: What its curves show.
+    """
+
+    run_name: str
+    attempt: int
+    job: str
+    node: str
+    step: int | None
+    metric: str
+    value: float | None
+    logged: float | None
+    warnings: tuple[Warned, ...]
+
+
+def look_at_running(snapshot: Snapshot) -> tuple[RunningTask, ...]:
+    """Read the metrics of the tasks that run, the longest running first; the rest beyond `MOST_FILES` is left out."""
+    running = [
+        (task.task.run_name, attempt)
+        for task in snapshot.tasks
+        for attempt in task.attempts
+        if attempt.progress is Progress.RUNNING
+    ]
+    running.sort(key=lambda pair: pair[1].record.started if pair[1].record else 0.0)
+    return tuple(_look_at(name, attempt) for name, attempt in running[:MOST_FILES])
+
+
+def _look_at(run_name: str, attempt: AttemptState) -> RunningTask:
+    from hpc.snapshots.evidence import Results, last_step, read_results, values_of
+
+    record = attempt.record
+    results = read_results(attempt.layout) if _is_small(attempt) else Results({}, {}, None)
+    primary = record.primary_metric if record else ""
+    series = results.series.get(primary)
+    last = float(series.value[-1]) if series is not None and series.value.size else math.nan
+    times = [float(each.time[-1]) for each in results.series.values() if each.time.size]
+    found = examine({name: values_of(each) for name, each in results.series.items()})
+    return RunningTask(
+        run_name,
+        attempt.number,
+        attempt.job,
+        attempt.row.node if attempt.row else record.host if record else "",
+        last_step(results),
+        primary,
+        last if math.isfinite(last) else None,
+        max(times, default=None),
+        warned_of(found, resumed=record is not None and bool(record.resume_from)),
+    )
+
+
+def _is_small(attempt: AttemptState) -> bool:
+    try:
+        return attempt.layout.metrics.stat().st_size <= MOST_BYTES
+    except OSError:
+        return True  # absent: reading it says so cheaply
+
+
+def warned_of(found: Sequence[HealthWarning], *, resumed: bool) -> tuple[Warned, ...]:
+    """Pick what is worth a line while it runs: what lasts. A flat loss proves nothing of a run that was resumed."""
+    lasting = [each for each in found if each.lasting and not (resumed and each.sign is Sign.NO_LEARNING)]
+    return tuple(Warned(each.sign.value, each.text, advice_of(each.sign)) for each in lasting)

@@ -1,0 +1,678 @@
+"""The present state of an experiment: every task, every attempt, what Slurm says of each. Shared by the commands.
+
+One sacct and one squeue call whatever the size; everything else is read from the run folder.
+"""
+
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from hpc.adapters import proc, slurm
+from hpc.adapters.collected_file import read_entries
+from hpc.adapters.files import move_away, read_json_or_none, read_record, read_record_or_none, write_json
+from hpc.adapters.manifest_store import check_manifest, list_submissions, load_index, load_manifest, task_from_json
+from hpc.adapters.owner import owner_in_slurm
+from hpc.adapters.withdrawn import NOTHING, read_withdrawn
+from hpc.core.errors import InputError, TemporaryError
+from hpc.core.experiment.spec import Task
+from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout
+from hpc.core.records.aside import Withdrawn
+from hpc.core.records.exit import ExitRecord
+from hpc.core.records.hold import Accepted, Hold, Relaunched
+from hpc.core.records.index import Element, SubmissionIndex
+from hpc.core.records.record import Record
+from hpc.core.records.submitted import Asked
+from hpc.core.records.task import TaskRecord
+from hpc.core.resources import Resources
+from hpc.core.retry.learned import Learned
+from hpc.core.slurm.executions import (
+    CancelledElements,
+    Executions,
+    JobRow,
+    execution_of,
+    join_rows,
+    may_bear,
+    of_submission,
+)
+from hpc.core.slurm.states import SlurmState
+from hpc.snapshots.kept import Entry, Kept, find_kept
+from hpc.submissions.prepare import comment_of, list_attempts, logged_jobs
+from hpc.submissions.receipts import LOCAL, asked_of
+
+SETTLE_S = 60.0
+"""How long Slurm may go on calling a job running after our record of its end; then our record alone decides."""
+MOST_NAMED = 20
+"""Unreadable files that are listed one by one."""
+LOST_S = 300.0
+"""After this long a job that neither sacct nor squeue knows is lost; before, it may just not be listed yet."""
+
+
+class Progress(StrEnum):
+    """How far an element or an attempt is."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    OVER = "over"
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file or folder of a run that is not what we wrote: cut, edited, left by a copy or a purge.
+
+    Attributes:
+        path: The file or folder.
+        problem: What was found, and what would be valid.
+        remedy: A command that lets the run go on without it.
+    """
+
+    path: Path
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """One sentence for people."""
+        return f"{self.path}: {self.problem}; {self.remedy}"
+
+
+@dataclass(frozen=True)
+class AttemptState:
+    """One attempt, or one array element that ended before it claimed any (`record` is then None).
+
+    Attributes:
+        number: Attempt number, from 1; for an element that never started, the number it would have had.
+        submission: Number of the submission that authorised it.
+        job: Job it ran in; empty when nobody knows.
+        progress: Whether it waits, runs or is over.
+        layout: Its folder, which does not exist when it never started.
+        record: ``task.json``.
+        ended: ``exit.json``; None while it runs, and for ever when its node died.
+        row: What Slurm says of this execution.
+        entry: The element as ``index.json`` has it, for one that never started.
+        asked: What its array asks for.
+        unreadable: What of its folder cannot be read; such an attempt is over, and nobody knows how it ended.
+    """
+
+    number: int
+    submission: int
+    job: str
+    progress: Progress
+    layout: AttemptLayout
+    record: TaskRecord | None
+    ended: ExitRecord | None
+    row: JobRow | None
+    entry: Element | None = None
+    asked: Resources | None = None
+    unreadable: Unreadable | None = None
+
+    @property
+    def is_claimed(self) -> bool:
+        """Whether its number is taken: a folder of that name is there, readable or not."""
+        return self.record is not None or self.unreadable is not None
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """One task of the manifest with everything that happened to it, oldest first.
+
+    Attributes:
+        collected: The task as the newest collection has it; None when it has not.
+        kept: What stands of it although its folder, or files in it, are gone since.
+    """
+
+    task: Task
+    attempts: tuple[AttemptState, ...]
+    collected: Mapping[str, Any] | None = None
+    kept: Kept | None = None
+
+    @property
+    def has_kept_result(self) -> bool:
+        """Its result is gone and stands all the same: nothing is to be started for it."""
+        return self.kept is not None and self.kept.is_result
+
+    @property
+    def succeeded(self) -> bool:
+        """An attempt ended well, by its exit code."""
+        ended_well = (attempt.ended is not None and attempt.ended.is_done for attempt in self.attempts)
+        return self.has_kept_result or any(ended_well)
+
+    @property
+    def last(self) -> AttemptState | None:
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def is_live(self) -> bool:
+        """Something of it waits or runs, so nothing new may be started."""
+        return any(attempt.progress is not Progress.OVER for attempt in self.attempts)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of an experiment at one moment.
+
+    Attributes:
+        slurm_problem: Why Slurm could not be asked; empty when it was, or was not needed.
+        unreadable: What of the run folder cannot be read besides attempts.
+    """
+
+    layout: RunLayout
+    manifest: Mapping[str, Any]
+    tasks: tuple[TaskState, ...]
+    taken: float
+    slurm_problem: str = ""
+    unreadable: tuple[Unreadable, ...] = ()
+
+    @property
+    def all_unreadable(self) -> list[Unreadable]:
+        """Everything that cannot be read, that of attempts included."""
+        of_attempts = (attempt.unreadable for task in self.tasks for attempt in task.attempts)
+        return [*self.unreadable, *(each for each in of_attempts if each)]
+
+
+def name_unreadable(snapshot: Snapshot) -> list[str]:
+    """A line for each thing that cannot be read, with the command that lets the run go on without it."""
+    found = snapshot.all_unreadable
+    lines = [f"cannot be read: {each}" for each in found[:MOST_NAMED]]
+    return lines + ([f"and {len(found) - MOST_NAMED} more that cannot be read"] if len(found) > MOST_NAMED else [])
+
+
+@dataclass(frozen=True)
+class _Submitted:
+    """A submission somebody asked Slurm (or the local backend) for.
+
+    Attributes:
+        asked: Receipt, or the intent where there is no receipt (yet); None after a plain sbatch.
+        jobs: Array job ids known to be its own.
+        cancelled: Elements kept as cancelled before they began, by `_element`.
+        withdrawn: Elements that are not to start any more.
+    """
+
+    layout: SubmissionLayout
+    index: SubmissionIndex
+    asked: Asked | None
+    jobs: tuple[str, ...]
+    cancelled: Mapping[str, JobRow] = field(default_factory=dict)
+    withdrawn: Withdrawn = NOTHING
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this machine's own queue has it."""
+        return self.asked is not None and self.asked.job == LOCAL
+
+    def newest_rows(self, executions: Executions, position: int) -> list[JobRow]:
+        """The newest execution of one element in each of its jobs; an id that was given again has another comment."""
+        mark = comment_of(self.index.manifest_sha, self.index.submission)
+        jobs = (executions.get(f"{job}_{position}", ()) for job in self.jobs)
+        ours = ([row for row in rows if may_bear(row.comment, mark)] for rows in jobs)
+        return [rows[-1] for rows in ours if rows]
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What Slurm was asked and when: only this cluster's silence about a job of its own means that the job is lost.
+
+    Attributes:
+        taken: Unix time; None when Slurm was not asked, or did not answer in full.
+        cluster: The cluster that answered; empty when it did not say.
+        problem: Who did not answer, and why; empty when all did, or nobody was asked.
+    """
+
+    executions: Executions
+    taken: float | None = None
+    cluster: str = ""
+    problem: str = ""
+
+    def has_lost(self, since: float, cluster: str) -> bool:
+        """Whether a job of that cluster, unknown to Slurm now, has been so for too long to be merely not listed yet."""
+        if self.taken is None or (cluster and self.cluster and cluster != self.cluster):
+            return False
+        return self.taken - since > LOST_S
+
+
+def take_snapshot(layout: RunLayout, *, require_slurm: bool = True, keep: bool = True) -> Snapshot:
+    """Read the state of an experiment.
+
+    Args:
+        require_slurm: Raise when Slurm is needed and does not answer; otherwise go on with what the files say.
+        keep: Let results stand whose folders are gone, as they were collected before.
+
+    Raises:
+        InputError: There is no manifest, or a file was damaged.
+        TemporaryError: Slurm is needed and did not answer.
+    """
+    manifest = load_manifest(layout)
+    asked = [task_from_json(each) for each in manifest["tasks"]]
+    seen = look_at(layout, asked, require_slurm=require_slurm)
+    tasks = _with_collected(seen.tasks, read_entries(layout) if keep else {})
+    unreadable = (*seen.unreadable, *_unreadable_run_files(layout))
+    return Snapshot(layout, manifest, tasks, seen.taken, seen.problem, unreadable)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is on disk and in Slurm of some tasks.
+
+    Attributes:
+        tasks: One for each that was asked for, without what was collected.
+        taken: Unix time.
+        problem: Why Slurm could not be asked; empty when it was, or was not needed.
+        unreadable: Files of submissions that cannot be read.
+    """
+
+    tasks: tuple[TaskState, ...]
+    taken: float
+    problem: str
+    unreadable: tuple[Unreadable, ...]
+
+
+def look_at(layout: RunLayout, tasks: Sequence[Task], *, require_slurm: bool = True) -> Seen:
+    """Look at tasks, of the newest plan or of an earlier one.
+
+    Raises:
+        TemporaryError: Slurm is needed and did not answer.
+    """
+    now = time.time()
+    prepared, unreadable = _readable(list_submissions(layout))
+    # Also for prepared ones: somebody may have typed `sbatch` a second ago, and only Slurm knows.
+    is_on_slurm = any(index.scheduler == "slurm" for _, index in prepared)
+    since = min((index.created for _, index in prepared), default=now)
+    try:
+        answer = ask_slurm(layout.experiment, since, now, owner_in_slurm(layout)) if is_on_slurm else _Answer({})
+    except TemporaryError as error:
+        is_needless = isinstance(error, slurm.NotHere) and not _was_sent_to_slurm(prepared)
+        if require_slurm and not is_needless:
+            raise
+        is_said = not is_needless or prepared[-1][1].scheduler == "slurm"
+        answer = _Answer({}, problem=str(error) if is_said else "")
+    submitted = _find_submitted(prepared, answer.executions, unreadable)
+    if require_slurm and answer.problem and submitted:  # a first submission needs no accounting
+        raise TemporaryError(answer.problem)
+    elements: dict[str, list[tuple[_Submitted, int]]] = {}
+    for submission in submitted:
+        for position, entry in enumerate(submission.index.entries):
+            if entry.run_name not in submission.withdrawn.set_aside:
+                elements.setdefault(entry.task_id, []).append((submission, position))
+    states = tuple(_task_state(layout, task, elements.get(task.task_id, []), answer) for task in tasks)
+    states = _with_cancelled(_without_barred(states, submitted), submitted)
+    return Seen(states, now, answer.problem, tuple(unreadable))
+
+
+def _was_sent_to_slurm(prepared: Sequence[tuple[SubmissionLayout, SubmissionIndex]]) -> bool:
+    """Whether a submission is known to have gone there.
+
+    A script that somebody sent from another machine does no harm where this says no: a run is claimed before it begins.
+    """
+    mine = [each for each, index in prepared if index.scheduler == "slurm"]
+    return any(each.intent.exists() or each.receipt.exists() or logged_jobs(each) for each in mine)
+
+
+def _with_cancelled(tasks: Sequence[TaskState], submitted: Sequence[_Submitted]) -> tuple[TaskState, ...]:
+    """Let a person's cancelling be known where Slurm says nothing of it: on this machine, without accounting."""
+    when = {(each.index.submission, run): time for each in submitted for run, time in each.withdrawn.cancelled.items()}
+    return tuple(_told_cancelled(task, when) for task in tasks) if when else tuple(tasks)
+
+
+def _told_cancelled(task: TaskState, when: Mapping[tuple[int, str], float]) -> TaskState:
+    def told(attempt: AttemptState) -> AttemptState:
+        cancelled = when.get((attempt.submission, task.task.run_name))
+        is_its_end = attempt.progress is Progress.OVER and attempt.row is None and not attempt.unreadable
+        if cancelled is None or not is_its_end or _ended_before_or_well(attempt, cancelled):
+            return attempt
+        return replace(attempt, row=_cancelled_row(attempt.job, cancelled))
+
+    return replace(task, attempts=tuple(told(attempt) for attempt in task.attempts))
+
+
+def _ended_before_or_well(attempt: AttemptState, cancelled: float) -> bool:
+    return attempt.ended is not None and (attempt.ended.is_done or attempt.ended.ended < cancelled)
+
+
+def _cancelled_row(job: str, when: float) -> JobRow:
+    return JobRow(job, "", SlurmState.CANCELLED, ended=when)
+
+
+def _with_collected(tasks: Sequence[TaskState], entries: Mapping[str, Entry]) -> tuple[TaskState, ...]:
+    """Add what was collected before, and let it stand for what is gone."""
+    return tuple(_with_entry(task, entries.get(task.task.task_id)) for task in tasks)
+
+
+def _with_entry(task: TaskState, entry: Entry | None) -> TaskState:
+    kept = find_kept(entry, task.attempts)
+    attempts = task.attempts
+    if kept and kept.is_result:  # elements of attempts that are gone look as if they had never begun
+        attempts = tuple(each for each in attempts if each.number not in kept.gone or each.unreadable)
+    return replace(task, attempts=attempts, collected=entry, kept=kept)
+
+
+def _readable(
+    submissions: Sequence[SubmissionLayout],
+) -> tuple[list[tuple[SubmissionLayout, SubmissionIndex]], list[Unreadable]]:
+    """Read the indices that can be read; the tasks of the others can be submitted again, and claims guard them."""
+    found, unreadable = [], []
+    for each in submissions:
+        try:
+            found.append((each, load_index(each)))
+        except InputError as error:
+            remedy = "its tasks can be submitted again once it is out of the way: " + move_away(each.home)
+            unreadable.append(Unreadable(each.index, _without_place(error), remedy))
+    return found, unreadable
+
+
+def _unreadable_run_files(layout: RunLayout) -> Iterator[Unreadable]:
+    """Name the small files of the run folder that are not what we wrote; each reader goes on as said here."""
+    files: tuple[tuple[Path, type[Record], str], ...] = (
+        (layout.hold, Hold, "the experiment stays held until it is released"),
+        (layout.accepted, Accepted, "what was released may hold the experiment once more"),
+        (layout.relaunched, Relaunched, "jobs that cannot be launched are released anew"),
+        (layout.learned, Learned, "no micro-batch is known to fit"),
+    )
+    try:
+        check_manifest(read_json_or_none(layout.manifest), layout.manifest)
+    except InputError as error:
+        meaning = f"{_without_place(error)}: the newest copy in {layout.manifests.name}/ is read instead"
+        yield Unreadable(layout.manifest, meaning, f"plan again: python -m hpc.plan {layout.experiment}")
+    for path, kind, meaning in files:
+        try:
+            read_record_or_none(path, kind)
+        except InputError as error:
+            yield Unreadable(path, f"{_without_place(error)}: {meaning}", move_away(path))
+
+
+def _without_place(error: InputError) -> str:
+    """What is wrong, without the file's name, which is said beside it."""
+    return "; ".join(problem.message for problem in error.problems)
+
+
+def ask_slurm(experiment: str, since: float, now: float, user: str = "") -> _Answer:
+    """Ask Slurm for everything of an experiment: two calls for the jobs, one for the cluster's name.
+
+    Returns:
+        What squeue alone says, and a problem, where the site's accounting does not answer.
+
+    Raises:
+        TemporaryError: squeue did not answer.
+    """
+    queue = slurm.query_queue(experiment, user)
+    try:
+        accounting = slurm.query_accounting(experiment, since, user)
+    except TemporaryError as error:
+        return _Answer(join_rows((), queue), problem=str(error))
+    return _Answer(join_rows(accounting, queue), now, slurm.read_config_value("ClusterName") or "")
+
+
+def _find_submitted(
+    prepared: Sequence[tuple[SubmissionLayout, SubmissionIndex]], executions: Executions, unreadable: list[Unreadable]
+) -> list[_Submitted]:
+    """Tell submitted arrays from prepared ones, and find their jobs.
+
+    By comment (which many sites drop once a job is over), by receipt, and by the names of the logs that a plain
+    ``sbatch`` leaves.
+    """
+    found = []
+    for each, index in prepared:
+        try:
+            asked = asked_of(each)
+        except InputError as error:
+            asked = Asked(index.created)  # somebody asked, or there would be no such file
+            path = Path(error.source)
+            remedy = f"its job is then found by its comment or its logs: {move_away(path)}"
+            unreadable.append(Unreadable(path, _without_place(error), remedy))
+        logged = logged_jobs(each)
+        commented = of_submission(executions, comment_of(index.manifest_sha, index.submission))
+        received = [asked.job] if asked and asked.job not in ("", LOCAL) else []
+        if asked or logged or commented:
+            jobs = tuple(dict.fromkeys((*commented, *received, *logged)))
+            found.append(_Submitted(each, index, asked, jobs, _kept_cancelled(each), read_withdrawn(each)))
+    return found
+
+
+def _task_state(
+    layout: RunLayout,
+    task: Task,
+    elements: Sequence[tuple[_Submitted, int]],
+    answer: _Answer,
+) -> TaskState:
+    """Join one task's attempts on disk with the elements that were submitted for it."""
+    try:
+        numbers = list_attempts(layout, task.run_name)
+    except OSError as error:
+        return TaskState(task, (_no_folder(layout, task, error),))
+    attempts: list[AttemptState] = []
+    jobs: set[str] = set()
+    for number in reversed(numbers):
+        attempt = layout.task(task.run_name).attempt(number)
+        state = _claimed(attempt, task, answer, jobs, is_newest=number == numbers[-1])
+        jobs.add(state.job)
+        attempts.insert(0, state)
+    for submission, position in elements:
+        entry = submission.index.entries[position]
+        # Jobs of a script that was submitted twice find the attempt taken and run nothing: they are no attempts.
+        if entry.attempt not in numbers:
+            attempts.append(_unclaimed(layout, submission, position, answer))
+        else:
+            attempts += _requeued(layout, submission, position, answer.executions, attempts)
+    return TaskState(task, tuple(sorted(attempts, key=lambda each: (each.number, each.submission))))
+
+
+def _no_folder(layout: RunLayout, task: Task, error: OSError) -> AttemptState:
+    """Stand for all attempts of a task whose folder cannot be listed."""
+    home = layout.task(task.run_name).home
+    problem = Unreadable(home, f"is no readable folder ({error.strerror or error})", move_away(home))
+    attempt = layout.task(task.run_name).attempt(1)
+    return AttemptState(1, 0, "", Progress.OVER, attempt, None, None, None, unreadable=problem)
+
+
+def _claimed(
+    attempt: AttemptLayout, task: Task | None, answer: _Answer, newer_jobs: Collection[str], *, is_newest: bool
+) -> AttemptState:
+    """Read one attempt that has a folder.
+
+    Args:
+        task: The task it should be of; None where nobody knows.
+        newer_jobs: Jobs of the attempts after it.
+        is_newest: Whether there is none after it.
+    """
+    bare = AttemptState(attempt.number, 0, "", Progress.OVER, attempt, None, None, None)
+    try:
+        record = read_record(attempt.task_json, TaskRecord)
+        _check_is_of(record, task, attempt)
+    except (InputError, FileNotFoundError) as error:
+        problem = _without_place(error) if isinstance(error, InputError) else "is missing"
+        why = f"the attempt counts as never made once it is out of the way: {move_away(attempt.home)}"
+        return replace(bare, unreadable=Unreadable(attempt.task_json, problem, why))
+    known = replace(bare, submission=record.submission, job=record.job, record=record)
+    try:
+        ended = read_record_or_none(attempt.exit_json, ExitRecord)
+        row = _row_of(attempt, record, answer.executions, is_newest=record.job not in newer_jobs)
+    except InputError as error:
+        path = Path(error.source)
+        why = f"without it the attempt is judged by what Slurm and its logs say: {move_away(path)}"
+        return replace(known, unreadable=Unreadable(path, _without_place(error), why))
+    over = not is_newest or _is_over(record, ended, row, answer)
+    return replace(known, progress=Progress.OVER if over else Progress.RUNNING, ended=ended, row=row)
+
+
+def _check_is_of(record: TaskRecord, task: Task | None, attempt: AttemptLayout) -> None:
+    """Raise InputError when a folder holds a run of another question: its numbers must not answer this one."""
+    if attempt.number not in (0, record.attempt):  # 0: a folder somebody copied elsewhere
+        raise InputError(f"is that of attempt {record.attempt}")
+    if task is not None and record.task_id != task.task_id:
+        raise InputError(
+            f"holds a run of other settings (task {record.task_id}, asked is {task.task_id}): the program, its "
+            f"arguments or the parameters were changed since"
+        )
+
+
+def _without_barred(tasks: Sequence[TaskState], submitted: Sequence[_Submitted]) -> tuple[TaskState, ...]:
+    """Leave out elements that a failed canary kept from ever beginning: they are no attempts, and count for nothing."""
+    by_number = {each.index.submission: each for each in submitted}
+    by_id = {task.task.task_id: task for task in tasks}
+    barred = set()
+    for number, each in by_number.items():
+        if canary := by_number.get(each.asked.waits_for if each.asked else 0):
+            birds = [by_id[entry.task_id] for entry in canary.index.entries if entry.task_id in by_id]
+            if any(_ended_badly(bird, canary.index.submission) for bird in birds):
+                barred.add(number)
+
+    def never_begins(attempt: AttemptState) -> bool:
+        if attempt.is_claimed or attempt.submission not in barred:
+            return False
+        return attempt.progress is Progress.OVER or by_number[attempt.submission].is_local
+
+    return tuple(
+        replace(task, attempts=tuple(each for each in task.attempts if not never_begins(each))) for task in tasks
+    )
+
+
+def _ended_badly(task: TaskState, submission: int) -> bool:
+    """Whether what a submission started of a task is over and did not succeed; or never was its own."""
+    mine = [attempt for attempt in task.attempts if attempt.submission == submission]
+    if not mine:
+        return True
+    last = mine[-1]
+    return last.progress is Progress.OVER and not (last.ended and last.ended.is_done)
+
+
+def attempt_in(folder: Path) -> tuple[RunLayout, AttemptState]:
+    """Read one attempt by its folder alone, as it stands: what Slurm said of it only if that was kept."""
+    folder = folder.absolute()
+    attempt = AttemptLayout(folder)
+    state = _claimed(attempt, None, _Answer({}), (), is_newest=True)
+    if state.ended is not None:  # without Slurm's word on it, the record of its end is the last word
+        state = replace(state, progress=Progress.OVER)
+    return RunLayout(folder.parents[3], folder.parents[2].name), state
+
+
+def read_task(layout: RunLayout, task: Task) -> TaskState:
+    """Read one task from its folder alone: what Slurm said only where it was kept, nothing of elements that wait.
+
+    Raises:
+        InputError: Its folder holds a run of another question.
+    """
+    return _task_state(layout, task, (), _Answer({}))
+
+
+def _row_of(attempt: AttemptLayout, record: TaskRecord, executions: Executions, *, is_newest: bool) -> JobRow | None:
+    """What Slurm says of an attempt: what was kept of it once it was over, else what it says now.
+
+    Raises:
+        InputError: What was kept cannot be read.
+    """
+    kept = read_record_or_none(attempt.scheduler, JobRow)
+    if kept is not None:
+        return kept
+    rows = executions.get(record.job, ())
+    wanted = comment_of(record.manifest_sha, record.submission)
+    ours = [row for row in rows if may_bear(row.comment, wanted)]
+    return execution_of(ours, record.restart_count, is_newest=is_newest)
+
+
+def _is_over(record: TaskRecord, ended: ExitRecord | None, row: JobRow | None, answer: _Answer) -> bool:
+    """Whether nothing more will come of an attempt. Absent is never a result: not asked means not over."""
+    is_local = record.scheduler == "local"
+    if ended is not None and (ended.is_done or (is_local and not ended.starts_again)):
+        return True
+    if is_local and ended is None:
+        return not proc.may_live(record.host, record.pid, record.pid_namespace)
+    if row is not None and row.state.is_finished:
+        return True
+    if ended is not None:
+        return time.time() - ended.ended > SETTLE_S
+    return row is None and answer.has_lost(record.started, record.slurm.get("SLURM_CLUSTER_NAME", ""))
+
+
+def _unclaimed(layout: RunLayout, submission: _Submitted, position: int, answer: _Answer) -> AttemptState:
+    """An element that was submitted and claimed nothing: it waits, is just starting, or ended before it began."""
+    entry = submission.index.entries[position]
+    rows = submission.newest_rows(answer.executions, position)
+    row = max(rows, key=lambda each: (not each.state.is_finished, each.submitted or 0.0), default=None)
+    attempt = layout.task(entry.run_name).attempt(entry.attempt)
+    row = row or submission.cancelled.get(_element(attempt))
+    withdrawn = submission.withdrawn.cancelled.get(entry.run_name)
+    if row is None and withdrawn is not None:
+        row = _cancelled_row("", withdrawn)
+    if row is not None:
+        over = row.state.is_finished
+    elif submission.is_local:
+        over = False
+    else:
+        # After a plain sbatch nobody wrote down when; the logs of its elements are at least as old as the index.
+        asked = submission.asked or Asked(submission.index.created)
+        over = answer.has_lost(asked.time, asked.cluster)
+    progress = Progress.OVER if over else Progress.WAITING
+    number, job = submission.index.submission, row.job if row else ""
+    asked_for = submission.index.resources
+    return AttemptState(entry.attempt, number, job, progress, attempt, None, None, row, entry, asked_for)
+
+
+def _requeued(
+    layout: RunLayout,
+    submission: _Submitted,
+    position: int,
+    executions: Executions,
+    attempts: Sequence[AttemptState],
+) -> list[AttemptState]:
+    """An element that Slurm put back into the queue after its attempt: it waits, or was cancelled while it waited."""
+    mine = [each for each in attempts if each.record and each.submission == submission.index.submission]
+    if not mine or mine[-1].progress is not Progress.OVER:
+        return []
+    newest, entry = mine[-1], submission.index.entries[position]
+    number = newest.number + 1
+    again = layout.task(entry.run_name).attempt(number)
+    row = _row_after(newest, executions) or submission.cancelled.get(_element(again))
+    if row is None or any(each.number == number for each in attempts):
+        return []
+    progress = Progress.OVER if row.state.is_finished else Progress.WAITING
+    state = AttemptState(number, newest.submission, newest.job, progress, again, None, None, row, entry)
+    return [replace(state, asked=submission.index.resources)]
+
+
+def _row_after(attempt: AttemptState, executions: Executions) -> JobRow | None:
+    """The execution of its job that comes after an attempt and has not begun: it waits, or was cancelled before."""
+    if attempt.record is None:
+        return None
+    mark = comment_of(attempt.record.manifest_sha, attempt.record.submission)
+    rows = [row for row in executions.get(attempt.job, ()) if may_bear(row.comment, mark)]
+    if not rows or (rows[-1].state.is_finished and rows[-1].state is not SlurmState.CANCELLED):
+        return None
+    last = rows[-1]
+    # Without accounting there is one row only; what was kept of the attempt tells whether that is another execution.
+    was_over = attempt.row is not None and attempt.row.state not in (last.state, SlurmState.UNKNOWN)
+    is_another = len(rows) - 1 > attempt.record.restart_count or last.state.is_waiting
+    return last if is_another or (last.state.is_finished and was_over) else None
+
+
+def keep_scheduler_record(attempt: AttemptState) -> None:
+    """Keep what Slurm said of an attempt that is over, because Slurm forgets."""
+    if attempt.record and attempt.row and attempt.row.state.is_finished and not attempt.layout.scheduler.exists():
+        write_json(attempt.layout.scheduler, asdict(attempt.row))
+
+
+def keep_cancelled(snapshot: Snapshot) -> None:
+    """Keep which elements were cancelled before they began: Slurm forgets, and a person's last word is no accident."""
+    attempts = [each for task in snapshot.tasks for each in task.attempts if each.record is None]
+    cancelled: dict[int, dict[str, JobRow]] = {}
+    for each in attempts:
+        if each.row is not None and each.row.state is SlurmState.CANCELLED:
+            cancelled.setdefault(each.submission, {})[_element(each.layout)] = each.row
+    for number, rows in cancelled.items():
+        submission = snapshot.layout.submission(number)
+        known = _kept_cancelled(submission)
+        if not known.keys() >= rows.keys():
+            write_json(submission.cancelled, CancelledElements({**rows, **known}).to_json())
+
+
+def _kept_cancelled(submission: SubmissionLayout) -> Mapping[str, JobRow]:
+    """Elements kept as cancelled. Should the file be damaged, Slurm may still know them; they are kept anew then."""
+    try:
+        kept = read_record_or_none(submission.cancelled, CancelledElements)
+    except InputError:
+        kept = None
+    return kept.elements if kept else {}
+
+
+def _element(attempt: AttemptLayout) -> str:
+    """Name an element by the attempt it would have been, such as ``X1/attempt-2``."""
+    return f"{attempt.home.parent.name}/{attempt.home.name}"

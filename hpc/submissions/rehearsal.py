@@ -1,0 +1,119 @@
+"""What a plan would submit, job by job, before anything is written: tasks with their command lines, script, judgement.
+
+Index and script are those that planning writes, the command lines are made by the wrapper's own function. No file is
+written on the way, not even for a moment: bash and Slurm read the script from a pipe.
+"""
+
+import shlex
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hpc.adapters.slurm import Trial, try_script
+from hpc.core.errors import InputError
+from hpc.core.launch.arguments import arguments_of, task_argv
+from hpc.core.layout import RunLayout
+from hpc.core.records.index import Element, SubmissionIndex, Used
+from hpc.core.slurm.arrays import Assignment
+from hpc.submissions.prepare import Frozen, Rehearsed, rehearse_submissions
+from hpc.submissions.sources import finished
+
+LOCAL_SAYS = "no Slurm is asked: this machine's own queue runs it"
+
+
+@dataclass(frozen=True)
+class RehearsedTask:
+    """One array element.
+
+    Attributes:
+        position: Its array index.
+        run_name: Its folder.
+        argv: The program's command line.
+        arguments: Argument → value, as the program is told, or finds in ``task.json``.
+    """
+
+    position: int
+    run_name: str
+    argv: tuple[str, ...]
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One sbatch call to be.
+
+    Attributes:
+        number: Of the submission.
+        script: The array script.
+        tasks: Its elements.
+        trial: What Slurm says of it.
+    """
+
+    number: int
+    script: str
+    tasks: tuple[RehearsedTask, ...]
+    trial: Trial
+
+    def to_json(self) -> dict[str, Any]:
+        """The job in the answer of ``plan --dry-run --json``."""
+        return {
+            "submission": self.number,
+            "script": self.script,
+            "test_only": self.trial.said,
+            "objection": self.trial.objection,
+            "tasks": [
+                {"index": each.position, "run_name": each.run_name, "argv": list(each.argv),
+                 "arguments": dict(each.arguments)}
+                for each in self.tasks
+            ],
+        }  # fmt: skip
+
+
+def rehearse(layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignment]) -> tuple[Job, ...]:
+    """Give every job that would be submitted; nothing is written.
+
+    Raises:
+        InputError: A script cannot be rendered, or is no valid shell.
+    """
+    jobs = rehearse_submissions(layout, frozen, assignments)
+    for each in jobs:
+        refuse_broken(each.script)
+    return tuple(_job(layout, frozen, each) for each in jobs)
+
+
+def refuse_broken(script: str) -> None:
+    """Let bash read a script.
+
+    Raises:
+        InputError: It is no valid shell (a site's template or setup line is broken).
+    """
+    done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InputError(f"not valid shell, check template and setup of the profile: {done.stderr.strip()}")
+
+
+def _job(layout: RunLayout, frozen: Frozen, job: Rehearsed) -> Job:
+    is_local = frozen.profile.scheduler == "local"
+    trial = Trial(said=LOCAL_SAYS) if is_local else try_script(job.script, layout.experiment)
+    tasks = tuple(_task(layout, job.index, position, entry) for position, entry in enumerate(job.index.entries))
+    return Job(job.number, job.script, tasks, trial)
+
+
+def _task(layout: RunLayout, index: SubmissionIndex, position: int, entry: Element) -> RehearsedTask:
+    uses = [used for source in entry.sources if isinstance(used := finished(layout.root, source), Used)]
+    argv = task_argv(index, entry, layout.task(entry.run_name), entry.attempt, uses=uses)
+    return RehearsedTask(position, entry.run_name, argv, arguments_of(index, entry))
+
+
+def describe_job(job: Job) -> Iterator[str]:
+    """Say it for people: what Slurm says, a line for each task, the script once."""
+    count = f"{len(job.tasks)} task{'' if len(job.tasks) == 1 else 's'}"
+    yield f"submission {job.number:03d}: {count}"
+    yield f"sbatch --test-only: {job.trial.objection or job.trial.said or 'would take it'}"
+    wide = max(len(each.run_name) for each in job.tasks)
+    digits = len(str(len(job.tasks) - 1))
+    for each in job.tasks:
+        yield f"  {each.position:{digits}d}  {each.run_name:{wide}s}  {shlex.join(each.argv)}"
+    yield "its script:"
+    yield from (f"  {line}".rstrip() for line in job.script.splitlines())

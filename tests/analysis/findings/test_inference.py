@@ -1,0 +1,205 @@
+"""From an experiment's runs to its statistics: declared plan, both looks, stored baselines, methods over systems."""
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analysis.data.frame import load_frame
+from analysis.findings.findings import Findings, find_findings
+from analysis.findings.inference import analysis_plan
+from analysis.statistics.comparisons import AnalysisPlan, Sample
+from hpc.core.experiment.spec import Metric
+from tests.analysis.made_experiments import (
+    Experiment,
+    make_attempt,
+    make_finished,
+    make_judged,
+    make_spec,
+    make_task,
+    make_verdict,
+)
+
+SEEDS = (42, 137, 256, 512, 1024)
+SHIFT = {8: 0.0, 16: -3.0, 32: 0.05}
+
+
+def make_sweep(root: Path, seeds: tuple[int, ...] = SEEDS, **changed: Any) -> Experiment:
+    """Rank 8 is the baseline at 10; 16 is far better, 32 is equal; what a seed does to one it does to all."""
+    changed = {"baseline": {"rank": 8}, "sweep": {"grid": {"rank": list(SHIFT)}, "seeds": list(seeds)}, **changed}
+    tasks = [make_task({"rank": rank}, seed, f"R{rank}_S{seed}") for rank, seed in product(SHIFT, seeds)]
+    experiment = Experiment(root, tasks, make_spec("sweep", **changed))
+    rng = np.random.default_rng(3)
+    by_seed = dict(zip(SEEDS, rng.normal(0, 0.3, len(SEEDS)), strict=True))
+    for task in tasks:
+        value = 10.0 + SHIFT[task["parameters"]["rank"]] + by_seed[task["seed"]] + 0.05 * rng.standard_normal()
+        experiment.judged.append(make_finished(experiment, task, {"final_error": value}))
+    return experiment
+
+
+def found_in(experiment: Experiment, **options: Any) -> Findings:
+    """What the report would state."""
+    return find_findings(load_frame(experiment.write()), **options)
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        ({}, AnalysisPlan(0.05, "holm", 0.95, 0.05)),
+        ({"equivalence": "3%"}, AnalysisPlan(0.05, "holm", 0.95, 0.03)),
+        (
+            {"equivalence": 0.2, "alpha": 0.01, "correction": "bh", "confidence": 0.9},
+            AnalysisPlan(0.01, "bh", 0.9, 0.2),
+        ),
+    ],
+)
+def test_plan_is_what_is_declared(declared: dict[str, Any], expected: AnalysisPlan) -> None:
+    """Error rate, correction, coverage and margin come from the YAML; the margin else from the primary metric."""
+    assert analysis_plan({"analysis": declared}, Metric("loss", "min", 0.05)) == expected
+
+
+def test_without_a_meaningful_difference_there_is_no_margin() -> None:
+    """Nothing declared, nothing assumed."""
+    assert analysis_plan({}, Metric("loss")).margin is None
+    assert analysis_plan({}, None).margin is None
+
+
+def test_winner_equivalent_and_the_reasons(tmp_path: Path) -> None:
+    """Paired by five seeds: rank 16 wins, rank 32 is shown to be equivalent, and sentences and records agree."""
+    found = found_in(make_sweep(tmp_path))
+    words = {one.label: one.judgement.tested.word for one in found.results if one.judgement}
+
+    assert words == {"rank=16": "WINNER", "rank=32": "EQUIVALENT"}
+    assert {one.comparison.test for one in found.compared if one.comparison} == {"paired t test over 5 seeds"}
+    assert found.verdict[0] == "Better than the baseline on final_error: rank=16 (n=5)."
+    assert (
+        "1 WINNER, 1 EQUIVALENT (paired t test over 5 seeds, Holm-adjusted over 2 tests, p < 0.05)" in found.verdict[1]
+    )
+
+
+def test_declared_correction_and_level_are_used(tmp_path: Path) -> None:
+    """Benjamini–Hochberg and intervals of 80 % where the YAML says so."""
+    usual = found_in(make_sweep(tmp_path / "a")).results[1]
+    other = found_in(make_sweep(tmp_path / "b", analysis={"correction": "bh", "confidence": 0.8}))
+    changed = other.results[1]
+    assert usual.comparison is not None
+    assert changed.comparison is not None
+
+    assert "Benjamini and Hochberg" in other.verdict[1]
+    assert changed.comparison.p == usual.comparison.p
+    assert (usual.comparison.low or 0) < (changed.comparison.low or 0)
+    assert (usual.estimate.low or 0) < (changed.estimate.low or 0)
+
+
+def test_further_seeds_lower_the_level(tmp_path: Path) -> None:
+    """With a second look declared tests are read lower, both verdicts count both looks, and a limitation says so."""
+    sweep = {"grid": {"rank": list(SHIFT)}, "seeds": list(SEEDS[:3]), "further_seeds": list(SEEDS[3:])}
+    found = found_in(make_sweep(tmp_path, sweep=sweep))
+    judged = found.results[1].judgement
+    assert found.looks is not None
+    assert judged is not None
+
+    assert (found.looks.first, found.looks.further, found.looks.baseline) == (3, 2, (3, 5))
+    assert judged.tested.level == found.looks.level < 0.05
+    assert judged.rule.false_alarm == found.looks.rule_error
+    assert found.looks.text in found.limitations
+
+
+def test_stored_baseline_is_what_everything_is_compared_with(tmp_path: Path) -> None:
+    """Every configuration of the sweep is compared with the stored runs, by seed, and the sentences name them."""
+    stored = Sample(np.array([10.1, 9.7, 10.2, 10.3, 9.6]), np.array(SEEDS))
+    experiment = make_sweep(tmp_path, baseline=None, analysis={"baseline_from": "variance"})
+    found = found_in(experiment, stored={"final_error": stored})
+
+    assert len(found.compared) == 3
+    assert all(one.baseline is None and not one.is_baseline for one in found.results)
+    assert {one.comparison.n_baseline for one in found.compared if one.comparison} == {5}
+    assert found.stored_baseline == "variance"
+    assert "against the stored baseline variance (n=5)" in found.verdict[1]
+
+
+def test_missing_runs_are_read_in_the_report(tmp_path: Path) -> None:
+    """Two diverged runs of the winner: its verdict hangs on them, and the verdict says so."""
+    experiment = make_sweep(tmp_path)
+    for row in (5, 6):
+        task = experiment.asked[row]
+        experiment.judged[row] = make_judged(task, "failed", [make_attempt(task, 1, make_verdict("divergence", "nan"))])
+    found = found_in(experiment)
+    robustness = found.results[1].robustness
+    assert robustness is not None
+
+    assert robustness.hangs_on
+    assert any(robustness.text in text for text in found.verdict)
+    assert found.results[2].robustness is None
+
+
+def test_best_is_corrected_and_ranked(tmp_path: Path) -> None:
+    """The best configuration carries held-out runs and ranks, by numbers of configurations."""
+    best = found_in(make_sweep(tmp_path)).best
+    assert best is not None
+    assert best.selection is not None
+
+    assert best.selection.chosen == best.result.number == 1
+    assert best.selection.of == 3
+    assert best.selection.ranks[0].place == 1
+    assert best.selection.held_out == pytest.approx(best.result.estimate.mean)
+
+
+def test_parameters_and_cases_are_analysed(tmp_path: Path) -> None:
+    """The swept rank accounts for the variance; named cases count as one parameter, not as those they set together."""
+    importance = found_in(make_sweep(tmp_path / "grid")).importance
+    assert importance is not None
+    assert [one.name for one in importance.parameters] == ["rank"]
+    assert importance.parameters[0].share > 0.8
+
+    cases = {"std": {"conv": 1, "layers": 2}, "ones": {"conv": 0, "layers": 4}}
+    tasks = [make_task(cases[case], seed, f"{case}{seed}", case) for case, seed in product(cases, (1, 2, 3))]
+    spec = make_spec("cases", sweep={"cases": [{"id": case} for case in cases]}, baseline={"id": "std"})
+    experiment = Experiment(tmp_path / "cases", tasks, spec)
+    experiment.judged = [
+        make_finished(experiment, task, {"final_error": 1.0 + (task["case"] == "ones") + task["seed"] / 10})
+        for task in tasks
+    ]
+    named = found_in(experiment).importance
+    assert named is not None
+    assert [one.name for one in named.parameters] == ["case"]
+
+
+def test_methods_are_compared_over_systems(tmp_path: Path) -> None:
+    """`{training: sft}` on two systems: grpo halves the error on both, a lost run of it counts in its profile."""
+    points = list(product(("pendulum", "cartpole"), ("sft", "grpo"), (1, 2, 3)))
+    tasks = [make_task({"system": s, "training": t}, seed, f"{s}_{t}_{seed}") for s, t, seed in points]
+    spec = make_spec("cross", sweep={"grid": {"system": [], "training": []}}, baseline={"training": "sft"})
+    experiment = Experiment(tmp_path, tasks, spec)
+    for number, (system, training, seed) in enumerate(points):
+        level = (10.0 if system == "pendulum" else 1000.0) * (0.5 if training == "grpo" else 1.0)
+        task = tasks[number]
+        experiment.judged.append(
+            make_judged(task, "failed", [make_attempt(task, 1, make_verdict("divergence", "nan"))]) if number == 5
+            else make_finished(experiment, task, {"final_error": level * (1 + 0.01 * seed)})
+        )  # fmt: skip
+    over = found_in(experiment).over_systems
+    assert over is not None
+    sft, grpo = over.methods
+    assert grpo.mean is not None
+
+    assert (over.baseline, over.systems) == ("training=sft", ("system=pendulum", "system=cartpole"))
+    assert grpo.mean.value == pytest.approx(0.5, abs=0.01)
+    assert (grpo.lost, grpo.profile[-1]) == (1, pytest.approx((2 / 3 + 1) / 2))
+    assert sft.profile[-1] == 1.0
+
+
+def test_same_experiment_gives_the_same_findings(tmp_path: Path) -> None:
+    """Chance is seeded by the manifest: twice the same numbers, whatever numpy's global seed."""
+    experiment = make_sweep(tmp_path, seeds=SEEDS[:3], sweep={"seeds": [42, 137, 256], "further_seeds": [512, 1024]})
+    frame = load_frame(experiment.write())
+    np.random.seed(1)  # noqa: NPY002  to show that it has no effect
+    first = find_findings(frame)
+    np.random.seed(2)  # noqa: NPY002  to show that it has no effect
+    second = find_findings(frame)
+
+    assert (first.results, first.best, first.looks, first.verdict) == (
+        second.results, second.best, second.looks, second.verdict,
+    )  # fmt: skip

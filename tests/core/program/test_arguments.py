@@ -1,0 +1,180 @@
+"""Which arguments a program takes, read from its source in the ways people write them."""
+
+from pathlib import Path
+
+import pytest
+
+from hpc.core.program.arguments import Argument, from_help, from_mapping, read_interface
+
+PROGRAMS = Path(__file__).parents[2] / "data/programs"
+
+ARGPARSE = """
+import argparse
+p = argparse.ArgumentParser()
+p.add_argument("data")
+p.add_argument("-b", "--batch-size", default=32, type=int)
+p.add_argument("--lr", "--learning-rate", type=float, default=-1e-3)
+p.add_argument("--name", required=True)
+p.add_argument("--amp", action=argparse.BooleanOptionalAction)
+p.add_argument("--out", default=make())
+p.add_argument("--lr", type=float, default=0.5)
+"""
+CLICK = """
+import click
+@click.command()
+@click.option("--lr", default=0.1, type=float)
+@click.option("--amp/--no-amp", default=False)
+@click.option("-e", "--epochs", type=int, required=True)
+@click.argument("data")
+def main(lr, amp, epochs, data): ...
+"""
+TYPER = """
+import typer
+def main(data: str, lr: float = 0.1, batch_size: int = typer.Option(8), name: str = typer.Option(...)): ...
+typer.run(main)
+"""
+FIRE = """
+import fire
+def helper(x=1): ...
+def train(data, lr=0.1, *, batch_size: int = 8): ...
+fire.Fire(train)
+"""
+ABSL = """
+from absl import flags
+flags.DEFINE_float("lr", 0.1, "rate")
+flags.DEFINE_integer("steps", 100, "steps")
+flags.DEFINE_string("out", None, "folder")
+"""
+OMEGACONF = """
+from omegaconf import OmegaConf
+cfg = OmegaConf.merge(OmegaConf.create({"optimizer": {"lr": 0.1}, "seed": 1}), OmegaConf.from_cli())
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "style", "arguments"),
+    [
+        (
+            ARGPARSE,
+            "argparse",
+            [
+                Argument("data", "", "", None, required=True),
+                Argument("batch_size", "--batch-size", "int", 32),
+                Argument("lr", "--lr", "float", 0.5),
+                Argument("name", "--name", "", None, required=True),
+                Argument("amp", "--amp", "bool"),
+                Argument("out", "--out"),
+            ],
+        ),
+        (
+            CLICK,
+            "click",
+            [
+                Argument("lr", "--lr", "float", 0.1),
+                Argument("amp", "--amp", "bool", default=False),
+                Argument("epochs", "--epochs", "int", None, required=True),
+                Argument("data", "", "", None, required=True),
+            ],
+        ),
+        (
+            TYPER,
+            "typer",
+            [
+                Argument("data", "", "str", None, required=True),
+                Argument("lr", "--lr", "float", 0.1),
+                Argument("batch_size", "--batch-size", "int", 8),
+                Argument("name", "--name", "str", None, required=True),
+            ],
+        ),
+        (
+            FIRE,
+            "fire",
+            [
+                Argument("data", "", "", None, required=True),
+                Argument("lr", "--lr=", "float", 0.1),
+                Argument("batch_size", "--batch_size=", "int", 8),
+            ],
+        ),
+        (
+            ABSL,
+            "absl",
+            [
+                Argument("lr", "--lr=", "float", 0.1),
+                Argument("steps", "--steps=", "int", 100),
+                Argument("out", "--out=", "str"),
+            ],
+        ),
+        (
+            OMEGACONF,
+            "omegaconf",
+            [Argument("optimizer.lr", "optimizer.lr=", "float", 0.1), Argument("seed", "seed=", "int", 1)],
+        ),
+    ],
+    ids=["argparse", "click", "typer", "fire", "absl", "omegaconf"],
+)
+def test_each_way_of_declaring_arguments_is_read(source: str, style: str, arguments: list[Argument]) -> None:
+    """Name, how it is given, type, default and whether it must be given; what is computed has no default."""
+    found = read_interface(source)
+
+    assert found.style == style
+    assert list(found.arguments) == arguments
+
+
+@pytest.mark.parametrize(
+    ("program", "style", "given"),
+    [
+        ("like_nanogpt", "configurator", "--learning_rate=0.1"),
+        ("like_mnist", "argparse", "--lr 0.1"),
+        ("like_run_clm", "huggingface", "--learning_rate 0.1"),
+    ],
+)
+def test_programs_as_the_world_writes_them(program: str, style: str, given: str) -> None:
+    """Their learning rate is found, and given as they want to see it."""
+    found = read_interface((PROGRAMS / f"{program}.py").read_text())
+
+    assert found.style == style
+    assert given in [each.given("0.1") for each in found.arguments]
+
+
+def test_hydra_names_its_configuration() -> None:
+    """The arguments stand in a YAML file; the source says which."""
+    assert read_interface((PROGRAMS / "like_hydra.py").read_text()).config == ("conf", "config")
+
+
+def test_values_of_a_configuration_are_arguments() -> None:
+    """Dotted, and those without a value are required; lists and hydra's own keys are left out."""
+    values = {"defaults": ["a"], "optimizer": {"lr": 0.1, "betas": [0.9, 0.99]}, "data": "???", "hydra": {"x": 1}}
+
+    assert list(from_mapping(values)) == [
+        Argument("optimizer.lr", "optimizer.lr=", "float", 0.1),
+        Argument("data", "data=", "", None, required=True),
+        Argument("hydra.x", "hydra.x=", "int", 1),
+    ]
+
+
+@pytest.mark.parametrize("source", ["", "def f(:", "print(1)", "\0", "(" * 10_000, "import fire\nfire.Fire()\n"])
+def test_what_says_nothing_gives_nothing(source: str) -> None:
+    """No Python, and Python without arguments, are no error."""
+    assert read_interface(source).arguments == ()
+
+
+def test_help_is_read() -> None:
+    """What argparse and click print: switches, values, defaults."""
+    text = """usage: train.py [-h] [--lr LR] [--amp] data
+
+options:
+  -h, --help            show this help message and exit
+  --lr LR               the rate (default: 0.1)
+  -b N, --batch-size N  samples
+  --amp                 mixed precision
+  --rate FLOAT  click's  [default: 3]
+"""
+    found = from_help(text)
+
+    assert found.arguments == (
+        Argument("lr", "--lr", "float", 0.1),
+        Argument("batch_size", "--batch-size"),
+        Argument("amp", "--amp", "bool"),
+        Argument("rate", "--rate", "int", 3),
+    )
+    assert from_help("Traceback").style == ""

@@ -1,0 +1,90 @@
+"""Which numbers a program prints: the pattern found in the source matches what the program prints."""
+
+import contextlib
+import io
+from pathlib import Path
+
+import pytest
+
+from hpc.core.experiment.metric_source import match_line, parse_source
+from hpc.core.program.printed import find_printed, goal_of, guess_for
+
+PROGRAMS = Path(__file__).parents[2] / "data/programs"
+
+LINES = [
+    ("print(f'step {i}: train loss {x:.4f}, val loss {x:.4f}')", "val_loss", 7),
+    ("print('epoch', i, 'loss', x)", "loss", 7),
+    ("print('Epoch: %d  Loss: %.3f' % (i, x))", "loss", 7),
+    ("print('Test set: Average loss: {:.4f}, Accuracy: {}/{} ({:.0f}%)'.format(x, 9, 10, 90))", "test_loss", None),
+    ("print('| epoch {:3d} | {:5d}/{:5d} batches | loss {:5.2f} | ppl {:8.2f}'.format(i, 1, 2, x, x))", "loss", 7),
+    ("print(f'[{i}] eval accuracy = {x}')", "eval_accuracy", None),
+    ("print('Final error: ' + str(x))", "final_error", None),
+    ("print(f'iter {i} | mse={x:8.3f}')", "mse", 7),
+    ("print(f'iter={i:06d} val_loss={x:e} done')", "val_loss", 7),
+    ("print(f'Reward (mean) {x}, return: {x}')", "return", None),
+]
+
+
+@pytest.mark.parametrize(("line", "name", "step"), LINES, ids=[name for _, name, _ in LINES])
+def test_the_pattern_finds_the_number_in_what_is_printed(line: str, name: str, step: int | None) -> None:
+    """The likeliest number of each print is read back from the very output, with its step where there is one."""
+    found = find_printed(line)[0]
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(line, {"i": 7, "x": 0.125})  # noqa: S102  a line of this file
+
+    readings = [match_line(parse_source({"stdout": found.pattern}), text) for text in out.getvalue().splitlines()]
+    (reading,) = [each for each in readings if each]
+
+    assert found.name == name
+    assert reading.values[name] == pytest.approx(0.125, abs=0.01)
+    assert reading.step == step
+
+
+@pytest.mark.parametrize(
+    ("program", "name"),
+    [
+        ("like_nanogpt", "val_loss"),
+        ("like_mnist", "test_loss"),
+        ("like_run_clm", "eval_loss"),
+        ("like_hydra", "val_acc"),
+    ],
+)
+def test_a_held_out_number_goes_before_the_training_loss(program: str, name: str) -> None:
+    """What decides an experiment is measured on data the program did not train on."""
+    assert find_printed((PROGRAMS / f"{program}.py").read_text())[0].name == name
+
+
+@pytest.mark.parametrize("text", ["{'eval_loss': 3.25, 'epoch': 1.0}", "  eval_loss               =     3.25"])
+def test_both_forms_of_the_trainer_are_read(text: str) -> None:
+    """transformers prints a dictionary while it trains, and a table at the end."""
+    pattern = find_printed((PROGRAMS / "like_run_clm.py").read_text())[0].pattern
+    reading = match_line(parse_source({"stdout": pattern}), text)
+
+    assert reading is not None
+    assert reading.values == {"eval_loss": 3.25}
+
+
+@pytest.mark.parametrize("line", ["print('hello')", "print(f'time {x}')", "print(f'acc {x:.0f}%')", "x = 'loss'", "f("])
+def test_no_number_is_made_up(line: str) -> None:
+    """Times, percentages and texts are no metrics."""
+    assert find_printed(line) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "goal"), [("val_loss", "min"), ("top1", "max"), ("val/acc", "max"), ("score_loss", "min"), ("x", "min")]
+)
+def test_the_goal_is_in_the_name(name: str, goal: str) -> None:
+    """Losses and errors are better small, accuracies and scores large."""
+    assert goal_of(name) == goal
+
+
+@pytest.mark.parametrize("text", ["val loss: 0.5", "VAL_LOSS=0.5", "val-loss   0.5 after 3"])
+def test_a_guess_takes_the_number_after_the_name(text: str) -> None:
+    """However the name is spelled; not the number after another name that ends alike."""
+    source = parse_source({"stdout": guess_for("val_loss")})
+    reading = match_line(source, text)
+
+    assert reading is not None
+    assert reading.values == {"val_loss": 0.5}
+    assert match_line(source, f"not{text}") is None

@@ -1,0 +1,45 @@
+"""The optional parts of the package, and what is said where one is missing."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from hpc.core.extras import EXTRAS, missing_package
+
+DECLARED = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+UNIMPORTED = {"ninja"}
+"""Tools that an extra brings and nothing imports."""
+
+
+def package(requirement: str) -> str:
+    """The module of a requirement such as ``torch>=2``."""
+    name = re.split(r"[<>=!~\[ ]", requirement)[0].replace("-", "_")
+    return {"mlflow_skinny": "mlflow"}.get(name, name)
+
+
+@pytest.mark.parametrize("extra", sorted(set(DECLARED["optional-dependencies"]) - {"dev"}))
+def test_every_package_of_an_extra_has_its_sentence(extra: str) -> None:
+    """The table names what pyproject.toml declares: a module that is missing is answered by the line that brings it."""
+    modules = {package(each) for each in DECLARED["optional-dependencies"][extra]} - UNIMPORTED
+    brought = {module for modules in EXTRAS.values() for module in modules}
+
+    assert modules <= brought
+    for module in modules:
+        said = missing_package(ModuleNotFoundError(name=f"{module}.inner"), "the report")
+        assert said is not None
+        assert f"the report needs {module}, which is not installed: python -m pip install 'hpc-batch[" in str(said)
+
+
+def test_every_module_of_the_table_is_declared() -> None:
+    """The table promises nothing that pip would not bring."""
+    declared = DECLARED["optional-dependencies"]
+
+    for extra, modules in EXTRAS.items():
+        assert set(modules) <= {package(each) for each in declared[extra]}
+
+
+def test_any_other_module_is_a_bug_of_ours() -> None:
+    """Nothing is promised about a module that no extra brings."""
+    assert missing_package(ModuleNotFoundError(name="hpc.nonsense"), "the report") is None

@@ -1,0 +1,197 @@
+"""What is code, what is not copied and said, and which program the copy does not hold."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from hpc.adapters.code_snapshot import LinkTo, code_digest, freeze_code
+from hpc.core.errors import InputError
+from hpc.core.experiment.spec import Program
+from hpc.experiments.code_files import CodeFiles, Reason, check_program, find_code, import_roots, notes_of, program_file
+
+
+def write(folder: Path, *names: str, size: int = 1) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x" * size)
+
+
+def git(folder: Path, *words: str) -> None:
+    options = ["-c", "user.email=a@b.c", "-c", "user.name=x", "-c", "protocol.file.allow=always"]
+    subprocess.run(["git", "-C", str(folder), *options, *words], check=True, capture_output=True)
+
+
+def commit(folder: Path) -> None:
+    git(folder, "init", "-q")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "all")
+
+
+NEVER = (
+    "manifests/experiments/e.yaml", "manifests/rendered/e/array.sbatch", "README.md", "docs/notes.rst", "LICENSE",
+    "runs/e/code/0123/t.py", "runs/e/manifest.json", ".gitignore", ".github/workflows/ci.yml",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("in_git", [True, False])
+def test_runs_experiments_and_prose_are_no_code(tmp_path: Path, *, in_git: bool) -> None:
+    """Whether git knows them or not; what a program may read by name stays, whatever it is called."""
+    write(tmp_path, *NEVER, "t.py", "pkg/notes.py", "conf/model.yaml", "run", "vocab.bin")
+    if in_git:
+        commit(tmp_path)
+    code = find_code(tmp_path, tmp_path / "runs")
+    assert set(code.files) == {"t.py", "pkg/notes.py", "conf/model.yaml", "run", "vocab.bin"}
+    assert notes_of(code) == ()
+
+
+def test_outside_git_environments_caches_and_large_data_are_left_out(tmp_path: Path) -> None:
+    """Large data is named, with what links it; environments and caches are not worth a word."""
+    write(tmp_path, "a.py", ".venv/c.py", "__pycache__/e.py", ".hidden/f.py", "x.egg-info/PKG-INFO")
+    write(tmp_path, "data/train.bin", "large.csv", size=1 << 20)
+    code = find_code(tmp_path, tmp_path / "runs")
+    assert set(code.files) == {"a.py", "large.csv"}
+    (note,) = notes_of(code)
+    assert "large and in no git repository: data/train.bin" in note
+    assert "program: {inputs: [data/train.bin]}" in note
+    assert notes_of(code, ["data"]) == ()
+
+
+def test_what_git_ignores_is_named_with_the_way_to_link_it(tmp_path: Path) -> None:
+    """Folders as a whole; runs, caches and environments are not named."""
+    write(tmp_path, "t.py", "data/a", "data/b", "ckpt/base.pt", "runs/e/x", ".venv/y", "z.pyc")
+    (tmp_path / ".gitignore").write_text("data\n*.pt\nruns\n.venv\n*.pyc\n")
+    commit(tmp_path)
+    (note,) = notes_of(find_code(tmp_path, tmp_path / "runs"))
+    assert "because git ignores them: ckpt/, data/." in note
+    assert "program: {inputs: [ckpt, data]}" in note
+
+
+def test_submodules_are_code_and_one_not_checked_out_is_named(tmp_path: Path) -> None:
+    """Nested ones, too, and repositories that were only cloned into the project."""
+    write(tmp_path / "inner", "i.py")
+    commit(tmp_path / "inner")
+    write(tmp_path / "outer", "o.py")
+    commit(tmp_path / "outer")
+    git(tmp_path / "outer", "submodule", "add", str(tmp_path / "inner"), "in")
+    git(tmp_path / "outer", "commit", "-qm", "in")
+    project = tmp_path / "project"
+    write(project, "t.py", "cloned/c.py")
+    git(project, "init", "-q")
+    git(project, "submodule", "add", str(tmp_path / "outer"), "out")
+    git(project, "submodule", "update", "--init", "--recursive")
+    commit(project / "cloned")
+    assert set(find_code(project, tmp_path / "runs").files) == {"t.py", "out/o.py", "out/in/i.py", "cloned/c.py"}
+
+    git(project, "submodule", "deinit", "-f", "out")
+    code = find_code(project, tmp_path / "runs")
+    assert "git submodule update --init --recursive" in code.left_out[Reason.BROKEN]["out"]
+
+
+@pytest.mark.parametrize("in_git", [True, False])
+def test_links_stay_links(tmp_path: Path, *, in_git: bool) -> None:
+    """Inside the project as written, outside by their absolute target; a dangling one is named, nothing is read."""
+    project = tmp_path / "project"
+    write(project, "t.py", "pkg/a.py")
+    write(tmp_path, "elsewhere/x")
+    links = {"same": "pkg/a.py", "up": "../elsewhere", "far": str(tmp_path / "elsewhere/x"), "endless": "/dev/zero"}
+    for name, target in {**links, "gone": "nowhere", "loop": "loop"}.items():
+        (project / name).symlink_to(target)
+    if in_git:
+        commit(project)
+    code = find_code(project, tmp_path / "runs")
+    outside = str(tmp_path / "elsewhere")
+    expected = {"same": "pkg/a.py", "up": outside, "far": f"{outside}/x", "endless": "/dev/zero"}
+    assert {name: code.files[name] for name in links} == {name: LinkTo(target) for name, target in expected.items()}
+    assert set(code.left_out[Reason.BROKEN]) == {"gone", "loop"}
+
+    freeze_code(code.files, tmp_path / "copies" / code_digest(code.files))
+    assert os.readlink(tmp_path / "copies" / code_digest(code.files) / "up") == outside  # noqa: PTH115  as it is
+
+
+def test_a_named_pipe_is_named_and_not_opened(tmp_path: Path) -> None:
+    """Nobody writes into it: to open it would wait for ever."""
+    write(tmp_path, "t.py")
+    os.mkfifo(tmp_path / "pipe.txt")
+    code = find_code(tmp_path, tmp_path / "runs")
+    assert code.left_out[Reason.BROKEN] == {"pipe.txt": "a special file"}
+    assert set(code.files) == {"t.py"}
+
+
+def test_python_imports_from_the_copy_before_what_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``src``, and the folders of the project an editable install put on the path; no folder that is not copied."""
+    monkeypatch.setattr("sys.path", ["", str(tmp_path), str(tmp_path / "lib/py"), str(tmp_path / "gone"), "/usr/lib"])
+    assert import_roots(tmp_path, ["t.py", "src/pkg/a.py", "lib/py/b.py"]) == (".", "src", "lib/py")
+    assert import_roots(tmp_path, ["src/__init__.py", "src/a.py"]) == (".",)
+    assert import_roots(tmp_path, ["src/data.csv"]) == (".",)
+    mapping = {"pkg": str(tmp_path / "source/pkg"), "other": str(tmp_path / "source/renamed"), "far": "/opt/far"}
+    monkeypatch.setitem(sys.modules, "__editable___pkg_1_0_finder", SimpleNamespace(MAPPING=mapping))
+    assert import_roots(tmp_path, ["t.py", "source/pkg/a.py"]) == (".", "source")
+
+
+COMMANDS = {
+    "python t.py --x 1": "t.py",
+    "python -u t.py": "t.py",
+    "/opt/env/bin/python3 pkg/t.py": "pkg/t.py",
+    "torchrun --nproc_per_node 2 t.py --cfg c.py": "t.py",
+    "accelerate launch --config_file a.yaml t.py": "t.py",
+    "deepspeed t.py": "t.py",
+    "bash run.sh": "run.sh",
+    "./run.sh {lr}": "./run.sh",
+    "bin/train": "bin/train",
+    "python -m pkg.t": None,
+    "python -c 'print(1)'": None,
+    "python /abs/t.py": None,
+    "python {script}": None,
+    "bash -c 'python t.py'": None,
+    "true": None,
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_program_file_is_found_in_the_command(command: str) -> None:
+    """What cannot be told is not judged."""
+    assert program_file(Program(command=command)) == COMMANDS[command]
+
+
+CODE = CodeFiles(
+    {name: Path(name) for name in ("t.py", "pkg/__init__.py", "pkg/t.py", "src/lib/m.py")}, roots=(".", "src")
+)
+OURS = CodeFiles({"train/control.py": Path("x"), "train/__init__.py": Path("x")})
+
+
+@pytest.mark.parametrize("program", [
+    Program(command="python t.py"), Program(command="python t.py", workdir="pkg"), Program(module="pkg.t"),
+    Program(module="pkg"), Program(module="lib.m"), Program(module="train.control"), Program(module="installed.cli"),
+    Program(command="python ../t.py", workdir="pkg"), Program(command="python data/t.py", inputs={"data": "data"}),
+])  # fmt: skip
+def test_a_program_of_the_copy_is_planned(program: Program) -> None:
+    """By its folder, as a module of theirs, of ours, or of a package that is installed."""
+    check_program(program, CODE, OURS)
+
+
+@pytest.mark.parametrize(("program", "says"), [
+    (Program(command="python tt.py"), "there is no tt.py in the copy of the code; did you mean 't.py'?"),
+    (Program(command="python t.py", workdir="lib"), "there is no folder lib"),
+    (Program(command="python x.py", workdir="pkg"), "there is no pkg/x.py"),
+    (Program(module="pkg.x"), "there is no pkg/x.py"),
+    (Program(module="train.controll"), "there is no train/controll.py"),
+    (Program(command="python manifests/gen.py"), "manifests and prose are never copied"),
+])  # fmt: skip
+def test_a_program_that_the_copy_lacks_is_refused(program: Program, says: str) -> None:
+    """With what is near, or why it is not there."""
+    with pytest.raises(InputError, match="program") as raised:
+        check_program(program, CODE, OURS)
+    assert says in str(raised.value)
+
+
+def test_why_a_program_is_missing_is_said(tmp_path: Path) -> None:
+    """Ignored by git: the file is there, and nobody would understand why no task finds it."""
+    write(tmp_path, "t.py", "local/t.py")
+    (tmp_path / ".gitignore").write_text("local\n")
+    commit(tmp_path)
+    with pytest.raises(InputError, match="ignored by git"):
+        check_program(Program(command="python local/t.py"), find_code(tmp_path, tmp_path / "runs"), OURS)

@@ -1,0 +1,144 @@
+"""One task first, the rest only after it succeeded: what Slurm is asked, what a failure leaves; on this machine."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hpc.core.layout import RunLayout
+from hpc.rounds.canary import awaits_canary
+from hpc.snapshots.snapshot import take_snapshot
+from tests.fake_slurm import SlurmProject, make_slurm_project
+from tests.local_projects import EXPERIMENT, LocalProject, make_project
+
+FOUR = EXPERIMENT.replace("[1, 2]", "[1, 2, 3, 4]")
+FAILS = """
+import pathlib, sys
+print("loss: 1")
+sys.exit(0 if pathlib.Path("{folder}/mended").exists() else "KeyError: lr")
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SlurmProject:
+    """Four tasks before a Slurm that takes everything, as jobs 100, 101, …"""
+    made = make_slurm_project(tmp_path / "project", monkeypatch, FOUR)
+    (made.folder / "sbatch.calls").unlink(missing_ok=True)
+    made.client("sbatch", f"echo $((99 + $(grep -vc test-only {made.folder}/sbatch.calls)))")
+    return made
+
+
+def rows(project: SlurmProject, canary: str, others: str) -> None:
+    """Let squeue show the canary (submission 002, job 100) and the three others (003, job 101)."""
+    lines = [f"100_0|100|{canary}||{project.comment(2)}"]
+    lines += [f"101_{i}|101|{others}||{project.comment(3)}" for i in range(3)]
+    project.client("squeue", "\n".join(f"echo '{line}'" for line in lines))
+
+
+def submitted(project: SlurmProject) -> list[str]:
+    """What sbatch was asked: dependency and number of the submission."""
+    return [
+        " ".join(word for word in line.split()[1:-1]) + line.split("submissions/")[1].split("/")[0]
+        for line in project.calls("sbatch", "--parsable")
+    ]
+
+
+def receipt(project: SlurmProject, number: int) -> dict[str, object]:
+    found: dict[str, object] = json.loads((project.runs / f"tiny/submissions/{number:03d}/receipt.json").read_text())
+    return found
+
+
+def test_the_rest_waits_for_the_canary(project):
+    """Two submissions: one element, and three that depend on its success; while both wait nothing is left to submit."""
+    answer = project.json("submit", "tiny", "--canary")
+    assert answer["jobs"] == {"2": "100", "3": "101"}
+    assert answer["tasks"] == 4
+    assert submitted(project) == ["002", "--dependency=afterok:100003"]
+    assert receipt(project, 2)["is_canary"] is True
+    assert receipt(project, 3)["waits_for"] == 2
+    rows(project, "RUNNING|None", "PENDING|Dependency")
+    project.hpc("submit", "tiny", "--canary", expect=3)
+
+
+def test_after_a_failed_canary_the_rest_is_not_submitted_yet(project):
+    """Slurm cancelled it before it began: no attempt, no failure, and `submit` submits it again."""
+    project.hpc("submit", "tiny", "--canary")
+    rows(project, "FAILED|NonZeroExitCode", "CANCELLED|DependencyNeverSatisfied")
+    outcomes = project.json("collect", "tiny", expect=1)["outcomes"]
+    assert (outcomes["failed"], outcomes["planned"]) == (1, 3)
+    assert project.json("submit", "tiny")["tasks"] == 4  # the canary never began either: nobody claimed an attempt
+    assert submitted(project)[2:] == ["001"]
+
+
+def test_what_a_person_cancelled_behind_a_good_canary_stays_cancelled(project):
+    """The canary runs: its followers were cancelled by somebody, and collect says so."""
+    project.hpc("submit", "tiny", "--canary")
+    rows(project, "RUNNING|None", "CANCELLED|None")
+    outcomes = project.json("collect", "tiny", expect=1)["outcomes"]
+    assert (outcomes["failed"], outcomes["running"] + outcomes["pending"]) == (3, 1)
+
+
+def test_death_between_the_two_waits_for_the_same_canary(project):
+    """Killed when the second sbatch was called: it is asked again with the same condition; no second canary."""
+    project.client(
+        "sbatch",
+        f'[ $(grep -vc test-only {project.folder}/sbatch.calls) -lt 2 ] || kill -9 "$PPID"\necho 100',
+    )
+    assert project.call("-m", "hpc.submit", "tiny", "--canary").returncode == -9
+    project.client("squeue", f"echo '100_0|100|RUNNING|None||{project.comment(2)}'")
+    project.client("sbatch", "echo 101")
+    intent = project.runs / "tiny/submissions/003/intent.json"
+    intent.write_text(intent.read_text().replace('"time": ', '"time": 0, "was": '))  # long ago
+    project.hpc("submit", "tiny", "--canary")
+    assert submitted(project) == ["002", "--dependency=afterok:100003", "--dependency=afterok:100003"]
+    assert receipt(project, 3)["waits_for"] == 2
+
+
+def test_a_canary_that_lives_is_the_one_to_wait_for(project):
+    """Submitted by a call that died before the rest was begun: the rest depends on it."""
+    project.client("sbatch", "echo 100")
+    project.hpc("submit", "tiny", "--canary")
+    (project.runs / "tiny/submissions/003/receipt.json").unlink()
+    (project.runs / "tiny/submissions/003/intent.json").unlink()
+    project.client("squeue", f"echo '100_0|100|RUNNING|None||{project.comment(2)}'")
+    project.client("sbatch", "echo 101")
+    assert project.json("submit", "tiny", "--canary")["jobs"] == {"3": "101"}
+    assert submitted(project)[-1] == "--dependency=afterok:100003"
+
+
+def test_nobody_submits_the_rest_unasked_before_the_canary_succeeded(project):
+    """What follow asks before it feeds: yes while the canary runs and after it failed, no once somebody submitted."""
+    layout = RunLayout(project.runs, "tiny")
+    assert not awaits_canary(take_snapshot(layout))
+    project.hpc("submit", "tiny", "--canary")
+    for canary, others in (("RUNNING|None", "PENDING|Dependency"), ("FAILED|None", "CANCELLED|None")):
+        rows(project, canary, others)
+        assert awaits_canary(take_snapshot(layout))
+    project.hpc("submit", "tiny")
+    assert not awaits_canary(take_snapshot(layout))
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> LocalProject:
+    made = make_project(tmp_path / "local", FOUR, FAILS.format(folder=tmp_path))
+    made.hpc("plan", "tiny", "--cluster", "local")
+    return made
+
+
+def attempts(project: LocalProject) -> list[str]:
+    return sorted(path.parent.name for path in project.runs.glob("tiny/tasks/*/attempt-*"))
+
+
+def test_on_this_machine_nothing_starts_behind_a_failed_canary(local):
+    """X1 fails: the others are not begun and not lost; once mended submit runs them, X2 first."""
+    told = local.hpc("submit", "tiny", "--canary", expect=1)
+    assert "the canary failed: 3 tasks were not started" in told
+    assert attempts(local) == ["X1"]
+    outcomes = local.json("collect", "tiny", expect=1)["outcomes"]
+    assert (outcomes["failed"], outcomes["planned"]) == (1, 3)
+    (local.folder.parent / "mended").touch()
+    local.hpc("submit", "tiny", "--canary")
+    assert attempts(local) == ["X1", "X2", "X3", "X4"]
+    ends = {run: json.loads((local.attempt(run) / "exit.json").read_text()) for run in ("X2", "X3", "X4")}
+    assert all(ends[run]["started"] >= ends["X2"]["ended"] for run in ("X3", "X4"))
+    assert local.json("collect", "tiny", expect=1)["outcomes"]["finished"] == 3

@@ -1,0 +1,103 @@
+"""What the commands print: nothing that came from outside reaches a terminal as it was written."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import click
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpc import console
+from hpc.collect import say_values
+from hpc.core.errors import InputError
+from hpc.core.layout import RunLayout
+
+if TYPE_CHECKING:
+    from hpc.core.question.best import Best
+
+PROJECT = Path(__file__).parents[2]
+HOSTILE = "\x1b]52;c;cm0gLXJm\x07\x1b[2J\u202etxt\x9b31m\udc9b\x07\r"
+HARMLESS = "txt\N{REPLACEMENT CHARACTER}"
+
+
+def controls(text: str) -> list[str]:
+    """List the characters that are no text, but the newlines we write."""
+    return [one for one in text if not one.isprintable() and one != "\n"]
+
+
+@pytest.mark.parametrize("speak", [console.say, console.note, lambda text: console.print_table(text, [text], [[text]])])
+def test_every_way_to_speak_cleans(speak: object, capsys: pytest.CaptureFixture[str]) -> None:
+    """A result, a remark and a table (title, heading, cell) show the words and none of the sequences around them."""
+    assert callable(speak)
+    speak(f"log says: {HOSTILE}")
+    printed = "".join(capsys.readouterr())
+    assert f"log says: {HARMLESS}" in printed
+    assert controls(printed) == []
+
+
+def test_a_disk_that_takes_nothing_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    """Full and read-only run folders name the way out; another error of the file system stays as it is."""
+
+    @console.speaks_plainly
+    def write(number: int) -> int:
+        raise OSError(number, os.strerror(number), "runs/x")
+
+    for number in (errno.ENOSPC, errno.EROFS, errno.EISDIR):
+        with pytest.raises(SystemExit, match="1"):
+            write(number)
+    full, locked, other = capsys.readouterr().err.splitlines()
+    assert all(said in full for said in ("No space left", "free space", "HPC_ROOT"))
+    assert all(said in locked for said in ("Read-only", "HPC_ROOT"))
+    assert other == "error: [Errno 21] Is a directory: 'runs/x'"
+
+
+def test_an_error_is_cleaned(capsys: pytest.CaptureFixture[str]) -> None:
+    """The name of a file that an error quotes cannot steer the terminal, either."""
+
+    @console.speaks_plainly
+    def command() -> int:
+        raise InputError("not valid", source=f"{HOSTILE}.yaml")
+
+    with pytest.raises(SystemExit, match="2"):
+        command()
+    assert controls(capsys.readouterr().err) == []
+
+
+@given(st.dictionaries(st.text(), st.text() | st.floats(allow_nan=False, allow_infinity=False)))
+def test_json_keeps_the_value(value: dict[str, object]) -> None:
+    """What --json prints is the value itself, in characters that no terminal obeys."""
+    lines: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(click, "echo", lines.append)
+        console.print_json(value)
+    assert json.loads(lines[0]) == value
+    assert not {one for one in lines[0] if 0x7F <= ord(one) <= 0x9F or 0x202A <= ord(one) <= 0x202E}
+
+
+def test_why_shows_a_log_without_what_it_would_do_to_the_terminal(tmp_path: Path) -> None:
+    """A log that copies to the clipboard and clears the screen is explained in plain characters."""
+    log = tmp_path / "run.log"
+    log.write_bytes(
+        b"\x1b]52;c;cm0gLXJm\x07\x1b[2JTraceback (most recent call last):\n"
+        b'  File "train.py", line 3, in <module>\nValueError: \xc2\x9b31m\xe2\x80\xae bad \x1b]8;;x\x1b\\value\x9b\n'
+    )
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    command = [sys.executable, "-m", "hpc.why", str(log)]
+    printed = subprocess.run(command, env=environment, capture_output=True, check=True).stdout.decode()
+    assert "bad value" in printed
+    assert controls(printed) == []
+
+
+def test_no_report_is_offered_while_retries_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`collect` that has just submitted retries names the best value, and no next line that leaves them out."""
+    best, layout = cast("Best", "best loss"), RunLayout(tmp_path, "tiny")
+    say_values(layout, best, "", goes_on=True)
+    assert capsys.readouterr().out == "best loss\n"
+    say_values(layout, best, "", goes_on=False)
+    assert "hpc.report tiny" in capsys.readouterr().out

@@ -1,0 +1,264 @@
+"""One bad thing never stops the rest: a run tree damaged in a thousand ways, every other task still judged."""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpc.core.errors import HpcError
+from hpc.core.failures.evidence import FailureClass
+from hpc.core.failures.outcomes import Outcome
+from hpc.core.layout import RunLayout
+from hpc.rounds.act import assess
+from hpc.rounds.judge import JudgedTask
+from hpc.rounds.tables import final_values
+from hpc.snapshots.snapshot import take_snapshot
+from hpc.status import render, stand
+from tests.local_projects import EXPERIMENT, LocalProject, make_project
+
+MUTATIONS = 1000
+SEED = 20261128
+COPIES = ("code", "toolkit")
+"""What nobody reads to judge a run, and most of its files."""
+LONGEST_S = 20
+"""A reader that takes longer hangs."""
+PROGRAM = """
+import sys
+x = float(sys.argv[1])
+if x == 3:
+    raise KeyError("a bug")
+print(f"loss: {x / 2}")
+"""
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> LocalProject:
+    """X1 and X2 finished with losses 0.5 and 1.0, X3 failed over a bug; everything collected once."""
+    project = make_project(tmp_path_factory.mktemp("healthy") / "project")
+    project.write_program(PROGRAM)
+    project.write_experiment(EXPERIMENT.replace("x: [1, 2]", "x: [1, 2, 3]"))
+    project.hpc("plan", "tiny", "--cluster", "local")
+    project.hpc("submit", "tiny", expect=1)
+    project.hpc("collect", "tiny", expect=1)
+    home = project.runs / "tiny"
+    (home / "accepted.json").write_text('{"kind": "accepted", "schema": 1, "fingerprints": ["a"], "time": 1.0}')
+    (home / "relaunched.json").write_text('{"kind": "relaunched", "schema": 1, "jobs": {"7_1": 1}}')
+    (home / "learned.json").write_text('{"kind": "learned", "schema": 1, "shapes": {}}')
+    return project
+
+
+# ── the ways to damage something ─────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One thing done to a run tree.
+
+    Attributes:
+        what: For people.
+        path: The file or folder it is done to.
+        do: Does it.
+    """
+
+    what: str
+    path: Path
+    do: Callable[[], None]
+
+
+def _replace(path: Path, make: Callable[[], object]) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    make()
+
+
+def _cut(path: Path, chance: random.Random) -> Damage:
+    size = path.stat().st_size
+    left = chance.randrange(size) if size else 0
+    return Damage(f"cut to {left} bytes", path, lambda: os.truncate(path, left))
+
+
+def _flip(path: Path, chance: random.Random) -> Damage:
+    content = bytearray(path.read_bytes() or b"\0")
+    for _ in range(chance.choice((1, 3, 30))):
+        content[chance.randrange(len(content))] = chance.randrange(256)
+    return Damage("bytes flipped", path, lambda: _write(path, bytes(content)))
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _other_shape(path: Path, chance: random.Random) -> Damage:
+    value = chance.choice((b"", b"[]", b"{}", b"null", b"0", b'"x"', b"NaN", b"\xff\xfe", b"[" * 5000, b'{"kind": 3}'))
+    return Damage(f"holds {value[:12]!r}", path, lambda: _write(path, value))
+
+
+def _other_key(path: Path, chance: random.Random) -> Damage:
+    """Remove a key of a JSON file, or give it a value of another type, at any depth."""
+    try:
+        content = json.loads(path.read_text())
+    except ValueError:
+        return _flip(path, chance)
+    places = list(_places(content))
+    if not places:
+        return _other_shape(path, chance)
+    holder, key = chance.choice(places)
+    value = chance.choice((None, [], {}, "text", -1, 1e308, True, 2**70, "../../x", {"a": [1]}, _Removed))
+    what = f"{key!r} is {value!r:.20}"
+    if value is _Removed:
+        del holder[key]
+    else:
+        holder[key] = value
+    return Damage(what, path, lambda: path.write_text(json.dumps(content)))
+
+
+class _Removed:
+    """No value at all."""
+
+
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield value, key
+            yield from _places(item)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield value, number
+            yield from _places(item)
+
+
+def _pipe(path: Path, _: random.Random) -> Damage:
+    return Damage("is a named pipe", path, lambda: _replace(path, lambda: os.mkfifo(path)))
+
+
+def _folder(path: Path, _: random.Random) -> Damage:
+    return Damage("is a folder", path, lambda: _replace(path, path.mkdir))
+
+
+def _dangling(path: Path, _: random.Random) -> Damage:
+    return Damage("is a dangling link", path, lambda: _replace(path, lambda: path.symlink_to("nowhere")))
+
+
+def _gone(path: Path, _: random.Random) -> Damage:
+    return Damage("is gone", path, lambda: _replace(path, lambda: None))
+
+
+def _left_over(path: Path, chance: random.Random) -> Damage:
+    """What rsync, an editor or a purge leave beside things."""
+    name = chance.choice(("attempt-2", "attempt-9", ".attempt-1.ab.tmp", "attempt-x", "exit.json~", "0003", "\udcff"))
+    stray = (path if path.is_dir() else path.parent) / name
+    return Damage(f"beside it {name!r}", path, stray.mkdir)
+
+
+FILE_DAMAGES = (
+    _cut,
+    _flip,
+    _other_shape,
+    _other_key,
+    _other_key,
+    _other_key,
+    _pipe,
+    _folder,
+    _dangling,
+    _gone,
+    _left_over,
+)
+FOLDER_DAMAGES = (_gone, _left_over, _pipe, _dangling)
+
+
+def damages(home: Path, count: int) -> Iterator[Damage]:
+    """Draw what to damage and how; each is made for the tree as it then stands."""
+    chance = random.Random(SEED)  # noqa: S311  no secret
+    for _ in range(count):
+        paths = sorted(path for path in home.rglob("*") if path.relative_to(home).parts[0] not in COPIES)
+        path = chance.choice([each for each in paths if not each.name.endswith(".lock")])
+        kinds = FOLDER_DAMAGES if path.is_dir() else FILE_DAMAGES
+        yield chance.choice(kinds)(path, chance)
+
+
+# ── the law ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextlib.contextmanager
+def at_most(seconds: int) -> Iterator[None]:
+    """Raise TimeoutError when something takes longer."""
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError(f"still at it after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def look(layout: RunLayout) -> dict[str, JudgedTask]:
+    """What status and collect do, in this process: every line is rendered, everything is written."""
+    snapshot = take_snapshot(layout, require_slurm=False)
+    assert all(isinstance(line, str) for line in render(snapshot, stand(snapshot)))
+    return {task.state.task.run_name: task for task in assess(layout).judged.tasks}
+
+
+def test_one_bad_thing_never_stops_the_rest(
+    healthy: LocalProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1,000 mutations of files, keys and folders: no traceback, hang or false success, others judged as before."""
+    monkeypatch.chdir(healthy.folder)
+    layout = RunLayout(healthy.runs, "tiny")
+    kept = tmp_path / "kept"
+    shutil.copytree(layout.home, kept, symlinks=True)
+    wrong, began = list[str](), time.monotonic()
+    for damage in damages(layout.home, MUTATIONS):
+        damage.do()
+        place = str(damage.path.relative_to(layout.home))
+        try:
+            with at_most(LONGEST_S):
+                wrong += [f"{place} {damage.what}: {problem}" for problem in _broken_laws(look(layout), place)]
+        except HpcError as error:
+            wrong.append(f"{place} {damage.what}: stopped everything: {error}")
+        except Exception as error:
+            wrong.append(f"{place} {damage.what}: {type(error).__name__}: {error}")
+        _restore(kept, layout.home)
+    assert not wrong, f"{len(wrong)} of {MUTATIONS} in {time.monotonic() - began:.0f} s\n" + "\n".join(wrong[:60])
+
+
+def _restore(kept: Path, home: Path) -> None:
+    """Put the tree back, but for the copies of code, which are read-only and were not touched."""
+    for path in home.iterdir():
+        if path.name not in COPIES:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    for path in kept.iterdir():
+        if path.name in COPIES:
+            continue
+        if path.is_dir():
+            shutil.copytree(path, home / path.name, symlinks=True)
+        else:
+            shutil.copy2(path, home / path.name, follow_symlinks=False)
+
+
+def _broken_laws(tasks: dict[str, JudgedTask], place: str) -> Iterator[str]:
+    """Say what must not be: tasks that were not touched judged otherwise, a success that is none."""
+    expected = {"X1": 0.5, "X2": 1.0}
+    for name, task in tasks.items():
+        touched = not place.startswith("tasks/") or place == "tasks" or place.startswith(f"tasks/{name}")
+        is_finished = task.outcome is Outcome.FINISHED
+        if is_finished and final_values(task).get("loss") != expected.get(name):
+            yield f"{name} is finished with {final_values(task)}"
+        if not touched and is_finished is not (name in expected):
+            yield f"{name} became {task.outcome}"
+        if not touched and name == "X3" and task.failure_class is not FailureClass.CODE_BUG:
+            yield f"X3 became {task.failure_class}"

@@ -1,0 +1,243 @@
+"""`hpc init` in other people's repositories: what it finds, what it writes, what it leaves alone."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import jsonschema
+import pytest
+from click.testing import CliRunner, Result
+
+from hpc.adapters.yaml_file import load_yaml
+from hpc.experiments.models import ExperimentModel, ProfileModel, json_schema
+from hpc.init import main
+from hpc.workspace import BUILT_IN
+
+PROGRAMS = Path(__file__).parents[1] / "data/programs"
+
+NEXT = "python -m hpc.plan first_sweep && python -m hpc.submit first_sweep --follow"
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty repository, and the current folder."""
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HPC_ROOT", raising=False)
+    return tmp_path
+
+
+def put(repository: Path, program: str, name: str = "train.py") -> None:
+    """Put a program of the collection into a repository."""
+    (repository / name).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(PROGRAMS / f"{program}.py", repository / name)
+
+
+def init(*arguments: str, answers: str = "") -> Result:
+    """Run the command."""
+    return CliRunner().invoke(main, list(arguments), input=answers)
+
+
+def experiment(repository: Path, name: str = "first_sweep") -> str:
+    """What was written."""
+    return (repository / f"manifests/experiments/{name}.yaml").read_text()
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Every file outside .git with its content."""
+    files = (path for path in folder.rglob("*") if path.is_file() and ".git" not in path.parts)
+    return {str(path.relative_to(folder)): path.read_text() for path in files}
+
+
+def test_it_makes_a_repository_ready_without_a_question(repository: Path) -> None:
+    """Experiment, schemas and ignore lines, as readable as the repository; the last line is what to type next."""
+    put(repository, "like_mnist")
+    done = init("--yes")
+
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[-1] == f"next: {NEXT}"
+    assert set(tree(repository)) == {
+        "train.py", ".gitignore", "manifests/experiments/first_sweep.yaml", "manifests/schema/experiment.schema.json",
+        "manifests/schema/profile.schema.json",
+    }  # fmt: skip
+    assert (repository / ".gitignore").read_text() == "runs/\nmanifests/rendered/\n"
+    assert "python train.py --lr {lr} --seed {seed}" in experiment(repository)
+    mode = repository.stat().st_mode & 0o666
+    assert all((repository / name).stat().st_mode & 0o777 == mode for name in tree(repository) if name != "train.py")
+
+
+def test_the_editor_finds_the_schema(repository: Path) -> None:
+    """The line names a file that is there, of draft 7, as the models say; so it is for profiles."""
+    put(repository, "like_mnist")
+    init("--yes")
+    line = experiment(repository).splitlines()[0]
+    path = repository / "manifests/experiments" / line.removeprefix("# yaml-language-server: $schema=")
+
+    for file, model in ((path, ExperimentModel), (path.with_name("profile.schema.json"), ProfileModel)):
+        schema = json.loads(file.read_text())
+        assert schema["$schema"] == "http://json-schema.org/draft-07/schema#"
+        assert schema["properties"].keys() == json_schema(model)["properties"].keys()
+
+
+def test_again_it_does_nothing(repository: Path) -> None:
+    """Exit 3, the next command, every file as it was."""
+    put(repository, "like_mnist")
+    init("--yes")
+    before = tree(repository)
+    done = init("--yes")
+
+    assert done.exit_code == 3
+    assert f"everything is there; next: {NEXT}" in done.output
+    assert tree(repository) == before
+
+
+def test_nothing_of_a_person_is_overwritten(repository: Path) -> None:
+    """An experiment stays as it is, ignore lines are added below those that are there, each once."""
+    put(repository, "like_mnist")
+    (repository / ".gitignore").write_text("*.pt\nruns")
+    (repository / "manifests/experiments").mkdir(parents=True)
+    (repository / "manifests/experiments/mine.yaml").write_text("name: mine\n")
+    done = init("--yes")
+
+    assert done.exit_code == 0
+    assert (repository / ".gitignore").read_text() == "*.pt\nruns\nmanifests/rendered/\n"
+    assert tree(repository / "manifests/experiments") == {"mine.yaml": "name: mine\n"}
+    assert init("--yes", "--name", "mine").exit_code == 2
+    assert init("--yes", "--name", "other").exit_code == 0
+    assert sorted(tree(repository / "manifests/experiments")) == ["mine.yaml", "other.yaml"]
+
+
+def test_two_questions_are_asked(repository: Path) -> None:
+    """Which command, and which number; the answers go before what was found."""
+    put(repository, "like_mnist", "train.py")
+    put(repository, "like_nanogpt", "nano/pretrain.py")
+    done = init(answers="python nano/pretrain.py\ntrain_loss\n")
+
+    assert done.exit_code == 0, done.output
+    assert done.stderr.count("?") == 2
+    assert "[python train.py]" in done.stderr
+    assert "[val_loss]" in done.stderr
+    assert "python nano/pretrain.py --learning_rate={learning_rate} --out_dir={out_dir}" in experiment(repository)
+    assert "name: train_loss" in experiment(repository)
+
+
+def test_nobody_who_answers_is_a_sentence(repository: Path) -> None:
+    """Without a terminal and without --yes nothing is written."""
+    put(repository, "like_mnist")
+    done = init()
+
+    assert done.exit_code == 2
+    assert "hpc init --yes asks nothing" in done.stderr
+    assert set(tree(repository)) == {"train.py"}
+
+
+def test_a_program_is_never_run_unasked(repository: Path) -> None:
+    """Its source is read; only --run-help executes it."""
+    (repository / "train.py").write_text(
+        "import pathlib, sys\npathlib.Path('ran').touch()\nprint('  --lr LR   the rate (default: 0.1)')\n"
+    )
+    assert init("--yes", "--dry-run").exit_code == 0
+    assert not (repository / "ran").exists()
+    assert init("--yes", "--run-help").exit_code == 0
+    assert (repository / "ran").exists()
+    assert "--lr {lr}" in experiment(repository)
+
+
+def test_a_module_is_no_program(repository: Path) -> None:
+    """`trainer.py` that only defines gives way to the program two folders down that imports it; others are named."""
+    (repository / "ours").mkdir()
+    (repository / "ours/trainer.py").write_text("import os\n\nclass Trainer:\n    rate = 3e-4\n")
+    for name in ("adder", "chars"):
+        (repository / "projects" / name).mkdir(parents=True)
+        (repository / f"projects/{name}/{name}.py").write_text(
+            "from ours.trainer import Trainer\n\n"
+            "if __name__ == '__main__':\n    print(f'train loss {Trainer.rate:.5f}')\n"
+        )
+    done = init("--yes")
+
+    assert "python projects/adder/adder.py" in experiment(repository)
+    assert "one of 2 programs; hpc init PROGRAM takes another: projects/chars/chars.py" in done.stderr
+
+
+def test_hydras_configuration_is_read(repository: Path) -> None:
+    """Dotted values of conf/config.yaml become arguments."""
+    put(repository, "like_hydra")
+    shutil.copytree(PROGRAMS / "conf", repository / "conf")
+    init("--yes")
+
+    assert "python train.py optimizer.lr={lr} seed={seed}" in experiment(repository)
+    assert "primary: {name: val_acc, goal: max}" in experiment(repository)
+
+
+def test_what_only_a_person_knows_is_said(repository: Path) -> None:
+    """A required argument is named, and so is a metric that nothing in the source prints."""
+    put(repository, "like_run_clm", "examples/run_clm.py")
+    done = init("--yes", "--metric", "bleu")
+
+    assert "put values for {dataset_name} into program.command" in done.stderr
+    assert "nothing in its source prints bleu" in done.stderr
+    assert "primary: {name: bleu, goal: max}" in experiment(repository)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--yes",), "no training program was found"),
+        (("--yes", "train.py"), "no file train.py"),
+        (("--yes", "'"), "no command line"),
+        (("--yes", "--name", "a/b", "x"), "--name 'a/b'"),
+    ],
+)
+def test_bad_input_is_a_sentence(repository: Path, arguments: tuple[str, ...], said: str) -> None:
+    """Exit 2, nothing written."""
+    done = init(*arguments)
+
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert tree(repository) == {}
+
+
+def test_it_works_from_a_subfolder_and_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder without git gets no .gitignore; a second call below it finds the first."""
+    put(tmp_path, "like_mnist", "src/train.py")
+    monkeypatch.chdir(tmp_path)
+    assert init("--yes").exit_code == 0
+    monkeypatch.chdir(tmp_path / "src")
+
+    assert init("--yes").exit_code == 3
+    assert ".gitignore" not in tree(tmp_path)
+    assert "python src/train.py" in experiment(tmp_path)
+
+
+def test_python_is_called_as_it_is_here(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is `python3` alone the command says so."""
+    put(repository, "like_mnist")
+    monkeypatch.setattr("hpc.newcomer.find.shutil.which", lambda name: None if name == "python" else f"/usr/bin/{name}")
+
+    assert json.loads(init("--json", "--dry-run").stdout)["program"] == "python3 train.py"
+
+
+def test_json_is_one_value(repository: Path) -> None:
+    """What was found and what was written."""
+    put(repository, "like_mnist")
+    told = json.loads(init("--json", "--dry-run").stdout)
+
+    assert (told["experiment"], told["program"], told["swept"]) == ("first_sweep", "python train.py", "lr")
+    assert told["metric"] == {"name": "test_loss", "goal": "min", "guess": False}
+    assert set(tree(repository)) == {"train.py"}
+
+
+@pytest.mark.parametrize("name", ["experiment", "profile"])
+def test_the_schemas_are_valid_and_accept_what_we_write(repository: Path, name: str) -> None:
+    """Draft 7's own schema accepts them; ours accept the written experiment and the built-in profiles."""
+    put(repository, "like_mnist")
+    init("--yes")
+    schema = json.loads((repository / f"manifests/schema/{name}.schema.json").read_text())
+    files = [*BUILT_IN.glob("*.yaml")] if name == "profile" else [*repository.glob("manifests/experiments/*.yaml")]
+
+    jsonschema.Draft7Validator.check_schema(schema)
+    for file in files:
+        jsonschema.Draft7Validator(schema).validate(load_yaml(file).data)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft7Validator(schema).validate({"nonsense": 1})

@@ -1,0 +1,176 @@
+"""`status`: health of what runs, why tasks wait in words, looking again until nothing is left."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from hpc.adapters import proc
+from hpc.core.errors import InputError
+from hpc.core.failures.health import HealthWarning, Sign
+from hpc.core.failures.outcomes import Outcome, count_outcomes
+from hpc.core.slurm.executions import JobRow
+from hpc.core.slurm.states import SlurmState
+from hpc.metrics import MetricsWriter
+from hpc.snapshots.running import warned_of
+from hpc.snapshots.snapshot import AttemptState
+from hpc.status import Standing, in_words, read_watch
+from tests.local_projects import LocalProject, command_environment, copy_project, make_project
+
+UP = b"\x1b[1A"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> LocalProject:
+    """A project whose two tasks ran."""
+    project = make_project(tmp_path_factory.mktemp("status") / "project")
+    project.hpc("plan", "tiny", "--cluster", "local")
+    project.hpc("submit", "tiny")
+    return project
+
+
+@pytest.fixture
+def running(finished: LocalProject, tmp_path: Path) -> LocalProject:
+    """A copy, one of whose tasks (X1) this test process seems to be running."""
+    project = copy_project(finished.folder, tmp_path / "project")
+    attempt = project.attempt("X1")
+    for name in ("exit.json", "metrics.h5"):
+        (attempt / name).unlink()
+    record = json.loads((attempt / "task.json").read_text())
+    (attempt / "task.json").write_text(json.dumps({**record, "pid": proc.identity(os.getpid())}))
+    return project
+
+
+def log(project: LocalProject, **curves: list[float]) -> None:
+    """Log curves as the running task."""
+    with MetricsWriter(project.attempt("X1") / "metrics.h5") as writer:
+        for step in range(max(len(values) for values in curves.values())):
+            writer.log(step, **{name: values[step] for name, values in curves.items() if step < len(values)})
+
+
+def test_running_tasks_show_step_metric_and_warnings(running: LocalProject) -> None:
+    """Of a task that runs: its last step and primary metric, and a warning once its validation loss turns."""
+    falling = [2 / (k + 1) for k in range(20)]
+    log(running, loss=falling, val_loss=[*falling[:8], *[0.5] * 12])
+    given = running.json("status", "tiny")
+    (task,) = given["at_work"]
+    assert (task["run_name"], task["step"], task["metric"]) == ("X1", 19, "loss")
+    assert task["value"] == pytest.approx(0.1)
+    assert [warning["sign"] for warning in task["warnings"]] == ["train_validation_apart"]
+    told = running.hpc("status", "tiny")
+    assert "step 19  loss 0.1" in told
+    assert "warning: val_loss rose" in told
+
+
+def test_a_loss_that_is_not_finite_is_warned_of(running: LocalProject) -> None:
+    """NaN up to now is a warning with what to do, and no number: JSON has none for it."""
+    log(running, loss=[2.0, 1.9, float("nan"), float("nan")])
+    (task,) = running.json("status", "tiny")["at_work"]
+    assert (task["value"], task["warnings"][0]["sign"]) == (None, "non_finite")
+    assert "learning rate" in task["warnings"][0]["advice"]
+
+
+def test_a_running_task_without_metrics_says_so(running: LocalProject) -> None:
+    """Nothing logged yet, or a file that is no metrics file, is no error."""
+    assert "no metrics yet" in running.hpc("status", "tiny")
+    (running.attempt("X1") / "metrics.h5").write_bytes(b"not HDF5")
+    assert "no metrics yet" in running.hpc("status", "tiny")
+
+
+def test_passing_signs_and_flat_resumed_losses_are_not_warned_of() -> None:
+    """What came back is no warning; a run that resumed may stand on its plateau."""
+    flat = HealthWarning(Sign.NO_LEARNING, "loss", 0, "flat", lasting=True)
+    spike = HealthWarning(Sign.SPIKE_RECOVERED, "loss", 0, "leapt", lasting=False)
+    assert warned_of([flat, spike], resumed=True) == ()
+    assert [each.sign for each in warned_of([flat, spike], resumed=False)] == ["no_learning"]
+
+
+def _waits(state: SlurmState, reason: str) -> AttemptState:
+    return cast("AttemptState", SimpleNamespace(row=JobRow("1_0", "1", state, reason)))
+
+
+def test_held_elements_are_told_apart_from_waiting_ones() -> None:
+    """Those that can never start and those that are held come first, each kind with its count."""
+    waiting = [
+        *[_waits(SlurmState.PENDING, "Priority")] * 3,
+        _waits(SlurmState.PENDING, "JobHeldAdmin"),
+        _waits(SlurmState.SPECIAL_EXIT, ""),
+        _waits(SlurmState.PENDING, "DependencyNeverSatisfied"),
+    ]
+    found = in_words(waiting)
+    assert [(each.kind, each.count) for each in found] == [("never", 1), ("held", 1), ("held", 1), ("queued", 3)]
+    assert found[0].jobs == ["1_[0]"]
+
+
+@pytest.mark.parametrize(
+    ("name", "watch", "expected"),
+    [
+        ("tiny", None, ("tiny", None)),
+        ("tiny", "30", ("tiny", 30.0)),
+        (None, "tiny", ("tiny", 10.0)),
+        (None, "0", (None, 2.0)),
+    ],
+)
+def test_watch_takes_seconds_or_is_followed_by_the_name(
+    name: str | None, watch: str | None, expected: tuple[str | None, float | None]
+) -> None:
+    """`--watch 30 tiny`, `--watch tiny` and `tiny --watch` all mean what they say; Slurm is not asked without pause."""
+    assert read_watch(name, watch) == expected
+
+
+def test_watch_with_two_names_or_json_is_refused(running: LocalProject) -> None:
+    """A second name is no number of seconds, and --json prints one value only."""
+    with pytest.raises(InputError, match="seconds are a number"):
+        read_watch("tiny", "soon")
+    assert "leave out --watch" in running.hpc("status", "tiny", "--watch", "--json", expect=2)
+
+
+@pytest.mark.parametrize(("followed", "over"), [(False, True), (True, False)])
+def test_what_is_followed_is_not_over_between_two_attempts(followed: bool, over: bool) -> None:
+    """Watching goes on while the unattended loop may still start a failed task again."""
+    outcomes = count_outcomes([Outcome.FAILED, Outcome.FINISHED])
+    standing = Standing(outcomes, 0, 0.0, None, {}, [], [], [], None, [], is_followed=followed, probed=[])
+    assert standing.is_over is over
+
+
+def _watch(project: LocalProject, **more: Any) -> "subprocess.Popen[str]":
+    # A test run that was started in the background hands an ignored SIGINT on.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "hpc.status", "tiny", "--watch", "2"]
+    environment = command_environment(PYTHONUNBUFFERED="1")
+    return subprocess.Popen(command, cwd=project.folder, env=environment, text=True, **more)
+
+
+def test_watch_repeats_until_nothing_is_left(running: LocalProject) -> None:
+    """Without a terminal, block after block with its time; the last one when the task has ended."""
+    with _watch(running, stdout=subprocess.PIPE) as watching:
+        assert watching.stdout is not None
+        assert "tiny" in watching.stdout.readline()
+        with MetricsWriter(running.attempt("X1") / "metrics.h5") as writer:
+            writer.summary(loss=0.5)
+        finished = (running.attempt("X2") / "exit.json").read_text()
+        (running.attempt("X1") / "exit.json").write_text(finished)
+        rest = watching.stdout.read()
+        assert watching.wait(20) == 0
+    assert "1 running" in rest
+    assert "2 finished" in rest.split("\n\n")[-2]
+
+
+def test_watch_on_a_terminal_draws_in_place_and_ends_at_ctrl_c(running: LocalProject) -> None:
+    """A terminal sees one block that is drawn over, and Ctrl-C ends with 130."""
+    ours, theirs = pty.openpty()
+    with _watch(running, stdout=theirs, stderr=theirs, stdin=theirs) as watching:
+        os.close(theirs)
+        seen = b""
+        while UP not in seen:  # the cursor goes back before the second block
+            seen += os.read(ours, 4096)
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(20) == 130
+    os.close(ours)
+    assert seen.index(b"1 running") < seen.index(UP)

@@ -1,0 +1,178 @@
+"""`why` as a command: targets, answers, exit codes."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hpc.core.failures.classify import SUCCESS_RULES
+from hpc.core.failures.evidence import FailureClass
+from hpc.core.failures.fact_rules import FACT_RULES
+from hpc.core.failures.log_rules import LOG_RULES
+from hpc.core.slurm.states import SlurmState
+from hpc.why import folder_of, main, render_failure_table
+from tests.made_records import exit_record, task_record
+
+CORPUS = Path(__file__).parents[1] / "corpus"
+
+
+def why(*arguments: str, stdin: str = "") -> Result:
+    return CliRunner().invoke(main, list(arguments), input=stdin)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "train.err"
+    path.write_text("step 1 loss 2.0\ntorch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB.\n")
+    return path
+
+
+def test_json_answer_has_the_promised_keys(log: Path) -> None:
+    """`--json` answers one target with one object: class, rule, the line with source and number, and the retry."""
+    result = why(str(log), "--state", "FAILED", "--exit", "1:0", "--json")
+    given = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert {"target", "category", "rule", "evidence", "confidence", "summary", "suggestion", "retry"} <= set(given)
+    assert given["category"] == "oom_gpu"
+    assert given["evidence"][0]["source"] == "train.err"
+    assert given["evidence"][0]["line"] == 2
+    assert given["retry"]["action"] == "lower_micro_batch"
+
+
+def test_text_answer_names_line_rule_and_next_step_in_80_columns(log: Path) -> None:
+    """For people: class, the line with its place, rule, what it leaves open and what to do, at most 80 wide."""
+    result = why(str(log), "--state", "FAILED")
+    assert f"{log}: oom_gpu (cuda)" in result.stdout
+    parts = ("excludes", "leaves open", "causes", "look at", "halve the micro-batch", "retry")
+    for text in ("train.err:2", "device-oom-torch", *parts):
+        assert text in result.stdout
+    assert all(len(line) <= 80 for line in result.stdout.splitlines()[1:])
+
+
+def test_answer_is_no_wall_of_text(log: Path) -> None:
+    """The longest answers stay below one screen of 40 lines, and --json adds causes and steps to the promised keys."""
+    assert len(why(str(log), "--state", "FAILED").stdout.splitlines()) <= 40
+    given = json.loads(why(str(log), "--state", "FAILED", "--json").stdout)
+    assert {"excludes", "leaves_open", "causes", "steps", "decision"} <= set(given)
+    assert given["decision"] is None
+    assert "a kill by the kernel for memory" in given["excludes"]
+
+
+def test_a_success_with_a_warning_sign_is_diagnosed(tmp_path: Path) -> None:
+    """Validation that rises while training falls: the run is a success, and causes and steps are overfitting's."""
+    path = tmp_path / "a.log"
+    path.write_text("done\n")
+    curves = {
+        "train_loss": [2 / (k + 1) for k in range(20)],
+        "val_loss": [*[2 / (k + 1) for k in range(8)], *[0.4] * 12],
+    }
+    given = json.loads(
+        why(str(path), "--state", "COMPLETED", "--exit", "0:0", "--metrics", json.dumps(curves), "--json").stdout
+    )
+    assert given["category"] == "success"
+    assert "overfitting" in given["causes"][0]
+
+
+def test_several_targets_answer_as_a_list(log: Path) -> None:
+    """Two targets give two answers, in order."""
+    assert len(json.loads(why(str(log), str(log), "--json").stdout)) == 2
+
+
+def test_metrics_decide_where_the_log_does_not(tmp_path: Path) -> None:
+    """Values given on the command line count, NaN as a string included."""
+    path = tmp_path / "a.log"
+    path.write_text("done\n")
+    result = why(str(path), "--state", "COMPLETED", "--exit", "0:0", "--metrics", '{"loss": [2.0, "nan"]}', "--json")
+    assert json.loads(result.stdout)["category"] == "divergence"
+
+
+def test_attempt_directory(tmp_path: Path) -> None:
+    """An attempt directory is explained from its own records: zero GPUs make the CPU the training device."""
+    (tmp_path / "task.json").write_text(json.dumps(task_record(gpus=0).to_json()))
+    (tmp_path / "exit.json").write_text(json.dumps(exit_record(exit_code=1).to_json()))
+    (tmp_path / "stderr.log").write_text("MemoryError\n")
+    given = json.loads(why(str(tmp_path), "--json").stdout)
+    assert (given["category"], given["cause"]) == ("oom_gpu", "cpu_allocator")
+    assert given["evidence"][0] == {"source": "stderr", "line": 1, "text": "MemoryError"}
+
+
+def test_a_misspelt_run_is_answered_with_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among all experiments below the run folder."""
+    (tmp_path / "sweep/tasks/R16_LR1e-4_S42").mkdir(parents=True)
+    monkeypatch.setenv("HPC_ROOT", str(tmp_path))
+    result = why("R16_LR1e-4_S41")
+    assert result.exit_code == 2
+    assert "did you mean 'R16_LR1e-4_S42'?" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        ((), "nothing to explain"),
+        (("no-such-thing",), "neither a log file, an attempt directory"),
+        ((str(CORPUS),), "holds no attempt"),
+        ((str(CORPUS / "cases.jsonl"), "--exit", "one"), "write CODE or CODE:SIGNAL"),
+        ((str(CORPUS / "cases.jsonl"), "--metrics", "[1,"), "is not JSON"),
+        ((str(CORPUS / "cases.jsonl"), "--metrics", "3"), "metrics are a list"),
+    ],
+)
+def test_usage_errors(arguments: tuple[str, ...], hint: str) -> None:
+    """What cannot be explained ends with 2 and says what would be valid."""
+    result = why(*arguments)
+    assert result.exit_code == 2
+    assert hint in result.stderr
+
+
+def test_jsonl_answers_in_order_and_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1,000 cases are answered one line each, in order, in seconds of one core."""
+    monkeypatch.chdir(CORPUS)
+    rows = [json.loads(line) for line in (CORPUS / "cases.jsonl").read_text().splitlines()]
+    many = (rows * (1000 // len(rows) + 1))[:1000]
+    started = time.process_time()
+    result = why("--jsonl", stdin="\n".join(json.dumps(row) for row in many))
+    assert time.process_time() - started < 15
+    assert result.exit_code == 0
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [given["target"] for given in answers] == [row["id"] for row in many]
+    assert {given["category"] for given in answers} <= set(FailureClass)
+
+
+def test_jsonl_goes_on_after_a_line_it_cannot_read() -> None:
+    """A broken line is answered in its place, the rest too, and the exit code is 2."""
+    result = why("--jsonl", stdin='{"log": null, "slurm_state": "TIMEOUT"}\n{broken\n[1]\n{"log": "gone.log"}\n')
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [given["category"] for given in answers] == ["timeout", "unknown", "unknown", "unknown"]
+    assert ["error" in given for given in answers] == [False, True, True, True]
+    assert result.exit_code == 2
+
+
+def test_runs_as_a_module_without_warnings() -> None:
+    """`python -W error -m hpc.why --help` works and shows an example."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "hpc.why", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "python -m hpc.why" in done.stdout
+
+
+def test_failure_table_is_whole() -> None:
+    """The generated page names every class, every rule, every proof of success and every final state."""
+    page = render_failure_table()
+    names = [*FailureClass, *(rule.id for rule in (*LOG_RULES, *FACT_RULES)), *SUCCESS_RULES]
+    names += [state for state in SlurmState if state.is_finished]
+    assert [name for name in names if f"`{name}`" not in page] == []
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", "{", "7"])
+def test_one_damaged_claim_does_not_hide_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: str
+) -> None:
+    """A Slurm job is found by its claim although another attempt's claim is none."""
+    monkeypatch.setenv("HPC_ROOT", str(tmp_path))
+    for run, claim in (("A", damaged), ("B", '{"job": "12_3"}')):
+        (tmp_path / f"tiny/tasks/{run}/attempt-1").mkdir(parents=True)
+        (tmp_path / f"tiny/tasks/{run}/attempt-1/claim").write_text(claim)
+    assert folder_of("12_3") == tmp_path / "tiny/tasks/B/attempt-1"
