@@ -23,10 +23,11 @@ from typing import IO
 
 from hpc.adapters import proc
 from hpc.adapters.apptainer import Image, container_environment, exec_argv
-from hpc.adapters.files import open_log, read_json, read_record, write_json
-from hpc.core.errors import EXIT_USAGE, HpcError
+from hpc.adapters.files import open_log, read_record, readable_record, write_json
+from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_USAGE, HpcError
 from hpc.core.launch.launchers import Placement, copies, launch_argv, launch_defaults, launch_environment
 from hpc.core.layout import AttemptLayout
+from hpc.core.records.record import Record
 from hpc.core.records.task import TaskRecord
 
 GRACE_S = 15.0
@@ -74,6 +75,18 @@ class Supervision:
     received: list[str] = field(default_factory=list)
     timed_out: bool = False
     loss: Loss | None = None
+    output_lost: str = ""
+    unread: int = 0
+    unread_example: str = ""
+
+
+@dataclass(frozen=True)
+class Share(Record):
+    """What a node's wrapper leaves of its share of an attempt over several nodes; fields as in `Supervision`."""
+
+    exit_code: int | None = None
+    signal: int | None = None
+    received: tuple[str, ...] = ()
     output_lost: str = ""
     unread: int = 0
     unread_example: str = ""
@@ -458,16 +471,25 @@ def execute(
     if record.nodes == 1 or record.on_first_node:
         return supervise(record, attempt, placement_of(record, 0), find_loss, is_enough)
     result = supervise(_over_nodes(record, attempt), attempt, Placement(gpus=record.gpus), find_loss, is_enough)
-    _take_output_facts(result, attempt)
+    take_shares(result, attempt, record.nodes)
     return result
 
 
-def _take_output_facts(result: Supervision, attempt: AttemptLayout) -> None:
-    """Add what node 0's share, which alone reads what the program prints, could not keep or read of it."""
-    with contextlib.suppress(HpcError, OSError, KeyError, TypeError, ValueError):  # a node that died left nothing
-        told = read_json(_share(attempt, 0))
-        result.output_lost = str(told["output_lost"])
-        result.unread, result.unread_example = int(told["unread"]), str(told["unread_example"])
+def take_shares(result: Supervision, attempt: AttemptLayout, nodes: int) -> None:
+    """Add what the nodes' shares tell: how the program ended, and what of its output (node 0's) was lost or unread.
+
+    srun gives the largest code of all nodes. Where one node fails it ends the others by SIGTERM, and their 143 would
+    hide the failure: the end of a node that was not asked to end counts instead, a failure before a checkpoint.
+    """
+    shares = {rank: told for rank in range(nodes) if (told := readable_record(_share(attempt, rank), Share))}
+    own = [told for told in shares.values() if "TERM" not in told.received]
+    failed = [told for told in own if told.signal or told.exit_code not in (EXIT_DONE, EXIT_CHECKPOINTED)]
+    saved = [told for told in own if told.exit_code == EXIT_CHECKPOINTED and result.exit_code == EXIT_DONE]
+    for told in (failed or saved)[:1]:
+        result.exit_code, result.signal = told.exit_code, told.signal
+    if reader := shares.get(0):
+        result.output_lost = reader.output_lost
+        result.unread, result.unread_example = reader.unread, reader.unread_example
 
 
 def _share(attempt: AttemptLayout, node_rank: int) -> Path:
@@ -506,8 +528,19 @@ def main(arguments: Sequence[str]) -> int:
     address = os.environ.get("SLURM_LAUNCH_NODE_IPADDR") or task.rendezvous.address
     place = replace(placement_of(task, int(os.environ["SLURM_NODEID"])), address=address)
     result = supervise(task, attempt, place)
-    write_json(_share(attempt, place.node_rank), vars(result), parents=False)
-    return result.exit_code if result.exit_code is not None else 128 + (result.signal or 0)
+    told = Share(
+        result.exit_code,
+        result.signal,
+        tuple(result.received),
+        result.output_lost,
+        result.unread,
+        result.unread_example,
+    )
+    write_json(_share(attempt, place.node_rank), told.to_json(), parents=False)
+    # A node that has its checkpoint says so in its share: to srun it would be a bad exit, for which it ends the nodes
+    # that still write theirs.
+    ended_well = result.exit_code in (EXIT_DONE, EXIT_CHECKPOINTED)
+    return EXIT_DONE if ended_well else result.exit_code or 128 + (result.signal or 0)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """A user's own small training on which fate strikes at step 3: one real failure for each word of `--fate`.
 
 numpy only, so that sixty of them fit on two cores; torch where its own error message is wanted. What strikes once
-looks at the attempt's number; what depends on memory, time or checkpoint strikes until that was mended.
+leaves a mark, because an attempt may be lost before its fate comes; what depends on memory, time or checkpoint strikes
+until that was mended.
 """
 
 import argparse
@@ -29,7 +30,6 @@ args = parser.parse_args()
 
 attempt = Path(os.environ["HPC_ATTEMPT_DIR"])
 resumed = os.environ["HPC_RESUME_FROM"]
-is_first = os.environ["HPC_ATTEMPT"] == "1"
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # like most programs: it does not listen
 PAUSES_S = {"timeout": 9.0, "node": 2.0, "preempted": 2.0, "cancelled": 2.0}
 
@@ -48,6 +48,14 @@ def save(step: int) -> None:
     folder.mkdir(parents=True)
     np.savez(folder / "state.npz", weights=weights, step=step)
     folder.rename(folder.with_suffix(""))
+
+
+def strikes_first() -> bool:
+    """Whether no attempt of this task has been struck; from now on one has."""
+    if any(attempt.parent.glob("attempt-*/struck")):
+        return False
+    (attempt / "struck").touch()
+    return True
 
 
 def fill_host(mib: int) -> None:
@@ -95,7 +103,7 @@ def leave_broken_checkpoint() -> None:
 
 def strike(step: int) -> None:
     """Fate, at its step."""
-    if args.fate == "broken_checkpoint" and step == 7 and is_first:
+    if args.fate == "broken_checkpoint" and step == 7 and strikes_first():
         leave_broken_checkpoint()
     if step != 3:
         return
@@ -108,9 +116,9 @@ def strike(step: int) -> None:
             fill_device(4)
         case "device_memory_twice":
             fill_device(8)
-        case "network" if is_first:
+        case "network" if strikes_first():
             lose_peer()
-        case "silent_exit" if is_first:
+        case "silent_exit" if strikes_first():
             os._exit(3)
         case "bug":
             weights.mean(axis=5 + args.part)

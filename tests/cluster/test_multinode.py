@@ -1,4 +1,4 @@
-"""Two nodes with two processes each, and DeepSpeed ZeRO-2, as array tasks in a real image: the same mathematics."""
+"""Several nodes: the same mathematics under every launch in a real image, and each node's own end is the task's."""
 
 import json
 
@@ -64,3 +64,48 @@ def test_every_launch_trains_the_same_model(project: Project) -> None:
         assert len(curve) == len(reference), name
         worst = float(np.max(np.abs(curve - reference) / np.abs(reference)))
         assert worst < TOLERANCE, f"{name}: {worst:.2e}"
+
+
+APART = """
+import os, signal, sys, time
+from pathlib import Path
+attempt, node = Path(os.environ["HPC_ATTEMPT_DIR"]), os.environ["SLURM_NODEID"]
+print("loss 0.5", flush=True)
+if sys.argv[1] == "saves" and os.environ["HPC_ATTEMPT"] == "1":
+    if node == "1":  # the last to write its part of a checkpoint
+        time.sleep(3)
+        (attempt / "checkpoints/step-00000005").mkdir()
+    sys.exit(85)
+if sys.argv[1] == "fails":
+    sys.exit(7) if node == "1" else time.sleep(100)
+if sys.argv[1] == "crashes":
+    os.kill(os.getpid(), signal.SIGSEGV) if node == "1" else time.sleep(100)
+"""
+ENDS = """
+name: apart
+type: comparison
+program: {command: "python3 apart.py {what}"}
+sweep: {grid: {what: [saves, fails, crashes]}, seeds: [1]}
+metrics: {primary: {name: loss}, source: {stdout: 'loss (?P<loss>\\S+)'}}
+run_name: "{what}"
+resources: {cpus: 2, nodes: 2, mem: 300MB, time: "0:02:00"}
+launch: {processes: 1}
+retry: {max_attempts: 1}
+"""
+
+
+@pytest.mark.cluster
+def test_one_node_ends_before_the_other(project: Project) -> None:
+    """The first node with its checkpoint does not end the other's writing; a failing one is not hidden by 143."""
+    (project.folder / "apart.py").write_text(APART)
+    project.write_experiment("apart", ENDS)
+    project.hpc("plan", "apart")
+    project.hpc("submit", "apart")
+    tasks = project.runs / "apart/tasks"
+    project.lab.wait_until((tasks / "saves/attempt-2/exit.json").exists, 120, "the attempt after the checkpoint")
+    project.lab.wait_idle(job_name="apart")
+    ended = {path.parts[-3] + path.parts[-2][-2:]: json.loads(path.read_text()) for path in tasks.glob("*/*/exit.json")}
+    assert {name: (end["exit_code"], end["signal"]) for name, end in ended.items()} == {
+        "saves-1": (85, None), "saves-2": (0, None), "fails-1": (7, None), "crashes-1": (None, 11),
+    }  # fmt: skip
+    assert (tasks / "saves/attempt-1/checkpoints/step-00000005").is_dir()

@@ -14,7 +14,8 @@ import pytest
 
 from hpc.adapters.files import open_log
 from hpc.core.errors import InputError
-from hpc.core.layout import RunLayout
+from hpc.core.layout import AttemptLayout, RunLayout
+from hpc.node import supervise
 from hpc.node.attempt import find_checkpoint
 from hpc.run_task import find_element
 from tests.local_projects import EXPERIMENT, REPO, LocalProject, command_environment, family, make_project, wait_until
@@ -521,3 +522,32 @@ echo '{"output_lost": "No space left", "unread": 2, "unread_example": "loss: 0.9
     assert {"--nodes=2", "--kill-on-bad-exit=1", "--wait=0"} <= set(told)
     ended = json.loads((project.attempt("X1") / "exit.json").read_text())
     assert (ended["output_lost"], ended["metrics_unread"]["count"]) == ("No space left", 2)
+
+
+DONE, SAVED, TERMED = {"exit_code": 0}, {"exit_code": 85}, {"exit_code": 143, "received": ["TERM"]}
+FAILED, CRASHED = {"exit_code": 7}, {"signal": 11}
+
+
+@pytest.mark.parametrize(
+    ("shares", "srun", "expected"),
+    [
+        ((DONE, DONE), 0, (0, None)),
+        ((SAVED, SAVED), 0, (85, None)),
+        ((SAVED, DONE), 0, (85, None)),
+        ((FAILED, TERMED), 143, (7, None)),
+        ((TERMED, CRASHED), 143, (None, 11)),
+        ((SAVED, FAILED), 7, (7, None)),
+        ((TERMED, None), 137, (137, None)),  # a node that was killed by the kernel left no share
+        ((SAVED, None), 137, (137, None)),
+        ((TERMED, TERMED), 143, (143, None)),
+    ],
+)
+def test_the_end_over_several_nodes_is_that_of_the_node_that_made_it(tmp_path, monkeypatch, shares, srun, expected):
+    """srun knows the largest code only; those it ended itself do not count, and 85 is no failure."""
+    attempt = AttemptLayout(tmp_path)
+    for rank, share in enumerate(shares):
+        if share is not None:
+            (tmp_path / f"node-{rank}.json").write_text(json.dumps(share))
+    result = supervise.Supervision(exit_code=srun)
+    supervise.take_shares(result, attempt, len(shares))
+    assert (result.exit_code, result.signal) == expected
