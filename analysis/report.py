@@ -25,6 +25,7 @@ from hpc.core.errors import InputError, nearest
 from hpc.core.layout import RunLayout, name_problem
 from hpc.core.printable import printable, printable_json
 from hpc.core.typed import spell
+from hpc.core.words import counted, few
 
 if TYPE_CHECKING:
     from analysis.data.frame import ExperimentFrame
@@ -44,12 +45,14 @@ class BuiltReport:
         findings: What the report says.
         files: What was written, the page first.
         newer: Tasks that ended an attempt since the results were collected: the report does not know of them.
+        outdated: Finished runs made from others that were repeated since; likewise.
     """
 
     layout: RunLayout
     findings: "Findings"
     files: tuple[Path, ...]
     newer: int
+    outdated: tuple[str, ...] = ()
 
     @property
     def is_final(self) -> bool:
@@ -165,13 +168,23 @@ def _stamp(layout: RunLayout) -> tuple[int, ...]:
 
 def _say(built: BuiltReport, chosen: str, *, as_json: bool) -> None:
     if built.newer:
-        command = f"python -m hpc.collect {built.layout.experiment}"
-        told = f"note: {built.newer} tasks ended an attempt since the results were collected; for those run: {command}"
-        click.echo(spell(told, started_as()), err=True)
+        ended = counted(built.newer, "task")
+        _note(built, f"{ended} ended an attempt since the results were collected; for those run")
+    if built.outdated:
+        runs = counted(len(built.outdated), "run is", "runs are")
+        _note(
+            built, f"{runs} made from runs that were repeated since ({few(built.outdated)}); to have it in the report"
+        )
     if as_json:
         click.echo(printable_json(json.dumps(_summary(built), ensure_ascii=False)))
     else:
         click.echo(printable(spell(_words(built, chosen), started_as())))
+
+
+def _note(built: BuiltReport, text: str) -> None:
+    """Say what the report does not know yet, and the command after which it does."""
+    told = f"note: {text}: python -m hpc.collect {built.layout.experiment}"
+    click.echo(printable(spell(told, started_as())), err=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -260,7 +273,7 @@ def build(layout: RunLayout, formats: Sequence[str] = FORMATS) -> BuiltReport:
     Raises:
         InputError: The experiment is not collected, or its files contradict each other; nothing was written.
     """
-    from analysis.data.frame import load_frame, newer_than_collected
+    from analysis.data.frame import load_frame, newer_than_collected, repeated_since_collected
     from analysis.figures.all import FIGURES, draw_all
     from analysis.figures.drawing import FURTHER
     from analysis.page.pages import build_document
@@ -293,7 +306,13 @@ def build(layout: RunLayout, formats: Sequence[str] = FORMATS) -> BuiltReport:
     _remove_old(
         folder, [*(f"{one}.{ending}" for one in FIGURES for ending in ("svg", *FURTHER)), "table-*.*"], set(files)
     )
-    return BuiltReport(layout, findings, tuple(folder / name for name in files), newer_than_collected(frame))
+    return BuiltReport(
+        layout,
+        findings,
+        tuple(folder / name for name in files),
+        newer_than_collected(frame),
+        repeated_since_collected(frame),
+    )
 
 
 def build_styled(layout: RunLayout, style: str) -> BuiltReport:
@@ -302,7 +321,7 @@ def build_styled(layout: RunLayout, style: str) -> BuiltReport:
     Raises:
         InputError: The experiment is not collected, or its files contradict each other; nothing was written.
     """
-    from analysis.data.frame import load_frame, newer_than_collected
+    from analysis.data.frame import load_frame, newer_than_collected, repeated_since_collected
     from analysis.figures.all import draw_all
     from analysis.page.rendering import render_markdown
     from analysis.page.styles import build_style, style_path
@@ -314,7 +333,7 @@ def build_styled(layout: RunLayout, style: str) -> BuiltReport:
     there = sorted(one.name for one in layout.report.iterdir()) if layout.report.is_dir() else []
     document = build_style(style, frame, findings, drawings, there)
     write_text(path, render_markdown(document))
-    return BuiltReport(layout, findings, (path,), newer_than_collected(frame))
+    return BuiltReport(layout, findings, (path,), newer_than_collected(frame), repeated_since_collected(frame))
 
 
 def build_comparison(first: RunLayout, second: RunLayout) -> tuple[Path, ...]:

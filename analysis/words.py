@@ -112,11 +112,6 @@ def show_duration(seconds: float | None) -> str:
 # Counts and lists
 
 
-def counted(number: int, noun: str, nouns: str = "") -> str:
-    """Write ``1 run`` or ``3 runs``; `nouns` is the plural where it is more than an s: ``3 runs were``."""
-    return f"{number} {noun if number == 1 else nouns or f'{noun}s'}"
-
-
 def list_counts(counts: Mapping[str, int]) -> str:
     """Write ``3 oom_gpu, 1 divergence``."""
     return ", ".join(f"{count} {name}" for name, count in counts.items())

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     metavar="CLASS|RUN",
     multiple=True,
     help="With --retry-failed: failed runs of this class, or this run, finished or not; other_code: the finished runs "
-    "that other code made than is planned. May be repeated.",
+    "that other code made than is planned; outdated: those that started from runs repeated since. May be repeated.",
 )
 @click.option("--replan", "replans", is_flag=True, help="With --again: plan again first, by the files as they are now.")
 @click.option("--include-running", is_flag=True, help="Read the metrics of runs that have not ended, too.")

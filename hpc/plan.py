@@ -31,6 +31,7 @@ from hpc.experiments.overrides import Overrides
 from hpc.rounds.making_way import describe_in_the_way
 from hpc.rounds.replanning import PlanRequest, draft, put_in_place
 from hpc.snapshots.other_code import describe_other_code, has_failed
+from hpc.snapshots.outdated import describe_outdated
 from hpc.submissions.prepare import choose_partitions, link_scripts, never_asked
 from hpc.submissions.rehearsal import Job, describe_job, refuse_broken, rehearse
 from hpc.workspace import Workspace
@@ -86,7 +87,8 @@ def main(
     with lock(plan.layout.lock) if plan.layout.home.exists() and not dry_run else nullcontext():
         done = put_in_place(plan, request.command, replaces=replaces, dry_run=dry_run)
     other_code = describe_other_code(plan.layout, plan.manifest, plan.code.files if dry_run else None)
-    plan = replace(plan, notes=(*plan.notes, *describe_in_the_way(plan.layout, done.making_way), *other_code))
+    older = (*other_code, *describe_outdated(plan.layout, plan.manifest))
+    plan = replace(plan, notes=(*plan.notes, *describe_in_the_way(plan.layout, done.making_way), *older))
     aside = [each.run_name for each in done.making_way if each.attempts]
     command = f"{request.command} --replace" if replaces else request.command
     return tell(plan, done.new, done.submissions, workspace, command, dry_run=dry_run, as_json=as_json, set_aside=aside)

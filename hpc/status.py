@@ -19,6 +19,7 @@ from hpc.adapters.collected_file import describe_aside
 from hpc.console import json_option, name_argument, note, print_json, say, speaks_plainly, spelled
 from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_TEMPORARY, InputError
 from hpc.core.failures.outcomes import Outcome, count_outcomes, render_counts
+from hpc.core.launch.program import experiments_before
 from hpc.core.layout import RunLayout
 from hpc.core.printable import printable
 from hpc.core.question.best import Best
@@ -28,8 +29,10 @@ from hpc.rounds.checked import answers_now, check_of, count_answers, describe_ch
 from hpc.rounds.outcomes_now import find_outcomes
 from hpc.rounds.values_now import best_now
 from hpc.snapshots.other_code import describe_other_code
+from hpc.snapshots.outdated import describe_outdated
 from hpc.snapshots.running import RunningTask, look_at_running
 from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot, TaskState, name_unreadable, take_snapshot
+from hpc.submissions.sources import split_ready
 from hpc.workspace import Workspace
 
 SHOWN = 8
@@ -84,6 +87,7 @@ class Standing:
         collected: Whether the newest collection has seen every end.
         by_exit_code: Tasks that ended since the last collection and count as finished by their exit codes alone.
         other_code: Which runs other code made than the plan names, and how to run them again.
+        outdated: Which runs started from runs of other experiments that were repeated since, and the same.
         checks: Answer of the declared check → finished runs; empty without one.
         checked: The same in words, with the runs that failed it.
         waits_for: Which runs of other experiments are missing for tasks that are not submitted yet; empty for none.
@@ -112,6 +116,7 @@ class Standing:
     checks: Mapping[str, int] = field(default_factory=dict)
     checked: str = ""
     waits_for: str = ""
+    outdated: Sequence[str] = ()
 
     @property
     def is_over(self) -> bool:
@@ -254,17 +259,16 @@ def stand(snapshot: Snapshot) -> Standing:
         checks=count_answers(answers),
         checked=describe_checks(check_of(snapshot.manifest), answers),
         waits_for=_waits_for(snapshot, outcomes),
+        outdated=describe_outdated(snapshot.layout, snapshot.manifest),
     )
 
 
 def _waits_for(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> str:
     """Which runs of other experiments are missing for what is not submitted yet."""
-    spec = snapshot.manifest["spec"]
-    if not (spec.get("after") or "{run:" in (spec["program"].get("command") or "")):
+    if not experiments_before(snapshot.manifest["spec"]):
         return ""
     from hpc.core.slurm.arrays import first_assignment
     from hpc.experiments.freezing import frozen_of
-    from hpc.submissions.sources import split_ready
 
     frozen = frozen_of(snapshot.manifest)
     planned = [task.task for task, outcome in zip(snapshot.tasks, outcomes, strict=True) if outcome is Outcome.PLANNED]
@@ -367,7 +371,7 @@ def render(snapshot: Snapshot, standing: Standing) -> list[str]:
         lines.append(f"{len(standing.kept)} of the finished are kept as they were collected: their folders are gone")
     if standing.by_exit_code:
         lines.append(f"{standing.by_exit_code} of the finished are so by exit code alone: python -m hpc.collect {name}")
-    lines += [f"warning: {line}" for line in standing.other_code]
+    lines += [f"warning: {line}" for line in (*standing.other_code, *standing.outdated)]
     lines += [_waiting_line(each) for each in standing.waiting]
     lines += filter(None, [describe_aside(snapshot.layout)])
     lines += name_unreadable(snapshot)

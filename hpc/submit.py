@@ -27,6 +27,7 @@ from hpc.local.queue import check_gpus, default_parallel, follow, list_abandoned
 from hpc.rounds.act import hand_over, live_arrays, not_submitted
 from hpc.rounds.canary import submit_behind_canary
 from hpc.snapshots.other_code import describe_other_code
+from hpc.snapshots.outdated import describe_outdated
 from hpc.snapshots.snapshot import Snapshot, name_unreadable, take_snapshot
 from hpc.submissions.holds import release, stop_if_held
 from hpc.submissions.portions import Fed, resume
@@ -83,7 +84,8 @@ def main(
         present = read_present(request)
         for line in name_unreadable(present.snapshot):
             note(line)
-        for line in describe_other_code(request.layout, present.snapshot.manifest):
+        about = request.layout, present.snapshot.manifest
+        for line in (*describe_other_code(*about), *describe_outdated(*about)):
             note(f"warning: {line}")
         decided = decide(request, present)
         if dry_run:

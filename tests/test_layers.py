@@ -38,8 +38,9 @@ TRAIN_MAY = {
     "hpc.callbacks.stop",
 }  # fmt: skip
 ANALYSIS_MAY = {
-    "hpc.core", "hpc.adapters.collected_file", "hpc.adapters.files", "hpc.adapters.manifest_store",
-    "hpc.adapters.metrics_h5", "hpc.adapters.owner", "hpc.adapters.project", "hpc.adapters.started",
+    "hpc.core", "hpc.adapters.collected_file", "hpc.adapters.files", "hpc.adapters.finished_run",
+    "hpc.adapters.manifest_store", "hpc.adapters.metrics_h5", "hpc.adapters.owner", "hpc.adapters.project",
+    "hpc.adapters.started",
 }  # fmt: skip
 ADAPTERS_MAY = {"hpc.core", "hpc.adapters.files", "hpc.adapters.sparse_file", "hpc.adapters.metrics_read"}
 
@@ -52,6 +53,7 @@ CORE: Table = {
     "hpc.core.extras": {"hpc.core.errors"},
     "hpc.core.identity": set(),
     "hpc.core.layout": set(),
+    "hpc.core.words": set(),
     "hpc.core.printable": set(),
     "hpc.core.typed": set(),
     "hpc.core.credentials": set(),

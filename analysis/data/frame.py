@@ -21,14 +21,17 @@ from analysis.data.collected import shape_problems
 from analysis.data.lineage import course, trace
 from analysis.data.sameness import ASPECTS, joined, what_ran
 from analysis.words import presentable, show_value
-from hpc.adapters.files import read_json
+from hpc.adapters.files import read_json, readable_record
+from hpc.adapters.finished_run import repeated_since
 from hpc.adapters.manifest_store import load_manifest
 from hpc.core.errors import InputError, Problem
 from hpc.core.experiment.spec import Metric
 from hpc.core.experiment.values import is_single, render_value
 from hpc.core.identity import canonical_json, content_hash
+from hpc.core.launch.program import experiments_before
 from hpc.core.layout import RunLayout
 from hpc.core.records.attempt_verdict import AttemptVerdict
+from hpc.core.records.task import TaskRecord
 from hpc.core.resources import parse_share
 
 OUTCOMES = ("finished", "failed", "running", "pending", "planned")
@@ -188,6 +191,20 @@ def newer_than_collected(frame: ExperimentFrame) -> int:
         1 for name, attempts in zip(open_tasks["run_name"], open_tasks["attempts"], strict=True)
         if _ended_after(frame.layout, str(name), int(attempts), frame.collected)
     )  # fmt: skip
+
+
+def repeated_since_collected(frame: ExperimentFrame) -> tuple[str, ...]:
+    """Name the finished runs made from runs of other experiments that were repeated since, and not warned of yet."""
+    if not experiments_before(frame.spec):
+        return ()
+    finished = frame.tasks[frame.tasks["outcome"] == "finished"]
+    return tuple(
+        str(name)
+        for name, attempts, warnings in zip(
+            *(finished[column] for column in ("run_name", "attempts", "warnings")), strict=True
+        )
+        if {f"made from {each}" for each in _repeated(frame.layout, str(name), int(attempts))} - set(warnings)
+    )
 
 
 def configuration_labels(tasks: Sequence[Mapping[str, Any]], spec: Mapping[str, Any]) -> list[str]:
@@ -498,6 +515,12 @@ def _metric_goal(declared: Any) -> Metric:
     if meaningful is not None:
         meaningful = parse_share(meaningful)
     return Metric(str(declared["name"]), str(declared.get("goal") or "min"), meaningful)
+
+
+def _repeated(layout: RunLayout, run_name: str, attempt: int) -> tuple[str, ...]:
+    """Which of the runs that an attempt started from were repeated since."""
+    record = readable_record(layout.task(run_name).attempt(attempt).task_json, TaskRecord) if attempt else None
+    return repeated_since(layout.root, record.uses) if record else ()
 
 
 def _ended_after(layout: RunLayout, run_name: str, attempts: int, moment: float) -> bool:

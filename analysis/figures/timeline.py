@@ -11,7 +11,8 @@ from matplotlib.patches import Patch
 from analysis.data.frame import ExperimentFrame, Floats
 from analysis.data.lineage import Fate
 from analysis.figures.drawing import BAD, HUES, INK, MUTED, Drawing, finish, short
-from analysis.words import counted, plain
+from analysis.words import plain
+from hpc.core.words import counted
 
 MAX_BARS = 60
 """Runs that get a line of their own."""

@@ -8,7 +8,8 @@ from analysis.findings.configurations import Best, ConfigurationResult, JudgedCo
 from analysis.findings.counts import RunCounts
 from analysis.findings.registration import Registration, Standing
 from analysis.findings.verdict_text import false_alarms
-from analysis.words import counted, list_counts, list_words, spread
+from analysis.words import list_counts, list_words, spread
+from hpc.core.words import counted
 
 _SHOWN = 5
 """Configurations, and reasons, named in one sentence."""

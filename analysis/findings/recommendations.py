@@ -16,7 +16,8 @@ from analysis.data.swept import Swept, find_swept
 from analysis.data.values import usable_values
 from analysis.findings.findings import Findings
 from analysis.statistics.estimates import estimate
-from analysis.words import counted, show_duration, show_number
+from analysis.words import show_duration, show_number
+from hpc.core.words import counted
 
 _MEMORY = ("oom_gpu", "oom_host", "oom_shm")
 _FOR_PEOPLE = ("code_bug", "config", "data", "environment", "container", "storage")

@@ -19,7 +19,7 @@ import numpy as np
 from analysis.data.collected import LAST_TIME
 from analysis.data.folders import read_object_or_none
 from analysis.data.frame import ExperimentFrame, computable
-from analysis.words import counted, show_minute
+from analysis.words import show_minute
 from hpc.adapters.collected_file import read_aside
 from hpc.adapters.files import MOST_JSON_BYTES, append_json_line, read_json_lines, read_json_or_none, read_regular
 from hpc.core.errors import InputError
@@ -27,6 +27,7 @@ from hpc.core.experiment.grid import identity_of
 from hpc.core.identity import task_id
 from hpc.core.question.seal import SealEntry, content_changes, content_digest, history_from_json
 from hpc.core.records.record import record_from
+from hpc.core.words import counted
 
 CLOCK_SKEW_S = 300.0
 """How far the clocks of login and compute nodes may be apart; the seal itself counts what it found on disk."""

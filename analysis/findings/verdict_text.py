@@ -8,8 +8,9 @@ from analysis.findings.cautions import Cautions, say_mixed
 from analysis.findings.configurations import Best, ConfigurationResult, JudgedConfigurations
 from analysis.statistics.comparisons import is_better
 from analysis.statistics.optimism import Selection
-from analysis.words import counted, spread
+from analysis.words import spread
 from hpc.core.experiment.spec import Metric
+from hpc.core.words import counted
 
 
 def say_verdict(

@@ -4,11 +4,11 @@ Only files are asked: the wrapper on the node does, and the commands that submit
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from hpc.adapters.files import read_json_or_none, read_record_or_none
+from hpc.adapters.files import read_json_or_none, read_record_or_none, readable_record
 from hpc.core.errors import HpcError
 from hpc.core.layout import RunLayout, TaskLayout, attempt_number
 from hpc.core.records.exit import ExitRecord
@@ -31,8 +31,7 @@ def find_finished(root: Path, source: Source) -> Used:
         OSError: Its folder cannot be read.
     """
     task = RunLayout(root, source.experiment).task(source.run_name)
-    names = (path.name for path in task.home.iterdir()) if task.home.is_dir() else iter(())
-    number = max((attempt_number(name) or 0 for name in names), default=0)
+    number = _newest(task)
     if not number:
         raise NotFinishedError("has not begun")
     attempt = task.attempt(number)
@@ -55,6 +54,33 @@ def find_finished(root: Path, source: Source) -> Used:
         raise NotFinishedError(f"left no complete metrics (attempt {number})")
     digest = _digest(task, number)
     return Used(source.experiment, source.run_name, source.task_id, number, str(attempt.home), digest, source.is_named)
+
+
+def _newest(task: TaskLayout) -> int:
+    """Number of the newest attempt; 0 where there is none."""
+    names = (path.name for path in task.home.iterdir()) if task.home.is_dir() else iter(())
+    return max((attempt_number(name) or 0 for name in names), default=0)
+
+
+def repeated_since(root: Path, uses: Iterable[Used]) -> tuple[str, ...]:
+    """Name the runs among those an attempt started from that were begun anew since, each with both attempts.
+
+    A run whose folder is gone, or whose files were touched, was not repeated.
+    """
+    return tuple(told for used in uses if (told := _repeated(root, used)))
+
+
+def _repeated(root: Path, used: Used) -> str:
+    task = RunLayout(root, used.experiment).task(used.run_name)
+    try:
+        number = _newest(task)
+    except OSError:
+        return ""
+    old = f"attempt {used.attempt} of {used.experiment}/{used.run_name}"
+    if number > used.attempt:
+        return f"{old}, which has an attempt {number} since"
+    record = readable_record(task.attempt(number).task_json, TaskRecord) if number else None
+    return f"{old}, which is a run of other settings now" if record and record.task_id != used.task_id else ""
 
 
 def _digest(task: TaskLayout, number: int) -> str:

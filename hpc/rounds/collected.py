@@ -10,6 +10,7 @@ from typing import Any
 from hpc.adapters.collected_file import describe_aside
 from hpc.adapters.file_set import replacing
 from hpc.adapters.files import read_json_or_none, write_json, write_text
+from hpc.adapters.finished_run import repeated_since
 from hpc.adapters.results_h5 import write_results
 from hpc.core.errors import TemporaryError
 from hpc.core.failures.evidence import FailureClass, Verdict
@@ -23,6 +24,7 @@ from hpc.rounds.checked import answers_judged
 from hpc.rounds.judge import JudgedAttempt, JudgedExperiment, JudgedTask
 from hpc.rounds.tables import SHOWN, columns_of, render_csv, tabulate
 from hpc.snapshots.evidence import finite
+from hpc.snapshots.outdated import describe_outdated
 
 SCHEMA = 1
 ADOPTED = "adopted: run without this toolkit; how it ended is known by its files alone"
@@ -54,7 +56,8 @@ def write_collected(judged: JudgedExperiment, plan: RetryPlan) -> tuple[str, ...
     check = judged.frozen.spec.check
     for entry, answer in zip(tasks, answers_judged(judged).values(), strict=check is not None):
         entry |= {"check": answer.state, "check_said": answer.said, "check_text": check.text if check else ""}
-    notes = (*table.problems, *notes_on_kept(judged), *filter(None, [describe_aside(layout)]))
+    notes = (*table.problems, *notes_on_kept(judged), *describe_outdated(layout, judged.snapshot.manifest))
+    notes = (*notes, *filter(None, [describe_aside(layout)]))
     told = {**head, "notes": list(notes), "tasks": tasks}
     digest = content_hash(told)
     try:
@@ -169,7 +172,7 @@ def attempt_verdict(layout: RunLayout, attempt: JudgedAttempt) -> AttemptVerdict
         **_provenance(record),
         resumed_from_attempt=_attempt_resumed(attempt),
         unreadable=str(state.unreadable or ""),
-        verdict=_describe_verdict(attempt.verdict, record) if attempt.verdict else None,
+        verdict=_describe_verdict(layout, attempt.verdict, record) if attempt.verdict else None,
     )
 
 
@@ -217,10 +220,16 @@ def _attempt_resumed(attempt: JudgedAttempt) -> int | None:
     return attempt_number(parents[1].name) if attempt.resumed_from and len(parents) > 1 else None
 
 
-def _describe_verdict(verdict: Verdict, record: TaskRecord | None) -> dict[str, Any]:
-    """A verdict as JSON; what stands behind the proof of a success are warnings, and so is that a run was adopted."""
-    is_success = verdict.category is FailureClass.SUCCESS
-    told = {**asdict(verdict), "warnings": [line.text for line in verdict.evidence[1:]] if is_success else []}
+def _describe_verdict(layout: RunLayout, verdict: Verdict, record: TaskRecord | None) -> dict[str, Any]:
+    """A verdict as JSON; what stands behind the proof of a success are warnings.
+
+    So are that a run was adopted, and that what it started from was repeated since.
+    """
+    warnings: list[str] = []
+    if verdict.category is FailureClass.SUCCESS:
+        repeated = repeated_since(layout.root, record.uses) if record else ()
+        warnings = [*(line.text for line in verdict.evidence[1:]), *(f"made from {each}" for each in repeated)]
+    told = {**asdict(verdict), "warnings": warnings}
     if record is None or not record.adopted:
         return told
     return {**told, "summary": f"adopted; {verdict.summary}", "warnings": [ADOPTED, *told["warnings"]]}

@@ -17,10 +17,12 @@ from hpc.core.failures.evidence import FailureClass
 from hpc.core.failures.outcomes import Outcome
 from hpc.core.layout import RunLayout
 from hpc.core.retry.records import ON_REQUEST
+from hpc.core.words import few
 from hpc.experiments.freezing import Plan
 from hpc.rounds.judge import JudgedExperiment, JudgedTask
 from hpc.rounds.replanning import changed_since, put_in_place, request_of
 from hpc.snapshots.other_code import OTHER_CODE, find_other_code
+from hpc.snapshots.outdated import OUTDATED, find_outdated
 from hpc.workspace import Workspace
 
 BY_OTHER_CODE = (FailureClass.CODE_BUG, FailureClass.CONFIG)
@@ -50,8 +52,7 @@ class Asked:
     @property
     def changes(self) -> str:
         """What changed, shortly."""
-        more = f" and {len(self.changed) - NAMED} more" if len(self.changed) > NAMED else ""
-        return ", ".join(self.changed[:NAMED]) + more
+        return few(self.changed, NAMED)
 
 
 def read_request(names: Sequence[str], manifest: Mapping[str, Any]) -> frozenset[str]:
@@ -70,26 +71,30 @@ def read_request(names: Sequence[str], manifest: Mapping[str, Any]) -> frozenset
 
 
 def _near(name: str, classes: Sequence[str], runs: Sequence[str]) -> str:
-    few = runs if len(runs) <= NAMED else runs[:NAMED]
+    shown = runs if len(runs) <= NAMED else runs[:NAMED]
     close = nearest(name, [*classes, *runs]).partition(" (valid")[0]
     hint = f"{close} " if close.startswith("did you mean") else ""
-    return f"{hint}(classes: {', '.join(classes)}; runs: {', '.join(few)}{', …' if len(runs) > len(few) else ''})"
+    return f"{hint}(classes: {', '.join(classes)}; runs: {', '.join(shown)}{', …' if len(runs) > len(shown) else ''})"
 
 
-def _with_other_code(layout: RunLayout, manifest: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    """Put the finished runs that other code made in the place of ``other_code``.
+def _with_runs_of(layout: RunLayout, manifest: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Put the finished runs that are meant in the place of ``other_code`` and ``outdated``.
 
     Raises:
         InputError: There is none.
     """
-    if OTHER_CODE not in names:
-        return list(names)
-    found = find_other_code(layout, manifest).finished
-    if not found:
-        raise InputError(
-            f"--again {OTHER_CODE}: every finished run of {layout.experiment} was made with the planned code"
-        )
-    return [*(name for name in names if name != OTHER_CODE), *found]
+    runs: list[str] = []
+    for name in names:
+        if name == OTHER_CODE:
+            found, instead = list(find_other_code(layout, manifest).finished), "was made with the planned code"
+        elif name == OUTDATED:
+            found, instead = list(find_outdated(layout, manifest)), "started from what there is now"
+        else:
+            found, instead = [name], ""
+        if not found:
+            raise InputError(f"--again {name}: every finished run of {layout.experiment} {instead}")
+        runs += found
+    return runs
 
 
 def prepare(
@@ -101,7 +106,7 @@ def prepare(
         InputError: A name is wrong, or it is to be planned again and cannot be.
         TemporaryError: Slurm is needed and did not answer.
     """
-    names = _with_other_code(RunLayout(workspace.root, manifest["experiment"]), manifest, names)
+    names = _with_runs_of(RunLayout(workspace.root, manifest["experiment"]), manifest, names)
     what = read_request(names, manifest)
     try:
         plan, changed = changed_since(workspace, manifest)
@@ -130,8 +135,8 @@ def refuse_old_plan(asked: Asked, judged: JudgedExperiment, command: str) -> Non
     if stale and asked.changed:
         planning = request_of(judged.snapshot.manifest).command
         raise InputError(
-            f"{_few(stale)} would run as planned before, and the files here have changed since ({asked.changes}). "
-            f"Plan again first: {planning}    or in one step: {command} --replan"
+            f"{few(stale, NAMED)} would run as planned before, and the files here have changed since "
+            f"({asked.changes}). Plan again first: {planning}    or in one step: {command} --replan"
         )
 
 
@@ -164,7 +169,7 @@ def say_consent(asked: Asked, judged: JudgedExperiment) -> list[str]:
     notes = []
     tasks = chosen(asked, judged)
     if results := [task.state.task.run_name for task in tasks if _has_result(task)]:
-        notes.append(f"{_few(results)} had a result: the report will say that it was asked for once more")
+        notes.append(f"{few(results, NAMED)} had a result: the report will say that it was asked for once more")
     if asked.changed and tasks:
         again = request_of(judged.snapshot.manifest).command
         notes.append(f"what starts again runs as planned; the files here have changed since ({asked.changes}): {again}")
@@ -207,7 +212,3 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as in some containers
         return ""
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

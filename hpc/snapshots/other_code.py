@@ -19,11 +19,11 @@ from hpc.core.layout import RunLayout
 from hpc.core.records.exit import ExitRecord
 from hpc.core.records.index import Code
 from hpc.core.records.task import TaskRecord
+from hpc.core.words import FEW, counted, few
 from hpc.submissions.prepare import is_used, list_attempts
 
 OTHER_CODE = "other_code"
 """What `collect --again` calls the finished ones of these runs."""
-NAMED = 5
 _NO_CODE = ("manifests/", "docs/")
 _PROSE = (".md", ".rst")
 
@@ -97,7 +97,7 @@ def _made(layout: RunLayout, manifest: Mapping[str, Any]) -> Iterator[Made]:
         for entry in index.entries
     }
     for task in manifest["tasks"]:
-        record, ended = _newest(layout, task["run_name"])
+        record, ended = newest_records(layout, task["run_name"])
         if record is None:
             if code := submitted.get(task["task_id"]):
                 yield Made(task["run_name"], code, is_finished=False)
@@ -105,7 +105,7 @@ def _made(layout: RunLayout, manifest: Mapping[str, Any]) -> Iterator[Made]:
             yield Made(task["run_name"], record.code, is_finished=ended is not None)
 
 
-def _newest(layout: RunLayout, run_name: str) -> tuple[TaskRecord | None, ExitRecord | None]:
+def newest_records(layout: RunLayout, run_name: str) -> tuple[TaskRecord | None, ExitRecord | None]:
     """The newest attempt of a run and how it ended; what cannot be read is named by `status`."""
     numbers = list_attempts(layout, run_name)
     if not numbers:
@@ -116,7 +116,7 @@ def _newest(layout: RunLayout, run_name: str) -> tuple[TaskRecord | None, ExitRe
 
 def has_failed(layout: RunLayout, run_names: Iterable[str]) -> bool:
     """Whether the newest attempt of any of these runs ended without a result, by its own record."""
-    ends = (_newest(layout, name)[1] for name in run_names)
+    ends = (newest_records(layout, name)[1] for name in run_names)
     return any(ended is not None and not ended.is_done for ended in ends)
 
 
@@ -181,25 +181,21 @@ def describe_other_code(layout: RunLayout, manifest: Mapping[str, Any], files: F
         found = find_other_code(layout, manifest, files)
     except (HpcError, OSError):  # a warning is no reason to end a command
         return []
-    name, since = layout.experiment, f"changed since: {_few(found.files)}" if found.files else "its copy is gone"
+    name, since = layout.experiment, f"changed since: {few(found.files)}" if found.files else "its copy is gone"
     lines = []
     if found.finished:
         lines.append(
-            f"{_counted(found.finished)} with a result made by other code ({since}): {_few(found.finished)}. To run "
+            f"{_counted(found.finished)} with a result made by other code ({since}): {few(found.finished)}. To run "
             f"{'them' if len(found.finished) > 1 else 'it'} again with the planned code: "
             f"python -m hpc.collect {name} --retry-failed --again {OTHER_CODE}"
         )
     if found.unfinished:
         lines.append(
-            f"{_counted(found.unfinished)} at work or waiting with other code ({since}): {_few(found.unfinished)}. To "
-            f"stop: python -m hpc.cancel {name} {' '.join(found.unfinished[:NAMED])}"
+            f"{_counted(found.unfinished)} at work or waiting with other code ({since}): {few(found.unfinished)}. To "
+            f"stop: python -m hpc.cancel {name} {' '.join(found.unfinished[:FEW])}"
         )
     return lines
 
 
 def _counted(runs: Sequence[str]) -> str:
-    return f"{len(runs)} runs are" if len(runs) > 1 else "1 run is"
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    return counted(len(runs), "run is", "runs are")

@@ -18,7 +18,7 @@ from hpc.adapters.manifest_store import load_manifest, task_from_json
 from hpc.adapters.owner import TRUSTED, refuse_foreign
 from hpc.core.errors import InputError, Problem, nearest
 from hpc.core.experiment.spec import ExperimentSpec, Task
-from hpc.core.launch.program import command_experiments
+from hpc.core.launch.program import command_experiments, experiments_before
 from hpc.core.layout import RunLayout
 from hpc.core.records.index import Source, SubmissionIndex, Used
 from hpc.core.slurm.arrays import Assignment
@@ -77,12 +77,9 @@ def _unknown(layout: RunLayout, name: str) -> Problem:
 
 def _read(layout: RunLayout, *, is_named: bool) -> Other:
     manifest = load_manifest(layout)
-    program = manifest["spec"]["program"]
-    declared = manifest["spec"].get("after") or []
-    after = [each for each in ([declared] if isinstance(declared, str) else declared) if isinstance(each, str)]
-    after += command_experiments(program["command"]) if program.get("command") else ()
     tasks = tuple(task_from_json(each) for each in manifest["tasks"])
-    return Other(layout, tasks, program.get("args") or {}, tuple(after), is_named)
+    args = manifest["spec"]["program"].get("args") or {}
+    return Other(layout, tasks, args, experiments_before(manifest["spec"]), is_named)
 
 
 def _circles(layout: RunLayout, others: Sequence[Other]) -> list[str]:

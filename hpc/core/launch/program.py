@@ -234,6 +234,13 @@ def command_experiments(command: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def experiments_before(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """Give the experiments that one comes after, by its YAML: those of `after`, and those its command names."""
+    declared, command = spec.get("after") or [], (spec.get("program") or {}).get("command")
+    after = [each for each in (declared if isinstance(declared, list | tuple) else [declared]) if isinstance(each, str)]
+    return tuple(dict.fromkeys([*after, *(command_experiments(command) if command else ())]))
+
+
 def command_problems(command: str) -> Iterator[str]:
     """Say what in a command would not do what its author expects.
 

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 import hpc.collect
 import hpc.status
 import hpc.submit
+from analysis.data.frame import load_frame, repeated_since_collected
 from hpc.core.experiment.spec import Task
 from hpc.core.layout import RunLayout
 from hpc.core.records.index import Element
@@ -226,3 +227,35 @@ def test_a_slurm_job_is_waited_for_by_a_dependency(
     if dependency is not None:
         (call,) = calls.read_text().splitlines()
         assert [word for word in call.split() if "dependency" in word] == ([dependency] if dependency else [])
+
+
+def test_an_evaluation_of_a_run_that_was_repeated_since_is_said_to_be_outdated(chain: Repository) -> None:
+    """Status, plan, collect and the report's warnings name it until it is run again, which one pasted line does."""
+    layout = RunLayout(chain.root, "theirs")
+    for name in ("train", "theirs"):
+        assert chain.on_a_node(name=name) == 0
+    said = "outdated: made from attempt 1 of train/X1_S1, which has an attempt 2 since: E1a"
+    line = "python -m hpc.collect theirs --retry-failed --again outdated"
+    assert "outdated" not in tell(hpc.status.main) + chain.plan(cluster="here") + tell(hpc.collect.main)
+    assert "every finished run of theirs started from what there is now" in tell(
+        hpc.collect.main, "--retry-failed", "--again", "outdated", "--dry-run", expect=2
+    )
+
+    again = chain.root / "train/tasks/X1_S1/attempt-2"
+    again.mkdir()
+    assert repeated_since_collected(load_frame(layout)) == ("E1a",)  # the report says to collect first
+    for each in (tell(hpc.status.main), chain.plan(cluster="here"), tell(hpc.collect.main)):
+        assert said in " ".join(each.split())
+        assert line in " ".join(each.split())
+    told = json.loads(tell(hpc.status.main, "--json"))["outdated"]
+    assert len(told) == 1
+    (task,) = [each for each in json.loads(layout.verdicts.read_text())["tasks"] if each["run_name"] == "E1a"]
+    assert task["attempts"][-1]["verdict"]["warnings"] == [
+        "made from attempt 1 of train/X1_S1, which has an attempt 2 since"
+    ]
+    assert repeated_since_collected(load_frame(layout)) == ()  # it says so itself
+    assert "E1a had a result" in tell(hpc.collect.main, "--retry-failed", "--again", "outdated", "--dry-run")
+
+    again.rmdir()  # what was only touched, or cleaned away, was not repeated
+    (chain.root / "train/tasks/X1_S1/attempt-1/work/model.txt").unlink()
+    assert "outdated" not in tell(hpc.status.main)
