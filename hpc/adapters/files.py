@@ -411,9 +411,7 @@ def lock(path: Path, timeout_s: float = 60.0, *, parents: bool = True) -> Iterat
     """
     if parents:
         make_folder(path.parent)
-    else:
-        path.parent.stat()  # `filelock` would make it
-    held = _acquire(path, timeout_s)
+    held = _acquire(path, timeout_s, parents)
     try:
         yield
     finally:
@@ -421,7 +419,10 @@ def lock(path: Path, timeout_s: float = 60.0, *, parents: bool = True) -> Iterat
 
 
 class _BareLock:
-    """The same `flock` on the same file, for a compute node's own Python, which has no `filelock`."""
+    """The same `flock` on the same file, without `filelock`, which makes a missing folder.
+
+    Also for a compute node's own Python, which has none.
+    """
 
     def __init__(self, path: Path, timeout_s: float) -> None:
         """Take it.
@@ -449,7 +450,8 @@ class _BareLock:
         return True
 
     def release(self) -> None:
-        """Free it: closing does."""
+        """Free it, whoever was forked with it meanwhile."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         os.close(self._descriptor)
 
 
@@ -457,7 +459,7 @@ def _in_vain(path: Path, waited_s: float) -> str:
     return f"{path} is held by another process; waited {waited_s:.3g} s. Try again later"
 
 
-def _acquire(path: Path, timeout_s: float) -> "filelock.BaseFileLock | _BareLock":
+def _acquire(path: Path, timeout_s: float, parents: bool) -> "filelock.BaseFileLock | _BareLock":
     try:
         import filelock
     except ImportError:
@@ -467,11 +469,15 @@ def _acquire(path: Path, timeout_s: float) -> "filelock.BaseFileLock | _BareLock
     held: filelock.BaseFileLock
     try:
         try:
+            if not parents:
+                return _BareLock(path, timeout_s)
             held = filelock.FileLock(path, timeout_s, 0o600, thread_local=False, fallback_to_soft=False)
             held.acquire()
         except OSError as error:  # filelock.Timeout is one too; it has no errno
             if error.errno not in _NO_FLOCK:
                 raise
+            if not parents:
+                path.parent.stat()  # as late as can be: this lease would make it
             held = filelock.SoftFileLease(
                 path.with_name(path.name + ".lease"),
                 lease_duration=LEASE_S,

@@ -1,14 +1,17 @@
 """Files that survive a crash, folders that exactly one gets, locks that no dead process keeps."""
 
+import contextlib
 import errno
 import fcntl
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -341,6 +344,44 @@ def test_a_lock_is_free_after_an_error(tmp_path: Path, monkeypatch: pytest.Monke
         raise ZeroDivisionError
     with _lock(tmp_path, 0.1):
         pass
+
+
+def test_a_folder_removed_while_it_is_locked_in_stays_removed(tmp_path: Path) -> None:
+    """Whichever of the two is first, in 500 races: who makes no parents makes none."""
+    folder = tmp_path / "attempt"
+    removed = []
+
+    def remove() -> None:
+        with contextlib.suppress(OSError):  # the lock was first
+            folder.rmdir()
+            removed.append(folder)
+
+    for _ in range(500):
+        folder.mkdir()
+        remover = threading.Thread(target=remove)
+        remover.start()
+        with contextlib.suppress(FileNotFoundError), files.lock(folder / "lock", 1, parents=False):
+            pass
+        remover.join()
+        assert folder.exists() != bool(removed)
+        shutil.rmtree(folder, ignore_errors=True)
+        removed.clear()
+
+
+@pytest.mark.parametrize("parents", [True, False])
+def test_a_lock_is_free_when_its_holder_has_let_go_of_it(tmp_path: Path, parents: bool) -> None:
+    """Although a process that was forked meanwhile, such as a loader of data, still lives."""
+    with files.lock(tmp_path / "lock", 1, parents=parents):
+        child = os.fork()
+        if not child:
+            time.sleep(30)
+            os._exit(0)
+    try:
+        with files.lock(tmp_path / "lock", 0.2, parents=parents):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 def test_other_errors_of_the_file_system_are_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
