@@ -66,6 +66,11 @@ class QueuedElement:
     waits_for: int = 0
     has_check: bool = False
 
+    @property
+    def label(self) -> str:
+        """What it is called."""
+        return f"probe of {self.run_name}" if self.measures else self.run_name
+
 
 def list_elements(layout: RunLayout) -> Iterator[QueuedElement]:
     """List every element that was ever handed to this machine: probes, then tasks, the oldest submission first.
@@ -81,9 +86,14 @@ def list_elements(layout: RunLayout) -> Iterator[QueuedElement]:
 
 
 def _list_probes(layout: RunLayout) -> Iterator[QueuedElement]:
-    for receipt in sorted(layout.probes.glob("*/receipt.json")):
-        if received_job(probe := SubmissionLayout(receipt.parent)) == LOCAL:
-            yield from _probes_of(probe)
+    for probe in _probe_folders(layout):
+        yield from _probes_of(probe)
+
+
+def _probe_folders(layout: RunLayout) -> list[SubmissionLayout]:
+    """Every probe that was ever handed to this machine, the oldest first."""
+    found = (SubmissionLayout(receipt.parent) for receipt in sorted(layout.probes.glob("*/receipt.json")))
+    return [probe for probe in found if received_job(probe) == LOCAL]
 
 
 @cache
@@ -94,7 +104,7 @@ def _probes_of(probe: SubmissionLayout) -> tuple[QueuedElement, ...]:
             probe.script,
             position,
             probe.logs / f"local_{position}.log",
-            f"probe of {entry.run_name}",
+            entry.run_name,
             AttemptLayout(probe.tries / entry.run_name),
             index.resources.gpus,
             measures=True,
@@ -124,14 +134,14 @@ def _elements_of(layout: RunLayout, submission: SubmissionLayout, waits_for: int
     )
 
 
-def _cancelled(layout: RunLayout) -> frozenset[tuple[int, str]]:
-    """Submission and run name of each element that somebody cancelled: if it has not begun, it never will."""
-    found = ((each.number, read_withdrawn(each).cancelled) for each in list_submissions(layout))
-    return frozenset((number, run_name) for number, names in found for run_name in names)
+def _cancelled(layout: RunLayout) -> frozenset[tuple[Path, str]]:
+    """Script and run name of each element that somebody cancelled: if it has not begun, it never will."""
+    folders = (*_probe_folders(layout), *list_submissions(layout))
+    return frozenset((each.script, run_name) for each in folders for run_name in read_withdrawn(each).cancelled)
 
 
-def _never_begins(element: QueuedElement, cancelled: Collection[tuple[int, str]]) -> bool:
-    return (element.submission, element.run_name) in cancelled and not element.attempt.home.exists()
+def _never_begins(element: QueuedElement, cancelled: Collection[tuple[Path, str]]) -> bool:
+    return (element.script, element.run_name) in cancelled and not element.attempt.home.exists()
 
 
 def _is_gone(element: QueuedElement, results: Mapping[str, int]) -> bool:
@@ -373,7 +383,7 @@ def _say_how_it_ended(element: QueuedElement, *, silent: bool) -> bool:
     _, ended = _newest(element)
     if element.measures:
         said = ended.said if isinstance(ended, ProbeEnd) else "left no record; the tasks start with what is known"
-        note(f"{element.run_name}: {said}")
+        note(f"{element.label}: {said}")
         return False
     failed = ended is None or ended.exit_code != EXIT_DONE
     if not silent:

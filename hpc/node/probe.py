@@ -20,6 +20,7 @@ from hpc.adapters import proc
 from hpc.adapters.files import follow_access, private_umask, publish_folder, read_record, write_json
 from hpc.adapters.learned_file import adjustments, remember
 from hpc.adapters.logs import read_program_logs
+from hpc.adapters.withdrawn import read_withdrawn
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, HpcError, InputError
 from hpc.core.experiment.processes import processes_of
 from hpc.core.failures.classify import classify
@@ -207,6 +208,9 @@ def run(index_path: Path, position: int) -> int:
         raise InputError(f"index {position}; this probe has 0 to {len(index.entries) - 1}", str(index_path))
     layout = RunLayout(index_path.parents[3], index_path.parents[2].name)
     follow_access(layout.home)
+    if index.entries[position].run_name in read_withdrawn(SubmissionLayout(index_path.parent)).cancelled:
+        print("hpc: this probe was cancelled before it began", flush=True)
+        return EXIT_DONE
     entry = with_learned(index, index.entries[position], layout, _job().cluster)
     folder = SubmissionLayout(index_path.parent).tries / entry.run_name
     own = _begin(folder, entry.run_name)

@@ -11,6 +11,7 @@ import pytest
 
 from hpc.core.layout import RunLayout
 from hpc.core.slurm.successors import Course
+from hpc.local.queue import is_at_work
 from hpc.unattended.state import State, read_state, write_state
 from tests.fake_slurm import SlurmProject, make_slurm_project
 from tests.local_projects import EXPERIMENT, REPO, LocalProject, command_environment, family, make_project, wait_until
@@ -80,6 +81,23 @@ def test_a_program_that_hears_nothing_is_killed(tmp_path):
     wait_until(lambda: "loss" in (project.attempt("X1") / "stdout.log").read_text(), 30, "its first line")
     project.json("cancel", "tiny")
     assert family(project.attempt("X1")) == []
+
+
+def test_probes_of_this_machine_are_ended_too(tmp_path):
+    """The one that measures ends, the one that waits never begins, nor do the tasks behind them."""
+    measured = EXPERIMENT.replace("{x} {seed}", "{x} {micro_batch_size}") + "batch: {global: 8, micro: 8}\n"
+    project = make_project(tmp_path / "project", measured, SLEEPS)
+    project.hpc("plan", "tiny", "--cluster", "local")
+    project.hpc("submit", "tiny", "--probe", "--detach", "--max-parallel", "1")
+    probe = project.runs / "tiny/probes/001/tries"
+    wait_until((probe / "X1/attempt-1/stdout.log").exists, 60, "the first probe")
+    assert project.json("cancel", "tiny", "--dry-run")["local_probes"] == ["X1", "X2"]
+    assert "cancelled the probe of X1, probe of X2" in project.hpc("cancel", "tiny")
+    assert family(probe / "X1/attempt-1") == []
+    wait_until(lambda: not is_at_work(RunLayout(project.runs, "tiny")), 30, "the end of the queue")
+    assert not (probe / "X2").exists()
+    assert list(project.runs.glob("tiny/tasks/*/attempt-*")) == []
+    assert "nothing waits or runs" in project.hpc("cancel", "tiny", expect=3)
 
 
 # Slurm
