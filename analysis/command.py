@@ -1,6 +1,9 @@
 """How each command of this wing starts and ends: exit codes of the contract, one sentence for what went wrong."""
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
@@ -10,6 +13,30 @@ from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, HpcError, 
 from hpc.core.extras import missing_package
 from hpc.core.printable import printable
 from hpc.core.typed import spell
+
+UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
+"""What a file system says of a folder that is another's, a snapshot, or full."""
+
+
+@contextmanager
+def names_out(folder: Path, command: str) -> Iterator[None]:
+    """Where a folder takes nothing, say so with the command that writes elsewhere.
+
+    Args:
+        folder: Where something is written.
+        command: The verb with its arguments, ``--out FOLDER`` included.
+
+    Raises:
+        HpcError: The folder takes nothing.
+    """
+    try:
+        yield
+    except OSError as error:
+        place = Path(error.filename) if isinstance(error.filename, str) else folder
+        if error.errno not in UNWRITABLE or not place.is_relative_to(folder.parent):
+            raise
+        said = f"{folder} cannot be written: {error.strerror}; write elsewhere: python -m hpc.{command}"
+        raise HpcError(said) from error
 
 
 def run(command: click.Command, name: str, arguments: Sequence[str] | None, purpose: str) -> int:

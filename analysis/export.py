@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from analysis.command import run
+from analysis.command import names_out, run
 from hpc.adapters.files import make_folder
 from hpc.core.errors import InputError, NothingToDo
 from hpc.core.layout import RunLayout
@@ -81,7 +81,8 @@ def export(
     e = load(name, root=root)
     layout = e.frame.layout
     folder = (out or layout.home / "export" / tool).absolute()
-    told = run_export(e.frame, layout, tool, folder, project or layout.experiment, dry_run=dry_run)
+    with names_out(folder, f"export {layout.experiment} --to {tool} --out FOLDER"):
+        told = run_export(e.frame, layout, tool, folder, project or layout.experiment, dry_run=dry_run)
     if as_json:
         click.echo(printable_json(json.dumps(vars(told), ensure_ascii=False)))
     else:

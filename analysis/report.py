@@ -6,6 +6,7 @@ imported once there is something to do, so that ``--help`` answers at once.
 
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from analysis.command import run
+from analysis.command import UNWRITABLE, names_out, run
 from hpc.adapters.files import group_reads, make_folder, write_text
 from hpc.adapters.manifest_store import newest_experiment
 from hpc.adapters.owner import TRUSTED, foreign_part, is_trusted, refuse_foreign
@@ -72,6 +73,7 @@ class BuiltReport:
 )
 @click.option("--watch", is_flag=True, help="Build again whenever results are collected, until every run has ended.")
 @click.option("--compare", nargs=2, metavar="A B", help="Compare the shared configurations of two experiments.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the report.  [default: report of the runs]")
 @click.option("--root", type=click.Path(path_type=Path), help="Where experiments lie.  [default: $HPC_ROOT or ./runs]")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON value.")
 def report(
@@ -80,6 +82,7 @@ def report(
     style: str | None,
     watch: bool,
     compare: tuple[str, str] | None,
+    out: Path | None,
     root: Path | None,
     as_json: bool,
 ) -> None:
@@ -93,15 +96,17 @@ def report(
     if compare:
         if name or style or watch or as_json:
             raise click.UsageError("--compare A B names its experiments itself and stands alone")
-        first, second = (find_experiment(home, one) for one in compare)
-        for path in build_comparison(first, second):
-            click.echo(printable(f"wrote {path}"))
+        first, second = (to_write_for(find_experiment(home, one), out) for one in compare)
+        with names_out(first.report, f"report --compare {shlex.join(compare)} --out FOLDER"):
+            for path in build_comparison(first, second):
+                click.echo(printable(f"wrote {path}"))
         return
     layout, chosen = (find_experiment(home, name), "") if name else (find_newest(home), f" (the newest under {home})")
-    layout = to_write_for(layout)
+    layout = to_write_for(layout, out)
 
     def build_once() -> BuiltReport:
-        built = build_styled(layout, style) if style else build(layout, wanted)
+        with names_out(layout.report, f"report {layout.experiment} --out FOLDER"):
+            built = build_styled(layout, style) if style else build(layout, wanted)
         _say(built, chosen, as_json=as_json)
         return built
 
@@ -113,16 +118,27 @@ def report(
 
 @dataclass(frozen=True)
 class Elsewhere(RunLayout):
-    """Runs of somebody else, whose report goes into the current folder; nothing is written into theirs."""
+    """Runs whose report goes elsewhere.
+
+    Attributes:
+        place: Where.
+        is_theirs: Whether they are somebody else's: nothing is written into theirs.
+    """
+
+    place: Path
+    is_theirs: bool
 
     @property
     def report(self) -> Path:
-        """``report-NAME`` here."""
-        return Path.cwd() / f"report-{self.experiment}"
+        """Where the report goes."""
+        return self.place
 
 
-def to_write_for(layout: RunLayout) -> RunLayout:
+def to_write_for(layout: RunLayout, out: Path | None = None) -> RunLayout:
     """Give the runs as they are where they are ours or trusted, else as to be looked at only.
+
+    Args:
+        out: Where the report goes instead; of somebody else's runs ``report-NAME`` in the current folder by itself.
 
     Raises:
         InputError: They are somebody else's, and not open to us.
@@ -130,7 +146,10 @@ def to_write_for(layout: RunLayout) -> RunLayout:
     trusted = os.environ.get(TRUSTED, "").split(os.pathsep)
     refuse_foreign(layout, trusted, acts=False)
     is_theirs = foreign_part(layout) is not None and not is_trusted(layout.home, trusted)
-    return Elsewhere(layout.root, layout.experiment) if is_theirs else layout
+    if out is None and not is_theirs:
+        return layout
+    place = (out or Path(f"report-{layout.experiment}")).absolute()
+    return Elsewhere(layout.root, layout.experiment, place, is_theirs)
 
 
 def build_whenever_collected(
@@ -255,16 +274,29 @@ def read_results(frame: "ExperimentFrame") -> "Findings":
     from analysis.data.baselines import stored_baseline
     from analysis.findings.answer import answer_criterion
     from analysis.findings.findings import find_findings
-    from analysis.findings.registration import record_look
 
-    if not isinstance(frame.layout, Elsewhere):
-        record_look(frame)
+    note_look(frame)
     stored = stored_baseline(frame)
     samples = stored.samples or None if stored else None
     findings = find_findings(frame, samples)
     said = (stored.limitation,) if stored else ()
     answer = answer_criterion(frame, findings.plan, samples, findings.looks)
     return replace(findings, limitations=(*said, *findings.limitations), answer=answer)
+
+
+def note_look(frame: "ExperimentFrame") -> None:
+    """Write down that results are shown, where these runs are ours; a folder that takes none shows them, too."""
+    from analysis.findings.registration import record_look
+
+    if isinstance(frame.layout, Elsewhere) and frame.layout.is_theirs:
+        return
+    try:
+        record_look(frame)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        said = f"note: {frame.layout.looks} does not take note of this look at the results: {error.strerror}"
+        click.echo(printable(said), err=True)
 
 
 def build(layout: RunLayout, formats: Sequence[str] = FORMATS) -> BuiltReport:
@@ -329,6 +361,7 @@ def build_styled(layout: RunLayout, style: str) -> BuiltReport:
     frame = load_frame(layout)
     findings = read_results(frame)
     path = style_path(style, frame)
+    path = layout.report / path.name if isinstance(layout, Elsewhere) and not layout.is_theirs else path
     drawings = draw_all(frame, findings, make_private(layout.report), ()) if style != "s3" else ()
     there = sorted(one.name for one in layout.report.iterdir()) if layout.report.is_dir() else []
     document = build_style(style, frame, findings, drawings, there)

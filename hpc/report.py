@@ -23,6 +23,7 @@ from hpc.workspace import own_command, python_path
 )
 @click.option("--watch", is_flag=True, help="Build again whenever results are collected, until every run has ended.")
 @click.option("--compare", nargs=2, metavar="A B", help="Compare the shared configurations of two experiments.")
+@click.option("--out", help="Folder for the report.  [default: report of the runs]")
 @click.option("--root", help="Where experiments lie.  [default: $HPC_ROOT or ./runs]")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON value.")
 @speaks_plainly
