@@ -90,6 +90,9 @@ def show(layout: RunLayout, done: Round) -> None:
         say("goes on with " + ", ".join(f"job {each.job} ({each.kind})" for each in done.next))
     elif said := describe_hold(layout):
         say(said)
+    elif done.blocked:
+        say(f"what is left can never begin: {done.blocked}")
+        say(f"once that is mended: python -m hpc.follow {layout.experiment}")
     else:
         say(f"{done.course}; see {layout.report}")
 

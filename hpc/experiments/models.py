@@ -876,7 +876,9 @@ class NoticeModel(Model):
         None, description="Address; sent by this machine's own sendmail or mail."
     )
     on: Annotated[list[Literal["ended", "held", "gave_up"]], Field(min_length=1)] = Field(
-        ["ended", "held", "gave_up"], description="When; `gave_up`: nobody follows it any more although it is not done."
+        ["ended", "held", "gave_up"],
+        description="When; `gave_up`: nobody follows it any more although it is not done, because its days are over or "
+        "what is left can never begin.",
     )
 
     @model_validator(mode="after")

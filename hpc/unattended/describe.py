@@ -58,20 +58,22 @@ def _describe_round(line: Mapping[str, Any]) -> str:
 
 def _describe_course(layout: RunLayout, state: State) -> str:
     if state.course is not Course.GOES_ON:
-        return _describe_end(layout, state.course)
+        return _describe_end(layout, state.course, state.blocked)
     lease = read_lease(layout.follow_lease)
     if lease and _seems_alive(layout, lease):
         return f"followed at this moment by {lease}"
     return _describe_nobody(layout, "no process") if state.backend == "local" else _describe_queue(layout)
 
 
-def _describe_end(layout: RunLayout, course: Course) -> str:
+def _describe_end(layout: RunLayout, course: Course, blocked: str = "") -> str:
     """Say why it is not followed any more, and how to go on."""
     if course is Course.ENDED:
         return "followed to the end: nothing runs, waits or can be tried again"
     revive = f"to go on: python -m hpc.follow {layout.experiment}"
     if course is Course.CANCELLED:
         return f"not followed any more: somebody cancelled it; {revive}"
+    if course is Course.GAVE_UP and blocked:
+        return f"not followed any more: what is left can never begin ({blocked}); once that is mended, {revive}"
     if course is Course.GAVE_UP:
         return f"not followed any more: follow.max_days are over; {revive}"
     if layout.hold.exists():

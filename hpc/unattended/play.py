@@ -28,6 +28,7 @@ from hpc.rounds.canary import awaits_canary
 from hpc.submissions.holds import held
 from hpc.submissions.portions import Fed, resume
 from hpc.submissions.prepare import Frozen, backend_of, half_submitted
+from hpc.unattended.blocked import why_blocked
 from hpc.unattended.jobs import jobs_before, leave_one_behind, settle_successors
 from hpc.unattended.lease import LOCK_S, Guard
 from hpc.unattended.notices import notify, tell_held
@@ -52,6 +53,7 @@ class Round:
         jobs: Submission number → job.
         next: Relays that wait now.
         why: Run name → why it is left alone, of the first `NAMED` that are.
+        blocked: Why what is left can never begin; empty where it may.
     """
 
     round: int
@@ -64,6 +66,7 @@ class Round:
     jobs: Mapping[int, str]
     next: tuple[Relay, ...]
     why: Mapping[str, str]
+    blocked: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The round as a line of the ledger."""
@@ -105,6 +108,7 @@ def tell(layout: RunLayout, frozen: Frozen, done: Round, since: str, report: str
     counts = render_counts(done.outcomes)
     lines = [
         report,
+        *([f"what is left can never begin: {done.blocked}"] if done.blocked else []),
         *(f"left alone: {name}: {reason}" for name, reason in done.why.items()),
         f"python -m hpc.status {layout.experiment}",
     ]
@@ -155,9 +159,13 @@ def conclude(
         new: What was to be submitted for the first time.
     """
     profile, is_held = present.judged.frozen.profile, held(layout) is not None
+    live = bool(fed.jobs) or any(task.state.is_live for task in present.judged.tasks)
+    is_idle = bool(fed.waiting) and not live and not is_held
+    blocked = why_blocked(layout, present.judged.frozen, fed.waiting) if is_idle else ""
     course = decide(
-        live=bool(fed.jobs) or any(task.state.is_live for task in present.judged.tasks),
+        live=live,
         left=bool(fed.waiting),
+        blocked=bool(blocked),
         held=is_held,
         followed_s=time.time() - state.started,
         max_days=profile.follow.max_days,
@@ -166,9 +174,9 @@ def conclude(
     interval_s = next_interval(profile.follow.every_s, state.interval_s, acted=acted)
     waiting: tuple[Relay, ...] = ()
     if profile.scheduler == "slurm" and course is Course.GOES_ON:
-        live = live_arrays(present.judged.snapshot, fed.jobs)
-        live |= jobs_before(present.judged.frozen) if fed.waiting else frozenset()
-        waiting = settle_successors(layout, present.judged.frozen, live, course, interval_s, guard)
+        arrays = live_arrays(present.judged.snapshot, fed.jobs)
+        arrays |= jobs_before(present.judged.frozen) if fed.waiting else frozenset()
+        waiting = settle_successors(layout, present.judged.frozen, arrays, course, interval_s, guard)
     not_now = {each.task.run_name for each in fed.waiting}
     again, first = [each.run_name for each in present.plan.retry], [each.task.run_name for each in new]
     done = Round(
@@ -182,13 +190,15 @@ def conclude(
         jobs=fed.jobs,
         next=waiting,
         why={each.run_name: each.reason for each in present.plan.declined[:NAMED]},
+        blocked=blocked,
     )
     guard()
     note_down(layout, "round", **done.to_json())
     if problems := present.plan.hook_problems:  # at night nobody sees what collect would print
         note_down(layout, "not heeded", why=problems[0], more=len(problems) - 1)
     told = state.told if course is state.course else ""
-    write_state(layout, replace(state, course=course, round=done.round, interval_s=interval_s, next=waiting, told=told))
+    how = State(course, state.backend, state.started, done.round, interval_s, waiting, told, blocked)
+    write_state(layout, how)
     return done
 
 

@@ -29,6 +29,7 @@ class State:
         interval_s: Seconds from the last round to the next look.
         next: Relays that wait.
         told: What the last notice was about, so that nobody is told twice.
+        blocked: Why what is left can never begin; empty where it may.
     """
 
     course: Course
@@ -38,6 +39,7 @@ class State:
     interval_s: float = 0.0
     next: tuple[Relay, ...] = ()
     told: str = ""
+    blocked: str = ""
 
 
 def read_state(layout: RunLayout) -> State | None:
@@ -59,6 +61,7 @@ def read_state(layout: RunLayout) -> State | None:
             float(content["interval_s"]),
             tuple(Relay.from_json(each) for each in content["next"]),
             str(content["told"]),
+            str(content.get("blocked", "")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         problem = f"is not what the unattended loop wrote ({type(error).__name__}: {error})"

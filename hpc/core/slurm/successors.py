@@ -26,7 +26,7 @@ class Course(StrEnum):
     GOES_ON = "goes on"
     ENDED = "ended"  # nothing runs, waits or can be tried again
     HELD = "held"  # somebody has to look first
-    GAVE_UP = "gave_up"  # follow.max_days are over
+    GAVE_UP = "gave_up"  # follow.max_days are over, or what is left can never begin
     CANCELLED = "cancelled"  # a person ended it
 
 
@@ -82,7 +82,7 @@ class Successors:
     cancel: tuple[Relay, ...] = ()
 
 
-def decide(*, live: bool, left: bool, held: bool, followed_s: float, max_days: float) -> Course:
+def decide(*, live: bool, left: bool, held: bool, followed_s: float, max_days: float, blocked: bool = False) -> Course:
     """Say how it goes on.
 
     Args:
@@ -91,12 +91,14 @@ def decide(*, live: bool, left: bool, held: bool, followed_s: float, max_days: f
         held: The experiment is held.
         followed_s: Seconds since it is followed.
         max_days: Days after which it is given up.
+        blocked: Nothing of what is left can begin before a person does something.
     """
     if held:
         return Course.HELD
     if not live and not left:
         return Course.ENDED
-    return Course.GAVE_UP if followed_s > max_days * DAY else Course.GOES_ON
+    is_vain = blocked and not live
+    return Course.GAVE_UP if is_vain or followed_s > max_days * DAY else Course.GOES_ON
 
 
 def next_interval(every_s: float, last_s: float, *, acted: bool) -> float:

@@ -28,6 +28,14 @@ def test_the_course_is_read_off_a_table(live, left, held, days, expected):
     assert decide(live=live, left=left, held=held, followed_s=days * 86400, max_days=14) is expected
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_what_can_never_begin_is_given_up_once_nothing_runs(live):
+    """What runs may still be healed or retried; without it nobody's waiting helps."""
+    course = decide(live=live, left=True, held=False, followed_s=0, max_days=14, blocked=True)
+    assert course is (Course.GOES_ON if live else Course.GAVE_UP)
+    assert decide(live=False, left=True, held=True, followed_s=0, max_days=14, blocked=True) is Course.HELD
+
+
 def test_looks_become_rarer_while_nothing_happens_and_not_rarer_than_half_an_hour():
     """10 minutes, 15, 22.5, 30, 30; back to 10 as soon as something was done; a longer `every` stays as it is."""
     minutes = [10.0]

@@ -8,16 +8,22 @@ import pytest
 from click.testing import CliRunner
 
 import hpc.collect
+import hpc.follow
 import hpc.status
 import hpc.submit
 from analysis.data.frame import load_frame, repeated_since_collected
 from hpc.core.experiment.spec import Task
+from hpc.core.failures.breaker import Trip
 from hpc.core.layout import RunLayout
 from hpc.core.records.index import Element
 from hpc.core.slurm.arrays import first_assignment, plan_arrays
+from hpc.core.slurm.successors import Course
 from hpc.experiments.freezing import frozen_of
 from hpc.node import sources as on_the_node
+from hpc.submissions.holds import hold
 from hpc.submissions.sources import with_sources
+from hpc.unattended.blocked import why_blocked
+from hpc.unattended.state import State, write_state
 from tests.hpc.strangers.repository import Repository
 
 TRAIN = "import sys; open('model.txt', 'w').write(sys.argv[1]); print('loss=' + sys.argv[1])"
@@ -28,7 +34,12 @@ COMMAND = "command: 'python e.py {run:train}/work/model.txt {x} {how} {seed}'"
 @pytest.fixture
 def chain(repository: Repository) -> Repository:
     """A repository with two planned experiments; nothing has run."""
-    repository.write("t.py", TRAIN)
+    return make_chain(repository, TRAIN)
+
+
+def make_chain(repository: Repository, train: str) -> Repository:
+    """Plan an experiment of this program, and one that evaluates its runs."""
+    repository.write("t.py", train)
     repository.write("e.py", EVALUATE)
     repository.profile("here", scheduler="local")
     repository.experiment("command: python t.py {x} {seed}", name="train", sweep="{grid: {x: [1, 2]}, seeds: [1]}",
@@ -259,3 +270,29 @@ def test_an_evaluation_of_a_run_that_was_repeated_since_is_said_to_be_outdated(c
     again.rmdir()  # what was only touched, or cleaned away, was not repeated
     (chain.root / "train/tasks/X1_S1/attempt-1/work/model.txt").unlink()
     assert "outdated" not in tell(hpc.status.main)
+
+
+def test_following_ends_when_what_it_waits_for_is_over_and_failed(repository: Repository) -> None:
+    """While somebody may still finish the runs it goes on; then it ends at once, and says which and how to go on."""
+    chain = make_chain(repository, "raise SystemExit(1)")
+    layout, train = RunLayout(chain.root, "theirs"), RunLayout(chain.root, "train")
+    frozen = frozen_of(json.loads(layout.manifest.read_text()))
+    waiting = [first_assignment(frozen.spec, Task(**each)) for each in json.loads(layout.manifest.read_text())["tasks"]]
+
+    assert why_blocked(layout, frozen, waiting) == ""  # nothing was submitted yet
+    assert chain.on_a_node(name="train") == 1
+    assert why_blocked(layout, frozen, waiting) == ""  # nor was X2
+    said = "not finished: train/X1_S1 ended with exit code 1 (attempt 1)"
+    assert why_blocked(layout, frozen, waiting[:2]) == said
+    write_state(train, State(Course.GOES_ON, "local", 0.0))
+    assert why_blocked(layout, frozen, waiting[:2]) == ""  # its own follower may try it again
+    write_state(train, State(Course.ENDED, "local", 0.0))
+    hold(train, Trip("the disk is full", "storage/full", "No space left on device", ("X1_S1",)))
+    assert why_blocked(layout, frozen, waiting[:2]) == ""  # once it is released it goes on
+    train.hold.unlink()
+
+    assert chain.on_a_node(position=1, name="train") == 1
+    told = tell(hpc.follow.main, expect=1)
+    assert f"what is left can never begin: {said}; train/X2_S1 ended" in told
+    assert "python -m hpc.follow theirs" in told
+    assert f"not followed any more: what is left can never begin ({said}" in tell(hpc.status.main)
