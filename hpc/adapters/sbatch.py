@@ -28,14 +28,26 @@ _QUOTED_DIRECTIVE = re.compile(r"[^'\"\\%$`\n\r\0]*")
 _DIRECTIVE_WITH_PATTERN = re.compile(r"\d+-\d+(%\d+)?")
 
 
-def _directive(value: object) -> str:
-    """Let a value into an #SBATCH line only when it means the same there as here."""
+def directive(value: object) -> str:
+    """Let a value into an #SBATCH line only when it means the same there as here.
+
+    Raises:
+        InputError: It does not.
+    """
     text = str(value)
     if not (_PLAIN_DIRECTIVE.fullmatch(text) or _DIRECTIVE_WITH_PATTERN.fullmatch(text)):
         raise InputError(
             f"{text!r} cannot stand in an #SBATCH line: it holds a space, quote, backslash or one of #%$`. "
-            "Move the run folder (HPC_ROOT) or rename the experiment"
+            "Move the run folder (HPC_ROOT) or rename the experiment; only this machine takes it: --cluster local"
         )
+    return text
+
+
+def _comment_line(value: object) -> str:
+    """Let a value into a line that this machine's own queue passes over: everything but what would end it."""
+    text = str(value)
+    if text.splitlines() != [text]:
+        raise InputError(f"{text!r} is not one line. Move the run folder (HPC_ROOT) or rename the experiment")
     return text
 
 
@@ -44,10 +56,10 @@ def _option_value(value: object) -> str:
     text = str(value)
     if not _PLAIN_DIRECTIVE.fullmatch(text) and _QUOTED_DIRECTIVE.fullmatch(text):
         return f'"{text}"'
-    return _directive(text)
+    return directive(text)
 
 
-def _environment(template: str) -> "tuple[Environment, str]":
+def _environment(template: str, *, is_read_by_slurm: bool) -> "tuple[Environment, str]":
     """Find a site's template beside ours, so that it may extend ``array.sbatch.j2``."""
     from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 
@@ -59,7 +71,7 @@ def _environment(template: str) -> "tuple[Environment, str]":
     # Shell text, not HTML: escaping is done by the two filters.
     environment = Environment(loader=ChoiceLoader(loaders), undefined=StrictUndefined, autoescape=False)  # noqa: S701
     environment.filters["shell"] = lambda value: shlex.quote(str(value))
-    environment.filters["directive"] = _directive
+    environment.filters["directive"] = directive if is_read_by_slurm else _comment_line
     environment.filters["option_value"] = _option_value
     return environment, name
 
@@ -215,18 +227,21 @@ def render_sbatch(
         "index": submission.index,
         "relay": "",
     }
-    return _render(profile.template, context)
+    return _render(profile.template, context, is_read_by_slurm=profile.scheduler == "slurm")
 
 
-def _render(site_template: str, context: Mapping[str, Any]) -> str:
+def _render(site_template: str, context: Mapping[str, Any], *, is_read_by_slurm: bool = True) -> str:
     """Fill in our template, or a site's that extends it.
+
+    Args:
+        is_read_by_slurm: Whether #SBATCH lines are read; else they are comments, in which any path may stand.
 
     Raises:
         InputError: A value cannot stand in a script, or a site's template is missing, broken or uses an unknown name.
     """
     from jinja2 import TemplateError
 
-    environment, name = _environment(site_template)
+    environment, name = _environment(site_template, is_read_by_slurm=is_read_by_slurm)
     try:
         template = environment.get_template(name)
         ours = environment.get_template("array.sbatch.j2").blocks

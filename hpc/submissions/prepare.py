@@ -25,7 +25,7 @@ from hpc.adapters import slurm
 from hpc.adapters.files import make_folder, move_away, publish_folder, read_record_or_none, write_json, write_text
 from hpc.adapters.images import name_of_pin, pin_image
 from hpc.adapters.manifest_store import list_submissions, load_index, readable_indices
-from hpc.adapters.sbatch import render_sbatch
+from hpc.adapters.sbatch import directive, render_sbatch
 from hpc.adapters.withdrawn import read_withdrawn
 from hpc.core.errors import InputError
 from hpc.core.experiment.spec import ExperimentSpec, Task
@@ -197,6 +197,8 @@ def _needed(
     layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignment]
 ) -> Iterator[tuple[ArrayPlan, SubmissionIndex, SubmissionLayout | None]]:
     """Give each array these assignments need with the folder that is there for it, unused, if there is one."""
+    if frozen.profile.scheduler == "slurm":  # also for a script that was written for this machine's own queue
+        directive(layout.submissions)
     unused = {_digest(index): each for each, index in readable_indices(layout) if not is_used(each)}
     for plan in plan_arrays(assignments, frozen.profile):
         index = with_sources(layout, frozen.spec, frozen.index(plan))

@@ -186,3 +186,14 @@ def test_a_missing_site_template_is_an_error_that_names_it(tmp_path):
     """A template that is not there is not replaced by ours."""
     with pytest.raises(InputError, match=r"gone\.j2"):
         render("plain", replace(PROFILES["plain"], template=str(tmp_path / "gone.j2")))
+
+
+@pytest.mark.parametrize("bad", ["a b", "a'b", 'a"b', "a\\b", "a#b", "a%jb", "$(touch x)", "`x`"])
+def test_this_machines_own_queue_takes_any_path(bad, tmp_path):
+    """Nobody reads its #SBATCH lines: they are comments, unless a path has several lines."""
+    local = replace(PROFILES["plain"], scheduler="local")
+    text = render("plain", local, comment=bad)
+    assert f"#SBATCH --comment={bad}\n" in text
+    subprocess.run(["bash", "-n"], input=text, text=True, check=True)
+    with pytest.raises(InputError, match="is not one line"):
+        render("plain", local, comment=f"{bad}\nrm")
