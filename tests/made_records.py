@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hpc.core.experiment.spec import Launch, Program
+from hpc.core.experiment.program import Launch, Program
 from hpc.core.records.exit import ExitRecord
 from hpc.core.records.index import Code, Element, SubmissionIndex
 from hpc.core.records.task import TaskRecord

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from hpc.core.errors import InputError, nearest
 from hpc.core.launch.expansion import expand, references
 from hpc.core.layout import SubmissionLayout
-from hpc.core.resources import ClusterProfile, Resources, render_memory, render_time
+from hpc.core.profile import ClusterProfile
+from hpc.core.resources import Resources, render_memory, render_time
 from hpc.core.slurm.arrays import ArrayPlan, signal_lead_s
 from hpc.core.slurm.executions import job_name_of
 from hpc.core.slurm.gpu_bound import most_at_once

@@ -25,15 +25,14 @@ from hpc.core.experiment.grid import (
 )
 from hpc.core.experiment.placeholders import RUN, Field, Template, field_names, parse_template, render_words
 from hpc.core.experiment.processes import processes_of, starts_once
+from hpc.core.experiment.program import Launch, Program
 from hpc.core.experiment.slug import is_plain
 from hpc.core.experiment.spec import (
     Analysis,
     Batch,
     Check,
-    Launch,
     Metric,
     Metrics,
-    Program,
     ResourceRule,
     RetryPolicy,
     Sweep,

@@ -19,7 +19,7 @@ from hpc.adapters.git import list_code_files, list_ignored, list_untracked
 from hpc.core.credentials import MOST_BYTES, looks_secret
 from hpc.core.errors import InputError, Problem
 from hpc.core.experiment.placeholders import field_names, parse_template
-from hpc.core.experiment.spec import Program
+from hpc.core.experiment.program import Program
 from hpc.core.launch.program import split_command
 
 MOST_NAMED = 10

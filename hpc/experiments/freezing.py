@@ -38,10 +38,11 @@ from hpc.core.extras import MissingPackage
 from hpc.core.identity import canonical_json
 from hpc.core.launch.expansion import expansion_problem, references
 from hpc.core.layout import RunLayout, SubmissionLayout
+from hpc.core.profile import ClusterProfile, Following
 from hpc.core.question.seal import content_digest
 from hpc.core.records.index import Code
 from hpc.core.records.project import Project
-from hpc.core.resources import ClusterProfile, Following, Resources, render_memory, render_time
+from hpc.core.resources import Resources, render_memory, render_time
 from hpc.core.slurm.arrays import first_assignment
 from hpc.experiments.code_files import CodeFiles, check_program, find_code, mentions, notes_of
 from hpc.experiments.overrides import Overrides

@@ -30,7 +30,8 @@ from hpc.core.credentials import names_secret
 from hpc.core.errors import nearest
 from hpc.core.experiment.grid import MAX_TASKS
 from hpc.core.experiment.placeholders import CHOICE, FLAG, NAME, SWITCH
-from hpc.core.experiment.spec import TRUE_FALSE, Value
+from hpc.core.experiment.program import TRUE_FALSE
+from hpc.core.experiment.spec import Value
 from hpc.core.experiment.values import render_value
 from hpc.core.launch.config_file import FORMATS
 from hpc.core.launch.expansion import expansion_problem

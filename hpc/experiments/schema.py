@@ -28,7 +28,8 @@ from hpc.core.experiment.slug import is_plain
 from hpc.core.experiment.values import is_single, render_value
 from hpc.core.launch.config_file import content_problems
 from hpc.core.launch.program import command_experiments
-from hpc.core.resources import ClusterProfile, Following, Resources, parse_memory, parse_share, parse_time
+from hpc.core.profile import ClusterProfile, Following
+from hpc.core.resources import Resources, parse_memory, parse_share, parse_time
 from hpc.experiments.config_template import read_config
 from hpc.experiments.models import (
     RANGE,

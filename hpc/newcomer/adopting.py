@@ -20,12 +20,13 @@ from hpc.core.experiment.grid import expand
 from hpc.core.experiment.slug import is_plain
 from hpc.core.experiment.spec import ExperimentSpec, Task, Value
 from hpc.core.layout import RunLayout
+from hpc.core.profile import ClusterProfile
 from hpc.core.program.printed import goal_of
 from hpc.core.question.seal import content_digest
 from hpc.core.records.exit import ExitRecord
 from hpc.core.records.index import Code
 from hpc.core.records.task import Claim, TaskRecord
-from hpc.core.resources import ClusterProfile, Resources
+from hpc.core.resources import Resources
 from hpc.experiments.schema import experiment_from
 from hpc.experiments.sealing import seal_plan
 from hpc.metrics import MetricsWriter

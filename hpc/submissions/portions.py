@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from hpc.adapters import slurm
 from hpc.core.errors import HpcError
 from hpc.core.layout import RunLayout, SubmissionLayout
-from hpc.core.resources import ClusterProfile
+from hpc.core.profile import ClusterProfile
 from hpc.core.slurm.arrays import Assignment, plan_arrays
 from hpc.core.slurm.gpu_bound import LiveArray, Place, as_live, place
 from hpc.core.slurm.limits import Limit, Queued, Site, in_order, limits_of, tightest

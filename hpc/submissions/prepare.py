@@ -31,11 +31,12 @@ from hpc.core.errors import InputError
 from hpc.core.experiment.spec import ExperimentSpec, Task
 from hpc.core.identity import content_hash
 from hpc.core.layout import RunLayout, SubmissionLayout, attempt_number
+from hpc.core.profile import ClusterProfile
 from hpc.core.records.check import CheckCommand
 from hpc.core.records.index import BatchArguments, Code, Git, Image, SubmissionIndex
 from hpc.core.records.submitted import Asked
 from hpc.core.records.task import TaskRecord
-from hpc.core.resources import ClusterProfile, Resources
+from hpc.core.resources import Resources
 from hpc.core.slurm.arrays import ArrayPlan, Assignment, plan_arrays
 from hpc.core.slurm.executions import JobRow, is_job
 from hpc.core.slurm.gpu_bound import Place

@@ -21,7 +21,7 @@ from hpc.adapters.started import VARIABLE, started_as
 from hpc.core.errors import InputError
 from hpc.core.identity import content_hash
 from hpc.core.layout import RunLayout, SubmissionLayout
-from hpc.core.resources import ClusterProfile
+from hpc.core.profile import ClusterProfile
 from hpc.core.slurm.executions import JobRow, is_refused_launch
 from hpc.core.slurm.successors import Course, Kind, Relay, plan_successors
 from hpc.submissions.prepare import Frozen, in_partitions

@@ -11,7 +11,8 @@ from hpc.adapters.sbatch import render_relay, render_sbatch
 from hpc.core.errors import InputError
 from hpc.core.experiment.spec import Task
 from hpc.core.layout import SubmissionLayout
-from hpc.core.resources import ClusterProfile, Following, Resources
+from hpc.core.profile import ClusterProfile, Following
+from hpc.core.resources import Resources
 from hpc.core.slurm.arrays import ArrayPlan, Assignment
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -11,7 +11,8 @@ from typing import Any
 
 from hpc.core.experiment.expression import Expression, parse_expression
 from hpc.core.experiment.placeholders import Field, Template, field_names, parse_template, render_template
-from hpc.core.experiment.spec import TRUE_FALSE, ExperimentSpec, Program, Sweep, Task, Value
+from hpc.core.experiment.program import TRUE_FALSE, Program
+from hpc.core.experiment.spec import ExperimentSpec, Sweep, Task, Value
 from hpc.core.experiment.values import value_key
 from hpc.core.identity import task_id
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from hpc.core.experiment.spec import Launch
+from hpc.core.experiment.program import Launch
 from hpc.core.resources import Resources
 
 THREADS = "OMP_NUM_THREADS"

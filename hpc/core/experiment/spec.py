@@ -4,68 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hpc.core.experiment.program import Launch, Program
 from hpc.core.resources import Resources
 
 Value = str | int | float | bool | None | Sequence[Any] | Mapping[str, Any]
 """What a parameter may hold; lists and mappings hold such values again."""
-
-TRUE_FALSE = "true/false"
-"""How true and false are written unless the experiment says otherwise."""
-
-
-@dataclass(frozen=True)
-class ConfigFile:
-    """A configuration file that every attempt gets with its own values (`hpc.core.launch.config_file`).
-
-    Attributes:
-        file: Where it stands in the working folder; its ending says the format.
-        content: The template.
-    """
-
-    file: str
-    content: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Program:
-    """What each task runs: exactly one of `module` and `command` is set.
-
-    Attributes:
-        module: Python module, started as ``python -m module --key value …``.
-        command: Command line with placeholders such as ``{seed}``; split like a shell would, run without one.
-        args: Fixed arguments, the same for every task.
-        workdir: Folder of the project the program is started in, relative to it; an absolute one is used as it is.
-        inputs: Path inside the project → what is linked there in every working folder, by its absolute path.
-        booleans: How true and false are written where the command does not say: ``YES/NO``, ``flag`` or ``switch``.
-        config: Configuration file with each attempt's own values; None for none.
-        optional: Parameters that some tasks have not (`Sweep.when`).
-    """
-
-    module: str | None = None
-    command: str | None = None
-    args: Mapping[str, Any] = field(default_factory=dict)
-    workdir: str = "."
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    booleans: str = TRUE_FALSE
-    config: ConfigFile | None = None
-    optional: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Launch:
-    """How the processes of one task are started.
-
-    Attributes:
-        kind: ``plain``, ``accelerate``, ``torchrun`` or ``deepspeed``.
-        processes: Processes per node; None lets `hpc.core.experiment.processes` count them.
-        mixed_precision: ``no``, ``fp16`` or ``bf16``.
-        zero_stage: DeepSpeed ZeRO stage 0 to 3; None means no DeepSpeed.
-    """
-
-    kind: str = "plain"
-    processes: int | None = None
-    mixed_precision: str = "no"
-    zero_stage: int | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import PurePath
 from typing import Any
 
 from hpc.core.experiment.placeholders import NAME, Field, parse_template, render_field
-from hpc.core.experiment.spec import ConfigFile
+from hpc.core.experiment.program import ConfigFile
 
 FORMATS = (".yaml", ".yml", ".json", ".toml")
 CONFIG = "config"

@@ -24,7 +24,7 @@ from hpc.core.experiment.placeholders import (
     render_template,
     render_words,
 )
-from hpc.core.experiment.spec import TRUE_FALSE, Launch
+from hpc.core.experiment.program import TRUE_FALSE, Launch
 from hpc.core.records.index import Element, SubmissionIndex
 
 PLACES = ("out_dir", "task_dir", "attempt_dir", "task_json", "run_name", "experiment", "task_id", "resume_from")

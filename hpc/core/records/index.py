@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from hpc.core.experiment.spec import Launch, Program
+from hpc.core.experiment.program import Launch, Program
 from hpc.core.layout import name_problem
 from hpc.core.records.check import CheckCommand
 from hpc.core.records.record import Record

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from hpc.core.experiment.spec import Launch
+from hpc.core.experiment.program import Launch
 from hpc.core.layout import name_problem
 from hpc.core.records.check import CheckCommand
 from hpc.core.records.index import Code, Git, Image, Used

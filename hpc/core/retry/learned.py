@@ -96,7 +96,7 @@ def shape_of(
         parameters: Values given to the program, fixed arguments and swept ones; without the batch's own two.
         names: Those that matter for memory (`batch.shape`); None: all but the seed and the learning rate.
         resources: Fields of `hpc.core.resources.Resources`. Where the training device is the CPU, its memory counts.
-        launch: Fields of `hpc.core.experiment.spec.Launch`.
+        launch: Fields of `hpc.core.experiment.program.Launch`.
         image_sha: SHA-256 of the image; empty without one.
         code_sha: SHA-256 of the code snapshot.
         cluster: Slurm's name of the cluster: another one has other devices. Empty without Slurm.

@@ -7,8 +7,9 @@ from itertools import groupby
 from hpc.core.experiment.asking import resources_of
 from hpc.core.experiment.processes import processes_of
 from hpc.core.experiment.spec import ExperimentSpec, Task, Value
+from hpc.core.profile import ClusterProfile
 from hpc.core.records.index import Element
-from hpc.core.resources import MINUTE, ClusterProfile, Resources
+from hpc.core.resources import MINUTE, Resources
 from hpc.core.slurm.executions import MAX_ELEMENTS
 
 

@@ -9,7 +9,8 @@ work, and no bound is ever raised on the way: at no moment more is in use.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hpc.core.resources import ClusterProfile, Resources
+from hpc.core.profile import ClusterProfile
+from hpc.core.resources import Resources
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hpc.core.resources import ClusterProfile, Resources, parse_time, render_memory, render_time
+from hpc.core.profile import ClusterProfile
+from hpc.core.resources import Resources, parse_time, render_memory, render_time
 
 _GPUS = re.compile(r"gpu(?::(?P<type>[^:(),]+))?:(?P<count>\d+)(?:\([^)]*\))?")
 

@@ -6,7 +6,7 @@ from hpc.adapters.yaml_file import parse_yaml
 from hpc.core.experiment.asking import asked_of_tasks, every_resources, resources_of
 from hpc.core.experiment.grid import expand
 from hpc.core.experiment.spec import ExperimentSpec, Task
-from hpc.core.resources import ClusterProfile
+from hpc.core.profile import ClusterProfile
 from hpc.core.slurm.arrays import first_assignment, plan_arrays
 from hpc.experiments.overrides import Overrides
 from hpc.experiments.schema import experiment_from

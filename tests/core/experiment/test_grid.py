@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from hpc.core.experiment.expression import WORDS
 from hpc.core.experiment.grid import combination_count, combinations, expand, parameter_names
-from hpc.core.experiment.spec import Container, ExperimentSpec, Launch, Metric, Metrics, Program, RetryPolicy, Sweep
+from hpc.core.experiment.program import Launch, Program
+from hpc.core.experiment.spec import Container, ExperimentSpec, Metric, Metrics, RetryPolicy, Sweep
 from hpc.core.resources import Resources
 
 NAMES = st.from_regex(r"[a-z][a-z_]{0,6}", fullmatch=True).filter(

@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hpc.core.experiment.placeholders import parse_template, render_template
+from hpc.core.experiment.program import Program
 from hpc.core.experiment.slug import LONGEST, slug
-from hpc.core.experiment.spec import Program
 from hpc.core.experiment.values import is_single, render_value, value_key
 from hpc.core.launch.program import command_problems, program_argv
 from hpc.core.layout import name_problem

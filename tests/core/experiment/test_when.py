@@ -6,7 +6,7 @@ import pytest
 
 from hpc.adapters.yaml_file import parse_yaml
 from hpc.core.experiment.grid import expand
-from hpc.core.experiment.spec import Program
+from hpc.core.experiment.program import Program
 from hpc.core.launch.program import program_argv
 from hpc.experiments.schema import experiment_from
 

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from hpc.core.experiment.spec import ConfigFile
+from hpc.core.experiment.program import ConfigFile
 from hpc.core.experiment.values import value_key
 from hpc.core.launch.config_file import content_problems, fill, keys_of, names_taken, written
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hpc.core.experiment.spec import Program
+from hpc.core.experiment.program import Program
 from hpc.core.launch.program import command_names, command_problems, program_argv, script_positions, split_command
 
 ROOT = Path(__file__).parents[3]

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpc.core.experiment.spec import Task
-from hpc.core.resources import ClusterProfile, Resources
+from hpc.core.profile import ClusterProfile
+from hpc.core.resources import Resources
 from hpc.core.slurm.arrays import Assignment, plan_arrays, signal_lead_s
 
 

@@ -4,7 +4,8 @@ from random import Random
 
 import pytest
 
-from hpc.core.resources import ClusterProfile, Resources
+from hpc.core.profile import ClusterProfile
+from hpc.core.resources import Resources
 from hpc.core.slurm.gpu_bound import LiveArray, Place, as_live, describe_places, most_at_once, place, place_all
 
 SITE = ClusterProfile("lab", max_gpus=8)

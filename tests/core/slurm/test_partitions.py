@@ -2,7 +2,8 @@
 
 import pytest
 
-from hpc.core.resources import HOUR, ClusterProfile, Resources
+from hpc.core.profile import ClusterProfile
+from hpc.core.resources import HOUR, Resources
 from hpc.core.slurm.partitions import choose, parse_kinds
 
 SINFO = """

@@ -10,7 +10,7 @@ import pytest
 
 from hpc.adapters.code_snapshot import LinkTo, code_digest, freeze_code
 from hpc.core.errors import InputError
-from hpc.core.experiment.spec import Program
+from hpc.core.experiment.program import Program
 from hpc.experiments.code_files import CodeFiles, Reason, check_program, find_code, import_roots, notes_of, program_file
 
 

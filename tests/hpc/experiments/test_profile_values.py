@@ -4,7 +4,7 @@ import pytest
 
 from hpc.adapters.yaml_file import parse_yaml
 from hpc.core.errors import InputError
-from hpc.core.resources import ClusterProfile
+from hpc.core.profile import ClusterProfile
 from hpc.experiments.schema import profile_from
 
 TAKEN = [

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from hpc.core.experiment.processes import describe_processes, processes_of
-from hpc.core.experiment.spec import Launch, Program
+from hpc.core.experiment.program import Launch, Program
 from hpc.core.launch.program import launcher_in
 from hpc.core.resources import Resources
 from tests.hpc.strangers.repository import Repository

@@ -9,7 +9,8 @@ import pytest
 
 from hpc.adapters.sbatch import render_sbatch
 from hpc.core.layout import SubmissionLayout
-from hpc.core.resources import ClusterProfile, Resources
+from hpc.core.profile import ClusterProfile
+from hpc.core.resources import Resources
 from hpc.core.slurm.arrays import ArrayPlan
 from tests.hpc.strangers.repository import Repository
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from hpc.adapters.sbatch import relay_options
-from hpc.core.resources import ClusterProfile, Following
+from hpc.core.profile import ClusterProfile, Following
 from hpc.core.slurm.successors import Kind, Relay
 from hpc.unattended.jobs import dependency_of
 
