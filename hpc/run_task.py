@@ -12,7 +12,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,30 +20,16 @@ from hpc.adapters import proc
 from hpc.adapters.files import follow_access, private_umask, read_json, read_record, write_json
 from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_STORAGE, EXIT_USAGE, HpcError, InputError
 from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout, TaskLayout
+from hpc.core.records.exit import ExitRecord
 from hpc.core.records.index import Element, SubmissionIndex
 from hpc.core.records.record import RecordError, record_from
 from hpc.core.records.task import TaskRecord
 from hpc.node.attempt import Job, Watch, claim, last_attempt, next_attempt, prepare_task_folder, tidy_up
 from hpc.node.exit_record import conclude, exit_record
-from hpc.node.restart import find_stall, obstacle_to_restart, start_again
 from hpc.node.supervise import Supervision, execute
 from hpc.node.task_record import build_task, with_learned
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Planned:
-    """What the wrapper reads of a task of the manifest."""
-
-    task_id: str
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What the wrapper reads of a manifest."""
-
-    tasks: tuple[Planned, ...]
 
 
 def find_element(path: Path, position: int) -> tuple[SubmissionIndex, Element, RunLayout]:
@@ -55,7 +41,7 @@ def find_element(path: Path, position: int) -> tuple[SubmissionIndex, Element, R
     content = read_json(path)
     kind = content.get("kind") if isinstance(content, dict) else None
     if kind == "manifest":
-        return _find_by_manifest(path, _understood(content, Manifest, path), position)
+        return _find_by_manifest(path, content, position)
     if kind != "submission":
         raise InputError("neither an index of a submission (submissions/NNN/index.json) nor a manifest.json", str(path))
     index = _understood(content, SubmissionIndex, path)
@@ -77,8 +63,10 @@ def _understood(content: object, kind: type[T], path: Path) -> T:
         raise InputError(str(error), str(path)) from None
 
 
-def _find_by_manifest(path: Path, manifest: Manifest, position: int) -> tuple[SubmissionIndex, Element, RunLayout]:
-    tasks, layout = manifest.tasks, RunLayout(path.parents[1], path.parent.name)
+def _find_by_manifest(path: Path, content: object, position: int) -> tuple[SubmissionIndex, Element, RunLayout]:
+    from hpc.core.records.planned import Planned  # here: only who runs a task by hand names a manifest
+
+    tasks, layout = _understood(content, Planned, path).tasks, RunLayout(path.parents[1], path.parent.name)
     _check_position(position, len(tasks), path)
     for folder in sorted(layout.submissions.glob("[0-9]*"), reverse=True):
         index = read_record(folder / "index.json", SubmissionIndex)
@@ -152,12 +140,20 @@ def finish(task: TaskLayout, attempt: AttemptLayout, record: TaskRecord, result:
         )  # the task's own files belong to the newer attempt
         return EXIT_DONE
     code = ended.exit_code if ended.exit_code is not None else 128 + (ended.signal or 0)
-    wants_more = code == EXIT_CHECKPOINTED
-    stall = find_stall(task, attempt, record, ended) if wants_more else ""
+    if code != EXIT_CHECKPOINTED:
+        return _end(task, attempt, record, ended, code)
+    from hpc.node.restart import find_stall, obstacle_to_restart, start_again  # here: most attempts end without
+
+    stall = find_stall(task, attempt, record, ended)
     obstacle = stall or obstacle_to_restart(task, attempt, record, ended)
-    conclude(task, attempt, replace(ended, starts_again=wants_more and not obstacle, stalled=stall))
+    _end(task, attempt, record, replace(ended, starts_again=not obstacle, stalled=stall), code)
+    return start_again(attempt, job, obstacle)
+
+
+def _end(task: TaskLayout, attempt: AttemptLayout, record: TaskRecord, ended: ExitRecord, code: int) -> int:
+    conclude(task, attempt, ended)
     print(f"hpc: {record.run_name} attempt {attempt.number} ended with {code}", flush=True)
-    return start_again(attempt, job, obstacle) if wants_more else code
+    return code
 
 
 def main(arguments: Sequence[str]) -> int:

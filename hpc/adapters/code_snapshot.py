@@ -5,13 +5,11 @@ Standard library only: the wrapper on the compute node verifies the copy it make
 
 import hashlib
 import os
-import secrets
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpc.adapters.files import make_folder, mode_in, move_away, publish_folder
+from hpc.adapters.files import make_folder, mode_in, move_away, publish_folder, temporary_name
 from hpc.core.errors import InputError
 
 MAX_BYTES = 256 * 1024 * 1024
@@ -146,7 +144,7 @@ def freeze_code(files: Files, target: Path) -> None:
         check_code(target, code_digest(files))
         return
     make_folder(target.parent)
-    prepared = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    prepared = temporary_name(target)
     try:
         make_folder(prepared)  # also of a project without a file
         for name, source in files.items():
@@ -163,6 +161,8 @@ def _freeze(source: Path | LinkTo, copy: Path) -> None:
     if isinstance(source, LinkTo):
         copy.symlink_to(source.target)
         return
+    import shutil  # here, as below: the wrapper on the compute node freezes nothing
+
     shutil.copyfile(source, copy)
     copy.chmod(mode_in(copy.parent, 0o500 if may_start(source) else 0o400))
 
@@ -175,6 +175,8 @@ def close_folders(folder: Path) -> None:
 
 def remove_closed(folder: Path) -> None:
     """Remove a folder that `close_folders` closed."""
+    import shutil
+
     for parent, _, _ in os.walk(folder):
         Path(parent).chmod(0o700)
     shutil.rmtree(folder, ignore_errors=True)

@@ -10,7 +10,6 @@ import fcntl
 import json
 import os
 import pwd
-import secrets
 import shlex
 import stat
 import time
@@ -136,7 +135,7 @@ def write_text(path: Path, text: str, mode: int = 0o600, *, parents: bool = True
     """
     if parents:
         make_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = temporary_name(path)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode & 0o700)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -149,6 +148,11 @@ def write_text(path: Path, text: str, mode: int = 0o600, *, parents: bool = True
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def temporary_name(path: Path) -> Path:
+    """A name beside a path that nobody else uses, for what is renamed to it once it is whole."""
+    return path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")  # `secrets` would load four modules for that
 
 
 def sync_folder(folder: Path) -> None:

@@ -39,9 +39,10 @@ from hpc.core.experiment.spec import (
     Value,
 )
 from hpc.core.experiment.values import is_single, render_value, value_key
-from hpc.core.launch.config_file import CONFIG, content_problems, is_block, keys_of, names_taken, placeholders
+from hpc.core.launch.config_file import content_problems, is_block, keys_of, names_taken, placeholders
 from hpc.core.launch.launchers import LAUNCHERS
 from hpc.core.launch.program import (
+    CONFIG,
     PLACES,
     command_experiments,
     command_fields,

@@ -9,7 +9,6 @@ HpcError                 anything this project raises on purpose
 import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -91,6 +90,8 @@ def describe_os_error(error: OSError) -> str:
 
 def nearest(word: str, valid: Sequence[str]) -> str:
     """Say what would have been valid: ``did you mean 'gpus'? (valid: cpus, gpus, mem)``."""
+    from difflib import get_close_matches  # here: the wrapper on the compute node never asks
+
     listed = "valid: " + ", ".join(sorted(valid))
     close = get_close_matches(word, valid, n=1, cutoff=0.6)
     return f"did you mean '{close[0]}'? ({listed})" if close else listed

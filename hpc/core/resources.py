@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 
 _UNITS_MIB = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024 * 1024}
-_MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])?(?:i?B)?", re.IGNORECASE | re.ASCII)
-_TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", re.ASCII)
+_MEMORY = r"(?ai)(\d+(?:\.\d+)?)\s*([KMGT])?(?:i?B)?"
+_TIME = r"(?a)(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?"
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
@@ -15,7 +15,7 @@ def parse_memory(text: str | int) -> int:
     Raises:
         ValueError: The text is no amount of memory, or none at all.
     """
-    match = _MEMORY.fullmatch(str(text).strip())
+    match = re.fullmatch(_MEMORY, str(text).strip())
     mib = round(float(match[1]) * _UNITS_MIB[(match[2] or "M").upper()]) if match else 0
     if mib < 1:
         raise ValueError(f"'{text}' is not an amount of memory; write 32GB, 500MB or a number of MiB")
@@ -35,7 +35,7 @@ def parse_time(text: str | int) -> int:
     Raises:
         ValueError: The text is no duration, or a duration of nothing.
     """
-    match = _TIME.fullmatch(str(text).strip())
+    match = re.fullmatch(_TIME, str(text).strip())
     seconds = 0
     if match:
         days, first, second, third = (int(part) if part else None for part in match.groups())

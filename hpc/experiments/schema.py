@@ -2,7 +2,7 @@
 
 Everything wrong with a file is reported at once, each problem with its line and the nearest valid name. The models are
 in `hpc.experiments.models`, the rules between values in `hpc.core.checks`; what comes out are the frozen records of
-`hpc.core.experiment.spec` and `hpc.core.resources`.
+`hpc.core.experiment.spec`, `hpc.core.resources` and `hpc.core.profile`.
 """
 
 import ast
@@ -24,6 +24,7 @@ from hpc.core.experiment import spec as core
 from hpc.core.experiment.asking import read_rules
 from hpc.core.experiment.grid import CASE, MAX_TASKS, parameter_names
 from hpc.core.experiment.metric_source import metric_names, parse_source
+from hpc.core.experiment.program import TRUE_FALSE, ConfigFile, Launch, Program
 from hpc.core.experiment.slug import is_plain
 from hpc.core.experiment.values import is_single, render_value
 from hpc.core.launch.config_file import content_problems
@@ -197,15 +198,13 @@ def _draft(sections: Mapping[str, Any], document: YamlDocument, problems: list[P
     )
 
 
-def _program(model: ProgramModel, document: YamlDocument, problems: list[Problem], code: Path | None) -> core.Program:
+def _program(model: ProgramModel, document: YamlDocument, problems: list[Problem], code: Path | None) -> Program:
     inputs = model.inputs if isinstance(model.inputs, dict) else {name: name for name in model.inputs}
     config = _config(model.config, document, problems, code) if model.config else None
-    return core.Program(
-        model.module, model.command, dict(model.args), model.workdir, dict(inputs), model.booleans, config
-    )
+    return Program(model.module, model.command, dict(model.args), model.workdir, dict(inputs), model.booleans, config)
 
 
-def _config(model: ConfigModel, document: YamlDocument, problems: list[Problem], code: Path | None) -> core.ConfigFile:
+def _config(model: ConfigModel, document: YamlDocument, problems: list[Problem], code: Path | None) -> ConfigFile:
     """Read the template, unless it stands here; empty where it cannot be used, which is said."""
     content = model.content
     if content is None:
@@ -214,10 +213,10 @@ def _config(model: ConfigModel, document: YamlDocument, problems: list[Problem],
         except InputError as error:
             lines = [f"line {each.line}: {each.message}" if each.line else each.message for each in error.problems]
             problems += [document.problem(("program", "config"), f"{model.file}: {line}") for line in lines]
-            return core.ConfigFile(model.file, {})
+            return ConfigFile(model.file, {})
     found = list(content_problems(model.file, content))
     problems += [document.problem(("program", "config"), f"{model.file}: {message}") for message in found]
-    return core.ConfigFile(model.file, {} if found else content)
+    return ConfigFile(model.file, {} if found else content)
 
 
 def _sweep(model: SweepModel) -> core.Sweep:
@@ -341,8 +340,8 @@ def _resources(model: ResourcesModel) -> Resources:
     )
 
 
-def _launch(model: LaunchModel) -> core.Launch:
-    return core.Launch(
+def _launch(model: LaunchModel) -> Launch:
+    return Launch(
         kind=model.kind,
         processes=None if model.processes == "auto" else model.processes,
         mixed_precision=model.mixed_precision,
@@ -398,7 +397,7 @@ def _check(model: CheckModel | None) -> core.Check | None:
     return core.Check(model.expression or "", model.command or "", parse_time(model.time))
 
 
-def _after(declared: list[str | int], program: core.Program) -> tuple[str, ...]:
+def _after(declared: list[str | int], program: Program) -> tuple[str, ...]:
     """The experiments that come before this one, those that its command names included."""
     named = command_experiments(program.command) if program.command is not None else ()
     return tuple(dict.fromkeys([*(each for each in declared if isinstance(each, str)), *named]))
@@ -450,12 +449,12 @@ def _written_sweep(written: Mapping[str, Any], sweep: core.Sweep) -> dict[str, A
     return {**said, "cases": [dict(case) for case in sweep.cases]}
 
 
-def _written_program(written: Mapping[str, Any], program: core.Program) -> dict[str, Any]:
+def _written_program(written: Mapping[str, Any], program: Program) -> dict[str, Any]:
     """Write down what the template held: the manifest has to tell it when the file is another one.
 
     The usual spelling of true and false is left out: seals of plans from before it could be chosen do not have it.
     """
-    said = {name: value for name, value in written.items() if (name, value) != ("booleans", core.TRUE_FALSE)}
+    said = {name: value for name, value in written.items() if (name, value) != ("booleans", TRUE_FALSE)}
     config = program.config
     return {**said, "config": {"file": config.file, "content": config.content}} if config else said
 

@@ -23,8 +23,7 @@ from hpc.console import note, say
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, InputError, TemporaryError
 from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout
 from hpc.core.records.exit import ExitRecord
-from hpc.core.records.index import ProbeIndex
-from hpc.core.records.probe import ProbeEnd, ProbeTask
+from hpc.core.records.probe import ProbeEnd, ProbeIndex, ProbeTask
 from hpc.core.records.task import TaskRecord
 from hpc.local.element import run_element
 from hpc.submissions.holds import describe_hold, held

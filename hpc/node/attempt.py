@@ -6,8 +6,6 @@ Standard library only: the wrapper on the compute node imports it.
 import contextlib
 import json
 import os
-import secrets
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from hpc.adapters.files import (
     publish_folder,
     read_json_or_none,
     read_record_or_none,
+    temporary_name,
     write_json,
     write_text,
 )
@@ -60,7 +59,7 @@ class Job:
             if key in environment
         }  # fmt: skip
         if "SLURM_JOB_ID" not in environment:
-            name = environment.get("HPC_LOCAL_JOB") or f"local-{secrets.token_hex(4)}"
+            name = environment.get("HPC_LOCAL_JOB") or f"local-{os.urandom(4).hex()}"
             return cls(name, int(environment.get("HPC_LOCAL_RESTART", "0")), {})
         array = environment.get("SLURM_ARRAY_JOB_ID")
         name = f"{array}_{environment['SLURM_ARRAY_TASK_ID']}" if array else environment["SLURM_JOB_ID"]
@@ -129,7 +128,7 @@ def claim(task: TaskLayout, number: int, record: TaskRecord) -> bool:
         OSError: The disk is full or not writable; nothing was taken.
     """
     make_folder(task.home)
-    prepared = AttemptLayout(task.home / f".attempt-{number}.{secrets.token_hex(4)}.tmp")
+    prepared = AttemptLayout(temporary_name(task.attempt(number).home))
     claimed_by = Claim(record.job, record.submission, record.restart_count, record.started, record.host, record.pid)
     try:
         make_folder(prepared.checkpoints)
@@ -140,7 +139,10 @@ def claim(task: TaskLayout, number: int, record: TaskRecord) -> bool:
             write_files(prepared.work, record.files)
         return publish_folder(prepared.home, task.attempt(number).home)
     finally:
-        shutil.rmtree(prepared.home, ignore_errors=True)  # not there any more when it was published
+        if prepared.home.exists():  # it was not published
+            import shutil  # here: hardly ever needed
+
+            shutil.rmtree(prepared.home, ignore_errors=True)
 
 
 def has_own_folder(record: TaskRecord) -> bool:
@@ -159,7 +161,7 @@ def prepare_task_folder(task: TaskLayout, attempt: AttemptLayout, record: TaskRe
     described = {"experiment": record.experiment, "task_id": record.task_id, **record.arguments}
     # Each value in JSON, which YAML 1.2 contains: no YAML library on the compute node.
     write_text(task.config, "".join(f"{name}: {json.dumps(value)}\n" for name, value in described.items()))
-    link = task.home / f".checkpoints.{secrets.token_hex(4)}.tmp"
+    link = temporary_name(task.checkpoints)
     link.symlink_to(Path(attempt.home.name) / "checkpoints")
     with contextlib.suppress(IsADirectoryError):  # a program that made the folder itself keeps it
         os.replace(link, task.checkpoints)

@@ -27,8 +27,8 @@ from hpc.core.failures.classify import classify
 from hpc.core.failures.evidence import Evidence, FailureClass, Verdict
 from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout, TaskLayout
 from hpc.core.records.exit import ExitRecord
-from hpc.core.records.index import Element, ProbeIndex, SubmissionIndex
-from hpc.core.records.probe import ProbeEnd, ProbeTask, Result, Try
+from hpc.core.records.index import Element, SubmissionIndex
+from hpc.core.records.probe import ProbeEnd, ProbeIndex, ProbeTask, Result, Try
 from hpc.core.records.task import TaskRecord
 from hpc.core.retry.learned import Observation, largest_exact, shape_of_element, shape_parameters
 from hpc.node.attempt import Job, claim, last_attempt, tidy_up

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import IO
 
 from hpc.adapters import proc
-from hpc.adapters.apptainer import Image, container_environment, exec_argv
 from hpc.adapters.files import open_log, read_record, readable_record, write_json
 from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_USAGE, HpcError
 from hpc.core.launch.launchers import Placement, copies, launch_argv, launch_defaults, launch_environment
@@ -210,13 +209,15 @@ def in_its_environment(
             passed=pyxis.passed_names(inside, host),
         )
         return line, {**host, **inside}
-    line = exec_argv(
-        Image(image.apptainer, image.path, image.binds, image.mounts, image.gpu_vendor),
+    from hpc.adapters import apptainer
+
+    line = apptainer.exec_argv(
+        apptainer.Image(image.apptainer, image.path, image.binds, image.mounts, image.gpu_vendor),
         argv,
         working_folder=task.workdir or task.code.path,
         gpus=task.gpus,
     )
-    return line, {**host, **container_environment({**passed, **variables}, image.apptainer)}
+    return line, {**host, **apptainer.container_environment({**passed, **variables}, image.apptainer)}
 
 
 def _joined(variables: Mapping[str, str], host: Mapping[str, str]) -> str:

@@ -21,7 +21,6 @@ from hpc.core.launch.program import launch_of
 from hpc.core.layout import AttemptLayout, RunLayout, TaskLayout
 from hpc.core.records.index import Element, Image, SubmissionIndex, Used
 from hpc.core.records.task import Rendezvous, TaskRecord
-from hpc.core.retry.learned import NOTHING_KNOWN, Learned, shape_of_element, starting_micro
 from hpc.node.attempt import Job, resume_point
 
 
@@ -29,6 +28,8 @@ def with_learned(index: SubmissionIndex, entry: Element, layout: RunLayout, clus
     """Lower a micro-batch that another task of the same shape has shown to fail; the global batch is kept exactly."""
     if index.batch is None or entry.micro_batch is None or entry.global_batch is None:
         return entry
+    from hpc.core.retry.learned import NOTHING_KNOWN, Learned, shape_of_element, starting_micro
+
     micro = entry.micro_batch
     world_size = processes_of(index.program, index.launch, index.resources).total
     shape = shape_of_element(index, entry, cluster)
@@ -45,6 +46,15 @@ def with_learned(index: SubmissionIndex, entry: Element, layout: RunLayout, clus
     steps = f"accumulation {entry.accumulation} → {lower[1]}"
     change = f"micro_batch {micro} → {lower[0]}, {steps}: {lower[2]}"
     return replace(entry, micro_batch=lower[0], accumulation=lower[1], changes=(*entry.changes, change))
+
+
+def _shape(index: SubmissionIndex, entry: Element, cluster: str) -> str:
+    """Name the shape of an element; empty where no batch is declared."""
+    if index.batch is None:
+        return ""
+    from hpc.core.retry.learned import shape_of_element
+
+    return shape_of_element(index, entry, cluster)
 
 
 def build_task(index: SubmissionIndex, entry: Element, task: TaskLayout, number: int, job: Job) -> TaskRecord:
@@ -73,7 +83,7 @@ def build_task(index: SubmissionIndex, entry: Element, task: TaskLayout, number:
         changes=entry.changes,
         overrides=entry.overrides,
         altered=entry.altered,
-        shape=shape_of_element(index, entry, job.cluster) if index.batch else "",
+        shape=_shape(index, entry, job.cluster),
         mixed_precision=entry.mixed_precision,
         processes=processes.per_node,
         nodes=resources.nodes,

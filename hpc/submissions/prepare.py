@@ -32,8 +32,7 @@ from hpc.core.experiment.spec import ExperimentSpec, Task
 from hpc.core.identity import content_hash
 from hpc.core.layout import RunLayout, SubmissionLayout, attempt_number
 from hpc.core.profile import ClusterProfile
-from hpc.core.records.check import CheckCommand
-from hpc.core.records.index import BatchArguments, Code, Git, Image, SubmissionIndex
+from hpc.core.records.index import BatchArguments, CheckCommand, Code, Git, Image, SubmissionIndex
 from hpc.core.records.submitted import Asked
 from hpc.core.records.task import TaskRecord
 from hpc.core.resources import Resources

@@ -14,8 +14,8 @@ from hpc.adapters.learned_file import read_known
 from hpc.adapters.sbatch import render_sbatch
 from hpc.core.errors import InputError
 from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout
-from hpc.core.records.index import ProbeIndex, SubmissionIndex
-from hpc.core.records.probe import ProbeEnd
+from hpc.core.records.index import SubmissionIndex
+from hpc.core.records.probe import ProbeEnd, ProbeIndex
 from hpc.core.records.submitted import Asked
 from hpc.core.resources import MINUTE
 from hpc.core.retry.learned import shape_of_element

@@ -37,7 +37,7 @@ def test_a_copy_that_fails_leaves_nothing(tmp_path, monkeypatch):
 
     source = tmp_path / "a.py"
     source.write_text("x")
-    monkeypatch.setattr(code_snapshot.shutil, "copyfile", fail)
+    monkeypatch.setattr("shutil.copyfile", fail)
     with pytest.raises(OSError, match="No space"):
         freeze_code({"a.py": source}, tmp_path / "store/digest")
     assert list((tmp_path / "store").iterdir()) == []

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from string import Formatter
 from typing import Any
 
-from hpc.core.experiment.slug import slug
 from hpc.core.experiment.values import render_value
 
 NAME = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)*"
@@ -127,6 +126,8 @@ def render_field(part: Field, value: Any) -> str:
         case "":
             return render_value(value)
         case "slug":
+            from hpc.core.experiment.slug import slug  # here: a command line has none
+
             return slug(value)
         case "words":
             return " ".join(render_words(part, value))

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hpc.core.experiment.placeholders import RUN
-from hpc.core.launch.config_file import CONFIG, written
-from hpc.core.launch.program import command_argv, program_argv
+from hpc.core.launch.program import CONFIG, command_argv, program_argv
 from hpc.core.layout import TaskLayout
 from hpc.core.records.index import Element, SubmissionIndex, Used
 
@@ -51,7 +50,11 @@ def task_files(
 ) -> dict[str, str]:
     """Give the files that are written into the working folder: path in it → text."""
     config = index.program.config
-    return {config.file: written(config, _values(index, entry, task, number, resume_from))} if config else {}
+    if config is None:
+        return {}
+    from hpc.core.launch.config_file import written  # here: most programs have none
+
+    return {config.file: written(config, _values(index, entry, task, number, resume_from))}
 
 
 def check_argv(index: SubmissionIndex, entry: Element, task: TaskLayout, number: int) -> tuple[str, ...]:

@@ -16,9 +16,6 @@ from hpc.core.experiment.placeholders import NAME, Field, parse_template, render
 from hpc.core.experiment.program import ConfigFile
 
 FORMATS = (".yaml", ".yml", ".json", ".toml")
-CONFIG = "config"
-"""The placeholder of its path."""
-
 _FIELD = re.compile(rf"(?<!\$)\{{({NAME})(?::[^{{}}]*)?\}}", re.ASCII)
 
 

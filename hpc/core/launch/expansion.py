@@ -12,7 +12,7 @@ _PIECE = re.compile(
     r"|(?P<home>(?:^|(?<=:))~(?=[/:]|$))",
     re.ASCII,
 )
-_SHELL_ONLY = re.compile(r"\$\(|\$\{(?![A-Za-z_][A-Za-z0-9_]*\})[^}]*\}?")
+_SHELL_ONLY = r"\$\(|\$\{(?![A-Za-z_][A-Za-z0-9_]*\})[^}]*\}?"
 
 
 class UnsetError(ValueError):
@@ -57,7 +57,7 @@ def _name(piece: re.Match[str]) -> str | None:
 
 def expansion_problem(text: str) -> str:
     """Say what in a text only a shell would expand; empty when there is nothing."""
-    found = _SHELL_ONLY.search(text.replace("$$", ""))
+    found = re.search(_SHELL_ONLY, text.replace("$$", ""))
     if found is None:
         return ""
     return (

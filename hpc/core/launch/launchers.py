@@ -4,7 +4,6 @@ A launcher is one row of a table. None of them is trusted with signals or exit c
 themselves, and the program records its own outcome.
 """
 
-import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -88,6 +87,8 @@ def _accelerate(argv: Sequence[str], place: Placement) -> tuple[str, ...]:
 
 def _deepspeed(argv: Sequence[str], place: Placement) -> tuple[str, ...]:
     """Start DeepSpeed's per-node launcher; its own multi-node runner needs ssh and writes the environment to a file."""
+    import base64  # here: other launchers do without
+
     is_python, rest = _split_python(argv)
     is_module = is_python and rest[0] == "-m"
     world = {f"node{rank}": list(range(place.processes)) for rank in range(place.nodes)}

@@ -29,6 +29,8 @@ from hpc.core.records.index import Element, SubmissionIndex
 
 PLACES = ("out_dir", "task_dir", "attempt_dir", "task_json", "run_name", "experiment", "task_id", "resume_from")
 """Placeholders that the wrapper fills in where the task runs."""
+CONFIG = "config"
+"""The placeholder for the path of the program's configuration file, where it has one."""
 
 _SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "ash"}
 _OPTIONS_WITH_VALUE = {"-o", "+o", "-O", "+O", "--rcfile", "--init-file"}

@@ -10,19 +10,6 @@ _NO_JUDGEMENT = (126, 127)
 
 
 @dataclass(frozen=True)
-class CheckCommand(Record):
-    """An acceptance check that is a command.
-
-    Attributes:
-        command: Command line with placeholders, as it was declared.
-        time_s: Seconds it may take.
-    """
-
-    command: str
-    time_s: int
-
-
-@dataclass(frozen=True)
 class CheckRecord(Record):
     """One check that was run, after the program had finished and its end was on record.
 

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 from hpc.core.experiment.program import Launch, Program
 from hpc.core.layout import name_problem
-from hpc.core.records.check import CheckCommand
 from hpc.core.records.record import Record
 from hpc.core.resources import Resources
 
@@ -179,6 +178,19 @@ class Git(Record):
 
 
 @dataclass(frozen=True)
+class CheckCommand(Record):
+    """An acceptance check that is a command.
+
+    Attributes:
+        command: Command line with placeholders, as it was declared.
+        time_s: Seconds it may take.
+    """
+
+    command: str
+    time_s: int
+
+
+@dataclass(frozen=True)
 class SubmissionIndex(Record):
     """One array of tasks; the common part, and one element for each array index.
 
@@ -235,16 +247,3 @@ class SubmissionIndex(Record):
     script_sha256: str = ""
     toolkit: Code | None = None
     check: CheckCommand | None = None
-
-
-@dataclass(frozen=True)
-class ProbeIndex(SubmissionIndex):
-    """The index of a probe: tasks that are only tried.
-
-    Attributes:
-        shapes: Shape of each entry, in their order.
-    """
-
-    kind: ClassVar[str] = "probe"
-
-    shapes: tuple[str, ...] = ()

@@ -1,9 +1,10 @@
-"""``probes/NNN/tries/<run name>/``: who measures there (``task.json``), and what it found (``exit.json``)."""
+"""``probes/NNN``: its index, and in ``tries/<run name>`` who measures (``task.json``), what it found (``exit.json``)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
+from hpc.core.records.index import SubmissionIndex
 from hpc.core.records.record import Record
 
 
@@ -80,3 +81,16 @@ class ProbeEnd(Record):
     said: str
     shape: str = ""
     tries: tuple[Try, ...] = ()
+
+
+@dataclass(frozen=True)
+class ProbeIndex(SubmissionIndex):
+    """The index of a probe: tasks that are only tried.
+
+    Attributes:
+        shapes: Shape of each entry, in their order.
+    """
+
+    kind: ClassVar[str] = "probe"
+
+    shapes: tuple[str, ...] = ()

@@ -6,8 +6,7 @@ from typing import Any, ClassVar
 
 from hpc.core.experiment.program import Launch
 from hpc.core.layout import name_problem
-from hpc.core.records.check import CheckCommand
-from hpc.core.records.index import Code, Git, Image, Used
+from hpc.core.records.index import CheckCommand, Code, Git, Image, Used
 from hpc.core.records.record import Record
 from hpc.core.resources import Resources
 
