@@ -1,4 +1,4 @@
-"""``probes/NNN``: its index, and in ``tries/<run name>`` who measures (``task.json``), what it found (``exit.json``)."""
+"""``probes/NNN``: its index; in ``tries/<run name>`` who measures (``task.json``), what it found (``exit.json``)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
