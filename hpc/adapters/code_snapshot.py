@@ -5,6 +5,7 @@ Standard library only: the wrapper on the compute node verifies the copy it make
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,11 +135,12 @@ def _is_bytecode(path: str) -> bool:
     return parent.name == "__pycache__" and not parent.stat().st_mode & 0o022
 
 
-def freeze_code(files: Files, target: Path) -> None:
+def freeze_code(files: Files, target: Path, compiled: Iterable[str] = ()) -> None:
     """Copy files into a folder named by `code_digest`, unless it is there already; nobody may write in it.
 
     Args:
         target: The copy's folder; complete from the moment it exists.
+        compiled: Names of modules to keep bytecode of: nobody can write it later, and each start would compile them.
     """
     if target.is_dir():
         check_code(target, code_digest(files))
@@ -149,6 +151,8 @@ def freeze_code(files: Files, target: Path) -> None:
         make_folder(prepared)  # also of a project without a file
         for name, source in files.items():
             _freeze(source, prepared / name)
+        for name in compiled:
+            _compile(prepared / name, target / name)
         close_folders(prepared)
         publish_folder(prepared, target)
     finally:
@@ -165,6 +169,21 @@ def _freeze(source: Path | LinkTo, copy: Path) -> None:
 
     shutil.copyfile(source, copy)
     copy.chmod(mode_in(copy.parent, 0o500 if may_start(source) else 0o400))
+
+
+def _compile(source: Path, final: Path) -> None:
+    """Leave bytecode beside a module, as this Python would; another one passes over it and compiles as before.
+
+    Python takes it only for the very file it was made from: by its time and size.
+    """
+    import py_compile
+
+    folder = source.parent / "__pycache__"
+    make_folder(folder)
+    copy = folder / f"{source.stem}.{sys.implementation.cache_tag}.pyc"
+    mode = py_compile.PycInvalidationMode.TIMESTAMP
+    py_compile.compile(str(source), str(copy), str(final), doraise=True, invalidation_mode=mode)
+    copy.chmod(mode_in(folder, 0o400))
 
 
 def close_folders(folder: Path) -> None:

@@ -45,6 +45,7 @@ from hpc.core.records.project import Project
 from hpc.core.resources import Resources, render_memory, render_time
 from hpc.core.slurm.arrays import first_assignment
 from hpc.experiments.code_files import CodeFiles, check_program, find_code, mentions, notes_of
+from hpc.experiments.on_nodes import ON_NODES, module_of
 from hpc.experiments.overrides import Overrides
 from hpc.experiments.sealing import seal_notes, seal_plan
 from hpc.submissions.prepare import Frozen, prepare_submissions
@@ -396,8 +397,9 @@ def write_plan(plan: Plan, new: Sequence[Task]) -> list[SubmissionLayout]:
         new: The tasks to prepare submissions for.
     """
     open_home(plan.layout, plan.frozen.profile)
-    for copy, code in zip(plan.frozen.copies, (plan.code, plan.toolkit), strict=True):
-        freeze_code(code.files, Path(copy.path))
+    code, toolkit = plan.frozen.copies
+    freeze_code(plan.code.files, Path(code.path))
+    freeze_code(plan.toolkit.files, Path(toolkit.path), _on_nodes(plan.toolkit))
     if plan.diff:
         digest = plan.manifest["provenance"]["git"]["diff_sha256"]
         write_text(plan.layout.code / f"{digest[:16]}.diff", plan.diff)
@@ -412,6 +414,11 @@ def _own_code() -> CodeFiles:
     """Our packages, as far as a program or the wrapper needs them."""
     found = (path for package in _OWN_PACKAGES for path in sorted((OWN_CODE / package).rglob("*.py")))
     return CodeFiles({str(path.relative_to(OWN_CODE)): path for path in found})
+
+
+def _on_nodes(toolkit: CodeFiles) -> list[str]:
+    """Names of the modules that every task loads: thousands of starts would each compile them."""
+    return [name for name in toolkit.files if module_of(name) in ON_NODES]
 
 
 def find_inputs(project: Path, inputs: Mapping[str, str]) -> dict[str, str]:

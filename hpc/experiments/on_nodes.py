@@ -1,0 +1,35 @@
+"""The modules of ours that tasks load on the compute nodes: their bytecode is frozen with them.
+
+Nothing can be written into a frozen copy, so without it every start would compile them again, thousands of times. A
+test runs the wrapper and holds the list against what was loaded.
+"""
+
+EVERY_START = frozenset({
+    "hpc", "hpc.run_task",
+    "hpc.node", "hpc.node.attempt", "hpc.node.exit_record", "hpc.node.supervise", "hpc.node.task_record",
+    "hpc.node.workdir",
+    "hpc.adapters", "hpc.adapters.code_snapshot", "hpc.adapters.files", "hpc.adapters.proc",
+    "hpc.core", "hpc.core.errors", "hpc.core.identity", "hpc.core.layout", "hpc.core.resources",
+    "hpc.core.experiment", "hpc.core.experiment.placeholders", "hpc.core.experiment.processes",
+    "hpc.core.experiment.program", "hpc.core.experiment.values",
+    "hpc.core.launch", "hpc.core.launch.arguments", "hpc.core.launch.expansion", "hpc.core.launch.launchers",
+    "hpc.core.launch.program",
+    "hpc.core.records", "hpc.core.records.exit", "hpc.core.records.index", "hpc.core.records.record",
+    "hpc.core.records.task",
+})  # fmt: skip
+"""What the wrapper loads for each attempt. It grows with care: each module is read over a shared file system."""
+SOME_STARTS = frozenset({
+    "hpc.adapters.apptainer",  # in a container
+    "hpc.core.launch.config_file",  # with a configuration file
+    "hpc.core.retry", "hpc.core.retry.learned",  # with a batch
+    "hpc.node.metric_files", "hpc.node.metric_tap",  # metrics from what is printed, or from files
+    "hpc.core.experiment.metric_files", "hpc.core.experiment.metric_source", "hpc.adapters.metrics_h5",
+    "hpc.adapters.metrics_jsonl", "hpc.adapters.metrics_read",
+})  # fmt: skip
+"""What it loads besides where an experiment is so declared."""
+ON_NODES = EVERY_START | SOME_STARTS
+
+
+def module_of(file: str) -> str:
+    """Name the module of a file: ``hpc/core/__init__.py`` is `hpc.core`."""
+    return file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
