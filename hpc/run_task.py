@@ -35,6 +35,9 @@ T = TypeVar("T")
 def find_element(path: Path, position: int) -> tuple[SubmissionIndex, Element, RunLayout]:
     """Find one element by a submission's index, or a task by the manifest (in the newest submission that holds it).
 
+    Returns:
+        The index, with this element alone where it was found there; the element; and the run.
+
     Raises:
         InputError: The file is neither, is damaged, or has no such element.
     """
@@ -44,15 +47,18 @@ def find_element(path: Path, position: int) -> tuple[SubmissionIndex, Element, R
         return _find_by_manifest(path, content, position)
     if kind != "submission":
         raise InputError("neither an index of a submission (submissions/NNN/index.json) nor a manifest.json", str(path))
+    entries = content.get("entries")
+    if isinstance(entries, list):
+        _check_position(position, len(entries), path)
+        content = {**content, "entries": [entries[position]]}  # an array may have thousands
     index = _understood(content, SubmissionIndex, path)
-    _check_position(position, len(index.entries), path)
     if len(path.parents) <= 3:
         raise InputError("lies in no run folder (ROOT/EXPERIMENT/submissions/NNN/index.json)", str(path))
-    return index, index.entries[position], RunLayout(path.parents[3], path.parents[2].name)
+    return index, index.entries[0], RunLayout(path.parents[3], path.parents[2].name)
 
 
 def _understood(content: object, kind: type[T], path: Path) -> T:
-    """Make a record of what was read; an index is large, and every task of an array reads it.
+    """Make a record of what was read.
 
     Raises:
         InputError: It is not that record; the message names the file and each field.

@@ -17,6 +17,7 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _IDENTITY = re.compile(r"[^/]*/\d+/\d+")
+_DEAD = (b"Z", b"X")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -47,9 +48,9 @@ def descendants(pid: int) -> list[int]:
     for entry in os.scandir("/proc"):
         if entry.name.isdecimal():
             with contextlib.suppress(OSError, ValueError, IndexError):
-                state, parent = Path(entry.path, "stat").read_text().rpartition(")")[2].split()[:2]
+                state, parent = _stat(entry.name)[:2]
                 children.setdefault(int(parent), []).append(int(entry.name))
-                if state in "ZX":
+                if state in _DEAD:
                     dead.add(int(entry.name))
     found: list[int] = []
     waiting = [pid]
@@ -58,6 +59,19 @@ def descendants(pid: int) -> list[int]:
         found += below
         waiting += below
     return [each for each in found if each not in dead]
+
+
+def _stat(pid: int | str) -> list[bytes]:
+    """What /proc tells of a process behind its name: state, parent, …; read a thousand times on a busy node.
+
+    Raises:
+        OSError: It is gone.
+    """
+    descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+    try:
+        return os.read(descriptor, 4096).rpartition(b")")[2].split()
+    finally:
+        os.close(descriptor)
 
 
 def environment_of(pid: int) -> dict[str, str]:
@@ -91,7 +105,7 @@ def find_marked(marks: Mapping[str, str]) -> list[int]:
 
 def _parent(pid: int) -> int:
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        return int(_stat(pid)[1])
     except (OSError, ValueError, IndexError):
         return 0
 
@@ -136,10 +150,11 @@ def end_descendants(grace_s: float, kill_s: float = 10.0) -> int:
     SIGKILL has not ended after `kill_s` hangs in the kernel (state D), and is left to whoever ends the job.
     """
     own = os.getpid()
-    send_signal(descendants(own), signal.SIGTERM)
+    send_signal(left := descendants(own), signal.SIGTERM)
     end = time.monotonic() + grace_s
-    while (left := descendants(own)) and time.monotonic() < end:
+    while left and time.monotonic() < end:
         time.sleep(0.02)
+        left = descendants(own)
     killed = len(left)
     end = time.monotonic() + kill_s
     while (
@@ -157,10 +172,10 @@ def identity(pid: int) -> str:
     Empty when there is no such process (a zombie is none).
     """
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = _stat(pid)
     except OSError:
         return ""
-    return "" if fields[0] in "ZX" else f"{boot_id()}/{pid}/{fields[19]}"
+    return "" if fields[0] in _DEAD else f"{boot_id()}/{pid}/{fields[19].decode()}"
 
 
 def lives(name: str) -> bool:

@@ -153,9 +153,17 @@ def _packages() -> dict[str, str]:
     all else the wrapper does, and at the end of every task on a shared file system.
     """
     # The first place on the path wins, as it does for `import`.
-    folders = [folder.stem for place in reversed(sys.path) for folder in Path(place).glob("*.dist-info")]
-    named = (folder.partition("-") for folder in folders)
+    found = (name for place in reversed(sys.path) for name in _names_in(place) if name.endswith(".dist-info"))
+    named = (name.removesuffix(".dist-info").partition("-") for name in found)
     return {name.replace("_", "-"): version for name, _, version in named}
+
+
+def _names_in(place: str) -> list[str]:
+    """Names of what lies in a folder of Python's path; nothing where it is none, such as an archive."""
+    try:
+        return os.listdir(place or ".")  # noqa: PTH208  hundreds of names
+    except OSError:
+        return []
 
 
 def conclude(task: TaskLayout, attempt: AttemptLayout, ended: ExitRecord) -> None:
