@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from hpc import cli
+from hpc.experiments.on_nodes import EVERY_START
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("hpc", "train", "analysis")
@@ -421,15 +422,24 @@ def test_the_wrapper_on_the_compute_node_is_standard_library() -> None:
 
 
 def test_the_wrapper_loads_few_modules_of_ours() -> None:
-    """It stays small: of `hpc` only the core, the adapters it needs and the node's part."""
+    """It stays small: of `hpc` what its list has, part of the core, the adapters it needs and the node's part."""
     ours = {name for name in loaded_by("hpc.run_task") if own(name)}
     not_core = {name for name in ours if not is_within(name, {"hpc.core"})}
 
     assert not_core <= {
         "hpc", "hpc.run_task", "hpc.node", "hpc.node.attempt", "hpc.node.task_record", "hpc.node.exit_record",
-        "hpc.node.restart", "hpc.node.supervise", "hpc.adapters", "hpc.adapters.files", "hpc.adapters.apptainer",
-        "hpc.adapters.proc", "hpc.adapters.code_snapshot", "hpc.node.workdir",
+        "hpc.node.supervise", "hpc.adapters", "hpc.adapters.files", "hpc.adapters.proc", "hpc.adapters.code_snapshot",
+        "hpc.node.workdir",
     }  # fmt: skip
+    assert ours == EVERY_START
+    assert len(ours) <= 32
+
+
+def test_the_wrapper_does_without_costly_modules() -> None:
+    """What it took from them costs a line each: they would be loaded thousands of times."""
+    costly = {"base64", "difflib", "hmac", "platform", "random", "secrets", "shutil", "tempfile"} - loaded_by("sys")
+
+    assert costly & (loaded_by("hpc.run_task") - loaded_by("subprocess, ctypes, socket, dataclasses")) == set()
 
 
 @pytest.mark.parametrize("verb", sorted(COMMANDS))

@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from hpc.cli import COMMANDS
+from hpc.experiments.on_nodes import EVERY_START, ON_NODES
 from hpc.node import exit_record
+from tests.local_projects import LocalProject, command_environment, make_project
 
 HEAVY = {
     "accelerate", "asyncio", "filelock", "h5py", "importlib.metadata", "jinja2", "matplotlib", "numpy", "pandas",
@@ -73,6 +75,14 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def planned_run(tmp_path: Path) -> LocalProject:
+    """A project of which an experiment is planned that prints its metric."""
+    project = make_project(tmp_path / "project")
+    project.hpc("plan", "tiny", "--cluster", "local")
+    return project
+
+
 @pytest.mark.parametrize("verb", [*COMMANDS, "cli"])
 def test_help_loads_nothing_heavy(verb: str, tmp_path: Path) -> None:
     """`--help` of every command answers without any library but click."""
@@ -98,6 +108,20 @@ def test_explaining_a_log_loads_nothing_heavy(tmp_path: Path) -> None:
     loaded = loaded_by("hpc.why", str(log), "--state", "FAILED", "--exit", "1:0", folder=tmp_path)
     assert "hpc.core.failures.classify" in loaded
     assert heavy_in(loaded) == set()
+
+
+def test_no_task_compiles_what_was_frozen(planned_run: LocalProject) -> None:
+    """The wrapper takes all modules of ours from the frozen bytecode, a program's printed metrics included."""
+    (toolkit,) = (planned_run.runs / "tiny/toolkit").iterdir()
+    line = (sys.executable, "-v", "-P", "-m", "hpc.run_task", "runs/tiny/submissions/001/index.json", "0")
+    environment = {**command_environment(), "PYTHONPATH": str(toolkit), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(line, cwd=planned_run.folder, env=environment, capture_output=True, text=True, check=True)
+    loaded = set(re.findall(r"^import '(hpc[\w.]*)'", done.stderr, re.MULTILINE)) | {"hpc.run_task"}
+    assert EVERY_START < loaded <= ON_NODES
+    code_of = re.findall(r"^# code object from '?([^'\n]+)", done.stderr, re.MULTILINE)
+    ours = [path for path in code_of if path.startswith(str(toolkit))]
+    assert len(ours) >= len(EVERY_START)
+    assert [path for path in ours if path.endswith(".py")] == []
 
 
 def test_packages_are_known_without_opening_their_metadata(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,8 +23,8 @@ SOME_STARTS = frozenset({
     "hpc.core.launch.config_file",  # with a configuration file
     "hpc.core.retry", "hpc.core.retry.learned",  # with a batch
     "hpc.node.metric_files", "hpc.node.metric_tap",  # metrics from what is printed, or from files
-    "hpc.core.experiment.metric_files", "hpc.core.experiment.metric_source", "hpc.adapters.metrics_h5",
-    "hpc.adapters.metrics_jsonl", "hpc.adapters.metrics_read",
+    "hpc.core.experiment.metric_files", "hpc.core.experiment.metric_source", "hpc.metrics",
+    "hpc.adapters.metrics_h5", "hpc.adapters.metrics_jsonl", "hpc.adapters.metrics_read", "hpc.adapters.sparse_file",
 })  # fmt: skip
 """What it loads besides where an experiment is so declared."""
 ON_NODES = EVERY_START | SOME_STARTS

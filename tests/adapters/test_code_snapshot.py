@@ -1,5 +1,7 @@
 """The frozen code: named by its content, complete or absent, never followed by later edits."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,9 +78,34 @@ def test_a_copy_is_closed_and_what_it_was(tmp_path):
     check_code(tmp_path / "gone", digest)
 
 
-def _edit(target):
+def test_bytecode_is_frozen_with_a_module_and_belongs_to_it_alone(tmp_path):
+    """A frozen module is loaded from its bytecode, closed like all else; edited, it is compiled, and does not pass."""
+    source = tmp_path / "project/pkg/train.py"
+    source.parent.mkdir(parents=True)
+    source.write_text("value = 1")
+    files = {"pkg/train.py": source}
+    target = tmp_path / "code" / code_digest(files)
+    freeze_code(files, target, compiled=["pkg/train.py"])
+    assert [path for path in (target, *target.rglob("*")) if path.stat().st_mode & 0o222] == []
+    check_code(target, code_digest(files))
+    (bytecode,) = target.rglob("*.pyc")
+
+    def load() -> tuple[int, str]:
+        line = "import train; print(train.value, train.__spec__.cached)"
+        told = subprocess.check_output([sys.executable, "-B", "-c", line], cwd=target / "pkg", text=True)
+        value, cached = told.split()
+        return int(value), cached
+
+    assert load() == (1, str(bytecode))
+    _edit(target, "value = 33")
+    assert load()[0] == 33
+    with pytest.raises(InputError, match="copy of the code"):
+        check_code(target, code_digest(files))
+
+
+def _edit(target, text="three"):
     (target / "pkg/train.py").chmod(0o600)
-    (target / "pkg/train.py").write_text("three")
+    (target / "pkg/train.py").write_text(text)
 
 
 CHANGES = {
