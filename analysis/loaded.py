@@ -115,8 +115,8 @@ class Experiment:
 
         Columns: ``configuration``, ``n``, ``mean``, ``std``, ``low``, ``high`` (interval of the mean), ``is_baseline``,
         ``difference`` from the baseline with ``difference_low`` and ``difference_high``, ``relative_percent``, ``p``,
-        ``p_adjusted``, ``cohens_d``, ``verdict``. What cannot be computed is missing. That results were looked at is
-        recorded, as for the report.
+        ``p_adjusted``, ``cohens_d``, ``compared`` (what these are over: the shared seeds, or all runs), ``verdict``.
+        What cannot be computed is missing. That results were looked at is recorded, as for the report.
 
         Raises:
             InputError: No such metric is declared.
@@ -170,5 +170,6 @@ def _row(result: ConfigurationResult) -> dict[str, Any]:
         **{name: getattr(comparison, name, None) for name in told},
         "difference_low": getattr(comparison, "low", None),
         "difference_high": getattr(comparison, "high", None),
+        "compared": getattr(comparison, "basis", ""),
         "verdict": getattr(comparison, "tested_verdict", ""),
     }

@@ -20,6 +20,7 @@ from analysis.data.baselines import stored_baseline
 from analysis.data.frame import ExperimentFrame, load_frame
 from analysis.data.values import find_baselines, group_rows, usable_values
 from analysis.report import default_root, find_experiment
+from analysis.statistics.comparisons import Sample
 from analysis.statistics.sequential import needs_more_seeds
 from hpc.core.errors import InputError
 from hpc.core.printable import printable_json
@@ -73,7 +74,7 @@ class SecondLook:
         return {"schema": SCHEMA, "kind": "follow_up", **asdict(self)}
 
 
-def decide_second_look(frame: ExperimentFrame, stored: npt.ArrayLike | None = None) -> SecondLook:
+def decide_second_look(frame: ExperimentFrame, stored: npt.ArrayLike | Sample | None = None) -> SecondLook:
     """Decide for each configuration whether it gets `sweep.further_seeds`.
 
     A configuration is asked about once: with any of the further seeds planned for it the second look is over. While a
@@ -82,7 +83,7 @@ def decide_second_look(frame: ExperimentFrame, stored: npt.ArrayLike | None = No
 
     Args:
         frame: The experiment.
-        stored: Values of a stored baseline, array of shape (runs,), used instead of a configuration of this experiment.
+        stored: The runs of a stored baseline, used instead of a configuration of this experiment.
 
     Raises:
         InputError: No primary metric, no baseline or no further seeds are declared.
@@ -116,7 +117,8 @@ def decide_second_look(frame: ExperimentFrame, stored: npt.ArrayLike | None = No
             count = "1 run of its baseline has" if waiting == 1 else f"{waiting} runs of its baseline have"
             decided[number] = _extension(frame, rows, (), None, f"{count} not ended")
         else:
-            found = needs_more_seeds(values[early], values[members[base]] if stored is None else stored)
+            against = Sample(values[members[base]], seeds[members[base]]) if stored is None else stored
+            found = needs_more_seeds(Sample(values[early], seeds[early]), against)
             decided[number] = _extension(frame, rows, further if found.needed else (), found.z, found.reason)
     wanted = sorted({baseline_of[number] for number, one in decided.items() if one.seeds and number in baseline_of})
     for base in wanted:
@@ -152,8 +154,8 @@ def second_look(name: str, root: Path | None) -> None:
     stored = stored_baseline(frame)
     if stored is not None and stored.refused:
         raise InputError(stored.refused)
-    values = stored.samples[frame.metric_goals[0].name].values if stored is not None and frame.metric_goals else None
-    click.echo(printable_json(json.dumps(decide_second_look(frame, values).as_json(), ensure_ascii=False)))
+    kept = stored.samples[frame.metric_goals[0].name] if stored is not None and frame.metric_goals else None
+    click.echo(printable_json(json.dumps(decide_second_look(frame, kept).as_json(), ensure_ascii=False)))
 
 
 def main() -> int:

@@ -42,8 +42,8 @@ def draw_intervals(frame: ExperimentFrame, findings: Findings, primary: Metric, 
     caption = (
         "Small dots: single runs. Diamond and bar: mean with its 95 % interval (Student's t; arrow: it goes on). "
         + (
-            "Shaded: baseline mean ± 2σ. Right: difference of the means with its 95 % interval, not adjusted, and the "
-            "tested verdict. "
+            "Shaded: baseline mean ± 2σ. Right: difference from the baseline with its 95 % interval, not adjusted, "
+            f"and the tested verdict; {_bases(shown)}. "
             if compared
             else ""
         )
@@ -60,6 +60,11 @@ def draw_intervals(frame: ExperimentFrame, findings: Findings, primary: Metric, 
         caption,
         f"Means of {primary.name}: {short(means, 600)}.",
     )
+
+
+def _bases(shown: Sequence[ConfigurationResult]) -> str:
+    """What the differences are over, in words: one thing for all rows, or several."""
+    return " or ".join(sorted({one.comparison.basis for one in shown if one.comparison}))
 
 
 def _fill_interval_panel(
@@ -109,37 +114,36 @@ def _fill_difference_panel(axes: Axes, shown: Sequence[ConfigurationResult]) -> 
         for place, one in enumerate(shown)
         if one.comparison and one.comparison.relative_percent is not None
     ]
-    points, lows, highs = [], [], []
-    for _, comparison in found:
-        scale = _percent_scale(comparison.difference, comparison.relative_percent)
-        points.append(np.array([comparison.relative_percent or 0.0, 0.0]))
-        lows.append(None if comparison.low is None else comparison.low * scale)
-        highs.append(None if comparison.high is None else comparison.high * scale)
-    bounds = _value_range(points, lows, highs, with_zero=True)
-    for (place, comparison), low, high in zip(found, lows, highs, strict=True):
-        word = _verdict_word(shown[place])
-        colour = {"WINNER": HUES[2], "LOSER": HUES[1], "EQUIVALENT": INK}.get(word, MUTED)
-        _interval(axes, place, (comparison.relative_percent, low, high), colour, bounds)
+    points = [np.array([one.relative_percent or 0.0, 0.0]) for _, one in found]
+    ends = [one.relative_low for _, one in found], [one.relative_high for _, one in found]
+    bounds = _value_range(points, *ends, with_zero=True)
+    colours = {"WINNER": HUES[2], "LOSER": HUES[1], "EQUIVALENT": INK}
+    for place, one in found:
+        estimate = (one.relative_percent, one.relative_low, one.relative_high)
+        _interval(axes, place, estimate, colours.get(_verdict_word(shown[place]), MUTED), bounds)
+    for place, row in enumerate(shown):
+        word = _row_word(row)
+        colour = colours.get(word, MUTED)
         axes.annotate(word, (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=colour)
-    for place, one in enumerate(shown):
-        if one.comparison is None:
-            word = "baseline" if one.is_baseline else "no baseline"
-            axes.annotate(word, (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=MUTED)
     axes.set_xlim(*bounds)
     axes.tick_params(axis="y", length=0, labelleft=False)
     axes.grid(axis="x")
     axes.set_xlabel("difference from the baseline [%]")
 
 
+def _row_word(one: ConfigurationResult) -> str:
+    """What stands beside a row: its verdict, and where nothing is drawn why."""
+    if one.comparison is None:
+        return "baseline" if one.is_baseline else "no baseline"
+    if one.comparison.relative_percent is None and one.comparison.difference is not None:
+        return f"{_verdict_word(one)}, no percent of 0"
+    return _verdict_word(one)
+
+
 def _verdict_word(one: ConfigurationResult) -> str:
     """The tested verdict, as it stands in the table."""
     word = one.judgement.tested.word if one.judgement else "not computable"
     return "not tested" if word == "not computable" else word
-
-
-def _percent_scale(difference: float | None, relative: float | None) -> float:
-    """Percent of the baseline's mean per unit of the metric; 0 where the difference is 0 and any scale would do."""
-    return (relative or 0.0) / difference if difference else 0.0
 
 
 def _interval(

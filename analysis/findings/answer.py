@@ -133,11 +133,10 @@ def question_of(frame: ExperimentFrame, plan: AnalysisPlan, *, has_stored: bool)
 
 @dataclass(frozen=True)
 class _Pair:
-    """A configuration against its counterpart, judged; `base` is the counterpart's mean, None without values."""
+    """A configuration against its counterpart, judged."""
 
     comparison: Comparison
     judgement: Judgement
-    base: float | None
 
 
 @dataclass(frozen=True)
@@ -255,7 +254,7 @@ class _Case:
 
     def _of_two(self, term: Term, pair: "_Pair") -> Measured:
         one, judged = pair.comparison, pair.judgement
-        note = f"n={one.n} against {one.n_baseline}"
+        note = f"n={one.n} against {one.n_baseline}, {one.basis}"
         if term.function == "verdict":
             return self._rule_word(term, judged, note)
         if term.function == "tested":
@@ -272,7 +271,7 @@ class _Case:
             return Measured.settled(raised, note) if is_equal else Measured(raised, 0.0, 1.0, note)
         value, low, high = {
             "change": (one.difference, one.low, one.high),
-            "relative_change": _divided((one.difference, one.low, one.high), pair.base),
+            "relative_change": _as_shares(one.relative_percent, one.relative_low, one.relative_high),
             "cohens_d": (one.cohens_d, one.d.low if one.d else None, one.d.high if one.d else None),
         }[term.function]
         return Measured(value, low, high, "; ".join(part for part in (note, one.note) if part))
@@ -310,8 +309,8 @@ class _Case:
             compared = compare_family(ours, theirs, goal, self.plan)
             judged = judge_family(compared, ours, theirs, goal, self.plan, self.looks)
             self._families[metric, named] = {
-                pair: _Pair(comparison, judgement, estimate(base.values).mean)
-                for pair, comparison, judgement, base in zip(pairs, compared, judged, theirs, strict=True)
+                pair: _Pair(comparison, judgement)
+                for pair, comparison, judgement in zip(pairs, compared, judged, strict=True)
             }
         return self._families[metric, named]
 
@@ -321,8 +320,8 @@ def _places(term: Term) -> set[int]:
     return {place for place in (term.configuration, term.counterpart) if place is not None}
 
 
-def _divided(values: Sequence[float | None], by: float | None) -> tuple[float | None, ...]:
-    return tuple(None if value is None or not by else value / abs(by) for value in values)
+def _as_shares(*percent: float | None) -> tuple[float | None, ...]:
+    return tuple(None if value is None else value / 100 for value in percent)
 
 
 # Words

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from analysis.data.frame import ExperimentFrame
 from analysis.findings.cautions import Cautions, say_mixed
 from analysis.findings.configurations import Best, ConfigurationResult, JudgedConfigurations
-from analysis.statistics.comparisons import is_better
+from analysis.statistics.comparisons import Comparison, is_better
 from analysis.statistics.optimism import Selection
 from analysis.words import spread
 from hpc.core.experiment.spec import Metric
 from hpc.core.words import counted
+
+_SHOWN_APART = 3
+_VISIBLE = 0.1
+"""Share of a difference by which another one has to differ to be worth a sentence."""
 
 
 def say_verdict(
@@ -37,6 +41,7 @@ def say_verdict(
         _say_tested(compared, primary, judged),
         _say_rule(compared),
         *(_say_notable(one, primary, judged) for one in _notable(compared)),
+        say_apart(compared),
         _say_hanging(compared),
         *_say_best(best, primary),
     )
@@ -145,7 +150,7 @@ def _say_notable(one: ConfigurationResult, primary: Metric, judged: JudgedConfig
         f"adjusted p = {comparison.p_adjusted:.3g}, {judgement.tested.word}" if comparison.p_adjusted is not None
         else "not tested"
     )  # fmt: skip
-    against += f" (n={comparison.n_baseline})"
+    against += f" (n={comparison.n_baseline})" + (f" {comparison.basis}" if comparison.pairs else "")
     effect = f"d = {comparison.cohens_d:.2f} ({comparison.magnitude})" if comparison.cohens_d is not None else "no d"
     text = (
         f"{one.label} (n={one.estimate.n}) {_say_difference(comparison.difference, size, against, primary)}; "
@@ -161,6 +166,34 @@ def _say_notable(one: ConfigurationResult, primary: Metric, judged: JudgedConfig
         )
     text += f" Not in its mean: {one.missing_text}." if one.missing_text else ""
     return text + (f" In its mean: {one.caution_text}." if one.caution_text else "")
+
+
+def say_apart(compared: Sequence[ConfigurationResult]) -> str:
+    """Name the comparisons over shared seeds that the means of all runs, shown elsewhere, would have otherwise."""
+    apart = [one for one in compared if one.comparison and _is_apart(one.comparison)]
+    if not apart:
+        return ""
+    told = "; ".join(_told_apart(one.label, one.comparison) for one in apart[:_SHOWN_APART] if one.comparison)
+    more = f"; and {len(apart) - _SHOWN_APART} more" if len(apart) > _SHOWN_APART else ""
+    return f"Caution: comparisons over shared seeds differ from the means of all runs: {told}{more}."
+
+
+def _is_apart(one: Comparison) -> bool:
+    """Whether the means of all runs differ in another direction, or visibly by another amount."""
+    here, there = one.difference, one.difference_of_all
+    if here is None or there is None:
+        return False
+    return here * there < 0 or abs(here - there) > _VISIBLE * max(abs(here), abs(there))
+
+
+def _told_apart(label: str, one: Comparison) -> str:
+    """``B: +2.8 % over the 3 shared seeds, -4.6 % of the means of all runs (n=3 against 5)``."""
+    there = one.difference_of_all or 0.0
+    sizes = f"the means of all runs (n={one.n} against {one.n_baseline})"
+    if one.relative_percent is None or not one.mean_of_all:
+        return f"{label}: {one.difference:+.3g} {one.basis}, {there:+.3g} between {sizes}"
+    all_percent = 100 * there / abs(one.mean_of_all)
+    return f"{label}: {one.relative_percent:+.1f} % {one.basis}, {all_percent:+.1f} % between {sizes}"
 
 
 def _say_difference(difference: float, size: str, against: str, primary: Metric) -> str:

@@ -7,6 +7,7 @@ from analysis.findings.configurations import ConfigurationResult
 from analysis.findings.findings import Findings
 from analysis.findings.recommendations import Recommendation
 from analysis.findings.selection import choose_shown
+from analysis.findings.verdict_text import say_apart
 from analysis.page.cells import number_cell, show_interval, show_mean
 from analysis.page.document import Block, Bullets, Cell, Chooser, Heading, Picture, Section, Table, Text, cell
 from analysis.statistics.comparisons import Comparison
@@ -42,7 +43,10 @@ def comparison_section(findings: Findings, drawings: Sequence[Drawing] = ()) -> 
     table = comparison_table(findings)
     blocks: list[Block] = []
     if table.rows:
-        blocks = [table, Text(_how_compared(findings), "note"), effects_table(findings)]
+        blocks = [table, Text(_how_compared(findings), "note")]
+        apart = say_apart(findings.compared)
+        blocks += [Text(plain(apart), "caution")] if apart else []
+        blocks += [effects_table(findings)]
         rationales = tuple(
             plain(f"{one.label}. {_say_why(one.judgement.tested.rationale, one.judgement.rule.rationale)}.")
             for one in choose_shown(findings, MAX_RATIONALES) if one.judgement
@@ -167,7 +171,7 @@ def _result_row(one: ConfigurationResult, rank: int | None, has_cautions: bool) 
 def comparison_table(findings: Findings) -> Table:
     """One row per configuration that has a baseline: the two verdicts side by side, and the numbers of the test."""
     correction = {"holm": "Holm", "bh": "Benjamini–Hochberg"}.get(findings.plan.correction, findings.plan.correction)
-    head = ("configuration", "tested", "2σ rule", "n / baseline", "difference",
+    head = ("configuration", "tested", "2σ rule", "n / baseline", "compared", "difference",
             f"{100 * findings.plan.confidence:g} % interval", f"p adjusted ({correction})", "p", "t (df)", "z = |Δ|/σ",
             "p equivalent", "seeds to settle")  # fmt: skip
     shown = choose_shown(findings, MAX_CONFIGURATIONS)
@@ -202,7 +206,8 @@ def _comparison_row(one: ConfigurationResult, found: Comparison) -> tuple[Cell, 
         cell(one.label),
         cell(word + hangs, mark=_MARKS.get(word, "")),
         cell(rule, mark=_MARKS.get(found.rule_verdict, "")),
-        cell(f"{found.n} / {found.n_baseline}" + (f", {found.pairs} pairs" if found.pairs else ""), found.n),
+        cell(f"{found.n} / {found.n_baseline}", found.n),
+        cell(found.basis, found.pairs),
         cell(difference, found.difference),
         cell(interval),
         cell(show_p(found.p_adjusted), found.p_adjusted),
@@ -225,7 +230,9 @@ def _how_compared(findings: Findings) -> str:
     )  # fmt: skip
     twice = f" The data were looked at twice, so p < {level:.3g} decides." if findings.looks else ""
     return (
-        "Differences are configuration minus baseline. “Tested” and “2σ rule” are two answers to two questions and "
+        "Differences are configuration minus baseline. Every number of a row, effect sizes and the 2σ rule included, "
+        "is over what stands under “compared”; σ alone is that of all n runs of the baseline. “Tested” and “2σ rule” "
+        "are two answers to two questions and "
         f"are never mixed: tested means {plain(' or '.join(tests) or 'no test was possible')}, adjusted over all rows, "
         f"p < {level:.3g}; the 2σ rule compares |Δ| with the baseline's standard deviation (2 and more WINNER or "
         f"LOSER, 1 to 2 suggestive, below 1 noise).{margin}{twice} Intervals are each by itself, not adjusted. Seeds "
@@ -237,11 +244,12 @@ def _how_compared(findings: Findings) -> str:
 def effects_table(findings: Findings) -> Table:
     """One row per comparison: how large the effect is, in the usual measures, each with its interval."""
     shown = [one for one in choose_shown(findings, MAX_CONFIGURATIONS) if one.comparison is not None]
-    head = ("configuration", "Cohen's d (σ_pooled)", "size", "Hedges' g", "Cliff's δ", "probability of improvement",
-            "p rank", "p permutation")  # fmt: skip
+    head = ("configuration", "compared", "Cohen's d (σ_pooled)", "size", "Hedges' g", "Cliff's δ",
+            "probability of improvement", "p rank", "p permutation")  # fmt: skip
     rows = tuple(
         (
             cell(one.label),
+            cell(found.basis, found.pairs),
             _effect_cell(found.d),
             cell(found.magnitude),
             _effect_cell(found.hedges_g),

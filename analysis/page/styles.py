@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from analysis.data.frame import ExperimentFrame, Floats
 from analysis.data.values import usable_values
@@ -25,7 +26,7 @@ from analysis.page.document import Block, Bullets, Cell, Document, Facts, Headin
 from analysis.page.record import brief_facts, primary_text, setup_facts, space_text
 from analysis.page.results import best_text, comparison_section, parameters_table, ranks, results_table
 from analysis.page.runs import failures_section, resource_facts
-from analysis.statistics.comparisons import Comparison, compare
+from analysis.statistics.comparisons import Comparison, Sample, compare
 from analysis.statistics.estimates import Estimate, estimate
 from analysis.words import plain, show_duration, show_number, show_p, show_time, show_value
 from hpc.core.experiment.spec import Metric
@@ -216,6 +217,12 @@ def _sample(frame: ExperimentFrame, number: int, metric: str) -> Floats:
     return values
 
 
+def _seeds(frame: ExperimentFrame, number: int) -> npt.NDArray[np.int64]:
+    rows = (frame.tasks["configuration"] == number).to_numpy()
+    seeds: npt.NDArray[np.int64] = frame.tasks["seed"].to_numpy(dtype=np.int64)[rows]
+    return seeds
+
+
 def _baseline_variance(frame: ExperimentFrame, findings: Findings) -> tuple[Section, ...]:
     """The variance of each configuration, metric by metric, and every single run."""
     parts = []
@@ -266,12 +273,14 @@ def _experiment_blocks(frame: ExperimentFrame, findings: Findings, one: Configur
     # Of a stored baseline only the comparison on the primary metric is at hand.
     tests = [(findings.primary, found)] if findings.primary else []
     if one.baseline is not None:
-        tests = [(metric, _compared(frame, one, metric)) for metric in _metrics(frame, findings)]
+        others = (metric for metric in _metrics(frame, findings) if metric != findings.primary)
+        tests += [(metric, _compared(frame, one, metric)) for metric in others]
     if tests:
         blocks += [Heading("Statistical test"), _tests(tests, found)]
         clock = next((each for metric, each in tests if metric.name == "wall_time"), None)
         if clock is not None and clock.relative_percent is not None:
-            blocks += [Heading("Wall clock"), Text(f"{clock.relative_percent:+.1f} % against the baseline.")]
+            said = f"{clock.relative_percent:+.1f} % against the baseline {clock.basis}."
+            blocks += [Heading("Wall clock"), Text(said)]
     reason = one.judgement.rule.rationale if one.judgement else ""
     beside = one.judgement.tested.rationale if one.judgement else ""
     blocks += [
@@ -285,7 +294,10 @@ def _experiment_blocks(frame: ExperimentFrame, findings: Findings, one: Configur
 def _compared(frame: ExperimentFrame, one: ConfigurationResult, metric: Metric) -> Comparison:
     if one.baseline is None:
         raise ValueError(f"{one.label} has no baseline in this experiment")
-    return compare(_sample(frame, one.number, metric.name), _sample(frame, one.baseline, metric.name), metric.goal)
+    ours, base = (
+        Sample(_sample(frame, number, metric.name), _seeds(frame, number)) for number in (one.number, one.baseline)
+    )
+    return compare(ours, base, metric.goal)
 
 
 def _tests(tests: Sequence[tuple[Metric, Comparison]], primary: Comparison) -> Table:
@@ -299,10 +311,12 @@ def _tests(tests: Sequence[tuple[Metric, Comparison]], primary: Comparison) -> T
             cell(one.magnitude),
             cell("not computable" if one.z is None else ("yes" if one.z >= 2 else "no")),
             cell(show_p(primary.p_adjusted) if place == 0 else "not tested"),
+            cell(one.basis),
         )
         for place, (metric, one) in enumerate(tests)
     )
-    head = ("Metric", "Difference", "z = |Δ|/σ", "Cohen's d", "Effect size", "Significant (≥ 2σ)?", "p adjusted")
+    head = ("Metric", "Difference", "z = |Δ|/σ", "Cohen's d", "Effect size", "Significant (≥ 2σ)?", "p adjusted",
+            "Compared")  # fmt: skip
     return Table("test", "Statistical test", head, rows)
 
 

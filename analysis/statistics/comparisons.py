@@ -1,8 +1,11 @@
 """One configuration against the baseline: tests, sizes of the difference, corrections for many comparisons.
 
 Which test decides is settled by the design, before any value is seen: where the seeds of one side are among those of
-the other, runs of one seed are compared in pairs; else the sides are independent samples and Welch's test decides. The
-rank tests and the permutation test stand beside it and decide nothing. What cannot be computed is None with its reason.
+the other, runs of one seed are compared in pairs; else the sides are independent samples and Welch's test decides. What
+is compared in pairs is compared over the shared seeds in every number: difference, interval, percent, effect sizes and
+the 2σ rule; else all of them are over all runs. Only the σ of the 2σ rule is always that of all runs of the baseline.
+The rank tests and the permutation test stand beside it and decide nothing. What cannot be computed is None with its
+reason.
 """
 
 import warnings
@@ -17,7 +20,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from analysis.statistics.effects import Effect, cohens_d, hedges_g, magnitude, probability_greater
-from analysis.statistics.estimates import LEVEL, ROUNDING, Estimate, estimate
+from analysis.statistics.estimates import LEVEL, ROUNDING, Estimate, estimate, mean_of, std_of
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -73,24 +76,30 @@ class Comparison:
     Attributes:
         n: Finite values of the configuration.
         n_baseline: Finite values of the baseline.
+        basis: What every number here is over: ``over the 3 shared seeds`` or ``over all runs``.
+        reference: Mean of the baseline's runs that are compared, of whose absolute value the percentages are.
         difference: Difference of the means, in the metric's unit; with pairs the mean difference of the pairs.
         low: Lower end of the interval of the difference that belongs to the deciding test.
         high: Upper end of the same interval.
-        relative_percent: Difference in percent of the baseline's mean (of its absolute value).
+        relative_percent: Difference in percent of the reference.
+        relative_low: Lower end of the interval in percent of the reference.
+        relative_high: Upper end.
+        difference_of_all: Difference of the means of all runs of both sides; None where the numbers are over all runs.
+        mean_of_all: Mean of all runs of the baseline.
         t: t statistic of the deciding test.
         df: Its degrees of freedom (Welch–Satterthwaite, or pairs − 1).
         p: Its two-sided p-value.
         p_adjusted: p adjusted over the family of comparisons that could be tested.
         cohens_d: Difference of the means over sqrt((σ_b² + σ_e²) / 2).
         magnitude: ``negligible``, ``small``, ``medium`` or ``large`` for |d|; ``not computable`` without one.
-        z: |difference of the means| in standard deviations of the baseline.
+        z: |difference| in standard deviations of the baseline, of all its n_baseline runs.
         strength: What the 2σ rule says of z: ``noise``, ``suggestive``, ``clear`` or ``not computable``.
         rule_verdict: ``WINNER``, ``NEUTRAL``, ``LOSER`` by the 2σ rule, or ``not computable``.
         tested_verdict: ``better``, ``worse`` (adjusted p below alpha), ``inconclusive`` or ``not computable``.
         note: Why something is None; empty when everything could be computed.
         test: The deciding test in words: ``paired t test over 3 seeds`` or ``Welch's t test``; empty without one.
         pairs: Pairs of runs with the same seed; 0 where Welch's test decides.
-        p_welch: Two-sided p-value of Welch's test, whichever test decides.
+        p_welch: Two-sided p-value of Welch's test over the same runs, whichever test decides.
         p_rank: Of the rank test (Wilcoxon's over pairs, else Mann and Whitney's), exact where that is few arrangements.
         p_permutation: Of the exact permutation test of the mean difference (signs flipped over pairs, else runs
             exchanged); None where there are more than 2,000 arrangements.
@@ -105,10 +114,16 @@ class Comparison:
 
     n: int
     n_baseline: int
+    basis: str = "over all runs"
+    reference: float | None = None
     difference: float | None = None
     low: float | None = None
     high: float | None = None
     relative_percent: float | None = None
+    relative_low: float | None = None
+    relative_high: float | None = None
+    difference_of_all: float | None = None
+    mean_of_all: float | None = None
     t: float | None = None
     df: float | None = None
     p: float | None = None
@@ -132,6 +147,11 @@ class Comparison:
     improvement: Effect | None = None
     p_equivalence: float | None = None
     p_equivalence_adjusted: float | None = None
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Runs of both sides that the numbers are over."""
+        return (self.pairs, self.pairs) if self.pairs else (self.n, self.n_baseline)
 
 
 @dataclass(frozen=True, eq=False)
@@ -324,6 +344,72 @@ def _tested_rows(tested: Any, difference: Floats, level: float, alternative: str
     return TestedRows(difference, tested.statistic, df, tested.pvalue, low, high)
 
 
+def compare_means(ours: Sample, base: Sample, goal: str, theirs: Estimate | None = None) -> Comparison:
+    """Compare without a test: difference, percent, 2σ rule, and why something is missing.
+
+    Args:
+        ours: The configuration.
+        base: The baseline.
+        goal: ``min`` or ``max``.
+        theirs: The estimate of all runs of the baseline, where it is known already.
+    """
+    theirs = theirs or estimate(base.values)
+    sides = _sides(ours, base)
+    found = Comparison(n=len(ours.finite), n_baseline=theirs.n, mean_of_all=theirs.mean)
+    if sides.is_paired:
+        count = len(sides.ours)
+        found = replace(found, pairs=count, basis=f"over the {count} shared seeds")
+    if not len(sides.ours) or not len(sides.base):
+        return found
+    reference = mean_of(sides.base)
+    difference = _difference(sides, reference)
+    apart = _difference(_Sides(ours.finite, base.finite, is_paired=False), reference) if sides.is_paired else None
+    found = replace(found, reference=reference, difference=difference, difference_of_all=apart)
+    if _is_zero(reference, sides.base):
+        found = _noted(found, "relative difference not computable: the baseline's mean is 0")
+    else:
+        found = replace(found, relative_percent=_finite(100 * difference / abs(reference)))
+    return _with_rule(found, theirs, goal)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sides:
+    """The runs of both sides that are compared: those of the shared seeds, seed by seed, or all there are."""
+
+    ours: Floats
+    base: Floats
+    is_paired: bool
+
+
+def _sides(ours: Sample, base: Sample) -> _Sides:
+    pairs = find_pairs(ours, base)
+    return _Sides(*pairs, is_paired=True) if pairs else _Sides(ours.finite, base.finite, is_paired=False)
+
+
+def _difference(sides: _Sides, centre: float) -> float:
+    """Difference of the means; taken from `centre`, because large values that differ little would lose digits."""
+    if sides.is_paired:
+        return mean_of(sides.ours - sides.base)
+    return mean_of(sides.ours - centre) - mean_of(sides.base - centre)
+
+
+def _is_zero(mean: float, values: Floats) -> bool:
+    """Whether a mean is 0 up to rounding: values that cancel each other are no measure."""
+    return abs(mean) <= ROUNDING * float(np.abs(values).max())
+
+
+def _with_rule(found: Comparison, theirs: Estimate, goal: str) -> Comparison:
+    """Add what the 2σ rule says of a difference; σ is that of all runs of the baseline."""
+    if found.difference is None or theirs.mean is None:
+        return found
+    if not theirs.std or theirs.std <= ROUNDING * abs(theirs.mean):
+        reason = "the baseline has n=1" if theirs.std is None else "the baseline does not vary"
+        return _noted(found, f"2σ rule not computable: {reason}")
+    z = abs(found.difference) / theirs.std
+    strength, verdict = two_sigma_rule(found.difference, z, goal)
+    return replace(found, z=z, strength=strength, rule_verdict=verdict)
+
+
 def _compare_each(
     ours: Sequence[Sample], bases: Sequence[Sample], goal: str, plan: AnalysisPlan
 ) -> tuple[Comparison, ...]:
@@ -331,19 +417,26 @@ def _compare_each(
     if goal not in ("min", "max"):
         raise ValueError(f"goal is 'min' or 'max', not {goal!r}")
     known = {id(base): estimate(base.values, plan.confidence) for base in bases}
-    found, by_shape = [], dict[tuple[int, int, int], list[_Ready]]()
+    found, by_shape = [], dict[tuple[int, int, bool], list[_Ready]]()
     for place, (our, base) in enumerate(zip(ours, bases, strict=True)):
-        mine, theirs = estimate(our.values, plan.confidence), known[id(base)]
-        found.append(_bare(mine, theirs, goal))
-        ready = _make_ready(place, our, base, mine, theirs)
+        found.append(compare_means(our, base, goal, known[id(base)]))
+        ready = _make_ready(place, _sides(our, base))
         if isinstance(ready, str):
             found[place] = _noted(found[place], ready)
         else:
-            by_shape.setdefault((mine.n, theirs.n, ready.pair_count), []).append(ready)
+            by_shape.setdefault((len(ready.ours), len(ready.base), ready.is_paired), []).append(ready)
     for shape in sorted(by_shape):
         for place, changes in _test_rows(by_shape[shape], goal, plan):
-            found[place] = replace(found[place], **changes)
+            found[place] = _with_percent(replace(found[place], **changes))
     return tuple(found)
+
+
+def _with_percent(found: Comparison) -> Comparison:
+    """Write the interval in percent of the same reference as the difference."""
+    if found.relative_percent is None or found.reference is None or found.low is None or found.high is None:
+        return found
+    low, high = (_finite(100 * end / abs(found.reference)) for end in (found.low, found.high))
+    return replace(found, relative_low=low, relative_high=high)
 
 
 @dataclass(frozen=True, eq=False)
@@ -353,90 +446,59 @@ class _Ready:
     place: int
     ours: Floats
     base: Floats
-    pairs: tuple[Floats, Floats] | None
+    is_paired: bool
     scale: float
     centre: float
-
-    @property
-    def pair_count(self) -> int:
-        return len(self.pairs[0]) if self.pairs else 0
-
-
-def _bare(ours: Estimate, theirs: Estimate, goal: str) -> Comparison:
-    """What needs no test: difference of the means, 2σ rule, and why something is missing."""
-    bare = Comparison(n=ours.n, n_baseline=theirs.n)
-    if ours.mean is None or theirs.mean is None:
-        return bare
-    difference = ours.mean - theirs.mean
-    bare = replace(bare, difference=difference)
-    if theirs.mean:
-        bare = replace(bare, relative_percent=100 * difference / abs(theirs.mean))
-    else:
-        bare = _noted(bare, "relative difference not computable: the baseline's mean is 0")
-    if not theirs.std or theirs.std <= ROUNDING * abs(theirs.mean):
-        reason = "the baseline has n=1" if theirs.std is None else "the baseline does not vary"
-        return _noted(bare, f"2σ rule not computable: {reason}")
-    z = abs(difference) / theirs.std
-    strength, verdict = two_sigma_rule(difference, z, goal)
-    return replace(bare, z=z, strength=strength, rule_verdict=verdict)
 
 
 def _noted(one: Comparison, text: str) -> Comparison:
     return replace(one, note="; ".join(part for part in (one.note, text) if part))
 
 
-def _make_ready(place: int, ours: Sample, base: Sample, mine: Estimate, theirs: Estimate) -> _Ready | str:
+def _make_ready(place: int, sides: _Sides) -> _Ready | str:
     """Bring two samples to a common scale, or say why they cannot be tested."""
-    if mine.mean is None or theirs.mean is None:
-        return f"not computable: n={mine.n}, baseline n={theirs.n}"
-    if mine.std is None or theirs.std is None:
-        return f"test and Cohen's d not computable: n={mine.n}, baseline n={theirs.n}, 2 of each are needed"
-    scale = max(mine.std, theirs.std)
-    if scale <= ROUNDING * max(abs(mine.mean), abs(theirs.mean)):
+    ours, base = sides.ours, sides.base
+    sizes = f"n={len(ours)}, baseline n={len(base)}"
+    if not len(ours) or not len(base):
+        return f"not computable: {sizes}"
+    if len(ours) < 2 or len(base) < 2:
+        return f"test and Cohen's d not computable: {sizes}, 2 of each are needed"
+    centre, scale = mean_of(base), max(std_of(ours), std_of(base))
+    if scale <= ROUNDING * max(abs(mean_of(ours)), abs(centre)):
         return "test and Cohen's d not computable: neither sample varies"
-    centre = theirs.mean
-    pairs = find_pairs(ours, base)
-    if pairs is not None:
-        pairs = ((pairs[0] - centre) / scale, (pairs[1] - centre) / scale)
-        if np.ptp(pairs[0] - pairs[1]) <= 1e-9:
-            return "test not computable: the differences between runs of the same seed do not vary"
-    return _Ready(place, (ours.finite - centre) / scale, (base.finite - centre) / scale, pairs, scale, centre)
+    ours, base = (ours - centre) / scale, (base - centre) / scale
+    if sides.is_paired and np.ptp(ours - base) <= 1e-9:
+        return "test not computable: the differences between runs of the same seed do not vary"
+    return _Ready(place, ours, base, sides.is_paired, scale, centre)
 
 
 def _test_rows(ready: Sequence[_Ready], goal: str, plan: AnalysisPlan) -> list[tuple[int, dict[str, Any]]]:
     """Compute everything that tests samples of equal sizes; give the fields of each comparison by its place."""
     ours, base = np.stack([one.ours for one in ready]), np.stack([one.base for one in ready])
+    is_paired, scale = ready[0].is_paired, np.array([one.scale for one in ready])
     welch = welch_rows(ours, base, plan.confidence)
-    sides, deciding, kind = (ours, base), welch, "Welch's t test"
-    pairs = [one.pairs for one in ready if one.pairs]
-    if pairs:
-        sides = (np.stack([one[0] for one in pairs]), np.stack([one[1] for one in pairs]))
-        deciding, kind = paired_rows(*sides, plan.confidence), f"paired t test over {sides[0].shape[1]} seeds"
-    exact = exact_rows(*sides, paired=bool(pairs))
-    scale = np.array([one.scale for one in ready])
+    deciding = paired_rows(ours, base, plan.confidence) if is_paired else welch
     columns: dict[str, Floats] = {
-        "difference": deciding.difference * scale,
         "low": deciding.low * scale,
         "high": deciding.high * scale,
         "t": deciding.t,
         "df": deciding.df,
         "p": deciding.p,
         "p_welch": welch.p,
-        **exact,
+        **exact_rows(ours, base, paired=is_paired),
     }
     if plan.margin is not None:
-        columns["p_equivalence"] = equivalence_rows(
-            *sides, np.array([one.centre for one in ready]) / scale, plan.margin, paired=bool(pairs)
-        )
+        centre = np.array([one.centre for one in ready]) / scale
+        columns["p_equivalence"] = equivalence_rows(ours, base, centre, plan.margin, paired=is_paired)
     effects = _effect_columns(ours, base, goal, plan.confidence)
-    words: dict[str, Any] = {"test": kind, "pairs": ready[0].pair_count}
+    kind = f"paired t test over {ours.shape[1]} seeds" if is_paired else "Welch's t test"
     return [
         (
             one.place,
-            {name: _number(values[row]) for name, values in columns.items()}
+            {name: _finite(values[row]) for name, values in columns.items()}
             | {name: _effect(values, row) for name, values in effects.items()}
             | {"cohens_d": float(effects["d"][0][row]), "magnitude": magnitude(float(effects["d"][0][row]))}
-            | words,
+            | {"test": kind},
         )
         for row, one in enumerate(ready)
     ]
@@ -521,5 +583,5 @@ def _effect(values: tuple[Floats, Floats, Floats], row: int) -> Effect | None:
     return Effect(value, low, high) if np.isfinite((value, low, high)).all() else None
 
 
-def _number(value: float) -> float | None:
+def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None

@@ -192,8 +192,8 @@ def _readings(
     return {
         place: Reading(
             name=name,
-            n=one.n,
-            n_baseline=one.n_baseline,
+            n=one.sizes[0],
+            n_baseline=one.sizes[1],
             by_rank=by_rank,
             relative_percent=None if by_rank else one.relative_percent,
             improvement=one.improvement.value if one.improvement else None,

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from analysis.statistics.comparisons import ALPHA, paired_rows, welch_rows
-from analysis.statistics.estimates import ROUNDING, estimate
+from analysis.statistics.comparisons import ALPHA, Sample, as_sample, compare_means, paired_rows, welch_rows
 
 Floats = npt.NDArray[np.float64]
 SIGMAS = 2.0
@@ -26,7 +25,7 @@ class NeedsMore:
 
     Attributes:
         needed: The answer.
-        z: |difference of the means| in standard deviations of the baseline; None where it cannot be computed.
+        z: |difference| in standard deviations of the baseline, as the 2σ rule has it; None where it cannot be computed.
         reason: One sentence, also for a no.
     """
 
@@ -75,27 +74,28 @@ class TwoLooks:
         )
 
 
-def needs_more_seeds(values: npt.ArrayLike, baseline: npt.ArrayLike) -> NeedsMore:
-    """Decide whether a configuration's mean lies within 2σ of the baseline's.
+def needs_more_seeds(values: npt.ArrayLike | Sample, baseline: npt.ArrayLike | Sample) -> NeedsMore:
+    """Decide whether a configuration's mean lies within 2σ of the baseline's, over the runs the verdict is over.
 
     Args:
-        values: Array of shape (runs of the first look,); NaN where a run gave no value.
-        baseline: Array of shape (runs of the baseline,).
+        values: The runs of the first look, or an array of shape (runs,) without seeds; NaN where one gave no value.
+        baseline: The runs of the baseline.
 
     Returns:
         No where the 2σ rule has settled it, and where it cannot be applied: a configuration none of whose runs gave a
         value, or a baseline with fewer than 2 values or equal ones, gets no clearer by more seeds of the same.
     """
-    ours, base = estimate(values), estimate(baseline)
-    if ours.mean is None:
+    ours, base = as_sample(values), as_sample(baseline)
+    found = compare_means(ours, base, "min")  # the distance is the same for either goal
+    if not found.n:
         return NeedsMore(False, None, "no run gave a value: further seeds would not be compared with anything")
-    if base.mean is None or not base.std or base.std <= ROUNDING * abs(base.mean):
-        return NeedsMore(False, None, f"the baseline's spread is not known (n={base.n}): the 2σ rule has no measure")
-    z = abs(ours.mean - base.mean) / base.std
-    side = "within" if z < SIGMAS else "beyond"
-    sizes = f"n={ours.n} against {base.n}"
-    reason = f"the mean lies {z:.2f}σ from the baseline's, {side} {SIGMAS:g}σ ({sizes})"
-    return NeedsMore(z < SIGMAS, z, reason)
+    if found.z is None:
+        unknown = f"the baseline's spread is not known (n={found.n_baseline}): the 2σ rule has no measure"
+        return NeedsMore(False, None, unknown)
+    side = "within" if found.z < SIGMAS else "beyond"
+    sizes = f"n={found.n} against {found.n_baseline}" + (f", {found.basis}" if found.pairs else "")
+    reason = f"the mean lies {found.z:.2f}σ from the baseline's, {side} {SIGMAS:g}σ ({sizes})"
+    return NeedsMore(found.z < SIGMAS, found.z, reason)
 
 
 def simulate_two_looks(
@@ -150,6 +150,7 @@ def simulate_two_looks(
 
 def _look(ours: Floats, base: Floats, *, paired: bool) -> tuple[Floats, Floats]:
     """z and p of all simulated experiments at one look."""
-    z = np.abs(ours.mean(axis=1) - base.mean(axis=1)) / base.std(axis=1, ddof=1)
-    pairs = min(ours.shape[1], base.shape[1])
-    return z, (paired_rows(ours[:, :pairs], base[:, :pairs]) if paired else welch_rows(ours, base)).p
+    sigma, pairs = base.std(axis=1, ddof=1), min(ours.shape[1], base.shape[1])
+    is_paired = paired and pairs > 2  # as `find_pairs` has it: two pairs are not compared as such
+    tested = paired_rows(ours[:, :pairs], base[:, :pairs]) if is_paired else welch_rows(ours, base)
+    return np.abs(tested.difference) / sigma, tested.p

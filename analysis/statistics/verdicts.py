@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special
 
 from analysis.statistics.comparisons import AnalysisPlan, Comparison, Sample, find_pairs, is_better
@@ -101,19 +102,42 @@ def judge_family(
     )
 
 
-def two_sigma_false_alarm(n: int, n_baseline: int) -> float | None:
+def two_sigma_false_alarm(n: int, n_baseline: int, shared: int = 0) -> float | None:
     """Chance that the 2σ rule calls a configuration WINNER or LOSER that is no different from the baseline.
 
     For normal values of equal variance, difference / (s_b · sqrt(1/n + 1/n_b)) follows Student's t with n_b − 1 degrees
     of freedom, so the chance is 2 · P(t > 2 / sqrt(1/n + 1/n_b)): 13 % for 3 against 3 runs, 3 % for 5 against 5.
     Simulated, also for values that are not normal, in ``docs/statistics.md``.
 
+    Over shared seeds the baseline's mean is that of k of its n_b runs. It lies c · u · s_b · sqrt(n_b − 1) from the
+    mean of all, with c² = 1/k − 1/n_b and u one coordinate of a random direction in n_b − 1 dimensions: the chance is
+    averaged over u. Runs of a seed that resemble each other make it smaller.
+
+    Args:
+        n: Runs of the configuration that are compared.
+        n_baseline: Runs of the baseline that σ is of.
+        shared: Of them, those that are compared; 0 where all are.
+
     Returns:
         The chance, 0 to 1; None where the rule cannot be applied (n < 1 or n_baseline < 2).
     """
     if n < 1 or n_baseline < 2:
         return None
-    return float(2 * special.stdtr(n_baseline - 1, -2 / np.sqrt(1 / n + 1 / n_baseline)))
+    free, unit = n_baseline - 1, np.sqrt(1 / n + 1 / n_baseline)
+    if not 0 < shared < n_baseline:
+        return float(2 * special.stdtr(free, -2 / unit))
+    apart = np.sqrt((1 / shared - 1 / n_baseline) * free) * _coordinates(free)
+    chances = special.stdtr(free, (-2 + apart) / unit) + special.stdtr(free, (-2 - apart) / unit)
+    return float(chances.mean())
+
+
+def _coordinates(dimensions: int) -> npt.NDArray[np.float64]:
+    """Quantiles of one coordinate of a random direction: (1 + u) / 2 is Beta((d − 1)/2, (d − 1)/2)."""
+    if dimensions == 1:
+        return np.array([-1.0, 1.0])
+    half = (dimensions - 1) / 2
+    shares = (np.arange(400) + 0.5) / 400
+    return np.asarray(2 * special.betaincinv(half, half, shares) - 1, dtype=np.float64)
 
 
 def power_of_test(effect: float, variance: Sequence[float], n: int, alpha: float, *, paired: bool) -> float:
@@ -217,7 +241,7 @@ def _seeds_needed(
     scale = max(float(np.ptp(side)) for side in sides)
     variance = [float(np.var(side / scale, ddof=1)) for side in sides]
     now = min(len(side) for side in sides)
-    margin = plan.margin * abs(float(np.mean(base.finite))) / scale if plan.margin else 0.0
+    margin = plan.margin * abs(one.reference or 0.0) / scale if plan.margin else 0.0
 
     def runs_for(effect: float) -> int | None:
         needed = seeds_for_verdict(effect, margin or None, variance, now, alpha, paired=bool(pairs))
@@ -230,12 +254,13 @@ def _seeds_needed(
 def _judge_rule(one: Comparison, looks: TwoLooks | None) -> RuleVerdict:
     if one.z is None or one.difference is None:
         return RuleVerdict(one.rule_verdict, one.strength, None, one.note or "the 2σ rule cannot be applied")
-    alarm = looks.rule_error if looks else two_sigma_false_alarm(one.n, one.n_baseline)
+    alarm = looks.rule_error if looks else two_sigma_false_alarm(one.sizes[0], one.n_baseline, one.pairs)
     meaning = {"clear": "2σ or more", "suggestive": "between 1σ and 2σ, suggestive", "noise": "below 1σ, noise"}
     chance = "" if alarm is None else f"; equal configurations are called WINNER or LOSER in {100 * alarm:.1f} %"
-    text = (
-        f"the mean lies {one.z:.2f}σ from the baseline's ({meaning[one.strength]}; n={one.n} against {one.n_baseline})"
-    )
+    lies, far = f"lies {one.z:.2f}σ from the baseline's", meaning[one.strength]
+    text = f"the mean {lies} ({far}; n={one.n} against {one.n_baseline})"
+    if one.pairs:
+        text = f"{one.basis} the mean {lies} ({far}; σ of the baseline's {one.n_baseline} runs)"
     return RuleVerdict(one.rule_verdict, one.strength, alarm, text + chance)
 
 
@@ -271,9 +296,6 @@ def _settled(looks_like: int | None, whatever: int | None) -> str:
 
 def _size(one: Comparison) -> str:
     if one.relative_percent is not None:
-        return (
-            f"difference {one.relative_percent:+.2g} %"
-            if abs(one.relative_percent) < 10
-            else (f"difference {one.relative_percent:+.0f} %")
-        )
+        digits = ".2g" if abs(one.relative_percent) < 10 else ".0f"
+        return f"difference {one.relative_percent:+{digits}} %"
     return f"difference {one.difference:+.3g}"
