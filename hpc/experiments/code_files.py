@@ -212,15 +212,15 @@ def _editable_folders() -> Iterator[Path]:
             yield Path(folder).parent
 
 
-def notes_of(code: CodeFiles, inputs: Iterable[str] = ()) -> tuple[str, ...]:
+def notes_of(code: CodeFiles, inputs: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """Say what is not copied and may be missed, and what is copied and perhaps should not be.
 
     Args:
-        inputs: What is linked instead, relative to the project.
+        inputs: What is linked instead: where, and what, as the experiment says it.
     """
-    linked = tuple(inputs)
+    linked = tuple(os.path.normpath(name) for pair in (inputs or {}).items() for name in pair)
     left_out = {
-        reason: {name: why for name, why in found.items() if not is_in(name, linked)}
+        reason: {name: why for name, why in found.items() if not _is_settled(name, linked)}
         for reason, found in code.left_out.items()
     }
     notes = [_note(reason, found, in_git=code.in_git) for reason, found in left_out.items() if found]
@@ -232,6 +232,11 @@ def notes_of(code: CodeFiles, inputs: Iterable[str] = ()) -> tuple[str, ...]:
         shown = _named(_with_reason(code.secrets))
         notes.append(f"warning: git tracks, and the copy of the code holds, what looks like secrets: {shown}")
     return tuple(notes)
+
+
+def _is_settled(name: str, linked: Sequence[str]) -> bool:
+    """Whether something is linked, or a folder of which somebody has said what is used: that is linked."""
+    return is_in(name, linked) or (name.endswith("/") and any(is_in(each, [name]) for each in linked))
 
 
 def _note(reason: Reason, found: Mapping[str, str], *, in_git: bool) -> str:

@@ -149,7 +149,7 @@ def make_plan(
     code, toolkit = find_code(workspace.project, workspace.root), _own_code()
     check_program(spec.program, code, toolkit)
     inputs = find_inputs(workspace.project, spec.program.inputs)
-    notes = (*notes, *notes_of(code, inputs), *_unset_notes(spec, profile), *_relay_notes(layout, profile))
+    notes = (*notes, *notes_of(code, spec.program.inputs), *_unset_notes(spec, profile), *_relay_notes(layout, profile))
     notes = (*notes, *_wandb_notes(spec, code))
     project = identify_project(workspace.project)
     provenance = {**_provenance(layout, code, toolkit, container, git, project), "inputs": inputs}

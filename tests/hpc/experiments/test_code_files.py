@@ -57,7 +57,7 @@ def test_outside_git_environments_caches_and_large_data_are_left_out(tmp_path: P
     (note,) = notes_of(code)
     assert "large and in no git repository: data/train.bin" in note
     assert "program: {inputs: [data/train.bin]}" in note
-    assert notes_of(code, ["data"]) == ()
+    assert notes_of(code, {"data": "data"}) == ()
 
 
 def test_what_git_ignores_is_named_with_the_way_to_link_it(tmp_path: Path) -> None:
@@ -195,3 +195,26 @@ def test_why_a_program_is_missing_is_said(tmp_path: Path) -> None:
     commit(tmp_path)
     with pytest.raises(InputError, match="ignored by git"):
         check_program(Program(command="python local/t.py"), find_code(tmp_path, tmp_path / "runs"), OURS)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"data": "data"},
+        {"data/a.bin": "data/a.bin"},
+        {"data/sub/../a.bin": "data/a.bin"},
+        {"a.bin": "./data/a.bin"},
+        {"elsewhere": "data/"},
+    ],
+)
+def test_what_is_linked_is_not_said_to_be_left_out(tmp_path: Path, inputs: dict[str, str]) -> None:
+    """Whichever way the experiment names a file or its folder; what it says nothing of is still named."""
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    for name in (".gitignore", "t.py", "data/a.bin", "other/b.bin"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("data/\nother/\n" if name == ".gitignore" else "1")
+    code = find_code(tmp_path, tmp_path / "runs")
+    (note,) = notes_of(code)
+    assert "git ignores them: data/, other/" in note
+    (note,) = notes_of(code, inputs)
+    assert "git ignores them: other/" in note
