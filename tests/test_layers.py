@@ -63,7 +63,9 @@ CORE: Table = {
     "hpc.core.experiment": {"hpc.core.errors", "hpc.core.identity", "hpc.core.layout", "hpc.core.resources"},
     "hpc.core.program": set(),
     "hpc.core.records": {"hpc.core.errors", "hpc.core.experiment", "hpc.core.layout", "hpc.core.resources"},
-    "hpc.core.question": {"hpc.core.errors", "hpc.core.experiment", "hpc.core.identity", "hpc.core.resources"},
+    "hpc.core.question": {
+        "hpc.core.words", "hpc.core.errors", "hpc.core.experiment", "hpc.core.identity", "hpc.core.resources"
+    },
     "hpc.core.launch": {"hpc.core.experiment", "hpc.core.layout", "hpc.core.records"},
     "hpc.core.slurm": {"hpc.core.experiment", "hpc.core.records", "hpc.core.profile", "hpc.core.resources"},
     "hpc.core.failures": {"hpc.core.printable", "hpc.core.experiment", "hpc.core.records", "hpc.core.slurm"},

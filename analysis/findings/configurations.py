@@ -1,5 +1,6 @@
 """Every configuration on the primary metric: its estimate, its comparison with its baseline, and the best of them."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ from analysis.statistics.optimism import Selection
 from analysis.statistics.sequential import TwoLooks
 from analysis.statistics.systems import OverSystems
 from analysis.statistics.verdicts import Judgement
-from analysis.words import list_counts
+from analysis.words import list_counts, list_words
 from hpc.core.experiment.spec import Metric
 
 
@@ -101,6 +102,10 @@ class ConfigurationResult:
         return "; ".join(f"{count} of {self.estimate.n} {name}" for name, count in self.cautions.items())
 
 
+SAME = 1e-12
+"""Relative difference up to which two means are one number, summed in another order."""
+
+
 @dataclass(frozen=True)
 class Best:
     """The configuration with the best mean.
@@ -112,6 +117,7 @@ class Best:
         rival: A configuration with a still better mean that lost runs; None when there is none.
         selection: The same choice corrected for having been selected, and how firm ranks are; its places are numbers of
             configurations. None where it was chosen from one.
+        ties: Configurations of the same standing with the very same mean: nothing but their order puts it first.
     """
 
     result: ConfigurationResult
@@ -119,6 +125,13 @@ class Best:
     complete: bool
     rival: ConfigurationResult | None
     selection: Selection | None = None
+    ties: tuple[ConfigurationResult, ...] = ()
+
+    @property
+    def ties_text(self) -> str:
+        """Who has the same mean: ``lr=0.1 and lr=0.3``, ``all others``; empty where nobody has."""
+        labels = [one.label for one in self.ties]
+        return "all others" if len(labels) == self.of - 1 > 1 else list_words(labels) if labels else ""
 
 
 @dataclass(frozen=True)
@@ -200,9 +213,15 @@ def choose_best(results: Sequence[ConfigurationResult], primary: Metric | None) 
     if not valued:
         return None
     complete = [one for one in valued if one.estimate.n == one.planned]
-    chosen = (complete or valued)[0]
-    rival = valued[0] if valued[0] is not chosen else None
-    return Best(chosen, of=len(valued), complete=bool(complete), rival=rival)
+    chosen, *others = complete or valued
+    rival = valued[0] if not _is_tie(valued[0], chosen) else None
+    ties = tuple(one for one in others if _is_tie(one, chosen))
+    return Best(chosen, of=len(valued), complete=bool(complete), rival=rival, ties=ties)
+
+
+def _is_tie(one: ConfigurationResult, other: ConfigurationResult) -> bool:
+    """Whether two means are the same number, but for the rounding of sums."""
+    return math.isclose(one.estimate.mean or 0.0, other.estimate.mean or 0.0, rel_tol=SAME)
 
 
 def find_best_selection(

@@ -3,6 +3,7 @@
 A rule is a function from what is known to any number of recommendations; `RULES` lists them in the order of the report.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from analysis.data.frame import ExperimentFrame, Floats
 from analysis.data.lineage import Fate
 from analysis.data.swept import Swept, find_swept
 from analysis.data.values import usable_values
+from analysis.findings.configurations import SAME
 from analysis.findings.findings import Findings
 from analysis.statistics.estimates import estimate
 from analysis.words import show_duration, show_number
@@ -153,6 +155,8 @@ def beyond_the_edge(known: Known) -> Iterator[Recommendation]:
             continue
         place = int(np.argmin(means))
         if place not in (0, len(means) - 1) or _code_of_best(known, one) != place:
+            continue
+        if math.isclose(means[place], means[1 if place == 0 else -2], rel_tol=SAME):
             continue
         end = one.labels[place]
         way = zip(one.labels, found, strict=True)

@@ -211,6 +211,10 @@ def _say_best(best: Best | None, primary: Metric) -> tuple[str, ...]:
         return ()
     word = "lowest" if primary.goal == "min" else "highest"
     among = "" if best.rival is None else " among the configurations that lost no run"
+    if best.ties:
+        shared = f"the same mean as {best.ties_text}, and none is lower" if primary.goal == "min" else ""
+        shared = shared or f"the same mean as {best.ties_text}, and none is higher"
+        return (f"{best.result.label} (n={best.result.estimate.n}) has {shared}{among}: there is no best one.",)
     text = (
         f"{best.result.label} (n={best.result.estimate.n}) has the {word} mean{among}; it was selected as the best of "
         f"{best.of}, so its mean tends to be too good{_by_how_much(best.selection)}."

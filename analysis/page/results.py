@@ -373,6 +373,8 @@ def best_text(findings: Findings) -> str:
         f"{show_interval(one.estimate)}. It is the best of {best.of} configurations, selected on these same data: its "
         "mean is optimistic."
     )
+    if best.ties:
+        text += f" The same mean have {best.ties_text}: only the order of the sweep puts it first."
     if not best.complete:
         text += " No configuration has a value of every run; this one has lost some too."
     if one.missing_text:

@@ -11,7 +11,10 @@ from hpc.core.experiment.grid import CASE, Combination
 from hpc.core.experiment.spec import Value
 from hpc.core.experiment.values import render_value
 from hpc.core.question.baseline import counterparts, values_of, varying_names
+from hpc.core.words import counted
 
+SAME = 1e-12
+"""Relative difference up to which two means are one number, summed in another order."""
 NAMED = 4
 """Parameters that name a configuration."""
 
@@ -62,6 +65,7 @@ class Best:
         baseline: The one it is compared with; None where none is declared, or none is measured.
         change: Of the mean, relative to the baseline's; None without one, or where that is 0.
         configurations: How many were measured.
+        ties: How many others have the very same mean.
     """
 
     metric: str
@@ -70,10 +74,17 @@ class Best:
     baseline: Summed | None
     change: float | None
     configurations: int
+    ties: int = 0
 
     def __str__(self) -> str:
         """One sentence."""
-        words = f"best {self.metric} so far ({self.goal}, of {self.configurations} configurations): {self.best}"
+        of = f"of {counted(self.configurations, 'configuration')}"
+        words = f"best {self.metric} so far ({self.goal}, {of}): {self.best}"
+        if self.ties and self.ties == self.configurations - 1:
+            same = f"mean {self.best.mean:.6g} in all {of.removeprefix('of ')}"
+            return f"{self.metric} so far ({self.goal}): {same}, so that none is the best"
+        if self.ties:
+            words += f" and {self.ties} more with the same mean"
         if self.baseline is None:
             return words
         if self.baseline == self.best:
@@ -106,7 +117,8 @@ def find_best(
     other = counterparts(combinations, baseline).get(place) if baseline else None
     base = summed[other] if other is not None else None
     change = (summed[place].mean - base.mean) / abs(base.mean) if base and base.mean else None
-    return Best(metric, goal, summed[place], base, change, len(summed))
+    ties = sum(math.isclose(each.mean, summed[place].mean, rel_tol=SAME) for each in summed) - 1
+    return Best(metric, goal, summed[place], base, change, len(summed), ties)
 
 
 def _sum(group: Sequence[Measured], apart: Sequence[str]) -> Summed:

@@ -11,6 +11,8 @@ from analysis.data.frame import load_frame
 from analysis.data.lineage import Fate
 from analysis.data.values import find_baselines
 from analysis.findings.findings import Findings, find_findings
+from analysis.findings.recommendations import recommend
+from analysis.page.results import best_text
 from analysis.statistics.estimates import estimate
 from tests.analysis.made_experiments import (
     Experiment,
@@ -324,3 +326,26 @@ def test_runs_without_gpu_count_core_hours(realistic: Experiment) -> None:
 
     assert (found.has_gpu, found.gpu_hours, found.gpu_hours_asked) == (False, 0.0, 0.0)
     assert found.cpu_hours > 0
+
+
+@pytest.mark.parametrize("goal", ["min", "max"])
+@pytest.mark.parametrize("equal", [1, 2, 3])
+def test_no_configuration_is_called_the_best_of_equal_ones(tmp_path: Path, goal: str, equal: int) -> None:
+    """Equal means, but for rounding: nobody has the lowest, no range is extended, all that tie are named."""
+    tasks = [make_task({"rate": rate}, seed, f"R{rate}_S{seed}") for rate, seed in product((1, 2, 3), range(3))]
+    metrics = {"primary": {"name": "final_error", "goal": goal}}
+    sweep = {"grid": {"rate": [1, 2, 3]}, "seeds": [0, 1, 2]}
+    experiment = Experiment(tmp_path, tasks, make_spec(metrics=metrics, sweep=sweep, baseline={"rate": 1}))
+    for row, task in enumerate(tasks):
+        worse = (1 if goal == "min" else -1) * (row // 3 >= equal)
+        values = ([0.1, 0.2, 0.3], [0.3, 0.1, 0.2], [0.2, 0.3, 0.1])[row // 3]
+        experiment.judged.append(make_finished(experiment, task, {"final_error": values[row % 3] + worse}))
+    frame = load_frame(experiment.write())
+    found = find_findings(frame)
+    said, edges = " ".join(found.verdict), [each.rule for each in recommend(frame, found)]
+    assert found.best is not None
+    assert (f"has the {'lowest' if goal == 'min' else 'highest'} mean" in said) is (equal == 1)
+    assert ("there is no best one" in said) is (equal > 1)
+    assert {1: "", 2: "rate=2", 3: "all others"}[equal] == found.best.ties_text
+    assert ("The same mean have" in best_text(found)) is (equal > 1)
+    assert ("beyond_the_edge" in edges) is (equal == 1)
