@@ -110,8 +110,9 @@ def walk(target: Path) -> Iterator[tuple[str, Path | LinkTo]]:
         InputError: A special file lies in it.
         OSError: It is not there.
     """
-    for entry in _entries(os.fspath(target)):
-        name = os.path.relpath(entry.path, target)
+    top = os.fspath(target)
+    for entry in _entries(top):
+        name = entry.path[len(top) + 1 :]
         if entry.is_symlink():
             yield name, LinkTo(str(Path(entry.path).readlink()))
         elif not entry.is_file():
@@ -131,8 +132,8 @@ def _entries(folder: str) -> Iterator["os.DirEntry[str]"]:
 
 
 def _is_bytecode(path: str) -> bool:
-    parent = Path(path).parent
-    return parent.name == "__pycache__" and not parent.stat().st_mode & 0o022
+    parent = os.path.dirname(path)  # noqa: PTH120  thousands of names
+    return parent.endswith("/__pycache__") and not os.stat(parent).st_mode & 0o022  # noqa: PTH116  likewise
 
 
 def freeze_code(files: Files, target: Path, compiled: Iterable[str] = ()) -> None:

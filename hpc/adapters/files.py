@@ -73,7 +73,12 @@ def group_reads(folder: Path) -> bool:
 
 def mode_in(folder: Path, mode: int = 0o600) -> int:
     """The mode of a file of ours in a folder: the owner's part, and the group reads where it reads the folder."""
-    return mode | (mode & 0o500) >> 3 if group_reads(folder) else mode
+    return for_group(mode) if group_reads(folder) else mode
+
+
+def for_group(mode: int) -> int:
+    """Let the group read, and start, what the owner may."""
+    return mode | (mode & 0o500) >> 3
 
 
 def share(home: Path, mode: int) -> None:
@@ -88,7 +93,7 @@ def share(home: Path, mode: int) -> None:
             found = path.lstat()
             owner = stat.S_IMODE(found.st_mode) & 0o700
             if not stat.S_ISLNK(found.st_mode) and found.st_uid == os.geteuid():
-                _set_mode(path, owner | (owner & 0o500) >> 3 if mode == GROUP_READS else owner)
+                _set_mode(path, for_group(owner) if mode == GROUP_READS else owner)
     _set_mode(home, mode)
 
 

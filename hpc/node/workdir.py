@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hpc.adapters.code_snapshot import LinkTo, changed, digest_of, file_line, link_line, walk
-from hpc.adapters.files import make_folder, mode_in, write_text
+from hpc.adapters.files import for_group, group_reads, make_folder, write_text
 from hpc.core.records.index import Code
 
 LINKED_FROM = 1 << 20
@@ -32,7 +32,8 @@ def lay_out(code: Code, work: Path, inputs: Mapping[str, str]) -> None:
     make_folder(work)
     for folder in {os.path.dirname(name) for name, _ in found}:  # noqa: PTH120  thousands of names
         make_folder(work / folder)
-    if digest_of(_put(name, entry, work / name) for name, entry in found) != code.sha256:
+    shared = group_reads(work)
+    if digest_of(_put(name, entry, work / name, shared=shared) for name, entry in found) != code.sha256:
         raise changed(Path(code.path))
     for name, path in inputs.items():
         link_input(Path(path), work / name)
@@ -51,20 +52,27 @@ def write_files(work: Path, files: Mapping[str, str]) -> None:
         write_text(work / name, text)  # where that is a link to the copy of the code, in the place of the link
 
 
-def _put(name: str, entry: Path | LinkTo, target: Path) -> str:
-    """Put one file or link in its place; give its line of the digest."""
+def _put(name: str, entry: Path | LinkTo, target: Path, *, shared: bool) -> str:
+    """Put one file or link in its place; give its line of the digest.
+
+    Args:
+        shared: Whether the group may read it.
+    """
     if isinstance(entry, LinkTo):
         target.symlink_to(entry.target)
         return link_line(name, entry.target)
-    content, found = entry.read_bytes(), entry.stat()
+    with entry.open("rb") as source:
+        found, content = os.fstat(source.fileno()), source.read()
+    starts = bool(found.st_mode & 0o111)
     if len(content) >= LINKED_FROM:
         target.symlink_to(entry)
     else:
-        mode = mode_in(target.parent, 0o700 if found.st_mode & 0o111 else 0o600)
+        mode = 0o700 if starts else 0o600
+        mode = for_group(mode) if shared else mode
         with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(content)
         os.utime(target, ns=(found.st_mtime_ns, found.st_mtime_ns))  # by that it is known, later, to be untouched
-    return file_line(name, bool(found.st_mode & 0o111), content)
+    return file_line(name, starts, content)
 
 
 def link_input(source: Path, target: Path) -> None:
