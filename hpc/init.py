@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hpc.adapters.yaml_file import load_yaml
 from hpc.console import dry_run_option, json_option, note, print_json, say, speaks_plainly
 from hpc.core.errors import EXIT_DONE, InputError, NothingToDo
 from hpc.core.layout import name_problem
@@ -52,12 +53,16 @@ def main(
     as_json: bool,
 ) -> int:
     """Make this repository ready: an experiment that runs PROGRAM (default: the training program that is found)."""
-    from hpc.newcomer.write import wanted_files, write_files
+    from hpc.newcomer.write import check_draft, wanted_files, write_files
 
     workspace = Workspace.current()
     asks = not (yes or as_json or dry_run)
     chosen = choose_name(workspace, name, is_asked=bool(name or program))
     made = make_draft(workspace.project, program, chosen, Answers(metric, goal, run_help, asks)) if chosen else None
+    if made:
+        check_draft(made)
+    else:
+        load_yaml(workspace.experiments / f"{newest(workspace)}.yaml")  # what is advised next can be read
     wanted = wanted_files(workspace.project, made)
     if not wanted:
         raise NothingToDo(f"everything is there; next: {next_line(chosen or newest(workspace))}")

@@ -70,7 +70,8 @@ def read_program(project: Path, file: Path) -> Program:
     interface = read_interface(source)
     if interface.style == "hydra" and interface.config:
         interface = _with_configuration(interface, file.parent)
-    start = f"{_python()} {shlex.quote(str(file.relative_to(project)))}"
+    name = str(file.relative_to(project))
+    start = shlex.join([_python(), f"./{name}" if name.startswith("-") else name])
     return Program(start, file, interface, find_printed(source), does_something(source))
 
 
@@ -85,10 +86,7 @@ def read_command(project: Path, command: str) -> Program:
     Raises:
         InputError: It is empty, or names a Python file or module that the project does not have.
     """
-    try:
-        words = shlex.split(command)
-    except ValueError as error:
-        raise InputError(f"{command!r} is no command line: {error}") from None
+    words = [command] if command and (project / command).is_file() else _split(command)
     if not words:
         raise InputError("the command is empty; write a program, such as train.py")
     if len(words) == 1 and words[0].endswith(".py"):
@@ -98,6 +96,13 @@ def read_command(project: Path, command: str) -> Program:
         return Program(shlex.join(words), None, Interface(), ())
     found = read_program(project, file)
     return Program(shlex.join(words), file, found.interface, found.printed)
+
+
+def _split(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise InputError(f"{command!r} is no command line: {error}") from None
 
 
 def _file_of(project: Path, words: list[str]) -> Path | None:

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpc.adapters.files import write_text
+from hpc.adapters.files import move_away, write_text
 from hpc.adapters.project import EXPERIMENTS
-from hpc.core.program.draft import Draft, render_draft
+from hpc.adapters.yaml_file import parse_yaml
+from hpc.core.errors import InputError
+from hpc.core.program.draft import Draft, key_of, render_draft
 
 SCHEMAS = Path("manifests", "schema")
 IGNORED = ("runs/", "manifests/rendered/")
@@ -47,8 +49,38 @@ def wanted_files(project: Path, draft: Draft | None) -> list[Wanted]:
     return found
 
 
+def check_draft(draft: Draft) -> None:
+    """Refuse what `hpc plan` would, before anything is written; what only a person knows may be missing.
+
+    Raises:
+        InputError: The program's name, or that of its metric, cannot stand in an experiment.
+    """
+    from hpc.experiments.schema import experiment_from
+
+    if not draft.start.isprintable():  # YAML would fold a line, and cannot hold bytes that are no text
+        raise InputError(f"{draft.start!a}: no experiment can hold such a name; rename the file")
+    try:
+        experiment_from(parse_yaml(render_draft(draft, ""), draft.name))
+    except InputError as error:
+        open_ones = tuple(f"there is no value for {{{key_of(each)}}}" for each in draft.unknown)
+        if left := [each for each in error.problems if not each.message.startswith(open_ones)]:
+            raise InputError(
+                f"no experiment can be written for {draft.start} and {draft.metric.name}: {left[0].where}: "
+                f"{left[0].message}. Rename what has such a name, or name another: hpc init PROGRAM --metric NAME"
+            ) from None
+
+
 def write_files(project: Path, wanted: list[Wanted]) -> None:
-    """Write them, as readable as the folder they stand in."""
+    """Write them, as readable as the folder they stand in; all or none.
+
+    Raises:
+        InputError: Something that is no folder stands where one has to be, or a folder where a file has to be.
+    """
+    for path in (project / each.path for each in wanted):
+        wrong = [one for one in path.parents if one.exists() and not one.is_dir()] + [path] * path.is_dir()
+        if wrong:
+            kind = "file" if path in wrong else "folder"
+            raise InputError(f"{wrong[-1]} has to be a {kind}; move it away: {move_away(wrong[-1])}")
     mode = project.stat().st_mode & 0o666
     for each in wanted:
         path = project / each.path

@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 from click.testing import CliRunner, Result
 
+import hpc.plan
 from hpc.adapters.yaml_file import load_yaml
 from hpc.experiments.models import ExperimentModel, ProfileModel, json_schema
 from hpc.init import main
@@ -241,3 +242,53 @@ def test_the_schemas_are_valid_and_accept_what_we_write(repository: Path, name: 
         jsonschema.Draft7Validator(schema).validate(load_yaml(file).data)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft7Validator(schema).validate({"nonsense": 1})
+
+
+SWEEPABLE = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr', type=float, default=0.1)\n"
+SWEEPABLE += "p.add_argument('--seed', type=int, default=1)\na = p.parse_args()\nprint(f'loss: {a.lr}')\n"
+NAMES = (
+    *("train $(x).py", "train ${HOME}.py", "train {x}.py", "train it's.py", 'train "it".py', "-train.py", "träin.py"),
+    *("train\nit.py", "train;it.py", "train # it.py", "train\udcff.py", "train: it.py", "train\\it.py", "train&&it.py"),
+)
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+@pytest.mark.parametrize("name", NAMES)
+def test_whatever_a_program_is_called_it_is_refused_or_can_be_planned(
+    repository: Path, name: str, *, is_named: bool
+) -> None:
+    """Exit 2 in a sentence and nothing written; or an experiment that `hpc plan` takes. Nothing in between."""
+    (repository / name).write_text(SWEEPABLE)
+    before = sorted(str(path) for path in repository.rglob("*"))
+    done = init("--yes", *([name] if is_named and not name.startswith("-") else []))
+    if done.exit_code == 2:
+        assert "rename the file" in done.stderr or "Rename what" in done.stderr
+        assert sorted(str(path) for path in repository.rglob("*")) == before
+        return
+    assert done.exit_code == 0, done.output
+    planned = CliRunner().invoke(hpc.plan.main, ["first_sweep", "--cluster", "local", "--dry-run"])
+    assert planned.exit_code == 0, planned.output
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        ({"manifests/experiments/old.yaml": "a: [1"}, "old.yaml:1: belongs to a '['"),
+        ({"manifests/experiments": "a: [1"}, "manifests/experiments has to be a folder; move it away: mv "),
+        ({"manifests/schema": ""}, "manifests/schema has to be a folder"),
+        ({".gitignore/x": ""}, ".gitignore has to be a file"),
+    ],
+)
+def test_what_stands_in_the_way_is_said_before_anything_is_written(
+    repository: Path, there: dict[str, str], said: str
+) -> None:
+    """A broken experiment, a file for a folder and a folder for a file: exit 2, and everything as it was."""
+    (repository / "train.py").write_text(SWEEPABLE)
+    for name, text in there.items():
+        (repository / name).parent.mkdir(parents=True, exist_ok=True)
+        (repository / name).write_text(text)
+    before = tree(repository)
+    done = init("--yes")
+    assert done.exit_code == 2, done.output
+    assert said in done.stderr
+    assert tree(repository) == before

@@ -86,13 +86,13 @@ def render_draft(draft: Draft, schema: str) -> str:
     swept, metric = draft.swept, draft.metric
     seeds = ", ".join(map(str, SEEDS if draft.seed else SEEDS[:1]))
     values = values_around(swept.default, _short(swept)) if swept else []
-    grid = f"  grid: {{{_key(swept)}: [{', '.join(map(_number, values))}]}}\n" if swept else ""
+    grid = f"  grid: {{{key_of(swept)}: [{', '.join(map(_number, values))}]}}\n" if swept else ""
     baseline = (
-        f"baseline: {{{_key(swept)}: {_number(swept.default)}}}   # what the others are compared with\n"
+        f"baseline: {{{key_of(swept)}: {_number(swept.default)}}}   # what the others are compared with\n"
         if swept
         else ""
     )
-    name = (f"{_key(swept)}{{{_key(swept)}}}_" if swept else "") + "S{seed}"
+    name = (f"{key_of(swept)}{{{key_of(swept)}}}_" if swept else "") + "S{seed}"
     no_seed = "" if draft.seed else "   # the program takes no seed: more of them would be the same run again"
     guess = "   # a guess: nothing in the source prints it" if draft.is_guess else ""
     return f"""\
@@ -121,14 +121,14 @@ def _command(draft: Draft) -> str:
     """The command line with its placeholders; a person's part stands as one that has no value yet."""
     parts = [draft.start]
     if draft.swept:
-        parts.append(draft.swept.given(f"{{{_key(draft.swept)}}}"))
+        parts.append(draft.swept.given(f"{{{key_of(draft.swept)}}}"))
     for each in draft.interface.arguments:
         if each == draft.seed:
             parts.append(each.given("{seed}"))
         elif _short(each) in _FOLDERS and each != draft.swept:
             parts.append(each.given("{out_dir}"))
         elif each in draft.unknown:
-            parts.append(each.given(f"{{{_key(each)}}}"))
+            parts.append(each.given(f"{{{key_of(each)}}}"))
     return " ".join(parts)
 
 
@@ -143,7 +143,7 @@ def _short(argument: Argument) -> str:
     return argument.name.rpartition(".")[2].lower()
 
 
-def _key(argument: Argument | None) -> str:
+def key_of(argument: Argument | None) -> str:
     """An argument as a parameter of the experiment: ``optimizer.lr`` is ``lr``."""
     return re.sub(r"\W", "_", argument.name.rpartition(".")[2]) if argument else ""
 
