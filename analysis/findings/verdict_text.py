@@ -67,6 +67,10 @@ def _say_headline(compared: Sequence[ConfigurationResult], primary: Metric) -> s
         for found, said in ((by_word["LOSER"], "worse"), (by_word["EQUIVALENT"], "shown to be equivalent"))
         if found
     ]
+    fixed = [one for one in compared if one.comparison and one.comparison.magnitude == "infinite"]
+    if fixed:
+        verb = "differs" if len(fixed) == 1 else "differ"
+        parts.append(f"{len(fixed)} of {len(compared)} {verb} without any spread between runs to test by")
     if parts:
         shown = f"No configuration is shown to be better than the baseline on {primary.name}"
         return f"{shown}; {', '.join(parts)} (n={sizes})."
@@ -123,7 +127,8 @@ def _notable(compared: Sequence[ConfigurationResult]) -> list[ConfigurationResul
     tested = [one for one in compared if _word(one) in ("WINNER", "LOSER")]
     ruled = [one for one in compared if one.judgement and one.judgement.rule.word in ("WINNER", "LOSER")]
     few = [one for one in compared if one.comparison and one.comparison.difference is not None]
-    chosen = tested or ruled or (few if len(few) <= 2 else [])
+    fixed = [one for one in few if one.comparison and one.comparison.magnitude == "infinite"]
+    chosen = tested or ruled or fixed or (few if len(few) <= 2 else [])
     return sorted(chosen, key=lambda one: -abs((one.comparison and one.comparison.relative_percent) or 0.0))[:2]
 
 
@@ -152,6 +157,7 @@ def _say_notable(one: ConfigurationResult, primary: Metric, judged: JudgedConfig
     )  # fmt: skip
     against += f" (n={comparison.n_baseline})" + (f" {comparison.basis}" if comparison.pairs else "")
     effect = f"d = {comparison.cohens_d:.2f} ({comparison.magnitude})" if comparison.cohens_d is not None else "no d"
+    effect = "d is infinite: neither side varies" if comparison.magnitude == "infinite" else effect
     text = (
         f"{one.label} (n={one.estimate.n}) {_say_difference(comparison.difference, size, against, primary)}; "
         f"{tested}; {effect}; 2σ rule: {judgement.rule.word}."

@@ -29,6 +29,11 @@ CORRECTIONS = ("holm", "bh")
 _scipy: Any = stats
 """Without its types, which know no tests of many rows at once."""
 _FEWEST_PAIRS = 3
+_STEADY = 1e-9
+"""Pairs whose differences vary by less than this share of the spread of the runs differ by the same."""
+_NO_SPREAD = "neither sample varies (does the program use the seed?)"
+_SAME_DIFFERENCE = "all pairs differ by the same: no spread for a t test and its interval, so signs are flipped instead"
+_SAME_VALUE = "every run gave what the baseline gave with the same seed (does the program use what was changed?)"
 _EXACT = 2000
 """Most arrangements that are gone through one by one: 6 against 6 runs are 924, 10 pairs are 1,024."""
 
@@ -91,13 +96,15 @@ class Comparison:
         p: Its two-sided p-value.
         p_adjusted: p adjusted over the family of comparisons that could be tested.
         cohens_d: Difference of the means over sqrt((σ_b² + σ_e²) / 2).
-        magnitude: ``negligible``, ``small``, ``medium`` or ``large`` for |d|; ``not computable`` without one.
+        magnitude: ``negligible``, ``small``, ``medium`` or ``large`` for |d|; ``infinite`` where the sides differ and
+            neither varies; ``not computable`` without one.
         z: |difference| in standard deviations of the baseline, of all its n_baseline runs.
         strength: What the 2σ rule says of z: ``noise``, ``suggestive``, ``clear`` or ``not computable``.
         rule_verdict: ``WINNER``, ``NEUTRAL``, ``LOSER`` by the 2σ rule, or ``not computable``.
         tested_verdict: ``better``, ``worse`` (adjusted p below alpha), ``inconclusive`` or ``not computable``.
         note: Why something is None; empty when everything could be computed.
-        test: The deciding test in words: ``paired t test over 3 seeds`` or ``Welch's t test``; empty without one.
+        test: The deciding test in words: ``paired t test over 3 seeds``, ``Welch's t test``, or where all pairs differ
+            by the same ``sign-flip test over 3 seeds``; empty without one.
         pairs: Pairs of runs with the same seed; 0 where Welch's test decides.
         p_welch: Two-sided p-value of Welch's test over the same runs, whichever test decides.
         p_rank: Of the rank test (Wilcoxon's over pairs, else Mann and Whitney's), exact where that is few arrangements.
@@ -417,14 +424,16 @@ def _compare_each(
     if goal not in ("min", "max"):
         raise ValueError(f"goal is 'min' or 'max', not {goal!r}")
     known = {id(base): estimate(base.values, plan.confidence) for base in bases}
-    found, by_shape = [], dict[tuple[int, int, bool], list[_Ready]]()
+    found, by_shape = [], dict[tuple[int, int, bool, bool], list[_Ready]]()
     for place, (our, base) in enumerate(zip(ours, bases, strict=True)):
         found.append(compare_means(our, base, goal, known[id(base)]))
         ready = _make_ready(place, _sides(our, base))
         if isinstance(ready, str):
-            found[place] = _noted(found[place], ready)
+            found[place] = _noted(_with_infinite(found[place]), ready)
         else:
-            by_shape.setdefault((len(ready.ours), len(ready.base), ready.is_paired), []).append(ready)
+            found[place] = _noted(found[place], ready.note)
+            shape = (len(ready.ours), len(ready.base), ready.is_paired, ready.is_steady)
+            by_shape.setdefault(shape, []).append(ready)
     for shape in sorted(by_shape):
         for place, changes in _test_rows(by_shape[shape], goal, plan):
             found[place] = _with_percent(replace(found[place], **changes))
@@ -441,14 +450,25 @@ def _with_percent(found: Comparison) -> Comparison:
 
 @dataclass(frozen=True, eq=False)
 class _Ready:
-    """Two samples that can be tested, with the baseline's mean moved to 0 and the larger spread brought to 1."""
+    """Two samples that can be tested, with the baseline's mean moved to 0 and the larger spread brought to 1.
+
+    `is_steady`: runs vary, and yet all pairs differ by the same.
+    """
 
     place: int
     ours: Floats
     base: Floats
     is_paired: bool
+    is_steady: bool
     scale: float
     centre: float
+
+    @property
+    def note(self) -> str:
+        """What is to be said of pairs that all differ by the same; empty for others."""
+        if not self.is_steady:
+            return ""
+        return _SAME_VALUE if np.abs(self.ours - self.base).max() <= _STEADY else _SAME_DIFFERENCE
 
 
 def _noted(one: Comparison, text: str) -> Comparison:
@@ -465,11 +485,18 @@ def _make_ready(place: int, sides: _Sides) -> _Ready | str:
         return f"test and Cohen's d not computable: {sizes}, 2 of each are needed"
     centre, scale = mean_of(base), max(std_of(ours), std_of(base))
     if scale <= ROUNDING * max(abs(mean_of(ours)), abs(centre)):
-        return "test and Cohen's d not computable: neither sample varies"
+        return f"test and Cohen's d not computable: {_NO_SPREAD}"
     ours, base = (ours - centre) / scale, (base - centre) / scale
-    if sides.is_paired and np.ptp(ours - base) <= 1e-9:
-        return "test not computable: the differences between runs of the same seed do not vary"
-    return _Ready(place, ours, base, sides.is_paired, scale, centre)
+    is_steady = sides.is_paired and bool(np.ptp(ours - base) <= _STEADY)
+    return _Ready(place, ours, base, sides.is_paired, is_steady, scale, centre)
+
+
+def _with_infinite(one: Comparison) -> Comparison:
+    """Say of two sides that differ, of several runs each, that their d is infinite where neither varies."""
+    if one.difference is None or min(one.sizes) < 2:
+        return one
+    is_apart = abs(one.difference) > ROUNDING * abs(one.reference or 0.0)
+    return replace(one, magnitude="infinite") if is_apart else one
 
 
 def _test_rows(ready: Sequence[_Ready], goal: str, plan: AnalysisPlan) -> list[tuple[int, dict[str, Any]]]:
@@ -477,31 +504,36 @@ def _test_rows(ready: Sequence[_Ready], goal: str, plan: AnalysisPlan) -> list[t
     ours, base = np.stack([one.ours for one in ready]), np.stack([one.base for one in ready])
     is_paired, scale = ready[0].is_paired, np.array([one.scale for one in ready])
     welch = welch_rows(ours, base, plan.confidence)
-    deciding = paired_rows(ours, base, plan.confidence) if is_paired else welch
-    columns: dict[str, Floats] = {
-        "low": deciding.low * scale,
-        "high": deciding.high * scale,
-        "t": deciding.t,
-        "df": deciding.df,
-        "p": deciding.p,
-        "p_welch": welch.p,
-        **exact_rows(ours, base, paired=is_paired),
-    }
+    columns: dict[str, Floats] = {"p_welch": welch.p, **exact_rows(ours, base, paired=is_paired)}
+    words = {"test": "Welch's t test"}
+    if ready[0].is_steady:
+        columns["p"] = _sign_flips(ours - base)
+        words = {"test": f"sign-flip test over {ours.shape[1]} seeds"}
+    else:
+        deciding = paired_rows(ours, base, plan.confidence) if is_paired else welch
+        columns |= {"low": deciding.low * scale, "high": deciding.high * scale}
+        columns |= {"t": deciding.t, "df": deciding.df, "p": deciding.p}
+        words = {"test": f"paired t test over {ours.shape[1]} seeds"} if is_paired else words
     if plan.margin is not None:
         centre = np.array([one.centre for one in ready]) / scale
         columns["p_equivalence"] = equivalence_rows(ours, base, centre, plan.margin, paired=is_paired)
     effects = _effect_columns(ours, base, goal, plan.confidence)
-    kind = f"paired t test over {ours.shape[1]} seeds" if is_paired else "Welch's t test"
     return [
         (
             one.place,
             {name: _finite(values[row]) for name, values in columns.items()}
             | {name: _effect(values, row) for name, values in effects.items()}
             | {"cohens_d": float(effects["d"][0][row]), "magnitude": magnitude(float(effects["d"][0][row]))}
-            | {"test": kind},
+            | words,
         )
         for row, one in enumerate(ready)
     ]
+
+
+def _sign_flips(differences: Floats) -> Floats:
+    """Exact p of pairs that all differ by the same: of all arrangements of their signs two are as far from 0."""
+    is_none = np.abs(differences).max(axis=1) <= _STEADY
+    return np.where(is_none, 1.0, 2.0 ** (1 - differences.shape[1]))
 
 
 def equivalence_rows(ours: Floats, base: Floats, centre: Floats, margin: float, *, paired: bool) -> Floats:

@@ -235,6 +235,8 @@ def _seeds_needed(
     """Further seeds of an inconclusive comparison, as it looks and whatever it is; alpha is shared among them."""
     if word != "INCONCLUSIVE" or one.difference is None:
         return None, None
+    if one.df is None:
+        return _signs_needed(one, alpha), None
     pairs = find_pairs(ours, base) if one.pairs else None
     sides = [pairs[0] - pairs[1]] if pairs else [ours.finite, base.finite]
     # Brought to a scale of 1: the squares of 1e-200 or 1e200 would leave the range of floats.
@@ -249,6 +251,13 @@ def _seeds_needed(
 
     either = [count for count in (runs_for(0.0), runs_for(margin)) if count] if margin else []
     return runs_for(one.difference / scale), max(either) if len(either) == 2 else None
+
+
+def _signs_needed(one: Comparison, alpha: float) -> int | None:
+    """Further pairs until flipping signs reaches alpha, if they all differ by the same, too."""
+    if one.p is None or one.p >= 1:
+        return None
+    return next(count for count in range(1, _MOST) if 2.0 ** (1 - one.pairs - count) < alpha)
 
 
 def _judge_rule(one: Comparison, looks: TwoLooks | None) -> RuleVerdict:

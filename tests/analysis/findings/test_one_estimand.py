@@ -116,6 +116,17 @@ def test_the_shared_seeds_are_spoken_of_everywhere(tmp_path: Path) -> None:
     assert told["relative_percent"] == one.relative_percent
 
 
+def test_arms_without_spread_do_not_vanish(tmp_path: Path) -> None:
+    """An arm that never varies from a baseline that never does: in the first sentence, in table and picture."""
+    found = judge(make(tmp_path, [dict.fromkeys(SEEDS, 2.0), dict.fromkeys(SEEDS, 1.0)]))
+    row = comparison_table(found).rows[0]
+
+    assert "1 of 1 differs without any spread between runs to test by" in found.verdict[0]
+    assert any("50.0 % lower" in text and "d is infinite" in text for text in found.verdict)
+    assert "-1 (-50.0 %)" in [one.text for one in row]
+    assert drawn(found)[1] == (-50.0, None, None)
+
+
 def random_experiment(rng: np.random.Generator) -> tuple[list[Sample], Sample]:
     """Arms and their baseline: unequal n, failed runs, ties, negative values, means of zero, any scale."""
     scale, centre = 10.0 ** rng.integers(-6, 7), rng.choice([-3.0, 0.0, 0.5, 100.0])

@@ -253,13 +253,48 @@ def test_run_without_a_value_takes_its_partner_out() -> None:
     assert found.difference == pytest.approx(np.mean([-1.0, -0.5, -1.5]))
 
 
-def test_equal_differences_of_pairs_are_not_tested() -> None:
-    """The same difference at every seed has no spread to judge it by: said, not an infinite t."""
-    base = Sample(np.array([1.0, 2.0, 3.0]), SEEDS[:3])
-    found = compare(Sample(base.values + 0.5, SEEDS[:3]), base, "min")
+@pytest.mark.parametrize(("runs", "p"), [(3, 0.25), (5, 0.0625)])
+def test_equal_differences_of_pairs_are_tested_by_their_signs(runs: int, p: float) -> None:
+    """The same difference at every seed has no spread for t: the exact test of signs decides, and the rest is there."""
+    base = Sample(np.array([1.0, 2.0, 3.0, 5.0, 9.0])[:runs], SEEDS[:runs])
+    found = compare(Sample(base.values + 0.5, SEEDS[:runs]), base, "max")
 
-    assert found.p is None
-    assert "do not vary" in found.note
+    assert (found.test, found.p) == (f"sign-flip test over {runs} seeds", p)
+    assert (found.t, found.low, found.high) == (None, None, None)
+    assert found.relative_percent == pytest.approx(50 / base.values.mean())
+    assert found.cohens_d == pytest.approx(0.5 / np.std(base.values, ddof=1))
+    assert found.d is not None
+    assert found.improvement is not None
+    assert found.z is not None
+    assert "all pairs differ by the same" in found.note
+
+
+def test_ten_equal_differences_are_a_winner() -> None:
+    """The clearest result there is needs no spread: ten pairs that all gain the same are better, p = 2 / 1,024."""
+    base = Sample(np.random.default_rng(1).normal(size=10), np.arange(10))
+    (found,) = compare_family([Sample(base.values - 0.25, base.seeds)], [base], "min")
+
+    assert found.tested_verdict == "better"
+    assert found.p == pytest.approx(2 / 1024)
+
+
+def test_equal_runs_at_every_seed_are_no_difference() -> None:
+    """An arm that gives exactly what the baseline gives: p = 1, and the question whether it does anything."""
+    base = Sample(np.array([1.0, 2.0, 3.0]), SEEDS[:3])
+    found = compare(Sample(base.values.copy(), SEEDS[:3]), base, "min")
+
+    assert (found.p, found.difference, found.relative_percent) == (1.0, 0.0, 0.0)
+    assert "does the program use what was changed?" in found.note
+
+
+@pytest.mark.parametrize("seeds", [None, SEEDS[:3]])
+def test_sides_without_spread_have_all_but_a_test(seeds: np.ndarray | None) -> None:
+    """Runs that are all alike on both sides: difference and percent stand, d is infinite, the seed is asked about."""
+    found = compare(Sample(np.full(3, 2.0), seeds), Sample(np.full(3, 1.5), seeds), "min")
+
+    assert (found.difference, found.p, found.magnitude) == (0.5, None, "infinite")
+    assert found.relative_percent == pytest.approx(100 / 3)
+    assert "does the program use the seed?" in found.note
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -125,6 +125,17 @@ def test_inconclusive_names_the_seeds() -> None:
     assert f"{tested.further_seeds_any} whatever it is" in tested.rationale
 
 
+def test_equal_differences_name_the_seeds_that_flipped_signs_need() -> None:
+    """Three pairs that gain the same reach 0.25; three more would reach 5 %, if they gain the same, too."""
+    base = Sample(np.array([10.0, 11.0, 13.0]), np.arange(3))
+    ours = Sample(base.values - 1.0, base.seeds)
+    plan = AnalysisPlan()
+    (found,) = judge_family(compare_family([ours], [base], "min", plan), [ours], [base], "min", plan)
+
+    assert (found.tested.word, found.tested.further_seeds) == ("INCONCLUSIVE", 3)
+    assert "sign-flip test over 3 seeds" in found.tested.rationale
+
+
 def test_open_comparisons_share_the_error_rate() -> None:
     """The same sample needs more seeds among four open comparisons than alone."""
     alone, among = judge([[8.0, 11.0, 9.0]], [10.0, 12.0, 11.0]), judge([[8.0, 11.0, 9.0]] * 4, [10.0, 12.0, 11.0])
