@@ -66,6 +66,11 @@ def show_p(p: float | None) -> str:
     return "–" if p is None else ("< 0.0001" if p < 1e-4 else f"{p:.4f}")
 
 
+def coverage(level: float) -> str:
+    """Write the coverage of an interval: ``95 %``."""
+    return f"{100 * level:g} %"
+
+
 def share_text(part: float, whole: float) -> str:
     """Write a part in percent of the whole."""
     return f"{100 * part / whole:.0f} %" if whole else "of nothing"

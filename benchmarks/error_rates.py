@@ -253,6 +253,24 @@ def measure_selection(repetitions: int, rng: np.random.Generator) -> Table:
     return Table(("values", "n", "configurations", "best mean", "held-out runs"), rows)
 
 
+def measure_firmness(repetitions: int, rng: np.random.Generator) -> Table:
+    """How often one of k configurations would be "first again in 95 %", where all are equal and where one is better."""
+    rows: list[Sequence[Cell]] = []
+    count = max(200, repetitions // 20)
+    for (name, draw), n in product(DISTRIBUTIONS.items(), SIZES):
+        cells: list[Cell] = [name, str(n)]
+        for k, common, better in ((2, 0.0, 0.0), (2, 2.0, 0.0), (5, 0.0, 0.0), (5, 0.0, 4.0)):
+            firm = []
+            for _ in range(count):
+                runs = draw(rng, (k, n)) + common * draw(rng, (n,))
+                runs[0] -= better
+                found = select_best(list(runs), "min", rng, resamples=200)
+                firm.append(found is not None and max(one.first for one in found.ranks) >= 0.95)
+            cells.append(_rate(np.array(firm)))
+        rows.append(cells)
+    return Table(("values", "n", "2 equal", "2 equal, seeds alike", "5 equal", "one of 5 better by 4 σ"), rows)
+
+
 def measure_importance(repetitions: int, rng: np.random.Generator) -> Table:
     """A grid of 4 × 3: a parameter that does nothing, and the interval of the share of one that does."""
     rows: list[Sequence[Cell]] = []
@@ -300,6 +318,7 @@ TABLES: Mapping[str, Callable[[int, np.random.Generator], Table]] = {
     "effects": measure_effects,
     "seeds": measure_seeds,
     "selection": measure_selection,
+    "firmness": measure_firmness,
     "importance": measure_importance,
     "strata": measure_strata,
 }

@@ -13,7 +13,7 @@ from analysis.figures.drawing import BAD, BAND, HUES, INK, MUTED, Drawing, axis_
 from analysis.findings.configurations import ConfigurationResult
 from analysis.findings.findings import Findings
 from analysis.findings.selection import choose_shown
-from analysis.words import plain
+from analysis.words import coverage, plain
 from hpc.core.experiment.spec import Metric
 
 MAX_ROWS = 24
@@ -39,11 +39,12 @@ def draw_intervals(frame: ExperimentFrame, findings: Findings, primary: Metric, 
     means = "; ".join(
         f"{one.label} {one.estimate.mean:.4g} (n={one.estimate.n})" for one in shown if one.estimate.mean is not None
     )
+    level = coverage(findings.plan.confidence)
     caption = (
-        "Small dots: single runs. Diamond and bar: mean with its 95 % interval (Student's t; arrow: it goes on). "
+        f"Small dots: single runs. Diamond and bar: mean with its {level} interval (Student's t; arrow: it goes on). "
         + (
-            "Shaded: baseline mean ± 2σ. Right: difference from the baseline with its 95 % interval, not adjusted, "
-            f"and the tested verdict; {_bases(shown)}. "
+            "Shaded: baseline mean ± 2σ. Right: difference from the baseline with its "
+            f"{level} interval, not adjusted, and the tested verdict; {_bases(shown)}. "
             if compared
             else ""
         )

@@ -19,7 +19,7 @@ from analysis.findings.findings import Findings
 from analysis.findings.selection import choose_shown
 from analysis.statistics.estimates import estimate
 from analysis.statistics.importance import Importance
-from analysis.words import plain
+from analysis.words import coverage, plain
 from hpc.core.experiment.spec import Metric
 
 MAX_EFFECTS = 6
@@ -32,7 +32,10 @@ def draw_parameters(frame: ExperimentFrame, findings: Findings, folder: Path) ->
     swept = find_swept(frame)
     if findings.primary is None or not np.isfinite(usable_values(frame, findings.primary.name)).any():
         return []
-    drawn = [_draw_effects(frame, findings.primary, swept[:MAX_EFFECTS], folder / "effects")] if len(swept) > 1 else []
+    drawn = []
+    if len(swept) > 1:
+        level = findings.plan.confidence
+        drawn.append(_draw_effects(frame, findings.primary, swept[:MAX_EFFECTS], level, folder / "effects"))
     if len(swept) >= 3:
         drawn.append(_draw_parallel(frame, findings, findings.primary, swept, folder / "parallel"))
     return drawn
@@ -55,7 +58,7 @@ def draw_importance(found: Importance, folder: Path) -> Drawing:
     axes.grid(axis="x")
     axes.set_xlabel(f"share of the variance of {plain(found.metric)} between {found.runs} runs [%]")
     caption = (
-        f"Bars: share of the variance beyond chance (ω²), lines: {100 * found.level:g} % interval. "
+        f"Bars: share of the variance beyond chance (ω²), lines: {coverage(found.level)} interval. "
         + ("Lighter bars with ×: what two parameters do together beyond what each does alone. " if pairs else "")
         + (f"To be read with care: {plain(found.warning)}." if found.warning else "")
     )
@@ -65,7 +68,7 @@ def draw_importance(found: Importance, folder: Path) -> Drawing:
     return finish(figure, folder / "importance", "parameters", "Importance of the parameters", caption, short(alt, 900))
 
 
-def _draw_effects(frame: ExperimentFrame, primary: Metric, swept: Sequence[Swept], path: Path) -> Drawing:
+def _draw_effects(frame: ExperimentFrame, primary: Metric, swept: Sequence[Swept], level: float, path: Path) -> Drawing:
     """A panel per parameter on one scale: every usable run, and the mean with its interval at each value."""
     values = usable_values(frame, primary.name)
     failed = (frame.tasks["outcome"] == "failed").to_numpy()
@@ -74,7 +77,7 @@ def _draw_effects(frame: ExperimentFrame, primary: Metric, swept: Sequence[Swept
     figure = Figure(figsize=(max(6.5, 3.4 * columns), 2.9 * lines + 0.4), layout="constrained")
     grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
     for panel, one in zip(grid.flat, swept, strict=False):
-        _fill_effect(panel, one, values, failed)
+        _fill_effect(panel, one, values, failed, level)
     for panel in grid.flat[len(swept) :]:
         panel.set_visible(False)
     first: Axes = grid[0, 0]
@@ -84,9 +87,9 @@ def _draw_effects(frame: ExperimentFrame, primary: Metric, swept: Sequence[Swept
     note = "" if first.get_ylim()[0] <= 0 <= first.get_ylim()[1] else "\naxis does not start at 0"
     figure.supylabel(axis_label(primary.name, primary.goal) + note, fontsize=9.5)
     caption = (
-        "Dots: single runs, all values of the other parameters together. Diamond and bar: their mean with its 95 % "
-        "interval (Student's t; runs of unlike configurations are in it, so it is wide). × k: k runs failed at this "
-        "value and are in no mean. All panels have one scale."
+        "Dots: single runs, all values of the other parameters together. Diamond and bar: their mean with its "
+        f"{coverage(level)} interval (Student's t; runs of unlike configurations are in it, so it is wide). × k: k "
+        "runs failed at this value and are in no mean. All panels have one scale."
     )
     if any(np.bincount(one.codes).max() > _most_dots(one) for one in swept):
         caption += " Of many runs at one value some are drawn, evenly over their range; the means are of all."
@@ -94,7 +97,7 @@ def _draw_effects(frame: ExperimentFrame, primary: Metric, swept: Sequence[Swept
     return finish(figure, path, "parameters", f"{primary.name} by parameter", caption, short(told, 900))
 
 
-def _fill_effect(panel: Axes, one: Swept, values: np.ndarray, failed: np.ndarray) -> None:
+def _fill_effect(panel: Axes, one: Swept, values: np.ndarray, failed: np.ndarray, level: float) -> None:
     rng = np.random.default_rng(0)
     means = []
     most = _most_dots(one)
@@ -104,7 +107,7 @@ def _fill_effect(panel: Axes, one: Swept, values: np.ndarray, failed: np.ndarray
         shown = mine if len(mine) <= most else np.sort(mine)[np.linspace(0, len(mine) - 1, most).astype(np.int64)]
         shift = rng.uniform(-0.13, 0.13, len(shown))
         panel.scatter(code + 0.18 + shift * 0.5, shown, s=9, color=MUTED, alpha=0.5, linewidths=0, zorder=2)
-        found = estimate(mine)
+        found = estimate(mine, level)
         means.append(np.nan if found.mean is None else found.mean)
         if found.low is not None and found.high is not None:
             panel.plot([code - 0.12] * 2, [found.low, found.high], color=HUES[0], linewidth=2.2, zorder=3)

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.drawing import HUES, INK, MUTED, Drawing, finish, short
 from analysis.statistics.systems import OverSystems
-from analysis.words import plain
+from analysis.words import coverage, plain
 
 _STYLES = ("-", "--", "-.", ":")
 MAX_METHODS = 12
@@ -33,7 +33,7 @@ def draw_profiles(found: OverSystems, folder: Path) -> Drawing:
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), labelcolor=INK)
     caption = (
         f"Higher and further left is better. Each system ({', '.join(map(plain, found.systems))}) counts alike. Bands: "
-        f"{100 * found.level:g} % stratified bootstrap at each point. Failed runs count and never reach any ratio."
+        f"{coverage(found.level)} stratified bootstrap at each point. Failed runs count and never reach any ratio."
         + (f" {len(shown)} of {len(found.methods)} methods are shown." if len(shown) < len(found.methods) else "")
     )
     told = "; ".join(f"{one.method}: {_at_one(found, place)} of its runs" for place, one in enumerate(shown))

@@ -232,4 +232,5 @@ def find_best_selection(
     candidates = [
         one.number for one in results if one.estimate.n and (one.estimate.n == one.planned or not best.complete)
     ]
-    return find_selection([values[rows] for rows in members], candidates, primary.goal, chance(frame))
+    level = best.result.estimate.level
+    return find_selection([values[rows] for rows in members], candidates, primary.goal, chance(frame), level)

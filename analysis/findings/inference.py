@@ -166,10 +166,10 @@ def bootstrap_intervals(
 
 
 def find_selection(
-    samples: Sequence[Floats], candidates: Sequence[int], goal: str, rng: np.random.Generator
+    samples: Sequence[Floats], candidates: Sequence[int], goal: str, rng: np.random.Generator, level: float
 ) -> Selection | None:
     """Correct the best of the candidates for having been selected; places are numbers of configurations."""
-    found = select_best([samples[number] for number in candidates], goal, rng)
+    found = select_best([samples[number] for number in candidates], goal, rng, level=level)
     if found is None:
         return None
     ranks = tuple(replace(one, place=candidates[one.place]) for one in found.ranks)

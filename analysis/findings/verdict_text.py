@@ -237,7 +237,11 @@ def _by_how_much(selection: Selection | None) -> str:
     """What held-out runs say of the best mean, and how firmly it is first."""
     if selection is None:
         return ""
-    firm = "".join(f"; it stays first in {100 * one.first:.0f} % of bootstrap samples" for one in selection.ranks[:1])
+    firm = "".join(
+        f"; with as many new seeds it would be first again in {100 * one.first:.0f} % of repetitions"
+        for one in selection.ranks
+        if one.place == selection.chosen
+    )
     if selection.held_out is None or selection.optimism is None:
         return firm
     here = f"here by about {selection.optimism:.3g}" if selection.optimism > 0 else "not so here"

@@ -12,12 +12,13 @@ from matplotlib.figure import Figure
 from analysis.data.frame import ExperimentFrame, Floats
 from analysis.data.values import usable_values
 from analysis.figures.drawing import HUES, INK, Drawing, axis_label, drawing_style, finish, short
+from analysis.findings.inference import analysis_plan
 from analysis.page.cells import show_mean
 from analysis.page.document import Block, Box, Bullets, Cell, Document, Facts, Picture, Section, Table, Text, cell
 from analysis.page.record import space_text
 from analysis.statistics.comparisons import Comparison, compare_family
-from analysis.statistics.estimates import estimate
-from analysis.words import plain, show_p, show_time
+from analysis.statistics.estimates import Estimate, estimate
+from analysis.words import coverage, plain, show_p, show_time
 from hpc.core.errors import InputError
 from hpc.core.experiment.spec import Metric
 from hpc.core.identity import canonical_json
@@ -40,16 +41,19 @@ def compare_experiments(first: ExperimentFrame, second: ExperimentFrame, picture
     metric = _shared_metric(first, second)
     shared = _shared(first, second)
     samples = [(_sample(first, one, metric), _sample(second, other, metric)) for _, one, other in shared]
-    found = compare_family([theirs for _, theirs in samples], [ours for ours, _ in samples], metric.goal)
+    plan = analysis_plan(first.spec, metric)
+    found = compare_family([theirs for _, theirs in samples], [ours for ours, _ in samples], metric.goal, plan)
     names = (plain(first.layout.experiment), plain(second.layout.experiment))
     with drawing_style(()):
-        drawing = _draw(names, [label for label, _, _ in shared], samples, metric, picture)
+        drawing = _draw(names, [label for label, _, _ in shared], samples, (metric, plan.confidence), picture)
     table = _table(names, [label for label, _, _ in shared], samples, found, metric)
     differences = _differences(first, second)
     told: Block = Bullets(differences) if differences else Text("Nothing that is recorded differs.")
+    correction = {"holm": "Holm's", "bh": "Benjamini and Hochberg's"}[plan.correction]
     note = (
-        f"Difference: {names[1]} minus {names[0]}; Holm's adjustment over all rows. Two experiments were run at two "
-        "times: whatever else differed between them is in the difference too. Exploratory, whatever each was alone."
+        f"Difference: {names[1]} minus {names[0]}; {correction} adjustment over all rows, at {plan.alpha:g} as "
+        f"{names[0]} declares. Two experiments were run at two times: whatever else differed between them is in the "
+        "difference too. Exploratory, whatever each was alone."
     )
     sections = (
         Section("experiments", "The experiments", (_identities(first, second),), "Experiments"),
@@ -169,15 +173,21 @@ def _table(
 
 
 def _draw(
-    names: tuple[str, str], labels: list[str], samples: list[tuple[Floats, Floats]], metric: Metric, path: Path
+    names: tuple[str, str],
+    labels: list[str],
+    samples: list[tuple[Floats, Floats]],
+    measure: tuple[Metric, float],
+    path: Path,
 ) -> Drawing:
-    """Both experiments side by side on each shared configuration, all points and intervals."""
+    """Both experiments side by side on each shared configuration, all points and intervals of the level given."""
+    metric, level = measure
     shown = samples[:MAX_ROWS]
     figure = Figure(figsize=(8.0, 1.4 + 0.5 * len(shown)), layout="constrained")
     axes = figure.subplots()
     for place, pair in enumerate(shown):
         for side, sample in enumerate(pair):
-            _row(axes, place + (0.16 if side else -0.16), sample, side, names[side] if place == 0 else "")
+            found = estimate(sample, level)
+            _row(axes, place + (0.16 if side else -0.16), sample, found, side, names[side] if place == 0 else "")
     axes.set_yticks(range(len(shown)), [short(plain(label), 44) for label in labels[:MAX_ROWS]])
     axes.set_ylim(len(shown) - 0.4, -0.6)
     low, high = axes.get_xlim()
@@ -188,14 +198,14 @@ def _draw(
     axes.grid(axis="x")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, labelcolor=INK)
     means = [float(np.nanmean(one)) for one in chain(*shown) if np.isfinite(one).any()]
-    caption = "Small marks: single runs. Large mark and bar: mean with its 95 % interval (Student's t)."
+    caption = f"Small marks: single runs. Large mark and bar: mean with its {coverage(level)} interval (Student's t)."
     caption += f" {len(shown)} of {len(samples)} shared configurations." if len(shown) < len(samples) else ""
     alt = f"{len(shown)} shared configurations; means from {min(means, default=0):.4g} to {max(means, default=0):.4g}."
     return finish(figure, path, "results", f"{metric.name} in both experiments", caption, alt)
 
 
-def _row(axes: Axes, place: float, sample: Floats, side: int, name: str) -> None:
-    found, finite = estimate(sample), sample[np.isfinite(sample)]
+def _row(axes: Axes, place: float, sample: Floats, found: Estimate, side: int, name: str) -> None:
+    finite = sample[np.isfinite(sample)]
     colour, marker = HUES[side], _MARKS[side]
     axes.scatter(finite, np.full(len(finite), place), s=10, color=colour, marker=marker, alpha=0.5, linewidths=0)
     if found.low is not None and found.high is not None:

@@ -14,7 +14,8 @@ from analysis.statistics.comparisons import Comparison
 from analysis.statistics.effects import Effect
 from analysis.statistics.estimates import Interval
 from analysis.statistics.importance import Importance, Interaction, ParameterEffect
-from analysis.words import cut_note, plain, show_number, show_p, show_value
+from analysis.statistics.optimism import FEWEST
+from analysis.words import coverage, cut_note, plain, show_number, show_p, show_value
 
 MAX_CONFIGURATIONS = 60
 MAX_RATIONALES = 12
@@ -26,8 +27,8 @@ def results_section(findings: Findings, drawings: Sequence[Drawing]) -> Section:
     blocks: list[Block] = [
         results_table(findings),
         Text(
-            "Mean ± sample standard deviation over the n runs that finished as asked; interval: Student's t, 95 %. "
-            "Failed runs have no number and enter no mean.",
+            "Mean ± sample standard deviation over the n runs that finished as asked; interval: Student's t, "
+            f"{coverage(findings.plan.confidence)}. Failed runs have no number and enter no mean.",
             "note",
         ),
         Heading("Best configuration"),
@@ -104,7 +105,7 @@ def parameters_section(findings: Findings, drawings: Sequence[Drawing]) -> Secti
 
 def parameters_table(found: Importance) -> Table:
     """One row per parameter: how much of the variance it accounts for, its best value, and what that is worth."""
-    percent = f"{100 * found.level:g} %"
+    percent = coverage(found.level)
     rows: list[tuple[Cell, ...]] = [
         (*_share_cells(one.name, one), cell(show_value(one.levels[one.best].value) + (", on the edge" * one.on_edge)),
          cell("–" if one.improvement_percent is None else f"{one.improvement_percent:+.1f} %", one.improvement_percent),
@@ -135,7 +136,8 @@ def curves_section(drawings: Sequence[Drawing]) -> Section:
 def results_table(findings: Findings, limit: int = MAX_CONFIGURATIONS) -> Table:
     """One row per configuration: rank, mean, interval, and what is missing from it."""
     primary = findings.primary.name if findings.primary else "primary metric"
-    head = ["rank", "configuration", f"{primary}: mean ± std (n)", "95 % interval", "failed", "not in the mean"]
+    interval = f"{coverage(findings.plan.confidence)} interval"
+    head = ["rank", "configuration", f"{primary}: mean ± std (n)", interval, "failed", "not in the mean"]
     has_cautions = any(one.cautions for one in findings.results)
     head += ["in the mean, with care"] if has_cautions else []
     head += [f"{goal.name}: mean ± std (n)" for goal in findings.secondary]
@@ -172,7 +174,7 @@ def comparison_table(findings: Findings) -> Table:
     """One row per configuration that has a baseline: the two verdicts side by side, and the numbers of the test."""
     correction = {"holm": "Holm", "bh": "Benjamini–Hochberg"}.get(findings.plan.correction, findings.plan.correction)
     head = ("configuration", "tested", "2σ rule", "n / baseline", "compared", "difference",
-            f"{100 * findings.plan.confidence:g} % interval", f"p adjusted ({correction})", "p", "t (df)", "z = |Δ|/σ",
+            f"{coverage(findings.plan.confidence)} interval", f"p adjusted ({correction})", "p", "t (df)", "z = |Δ|/σ",
             "p equivalent", "seeds to settle")  # fmt: skip
     shown = choose_shown(findings, MAX_CONFIGURATIONS)
     rows = tuple(_comparison_row(one, one.comparison) for one in shown if one.comparison is not None)
@@ -318,9 +320,16 @@ def _selection_blocks(findings: Findings) -> tuple[Block, ...]:
         )
         for one in found.ranks
     )
-    head = ("rank", "configuration", "rank in 95 % of bootstrap samples", "first in")
+    head = ("rank", "configuration", f"rank in {coverage(found.level)} of repetitions", "first in")
     selected = Text(f"Selected from {found.of}: {show_number(found.apparent)} as it stands, {held}.")
-    return (selected, Table("ranks", "How firm the ranks are", head, rows, (1,))) if rows else (selected,)
+    if not rows:
+        few = f"How firm the ranks are is not said: a configuration has fewer than {FEWEST} values."
+        return (selected, Text(few, "note"))
+    told = (
+        "Repetitions of the whole experiment with as many new seeds are played (normal values, spread as estimated); "
+        "what shares the first place shares the credit."
+    )
+    return (selected, Table("ranks", "How firm the ranks are", head, rows, (1,)), Text(told, "note"))
 
 
 def _say_why(tested: str, rule: str) -> str:
@@ -349,7 +358,7 @@ def _systems_blocks(findings: Findings, drawings: Sequence[Drawing]) -> list[Blo
         Table("systems", f"Methods over {', '.join(map(plain, found.systems))}", head, rows, (0,)),
         Text(
             "Ratios to the baseline's mean on the same system: 1 is the baseline, less is better. "
-            f"{100 * found.level:g} % "
+            f"{coverage(found.level)} "
             "stratified bootstrap intervals in brackets. Failed runs are in no mean and never reach any ratio in the "
             "profile.",
             "note",
@@ -369,7 +378,7 @@ def best_text(findings: Findings) -> str:
         return "No configuration has a value yet."
     one = best.result
     text = (
-        f"{one.label}: {findings.primary.name} = {show_mean(one.estimate)}, 95 % interval "
+        f"{one.label}: {findings.primary.name} = {show_mean(one.estimate)}, {coverage(one.estimate.level)} interval "
         f"{show_interval(one.estimate)}. It is the best of {best.of} configurations, selected on these same data: its "
         "mean is optimistic."
     )

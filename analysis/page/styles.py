@@ -28,7 +28,7 @@ from analysis.page.results import best_text, comparison_section, parameters_tabl
 from analysis.page.runs import failures_section, resource_facts
 from analysis.statistics.comparisons import Comparison, Sample, compare
 from analysis.statistics.estimates import Estimate, estimate
-from analysis.words import plain, show_duration, show_number, show_p, show_time, show_value
+from analysis.words import coverage, plain, show_duration, show_number, show_p, show_time, show_value
 from hpc.core.experiment.spec import Metric
 
 RESEARCH = Path("docs/research")
@@ -188,7 +188,11 @@ def _paper(frame: ExperimentFrame, findings: Findings, drawings: Sequence[Drawin
         _section(
             "Results",
             results_table(findings),
-            Text("mean ± std (n = seeds) of the runs that finished as asked; 95 % interval by Student's t.", "note"),
+            Text(
+                "mean ± std (n = seeds) of the runs that finished as asked; "
+                f"{coverage(findings.plan.confidence)} interval by Student's t.",
+                "note",
+            ),
             *pictures,
         ),
         _section("Analysis", Bullets(tuple(map(plain, (*findings.verdict, best_text(findings)))))),

@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special
 
+from analysis.statistics.estimates import LEVEL
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 MOST_LEVELS = 12
@@ -142,7 +144,7 @@ def analyse_importance(
     goal: str,
     *,
     metric: str = "",
-    level: float = 0.95,
+    level: float = LEVEL,
 ) -> Importance | None:
     """Analyse the variance of a metric over the parameters.
 

@@ -5,15 +5,21 @@ how much: the choice is repeated without one run of each configuration, and the 
 choice, says what the chosen one is worth. How well that corrects is measured in ``docs/statistics.md``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from analysis.statistics.estimates import LEVEL
+
 Floats = npt.NDArray[np.float64]
 RESAMPLES = 1000
+FEWEST = 3
+"""Runs of each configuration below which nothing is said of how firm ranks are."""
 _SHOWN = 10
+_ELEMENTS = 5_000_000
+"""Comparisons of ranks made at once: enough for speed, and no burden to memory with thousands of configurations."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +28,10 @@ class Rank:
 
     Attributes:
         place: Which of the samples given.
-        rank: Its rank by mean, 1 is the best.
-        low: Best rank it takes in 95 % of the bootstrap samples.
+        rank: Its rank by mean, 1 is the best; equal means share one.
+        low: Best rank it takes in `level` of the repetitions.
         high: Worst rank it takes in them.
-        first: Share of bootstrap samples in which it is the best.
+        first: Share of repetitions in which it is the best; those in which several are count in parts.
     """
 
     place: int
@@ -46,7 +52,8 @@ class Selection:
         held_out: Mean of runs that had no part in choosing; None where no configuration but one has 2 runs.
         optimism: By how much `apparent` flatters, in the metric's unit, above 0 when it does; None without `held_out`.
         folds: Runs left out in turn.
-        ranks: The first ten by mean, best first; empty where every sample is one run: drawn again it stays as it is.
+        ranks: The first ten by mean, best first; empty where a sample has fewer than 3 runs.
+        level: Share of the repetitions that the ranks' ranges hold.
     """
 
     chosen: int
@@ -56,18 +63,24 @@ class Selection:
     optimism: float | None
     folds: int
     ranks: tuple[Rank, ...]
+    level: float = LEVEL
 
 
 def select_best(
-    samples: Sequence[npt.ArrayLike], goal: str, rng: np.random.Generator, resamples: int = RESAMPLES
+    samples: Sequence[npt.ArrayLike],
+    goal: str,
+    rng: np.random.Generator,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
 ) -> Selection | None:
-    """Choose the best mean, estimate its optimism by held-out runs and the firmness of ranks by bootstrap.
+    """Choose the best mean, estimate its optimism by held-out runs and the firmness of ranks by repetitions.
 
     Args:
         samples: One array of shape (runs,) per configuration, in the same order of seeds; NaN where there is no value.
         goal: ``min`` or ``max``.
-        rng: Source of chance of the bootstrap.
-        resamples: Bootstrap samples.
+        rng: Source of chance of the repetitions.
+        resamples: Repetitions played.
+        level: Share of them that the ranges of ranks hold.
 
     Returns:
         None where fewer than 2 samples have a value.
@@ -92,7 +105,8 @@ def select_best(
         held_out=None if held_out is None else sign * held_out,
         optimism=None if held_out is None else held_out - apparent,
         folds=folds,
-        ranks=_ranks(runs[valued], valued, rng, resamples) if counts.max() > 1 else (),
+        ranks=_ranks(runs[valued], valued, sign, rng, resamples, level) if counts[valued].min() >= FEWEST else (),
+        level=level,
     )
 
 
@@ -116,28 +130,55 @@ def _held_out(runs: Floats) -> tuple[float | None, int]:
     return (float(np.mean(finite)), len(finite)) if finite else (None, 0)
 
 
-def _ranks(runs: Floats, places: npt.NDArray[np.int64], rng: np.random.Generator, resamples: int) -> tuple[Rank, ...]:
-    """Resample the runs of each configuration by itself and rank the means.
+def _ranks(
+    runs: Floats, places: npt.NDArray[np.int64], sign: float, rng: np.random.Generator, resamples: int, level: float
+) -> tuple[Rank, ...]:
+    """Play repetitions of the experiment, each with as many new runs, and rank the means by what came out.
 
-    Deviations are stretched by sqrt(n / (n − 1)): a sample of 3 drawn from 3 varies a third less than they do. A
-    configuration with one run does not vary and its rank looks firmer than it is.
+    `runs` times `sign` are the values as they were measured.
+
+    For normal values the mean of n new runs lies t(n − 1) · s · sqrt(2 / n) from that of the n old ones. What runs of a
+    seed have in common changes no rank: where all configurations have all seeds it is taken out of the spread.
     """
-    means = _means(runs)
-    firsts = np.zeros(len(runs))
-    order = np.argsort(means, kind="stable")[:_SHOWN]
-    drawn_ranks = np.empty((resamples, len(order)))
-    counts = np.isfinite(runs).sum(axis=1)
-    packed = np.sort(runs, axis=1)  # NaN last: the first `count` columns are the values
-    deviations = (packed - means[:, None]) * np.sqrt(counts / np.maximum(1, counts - 1))[:, None]
-    for row in range(resamples):
-        picks = (rng.random(runs.shape) * counts[:, None]).astype(np.int64)
-        weight = np.arange(runs.shape[1]) < counts[:, None]
-        drawn = np.take_along_axis(deviations, picks, axis=1)
-        resampled = means + np.where(weight, drawn, 0.0).sum(axis=1) / counts
-        firsts[np.argmin(resampled)] += 1
-        drawn_ranks[row] = 1 + (resampled[None, :] < resampled[order][:, None]).sum(axis=1)
-    low, high = np.quantile(drawn_ranks, [0.025, 0.975], axis=0, method="inverted_cdf")
+    means, order = _means(runs), np.argsort(_means(runs), kind="stable")[:_SHOWN]
+    firsts, drawn_ranks = np.zeros(len(runs)), list[Floats]()
+    for repeated in _repetitions(runs, sign, rng, resamples):
+        is_first = repeated == repeated.min(axis=1, keepdims=True)
+        firsts += (is_first / is_first.sum(axis=1, keepdims=True)).sum(axis=0)
+        drawn_ranks.append(1 + (repeated[:, None, :] < repeated[:, order, None]).sum(axis=2))
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    low, high = np.quantile(np.concatenate(drawn_ranks), ends, axis=0, method="inverted_cdf")
+    taken = 1 + (means[None, :] < means[order][:, None]).sum(axis=1)
     return tuple(
-        Rank(int(places[place]), rank, int(low[rank - 1]), int(high[rank - 1]), float(firsts[place] / resamples))
-        for rank, place in enumerate(order, start=1)
+        Rank(int(places[place]), int(taken[at]), int(low[at]), int(high[at]), float(firsts[place] / resamples))
+        for at, place in enumerate(order)
     )
+
+
+def _repetitions(runs: Floats, sign: float, rng: np.random.Generator, resamples: int) -> Iterator[Floats]:
+    """Draw the means of repetitions, arrays of shape (some repetitions, configurations)."""
+    means, counts = _means(runs), np.isfinite(runs).sum(axis=1)
+    width = _spreads(runs) * np.sqrt(2 / counts)
+    low, high = sorted(sign * end for end in _range(sign * runs))
+    most = max(1, _ELEMENTS // (_SHOWN * len(runs)))
+    for start in range(0, resamples, most):
+        size = (min(most, resamples - start), len(runs))
+        yield np.clip(means + rng.standard_t(np.broadcast_to(counts - 1, size)) * width, low, high)
+
+
+def _spreads(runs: Floats) -> Floats:
+    """Standard deviation of each configuration's runs, without what the runs of a seed have in common."""
+    is_whole = bool(np.isfinite(runs).all())
+    own = runs - runs.mean(axis=0) if is_whole else runs
+    spreads: Floats = np.nanstd(own, axis=1, ddof=1)
+    # Each configuration is a part of the mean that was taken off.
+    return spreads * np.sqrt(len(runs) / (len(runs) - 1)) if is_whole else spreads
+
+
+def _range(values: Floats) -> tuple[float, float]:
+    """The range of a metric as far as its values tell: not negative, a rate, a percentage that reaches 100."""
+    finite = values[np.isfinite(values)]
+    least, greatest = float(finite.min()), float(finite.max())
+    if least < 0:
+        return -np.inf, np.inf
+    return 0.0, 1.0 if greatest <= 1 else 100.0 if greatest == 100 else np.inf
