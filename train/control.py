@@ -7,17 +7,29 @@ Writes metrics.h5, checkpoints/ and outcome.json beside each other, and model.pt
 saves after the current step and ends with exit code 85 ("start me again", with --resume).
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import sys
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpc.callbacks.stop import StopRequest
 from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_FAILED, HpcError
 from train.distributed import end, leave, start
+
+if TYPE_CHECKING:
+    from hpc.adapters.tracking import Tracker
+    from train.checkpoint import Progress
+    from train.demonstrations import Demonstrations
+    from train.learner import Learner
+    from train.loop import Batches
+    from train.model import ModelConfig
+    from train.schedule import Schedule
+    from train.systems import System
 
 # PyTorch and what builds on it are imported once the arguments are read, so that --help answers at once.
 
@@ -107,7 +119,7 @@ class Places:
     resume: Path | None
 
     @classmethod
-    def of(cls, args: argparse.Namespace) -> "Places":
+    def of(cls, args: argparse.Namespace) -> Places:
         """Take them from the arguments, else from the launcher, else ``./out``."""
         attempt = args.output_dir or Path(os.environ.get("HPC_ATTEMPT_DIR") or "out")
         task = args.output_dir or Path(os.environ.get("HPC_TASK_DIR") or attempt)
@@ -124,41 +136,75 @@ class Ending:
     reason: str
 
 
+@dataclass(frozen=True)
+class Run:
+    """What trains, and on what.
+
+    Attributes:
+        args: As they were given.
+        places: Where it writes.
+        identity: What a checkpoint has to have been made with.
+        system: What is controlled.
+        data: What is learned from, and what the result is judged by.
+        training: The part to learn from, on the training device.
+        validation: The part for the validation loss, likewise.
+        config: How the model is built.
+        learner: The model, and what takes its steps.
+    """
+
+    args: argparse.Namespace
+    places: Places
+    identity: dict[str, Any]
+    system: System
+    data: Demonstrations
+    training: Batches
+    validation: Batches
+    config: ModelConfig
+    learner: Learner
+
+
 def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending:
     """The whole run, top to bottom; every process runs it.
 
     Raises:
         HpcError: It diverged, its checkpoint cannot be loaded, its model cannot be read.
     """
-    import torch
-
     from hpc.adapters.tracking import NullTracker
-    from train.checkpoint import (
-        Progress,
-        gather_parameters,
-        load_checkpoint,
-        load_random_state,
-        restore_optimizer,
-        save_checkpoint,
-    )
-    from train.demonstrations import demonstrate
-    from train.learner import build_learner
-    from train.loop import Batches, Checkpointed, LoopConfig, accumulate, fit, validation_loss
-    from train.memory import Adjustment, Shrinking, check_possible
-    from train.model import ModelConfig, build_policy, save_policy
-    from train.recorder import RunRecorder, record_adjustments
-    from train.rollout import judge, roll_out
+    from train.loop import Checkpointed
+    from train.memory import check_possible
+    from train.recorder import RunRecorder
     from train.schedule import plan_schedule
-    from train.systems import SYSTEMS
 
     if args.oom_in_process:
         check_possible(accelerator)
-    places = Places.of(args)
     schedule = plan_schedule(args, accelerator.num_processes)
+    this, progress = _begin(args, schedule, accelerator)
+    main = this.learner.is_main
+    recorder = RunRecorder(this.places.attempt, vars(args), args.print_every) if main else NullTracker()
+    try:
+        with recorder:
+            progress, schedule, halvings = _train(this, schedule, progress, recorder, stop)
+            _save(this)
+            recorder.summary(**_judge(this, schedule), **_pace(this, progress), **_division(this, schedule, halvings))
+    except Checkpointed as left:
+        return Ending(EXIT_CHECKPOINTED, left.step, str(left))
+    return Ending(EXIT_DONE, progress.step, "finished")
+
+
+def _begin(args: argparse.Namespace, schedule: Schedule, accelerator: Any) -> tuple[Run, Progress]:
+    """Make the data and the model, the same on every process, and take up a checkpoint; give how far that had come."""
+    import torch
+
+    from train.checkpoint import Progress, load_checkpoint, load_random_state, restore_optimizer
+    from train.demonstrations import demonstrate
+    from train.learner import build_learner
+    from train.loop import Batches
+    from train.model import ModelConfig, build_policy
+    from train.systems import SYSTEMS
+
+    places = Places.of(args)
     identity = {key: value for key, value in vars(args).items() if key in _IDENTITY}
     identity["global_batch"] = schedule.global_batch
-
-    # the same on every process, a function of the arguments
     system = SYSTEMS[args.system]
     data = demonstrate(system, args.demonstrations, args.evaluations, args.horizon, args.data_seed)
     training, validation = (Batches.of(part, accelerator.device) for part in (data.training, data.validation))
@@ -172,49 +218,72 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
     if checkpoint:
         restore_optimizer(learner, checkpoint)
         load_random_state(learner, checkpoint)
+    begun = Run(args, places, identity, system, data, training, validation, config, learner)
+    return begun, checkpoint.progress if checkpoint else Progress()
 
+
+def _train(
+    this: Run, schedule: Schedule, progress: Progress, recorder: Tracker, stop: StopRequest
+) -> tuple[Progress, Schedule, int]:
+    """Learn to the end; give how far it came, the schedule in use at last, and how often the micro-batch was halved."""
+    from train.checkpoint import save_checkpoint
+    from train.loop import LoopConfig, accumulate, fit
+    from train.memory import Adjustment, Shrinking
+    from train.recorder import record_adjustments
+
+    args, learner, home = this.args, this.learner, this.places.attempt
     adjustments: list[Adjustment] = []
 
     def adjusted(adjustment: Adjustment) -> None:
         adjustments.append(adjustment)
         if learner.is_main:
-            record_adjustments(places.attempt / "adjustments.json", adjustments)
+            record_adjustments(home / "adjustments.json", adjustments)
 
-    recorder = RunRecorder(places.attempt, vars(args), args.print_every) if learner.is_main else NullTracker()
-    try:
-        with recorder:
-            progress, schedule = fit(
-                learner,
-                training,
-                validation,
-                schedule=schedule,
-                config=LoopConfig(
-                    args.clip, args.checkpoint_every, args.checkpoint_minutes, args.validate_every, args.oom_in_process
-                ),
-                recorder=recorder,
-                stop=stop,
-                progress=checkpoint.progress if checkpoint else Progress(),
-                save=lambda progress: save_checkpoint(places.attempt / "checkpoints", learner, progress, identity),
-                accumulate=Shrinking(learner, args.min_micro_batch_size, adjusted)
-                if args.oom_in_process
-                else accumulate,
-            )
-            trained = gather_parameters(learner)
-            if learner.is_main:
-                save_policy(places.task / "model.pt", config, policy, trained)
-            driven = roll_out(learner.policy, system, data.evaluation.states[:, 0], args.horizon)
-            recorder.summary(
-                **judge(driven, data.evaluation, system),
-                val_loss=validation_loss(learner, validation, schedule.micro_batch),
-                training_time=progress.training_time_s,
-                samples_per_second=progress.samples / progress.training_time_s,
-                tokens_per_second=progress.samples * args.horizon / progress.training_time_s,
-                **_gpu_peak(learner.device),
-                **_division(schedule.micro_batch, len(adjustments) if args.oom_in_process else None),
-            )
-    except Checkpointed as left:
-        return Ending(EXIT_CHECKPOINTED, left.step, str(left))
-    return Ending(EXIT_DONE, progress.step, "finished")
+    progress, schedule = fit(
+        learner,
+        this.training,
+        this.validation,
+        schedule=schedule,
+        config=LoopConfig(
+            args.clip, args.checkpoint_every, args.checkpoint_minutes, args.validate_every, args.oom_in_process
+        ),
+        recorder=recorder,
+        stop=stop,
+        progress=progress,
+        save=lambda progress: save_checkpoint(home / "checkpoints", learner, progress, this.identity),
+        accumulate=Shrinking(learner, args.min_micro_batch_size, adjusted) if args.oom_in_process else accumulate,
+    )
+    return progress, schedule, len(adjustments)
+
+
+def _save(this: Run) -> None:
+    """Write the trained model, whose parts every process has to give."""
+    from train.checkpoint import gather_parameters
+    from train.model import save_policy
+
+    trained = gather_parameters(this.learner)
+    if this.learner.is_main:
+        save_policy(this.places.task / "model.pt", this.config, this.learner.module, trained)
+
+
+def _judge(this: Run, schedule: Schedule) -> dict[str, float]:
+    """Let the policy drive from the held-out starts, and look at what it did not learn from."""
+    from train.loop import validation_loss
+    from train.rollout import judge, roll_out
+
+    driven = roll_out(this.learner.policy, this.system, this.data.evaluation.states[:, 0], this.args.horizon)
+    judged = judge(driven, this.data.evaluation, this.system)
+    return {**judged, "val_loss": validation_loss(this.learner, this.validation, schedule.micro_batch)}
+
+
+def _pace(this: Run, progress: Progress) -> dict[str, float]:
+    """How long it trained, how fast, and at how much memory."""
+    return {
+        "training_time": progress.training_time_s,
+        "samples_per_second": progress.samples / progress.training_time_s,
+        "tokens_per_second": progress.samples * this.args.horizon / progress.training_time_s,
+        **_gpu_peak(this.learner.device),
+    }
 
 
 def _gpu_peak(device: Any) -> dict[str, float]:
@@ -224,9 +293,11 @@ def _gpu_peak(device: Any) -> dict[str, float]:
     return {"peak_gpu_memory_mib": torch.cuda.max_memory_allocated(device) / 2**20} if device.type == "cuda" else {}
 
 
-def _division(micro_batch: int, adjustments: int | None) -> dict[str, float]:
+def _division(this: Run, schedule: Schedule, halvings: int) -> dict[str, float]:
     """Micro-batch at the end and how often it was halved; nothing where it cannot change."""
-    return {} if adjustments is None else {"micro_batch": micro_batch, "oom_adjustments": adjustments}
+    if not this.args.oom_in_process:
+        return {}
+    return {"micro_batch": schedule.micro_batch, "oom_adjustments": halvings}
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -110,38 +110,23 @@ def fit(
     last_saved = time.monotonic()
     for step in range(progress.step + 1, schedule.steps + 1):
         began = time.perf_counter()
-        learning_rate = schedule.learning_rate_at(step)
-        for group in learner.optimizer.param_groups:
-            group["lr"] = learning_rate
-
+        learning_rate = _set_learning_rate(learner, schedule.learning_rate_at(step))
         local_loss, schedule = accumulate(learner, training, schedule, step)
         gradient_norm = _clip(learner, config.clip)
         time_to_save = 0 < config.checkpoint_minutes <= (time.monotonic() - last_saved) / 60
         loss, stop_asked, save_due = _agree(learner, local_loss, bool(stop.name), time_to_save)
-
-        seconds = time.perf_counter() - began
-        measured = {
-            "loss": loss,
-            "grad_norm": gradient_norm,
-            "lr": learning_rate,
-            "samples_per_second": schedule.global_batch / seconds,
-            "tokens_per_second": schedule.global_batch * training.states.shape[1] / seconds,
-        }
-        if config.record_micro_batch:
-            measured["micro_batch"] = schedule.micro_batch
+        measured = {"loss": loss, "grad_norm": gradient_norm, "lr": learning_rate}
+        measured |= _division_and_pace(config, schedule, training, time.perf_counter() - began)
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             recorder.log(step, **measured)
             raise _diverged(step, loss, gradient_norm, learning_rate)
-        learner.optimizer.step()
-        learner.optimizer.zero_grad()
 
+        _update(learner)
         finished = step == schedule.steps
         if finished or _is_due(step, config.validate_every):
             measured["val_loss"] = validation_loss(learner, validation, schedule.micro_batch)
         recorder.log(step, **measured)
-        spent = progress.training_time_s + time.perf_counter() - began
-        progress = Progress(step, progress.samples + schedule.global_batch, spent)
-
+        progress = _advanced(progress, step, schedule, time.perf_counter() - began)
         stopping = stop_asked and not finished
         if stopping or save_due or _is_due(step, config.checkpoint_every):
             save(progress)
@@ -172,6 +157,32 @@ def accumulate(learner: Learner, training: Batches, schedule: Schedule, step: in
             learner.accelerator.backward(loss)
         total += loss.detach() / schedule.accumulation
     return total, schedule
+
+
+def _set_learning_rate(learner: Learner, learning_rate: float) -> float:
+    for group in learner.optimizer.param_groups:
+        group["lr"] = learning_rate
+    return learning_rate
+
+
+def _update(learner: Learner) -> None:
+    """Take the step that the gradients point to, and forget them."""
+    learner.optimizer.step()
+    learner.optimizer.zero_grad()
+
+
+def _division_and_pace(config: LoopConfig, schedule: Schedule, training: Batches, seconds: float) -> dict[str, float]:
+    """How much was learned from in a second of a step, and in what portions where these may change."""
+    pace = {
+        "samples_per_second": schedule.global_batch / seconds,
+        "tokens_per_second": schedule.global_batch * training.states.shape[1] / seconds,
+    }
+    return {**pace, "micro_batch": schedule.micro_batch} if config.record_micro_batch else pace
+
+
+def _advanced(progress: Progress, step: int, schedule: Schedule, seconds: float) -> Progress:
+    """How far it came with this step, which took so long."""
+    return Progress(step, progress.samples + schedule.global_batch, progress.training_time_s + seconds)
 
 
 def _clip(learner: Learner, clip: float) -> float:

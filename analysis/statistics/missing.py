@@ -47,6 +47,10 @@ class Runs:
         return bool(np.isfinite(self.values).all())
 
 
+Side = Callable[[Runs], Sample]
+"""How a reading takes the runs of one side of a comparison."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """One way to read a comparison.
@@ -115,45 +119,56 @@ def read_robustness(
     ]  # fmt: skip
     if not concerned:
         return (None,) * len(comparisons)
-    known = np.concatenate([one.sample.finite for one in (*groups, *baselines)])
-    ends = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
-    worst, best = (ends[1], ends[0]) if goal == "min" else ends
-    scenarios = {
-        TO_TREAT: (_failed_last(worst, goal), _failed_last(worst, goal)),
-        WORST: (_filled(worst), _filled(best)),
-        BEST: (_filled(best), _filled(worst)),
-        WITH_ALTERED: (_with_altered, _with_altered),
-    }
+    of = [groups[place] for place in concerned], [baselines[place] for place in concerned]
     read = {PER_PROTOCOL: {place: comparisons[place] for place in concerned}}
     read |= {
-        name: _read(
-            [groups[place] for place in concerned], [baselines[place] for place in concerned], sides, goal, concerned
-        )
-        for name, sides in scenarios.items()
+        name: _read(*of, sides, goal, concerned) for name, sides in _scenarios((*groups, *baselines), goal).items()
     }
-    found: list[Robustness | None] = [None] * len(comparisons)
     by_test = {
         name: _readings(name, read[name], comparisons, goal, plan, by_rank=False) for name in read if name != TO_TREAT
     }
     by_rank = {
         name: _readings(name, read[name], comparisons, goal, plan, by_rank=True) for name in (PER_PROTOCOL, TO_TREAT)
     }
+    found: list[Robustness | None] = [None] * len(comparisons)
     for place in concerned:
-        ours, base = groups[place], baselines[place]
-        told = [by_test[PER_PROTOCOL][place]]
-        if ours.failed.any() or base.failed.any():
-            told += [by_rank[PER_PROTOCOL][place], by_rank[TO_TREAT][place]]
-        told += [by_test[WORST][place], by_test[BEST][place]]
-        if np.isfinite(ours.altered).any() or np.isfinite(base.altered).any():
-            told.append(by_test[WITH_ALTERED][place])
-        found[place] = _summarise(told)
+        names = _apply((groups[place], baselines[place]))
+        found[place] = _summarise([(by_rank if ranks else by_test)[name][place] for name, ranks in names])
     return tuple(found)
+
+
+def _scenarios(runs: Sequence[Runs], goal: str) -> Mapping[str, tuple[Side, Side]]:
+    """Name the readings beside the confirmatory one: how each takes the configuration's runs, and the baseline's.
+
+    Args:
+        runs: All there are; their worst and best value are the bounds.
+    """
+    known = np.concatenate([one.sample.finite for one in runs])
+    ends = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
+    worst, best = (ends[1], ends[0]) if goal == "min" else ends
+    return {
+        TO_TREAT: (_failed_last(worst, goal), _failed_last(worst, goal)),
+        WORST: (_filled(worst), _filled(best)),
+        BEST: (_filled(best), _filled(worst)),
+        WITH_ALTERED: (_with_altered, _with_altered),
+    }
+
+
+def _apply(sides: tuple[Runs, Runs]) -> list[tuple[str, bool]]:
+    """List the readings, in order, that what is missing on either side allows, each with whether it is by rank."""
+    names = [(PER_PROTOCOL, False)]
+    if any(one.failed.any() for one in sides):
+        names += [(PER_PROTOCOL, True), (TO_TREAT, True)]
+    names += [(WORST, False), (BEST, False)]
+    if any(np.isfinite(one.altered).any() for one in sides):
+        names.append((WITH_ALTERED, False))
+    return names
 
 
 def _read(
     groups: Sequence[Runs],
     baselines: Sequence[Runs],
-    sides: tuple[Callable[[Runs], Sample], Callable[[Runs], Sample]],
+    sides: tuple[Side, Side],
     goal: str,
     places: Sequence[int],
 ) -> dict[int, Comparison]:
@@ -163,13 +178,13 @@ def _read(
     return dict(zip(places, found, strict=True))
 
 
-def _failed_last(worst: float, goal: str) -> Callable[[Runs], Sample]:
+def _failed_last(worst: float, goal: str) -> Side:
     """Put failed runs behind the worst value there is, all at the same place: by rank the distance means nothing."""
     behind = worst + (1.0 + abs(worst)) * (1 if goal == "min" else -1)
     return lambda runs: Sample(np.where(runs.failed, behind, runs.values), runs.seeds)
 
 
-def _filled(value: float) -> Callable[[Runs], Sample]:
+def _filled(value: float) -> Side:
     return lambda runs: Sample(np.where(np.isfinite(runs.values), runs.values, value), runs.seeds)
 
 
