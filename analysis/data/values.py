@@ -11,6 +11,9 @@ from hpc.core.experiment.grid import CASE, Combination
 from hpc.core.experiment.spec import Value
 from hpc.core.question.baseline import changed_beside, counterparts, uncompared
 
+DIVERGED = ("divergence", "not_converged")
+"""Failures that are a result: they count as a loss of their configuration."""
+
 
 def metric_values(frame: ExperimentFrame, metric: str) -> Floats:
     """Values of a metric, array of shape (tasks,); all NaN when no run ever wrote it."""

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.data.frame import ExperimentFrame
-from analysis.data.values import combinations_of, declared_baseline, group_rows, usable_values
+from analysis.data.values import DIVERGED, combinations_of, declared_baseline, group_rows, usable_values
 from analysis.statistics.comparisons import AnalysisPlan, Comparison, Sample, compare_family
 from analysis.statistics.estimates import estimate
 from analysis.statistics.sequential import TwoLooks
@@ -34,8 +34,6 @@ from hpc.core.question.ruling import Clause, Decision, Measured, Ruling, decide
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-_WORST_ALWAYS = ("divergence", "not_converged")
-"""Failures that are a result: they count as a loss of their configuration."""
 _MOST_SHOWN = 60
 """Most comparisons that are listed: an `all` over thousands of configurations has as many."""
 _FILLS = (None, ("worst", "worst"), ("worst", "best"), ("best", "worst"), ("best", "best"))
@@ -224,7 +222,7 @@ class _Case:
 
     @cached_property
     def _is_loss(self) -> npt.NDArray[np.bool_]:
-        return self.frame.tasks["failure_class"].isin(_WORST_ALWAYS).to_numpy(dtype=bool)
+        return self.frame.tasks["failure_class"].isin(DIVERGED).to_numpy(dtype=bool)
 
     @cached_property
     def _seeds(self) -> Ints:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.data.frame import ExperimentFrame
-from analysis.data.values import combinations_of
+from analysis.data.values import DIVERGED, combinations_of
 from analysis.statistics.comparisons import ALPHA, AnalysisPlan, Comparison, Sample, compare_family
 from analysis.statistics.estimates import LEVEL, Interval, bca_intervals
 from analysis.statistics.importance import Importance, analyse_importance
@@ -115,7 +115,8 @@ def runs_by_configuration(
     seeds, altered = frame.tasks["seed"].to_numpy(), frame.tasks["altered"].to_numpy(dtype=bool)
     failed = (frame.tasks["outcome"] == "failed").to_numpy()
     of_altered = np.where(altered, every_value, np.nan)
-    return [Runs(values[rows], seeds[rows], failed[rows], of_altered[rows]) for rows in members]
+    lost = frame.tasks["failure_class"].isin(DIVERGED).to_numpy(dtype=bool)
+    return [Runs(values[rows], seeds[rows], failed[rows], of_altered[rows], lost[rows]) for rows in members]
 
 
 def compare_with_baselines(

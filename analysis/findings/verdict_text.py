@@ -8,7 +8,7 @@ from analysis.findings.cautions import Cautions, say_mixed
 from analysis.findings.configurations import Best, ConfigurationResult, JudgedConfigurations
 from analysis.statistics.comparisons import Comparison, is_better
 from analysis.statistics.optimism import Selection
-from analysis.words import spread
+from analysis.words import list_counts, spread
 from hpc.core.experiment.spec import Metric
 from hpc.core.words import counted
 
@@ -57,10 +57,11 @@ def _say_headline(compared: Sequence[ConfigurationResult], primary: Metric) -> s
     """The answer in one sentence, by the test alone."""
     by_word = {word: [one for one in compared if _word(one) == word] for word in ("WINNER", "LOSER", "EQUIVALENT")}
     better = by_word["WINNER"]
+    lost = _say_lost(compared)
     if better:
-        names = ", ".join(f"{one.label} (n={one.estimate.n})" for one in better[:3])
+        names = ", ".join(f"{one.label} ({_say_n(one)})" for one in better[:3])
         more = f" and {len(better) - 3} more" if len(better) > 3 else ""
-        return f"Better than the baseline on {primary.name}: {names}{more}."
+        return f"Better than the baseline on {primary.name}: {names}{more}.{lost}"
     sizes = spread(one.estimate.n for one in compared)
     parts = [
         f"{len(found)} of {len(compared)} {'is' if len(found) == 1 else 'are'} {said}"
@@ -73,8 +74,26 @@ def _say_headline(compared: Sequence[ConfigurationResult], primary: Metric) -> s
         parts.append(f"{len(fixed)} of {len(compared)} {verb} without any spread between runs to test by")
     if parts:
         shown = f"No configuration is shown to be better than the baseline on {primary.name}"
-        return f"{shown}; {', '.join(parts)} (n={sizes})."
-    return f"No configuration is shown to differ from the baseline on {primary.name} (n={sizes})."
+        return f"{shown}; {', '.join(parts)} (n={sizes}).{lost}"
+    return f"No configuration is shown to differ from the baseline on {primary.name} (n={sizes}).{lost}"
+
+
+def _say_n(one: ConfigurationResult) -> str:
+    """How many runs a claim rests on, and that it hangs on those that are missing where it does."""
+    missing = one.planned - one.estimate.n
+    of = f" of {one.planned}" if missing else ""
+    hangs = ", and it hangs on what is missing" if one.robustness and one.robustness.hangs_on else ""
+    return f"n={one.estimate.n}{of}{hangs}"
+
+
+def _say_lost(compared: Sequence[ConfigurationResult]) -> str:
+    """Name the configurations all of whose runs ended without a value: the worst result there is, and no number."""
+    lost = [one for one in compared if not one.estimate.n and one.failed_total == one.planned]
+    if not lost:
+        return ""
+    told = "; ".join(f"{one.label}: {list_counts(one.failed)}" for one in lost[:3])
+    more = f"; and {len(lost) - 3} more" if len(lost) > 3 else ""
+    return f" {counted(len(lost), 'configuration')} lost every run ({told}{more})."
 
 
 def _say_tested(compared: Sequence[ConfigurationResult], primary: Metric, judged: JudgedConfigurations) -> str:

@@ -59,8 +59,10 @@ def comparison_section(findings: Findings, drawings: Sequence[Drawing] = ()) -> 
                 Heading("What the verdicts hang on"),
                 Text(
                     "Per protocol leaves runs without a value out; intention to treat counts each failed run as the "
-                    "worst of all and uses ranks only; the bounds put what is missing at the worst and at the best "
-                    "place. Altered runs are in no confirmatory comparison; one reading shows what they would change.",
+                    "worst of all and uses ranks only; two readings put what is missing at the worst and at the "
+                    "best value that any run gave, diverged runs at the worst in both. They are no bounds: a run can "
+                    "be worse than any seen. Altered runs are in no confirmatory comparison; one reading shows what "
+                    "they would change.",
                     "note",
                 ),
                 readings,

@@ -1,8 +1,9 @@
 """What verdicts hang on: runs that failed, are missing or were altered, read in every way a reader might object to.
 
 Intention to treat counts a failed run as the worst of all, whatever number it had reached, so only ranks can be used.
-Per protocol leaves it out. The bounds put a run without a value at the worst and at the best place there is. Altered
-runs are in no comparison; one reading adds them, to show whether that matters.
+Per protocol leaves it out. Two readings put a run without a value at the worst and at the best value that any run gave;
+one that diverged is at the worst in both, because that is what it did. They are no bounds: a run could be worse than
+any seen. Altered runs are in no comparison; one reading adds them, to show whether that matters.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ from analysis.statistics.comparisons import AnalysisPlan, Comparison, Sample, ad
 Floats = npt.NDArray[np.float64]
 PER_PROTOCOL = "per protocol"
 TO_TREAT = "intention to treat"
-WORST, BEST = "runs without a value at their worst", "runs without a value at their best"
+WORST, BEST = "runs without a value at the worst value seen", "runs without a value at the best value seen"
 WITH_ALTERED = "altered runs included"
 
 
@@ -29,12 +30,14 @@ class Runs:
         seeds: Array of shape (runs planned,).
         failed: Array of shape (runs planned,): the run ended without a result (diverged, given up).
         altered: Array of shape (runs planned,): values of runs that finished altered, NaN elsewhere.
+        lost: Array of shape (runs planned,): the run diverged, which is a result and the worst one; None: none did.
     """
 
     values: Floats
     seeds: npt.NDArray[np.int64] | None
     failed: npt.NDArray[np.bool_]
     altered: Floats
+    lost: npt.NDArray[np.bool_] | None = None
 
     @property
     def sample(self) -> Sample:
@@ -141,15 +144,15 @@ def _scenarios(runs: Sequence[Runs], goal: str) -> Mapping[str, tuple[Side, Side
     """Name the readings beside the confirmatory one: how each takes the configuration's runs, and the baseline's.
 
     Args:
-        runs: All there are; their worst and best value are the bounds.
+        runs: All there are; their worst and best value are put where there is none.
     """
     known = np.concatenate([one.sample.finite for one in runs])
     ends = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
     worst, best = (ends[1], ends[0]) if goal == "min" else ends
     return {
         TO_TREAT: (_failed_last(worst, goal), _failed_last(worst, goal)),
-        WORST: (_filled(worst), _filled(best)),
-        BEST: (_filled(best), _filled(worst)),
+        WORST: (_filled(worst, worst), _filled(best, worst)),
+        BEST: (_filled(best, worst), _filled(worst, worst)),
         WITH_ALTERED: (_with_altered, _with_altered),
     }
 
@@ -184,8 +187,14 @@ def _failed_last(worst: float, goal: str) -> Side:
     return lambda runs: Sample(np.where(runs.failed, behind, runs.values), runs.seeds)
 
 
-def _filled(value: float) -> Side:
-    return lambda runs: Sample(np.where(np.isfinite(runs.values), runs.values, value), runs.seeds)
+def _filled(value: float, worst: float) -> Side:
+    """Put a value where there is none, and the worst where a run diverged."""
+
+    def fill(runs: Runs) -> Sample:
+        put = value if runs.lost is None else np.where(runs.lost, worst, value)
+        return Sample(np.where(np.isfinite(runs.values), runs.values, put), runs.seeds)
+
+    return fill
 
 
 def _with_altered(runs: Runs) -> Sample:

@@ -1,6 +1,7 @@
 """Builds collected experiments the way `hpc.collect` leaves them, so that the report is tested on whole folders."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -212,6 +213,25 @@ def make_spec(name: str = "lora_sweep", **changed: Any) -> dict[str, Any]:
 def make_finished(experiment: Experiment, task: Mapping[str, Any], summary: Mapping[str, float]) -> dict[str, Any]:
     """A task that finished at its first attempt."""
     return make_judged(task, "finished", [make_attempt(task, 1, make_verdict("success"))], summary=dict(summary))
+
+
+def make_arms(
+    root: Path, arms: Sequence[Mapping[int, float]], goal: str = "min", criterion: str = "all(relative_change <= 0)"
+) -> Experiment:
+    """Arm 0 is the baseline; a value that is NaN is a run that diverged."""
+    spec = make_spec(
+        brief={**BRIEF, "criterion": criterion},
+        sweep={"grid": {"arm": list(range(len(arms)))}, "seeds": sorted({seed for one in arms for seed in one})},
+        baseline={"arm": 0},
+        metrics={"primary": {"name": "error", "goal": goal, "meaningful": "5%"}},
+    )
+    tasks = [make_task({"arm": arm}, seed, f"A{arm}_S{seed}") for arm, runs in enumerate(arms) for seed in runs]
+    experiment = Experiment(root, tasks, spec)
+    for task in tasks:
+        value = arms[task["parameters"]["arm"]][task["seed"]]
+        lost = make_judged(task, "failed", [make_attempt(task, 1, make_verdict("divergence", "loss is nan"))])
+        experiment.judged.append(make_finished(experiment, task, {"error": value}) if math.isfinite(value) else lost)
+    return experiment
 
 
 def add_curve(

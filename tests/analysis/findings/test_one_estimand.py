@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,39 +19,11 @@ from analysis.page.results import comparison_table
 from analysis.report import BuiltReport, _summary
 from analysis.statistics.comparisons import AnalysisPlan, Comparison, Sample, compare_family
 from analysis.statistics.verdicts import judge_family, two_sigma_false_alarm
-from tests.analysis.made_experiments import (
-    BRIEF,
-    Experiment,
-    make_attempt,
-    make_finished,
-    make_judged,
-    make_spec,
-    make_task,
-    make_verdict,
-)
+from tests.analysis.made_experiments import Experiment, make_arms
 
 SEEDS = (42, 137, 256, 512, 1024)
 BASELINE = dict(zip(SEEDS, (1.00, 1.01, 1.02, 1.20, 1.22), strict=True))
 ARM = {42: 1.03, 137: 1.05, 256: 1.04}
-
-
-def make(
-    root: Path, arms: Sequence[Mapping[int, float]], goal: str = "min", criterion: str = "all(relative_change <= 0)"
-) -> Experiment:
-    """Arm 0 is the baseline; a value that is NaN is a run that diverged."""
-    spec = make_spec(
-        brief={**BRIEF, "criterion": criterion},
-        sweep={"grid": {"arm": list(range(len(arms)))}, "seeds": sorted({seed for one in arms for seed in one})},
-        baseline={"arm": 0},
-        metrics={"primary": {"name": "error", "goal": goal, "meaningful": "5%"}},
-    )
-    tasks = [make_task({"arm": arm}, seed, f"A{arm}_S{seed}") for arm, runs in enumerate(arms) for seed in runs]
-    experiment = Experiment(root, tasks, spec)
-    for task in tasks:
-        value = arms[task["parameters"]["arm"]][task["seed"]]
-        lost = make_judged(task, "failed", [make_attempt(task, 1, make_verdict("divergence", "loss is nan"))])
-        experiment.judged.append(make_finished(experiment, task, {"error": value}) if math.isfinite(value) else lost)
-    return experiment
 
 
 def judge(experiment: Experiment) -> Findings:
@@ -86,7 +58,7 @@ def drawn(found: Findings) -> dict[int, tuple[float, float | None, float | None]
 
 def test_the_shared_seeds_are_spoken_of_everywhere(tmp_path: Path) -> None:
     """An arm worse at each of its 3 seeds, whose mean is better than that of 5: everything says +3 % over the 3."""
-    experiment = make(tmp_path, [BASELINE, ARM], criterion="relative_change(arm=1) <= 0 and cohens_d > 0")
+    experiment = make_arms(tmp_path, [BASELINE, ARM], criterion="relative_change(arm=1) <= 0 and cohens_d > 0")
     found = judge(experiment)
     one = found.results[1].comparison
     assert one is not None
@@ -118,7 +90,7 @@ def test_the_shared_seeds_are_spoken_of_everywhere(tmp_path: Path) -> None:
 
 def test_arms_without_spread_do_not_vanish(tmp_path: Path) -> None:
     """An arm that never varies from a baseline that never does: in the first sentence, in table and picture."""
-    found = judge(make(tmp_path, [dict.fromkeys(SEEDS, 2.0), dict.fromkeys(SEEDS, 1.0)]))
+    found = judge(make_arms(tmp_path, [dict.fromkeys(SEEDS, 2.0), dict.fromkeys(SEEDS, 1.0)]))
     row = comparison_table(found).rows[0]
 
     assert "1 of 1 differs without any spread between runs to test by" in found.verdict[0]
@@ -200,7 +172,7 @@ def test_table_picture_criterion_and_json_are_one(tmp_path: Path, goal: str, cen
         found = {seed: float(level + noise[seed] + rng.normal(0, 0.1)) for seed in SEEDS[:count]}
         return {seed: math.nan if rng.random() < 0.1 else value for seed, value in found.items()}
 
-    experiment = make(tmp_path, [runs(5), *(runs(int(rng.integers(1, 6))) for _ in range(50))], goal)
+    experiment = make_arms(tmp_path, [runs(5), *(runs(int(rng.integers(1, 6))) for _ in range(50))], goal)
     found = judge(experiment)
     assert found.answer is not None
     shown = comparison_table(found)

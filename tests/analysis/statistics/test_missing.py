@@ -138,3 +138,39 @@ def test_readings_are_adjusted_with_the_family_they_belong_to() -> None:
     assert found[0] is not None
     assert found[0].readings[0].p_adjusted == family[0].p_adjusted
     assert (family[0].p_adjusted or 0) > (family[0].p or 0)
+
+
+@pytest.mark.parametrize("goal", ["min", "max"])
+def test_runs_that_diverged_are_the_worst_in_every_reading(goal: str) -> None:
+    """An arm whose runs all diverged is better in no pair, however what is missing is read, and worse at its best."""
+    sign = 1.0 if goal == "min" else -1.0
+    base = Runs(sign * np.array([1.0, 1.1, 1.2, 9.0]), None, np.zeros(4, bool), np.full(4, NONE))
+    every = np.ones(4, bool)
+    arm = Runs(np.full(4, NONE), None, every, np.full(4, NONE), lost=every)
+    found = read(arm, base, goal)
+    assert found is not None
+
+    told = {one.name: one.improvement for one in found.readings if one.improvement is not None}
+    assert set(told) == {TO_TREAT, WORST, BEST}
+    assert max(told.values()) <= 1 / 8  # the worst value seen is the baseline's own: one tie in four
+    assert not [one for one in found.readings if one.verdict == "better"]
+
+
+def test_a_baseline_that_diverged_is_the_worst_too() -> None:
+    """Where the runs of the baseline diverged, the arm is not worse in any reading."""
+    base = Runs(np.array([1.0, 1.2, NONE]), None, np.array([False, False, True]), np.full(3, NONE),
+                lost=np.array([False, False, True]))  # fmt: skip
+    found = read(runs(1.0, 1.1, 1.3), base)
+    assert found is not None
+
+    relative = {one.name: one.relative_percent for one in found.readings}
+    assert relative[WORST] == relative[BEST] == pytest.approx(100 * ((3.4 / 3) / (3.5 / 3) - 1))
+
+
+def test_other_failures_may_have_gone_either_way() -> None:
+    """A run that died of something else is at the worst value in one reading and at the best in the other."""
+    found = read(runs(1.0, NONE, 1.2, failed=(1,)), runs(1.0, 1.1, 1.3))
+    assert found is not None
+    relative = {one.name: one.relative_percent for one in found.readings}
+
+    assert (relative[WORST] or 0.0) > (relative[BEST] or 0.0)
