@@ -1,7 +1,8 @@
 """Which arguments a Python program takes, read from its source and never by running it.
 
-Known are argparse, click, typer, absl, fire, dataclasses that HfArgumentParser reads, hydra, OmegaConf's ``key=value``
-and nanoGPT's configurator (``--key=value`` over module-level constants). What is computed while it runs is not seen.
+Known are argparse, click, typer, absl, fire, dataclasses that HfArgumentParser reads, hydra, OmegaConf's ``key=value``,
+nanoGPT's configurator (``--key=value`` over module-level constants) and minGPT's nodes (``--trainer.key=value`` over
+``C.trainer.key = …``). What is computed while it runs is not seen.
 """
 
 import ast
@@ -64,7 +65,7 @@ def read_interface(source: str) -> Interface:
     except (SyntaxError, ValueError, RecursionError):
         return Interface()
     readers: tuple[Callable[[ast.Module], Interface | None], ...] = (
-        _hydra, _huggingface, _argparse, _click, _typer, _absl, _fire, _configurator, _omegaconf,
+        _hydra, _huggingface, _argparse, _click, _typer, _absl, _fire, _configurator, _omegaconf, _nodes,
     )  # fmt: skip
     return next((found for reader in readers if (found := reader(tree))), Interface())
 
@@ -237,6 +238,34 @@ def _omegaconf(tree: ast.Module) -> Interface | None:
             continue
         values |= made if isinstance(made, dict) else {}
     return Interface("omegaconf", tuple(from_mapping(values)))
+
+
+def _nodes(tree: ast.Module) -> Interface | None:
+    """``C.trainer.lr = 5e-4``, or the class whose defaults a node takes, and ``C.merge_from_args(sys.argv[1:])``."""
+    if not any(_last_name(call.func) == "merge_from_args" for call in _calls(tree)):
+        return None
+    classes = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    own = [node for node in tree.body if not isinstance(node, ast.ClassDef)]
+    found = []
+    for name, value in (pair for node in own for pair in _attributes(node)):
+        made_by = value.func.value if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) else None
+        inner = _attributes(classes[_last_name(made_by)]) if _last_name(made_by) in classes else []
+        pairs = [(name, value), *((f"{name}.{each.rpartition('.')[2]}", default) for each, default in inner)]
+        found += [(each, default) for each, node in pairs if (default := _constant(node)) is not None]
+    return Interface(
+        "nodes", _once([Argument(each, f"--{each}=", type(value).__name__, value) for each, value in found])
+    )
+
+
+def _attributes(tree: ast.AST) -> list[tuple[str, ast.expr]]:
+    """What is assigned to attributes of a name, without that name: ``C.model.depth = 3`` is ``model.depth``."""
+    return [
+        (_dotted(target).partition(".")[2], node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Attribute) and not _dotted(target).startswith(("self.", "."))
+    ]
 
 
 # ── pieces of source ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,11 +4,13 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
 from hpc.core.program.arguments import Argument, Constant, Interface
 from hpc.core.program.printed import Printed
 
 SEEDS = (1, 2, 3)
+WIDTH = 110
 _RATES = ("learning_rate", "lr", "base_lr", "max_lr", "max_learning_rate", "init_lr", "step_size")
 _OTHERS = ("weight_decay", "hidden_size", "d_model", "n_embd", "emsize", "nhid", "batch_size")
 _SEED_NAMES = ("seed", "random_seed", "manual_seed", "manualseed", "rng_seed")
@@ -133,10 +135,15 @@ def _command(draft: Draft) -> str:
 
 
 def _list_others(draft: Draft) -> str:
-    """What else could be swept, as a comment."""
-    others = [each for each in draft.interface.arguments if _is_positive(each.default) and each != draft.swept]
-    told = [f"{each.given(_number(each.default))}" for each in others if each != draft.seed][:8]
-    return f"# It also takes, with these defaults: {', '.join(told)}\n" if told else ""
+    """What else the program takes, as a comment: numbers first, which could be swept."""
+    known = (draft.swept, draft.seed, *draft.unknown)
+    others = [each for each in draft.interface.arguments if each not in known and each.default is not None]
+    others.sort(key=lambda each: not _is_positive(each.default))
+    told = [each.words if each.kind == "bool" and each.words[-1:] not in ("=", "") else each.given(repr(each.default))
+            for each in others]  # fmt: skip
+    lines = wrap(f"It also takes, with these defaults: {', '.join(told)}", WIDTH, break_long_words=False,
+                 break_on_hyphens=False)  # fmt: skip
+    return "".join(f"# {line}\n" for line in lines) if told else ""
 
 
 def _short(argument: Argument) -> str:

@@ -45,6 +45,26 @@ flags.DEFINE_float("lr", 0.1, "rate")
 flags.DEFINE_integer("steps", 100, "steps")
 flags.DEFINE_string("out", None, "folder")
 """
+NODES = """
+class Chars:
+    @staticmethod
+    def get_default_config():
+        C = CN()
+        C.block_size = 128
+        return C
+    def __init__(self): self.size = 7
+def get_config():
+    C = CN()
+    C.system = CN()
+    C.system.work_dir = "./out"
+    C.data = Chars.get_default_config()
+    C.model = GPT.get_default_config()
+    C.trainer.learning_rate = 5e-4
+    C.trainer.steps = steps()
+    return C
+config = get_config()
+config.merge_from_args(sys.argv[1:])
+"""
 OMEGACONF = """
 from omegaconf import OmegaConf
 cfg = OmegaConf.merge(OmegaConf.create({"optimizer": {"lr": 0.1}, "seed": 1}), OmegaConf.from_cli())
@@ -109,8 +129,17 @@ cfg = OmegaConf.merge(OmegaConf.create({"optimizer": {"lr": 0.1}, "seed": 1}), O
             "omegaconf",
             [Argument("optimizer.lr", "optimizer.lr=", "float", 0.1), Argument("seed", "seed=", "int", 1)],
         ),
+        (
+            NODES,
+            "nodes",
+            [
+                Argument("system.work_dir", "--system.work_dir=", "str", "./out"),
+                Argument("data.block_size", "--data.block_size=", "int", 128),
+                Argument("trainer.learning_rate", "--trainer.learning_rate=", "float", 5e-4),
+            ],
+        ),
     ],
-    ids=["argparse", "click", "typer", "fire", "absl", "omegaconf"],
+    ids=["argparse", "click", "typer", "fire", "absl", "omegaconf", "nodes"],
 )
 def test_each_way_of_declaring_arguments_is_read(source: str, style: str, arguments: list[Argument]) -> None:
     """Name, how it is given, type, default and whether it must be given; what is computed has no default."""

@@ -47,6 +47,22 @@ def test_every_draft_is_a_valid_experiment(arguments: tuple[Argument, ...], metr
     experiment_from(parse_yaml(render_draft(draft_of(*arguments, metric=metric), "x.json"), "first.yaml"))
 
 
+def test_every_default_is_named_numbers_first() -> None:
+    """However many there are, in lines one can read; a switch without its value."""
+    numbers = [Argument(f"width_{number}", f"--width_{number}", "int", number) for number in range(1, 41)]
+    texts = [
+        Argument("amp", "--amp", "bool", default=False),
+        Argument("model.kind", "--model.kind=", "str", "it's\n# x"),
+    ]
+    text = render_draft(draft_of(*texts, Argument("lr", "--lr", "float", 0.1), *numbers), "x.json")
+    told = [line for line in text.splitlines() if line.startswith("# ")]
+    named = " ".join(line.removeprefix("# ") for line in told)
+    assert all(f"--width_{number} {number}," in named for number in range(1, 40))
+    assert named.index("--width_40") < named.index("--amp, ") < named.index('--model.kind="it\'s\\n# x"')
+    assert max(map(len, told)) <= 120
+    experiment_from(parse_yaml(text, "first.yaml"))
+
+
 def test_what_only_a_person_knows_is_left_open() -> None:
     """A required argument stands in the command as a placeholder without a value: `plan` names it and its line."""
     text = render_draft(draft_of(Argument("data", "--data", "str", None, required=True)), "x.json")
