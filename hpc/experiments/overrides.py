@@ -25,12 +25,8 @@ class Overrides:
     resource_limits: str = ""
 
 
-def apply_overrides(document: YamlDocument, overrides: Overrides) -> YamlDocument:
-    """Give the document as if the changes had been written into it.
-
-    Raises:
-        InputError: A change is malformed or meets something that holds no keys; all of them at once.
-    """
+def apply_overrides(document: YamlDocument, overrides: Overrides) -> tuple[YamlDocument, list[Problem]]:
+    """Give the document as if the changes had been written into it; and what is malformed, or meets no keys."""
     data = copy.deepcopy(document.data)
     origins: dict[YamlPath, str] = {}
     problems: list[Problem] = []
@@ -41,9 +37,7 @@ def apply_overrides(document: YamlDocument, overrides: Overrides) -> YamlDocumen
         except ValueError as error:
             problems.append(Problem(f"{origin}: {error}"))
         origins[written] = origin
-    if problems:
-        raise InputError(problems)
-    return replace(document, data=data, origins={**document.origins, **origins})
+    return replace(document, data=data, origins={**document.origins, **origins}), problems
 
 
 def _changes(overrides: Overrides, problems: list[Problem]) -> Iterator[tuple[YamlPath, Any, str]]:

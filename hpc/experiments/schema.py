@@ -95,13 +95,14 @@ def experiment_from(
     Raises:
         InputError: Everything that is wrong with it.
     """
-    document = apply_overrides(_mapping(document, "an experiment"), overrides)
-    problems: list[Problem] = []
+    document, misspelt = apply_overrides(_mapping(document, "an experiment"), overrides)
+    problems = list(misspelt)
     sections = _sections(ExperimentModel, document, problems)
     draft = _draft(sections, document, problems, code)
     problems += [document.problem(finding.path, finding.message) for finding in check(draft)]
     if problems:
-        raise InputError(sorted(problems, key=lambda problem: problem.line), document.source)
+        source = document.source if problems != misspelt else ""  # the file has no part in them
+        raise InputError(sorted(problems, key=lambda problem: problem.line), source)
     return _spec(sections, draft)
 
 

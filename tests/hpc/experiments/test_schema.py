@@ -243,6 +243,21 @@ def test_mistakes_on_the_command_line_say_which_flag():
     ]
 
 
+def test_every_mistake_on_the_command_line_is_named_at_once():
+    """A flag nobody knows, a value of the wrong kind, a mistake of the file: none hides another."""
+    said = problems(f"{MINIMAL}retri: {{}}\n", "name", resource_limits="gpu:x,foo:1,time:soon", seeds="a")
+    parts = [
+        "--set name: write key=value",
+        "no 'foo'",
+        "not the text 'x'",
+        "resources.time",
+        "not the text 'a'",
+        "'retry'",
+    ]
+    assert all(any(part in line for line in said) for part in parts), said
+    assert len(said) == len(parts)
+
+
 def test_overrides_leave_the_document_as_it_was():
     """Applying changes copies; the same document can be read again without them."""
     document = parse_yaml(MINIMAL, "x.yaml")
