@@ -151,7 +151,7 @@ def load(name: str | None = None, *, root: str | Path | None = None) -> Experime
             files contradict each other.
     """
     home = Path(root) if root is not None else default_root()
-    layout = find_experiment(home, name) if name else find_newest(home)
+    layout = find_newest(home) if name is None else find_experiment(home, name)
     return Experiment(load_frame(to_write_for(layout)))
 
 

@@ -18,12 +18,12 @@ import click
 
 from analysis.command import UNWRITABLE, names_out, run
 from hpc.adapters.files import group_reads, make_folder, write_text
-from hpc.adapters.manifest_store import newest_experiment
+from hpc.adapters.manifest_store import named_runs, newest_experiment, planned_below
 from hpc.adapters.owner import TRUSTED, foreign_part, is_trusted, refuse_foreign
 from hpc.adapters.project import find_project, runs_root
 from hpc.adapters.started import started_as
 from hpc.core.errors import InputError, nearest
-from hpc.core.layout import RunLayout, name_problem
+from hpc.core.layout import RunLayout
 from hpc.core.printable import printable, printable_json
 from hpc.core.typed import spell
 from hpc.core.words import counted, few
@@ -88,8 +88,8 @@ def report(
 ) -> None:
     """Build the statistical report of experiment NAME from its collected results.
 
-    NAME is an experiment or the path of its YAML file; without one the newest experiment is taken. Collect first:
-    python -m hpc.collect NAME.
+    NAME is an experiment, or the path of its YAML file or run folder; without one the newest experiment is taken.
+    Collect first: python -m hpc.collect NAME.
     """
     wanted = parse_formats(formats)
     home = root or default_root()
@@ -101,7 +101,8 @@ def report(
             for path in build_comparison(first, second):
                 click.echo(printable(f"wrote {path}"))
         return
-    layout, chosen = (find_experiment(home, name), "") if name else (find_newest(home), f" (the newest under {home})")
+    chosen = "" if name is not None else f" (the newest under {home})"
+    layout = find_newest(home) if name is None else find_experiment(home, name)
     layout = to_write_for(layout, out)
 
     def build_once() -> BuiltReport:
@@ -229,23 +230,21 @@ def default_root() -> Path:
     """Where experiments lie when nobody says: HPC_ROOT, else ``runs`` of the project; relative where we are in it."""
     trusted = os.environ.get(TRUSTED, "").split(os.pathsep)
     project = find_project(Path.cwd(), trusted)
+    root = runs_root(project, os.environ)
     is_here = not os.environ.get("HPC_ROOT") and project == Path.cwd()
-    return Path("runs") if is_here else runs_root(project, os.environ)
+    return Path("runs") if is_here else root
 
 
 def find_experiment(root: Path, name: str) -> RunLayout:
-    """Find a planned experiment by its name or the path of its YAML file.
+    """Find a planned experiment by its name, or the path of its YAML file or of its run folder.
 
     Raises:
         InputError: There is none; the message names those there are.
     """
-    experiment = Path(name).stem if name.endswith((".yaml", ".yml")) else name
-    problem = name_problem(experiment)
-    if problem:
-        raise InputError(f"{name!r} cannot be an experiment: it {problem}")
-    layout = RunLayout(root, experiment)
+    layout = named_runs(root, name)
+    experiment = layout.experiment
     if not layout.manifest.is_file():
-        known = sorted(path.parent.name for path in root.glob("*/manifest.json"))
+        known = planned_below(root)
         hint = (
             nearest(experiment, known)
             if known

@@ -57,9 +57,9 @@ def main(
     chosen = name or folder.resolve().name
     if problem := name_problem(chosen):
         raise InputError(f"the name {chosen!r} {problem}; choose another with --name")
+    layout = RunLayout(Workspace.current().root, chosen)
     runs, others = find_runs(folder.resolve(), pattern, read_source(source))
     adoption = make_adoption(chosen, pattern, runs, metric, goal)
-    layout = RunLayout(Workspace.current().root, chosen)
     if not dry_run:
         write_adoption(layout, adoption, folder.resolve())
     if as_json:

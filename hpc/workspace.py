@@ -14,11 +14,11 @@ from pathlib import Path
 
 from hpc.adapters.files import follow_access, read_json_or_none
 from hpc.adapters.git import identify_project
-from hpc.adapters.manifest_store import newest_experiment, project_of
+from hpc.adapters.manifest_store import named_runs, newest_experiment, planned_below, project_of
 from hpc.adapters.owner import TRUSTED, foreign_part, is_trusted, refuse_foreign
 from hpc.adapters.project import EXPERIMENTS, find_project, runs_root
 from hpc.core.errors import InputError, nearest
-from hpc.core.layout import RunLayout, name_problem
+from hpc.core.layout import RunLayout
 
 OWN_CODE = Path(__file__).parents[1]
 """The folder our packages are imported from: the clone, the frozen copy of a run, or site-packages."""
@@ -89,10 +89,14 @@ class Workspace:
     def experiment_file(self, name: str) -> Path:
         """Find an experiment's YAML by name or path.
 
+        The path of its run folder names it, too, as a shell completes it.
+
         Raises:
             InputError: There is no such file; the message lists what there is.
         """
         path = Path(name) if name.endswith((".yaml", ".yml")) else self.experiments / f"{name}.yaml"
+        if not path.is_file() and "/" in name and not name.endswith((".yaml", ".yml")):
+            path = self.experiments / f"{Path(name).name}.yaml"
         if not path.is_file():
             known = sorted(each.stem for each in self.experiments.glob("*.yaml"))
             hint = nearest(name, known) if known else f"there is none in {self.experiments}; write one: hpc init"
@@ -113,6 +117,9 @@ class Workspace:
                 project that calls an experiment alike.
         """
         layout = self._find(name)
+        if acts and layout.root != self.root:
+            home = shlex.quote(str(layout.root))
+            raise InputError(f"{layout.home} is not below {self.root}; to go on with it: export HPC_ROOT={home}")
         self.refuse_foreign(layout, acts=acts)
         if acts and (said := self.other_project(layout)):
             raise InputError(said)
@@ -155,12 +162,10 @@ class Workspace:
             if newest is None:
                 raise InputError(f"nothing of yours was planned below {self.root}; start: {self._begin('')}")
             return RunLayout(self.root, newest)
-        stem = Path(name).stem if name.endswith((".yaml", ".yml")) else name
-        if problem := name_problem(stem):
-            raise InputError(f"experiment name {stem!r} {problem}")
-        layout = RunLayout(self.root, stem)
+        layout = named_runs(self.root, name)
+        stem = layout.experiment
         if not layout.manifest.is_file() and not any(layout.manifests.glob("*.json")):
-            known = sorted(path.parent.name for path in self.root.glob("*/manifest.json"))
+            known = planned_below(self.root)
             raise InputError(
                 f"no runs of '{stem}' below {self.root}; "
                 f"{nearest(stem, known) if known else 'nothing was planned yet'}. "

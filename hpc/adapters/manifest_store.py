@@ -10,7 +10,7 @@ from hpc.adapters.files import read_json, read_record, write_json
 from hpc.core.errors import InputError
 from hpc.core.experiment.spec import Task
 from hpc.core.identity import content_hash
-from hpc.core.layout import RunLayout, SubmissionLayout
+from hpc.core.layout import RunLayout, SubmissionLayout, name_problem
 from hpc.core.records.index import SubmissionIndex
 from hpc.core.records.project import Project
 from hpc.core.records.record import RecordError
@@ -127,6 +127,31 @@ def readable_indices(layout: RunLayout) -> list[tuple[SubmissionLayout, Submissi
         with contextlib.suppress(InputError):
             found.append((submission, load_index(submission)))
     return found
+
+
+def named_runs(root: Path, name: str) -> RunLayout:
+    """Which runs a name means: an experiment, the path of its YAML, or that of its run folder, as a shell completes it.
+
+    Raises:
+        InputError: It can be none of these; the message says what can.
+    """
+    folder = Path(os.path.normpath(Path(name).absolute()))
+    if ("/" in name or name in (".", "..")) and (folder / "manifest.json").is_file():
+        is_below = root.is_dir() and root.samefile(folder.parent)
+        return RunLayout(root if is_below else folder.parent, folder.name)
+    stem = Path(name).stem if name.endswith((".yaml", ".yml")) else name.rstrip("/")
+    if problem := name_problem(stem):
+        known = ", ".join(planned_below(root))
+        valid = f"write an experiment ({known})" if known else "write an experiment"
+        raise InputError(
+            f"{name!r} cannot be an experiment: it {problem}; {valid} or the path of its run folder, or leave it out"
+        )
+    return RunLayout(root, stem)
+
+
+def planned_below(root: Path) -> list[str]:
+    """Names of all experiments that were planned below a root."""
+    return sorted(path.parent.name for path in root.glob("*/manifest.json"))
 
 
 def newest_experiment(root: Path) -> str | None:

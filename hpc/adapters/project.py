@@ -9,6 +9,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from hpc.core.errors import InputError
+
 EXPERIMENTS = Path("manifests", "experiments")
 """What makes a folder a project."""
 
@@ -29,5 +31,30 @@ def _is_ours(folder: Path, trusted: Sequence[str]) -> bool:
 
 
 def runs_root(project: Path, environment: Mapping[str, str]) -> Path:
-    """The folder of all runs: HPC_ROOT, else ``runs`` in the project."""
-    return Path(environment.get("HPC_ROOT") or project / "runs").absolute()
+    """The folder of all runs: HPC_ROOT, else ``runs`` in the project; it may not be there yet.
+
+    Raises:
+        InputError: It, or what it would lie in, is no folder.
+    """
+    asked = environment.get("HPC_ROOT")
+    root = Path(asked or project / "runs").absolute()
+    check_root(root, "HPC_ROOT" if asked else "the folder of the runs")
+    return root
+
+
+def check_root(root: Path, called: str) -> None:
+    """Refuse a folder of runs that can be none: a file, a device, something below one.
+
+    Args:
+        called: Who says it, for the message.
+
+    Raises:
+        InputError: It cannot.
+    """
+    found = next((each for each in (root, *root.parents) if os.path.lexists(each)), root)
+    if os.path.lexists(found) and not found.is_dir():
+        what = ", which" if found == root else f", and {found}"
+        raise InputError(
+            f"{called} is {root}{what} is no folder. Name one, which is made where it is not there yet: "
+            "export HPC_ROOT=$HOME/runs"
+        )

@@ -14,7 +14,7 @@ from typing import Any
 from hpc.adapters import slurm
 from hpc.adapters.collected_file import read_entries
 from hpc.adapters.finished_run import NotFinishedError, find_finished
-from hpc.adapters.manifest_store import load_manifest, task_from_json
+from hpc.adapters.manifest_store import load_manifest, planned_below, task_from_json
 from hpc.adapters.owner import TRUSTED, refuse_foreign
 from hpc.core.errors import InputError, Problem, nearest
 from hpc.core.experiment.spec import ExperimentSpec, Task
@@ -70,7 +70,7 @@ def read_others(layout: RunLayout, spec: ExperimentSpec) -> tuple[Other, ...]:
 
 
 def _unknown(layout: RunLayout, name: str) -> Problem:
-    known = sorted(path.parent.name for path in layout.root.glob("*/manifest.json"))
+    known = planned_below(layout.root)
     hint = f"{nearest(name, known)}. " if known else ""
     return Problem(f"no runs of '{name}' below {layout.root}; {hint}Plan it first: python -m hpc.plan {name}", "after")
 

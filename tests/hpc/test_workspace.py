@@ -1,5 +1,6 @@
 """Where things are when a command starts somewhere in somebody's project."""
 
+import importlib
 import os
 import shutil
 from pathlib import Path
@@ -8,7 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 import hpc.plan
+from analysis import export, report
+from analysis.command import run
+from analysis.report import find_experiment
 from hpc.adapters import slurm
+from hpc.cli import COMMANDS
 from hpc.core.errors import InputError, TemporaryError
 from hpc.core.layout import RunLayout
 from hpc.experiments.schema import load_profile
@@ -103,3 +108,72 @@ def test_a_plan_for_slurm_is_left_behind_where_there_is_none(
     layout.submission(1).intent.write_text("{}")  # from here on it may be in some Slurm's queue
     with pytest.raises(TemporaryError, match=r"slurm\.conf"):
         take_snapshot(layout)
+
+
+@pytest.fixture
+def planned(home: Path) -> Path:
+    """The project, with two planned experiments; started at its top."""
+    os.chdir(home)
+    for name in ("tiny", "other"):
+        (home / "runs" / name).mkdir(parents=True)
+        (home / "runs" / name / "manifest.json").write_text("{}")
+    return home
+
+
+FINDERS = {
+    "hpc": lambda root, name: Workspace(Path.cwd(), root).layout(name, acts=False).home,
+    "analysis": lambda root, name: find_experiment(root, name).home,
+}
+
+
+@pytest.mark.parametrize("finder", FINDERS)
+@pytest.mark.parametrize(
+    "name",
+    ["tiny", "tiny/", "runs/tiny", "runs/tiny/", "./runs/tiny", "{home}/runs/tiny", "runs/other/../tiny/",
+     "manifests/experiments/tiny.yaml"],
+)  # fmt: skip
+def test_runs_are_named_as_a_shell_completes_them(planned: Path, finder: str, name: str) -> None:
+    """By name, by their YAML, by their folder; the same runs whichever wing is asked."""
+    assert FINDERS[finder](planned / "runs", name.format(home=planned)) == planned / "runs/tiny"
+    os.chdir(planned / "runs/tiny")
+    assert FINDERS[finder](planned / "runs", ".") == planned / "runs/tiny"
+
+
+@pytest.mark.parametrize("finder", FINDERS)
+@pytest.mark.parametrize("name", ["", " ", "..", ".", "a/b", "runs/..", "/", "runs", "ti ny", "$(x)", "-x"])
+def test_a_name_that_is_none_is_answered_with_what_is_one(planned: Path, finder: str, name: str) -> None:
+    """An empty one is no newest experiment, and a path is none of another folder."""
+    with pytest.raises(InputError) as caught:
+        FINDERS[finder](planned / "runs", name)
+    assert "other" in str(caught.value)
+    assert "tiny" in str(caught.value)
+
+
+def test_runs_of_another_root_are_looked_at_and_not_acted_upon(planned: Path, tmp_path: Path) -> None:
+    """What acts is told which root to name."""
+    workspace = Workspace(planned, tmp_path / "elsewhere")
+    assert workspace.layout("runs/tiny", acts=False).home == planned / "runs/tiny"
+    with pytest.raises(InputError, match=f"export HPC_ROOT={planned}/runs"):
+        workspace.layout("runs/tiny")
+
+
+@pytest.mark.parametrize("root", ["/dev/null", "/dev/null/x", "{home}/file", "{home}/dangling"])
+@pytest.mark.parametrize("verb", sorted(COMMANDS))
+def test_a_root_that_can_be_none_is_said_by_every_verb(
+    home: Path, monkeypatch: pytest.MonkeyPatch, verb: str, root: str
+) -> None:
+    """A file, a device, what would lie in one: exit 2 in a sentence, never an error number."""
+    (home / "file").write_text("")
+    (home / "dangling").symlink_to(home / "gone")
+    root = root.format(home=home)
+    monkeypatch.setenv("HPC_ROOT", root)
+    words = {"export": ["--to", "csv"], "adopt": [".", "--pattern", "{x}_S{seed}"], "why": ["X1"]}
+    if verb in ("report", "export"):
+        command = {"report": report.report, "export": export.export}[verb]
+        done_code = run(command, verb, ["tiny", *words.get(verb, [])], verb)
+    else:
+        named = words.get(verb, ["tiny"] if verb not in ("init", "ls") else ["--dry-run"] if verb == "init" else [])
+        done = CliRunner().invoke(importlib.import_module(f"hpc.{verb}").main, named)
+        assert f"HPC_ROOT is {root}" in done.output, done.output
+        done_code = done.exit_code
+    assert done_code == 2
