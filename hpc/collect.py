@@ -15,7 +15,7 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -92,7 +92,7 @@ def main(
     forgotten = [each["run_name"] for each in read_entries(layout).values() if each.get("kept")] if forget_gone else []
     with lock(layout.lock, timeout_s=600) if acts else nullcontext():
         # First what somebody began and died over: later it would look like a lost job, and be retried besides.
-        jobs = resume(layout, half_submitted(layout)) if acts and not held(layout) else {}
+        resumed = resume(layout, half_submitted(layout)) if acts and not held(layout) else {}
         asked = _prepare(workspace, layout, again, replans=replans, dry_run=dry_run) if again else None
         present = assess(
             layout,
@@ -103,39 +103,83 @@ def main(
         )
         notes = _consent(layout, present, asked, acts=acts) if asked else []
         fed = act_on(present, also=_replaced(present, asked)) if acts else Fed()
-        jobs |= fed.jobs
-    answers = answers_judged(present.judged)
-    tasks, plan, trip, best = present.judged.tasks, present.plan, present.trip, best_judged(present.judged)
+    done = Collection(layout, present, resumed | dict(fed.jobs), fed, (*notes, *present.notes))
     if acts:
-        from hpc.unattended.notices import tell_held
-
-        for told in tell_held(present.judged.frozen.spec, layout):
-            note(told)
+        _send_notices(done)
     if as_json:
-        would_hold = trip.reason if trip and not acts else None
-        described = describe_collection(layout, tasks, plan, jobs, fed)
-        values = asdict(best) if best else None
-        more = {"checks": count_answers(answers)} if answers else {}
-        print_json({**described, "values": values, **more, "would_hold": would_hold,
-                    "notes": [*notes, *present.notes]})  # fmt: skip
+        print_json(_as_json(done, acts=acts))
     else:
-        show(layout, tasks, plan, fed, asked=retry_failed, dry_run=dry_run, command=_command(layout, again))
-        say(f"written: {layout.collected}" if writes else f"{layout.experiment} is somebody else's: nothing written")
-        for line in name_unreadable(present.judged.snapshot):
-            say(line)
-        for each in (*notes, *present.notes):
-            say(f"note: {each}")
-        if forgotten:
-            say(f"{'would be forgotten' if dry_run else 'forgotten'}: {', '.join(forgotten)}")
-        say_hold(layout, trip)
-        say_values(layout, best, describe_checks(present.judged.frozen.spec.check, answers), goes_on=bool(jobs))
-    code = EXIT_FAILED if any(task.outcome is Outcome.FAILED for task in tasks) else EXIT_DONE
-    if fed.waiting and not jobs:
+        show(done, asked=retry_failed, dry_run=dry_run, command=_command(layout, again))
+        _say_rest(done, writes=writes, forgotten=forgotten, dry_run=dry_run)
+    return _finish(done, max_parallel, note if as_json else say)
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What was collected, and what was done about it.
+
+    Attributes:
+        jobs: Submission number → job id of all that was submitted, what somebody had begun before included.
+        fed: What became of the tasks that were to be started again.
+        notes: What a person should know, one sentence each.
+    """
+
+    layout: RunLayout
+    present: Assessment
+    jobs: Mapping[int, str]
+    fed: Fed
+    notes: tuple[str, ...]
+
+    @property
+    def tasks(self) -> Sequence[JudgedTask]:
+        """Every task with its verdict."""
+        return self.present.judged.tasks
+
+
+def _send_notices(done: Collection) -> None:
+    """Send word where the experiment is held; say what could not be sent."""
+    from hpc.unattended.notices import tell_held
+
+    for told in tell_held(done.present.judged.frozen.spec, done.layout):
+        note(told)
+
+
+def _as_json(done: Collection, *, acts: bool) -> dict[str, object]:
+    """All of it as one JSON value."""
+    judged, trip = done.present.judged, done.present.trip
+    best, answers = best_judged(judged), answers_judged(judged)
+    return {
+        **describe_collection(done),
+        "values": asdict(best) if best else None,
+        **({"checks": count_answers(answers)} if answers else {}),
+        "would_hold": trip.reason if trip and not acts else None,
+        "notes": list(done.notes),
+    }
+
+
+def _say_rest(done: Collection, *, writes: bool, forgotten: Sequence[str], dry_run: bool) -> None:
+    """Say after the table where it was written, what to know besides, and how the values stand."""
+    layout, judged = done.layout, done.present.judged
+    say(f"written: {layout.collected}" if writes else f"{layout.experiment} is somebody else's: nothing written")
+    for line in name_unreadable(judged.snapshot):
+        say(line)
+    for each in done.notes:
+        say(f"note: {each}")
+    if forgotten:
+        say(f"{'would be forgotten' if dry_run else 'forgotten'}: {', '.join(forgotten)}")
+    say_hold(layout, done.present.trip)
+    checked = describe_checks(judged.frozen.spec.check, answers_judged(judged))
+    say_values(layout, best_judged(judged), checked, goes_on=bool(done.jobs))
+
+
+def _finish(done: Collection, max_parallel: int | None, tell: Callable[[str], None]) -> int:
+    """Work off on this machine what was submitted here; give the exit code."""
+    if done.fed.waiting and not done.jobs:
         return EXIT_TEMPORARY
-    if jobs and present.judged.frozen.profile.scheduler == "local":
-        parallel = max_parallel or present.judged.frozen.profile.max_parallel
-        return run_here(layout, parallel, note if as_json else say)
-    return code
+    profile = done.present.judged.frozen.profile
+    if done.jobs and profile.scheduler == "local":
+        return run_here(done.layout, max_parallel or profile.max_parallel, tell)
+    return EXIT_FAILED if any(task.outcome is Outcome.FAILED for task in done.tasks) else EXIT_DONE
 
 
 def say_values(layout: RunLayout, best: Best | None, checked: str, *, goes_on: bool) -> None:
@@ -203,45 +247,35 @@ def run_here(layout: RunLayout, max_parallel: int, tell: Callable[[str], None]) 
     return follow(layout, tell)
 
 
-def describe_collection(
-    layout: RunLayout, tasks: Sequence[JudgedTask], plan: RetryPlan, jobs: Mapping[int, str], fed: Fed
-) -> dict[str, object]:
-    """The collection as one JSON value."""
+def describe_collection(done: Collection) -> dict[str, object]:
+    """What became of the tasks, and what is done about it, for JSON."""
     from hpc.rounds.collected import plan_json
 
     return {
-        "experiment": layout.experiment,
-        "tasks": len(tasks),
-        "outcomes": count_outcomes(task.outcome.value for task in tasks),
-        "kept": [task.state.task.run_name for task in tasks if task.kept_result],
-        "failures": dict(Counter(task.failure_class.value for task in tasks if task.failure_class)),
-        **plan_json(plan),
-        "jobs": {str(number): job for number, job in jobs.items()},
-        "waiting": len(fed.waiting),
-        "limit": fed.why,
-        "held": describe_hold(layout) or None,
-        "verdicts": str(layout.verdicts),
+        "experiment": done.layout.experiment,
+        "tasks": len(done.tasks),
+        "outcomes": count_outcomes(task.outcome.value for task in done.tasks),
+        "kept": [task.state.task.run_name for task in done.tasks if task.kept_result],
+        "failures": dict(Counter(task.failure_class.value for task in done.tasks if task.failure_class)),
+        **plan_json(done.present.plan),
+        "jobs": {str(number): job for number, job in done.jobs.items()},
+        "waiting": len(done.fed.waiting),
+        "limit": done.fed.why,
+        "held": describe_hold(done.layout) or None,
+        "verdicts": str(done.layout.verdicts),
     }
 
 
-def show(
-    layout: RunLayout,
-    tasks: Sequence[JudgedTask],
-    plan: RetryPlan,
-    fed: Fed,
-    *,
-    asked: bool,
-    dry_run: bool,
-    command: str,
-) -> None:
+def show(done: Collection, *, asked: bool, dry_run: bool, command: str) -> None:
     """Print counts, every failed run with its cause and line, and what was or would be done.
 
     Args:
         command: The line that starts again what can be.
     """
-    counts = count_outcomes(task.outcome.value for task in tasks)
-    say(f"{layout.experiment}: {render_counts(counts)}")
-    failed = [task for task in tasks if task.outcome is Outcome.FAILED]
+    plan, fed = done.present.plan, done.fed
+    counts = count_outcomes(task.outcome.value for task in done.tasks)
+    say(f"{done.layout.experiment}: {render_counts(counts)}")
+    failed = [task for task in done.tasks if task.outcome is Outcome.FAILED]
     if failed:
         print_table("why they failed", ("run", "attempt", "class", "evidence", "what happens"), _rows(failed, plan))
     if fed.jobs:

@@ -59,9 +59,31 @@ def _shape(index: SubmissionIndex, entry: Element, cluster: str) -> str:
 
 def build_task(index: SubmissionIndex, entry: Element, task: TaskLayout, number: int, job: Job) -> TaskRecord:
     """Resolve one element to everything this attempt does: the content of ``task.json``."""
-    attempt, resources = task.attempt(number), index.resources
+    attempt, resume_from = task.attempt(number), str(resume_point(entry, task, number) or "")
+    record = _here(_asked(index, entry, number, job), job)
+    record = replace(record, resume_from=resume_from, workdir=str(_workdir(index, attempt)))
+    settings = _settings(index)
+    image, objections = _image(index, task, settings.known)
+    uses, lacking = _uses(entry, task, resume_from)
+    if image and uses:
+        image = replace(image, mounts=(*image.mounts, *((str(Path(each.path).parent), True) for each in uses)))
+    return replace(
+        record,
+        argv=task_argv(index, entry, task, number, resume_from, uses),
+        files=task_files(index, entry, task, number, resume_from),
+        uses=uses,
+        check_argv=check_argv(index, entry, task, number),
+        environment=_environment(index, record, task, attempt, settings.variables),
+        image=image,
+        obstacle="; ".join([*lacking, *settings.objections, *objections]),
+    )
+
+
+def _asked(index: SubmissionIndex, entry: Element, number: int, job: Job) -> TaskRecord:
+    """What the submission asks of an attempt, wherever it runs."""
+    resources = index.resources
     processes = processes_of(index.program, index.launch, resources)
-    record = TaskRecord(
+    return TaskRecord(
         task_id=entry.task_id,
         run_name=entry.run_name,
         attempt=number,
@@ -96,31 +118,21 @@ def build_task(index: SubmissionIndex, entry: Element, task: TaskLayout, number:
         git=index.git,
         manifest_sha=index.manifest_sha,
         seal=index.seal,
-        resume_from=str(resume_point(entry, task, number) or ""),
+        signal_lead_s=index.signal_lead_s,
+        inputs=index.program.inputs,
+        check=index.check,
+    )
+
+
+def _here(record: TaskRecord, job: Job) -> TaskRecord:
+    """Add who executes it, and where its processes meet."""
+    return replace(
+        record,
         host=proc.this_host(),
         pid=proc.identity(os.getpid()),
         pid_namespace=proc.pid_namespace(),
         slurm=job.slurm,
-        rendezvous=rendezvous(job, resources.nodes),
-        signal_lead_s=index.signal_lead_s,
-        workdir=str(_workdir(index, attempt)),
-        inputs=index.program.inputs,
-    )
-    settings = _settings(index)
-    image, objections = _image(index, task, settings.known)
-    uses, lacking = _uses(entry, task, record.resume_from)
-    if image and uses:
-        image = replace(image, mounts=(*image.mounts, *((str(Path(each.path).parent), True) for each in uses)))
-    return replace(
-        record,
-        argv=task_argv(index, entry, task, number, record.resume_from, uses),
-        files=task_files(index, entry, task, number, record.resume_from),
-        uses=uses,
-        check=index.check,
-        check_argv=check_argv(index, entry, task, number),
-        environment=_environment(index, record, task, attempt, settings.variables),
-        image=image,
-        obstacle="; ".join([*lacking, *settings.objections, *objections]),
+        rendezvous=rendezvous(job, record.nodes),
     )
 
 
