@@ -92,7 +92,7 @@ HPC: Table = {
     "hpc.local": BELOW_ALL | {"hpc.console", "hpc.workspace", "hpc.submissions"},
     "hpc.experiments": BELOW_ALL | {"hpc.workspace", "hpc.submissions"},
     "hpc.snapshots": BELOW_ALL | {"hpc.submissions"},
-    "hpc.rounds": BELOW_ALL | {"hpc.workspace", "hpc.experiments", "hpc.snapshots", "hpc.submissions"},
+    "hpc.rounds": BELOW_ALL | {"hpc.workspace", "hpc.node", "hpc.experiments", "hpc.snapshots", "hpc.submissions"},
     "hpc.newcomer": BELOW_ALL | {"hpc.experiments", "hpc.metrics", "hpc.node"},
     "hpc.unattended": BELOW_ALL
     | {

@@ -97,10 +97,14 @@ def find_ranks(root: int) -> list[int]:
 def find_marked(marks: Mapping[str, str]) -> list[int]:
     """Find processes that were started with these variables, are no descendants of ours, and whose parents are none of
     them."""
-    ours = {os.getpid(), *descendants(os.getpid())}
-    pids = {int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()} - ours
-    marked = {pid for pid in pids if marks.items() <= environment_of(pid).items()}
+    marked = started_with(marks) - {os.getpid(), *descendants(os.getpid())}
     return sorted(pid for pid in marked if _parent(pid) not in marked)
+
+
+def started_with(variables: Mapping[str, str]) -> set[int]:
+    """Find every process of this machine that was started with these variables, as far as we may look."""
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+    return {pid for pid in pids if variables.items() <= environment_of(pid).items()}
 
 
 def _parent(pid: int) -> int:

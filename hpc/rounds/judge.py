@@ -11,6 +11,7 @@ from hpc.core.records.index import Element
 from hpc.core.records.task import TaskRecord
 from hpc.core.resources import Resources
 from hpc.experiments.freezing import frozen_of
+from hpc.rounds.left_behind import tidy_left_behind
 from hpc.snapshots.evidence import Results, gather, read_results
 from hpc.snapshots.kept import Entry, Kept, keep_without_metrics
 from hpc.snapshots.snapshot import (
@@ -146,7 +147,7 @@ def judge_experiment(
     again: Collection[str] = (),
     writes: bool = True,
 ) -> JudgedExperiment:
-    """Give every attempt that is over its verdict, and keep what Slurm said of it.
+    """Give every attempt that is over its verdict, keep what Slurm said of it, and tidy up after a killed wrapper.
 
     Args:
         include_running: Read the metrics of what runs, too.
@@ -159,6 +160,7 @@ def judge_experiment(
     tasks = tuple(judge_task(layout, state, include_running=include_running) for state in snapshot.tasks)
     for attempt in (attempt for state in snapshot.tasks for attempt in state.attempts):
         if writes and attempt.progress is Progress.OVER:
+            tidy_left_behind(attempt)
             keep_scheduler_record(attempt)
     return JudgedExperiment(snapshot, backend_of(layout, frozen_of(snapshot.manifest)), tasks, again)
 
