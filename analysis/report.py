@@ -277,9 +277,10 @@ def read_results(frame: "ExperimentFrame") -> "Findings":
     note_look(frame)
     stored = stored_baseline(frame)
     samples = stored.samples or None if stored else None
-    findings = find_findings(frame, samples)
+    refused = stored.refused if stored else ""
+    findings = find_findings(frame, samples, refused)
     said = (stored.limitation,) if stored else ()
-    answer = answer_criterion(frame, findings.plan, samples, findings.looks)
+    answer = answer_criterion(frame, findings.plan, samples, findings.looks, refused)
     return replace(findings, limitations=(*said, *findings.limitations), answer=answer)
 
 

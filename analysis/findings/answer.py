@@ -29,8 +29,10 @@ from hpc.core.question.criterion import (
     bind,
     parse_criterion,
     terms,
+    without_not,
 )
 from hpc.core.question.ruling import Clause, Decision, Measured, Ruling, decide
+from hpc.core.words import counted
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -87,6 +89,7 @@ def answer_criterion(
     plan: AnalysisPlan,
     stored: Mapping[str, Sample] | None = None,
     looks: TwoLooks | None = None,
+    refused: str = "",
 ) -> CriterionAnswer | None:
     """Answer the criterion of an experiment; None where the brief has none.
 
@@ -95,6 +98,7 @@ def answer_criterion(
         plan: Error rate, correction, coverage and margin.
         stored: Samples of a stored baseline by metric; None where the baseline is in the sweep.
         looks: The account of a second look at the seeds; p-values are then raised by alpha / level.
+        refused: Why the stored baseline cannot be used; empty where it can, and where none is named.
     """
     text = (frame.spec.get("brief") or {}).get("criterion")
     if not text:
@@ -102,8 +106,9 @@ def answer_criterion(
     question = question_of(frame, plan, has_stored=bool(stored))
     try:
         if not stored and (frame.spec.get("analysis") or {}).get("baseline_from"):
-            raise ValueError("compares with a stored baseline that cannot be used")
-        rule = bind(parse_criterion(text), question)
+            raise ValueError(f"compares with a stored baseline that cannot be used{refused and f': {refused}'}")
+        # What is listed are single comparisons: each has to say what is asked of it, whatever stood before it.
+        rule = without_not(bind(parse_criterion(text), question))
     except ValueError as error:
         return CriterionAnswer(text, Ruling.UNDECIDED, f"UNDECIDED: the criterion {error}.", problem=str(error))
     cases = [_Case(frame, plan, question, rule, fill, stored or {}, looks) for fill in _FILLS]
@@ -264,6 +269,7 @@ class _Case:
             if p is None:
                 return Measured(None, note=one.note or note)
             raised = min(1.0, p * (self.looks.alpha / self.looks.level)) if self.looks else p
+            note += self._how_adjusted(term)
             # More seeds could lower it, unless equality was shown.
             is_equal = judged.tested.word == "EQUIVALENT"
             return Measured.settled(raised, note) if is_equal else Measured(raised, 0.0, 1.0, note)
@@ -273,6 +279,16 @@ class _Case:
             "cohens_d": (one.cohens_d, one.d.low if one.d else None, one.d.high if one.d else None),
         }[term.function]
         return Measured(value, low, high, "; ".join(part for part in (note, one.note) if part))
+
+    def _how_adjusted(self, term: Term) -> str:
+        """Say what a p-value was adjusted for: the table of comparisons may have another one of the same runs."""
+        looks = "; raised for two looks" if self.looks else ""
+        if term.function == "p":
+            return f"; not adjusted{looks}"
+        family = self._family(term.metric, named=term.versus is not None).values()
+        tested = sum(one.comparison.p is not None for one in family)
+        of = "that the criterion names" if term.versus is not None else "with the baseline"
+        return f"; adjusted over {counted(tested, 'comparison')} {of}{looks}"
 
     def _rule_word(self, term: Term, judged: Judgement, note: str) -> Measured:
         word = judged.rule.word

@@ -91,13 +91,14 @@ class Findings:
         return tuple(one for one in self.results if one.comparison is not None)
 
 
-def find_findings(frame: ExperimentFrame, stored: Mapping[str, Sample] | None = None) -> Findings:
+def find_findings(frame: ExperimentFrame, stored: Mapping[str, Sample] | None = None, refused: str = "") -> Findings:
     """Judge one experiment.
 
     Args:
         frame: The experiment.
         stored: Samples of a stored baseline by metric, with which every configuration is compared; None where the
             baseline is in the sweep.
+        refused: Why a stored baseline that is named cannot be used; empty where it can, and where none is named.
     """
     goals = frame.metric_goals
     primary, secondary = (goals[0] if goals else None), goals[1:]
@@ -120,7 +121,7 @@ def find_findings(frame: ExperimentFrame, stored: Mapping[str, Sample] | None = 
         failures=find_failures(frame),
         cautions=cautions,
         resources=add_up_resources(frame),
-        verdict=say_verdict(frame, primary, judged, best, cautions),
+        verdict=say_verdict(frame, primary, judged, best, cautions, refused),
         limitations=say_limitations(frame, counts, judged, best, cautions, registration),
         plan=judged.plan,
         looks=judged.looks,

@@ -141,7 +141,7 @@ def micro_batch(known: Known) -> Iterator[Recommendation]:
 
 
 def beyond_the_edge(known: Known) -> Iterator[Recommendation]:
-    """The best value of a numeric parameter is the first or last one tried, and the one beside it is worse."""
+    """The best value of a numeric parameter is the first or last one tried, and better than others beyond chance."""
     primary, best = known.findings.primary, known.findings.best
     if primary is None or best is None:
         return
@@ -158,21 +158,37 @@ def beyond_the_edge(known: Known) -> Iterator[Recommendation]:
             continue
         if math.isclose(means[place], means[1 if place == 0 else -2], rel_tol=SAME):
             continue
+        p = _p_of_edge(known, one.name, is_last=place > 0)
+        if p is None or p >= known.findings.plan.alpha:
+            continue
         end = one.labels[place]
         way = zip(one.labels, found, strict=True)
         course = ", ".join(f"{label}: {show_number(each.mean)} (n={each.n})" for label, each in way)
         yield Recommendation(
             "beyond_the_edge",
             f"Extend the range of {one.name} {'above' if place else 'below'} {end}",
-            f"the best value lies on the edge of what was tried; {primary.name} by {one.name}: {course}",
+            f"the best value lies on the edge of what was tried; {primary.name} by {one.name}: {course}; "
+            f"p = {p:.2g} against the other values",
         )
+
+
+def _p_of_edge(known: Known, name: str, *, is_last: bool) -> float | None:
+    """Chance to see the value on that edge so much better than the others by luck alone, any parameter's at that.
+
+    None where it is not known: too few runs, or another value is the best with the other parameters held equal.
+    """
+    found = known.findings.importance
+    effects = found.parameters if found else ()
+    mine = (one for one in effects if one.name == name and one.on_edge and (one.best > 0) == is_last)
+    p = next((one.p_best for one in mine), None)
+    return None if p is None else min(1.0, p * len(effects))
 
 
 def more_runs_of_baseline(known: Known) -> Iterator[Recommendation]:
     """A baseline of fewer than three values spoils every comparison at once."""
-    compared = len(known.findings.compared)
-    resting = f"{counted(compared, 'comparison')} {'rests' if compared == 1 else 'rest'} on it"
     for one in known.findings.results:
+        compared = sum(each.baseline == one.number for each in known.findings.compared)
+        resting = f"{counted(compared, 'comparison')} {'rests' if compared == 1 else 'rest'} on it"
         if one.is_baseline and compared and one.estimate.n < 3:
             yield Recommendation(
                 "more_runs_of_baseline",

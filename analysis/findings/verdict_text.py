@@ -23,8 +23,12 @@ def say_verdict(
     judged: JudgedConfigurations,
     best: Best | None,
     cautions: Cautions,
+    refused: str = "",
 ) -> tuple[str, ...]:
-    """Say in plain words what the primary metric shows, every statement with its n."""
+    """Say in plain words what the primary metric shows, every statement with its n.
+
+    `refused`: why a stored baseline that is named cannot be used; empty where it can, and where none is named.
+    """
     if primary is None:
         return ("No primary metric is declared, so there is nothing to judge.",)
     valued = [one for one in judged.results if one.estimate.n]
@@ -33,6 +37,7 @@ def say_verdict(
     compared = [one for one in judged.results if one.comparison is not None]
     if not compared:
         reason = "No baseline is declared" if not frame.spec.get("baseline") else "Nothing but the baseline was run"
+        reason = f"Nothing is compared, because {refused.removesuffix('.')}" if refused else reason
         untested = f"{reason}: the means below stand side by side and nothing was tested."
         return tuple(text for text in (untested, say_mixed(cautions), *_say_best(best, primary)) if text)
     said = (

@@ -95,8 +95,8 @@ def parameters_section(findings: Findings, drawings: Sequence[Drawing]) -> Secti
             parameters_table(found),
             Text(
                 f"Share of the variance between {found.runs} runs (ω², type II analysis of variance, noncentral F "
-                f"intervals); best value: the best mean with the other parameters held equal, its p-value times the "
-                f"number of values.{noise}",
+                f"intervals), its p adjusted after Holm over all rows; best value: the best mean with the other "
+                f"parameters held equal, its p-value times the number of values, not adjusted over parameters.{noise}",
                 "note",
             ),
             *([Text(plain(f"To be read with care: {found.warning}."), "caution")] if found.warning else []),
@@ -115,14 +115,15 @@ def parameters_table(found: Importance) -> Table:
         for one in found.parameters
     ]  # fmt: skip
     rows += [(*_share_cells(" × ".join(one.names), one), cell("–"), cell("–"), cell("–")) for one in found.interactions]
-    head = ("parameter", "share of the variance", f"{percent} interval", "p", "best value",
+    head = ("parameter", "share of the variance", f"{percent} interval", "p adjusted", "best value",
             "better than the others by", "p of that")  # fmt: skip
     return Table("importance", f"What the parameters do to {plain(found.metric)}", head, tuple(rows))
 
 
 def _share_cells(name: str, one: ParameterEffect | Interaction) -> tuple[Cell, ...]:
     interval = cell(f"{100 * one.low:.0f} to {100 * one.high:.0f} %", one.low)
-    return (cell(name), cell(f"{100 * one.share:.0f} %", one.share), interval, cell(show_p(one.p), one.p))
+    p = cell(show_p(one.p_adjusted), one.p_adjusted)
+    return (cell(name), cell(f"{100 * one.share:.0f} %", one.share), interval, p)
 
 
 def curves_section(drawings: Sequence[Drawing]) -> Section:
@@ -232,7 +233,7 @@ def _how_compared(findings: Findings) -> str:
         f" EQUIVALENT: two one-sided tests put the difference within ±{100 * plan.margin:g} % of the baseline."
         if plan.margin else " Equivalence is not tested: no meaningful difference is declared."
     )  # fmt: skip
-    twice = f" The data were looked at twice, so p < {level:.3g} decides." if findings.looks else ""
+    twice = f" Seeds come in two looks, so p < {level:.3g} decides at either of them." if findings.looks else ""
     return (
         "Differences are configuration minus baseline. Every number of a row, effect sizes and the 2σ rule included, "
         "is over what stands under “compared”; σ alone is that of all n runs of the baseline. “Tested” and “2σ rule” "
@@ -249,7 +250,7 @@ def effects_table(findings: Findings) -> Table:
     """One row per comparison: how large the effect is, in the usual measures, each with its interval."""
     shown = [one for one in choose_shown(findings, MAX_CONFIGURATIONS) if one.comparison is not None]
     head = ("configuration", "compared", "Cohen's d (σ_pooled)", "size", "Hedges' g", "Cliff's δ",
-            "probability of improvement", "p rank", "p permutation")  # fmt: skip
+            "probability of improvement", "p rank", "p permutation", "least p of these two")  # fmt: skip
     rows = tuple(
         (
             cell(one.label),
@@ -261,6 +262,7 @@ def effects_table(findings: Findings) -> Table:
             _effect_cell(found.improvement),
             cell(show_p(found.p_rank), found.p_rank),
             cell(show_p(found.p_permutation), found.p_permutation),
+            cell(show_p(found.p_smallest), found.p_smallest),
         )
         for one in shown if (found := one.comparison) is not None
     )  # fmt: skip

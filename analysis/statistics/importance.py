@@ -8,7 +8,7 @@ are cut into four parts of equal counts.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special
 
+from analysis.statistics.comparisons import holm
 from analysis.statistics.estimates import LEVEL
 
 Floats = npt.NDArray[np.float64]
@@ -55,6 +56,7 @@ class ParameterEffect:
         low: Lower end of the interval of the share.
         high: Upper end.
         p: Of the F test that it does nothing.
+        p_adjusted: The same adjusted after Holm over all parameters and interactions.
         levels: Its values with their means, in order.
         best: Position of the best value in `levels`.
         improvement_percent: By how much the best value's mean is better than the mean of the others, in percent of it.
@@ -72,6 +74,7 @@ class ParameterEffect:
     improvement_percent: float | None
     p_best: float | None
     on_edge: bool
+    p_adjusted: float | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Interaction:
         low: Lower end of its interval.
         high: Upper end.
         p: Of the F test that they do not interact.
+        p_adjusted: The same adjusted after Holm over all parameters and interactions.
         cells: (position in the first's levels, in the second's) → mean of the runs there, where there are any.
     """
 
@@ -93,6 +97,7 @@ class Interaction:
     high: float
     p: float | None
     cells: Mapping[tuple[int, int], float]
+    p_adjusted: float | None = None
 
 
 @dataclass(frozen=True)
@@ -173,14 +178,17 @@ def analyse_importance(
     model = _Model.fit((y - y.mean()) / scale, factors, groups)
     single = [model.share(model.terms[place], level) for place in range(len(factors))]
     order = sorted(range(len(factors)), key=lambda place: (-single[place].share, place))
-    effects = tuple(_effect(model, factors[place], place, single[place], y, goal, level) for place in order)
+    effects = [_effect(model, factors[place], place, single[place], y, goal, level) for place in order]
     leading = sorted(order[: _leading(len(factors))])
     pairs = [pair for pair in (model.interaction(*two) for two in combinations(leading, 2)) if pair]
     interactions = [_interaction(factors, pair, model.share(pair.term, level), y) for pair in pairs]
+    adjusted = iter(holm([*(one.p for one in effects), *(one.p for one in interactions)]))
+    effects = [replace(one, p_adjusted=next(adjusted)) for one in effects]
+    interactions = [replace(one, p_adjusted=next(adjusted)) for one in interactions]
     return Importance(
         metric=metric,
         runs=len(y),
-        parameters=effects,
+        parameters=tuple(effects),
         interactions=tuple(sorted(interactions, key=lambda one: (-one.share, one.names))),
         noise=model.noise_share,
         level=level,

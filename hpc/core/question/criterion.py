@@ -416,6 +416,19 @@ def truth(rule: Rule, answer: Callable[[Comparison | Each], bool | None]) -> boo
     return answer(rule)
 
 
+def without_not(rule: Rule, *, is_denied: bool = False) -> Rule:
+    """Write a rule without `not`: comparisons turned round, `and` exchanged with `or`. It says the same."""
+    if isinstance(rule, Not):
+        return without_not(rule.part, is_denied=not is_denied)
+    if isinstance(rule, Join):
+        word = {"and": "or", "or": "and"}[rule.word] if is_denied else rule.word
+        return Join(word, tuple(without_not(part, is_denied=is_denied) for part in rule.parts))
+    if isinstance(rule, Each):
+        word = {"all": "any", "any": "all"}[rule.word] if is_denied else rule.word
+        return Each(word, without_not(rule.part, is_denied=is_denied))
+    return replace(rule, operator=OPPOSITE[rule.operator]) if is_denied else rule
+
+
 def terms(rule: Rule) -> list[Term]:
     """List the quantities of a rule in the order in which they are written."""
     sides = [side for one in walk(rule) if isinstance(one, Comparison) for side in (one.left, one.right)]

@@ -160,6 +160,8 @@ def test_a_refused_baseline_is_said_and_nothing_compared(root):
 
     assert "other code (" in built.findings.limitations[0]
     assert not built.findings.compared
+    assert built.findings.verdict[0].startswith("Nothing is compared, because the baseline variance was measured with")
+    assert "No baseline is declared" not in " ".join(built.findings.verdict)
 
 
 def build_layout(root: Path) -> Any:

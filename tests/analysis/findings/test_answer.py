@@ -94,6 +94,34 @@ def test_the_numbers_stand_in_the_answer(tmp_path: Path) -> None:
     assert "n=3 against 3" in change.note
 
 
+@pytest.mark.parametrize(
+    ("criterion", "expected", "text"),
+    [
+        ("not (mean(lora_rank=16) > 0.045)", "SUPPORTED", "mean of final_error, lora_rank=16 <= 0.045"),
+        ("not (verdict(lora_rank=16) == WINNER)", "REFUTED", "lora_rank=16 against lora_rank=8 != WINNER"),
+        ("not (mean(lora_rank=16) > 0.045 or mean(lora_rank=4) < 0.05)", "SUPPORTED", "lora_rank=4 >= 0.05"),
+    ],
+)
+def test_what_not_denies_is_said_turned_round(tmp_path: Path, criterion: str, expected: str, text: str) -> None:
+    """No clause is listed as met that the criterion denies: `not` is worked into each comparison."""
+    found = answer(make(tmp_path, criterion))
+
+    assert found.ruling == expected
+    assert text in found.sentence
+    assert {one.met for one in found.clauses} == {expected == "SUPPORTED"}
+
+
+def test_an_adjusted_p_says_over_what(tmp_path: Path) -> None:
+    """The same runs have one p in the criterion's own family and another among all comparisons: both say which."""
+    named, all_of_them = (
+        answer(make(tmp_path / name, f"adjusted_p(lora_rank=16{versus}) < 0.05 and change < 0")).clauses[0].note
+        for name, versus in (("a", " versus lora_rank=4"), ("b", ""))
+    )
+
+    assert "adjusted over 1 comparison that the criterion names" in named
+    assert "adjusted over 3 comparisons with the baseline" in all_of_them
+
+
 def test_without_a_criterion_there_is_no_answer(tmp_path: Path) -> None:
     """Prose is quoted, not evaluated."""
     experiment = make(tmp_path, CONTRACT)

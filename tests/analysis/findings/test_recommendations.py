@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from analysis.data.frame import load_frame
 from analysis.findings.findings import find_findings
 from analysis.findings.recommendations import Recommendation, recommend
@@ -73,6 +75,19 @@ def test_best_value_on_the_edge_extends_the_range(tmp_path: Path) -> None:
 
     assert found["beyond_the_edge"].action == "Extend the range of batch above 64"
     assert "16: 0.0645 (n=3), 32: 0.03325 (n=3), 64: 0.01763 (n=3)" in found["beyond_the_edge"].evidence
+
+
+def test_an_edge_is_no_reason_without_evidence(tmp_path: Path) -> None:
+    """Of three values that do the same one is best, mostly one on the edge: of 50 sweeps few ask for more range."""
+    rng = np.random.default_rng(5)
+    spoken = 0
+    for sweep in range(50):
+        experiment = _experiment(tmp_path / str(sweep), lambda _: 1.0 + float(rng.normal(0, 0.1)))
+        for task in experiment.judged:
+            task["summary"]["final_error"] += float(rng.normal(0, 0.1))
+        spoken += "beyond_the_edge" in _ask(experiment)
+
+    assert spoken <= 6
 
 
 def test_a_value_that_never_fit_is_named_with_its_counts(tmp_path: Path) -> None:
@@ -156,6 +171,22 @@ def test_a_thin_baseline_is_worth_more_runs(tmp_path: Path) -> None:
     assert _ask(experiment)["more_runs_of_baseline"].evidence == (
         "it has 2 of 3 (1 of 3 failed: 1 oom_gpu), and 2 comparisons rest on it"
     )
+
+
+def test_only_what_rests_on_a_thin_baseline_is_counted(tmp_path: Path) -> None:
+    """With a baseline on each of two systems, comparisons with the other one do not rest on the thin one."""
+    spec = make_spec(
+        "two", sweep={"grid": {"system": ["A", "B"], "batch": [16, 32]}, "seeds": [1, 2, 3]}, baseline={"batch": 16}
+    )
+    grid = [(system, batch, seed) for system in "AB" for batch in (16, 32) for seed in (1, 2, 3)]
+    tasks = [make_task({"system": s, "batch": batch}, seed, f"{s}{batch}_{seed}") for s, batch, seed in grid]
+    experiment = Experiment(tmp_path, tasks, spec)
+    rng = np.random.default_rng(0)
+    experiment.judged = [make_finished(experiment, one, {"final_error": float(rng.normal(1, 0.1))}) for one in tasks]
+    _fail(experiment, 0, OOM)
+
+    evidence = _ask(experiment)["more_runs_of_baseline"].evidence
+    assert evidence.endswith("and 1 comparison rests on it")
 
 
 def test_waste_names_the_dearest_class(tmp_path: Path) -> None:

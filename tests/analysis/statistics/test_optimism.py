@@ -92,21 +92,21 @@ def test_no_repetition_leaves_the_range_of_a_rate(whole: float) -> None:
 
 
 def _share_called_firm(n: int, shared: float, level: float = 0.95) -> float:
-    """Share of 1,000 experiments with two equal configurations in which one would be first again in `level`."""
+    """Share of 500 experiments with two equal configurations in which one would be first again in `level`."""
     rng = np.random.default_rng([n, int(shared)])
     firm = 0
-    for _ in range(1000):
+    for _ in range(500):
         runs = rng.normal(size=(2, n)) + shared * rng.normal(size=n)
         found = select_best(list(runs), "min", rng, resamples=200)
         assert found is not None
         firm += max(one.first for one in found.ranks) >= level
-    return firm / 1000
+    return firm / 500
 
 
 @pytest.mark.parametrize(("n", "shared"), [(3, 0.0), (3, 2.0), (10, 0.0)])
 def test_equal_configurations_are_rarely_called_firm(n: int, shared: float) -> None:
     """Of two equal configurations none is first again in 95 % of repetitions, but in about 1 of 20 experiments."""
-    assert _share_called_firm(n, shared) <= 0.065
+    assert _share_called_firm(n, shared) <= 0.075
 
 
 def test_what_seeds_have_in_common_does_not_hide_who_is_first() -> None:

@@ -1,6 +1,6 @@
 """The criterion of success: what it may say, which configurations it means, whether it is a question, its answer."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import product
 
 import pytest
@@ -11,6 +11,7 @@ from hpc.core.question.baseline import counterparts
 from hpc.core.question.criterion import (
     Comparison,
     Constant,
+    Each,
     Not,
     Question,
     Rule,
@@ -19,8 +20,9 @@ from hpc.core.question.criterion import (
     parse_criterion,
     terms,
     truth,
+    without_not,
 )
-from hpc.core.question.falsifiable import objections
+from hpc.core.question.falsifiable import holds, objections
 from hpc.core.question.ruling import Measured, Ruling, decide, from_table
 
 GRID = [{"lora_rank": rank, "learning_rate": rate} for rank, rate in product((4, 8, 16), (1e-4, 2e-4))]
@@ -347,3 +349,33 @@ def test_numbers_are_read_as_written() -> None:
     assert [one.value for one in (side for part in rule.parts for side in (part.left, part.right))  # type: ignore[union-attr]
             if isinstance(one, Constant)] == [0.05, -0.025]  # fmt: skip
     assert terms(rule)[1].of == (("n", 16),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not (mean < 1)",
+        "not (mean < 1 and std >= 2 or n == 3)",
+        "not (not (mean <= 1) or not (std != 2 and not (n > 3)))",
+        "mean < 1 and not (std > 2 or not n == 3)",
+    ],
+)
+def test_a_rule_without_not_says_the_same(text: str) -> None:
+    """For every answer of its quantities, open ones included, the rule without `not` has the truth of the rule."""
+    rule = parse_criterion(text)
+    changed = without_not(rule)
+    assert "not" not in changed.text.split()
+
+    def answers(values: dict[str, float | None]) -> Callable[[Comparison | Each], bool | None]:
+        def answer(one: Comparison | Each) -> bool | None:
+            assert isinstance(one, Comparison)
+            assert isinstance(one.left, Term)
+            assert isinstance(one.right, Constant)
+            value = values[one.left.function]
+            return None if value is None else holds(value, one.operator, one.right.value)
+
+        return answer
+
+    for values in product((None, 0.0, 1.0, 2.0, 3.0, 4.0), repeat=3):
+        found = answers(dict(zip(("mean", "std", "n"), values, strict=True)))
+        assert truth(rule, found) == truth(changed, found), values
