@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.exports.runs import ExportedRun
 from hpc.adapters.files import write_text
 from hpc.core.experiment.values import is_single, render_value
+from hpc.core.printable import guard_cell
 
 
 def as_tables(runs: Sequence[ExportedRun]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -48,8 +49,15 @@ def write_csv(runs: Sequence[ExportedRun], folder: Path) -> list[Path]:
     paths = []
     for name, table in zip(("runs", "points"), as_tables(runs), strict=True):
         paths.append(folder / f"{name}.csv")
-        write_text(paths[-1], table.to_csv(index=False, lineterminator="\n"))
+        write_text(paths[-1], _guarded(table).to_csv(index=False, lineterminator="\n"))
     return paths
+
+
+def _guarded(table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose texts no spreadsheet reads as formulas, names of columns among them."""
+    texts = table.select_dtypes(exclude="number")
+    safe = texts.map(lambda each: guard_cell(each) if isinstance(each, str) else each)
+    return table.assign(**{str(name): safe[name] for name in safe}).rename(columns=guard_cell)
 
 
 def write_parquet(runs: Sequence[ExportedRun], folder: Path) -> list[Path]:

@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from analysis.page.document import Cell, Chooser, Document, Picture, Table, flatten
 from analysis.words import plain
+from hpc.core.printable import guard_cell
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -104,9 +105,10 @@ def render_csv(table: Table) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     exact = [place for place in range(len(table.head)) if any(_is_exact(row[place]) for row in table.rows)]
-    writer.writerow([*table.head, *(f"{table.head[place]} (exact)" for place in exact)])
+    head = (*table.head, *(f"{table.head[place]} (exact)" for place in exact))
+    writer.writerow([guard_cell(name) for name in head])
     for row in table.rows:
-        writer.writerow([*(guard(one.text) for one in row), *(guard(row[place].sort) for place in exact)])
+        writer.writerow([*(guard_cell(one.text) for one in row), *(guard_cell(row[place].sort) for place in exact)])
     return file.getvalue()
 
 
@@ -153,12 +155,6 @@ _LATEX = {
 def escape_latex(text: str) -> str:
     """Make any text harmless in LaTeX; letters of other scripts are left to engines that know them."""
     return "".join(_LATEX.get(one, one) for one in plain(text).replace("␊", " "))
-
-
-def guard(text: str) -> str:
-    """Keep a spreadsheet from reading text as a formula; numbers stay numbers."""
-    is_formula = text[:1] in ("=", "+", "-", "@", "\t") and not re.fullmatch(r"[+-]?[\d.]+(e[+-]?\d+)?( .*)?", text)
-    return f"'{text}" if is_formula else text
 
 
 def _is_exact(one: Cell) -> bool:

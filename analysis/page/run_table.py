@@ -16,6 +16,7 @@ from analysis.findings.findings import Findings
 from analysis.page.cells import number_cell
 from analysis.page.document import Cell, Table, cell
 from analysis.words import cut_note, plain
+from hpc.core.printable import guard_cell
 
 MAX_ROWS = 400
 """Rows that stand in the page as text; where there are more, a script shows all of them from data."""
@@ -161,9 +162,13 @@ def runs_csv(frame: ExperimentFrame, findings: Findings) -> str:
         }
     )
     whole = pd.concat([table, parameters, values, checks, extra, ran], axis=1)
-    texts = whole.select_dtypes(exclude="number").map(lambda cell: plain(cell) if isinstance(cell, str) else cell)
+    texts = whole.select_dtypes(exclude="number").map(lambda cell: _safe(cell) if isinstance(cell, str) else cell)
     whole[texts.columns] = texts
-    return str(whole.rename(columns=plain).to_csv(index=False, lineterminator="\n"))
+    return str(whole.rename(columns=_safe).to_csv(index=False, lineterminator="\n"))
+
+
+def _safe(text: str) -> str:
+    return guard_cell(plain(text))
 
 
 def _histories(frame: ExperimentFrame) -> list[str]:

@@ -22,6 +22,9 @@ _HIDDEN = (
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f"  # shorthand, music, tags
 )
 _UNSAFE = re.compile(f"[{_HIDDEN}\ud800-\udfff]")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?( [\d.,%() \[\]e+–-]*)?")
+"""A number, or several with their signs and brackets: without names there is nothing to call."""
 
 
 def printable(text: str) -> str:
@@ -41,6 +44,11 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """The same in one line, for a name or a value inside a sentence: nothing in it can pass for a line of ours."""
     return printable(text).replace("\n", " ").replace("\t", " ")
+
+
+def guard_cell(text: str) -> str:
+    """A text as a cell of a CSV file that no spreadsheet reads as a formula: what could be one gets an apostrophe."""
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) and not _NUMBER.fullmatch(text) else text
 
 
 def printable_json(document: str) -> str:

@@ -14,6 +14,7 @@ from hpc.adapters.results_h5 import Rows, TaskColumns, read_rows
 from hpc.core.errors import InputError
 from hpc.core.experiment.values import is_single, render_value
 from hpc.core.failures.outcomes import Outcome
+from hpc.core.printable import guard_cell
 from hpc.core.records.columns import label_metrics, name_columns
 from hpc.rounds.judge import JudgedExperiment, JudgedTask
 
@@ -170,4 +171,4 @@ def _cell(value: object) -> object:
     """Keep a spreadsheet from reading text as a formula; a list or mapping is written as JSON."""
     if not is_single(value):
         return render_value(value)
-    return f"'{value}" if isinstance(value, str) and value[:1] in "=+@-\t" and value[:1] else value
+    return guard_cell(value) if isinstance(value, str) else value

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpc.core.failures.log_scan import clean
-from hpc.core.printable import one_line, printable, printable_json
+from hpc.core.printable import guard_cell, one_line, printable, printable_json
 
 OBEYED = ("Cc", "Cs", "Zl", "Zp")
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -109,3 +109,19 @@ def test_a_hostile_text_costs_no_more_than_its_length(unit: str) -> None:
 
     short = min(seconds(10_000) for _ in range(3))
     assert min(seconds(160_000) for _ in range(3)) < 80 * short + 0.02
+
+
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1 +cmd|' /C calc'!A0", "-2+3+cmd|x", "@SUM(A1)", "\t=1", "\r=1", "-inf", "-a"]
+)
+def test_what_a_spreadsheet_would_run_is_guarded(text: str) -> None:
+    """A cell that begins like a formula and names anything gets an apostrophe, whatever number it hides behind."""
+    assert guard_cell(text) == f"'{text}"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-5.2 %", "+0.03 (+3.0 %)", "-3.22 [-6.90, 0.47]", "-1e-05", "a=1", "3 of 5", "–"]
+)
+def test_numbers_stay_as_they_are(text: str) -> None:
+    """Numbers with signs, units and brackets are no formulas and read as they were written."""
+    assert guard_cell(text) == text
