@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from analysis.findings.inference import (
     analysis_plan,
     bootstrap_intervals,
     chance,
+    compare_beside,
     compare_with_baselines,
     find_selection,
     find_systems,
@@ -52,6 +53,8 @@ class ConfigurationResult:
         cautions: What is to be said of runs that are in the mean → runs: ``other code``, ``with warnings``.
         estimate: Mean, std, n and interval over its usable runs.
         secondary: Metric → estimate, for the other declared metrics.
+        secondary_comparisons: Metric → comparison with its baseline, adjusted over the configurations on that metric
+            alone; exploratory.
         is_baseline: Whether others are compared with it.
         comparison: Against its baseline; None for a baseline, or where none is declared.
         baseline: Number of the configuration it was compared with; None also where a stored baseline was.
@@ -77,6 +80,7 @@ class ConfigurationResult:
     bootstrap: Interval | None = None
     judgement: Judgement | None = None
     robustness: Robustness | None = None
+    secondary_comparisons: Mapping[str, Comparison] = field(default_factory=dict)
     not_compared: str = ""
     changed_beside: tuple[str, ...] = ()
 
@@ -166,6 +170,17 @@ def judge_configurations(
     judged = compare_with_baselines(runs, baseline_of, kept, goal, plan, looks) if primary else {}
     bootstraps = bootstrap_intervals([one.values for one in runs], plan, chance(frame))
     others = {goal.name: usable_values(frame, goal.name) for goal in secondary}
+    seeds = frame.tasks["seed"].to_numpy()
+    on_others = {
+        goal.name: compare_beside(
+            [Sample(others[goal.name][rows], seeds[rows]) for rows in members],
+            baseline_of,
+            (stored or {}).get(goal.name),
+            goal.goal,
+            plan,
+        )
+        for goal in secondary
+    }
     outcome, failure = frame.tasks["outcome"].to_numpy(), frame.tasks["failure_class"].to_numpy()
     altered = frame.tasks["altered"].to_numpy(dtype=bool)
     baselines = set(baseline_of.values())
@@ -180,6 +195,7 @@ def judge_configurations(
             cautions=cautions.count(int(row) for row in rows if np.isfinite(values[row])),
             estimate=estimate(values[rows], plan.confidence),
             secondary={name: estimate(array[rows], plan.confidence) for name, array in others.items()},
+            secondary_comparisons={name: found[number] for name, found in on_others.items() if number in found},
             is_baseline=number in baselines,
             comparison=judged[number].comparison if number in judged else None,
             baseline=baseline_of.get(number) if number in judged else None,

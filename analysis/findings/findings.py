@@ -4,7 +4,7 @@ No file is read and nothing is drawn here; every number of the report comes from
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from analysis.data.frame import ExperimentFrame
 from analysis.data.values import usable_values
@@ -61,6 +61,7 @@ class Findings:
             there.
         over_systems: Methods over systems; None where the baseline stands for one configuration.
         stored_baseline: Name of the experiment whose stored runs are the baseline; empty where it is in the sweep.
+        stored: Those runs by metric; empty where the baseline is in the sweep.
         registration: What was sealed before the runs, and what was done otherwise.
         answer: The criterion of success and its answer; None where the brief has none, or nobody has answered it yet.
     """
@@ -84,6 +85,7 @@ class Findings:
     stored_baseline: str
     registration: Registration
     answer: "CriterionAnswer | None" = None
+    stored: Mapping[str, Sample] = field(default_factory=dict)
 
     @property
     def compared(self) -> tuple[ConfigurationResult, ...]:
@@ -129,6 +131,7 @@ def find_findings(frame: ExperimentFrame, stored: Mapping[str, Sample] | None = 
         over_systems=judged.over_systems,
         stored_baseline=judged.stored_baseline,
         registration=registration,
+        stored=stored or {},
     )
 
 

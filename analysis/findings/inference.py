@@ -158,6 +158,28 @@ def compare_with_baselines(
     }
 
 
+def compare_beside(
+    samples: Sequence[Sample], baseline_of: Mapping[int, int], stored: Sample | None, goal: str, plan: AnalysisPlan
+) -> dict[int, Comparison]:
+    """Compare all configurations on a secondary metric, as a family of its own: no verdict rests on it.
+
+    Args:
+        samples: The runs of each configuration.
+        baseline_of: As for `compare_with_baselines`.
+        stored: The stored baseline on this metric; every configuration is compared with it instead.
+        goal: ``min`` or ``max``.
+        plan: How to judge.
+    """
+    if stored is not None:
+        bases = dict.fromkeys(range(len(samples)), stored)
+    else:
+        bases = {number: samples[base] for number, base in baseline_of.items() if number != base}
+    found = compare_family(
+        [samples[number] for number in bases], list(bases.values()), goal, replace(plan, margin=None)
+    )
+    return dict(zip(bases, found, strict=True))
+
+
 def bootstrap_intervals(
     samples: Sequence[Floats], plan: AnalysisPlan, rng: np.random.Generator
 ) -> tuple[Interval | None, ...]:

@@ -26,7 +26,7 @@ def say_limitations(
     """List what the reader has to keep in mind; each sentence follows from a fact of this experiment."""
     results = judged.results
     said = [_limit_open(counts), _limit_failed(counts, results), _limit_unreadable(frame)]
-    said += [_limit_small(results), _limit_altered(counts)]
+    said += [_limit_small(results), _limit_seed(results), _limit_altered(counts)]
     if counts.without_value:
         said.append(
             f"{counts.without_value} finished runs gave no finite value of the primary metric that can be computed "
@@ -95,6 +95,18 @@ def _limit_small(results: Sequence[ConfigurationResult]) -> str:
     return (
         f"Few runs: n = {spread(sizes)} per configuration. With n = {min(sizes)} only large effects can be found; "
         "inconclusive does not mean equal."
+    )
+
+
+def _limit_seed(results: Sequence[ConfigurationResult]) -> str:
+    """Ask whether the seed is used where no run differs from the others of its configuration."""
+    several = [one for one in results if one.estimate.n > 1]
+    same = [one for one in several if one.estimate.std == 0]
+    if not same:
+        return ""
+    return (
+        f"In {len(same)} of {counted(len(several), 'configuration')} with several values every run gave the same, "
+        "whatever its seed. Does the program use the seed? If it does not, these runs count as one."
     )
 
 

@@ -162,7 +162,7 @@ def _say_hanging(compared: Sequence[ConfigurationResult]) -> str:
     if not hanging:
         return ""
     first = hanging[0]
-    more = f" So do {len(hanging) - 1} more." if len(hanging) > 1 else ""
+    more = f" The same holds for {len(hanging) - 1} more." if len(hanging) > 1 else ""
     told = first.robustness.text if first.robustness else ""
     return f"What is missing decides about {first.label} (n={first.estimate.n}): {told}.{more}"
 
@@ -268,5 +268,7 @@ def _by_how_much(selection: Selection | None) -> str:
     )
     if selection.held_out is None or selection.optimism is None:
         return firm
-    here = f"here by about {selection.optimism:.3g}" if selection.optimism > 0 else "not so here"
-    return f", {here}: {selection.apparent:.4g} as it stands, {selection.held_out:.4g} on held-out runs{firm}"
+    means = f"{selection.apparent:.4g} as it stands, {selection.held_out:.4g} on held-out runs"
+    if selection.optimism > 0:
+        return f", here by about {selection.optimism:.3g}: {means}{firm}"
+    return f"; runs held out of the choice do not show that here ({means}){firm}"

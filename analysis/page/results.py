@@ -48,6 +48,10 @@ def comparison_section(findings: Findings, drawings: Sequence[Drawing] = ()) -> 
         apart = say_apart(findings.compared)
         blocks += [Text(plain(apart), "caution")] if apart else []
         blocks += [effects_table(findings)]
+        beside = secondary_table(findings)
+        if beside.rows:
+            told = "Exploratory: p is adjusted over the rows of one metric, not over the metrics."
+            blocks += [beside, Text(f"{told} No verdict rests on it.", "note")]
         rationales = tuple(
             plain(f"{one.label}. {_say_why(one.judgement.tested.rationale, one.judgement.rule.rationale)}.")
             for one in choose_shown(findings, MAX_RATIONALES) if one.judgement
@@ -203,9 +207,6 @@ def _comparison_row(one: ConfigurationResult, found: Comparison) -> tuple[Cell, 
     tested = one.judgement.tested if one.judgement else None
     word = tested.word if tested else found.tested_verdict
     hangs = " *" if one.robustness and one.robustness.hangs_on else ""
-    relative = "" if found.relative_percent is None else f" ({found.relative_percent:+.1f} %)"
-    difference = "–" if found.difference is None else f"{found.difference:+.3g}{relative}"
-    interval = "–" if found.low is None else f"[{show_number(found.low, 3)}, {show_number(found.high, 3)}]"
     seeds = tested.further_seeds if tested else None
     return (
         cell(one.label),
@@ -213,8 +214,7 @@ def _comparison_row(one: ConfigurationResult, found: Comparison) -> tuple[Cell, 
         cell(rule, mark=_MARKS.get(found.rule_verdict, "")),
         cell(f"{found.n} / {found.n_baseline}", found.n),
         cell(found.basis, found.pairs),
-        cell(difference, found.difference),
-        cell(interval),
+        *_difference_cells(found),
         cell(show_p(found.p_adjusted), found.p_adjusted),
         cell(show_p(found.p), found.p),
         cell("–" if found.t is None else f"{found.t:.2f} ({found.df:.1f})", found.t),
@@ -267,6 +267,37 @@ def effects_table(findings: Findings) -> Table:
         for one in shown if (found := one.comparison) is not None
     )  # fmt: skip
     return Table("effects", "Effect sizes with their intervals", head, rows, (0,))
+
+
+def secondary_table(findings: Findings) -> Table:
+    """One row per secondary metric and comparison: difference with interval, p and Cohen's d."""
+    shown = choose_shown(findings, MAX_CONFIGURATIONS)
+    rows = tuple(
+        (cell(metric.name), cell(one.label), *_secondary_cells(one.secondary_comparisons[metric.name]))
+        for metric in findings.secondary
+        for one in shown
+        if metric.name in one.secondary_comparisons
+    )
+    interval = f"{coverage(findings.plan.confidence)} interval"
+    head = ("metric", "configuration", "compared", "difference", interval, "p adjusted", "Cohen's d")
+    return Table("secondary", "Secondary metrics against the baseline", head, rows, (1,))
+
+
+def _secondary_cells(found: Comparison) -> tuple[Cell, ...]:
+    return (
+        cell(found.basis, found.pairs),
+        *_difference_cells(found),
+        cell(show_p(found.p_adjusted), found.p_adjusted),
+        _effect_cell(found.d),
+    )
+
+
+def _difference_cells(found: Comparison) -> tuple[Cell, Cell]:
+    """A difference with its percent, and its interval."""
+    relative = "" if found.relative_percent is None else f" ({found.relative_percent:+.1f} %)"
+    difference = "–" if found.difference is None else f"{found.difference:+.3g}{relative}"
+    interval = "–" if found.low is None else f"[{show_number(found.low, 3)}, {show_number(found.high, 3)}]"
+    return cell(difference, found.difference), cell(interval)
 
 
 def _effect_cell(found: Effect | None) -> Cell:

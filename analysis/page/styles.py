@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from analysis.data.frame import ExperimentFrame, Floats
 from analysis.data.values import usable_values
@@ -215,16 +214,9 @@ def _metrics(frame: ExperimentFrame, findings: Findings) -> tuple[Metric, ...]:
     return (*declared, Metric("wall_time", "min")) if has_clock else declared
 
 
-def _sample(frame: ExperimentFrame, number: int, metric: str) -> Floats:
+def _sample(frame: ExperimentFrame, number: int, metric: str) -> Sample:
     rows = (frame.tasks["configuration"] == number).to_numpy()
-    values: Floats = usable_values(frame, metric)[rows]
-    return values
-
-
-def _seeds(frame: ExperimentFrame, number: int) -> npt.NDArray[np.int64]:
-    rows = (frame.tasks["configuration"] == number).to_numpy()
-    seeds: npt.NDArray[np.int64] = frame.tasks["seed"].to_numpy(dtype=np.int64)[rows]
-    return seeds
+    return Sample(usable_values(frame, metric)[rows], frame.tasks["seed"].to_numpy(dtype=np.int64)[rows])
 
 
 def _baseline_variance(frame: ExperimentFrame, findings: Findings) -> tuple[Section, ...]:
@@ -252,9 +244,11 @@ def _variance(frame: ExperimentFrame, findings: Findings) -> tuple[Section, ...]
         )
         for one in baselines
     ]
-    if findings.stored_baseline:
+    if findings.stored:
         n = shown[0].comparison.n_baseline if shown and shown[0].comparison else 0
-        parts.append(_section(f"Baseline statistics (N={n})", Text(f"Stored: {plain(findings.stored_baseline)}.")))
+        told = Text(f"Stored: {plain(findings.stored_baseline)}.")
+        kept = {one.name: findings.stored[one.name] for one in _metrics(frame, findings) if one.name in findings.stored}
+        parts.append(_section(f"Baseline statistics (N={n})", told, _moments_of(findings.stored_baseline, kept)))
     if not shown:
         parts.append(_section("Verdict", Text(f"Nothing was compared: {plain(findings.verdict[0])}")))
     parts += [_section(f"Experiment: {plain(one.label)}", *_experiment_blocks(frame, findings, one)) for one in shown]
@@ -274,17 +268,12 @@ def _experiment_blocks(frame: ExperimentFrame, findings: Findings, one: Configur
         _moments(frame, findings, one),
         *_lost(one),
     ]
-    # Of a stored baseline only the comparison on the primary metric is at hand.
-    tests = [(findings.primary, found)] if findings.primary else []
-    if one.baseline is not None:
-        others = (metric for metric in _metrics(frame, findings) if metric != findings.primary)
-        tests += [(metric, _compared(frame, one, metric)) for metric in others]
+    tests = {metric.name: _compared(frame, findings, one, metric) for metric in _metrics(frame, findings)}
     if tests:
         blocks += [Heading("Statistical test"), _tests(tests, found)]
-        clock = next((each for metric, each in tests if metric.name == "wall_time"), None)
+        clock = tests.get("wall_time")
         if clock is not None and clock.relative_percent is not None:
-            said = f"{clock.relative_percent:+.1f} % against the baseline {clock.basis}."
-            blocks += [Heading("Wall clock"), Text(said)]
+            blocks += [Heading("Wall clock"), _clock_table(clock), Text(f"Compared {clock.basis}.", "note")]
     reason = one.judgement.rule.rationale if one.judgement else ""
     beside = one.judgement.tested.rationale if one.judgement else ""
     blocks += [
@@ -295,29 +284,40 @@ def _experiment_blocks(frame: ExperimentFrame, findings: Findings, one: Configur
     return tuple(blocks)
 
 
-def _compared(frame: ExperimentFrame, one: ConfigurationResult, metric: Metric) -> Comparison:
-    if one.baseline is None:
-        raise ValueError(f"{one.label} has no baseline in this experiment")
-    ours, base = (
-        Sample(_sample(frame, number, metric.name), _seeds(frame, number)) for number in (one.number, one.baseline)
-    )
-    return compare(ours, base, metric.goal)
+def _compared(frame: ExperimentFrame, findings: Findings, one: ConfigurationResult, metric: Metric) -> Comparison:
+    """The comparison on a metric: of the declared ones as it was judged, of the wall clock by itself."""
+    if one.comparison is not None and metric == findings.primary:
+        return one.comparison
+    if metric.name in one.secondary_comparisons:
+        return one.secondary_comparisons[metric.name]
+    nothing = Sample(np.empty(0))
+    base = findings.stored.get(metric.name, nothing)
+    base = base if one.baseline is None else _sample(frame, one.baseline, metric.name)
+    return compare(_sample(frame, one.number, metric.name), base, metric.goal)
 
 
-def _tests(tests: Sequence[tuple[Metric, Comparison]], primary: Comparison) -> Table:
+def _clock_table(clock: Comparison) -> Table:
+    """How long runs took, in the form of the protocol."""
+    base, difference = clock.reference or 0.0, clock.difference or 0.0
+    row = ("wall_time [s]", show_number(base), show_number(base + difference), f"{clock.relative_percent:+.1f} %")
+    head = ("", "Baseline Mean", "Experiment Mean", "Delta")
+    return Table("clock", "Wall clock", head, (tuple(map(cell, row)),))
+
+
+def _tests(tests: Mapping[str, Comparison], primary: Comparison) -> Table:
     """Cohen's d as σ_pooled = sqrt((σ_b² + σ_e²) / 2) has it, and whether the mean is 2σ from the baseline's."""
     rows = tuple(
         (
-            cell(metric.name),
+            cell(name),
             cell("–" if one.difference is None else f"{one.difference:+.4g}"),
             cell(show_number(one.z, 3)),
             cell(show_number(one.cohens_d, 3)),
             cell(one.magnitude),
             cell("not computable" if one.z is None else ("yes" if one.z >= 2 else "no")),
-            cell(show_p(primary.p_adjusted) if place == 0 else "not tested"),
+            cell(show_p(one.p_adjusted) + ("" if one is primary or one.p_adjusted is None else ", exploratory")),
             cell(one.basis),
         )
-        for place, (metric, one) in enumerate(tests)
+        for name, one in tests.items()
     )
     head = ("Metric", "Difference", "z = |Δ|/σ", "Cohen's d", "Effect size", "Significant (≥ 2σ)?", "p adjusted",
             "Compared")  # fmt: skip
@@ -326,17 +326,20 @@ def _tests(tests: Sequence[tuple[Metric, Comparison]], primary: Comparison) -> T
 
 def _moments(frame: ExperimentFrame, findings: Findings, one: ConfigurationResult) -> Table:
     """Mean, std, min and max of each metric."""
-    rows = []
-    for metric in _metrics(frame, findings):
-        sample = _sample(frame, one.number, metric.name)
-        rows.append((cell(metric.name), *_moment_cells(estimate(sample), sample), cell(int(np.isfinite(sample).sum()))))
-    return Table(
-        "moments", f"Statistics of {plain(one.label)}", ("Metric", "Mean", "Std", "Min", "Max", "n"), tuple(rows)
+    return _moments_of(
+        one.label, {metric.name: _sample(frame, one.number, metric.name) for metric in _metrics(frame, findings)}
     )
 
 
-def _moment_cells(found: Estimate, sample: Floats) -> tuple[Cell, ...]:
-    finite = sample[np.isfinite(sample)]
+def _moments_of(label: str, samples: Mapping[str, Sample]) -> Table:
+    rows = tuple(
+        (cell(name), *_moment_cells(estimate(sample.values), sample.finite), cell(len(sample.finite)))
+        for name, sample in samples.items()
+    )
+    return Table("moments", f"Statistics of {plain(label)}", ("Metric", "Mean", "Std", "Min", "Max", "n"), rows)
+
+
+def _moment_cells(found: Estimate, finite: Floats) -> tuple[Cell, ...]:
     ends = (float(finite.min()), float(finite.max())) if len(finite) else (None, None)
     return tuple(cell(show_number(value, 6)) for value in (found.mean, found.std, *ends))
 

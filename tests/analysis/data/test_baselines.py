@@ -9,7 +9,7 @@ import pytest
 
 from analysis.data.baselines import StoredBaseline, stored_baseline
 from analysis.data.frame import load_frame
-from analysis.report import build
+from analysis.report import build, build_styled
 from analysis.second_look import decide_second_look
 from tests.analysis.made_experiments import Experiment, make_finished, make_spec, make_task
 
@@ -151,6 +151,20 @@ def test_the_report_and_the_second_look_compare_with_it(root):
     assert [one.seeds for one in more.extensions] == [(), SEEDS[3:]]
     assert [one.comparison.n_baseline for one in built.findings.results if one.comparison] == [5, 5]
     assert "The baseline is variance, 5 runs stored" in built.findings.limitations[0]
+
+
+def test_the_form_of_the_protocol_has_the_stored_runs_metric_by_metric(root, tmp_path, monkeypatch):
+    """s3 with a stored baseline: its table of moments, d of every metric, and the wall clock of both sides."""
+    monkeypatch.chdir(tmp_path)
+    found(root)
+    (path,) = build_styled(build_layout(root), "s3").files
+    text = path.read_text("utf-8")
+
+    assert "## Baseline statistics (N=5)" in text
+    assert "| val_loss | 3 | 0.0158114 | 2.98 | 3.02 | 5 |" in text
+    assert text.count("| wall_time | 102 | ") == 1
+    assert "| wall_time | -" in text or "| wall_time | +" in text
+    assert "|  | Baseline Mean | Experiment Mean | Delta |" in text
 
 
 def test_a_refused_baseline_is_said_and_nothing_compared(root):

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from analysis.data.frame import load_frame
 from analysis.findings.findings import Findings, find_findings
 from analysis.findings.inference import analysis_plan
-from analysis.statistics.comparisons import AnalysisPlan, Sample
+from analysis.statistics.comparisons import AnalysisPlan, Sample, holm
 from hpc.core.experiment.spec import Metric
 from tests.analysis.made_experiments import (
     Experiment,
@@ -203,3 +204,28 @@ def test_same_experiment_gives_the_same_findings(tmp_path: Path) -> None:
     assert (first.results, first.best, first.looks, first.verdict) == (
         second.results, second.best, second.looks, second.verdict,
     )  # fmt: skip
+
+
+def test_secondary_metrics_are_compared_as_a_family_of_their_own(tmp_path: Path) -> None:
+    """Each other metric has its comparison over the same runs, adjusted over its rows, and no verdict hangs on it."""
+    spec = make_spec(
+        sweep={"grid": {"arm": [0, 1, 2]}, "seeds": [1, 2, 3]},
+        baseline={"arm": 0},
+        metrics={"primary": {"name": "error", "goal": "min"}, "secondary": [{"name": "cost", "goal": "max"}]},
+    )
+    tasks = [make_task({"arm": arm}, seed, f"A{arm}_S{seed}") for arm in (0, 1, 2) for seed in (1, 2, 3)]
+    experiment = Experiment(tmp_path, tasks, spec)
+    rng = np.random.default_rng(2)
+    values = rng.normal(size=(9, 2))
+    experiment.judged = [
+        make_finished(experiment, task, {"error": float(error), "cost": float(cost)})
+        for task, (error, cost) in zip(tasks, values, strict=True)
+    ]
+    found = find_findings(load_frame(experiment.write()))
+
+    assert not found.results[0].secondary_comparisons
+    compared = [one.secondary_comparisons["cost"] for one in found.results[1:]]
+    expected = stats.ttest_rel(values[3:6, 1], values[:3, 1])
+    assert compared[0].p == pytest.approx(expected.pvalue)
+    assert compared[0].basis == "over the 3 shared seeds"
+    assert [one.p_adjusted for one in compared] == pytest.approx(list(holm([one.p for one in compared])))

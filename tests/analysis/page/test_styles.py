@@ -64,7 +64,9 @@ def test_variance_report_has_the_tables_of_its_protocol(tmp_path: Path, monkeypa
     ]
     assert "| val_loss | 3.1 | 0.0790569 | 3 | 3.2 | 5 |" in text
     assert re.search(r"\| val_loss \| -0\.4\d* \| \S+ \| \S+ \| large \| yes \|", text)
-    assert "-20.0 % against the baseline over the 3 shared seeds." in text
+    assert "|  | Baseline Mean | Experiment Mean | Delta |" in text
+    assert "| wall_time \\[s\\] | 100.1 | 80.14 | -20.0 % |" in text
+    assert "Compared over the 3 shared seeds." in text
     assert not (layout.report / "report.html").exists()
 
 
