@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hpc.adapters.files import read_json_or_none, write_json
+from hpc.adapters.files import move_away, read_json_or_none, write_json
+from hpc.core.errors import InputError
 
 
 class Ledger:
@@ -16,9 +17,15 @@ class Ledger:
         Args:
             path: The file.
             target: Where the export goes.
+
+        Raises:
+            InputError: The file is no ledger.
         """
         told: Any = read_json_or_none(path)
-        is_same = isinstance(told, dict) and told.get("target") == dict(target)
+        if told is not None and not _is_ledger(told):
+            remedy = f"restore it from a copy, or move it away and every run is sent again: {move_away(path)}"
+            raise InputError(f"is no ledger of an export; it was edited. {remedy}", str(path))
+        is_same = told is not None and told.get("target") == dict(target)
         self._path, self._target = path, dict(target)
         self._sent: dict[str, dict[str, str]] = dict(told["sent"]) if is_same else {}
 
@@ -30,3 +37,9 @@ class Ledger:
         """Write down that it was."""
         self._sent[task_id] = {"digest": digest, "place": place}
         write_json(self._path, {"kind": "export", "schema": 1, "target": self._target, "sent": self._sent})
+
+
+def _is_ledger(told: Any) -> bool:
+    """Whether a JSON value has what a ledger is asked for."""
+    sent = told.get("sent") if isinstance(told, dict) else None
+    return isinstance(sent, dict) and all(isinstance(one, dict) for one in sent.values())
