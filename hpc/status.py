@@ -25,6 +25,7 @@ from hpc.core.printable import printable
 from hpc.core.question.best import Best
 from hpc.core.slurm.executions import fold_elements, is_job
 from hpc.core.slurm.pending import Kind, Pending, explain_pending
+from hpc.core.words import counted
 from hpc.rounds.checked import answers_now, check_of, count_answers, describe_checks
 from hpc.rounds.outcomes_now import find_outcomes
 from hpc.rounds.values_now import best_now
@@ -370,7 +371,8 @@ def render(snapshot: Snapshot, standing: Standing) -> list[str]:
     if standing.kept:
         lines.append(f"{len(standing.kept)} of the finished are kept as they were collected: their folders are gone")
     if standing.by_exit_code:
-        lines.append(f"{standing.by_exit_code} of the finished are so by exit code alone: python -m hpc.collect {name}")
+        alone = counted(standing.by_exit_code, "of the finished is so", "of the finished are so")
+        lines.append(f"{alone} by exit code alone; a collection tells")
     lines += [f"warning: {line}" for line in (*standing.other_code, *standing.outdated)]
     lines += [_waiting_line(each) for each in standing.waiting]
     lines += filter(None, [describe_aside(snapshot.layout)])
@@ -378,19 +380,32 @@ def render(snapshot: Snapshot, standing: Standing) -> list[str]:
     if standing.abandoned:
         lines.append(
             f"{standing.abandoned} wait in this machine's queue and nothing works it off (its runner was killed, or "
-            f"the machine started again): python -m hpc.submit {name}"
+            "the machine started again)"
         )
     lines += [standing.waits_for] if standing.waits_for else []
     lines += standing.probed
-    lines += standing.followed
-    if counts[Outcome.FAILED]:
-        lines.append(f"why they failed: python -m hpc.collect {name}")
-    if counts[Outcome.PLANNED]:
-        lines.append(f"not submitted yet: python -m hpc.submit {name}")
-    if counts[Outcome.FINISHED] and not counts[Outcome.FAILED] and standing.is_over:
-        verb = "report" if standing.collected else "collect"
-        lines.append(f"next: python -m hpc.{verb} {name}")
-    return lines
+    # What is held says itself how it goes on.
+    lines += standing.followed[:-1] if standing.held else standing.followed
+    return [*lines, *next_step(name, standing)]
+
+
+def next_step(name: str, standing: Standing) -> list[str]:
+    """The one thing to type next; nothing where that has been said, or waiting is all."""
+    counts = standing.outcomes
+    failed, planned = counts[Outcome.FAILED], counts[Outcome.PLANNED]
+    if standing.held or any("python -m hpc." in line for line in standing.followed[-1:]):
+        return []
+    if standing.abandoned and not standing.is_followed:
+        return [f"to go on with them: python -m hpc.submit {name}"]
+    if failed and (not standing.collected or standing.is_followed):
+        return [f"why they failed: python -m hpc.collect {name}"]
+    if planned and not standing.is_followed:
+        return [f"not submitted yet: python -m hpc.submit {name}{' --follow' if standing.waits_for else ''}"]
+    if failed:
+        return [f"why they failed: python -m hpc.collect {name}"]
+    if counts[Outcome.FINISHED] and standing.is_over:
+        return [f"next: python -m hpc.{'report' if standing.collected else 'collect'} {name}"]
+    return []
 
 
 def _waiting_line(each: Waiting) -> str:

@@ -6,22 +6,25 @@ import pty
 import signal
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+import hpc.status
 from hpc.adapters import proc
 from hpc.core.errors import InputError
 from hpc.core.failures.health import HealthWarning, Sign
 from hpc.core.failures.outcomes import Outcome, count_outcomes
+from hpc.core.layout import RunLayout
 from hpc.core.slurm.executions import JobRow
 from hpc.core.slurm.states import SlurmState
 from hpc.metrics import MetricsWriter
 from hpc.snapshots.running import warned_of
 from hpc.snapshots.snapshot import AttemptState
-from hpc.status import Standing, in_words, read_watch
+from hpc.status import Standing, in_words, read_watch, render
 from tests.local_projects import LocalProject, command_environment, copy_project, make_project
 
 UP = b"\x1b[1A"
@@ -174,3 +177,33 @@ def test_watch_on_a_terminal_draws_in_place_and_ends_at_ctrl_c(running: LocalPro
         assert watching.wait(20) == 130
     os.close(ours)
     assert seen.index(b"1 running") < seen.index(UP)
+
+
+NOBODY = "no process follows it any more; to go on: python -m hpc.follow tiny"
+COURSES = ([], [NOBODY], ["followed next at 12:00 (job 7)"], ["followed to the end"])
+HELD = "tiny is held: the disk is full. To go on: python -m hpc.submit tiny --release"
+
+
+@pytest.mark.parametrize("followed", COURSES, ids=["by hand", "nobody", "followed", "to the end"])
+@pytest.mark.parametrize("held", [None, HELD], ids=["", "held"])
+def test_one_next_step_is_named(
+    held: str | None, followed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever state it is in: never two commands, and one wherever something is left that nobody else does."""
+    monkeypatch.setattr(hpc.status, "name_unreadable", lambda _: [])
+    snapshot = cast("Any", SimpleNamespace(layout=RunLayout(tmp_path, "tiny"), taken=0.0))
+    flags = ("abandoned", "by_exit_code", "collected", "waits_for")
+    there = (Outcome.FAILED, Outcome.PLANNED, Outcome.FINISHED, Outcome.RUNNING)
+    for states in product(*([each, None] for each in there)):
+        for given in product([0, 1], repeat=len(flags)):
+            more: dict[str, Any] = dict(zip(flags, given, strict=True))
+            more["waits_for"] = "1 waits for another experiment" * given[-1]
+            waiting = [Outcome.PENDING] * more["abandoned"]
+            outcomes = count_outcomes([*(each for each in states if each), *waiting])
+            goes_on = followed == COURSES[2]
+            standing = Standing(outcomes, 0, 0.0, None, {}, [], [], [], held, followed, is_followed=goes_on, **more)
+            lines = render(snapshot, standing)
+            steps = [line for line in lines if "python -m hpc." in line]
+            assert len(steps) <= 1, lines
+            is_left = any(states[:3]) and not goes_on
+            assert steps or not is_left or outcomes[Outcome.RUNNING], lines
