@@ -19,6 +19,7 @@ from hpc.adapters.files import make_folder
 from hpc.core.errors import InputError, NothingToDo
 from hpc.core.layout import RunLayout
 from hpc.core.printable import printable, printable_json
+from hpc.core.words import counted
 
 if TYPE_CHECKING:
     from analysis.exports.runs import ExportedRun
@@ -156,10 +157,11 @@ def describe(told: Exported, *, dry_run: bool) -> list[str]:
     """What was done, in words."""
     verb = "would send" if dry_run else "sent"
     lines = [
-        f"{told.experiment}: {verb} {len(told.sent)} runs to {told.to} ({told.where}), {told.unchanged} were there"
+        f"{told.experiment}: {verb} {counted(len(told.sent), 'run')} to {told.to} ({told.where}), "
+        f"{told.unchanged} were there"
     ]
     if told.not_ended:
-        lines.append(f"{told.not_ended} tasks have not ended and are left out")
+        lines.append(f"{counted(told.not_ended, 'task has', 'tasks have')} not ended and are left out")
     lines += [f"wrote {path}" for path in told.files]
     return [*lines, *([f"next: {told.next}"] if told.next and not dry_run else [])]
 

@@ -13,6 +13,7 @@ import click
 from hpc.console import dry_run_option, json_option, print_json, say, speaks_plainly
 from hpc.core.errors import EXIT_DONE, InputError
 from hpc.core.layout import RunLayout, name_problem
+from hpc.core.words import counted
 from hpc.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -103,7 +104,8 @@ def show(adoption: "Adoption", others: list[str], *, dry_run: bool) -> None:
     spec, whole = adoption.spec, len(adoption.runs) - len(adoption.unfinished)
     verb, metric = "would adopt" if dry_run else "adopted", spec.metrics.primary
     say(
-        f"{spec.name}: {verb} {whole} runs, {len(adoption.unfinished)} unfinished, {len(adoption.missing)} missing; "
+        f"{spec.name}: {verb} {counted(whole, 'run')}, {len(adoption.unfinished)} unfinished, "
+        f"{len(adoption.missing)} missing; "
         f"decided by {metric.name} ({metric.goal})"
     )
     for name, why in list(adoption.unfinished.items())[:SHOWN]:

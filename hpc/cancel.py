@@ -17,6 +17,7 @@ from hpc.adapters.files import lock
 from hpc.console import dry_run_option, json_option, name_argument, note, print_json, say, speaks_plainly
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, NothingToDo
 from hpc.core.layout import RunLayout
+from hpc.core.words import counted
 from hpc.local.probes import cancel_probes, open_probes
 from hpc.local.queue import QueuedElement
 from hpc.rounds.cancelling import Live, cancel, choose, find_live, probe_jobs
@@ -119,7 +120,7 @@ def show(layout: RunLayout, found: Found, left: Sequence[Live], *, dry_run: bool
     waiting = len({each.run_name for each in found.live if each.is_waiting and each.run_name not in kept})
     if ended:
         names = ", ".join(ended[:NAMED]) + (f" and {len(ended) - NAMED} more" if len(ended) > NAMED else "")
-        say(f"{verb} {len(ended)} tasks, {waiting} of them before they began: {names}")
+        say(f"{verb} {counted(len(ended), 'task')}, {waiting} of them before they began: {names}")
     if found.probes:
         say(f"{verb} the probe: job {', '.join(found.probes)}")
     if found.local_probes:

@@ -28,6 +28,7 @@ from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_TEMPORARY, InputError
 from hpc.core.failures.outcomes import Outcome, count_outcomes, render_counts
 from hpc.core.layout import RunLayout
 from hpc.core.slurm.executions import is_job
+from hpc.core.words import counted
 from hpc.rounds.act import act_on, assess, not_submitted
 from hpc.rounds.checked import answers_judged, count_answers, describe_checks
 from hpc.rounds.values_now import best_judged
@@ -280,7 +281,7 @@ def show(done: Collection, *, asked: bool, dry_run: bool, command: str) -> None:
         print_table("why they failed", ("run", "attempt", "class", "evidence", "what happens"), _rows(failed, plan))
     if fed.jobs:
         submitted = ", ".join(f"{number:03d} (job {job})" for number, job in fed.jobs.items())
-        say(f"submitted {fed.submitted} retries: submission {submitted}")
+        say(f"submitted {counted(fed.submitted, 'retry', 'retries')}: submission {submitted}")
     elif plan.retry:
         verb = "would be started again" if dry_run else "can be started again"
         say(f"{len(plan.retry)} {verb}: {command}")

@@ -17,6 +17,7 @@ from hpc.core.errors import EXIT_DONE, EXIT_FAILED
 from hpc.core.failures.outcomes import Outcome, render_counts
 from hpc.core.layout import RunLayout
 from hpc.core.slurm.successors import Course
+from hpc.core.words import counted
 from hpc.rounds.act import assess
 from hpc.submissions.holds import describe_hold
 from hpc.unattended.endure import follow_as_relay, follow_here
@@ -72,7 +73,9 @@ def rehearse(layout: RunLayout, as_json: bool) -> int:
         print_json({"experiment": layout.experiment, **would})
         return EXIT_DONE
     for words, names in would.items():
-        say(f"{words.replace('_', ' ')} {len(names)} tasks" + (f": {', '.join(names[:10])}" if names else ""))
+        say(
+            f"{words.replace('_', ' ')} {counted(len(names), 'task')}" + (f": {', '.join(names[:10])}" if names else "")
+        )
     return EXIT_DONE
 
 

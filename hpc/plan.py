@@ -26,6 +26,7 @@ from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.resources import render_memory, render_time
 from hpc.core.slurm.arrays import ArrayPlan, first_assignment, plan_arrays
 from hpc.core.slurm.gpu_bound import Place, describe_places, place_all
+from hpc.core.words import counted
 from hpc.experiments.freezing import Change, Plan
 from hpc.experiments.overrides import Overrides
 from hpc.rounds.making_way import describe_in_the_way
@@ -229,7 +230,7 @@ def show(
          render_memory(array.resources.memory_mib), render_time(array.resources.time_s), f"{array.gpu_hours:,.1f}")
         for position, array in enumerate(arrays, start=1)
     ]  # fmt: skip
-    say(f"{spec.name}: {len(plan.tasks)} tasks, {len(new)} to submit, on {profile.name}")
+    say(f"{spec.name}: {counted(len(plan.tasks), 'task')}, {len(new)} to submit, on {profile.name}")
     if rows:
         columns = ("array", "tasks", "nodes", "GPUs", "CPUs", "memory", "time limit", "GPU hours asked")
         print_table("", columns, rows, right=range(len(columns)))

@@ -277,7 +277,9 @@ def _waits_for(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> str:
         split = split_ready(snapshot.layout, frozen.spec, [first_assignment(frozen.spec, task) for task in planned])
     except InputError as error:
         return str(error)
-    return f"{len(split.waiting)} wait for other experiments ({split.why})" if split.waiting else ""
+    return (
+        f"{counted(len(split.waiting), 'waits', 'wait')} for other experiments ({split.why})" if split.waiting else ""
+    )
 
 
 def _is_kept(task: TaskState) -> bool:
@@ -363,13 +365,16 @@ def render(snapshot: Snapshot, standing: Standing) -> list[str]:
     lines += [standing.checked] if standing.checked else []
     lines += _running_lines(standing, snapshot.taken)
     if standing.eta_s is not None:
-        lines.append(f"about {max(1, round(standing.eta_s / 60))} minutes left at the pace so far")
+        lines.append(f"about {counted(max(1, round(standing.eta_s / 60)), 'minute')} left at the pace so far")
     if standing.gpu_hours:
         lines.append(f"{standing.gpu_hours:,.2f} GPU hours used")
     if standing.retried:
-        lines.append(f"{standing.retried} tasks needed more than one attempt")
+        lines.append(f"{counted(standing.retried, 'task')} needed more than one attempt")
     if standing.kept:
-        lines.append(f"{len(standing.kept)} of the finished are kept as they were collected: their folders are gone")
+        lines.append(
+            f"{counted(len(standing.kept), 'of the finished is', 'of the finished are')} kept as collected: the "
+            "folders are gone"
+        )
     if standing.by_exit_code:
         alone = counted(standing.by_exit_code, "of the finished is so", "of the finished are so")
         lines.append(f"{alone} by exit code alone; a collection tells")
@@ -379,8 +384,8 @@ def render(snapshot: Snapshot, standing: Standing) -> list[str]:
     lines += name_unreadable(snapshot)
     if standing.abandoned:
         lines.append(
-            f"{standing.abandoned} wait in this machine's queue and nothing works it off (its runner was killed, or "
-            "the machine started again)"
+            f"{counted(standing.abandoned, 'waits', 'wait')} in this machine's queue and nothing works it off (its "
+            "runner was killed, or the machine started again)"
         )
     lines += [standing.waits_for] if standing.waits_for else []
     lines += standing.probed

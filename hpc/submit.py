@@ -22,6 +22,7 @@ from hpc.core.records.hold import Hold
 from hpc.core.resources import MINUTE
 from hpc.core.slurm.arrays import Assignment
 from hpc.core.slurm.successors import Relay
+from hpc.core.words import counted
 from hpc.experiments.freezing import frozen_of
 from hpc.local.queue import check_gpus, default_parallel, follow, list_abandoned, list_open, start_detached
 from hpc.rounds.act import hand_over, live_arrays, not_submitted
@@ -323,7 +324,7 @@ def show_dry_run(request: Request, present: Present, decided: Decided) -> int:
         return EXIT_DONE
     if probe:
         say(f"would first probe: {probe}, each for {LIMIT_S // MINUTE} minutes at most")
-    say(f"{experiment}: would submit {len(names)} tasks" + (f": {', '.join(names[:10])}" if names else ""))
+    say(f"{experiment}: would submit {counted(len(names), 'task')}" + (f": {', '.join(names[:10])}" if names else ""))
     if split.waiting:
         say(f"{len(split.waiting)} more would wait for other experiments ({split.why})")
     for submission in present.unfinished:

@@ -68,12 +68,16 @@ CORE: Table = {
     },
     "hpc.core.launch": {"hpc.core.experiment", "hpc.core.layout", "hpc.core.records"},
     "hpc.core.slurm": {"hpc.core.experiment", "hpc.core.records", "hpc.core.profile", "hpc.core.resources"},
-    "hpc.core.failures": {"hpc.core.printable", "hpc.core.experiment", "hpc.core.records", "hpc.core.slurm"},
+    "hpc.core.failures": {
+        "hpc.core.words", "hpc.core.printable", "hpc.core.experiment", "hpc.core.records", "hpc.core.slurm",
+    },
     "hpc.core.retry": {
+        "hpc.core.words",
         "hpc.core.errors", "hpc.core.identity", "hpc.core.resources", "hpc.core.experiment", "hpc.core.records",
         "hpc.core.launch", "hpc.core.failures",
     },
     "hpc.core.checks": {
+        "hpc.core.words",
         "hpc.core.errors", "hpc.core.layout", "hpc.core.resources", "hpc.core.experiment", "hpc.core.question",
         "hpc.core.launch", "hpc.core.retry",
     },

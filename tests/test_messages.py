@@ -3,9 +3,12 @@
 import ast
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+
+from hpc.core.words import counted, few
 
 ROOT = Path(__file__).parents[1]
 TARGETS = re.findall(r"^([a-z-]+):.* ## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
@@ -45,3 +48,63 @@ def test_templates_and_profiles_name_no_make() -> None:
 
     assert len(files) > 3
     assert [path.name for path in files if re.search(rf"\bmake (?:{'|'.join(TARGETS)})\b", path.read_text())] == []
+
+
+COUNTED = re.compile(
+    r" (?:finished |more |other )?(runs|tasks|retries|configurations|attempts|metrics|comparisons|seeds|nodes|minutes|"
+    r"programs|baselines|shapes)\b"
+)
+ALWAYS_SEVERAL = {
+    ("analysis/figures/intervals.py", "total", "configurations"),  # more than are shown
+    ("analysis/figures/parameters.py", "total", "configurations"),
+    ("analysis/figures/parameters.py", "len(shown)", "configurations"),
+    ("analysis/figures/parameters.py", "found.runs", "runs"),  # of which a variance is told
+    ("analysis/page/results.py", "found.runs", "runs"),
+    ("analysis/statistics/comparisons.py", "ours.shape[1]", "seeds"),
+    ("analysis/statistics/importance.py", "len(usable)", "runs"),
+    ("analysis/statistics/verdicts.py", "one.n_baseline", "runs"),
+    ("analysis/findings/answer.py", "len(decision.clauses)", "comparisons"),
+    ("analysis/findings/limitations.py", "best.of", "configurations"),  # two at least, said a line above
+    ("analysis/findings/verdict_text.py", "len(baselines)", "baselines"),
+    ("analysis/second_look.py", "waiting", "runs"),
+    ("hpc/core/checks.py", "count", "tasks"),  # more than are allowed
+    ("hpc/core/checks.py", "seeds", "seeds"),
+    ("hpc/core/experiment/processes.py", "found.nodes", "nodes"),
+    ("hpc/core/experiment/processes.py", "resources.nodes", "nodes"),
+    ("hpc/core/question/criterion.py", "len(found)", "configurations"),
+    ("hpc/core/slurm/partitions.py", "resources.nodes", "nodes"),
+    ("hpc/core/retry/answer.py", "len(task.attempts)", "attempts"),
+    ("hpc/submit.py", "LIMIT_S // MINUTE", "minutes"),
+    ("hpc/init.py", "len(found)", "programs"),
+    ("hpc/rounds/collected.py", "len(kept)", "runs"),
+    ("hpc/submissions/sources.py", "len(matching)", "runs"),
+}
+"""Numbers that cannot be one where they are said."""
+NO_NUMBER = {
+    ("analysis/findings/cautions.py", "', unaltered' if self.has_altered else ''", "runs"),
+    ("hpc/rounds/making_way.py", "_holds(live)", "runs"),
+    ("hpc/rounds/on_request.py", "run", "runs"),
+}
+
+
+def plurals(path: Path) -> Iterator[tuple[str, str, str]]:
+    """What stands in an f-string right before a noun in the plural."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        parts = node.values if isinstance(node, ast.JoinedStr) else []
+        for value, after in pairwise(parts):
+            found = COUNTED.match(str(after.value)) if isinstance(after, ast.Constant) else None
+            if found and isinstance(value, ast.FormattedValue):
+                yield path.relative_to(ROOT).as_posix(), ast.unparse(value.value), found[1]
+
+
+@pytest.mark.parametrize("package", ["hpc", "analysis"])
+def test_one_is_no_plural(package: str) -> None:
+    """No sentence says "1 runs": a number before a noun goes through `hpc.core.words.counted`."""
+    found = {each for path in sorted((ROOT / package).rglob("*.py")) for each in plurals(path)}
+    assert found - ALWAYS_SEVERAL - NO_NUMBER == set()
+
+
+def test_counted_and_few() -> None:
+    """One is one, and a long list ends with how many more there are."""
+    assert [counted(number, "retry", "retries") for number in (0, 1, 2)] == ["0 retries", "1 retry", "2 retries"]
+    assert (few(["a", "b"]), few(list("abcdefg"), between="; ")) == ("a, b", "a; b; c; d; e and 2 more")

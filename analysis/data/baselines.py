@@ -26,6 +26,7 @@ from hpc.core.experiment.grid import parameter_names
 from hpc.core.experiment.spec import Sweep
 from hpc.core.identity import canonical_json, content_hash
 from hpc.core.layout import RunLayout
+from hpc.core.words import counted
 
 SCHEMA = 1
 ASPECTS = ("code", "data", "config", "environment")
@@ -58,7 +59,9 @@ class StoredBaseline:
         """What the reader has to know of it, one or two sentences."""
         if self.refused:
             return f"{self.refused[:1].upper()}{self.refused[1:]}; nothing is compared with it here."
-        said = f"The baseline is {self.experiment}, {len(self.seeds)} runs stored {show_minute(self.written)}."
+        said = (
+            f"The baseline is {self.experiment}, {counted(len(self.seeds), 'run')} stored {show_minute(self.written)}."
+        )
         missing = (
             f" Not recorded on both sides, so possibly different: {', '.join(self.unknown)}." if self.unknown else ""
         )
@@ -130,13 +133,19 @@ def _store(source: RunLayout, path: Path) -> dict[str, Any]:
         raise InputError(f"there is no experiment {source.experiment} under {source.root}; run it first")
     frame = load_frame(source)
     if len(frame.configurations) != 1:
-        raise InputError(f"it has {len(frame.configurations)} configurations; a stored baseline has one, and seeds")
+        raise InputError(
+            f"it has {counted(len(frame.configurations), 'configuration')}; a stored baseline has one, and seeds"
+        )
     still = int(frame.tasks["outcome"].isin(("running", "pending", "planned")).sum())
     if still:
-        raise InputError(f"{still} of its {len(frame.tasks)} runs have not ended; collect it when they have")
+        raise InputError(
+            f"{still} of its {counted(len(frame.tasks), 'run has', 'runs have')} not ended; collect it when they have"
+        )
     usable = frame.usable
     if usable.sum() < 2:
-        raise InputError(f"{int(usable.sum())} of its {len(frame.tasks)} runs can be used; its variance needs two")
+        raise InputError(
+            f"{int(usable.sum())} of its {counted(len(frame.tasks), 'run')} can be used; its variance needs two"
+        )
     content = {
         "schema": SCHEMA,
         "kind": "baseline",

@@ -33,6 +33,7 @@ from hpc.core.layout import RunLayout
 from hpc.core.records.attempt_verdict import AttemptVerdict
 from hpc.core.records.task import TaskRecord
 from hpc.core.resources import parse_share
+from hpc.core.words import counted
 
 OUTCOMES = ("finished", "failed", "running", "pending", "planned")
 SCHEMA = 1
@@ -346,7 +347,10 @@ def _values(results: h5py.File, rows: Sequence[Mapping[str, Any]]) -> pd.DataFra
     for group in results.get("summary", {}).values():
         raw = np.asarray(group[:], dtype=np.float64)
         if len(raw) != len(rows):
-            _refuse([f"metric {_true_name(group)} has {len(raw)} values for {len(rows)} tasks"], "results.h5")
+            _refuse(
+                [f"metric {_true_name(group)} has {counted(len(raw), 'value')} for {counted(len(rows), 'task')}"],
+                "results.h5",
+            )
         name = _true_name(group)
         columns[name] = np.where(finished, computable(raw), np.nan)
         told = np.array([np.nan if (value := row["summary"].get(name)) is None else value for row in rows])

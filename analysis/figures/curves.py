@@ -15,6 +15,7 @@ from analysis.figures.intervals import row_label
 from analysis.findings.configurations import ConfigurationResult
 from analysis.findings.findings import Findings
 from analysis.findings.selection import choose_shown
+from hpc.core.words import counted
 
 MAX_CURVES = 6
 MAX_PANELS = 4
@@ -109,7 +110,9 @@ def _draw_curve(
     figure.supylabel(axis_label(*metric) + note, fontsize=9.5, color=INK)
     figure.tight_layout(h_pad=1.4)
     caption = _curve_caption(frame, findings, shown, curves)
-    alt = f"Learning curves of {metric[0]} for {len(shown)} configurations and {len(curves)} runs."
+    alt = (
+        f"Learning curves of {metric[0]} for {counted(len(shown), 'configuration')} and {counted(len(curves), 'run')}."
+    )
     return finish(figure, path, "curves", f"{metric[0]} while training", caption, alt)
 
 
@@ -129,7 +132,9 @@ def _curve_caption(
     if running:
         text += f" Dotted: runs not finished ({running})."
     if len(shown) < len(findings.results):
-        text += f" Shown are baseline, best and worst: {len(shown)} of {len(findings.results)} configurations."
+        text += (
+            f" Shown are baseline, best and worst: {len(shown)} of {counted(len(findings.results), 'configuration')}."
+        )
     return text
 
 

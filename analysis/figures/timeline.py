@@ -100,7 +100,9 @@ def _draw_crowd(bars: tuple[Floats, Floats], fates: Sequence[Fate], out: tuple[s
     axes.grid(axis="y")
     axes.set_ylabel("attempts running at once (mean)")
     _finish_axes(axes, out[0], fates)
-    caption = f"{len(fates)} attempts by what came of them, stacked; the mean over each of {_BINS} equal times."
+    caption = (
+        f"{counted(len(fates), 'attempt')} by what came of them, stacked; the mean over each of {_BINS} equal times."
+    )
     return finish(figure, out[1], "resources", "When the attempts ran", caption, _alt(fates, bars, out[0]))
 
 
@@ -135,4 +137,4 @@ def _alt(fates: Sequence[Fate], bars: tuple[Floats, Floats], unit: str) -> str:
     counts = "; ".join(
         f"{count} {words}" for fate, (_, _, words) in _LOOKS.items() if (count := sum(one is fate for one in fates))
     )
-    return f"{len(fates)} attempts within {float((bars[0] + bars[1]).max()):.3g} {unit}: {counts}."
+    return f"{counted(len(fates), 'attempt')} within {float((bars[0] + bars[1]).max()):.3g} {unit}: {counts}."

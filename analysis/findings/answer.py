@@ -205,7 +205,7 @@ class _Case:
     def _still_to_come(self, places: set[int]) -> str:
         rows = np.concatenate([self.members[place] for place in sorted(places)])
         waiting = int((~self._is_ended[rows]).sum())
-        return f"{waiting} of {len(rows)} runs have not ended" if waiting else ""
+        return f"{waiting} of {counted(len(rows), 'run has', 'runs have')} not ended" if waiting else ""
 
     def _left_out(self, metric: str) -> Floats:
         """Values that may be compared, array of shape (tasks,); NaN where there is none."""
@@ -406,7 +406,7 @@ def _sentence(decision: Decision, clauses: Sequence[AnsweredClause], missing: Se
         against = [one for one in clauses if one.possible is False] or clauses
         return f"REFUTED: {_facts(against)}; no value that is still possible meets the criterion."
     if decision.hangs_on_missing:
-        return f"UNDECIDED: it hangs on {len(missing)} runs without a value ({', '.join(missing[:5])})."
+        return f"UNDECIDED: it hangs on {counted(len(missing), 'run')} without a value ({', '.join(missing[:5])})."
     return f"UNDECIDED: open is {_facts([one for one in clauses if one.met is not True] or clauses)}."
 
 

@@ -20,6 +20,7 @@ from analysis.data.sameness import (
     what_is_named,
 )
 from analysis.words import list_words
+from hpc.core.words import counted
 
 _SHOWN = 5
 _VERBS = {
@@ -109,7 +110,7 @@ def _say_check(frame: ExperimentFrame, found: Cautions) -> list[str]:
     failed = f"{len(names)} failed it: {_named(names)}" if names else "none failed it"
     unchecked = f"; of {answers['not checked']} there is no answer" if answers["not checked"] else ""
     return [
-        f"Of {asked} finished runs {answers['passed']} passed the declared check "
+        f"Of {counted(asked, 'finished run')} {answers['passed']} passed the declared check "
         f"({check.get('expression') or check.get('command')}), {failed}{unchecked}. They are finished all the same: "
         "their values are kept, in means and comparisons too."
     ]
@@ -145,7 +146,8 @@ def _consequence(frame: ExperimentFrame, one: Difference, pairs: Sequence[tuple[
     if not confounded:
         return "Means and comparisons mix them."
     return (
-        f"In {confounded} of {len(pairs)} comparisons no run of the configuration shares it with one of the baseline: "
+        f"In {confounded} of {counted(len(pairs), 'comparison')} no run of the configuration shares it with one "
+        "of the baseline: "
         f"there the {ASPECTS[one.aspect]} may be the reason for a difference."
     )
 

@@ -29,7 +29,8 @@ def say_limitations(
     said += [_limit_small(results), _limit_seed(results), _limit_altered(counts)]
     if counts.without_value:
         said.append(
-            f"{counts.without_value} finished runs gave no finite value of the primary metric that can be computed "
+            f"{counted(counts.without_value, 'finished run')} gave no finite value of the primary metric that "
+            "can be computed "
             "with; they count as missing."
         )
     said += say_cautions(frame, cautions, [(one.number, one.baseline) for one in results if one.baseline is not None])
@@ -52,7 +53,8 @@ def say_limitations(
 def _limit_open(counts: RunCounts) -> str:
     missing = counts.running + counts.pending + counts.never_started
     return (
-        f"{missing} of {counts.planned} runs had not ended when the results were collected: everything is provisional."
+        f"{missing} of {counted(counts.planned, 'run')} had not ended when the results were collected: "
+        "everything is provisional."
         if missing
         else ""
     )
@@ -63,8 +65,10 @@ def _limit_failed(counts: RunCounts, results: Sequence[ConfigurationResult]) -> 
         return ""
     touched = [one for one in results if one.failed]
     text = (
-        f"{counts.failed_total} of {counts.planned} runs failed ({list_counts(counts.failed)}) in {len(touched)} of "
-        f"{len(results)} configurations. Means describe the runs that finished; where failing depends on the "
+        f"{counts.failed_total} of {counted(counts.planned, 'run')} failed ({list_counts(counts.failed)}) in "
+        f"{len(touched)} of "
+        f"{counted(len(results), 'configuration')}. Means describe the runs that finished; where failing depends "
+        "on the "
         "configuration they flatter it."
     )
     if "divergence" in counts.failed:
@@ -126,7 +130,10 @@ def say_uncompared(results: Sequence[ConfigurationResult]) -> str:
         return ""
     reasons = {reason: [one.label for one in alone if one.not_compared == reason] for reason in _reasons(alone)}
     told = "; ".join(f"{', '.join(labels[:_SHOWN])}{_more(labels)}: {reason}" for reason, labels in reasons.items())
-    return f"{len(alone)} of {len(results)} configurations are compared with none. Not compared: {told}."
+    return (
+        f"{len(alone)} of {counted(len(results), 'configuration is', 'configurations are')} compared with none. Not "
+        f"compared: {told}."
+    )
 
 
 def _reasons(alone: Sequence[ConfigurationResult]) -> tuple[str, ...]:
@@ -145,7 +152,8 @@ def _limit_beside(results: Sequence[ConfigurationResult]) -> str:
     names = list(dict.fromkeys(name for one in mixed for name in one.changed_beside))
     compared = sum(one.comparison is not None for one in results)
     return (
-        f"In {len(mixed)} of {compared} comparisons the baseline also has another {list_words(names)}, because the "
+        f"In {len(mixed)} of {counted(compared, 'comparison')} the baseline also has another "
+        f"{list_words(names)}, because the "
         "sweep holds no baseline with the same: a difference may come from there."
     )
 
@@ -173,7 +181,10 @@ def _limit_margin(judged: JudgedConfigurations) -> str:
 def _limit_best(best: Best | None) -> str:
     if best is None or best.of < 2:
         return ""
-    text = f"The best of {best.of} configurations was chosen on the data that describe it: its mean is optimistic."
+    text = (
+        f"The best of {counted(best.of, 'configuration')} was chosen on the data that describe it: its mean is "
+        "optimistic."
+    )
     if best.selection is None or best.selection.held_out is None:
         return f"{text} New seeds would tell by how much."
     return f"{text} Runs held out from the choice have a mean of {best.selection.held_out:.4g}."

@@ -115,7 +115,7 @@ def never_worked(known: Known) -> Iterator[Recommendation]:
             yield Recommendation(
                 "never_worked",
                 f"Leave out {one.name}={label}, or give it {'more memory' if of_memory else 'other settings'}",
-                f"{one.name}={label} never {'fit' if of_memory else 'worked'}: {count} of {total} runs "
+                f"{one.name}={label} never {'fit' if of_memory else 'worked'}: {count} of {counted(total, 'run')} "
                 + ("died of memory" if of_memory else f"ended as {worst}")
                 + f" ({worst}), none finished; with other values {int((outcome[others] == 'finished').sum())} did",
             )
@@ -136,7 +136,8 @@ def micro_batch(known: Known) -> Iterator[Recommendation]:
             yield Recommendation(
                 "micro_batch",
                 f"Begin with a micro-batch of {last} where {first} did not fit",
-                f"{count} runs ran out of memory with {first} and finished with {last} at the same global batch",
+                f"{counted(count, 'run')} ran out of memory with {first} and finished with {last} at the same "
+                "global batch",
             )
 
 
@@ -249,7 +250,8 @@ def time_limit(known: Known) -> Iterator[Recommendation]:
         yield Recommendation(
             "time_limit",
             f"Ask for less time: {show_duration(2 * longest)} is twice what the longest run took",
-            f"the longest of {len(done)} finished attempts took {show_duration(longest)} of {show_duration(limit)}; "
+            f"the longest of {counted(len(done), 'finished attempt')} took {show_duration(longest)} of "
+            f"{show_duration(limit)}; "
             "short jobs start earlier",
         )
 
@@ -265,7 +267,7 @@ def memory_asked(known: Known) -> Iterator[Recommendation]:
         yield Recommendation(
             "memory_asked",
             f"Ask for less memory: {1.5 * peak:.0f} MiB is half as much again as any attempt used",
-            f"the most that one of {len(attempts)} attempts used is {peak:.0f} of {asked:.0f} MiB",
+            f"the most that one of {counted(len(attempts), 'attempt')} used is {peak:.0f} of {asked:.0f} MiB",
         )
 
 

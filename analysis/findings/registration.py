@@ -212,7 +212,12 @@ def _read_seals(frame: ExperimentFrame) -> tuple[tuple[SealEntry, ...], str]:
     except (InputError, ValueError) as error:
         return (), f"seal.json: {error}"
     carried = int(frame.attempts["seal"].astype(bool).sum())
-    return (), f"{carried} attempts carry the digest of a seal, and seal.json is gone" if carried else ""
+    return (
+        (),
+        f"{counted(carried, 'attempt carries', 'attempts carry')} the digest of a seal, and seal.json is gone"
+        if carried
+        else "",
+    )
 
 
 def _reasons(frame: ExperimentFrame, seals: Sequence[SealEntry], problem: str) -> tuple[str, ...]:
@@ -238,7 +243,9 @@ def _changed_plan(frame: ExperimentFrame, seals: Sequence[SealEntry]) -> Iterato
         return
     for before, after in pairwise(seals):
         changes = "; ".join(content_changes(before.content, after.content)) or "taken back to an earlier one"
-        seen = f"{after.attempts_before} attempts had begun" if after.attempts_before else "nothing had run yet"
+        seen = (
+            f"{counted(after.attempts_before, 'attempt')} had begun" if after.attempts_before else "nothing had run yet"
+        )
         yield Deviation("changed_plan", f"changed on {show_minute(after.time)} ({seen}): {changes}")
     if content_digest(frame.spec) != seals[-1].digest:
         yield Deviation("changed_plan", "the manifest asks something else than any sealed plan: it was changed by hand")
@@ -252,7 +259,9 @@ def _results_before(frame: ExperimentFrame, seals: Sequence[SealEntry]) -> Itera
     if len(rows) or seals[0].attempts_before:
         names = _names(frame, rows)
         count = max(seals[0].attempts_before, len(names))
-        yield Deviation("results_before", f"{count} attempts had begun before {show_minute(seals[0].time)}", names)
+        yield Deviation(
+            "results_before", f"{counted(count, 'attempt')} had begun before {show_minute(seals[0].time)}", names
+        )
 
 
 def _added_seeds(frame: ExperimentFrame, seals: Sequence[SealEntry]) -> Iterator[Deviation]:

@@ -9,6 +9,7 @@ from analysis.findings.findings import Findings
 from analysis.findings.registration import KINDS
 from analysis.page.document import Block, Box, Bullets, Code, Facts, Fold, Heading, Links, Section, Table, Text, cell
 from analysis.words import pairs_text, plain, plain_json, short_list, show_minute, show_time
+from hpc.core.words import counted
 
 _SHOWN_RUNS = 12
 _BRIEF_TITLES = {
@@ -67,7 +68,10 @@ def registration_section(findings: Findings) -> Section:
     found = findings.registration
     facts = [("Standing", found.headline)]
     facts += [
-        (f"Seal {place}", f"{show_minute(seal.time)}, {seal.digest[:16]}, {seal.attempts_before} attempts had begun")
+        (
+            f"Seal {place}",
+            f"{show_minute(seal.time)}, {seal.digest[:16]}, {counted(seal.attempts_before, 'attempt')} had begun",
+        )
         for place, seal in enumerate(found.seals, start=1)
     ]
     facts += [("Problem", found.problem)] if found.problem else []
@@ -75,7 +79,11 @@ def registration_section(findings: Findings) -> Section:
     facts.append(("Times results were shown", f"{len(found.looks)}, {early} of them before every run had ended"))
     if found.unchecked:
         facts.append(
-            ("Not checked", f"the own folders of {found.unchecked} finished runs are not there to compare with")
+            (
+                "Not checked",
+                f"the own folders of {counted(found.unchecked, 'finished run is', 'finished runs are')} not "
+                "there to compare with",
+            )
         )
     rows = tuple((cell(KINDS[one.kind]), cell(one.text), cell(_named(one.runs))) for one in found.deviations)
     table = Table("deviations", "Deviations from the sealed plan", ("deviation", "what", "runs"), rows, (0, 1, 2))

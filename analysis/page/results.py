@@ -16,6 +16,7 @@ from analysis.statistics.estimates import Interval
 from analysis.statistics.importance import Importance, Interaction, ParameterEffect
 from analysis.statistics.optimism import FEWEST
 from analysis.words import coverage, cut_note, plain, show_number, show_p, show_value
+from hpc.core.words import counted
 
 MAX_CONFIGURATIONS = 60
 MAX_RATIONALES = 12
@@ -414,7 +415,8 @@ def best_text(findings: Findings) -> str:
     one = best.result
     text = (
         f"{one.label}: {findings.primary.name} = {show_mean(one.estimate)}, {coverage(one.estimate.level)} interval "
-        f"{show_interval(one.estimate)}. It is the best of {best.of} configurations, selected on these same data: its "
+        f"{show_interval(one.estimate)}. It is the best of {counted(best.of, 'configuration')}, selected on "
+        "these same data: its "
         "mean is optimistic."
     )
     if best.ties:

@@ -29,6 +29,7 @@ from analysis.statistics.comparisons import Comparison, Sample, compare
 from analysis.statistics.estimates import Estimate, estimate
 from analysis.words import coverage, plain, show_duration, show_number, show_p, show_time, show_value
 from hpc.core.experiment.spec import Metric
+from hpc.core.words import counted
 
 RESEARCH = Path("docs/research")
 TOP = 5
@@ -105,7 +106,7 @@ def _orchestration(
         ("Not ended", str(counts.running + counts.pending + counts.never_started)),
     )
     advice = tuple(f"{one.action}. Rationale: {one.evidence}." for one in recommend(frame, findings))
-    models = f"../tasks/RUN/attempt-N/checkpoints of {counts.finished} finished runs"
+    models = f"../tasks/RUN/attempt-N/checkpoints of {counted(counts.finished, 'finished run')}"
     kept = (
         ("Models", models),
         ("Plots", ", ".join(name for name in files if name.endswith(".svg")) or "none"),

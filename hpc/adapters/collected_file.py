@@ -9,6 +9,7 @@ from hpc.adapters.files import read_json, readable_record
 from hpc.core.errors import InputError
 from hpc.core.layout import RunLayout
 from hpc.core.records.aside import SetAside
+from hpc.core.words import counted
 
 Entry = Mapping[str, Any]
 
@@ -44,7 +45,7 @@ def describe_aside(layout: RunLayout) -> str:
         return ""
     with_results = sum(bool(run.result) for run in moved)
     return (
-        f"set aside when the plan was changed, and not counted here: {len(moved)} runs, "
+        f"set aside when the plan was changed, and not counted here: {counted(len(moved), 'run')}, "
         f"{with_results or 'none'} with results ({layout.aside})"
     )
 

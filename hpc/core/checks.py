@@ -58,6 +58,7 @@ from hpc.core.question.criterion import Question, bind, parse_criterion
 from hpc.core.question.falsifiable import objections
 from hpc.core.resources import Resources
 from hpc.core.retry.learned import LEARNING_RATE_NAMES
+from hpc.core.words import counted
 
 RESERVED = ("seed", CASE, "id", *PLACES)
 """Names that mean something else in templates and command lines."""
@@ -503,7 +504,9 @@ def _check_resource_rules(draft: Draft, grid: Sequence[Combination]) -> Iterator
             yield Finding(path, f"'{rule.where}' cannot be computed: {error}")
             continue
         if not held:
-            yield Finding(path, f"'{rule.where}' holds for none of the {len(tasks)} tasks; leave it out, or mend it")
+            yield Finding(
+                path, f"'{rule.where}' holds for none of the {counted(len(tasks), 'task')}; leave it out, or mend it"
+            )
 
 
 def _check_for_every_resources(rule: "Rule") -> "Rule":

@@ -44,6 +44,7 @@ from hpc.core.records.index import Code
 from hpc.core.records.project import Project
 from hpc.core.resources import Resources, render_memory, render_time
 from hpc.core.slurm.arrays import first_assignment
+from hpc.core.words import counted
 from hpc.experiments.code_files import CodeFiles, check_program, find_code, mentions, notes_of
 from hpc.experiments.on_nodes import ON_NODES, module_of
 from hpc.experiments.overrides import Overrides
@@ -190,7 +191,7 @@ def _never_granted(asked: Resources, profile: ClusterProfile) -> Iterator[Proble
         yield Problem(f"{render_memory(asked.memory_mib)}; {profile.name} has at most {most}", "resources.mem")
     if 0 < profile.max_gpus < asked.nodes * asked.gpus:
         most = f"{profile.name} lets an experiment use {profile.max_gpus} at once (max_gpus)"
-        yield Problem(f"{asked.gpus} on each of {asked.nodes} nodes; {most}", "resources.gpus")
+        yield Problem(f"{asked.gpus} on each of {counted(asked.nodes, 'node')}; {most}", "resources.gpus")
     if profile.scheduler == "local" and asked.nodes > 1:
         yield Problem(f"{asked.nodes}; this machine is one node", "resources.nodes")
 
@@ -304,7 +305,8 @@ def _disk_notes(root: Path, spec: ExperimentSpec, tasks: Sequence[Task]) -> tupl
     if needed_mib <= free_mib:
         return ()
     return (
-        f"{len(tasks)} runs of {render_memory(needed_mib // len(tasks))} need more than the {free_mib} MiB free at "
+        f"{counted(len(tasks), 'run')} of {render_memory(needed_mib // len(tasks))} need more than the "
+        f"{free_mib} MiB free at "
         f"{folder}",
     )
 
@@ -330,7 +332,8 @@ def _waiting_notes(layout: RunLayout, spec: ExperimentSpec, tasks: Sequence[Task
         return after
     return (
         *after,
-        f"{len(split.waiting)} of {len(tasks)} tasks wait for other experiments ({split.why}). Each is submitted once "
+        f"{len(split.waiting)} of {counted(len(tasks), 'task waits', 'tasks wait')} for other experiments "
+        f"({split.why}). Each is submitted once "
         f"what it needs has finished: python -m hpc.submit {spec.name} --follow",
     )
 

@@ -25,6 +25,7 @@ from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout
 from hpc.core.records.exit import ExitRecord
 from hpc.core.records.probe import ProbeEnd, ProbeIndex, ProbeTask
 from hpc.core.records.task import TaskRecord
+from hpc.core.words import counted
 from hpc.local.element import run_element
 from hpc.submissions.holds import describe_hold, held
 from hpc.submissions.receipts import LOCAL, asked_of, received_job
@@ -351,7 +352,10 @@ def follow(layout: RunLayout, tell: Callable[[str], None] = say) -> int:
         note(said)
     _, failed_canaries = canaries(layout)
     if kept := sum(each.waits_for in failed_canaries for each in waiting):
-        note(f"the canary failed: {kept} tasks were not started; once mended: python -m hpc.submit {layout.experiment}")
+        note(
+            f"the canary failed: {counted(kept, 'task was', 'tasks were')} not started; once mended: python -m "
+            f"hpc.submit {layout.experiment}"
+        )
     tell(f"next: python -m hpc.collect {layout.experiment}{' --retry-failed' if failed else ''}")
     return EXIT_FAILED if failed else EXIT_DONE
 

@@ -24,6 +24,7 @@ from hpc.core.failures.evidence import Evidence
 from hpc.core.printable import printable
 from hpc.core.retry.answer import heed
 from hpc.core.retry.records import Decision, FailedTask, Retry, RetryPlan, Situation
+from hpc.core.words import counted
 from hpc.rounds.hook_process import HookSource
 
 LONGEST_S = 30.0
@@ -121,7 +122,9 @@ class _Hook:
         """Say for how many tasks it was not asked any more, and why; nothing when it was for all."""
         if not self._passed_over:
             return ()
-        return (f"retry.hook {self._name}: not asked about {self._passed_over} more tasks: {self._given_up}",)
+        return (
+            f"retry.hook {self._name}: not asked about {counted(self._passed_over, 'more task')}: {self._given_up}",
+        )
 
     def close(self) -> None:
         """End its process, if there is one."""

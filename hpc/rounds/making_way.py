@@ -36,6 +36,7 @@ from hpc.core.records.aside import RunAside, SetAside
 from hpc.core.records.index import Element
 from hpc.core.records.task import TaskRecord
 from hpc.core.resources import HOUR
+from hpc.core.words import counted
 from hpc.snapshots.snapshot import TaskState, look_at
 from hpc.submissions.prepare import is_used, list_attempts
 
@@ -199,7 +200,8 @@ def describe_in_the_way(layout: RunLayout, found: Sequence[InTheWay]) -> tuple[s
     what = f"{with_result} of them with results" if with_result else "none of them with a result"
     return (
         f"set aside, because program, arguments or parameters were changed: {_shown(moved)} "
-        f"({sum(each.attempts for each in moved)} attempts, {what}); kept in {shlex.quote(str(layout.aside))}, counted "
+        f"({counted(sum(each.attempts for each in moved), 'attempt')}, {what}); kept in "
+        f"{shlex.quote(str(layout.aside))}, counted "
         "and named in the report",
     )
 

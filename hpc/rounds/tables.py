@@ -16,6 +16,7 @@ from hpc.core.experiment.values import is_single, render_value
 from hpc.core.failures.outcomes import Outcome
 from hpc.core.printable import guard_cell
 from hpc.core.records.columns import label_metrics, name_columns
+from hpc.core.words import counted
 from hpc.rounds.judge import JudgedExperiment, JudgedTask
 
 MAX_METRICS = 2_000
@@ -63,7 +64,8 @@ def _without_column(names: Sequence[str]) -> tuple[str, ...]:
         return ()
     shown = ", ".join(ascii(name)[:60] for name in names[:SHOWN])
     return (
-        f"{len(names)} metrics have no column in collected/, which holds {MAX_METRICS} at most: {shown}"
+        f"{counted(len(names), 'metric has', 'metrics have')} no column in collected/, which holds {MAX_METRICS} "
+        f"at most: {shown}"
         f"{', …' if len(names) > SHOWN else ''}; the runs' own metrics.h5 have them",
     )
 
@@ -105,7 +107,7 @@ def _kept_curves(judged: JudgedExperiment) -> tuple[list[tuple[str, Rows]], tupl
     try:
         return read_rows(judged.layout.results, wanted), ()
     except (InputError, FileNotFoundError) as error:
-        return [], (f"{len(wanted)} runs whose folders are gone have lost their curves: {error}",)
+        return [], (f"{counted(len(wanted), 'run')} whose folders are gone have lost their curves: {error}",)
 
 
 def _summary_columns(values: Sequence[Mapping[str, float]]) -> dict[str, NDArray[np.float64]]:

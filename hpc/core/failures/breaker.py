@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from hpc.core.experiment.spec import Breaker
 from hpc.core.failures.evidence import FailureClass, Verdict
+from hpc.core.words import counted
 
 F = FailureClass
 
@@ -134,7 +135,8 @@ def _same(ended: Sequence[Ended], total: int, policy: Breaker, accepted: Collect
         if count >= policy.same and common not in accepted:
             struck = [each for each in first if each.fingerprint == common]
             return _trip(
-                f"{count} of the first {len(first)} tasks that ended (of {total}) failed alike: {struck[0].category}",
+                f"{count} of the first {counted(len(first), 'task')} that ended (of {total}) failed alike: "
+                f"{struck[0].category}",
                 struck,
             )
     return None
@@ -150,7 +152,7 @@ def _most(ended: Sequence[Ended], total: int, policy: Breaker, accepted: Collect
         common = f"{category}: most of the tasks"
         if count >= policy.share * len(ended) and common not in accepted:
             struck = [each for each in failed if each.category is category]
-            reason = f"{count} of {len(ended)} tasks that ended (of {total}) failed in one class: {category}"
+            reason = f"{count} of {counted(len(ended), 'task')} that ended (of {total}) failed in one class: {category}"
             return _trip(reason, struck, common)
     return None
 

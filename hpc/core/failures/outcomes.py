@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
 from hpc.core.failures.evidence import FailureClass, Verdict
+from hpc.core.words import counted
 
 
 class Outcome(StrEnum):
@@ -43,6 +44,6 @@ def count_outcomes(outcomes: Iterable[str]) -> dict[str, int]:
 
 def render_counts(counts: Mapping[str, int]) -> str:
     """Render counts as a sum a reader can check: ``6 tasks = 4 finished + 2 failed``."""
-    return f"{sum(counts.values())} tasks = " + " + ".join(
+    return f"{counted(sum(counts.values()), 'task')} = " + " + ".join(
         f"{number} {name}" for name, number in counts.items() if number
     )

@@ -33,6 +33,7 @@ from hpc.core.retry.records import (
     RetryPlan,
     Situation,
 )
+from hpc.core.words import counted
 
 F = FailureClass
 
@@ -146,11 +147,13 @@ def _ceiling_reached(task: FailedTask, policy: RetryPolicy) -> Declined | None:
 
 def attempts_spent(task: FailedTask, policy: RetryPolicy) -> Declined | None:
     """Decline a task whose attempts are used up, whatever its class; None while it has some left."""
-    counted, idle = _count_failures(task)
+    all_of_them, idle = _count_failures(task)
     if idle >= policy.max_attempts:
-        reason = f"{idle} attempts failed without a step gained, retry.max_attempts is {policy.max_attempts}"
-    elif counted >= CEILING_FACTOR * policy.max_attempts:
-        reason = f"{counted} attempts failed, each after a few steps more; retry.max_attempts is {policy.max_attempts}"
+        failed = f"{counted(idle, 'attempt')} failed without a step gained"
+        reason = f"{failed}, retry.max_attempts is {policy.max_attempts}"
+    elif all_of_them >= CEILING_FACTOR * policy.max_attempts:
+        failed = f"{counted(all_of_them, 'attempt')} failed, each after a few steps more"
+        reason = f"{failed}; retry.max_attempts is {policy.max_attempts}"
     else:
         return None
     return _decline(task, reason, "read the verdicts of its attempts; raise retry.max_attempts only if they differ")
@@ -158,13 +161,13 @@ def attempts_spent(task: FailedTask, policy: RetryPolicy) -> Declined | None:
 
 def _count_failures(task: FailedTask) -> tuple[int, int]:
     """Count the attempts that count: all of them, and those since steps were last gained."""
-    counted = idle = best = 0
+    every = idle = best = 0
     for attempt in task.attempts:
         if (attempt.last_step or 0) > best:
             best, idle = attempt.last_step or 0, 0
         if not blameless(attempt.verdict):
-            counted, idle = counted + 1, idle + 1
-    return counted, idle
+            every, idle = every + 1, idle + 1
+    return every, idle
 
 
 def _has_no_action(task: FailedTask) -> bool:

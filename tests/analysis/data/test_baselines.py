@@ -125,7 +125,7 @@ def test_what_is_no_baseline_is_refused(root):
     make(root, "variance", {"a": 1.0, "b": 2.0}, SEEDS, CODE).write()
     assert "it has 2 configurations" in found(root).refused
     make(root, "variance", {"": 1.0}, SEEDS[:1], CODE).write()
-    assert "1 of its 1 runs can be used" in found(root).refused
+    assert "1 of its 1 run can be used" in found(root).refused
     waiting = make(root, "variance", {"": 1.0}, SEEDS, CODE)
     waiting.judged[0].update(outcome="planned", attempts=[], summary={})
     waiting.write()

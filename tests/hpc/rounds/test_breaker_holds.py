@@ -56,7 +56,7 @@ def test_one_bug_in_three_tasks_holds_and_a_release_goes_on(buggy: LocalProject)
     assert buggy.json("collect", "tiny", "--retry-failed", expect=1)["jobs"] == {}
 
     buggy.hpc("submit", "tiny", "--release")
-    assert "submitted 1 retries" in buggy.hpc("collect", "tiny", "--retry-failed")
+    assert "submitted 1 retry" in buggy.hpc("collect", "tiny", "--retry-failed")
     assert not (buggy.runs / "tiny/hold.json").exists()
     assert buggy.attempt("X5", 2).exists()
     assert not buggy.attempt("X1", 2).exists()
