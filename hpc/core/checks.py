@@ -39,7 +39,14 @@ from hpc.core.experiment.spec import (
     Value,
 )
 from hpc.core.experiment.values import is_single, render_value, value_key
-from hpc.core.launch.config_file import content_problems, is_block, keys_of, names_taken, placeholders
+from hpc.core.launch.config_file import (
+    content_problems,
+    experiments_named,
+    is_block,
+    keys_of,
+    names_taken,
+    placeholders,
+)
 from hpc.core.launch.launchers import LAUNCHERS
 from hpc.core.launch.program import (
     CONFIG,
@@ -303,6 +310,8 @@ def _check_config(draft: Draft, grid: Sequence[Combination]) -> Iterator[Finding
     if draft.program.module:
         yield Finding(path, f"is for a command; write command: python -m {draft.program.module} --config {{config}}")
     args, names = draft.program.args, (*draft.program.args, *parameter_names(draft.sweep))
+    if RUN in names and (named := experiments_named(config.content)):
+        yield Finding(path, f"{{{RUN}:{named[0]}}} names a run, and '{RUN}' is a parameter; rename the parameter")
     try:
         fields = list(dict.fromkeys(field for field in placeholders(config.content, (*names, "seed", *PLACES))))
     except ValueError as error:

@@ -28,7 +28,7 @@ from hpc.core.experiment.program import TRUE_FALSE, ConfigFile, Launch, Program
 from hpc.core.experiment.slug import is_plain
 from hpc.core.experiment.values import is_single, render_value
 from hpc.core.launch.config_file import content_problems
-from hpc.core.launch.program import command_experiments
+from hpc.core.launch.program import named_experiments
 from hpc.core.profile import ClusterProfile, Following
 from hpc.core.resources import Resources, parse_memory, parse_share, parse_time
 from hpc.experiments.config_template import read_config
@@ -399,8 +399,8 @@ def _check(model: CheckModel | None) -> core.Check | None:
 
 
 def _after(declared: list[str | int], program: Program) -> tuple[str, ...]:
-    """The experiments that come before this one, those that its command names included."""
-    named = command_experiments(program.command) if program.command is not None else ()
+    """The experiments that come before this one, those that its program names included."""
+    named = named_experiments(program.command, program.config.content if program.config else None)
     return tuple(dict.fromkeys([*(each for each in declared if isinstance(each, str)), *named]))
 
 

@@ -70,7 +70,7 @@ def build_task(index: SubmissionIndex, entry: Element, task: TaskLayout, number:
     return replace(
         record,
         argv=task_argv(index, entry, task, number, resume_from, uses),
-        files=task_files(index, entry, task, number, resume_from),
+        files=task_files(index, entry, task, number, resume_from, uses),
         uses=uses,
         check_argv=check_argv(index, entry, task, number),
         environment=_environment(index, record, task, attempt, settings.variables),

@@ -18,7 +18,7 @@ from hpc.adapters.manifest_store import load_manifest, planned_below, task_from_
 from hpc.adapters.owner import TRUSTED, refuse_foreign
 from hpc.core.errors import InputError, Problem, nearest
 from hpc.core.experiment.spec import ExperimentSpec, Task
-from hpc.core.launch.program import command_experiments, experiments_before
+from hpc.core.launch.program import experiments_before, named_experiments
 from hpc.core.layout import RunLayout
 from hpc.core.records.index import Source, SubmissionIndex, Used
 from hpc.core.slurm.arrays import Assignment
@@ -51,7 +51,8 @@ def read_others(layout: RunLayout, spec: ExperimentSpec) -> tuple[Other, ...]:
     Raises:
         InputError: One is not planned, is this one, or comes after it.
     """
-    named = command_experiments(spec.program.command) if spec.program.command is not None else ()
+    config = spec.program.config
+    named = named_experiments(spec.program.command, config.content if config else None)
     others, problems = list[Other](), list[Problem]()
     for name in spec.after:
         other = RunLayout(layout.root, name)

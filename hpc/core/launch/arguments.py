@@ -38,15 +38,24 @@ def task_argv(
     """
     if index.program.command is None:
         return program_argv(index.program, arguments_of(index, entry))
-    values = _values(index, entry, task, number, resume_from)
-    if entry.sources:
-        found = {used.experiment: used.path for used in uses}
-        values[RUN] = {each.experiment: f"{{{RUN}:{each.experiment}}}" for each in entry.sources} | found
-    return program_argv(index.program, values)
+    return program_argv(index.program, _values(index, entry, task, number, resume_from) | _runs(entry, uses))
+
+
+def _runs(entry: Element, uses: Sequence[Used]) -> dict[str, Any]:
+    """What ``{run:train}`` stands for; nothing where the task starts from no run."""
+    if not entry.sources:
+        return {}
+    found = {used.experiment: used.path for used in uses}
+    return {RUN: {each.experiment: f"{{{RUN}:{each.experiment}}}" for each in entry.sources} | found}
 
 
 def task_files(
-    index: SubmissionIndex, entry: Element, task: TaskLayout, number: int, resume_from: str
+    index: SubmissionIndex,
+    entry: Element,
+    task: TaskLayout,
+    number: int,
+    resume_from: str,
+    uses: Sequence[Used] = (),
 ) -> dict[str, str]:
     """Give the files that are written into the working folder: path in it → text."""
     config = index.program.config
@@ -54,7 +63,7 @@ def task_files(
         return {}
     from hpc.core.launch.config_file import written  # here: most programs have none
 
-    return {config.file: written(config, _values(index, entry, task, number, resume_from))}
+    return {config.file: written(config, _values(index, entry, task, number, resume_from) | _runs(entry, uses))}
 
 
 def check_argv(index: SubmissionIndex, entry: Element, task: TaskLayout, number: int) -> tuple[str, ...]:

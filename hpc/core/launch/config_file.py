@@ -1,8 +1,8 @@
 """The configuration file a program is given: a template of the user's, with the values of one task filled in.
 
 A value goes where the template has a key of its name (``model.lr`` leads into the block ``model``), and where a text
-says ``{name}``; braces around anything else, and ``${name}``, are the program's own. Standard library only: the wrapper
-on the node writes the file, in YAML, JSON or TOML.
+says ``{name}``, or ``{run:train}`` for the folder of a finished run; braces around anything else, and ``${name}``, are
+the program's own. Standard library only: the wrapper on the node writes the file, in YAML, JSON or TOML.
 """
 
 import json
@@ -12,7 +12,7 @@ from math import isfinite
 from pathlib import PurePath
 from typing import Any
 
-from hpc.core.experiment.placeholders import NAME, Field, parse_template, render_field
+from hpc.core.experiment.placeholders import NAME, RUN, Field, parse_template, render_field
 from hpc.core.experiment.program import ConfigFile
 
 FORMATS = (".yaml", ".yml", ".json", ".toml")
@@ -27,7 +27,7 @@ def fill(content: Any, values: Mapping[str, Any]) -> Any:
     """
     filled = _with_texts(content, values)
     for name, value in values.items():
-        if _step(content, name)[0]:
+        if name != RUN and _step(content, name)[0]:
             filled = _with(filled, name, value)
     return filled
 
@@ -62,16 +62,31 @@ def _with_texts(content: Any, values: Mapping[str, Any]) -> Any:
 def _filled(text: str, values: Mapping[str, Any]) -> Any:
     """Fill in one text; one that is a placeholder and no more becomes the value itself."""
     whole = _FIELD.fullmatch(text)
-    if whole and whole[1] in values and text == f"{{{whole[1]}}}":
+    if whole and whole[1] in values and whole[1] != RUN and text == f"{{{whole[1]}}}":
         return values[whole[1]]
     return _FIELD.sub(lambda found: _rendered(found, values), text)
 
 
 def _rendered(found: re.Match[str], values: Mapping[str, Any]) -> str:
-    if found[1] not in values:
+    if found[1] not in values or (found[1] == RUN and not _experiment_of(found[0])):
         return found[0]
     (field,) = parse_template(found[0])
     return render_field(field, values[found[1]]) if isinstance(field, Field) else found[0]
+
+
+def _experiment_of(text: str) -> str:
+    """The experiment whose run a placeholder names; empty for one that is the program's own."""
+    try:
+        (field,) = parse_template(text)
+    except ValueError:
+        return ""
+    return field.experiment if isinstance(field, Field) else ""
+
+
+def experiments_named(content: Any) -> tuple[str, ...]:
+    """Give the experiments whose runs a template names, as ``{run:train}``, in order of first use."""
+    written = (found[0] for text in _texts(content) for found in _FIELD.finditer(text) if found[1] == RUN)
+    return tuple(dict.fromkeys(filter(None, map(_experiment_of, written))))
 
 
 def names_taken(content: Any, names: Sequence[str]) -> tuple[str, ...]:

@@ -236,11 +236,27 @@ def command_experiments(command: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def named_experiments(command: str | None, content: Any = None) -> tuple[str, ...]:
+    """Give the experiments whose runs a program names: in its command, and in the content of its configuration file.
+
+    Raises:
+        ValueError: The command or a placeholder in it is malformed.
+    """
+    in_command = command_experiments(command) if command else ()
+    if not content:
+        return in_command
+    from hpc.core.launch.config_file import experiments_named  # here: most programs have none
+
+    return tuple(dict.fromkeys([*in_command, *experiments_named(content)]))
+
+
 def experiments_before(spec: Mapping[str, Any]) -> tuple[str, ...]:
-    """Give the experiments that one comes after, by its YAML: those of `after`, and those its command names."""
-    declared, command = spec.get("after") or [], (spec.get("program") or {}).get("command")
+    """Give the experiments that one comes after, by its YAML: those of `after`, and those its program names."""
+    declared, program = spec.get("after") or [], spec.get("program") or {}
     after = [each for each in (declared if isinstance(declared, list | tuple) else [declared]) if isinstance(each, str)]
-    return tuple(dict.fromkeys([*after, *(command_experiments(command) if command else ())]))
+    config = program.get("config")
+    content = config.get("content") if isinstance(config, dict) else None
+    return tuple(dict.fromkeys([*after, *named_experiments(program.get("command"), content)]))
 
 
 def command_problems(command: str) -> Iterator[str]:

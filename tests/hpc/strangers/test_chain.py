@@ -296,3 +296,22 @@ def test_following_ends_when_what_it_waits_for_is_over_and_failed(repository: Re
     assert f"what is left can never begin: {said}; train/X2_S1 ended" in told
     assert "python -m hpc.follow theirs" in told
     assert f"not followed any more: what is left can never begin ({said}" in tell(hpc.status.main)
+
+
+def test_a_configuration_file_names_runs_too(chain: Repository) -> None:
+    """The path stands in each task's own file; the experiment waits as with a name in the command."""
+    chain.write("e.py", "import json, sys; print('loss=' + open(json.load(open(sys.argv[1]))['from']).read())")
+    content = "{from: '{run:train}/work/model.txt', x: 0, run: {keep: '{run}'}, shape: '{run:03d}'}"
+    chain.experiment(
+        "command: 'python e.py {config} {seed}'\n  config: {file: c.json, content: " + content + "}",
+        sweep="{grid: {x: [1, 2]}, seeds: [1]}", run_name="'E{x}'",
+    )  # fmt: skip
+    assert "2 of 2 tasks wait for other experiments" in chain.plan(cluster="here")
+    assert chain.on_a_node(name="train", position=1) == 0
+    number = max(int(path.name) for path in (chain.root / "theirs/submissions").iterdir() if path.name.isdecimal())
+    assert chain.on_a_node(number, 1) == 0
+    assert chain.printed("E2") == ["loss=2"]
+    told = json.loads((chain.attempt("E2") / "work/c.json").read_text())
+    assert told["from"] == f"{chain.root}/train/tasks/X2_S1/attempt-1/work/model.txt"
+    assert (told["run"], told["shape"]) == ({"keep": "{run}"}, "{run:03d}")
+    assert chain.record("E2")["uses"][0]["is_named"]
