@@ -235,6 +235,23 @@ def measure_seeds(repetitions: int, rng: np.random.Generator) -> Table:
     return Table(("test", "true difference", "margin", "runs on each side", "computed chance", "simulated"), rows)
 
 
+def measure_assurance(repetitions: int, rng: np.random.Generator) -> Table:
+    """Chance of a paired t test with the seeds named after a pilot that knows the difference, but not the spread."""
+    rows: list[Sequence[Cell]] = []
+    count = max(100, repetitions // 40)
+    for pilot, effect in product(SIZES, (1.0, 2.0)):
+        variances = rng.chisquare(pilot - 1, count) / (pilot - 1)
+        cells: list[Cell] = [str(pilot), f"{effect:g} σ"]
+        for free in (None, pilot - 1):
+            named = [seeds_for_verdict(effect, None, [one], pilot, ALPHA, paired=True, free=free) for one in variances]
+            sizes = np.array([one or 1000 for one in named])
+            reached = np.array([power_of_test(effect, [1.0], int(n), ALPHA, paired=True) for n in sizes])
+            error = float(reached.std() / np.sqrt(count))
+            cells.append(Measured(float(reached.mean()), error, f"{100 * reached.mean():.1f} %"))
+        rows.append(cells)
+    return Table(("pilot", "true difference", "spread taken as known", "averaged over the spread"), rows)
+
+
 def _planned(effect: float, margin: float | None, variance: Sequence[float], n: int, *, paired: bool) -> float:
     found = power_of_test(effect, variance, n, ALPHA, paired=paired)
     equal = power_of_equivalence(effect, margin, variance, n, ALPHA, paired=paired) if margin else 0.0
@@ -317,6 +334,7 @@ TABLES: Mapping[str, Callable[[int, np.random.Generator], Table]] = {
     "equivalence": measure_equivalence,
     "effects": measure_effects,
     "seeds": measure_seeds,
+    "assurance": measure_assurance,
     "selection": measure_selection,
     "firmness": measure_firmness,
     "importance": measure_importance,

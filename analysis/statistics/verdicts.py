@@ -7,6 +7,7 @@ difference declared as meaningful, and INCONCLUSIVE names the seeds that would s
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import sqrt
 
 import numpy as np
@@ -16,9 +17,14 @@ from scipy import special
 from analysis.statistics.comparisons import AnalysisPlan, Comparison, Sample, find_pairs, is_better
 from analysis.statistics.sequential import TwoLooks
 
+Floats = npt.NDArray[np.float64]
 POWER = 0.8
 """Chance of a verdict that the number of further seeds is made for."""
 _MOST = 1000
+_QUANTILES = 8
+"""Of the spread that may be behind an observed one; more of them change a number of seeds by one in ten at most."""
+_SHARES = (0.5, 0.45, 0.55, 0.4, 0.6, 0.35, 0.65, 0.25, 0.75, 0.0, 1.0)
+"""Parts of the margin that are tried for the hardest true difference, which mostly is the first."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +54,8 @@ class TestedVerdict:
         level: Adjusted p-values below this decide; lower than alpha where the data were looked at twice.
         further_seeds: Seeds to add on both sides for an 80 % chance of a verdict if the true difference is what it
             looks like; None where there is a verdict, where it cannot be computed, or where more than 1,000 are needed.
-        further_seeds_any: The same whatever the truth is: enough to find a difference of the declared margin and to
-            show equivalence where there is none; None also where no margin is declared.
+        further_seeds_any: The same whatever the truth is, never fewer: enough to find a difference or to show
+            equivalence for each difference up to the declared margin; None also where no margin is declared.
         rationale: One sentence.
     """
 
@@ -151,8 +157,8 @@ def power_of_test(effect: float, variance: Sequence[float], n: int, alpha: float
         paired: Paired test, else Welch's.
     """
     df, error = _df_and_error(variance, n, paired=paired)
-    bound, shift = -special.stdtrit(df, alpha / 2), abs(effect) / error
-    return float(1 - special.nctdtr(df, shift, bound) + 1 - special.nctdtr(df, -shift, bound))
+    right, wrong = (_chance_found(df, np.array([sign * abs(effect) / error]), alpha)[0] for sign in (1, -1))
+    return float(right + wrong)
 
 
 def power_of_equivalence(
@@ -165,13 +171,31 @@ def power_of_equivalence(
         margin: Difference within which means count as equal; other arguments as for `power_of_test`.
     """
     df, error = _df_and_error(variance, n, paired=paired)
+    return float(_chance_equivalent(df, np.array([effect / error]), np.array([margin / error]), alpha)[0])
+
+
+def _chance_found(df: float, effect: Floats, alpha: float) -> Floats:
+    """Chance that a two-sided t test finds a difference upwards, for effects in standard errors."""
+    found: Floats = 1 - special.nctdtr(df, effect, -special.stdtrit(df, alpha / 2))
+    return found
+
+
+def _chance_equivalent(df: float, effect: Floats, margin: Floats, alpha: float) -> Floats:
+    """Chance that both one-sided tests reject, at least, for effects and margins in standard errors."""
     bound = -special.stdtrit(df, alpha)
-    chances = [1 - special.nctdtr(df, (margin + sign * effect) / error, bound) for sign in (1, -1)]
-    return max(0.0, float(sum(chances)) - 1)
+    both = sum(1 - special.nctdtr(df, margin + sign * effect, bound) for sign in (1, -1))
+    return np.maximum(0.0, np.asarray(both, dtype=np.float64) - 1)
 
 
 def seeds_for_verdict(
-    difference: float, margin: float | None, variance: Sequence[float], now: int, alpha: float, *, paired: bool
+    difference: float,
+    margin: float | None,
+    variance: Sequence[float],
+    now: int,
+    alpha: float,
+    *,
+    paired: bool,
+    free: int | None = None,
 ) -> int | None:
     """Find how many runs on each side give an 80 % chance of a verdict if the true difference is `difference`.
 
@@ -184,18 +208,31 @@ def seeds_for_verdict(
         now: Runs on each side now.
         alpha: Level each test has to reach.
         paired: Paired test, else Welch's.
+        free: Degrees of freedom of the observed variance, over whose uncertainty the chance is averaged (assurance):
+            of 3 runs it may be a fraction of the true one. None: the variance is known.
 
     Returns:
         Runs on each side, above `now`; None where more than 1,000 would be needed.
     """
+    spreads = np.ones(1) if free is None else _spreads_behind(free)
 
     def is_enough(n: int) -> bool:
-        found = power_of_test(difference, variance, n, alpha, paired=paired) >= POWER
-        return found or (
-            margin is not None and power_of_equivalence(difference, margin, variance, n, alpha, paired=paired) >= POWER
-        )
+        df, error = _df_and_error(variance, n, paired=paired)
+        effects = abs(difference) / (error * spreads)
+        chances = _chance_found(df, effects, alpha)
+        # A difference of more than the margin is hardly ever shown to lie within it: not worth the time.
+        if margin is not None and abs(difference) < margin and chances.mean() < POWER:
+            chances = np.maximum(chances, _chance_equivalent(df, effects, margin / (error * spreads), alpha))
+        return float(chances.mean()) >= POWER
 
     return _first(is_enough, now)
+
+
+@lru_cache(maxsize=64)
+def _spreads_behind(free: int) -> Floats:
+    """What the true spread may be, as multiples of the observed one: roots of quantiles of df / χ²(df)."""
+    shares = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
+    return np.asarray(np.sqrt(free / special.chdtri(free, shares)), dtype=np.float64)
 
 
 def _first(is_enough: Callable[[int], bool], now: int) -> int | None:
@@ -245,12 +282,19 @@ def _seeds_needed(
     now = min(len(side) for side in sides)
     margin = plan.margin * abs(one.reference or 0.0) / scale if plan.margin else 0.0
 
-    def runs_for(effect: float) -> int | None:
-        needed = seeds_for_verdict(effect, margin or None, variance, now, alpha, paired=bool(pairs))
-        return None if needed is None else needed - now
+    free = sum(len(side) - 1 for side in sides)
 
-    either = [count for count in (runs_for(0.0), runs_for(margin)) if count] if margin else []
-    return runs_for(one.difference / scale), max(either) if len(either) == 2 else None
+    def runs_for(effect: float, at_least: int) -> int | None:
+        return seeds_for_verdict(effect, margin or None, variance, at_least, alpha, paired=bool(pairs), free=free)
+
+    looks_like = most = runs_for(one.difference / scale, now)
+    # Hardest is a difference about half the margin: too small to be found, too large for equivalence.
+    for share in _SHARES if margin else ():
+        most = None if most is None else runs_for(share * margin, most - 1)
+    return (
+        None if looks_like is None else looks_like - now,
+        None if most is None or not margin else most - now,
+    )
 
 
 def _signs_needed(one: Comparison, alpha: float) -> int | None:
@@ -300,7 +344,7 @@ def _settled(looks_like: int | None, whatever: int | None) -> str:
         f"{looks_like} further {'seed' if looks_like == 1 else 'seeds'} on both sides would settle it with 80 % chance"
     )
     text += " if the difference is what it looks like"
-    return text if whatever is None else f"{text}, {whatever} whatever it is"
+    return text if whatever is None else f"{text}, {whatever} for any true difference"
 
 
 def _size(one: Comparison) -> str:
