@@ -4,7 +4,7 @@ SHELL := /bin/bash
 
 # Everything: training, tests, report.
 READY := .venv/.ready
-# What the demo runs: training and report, without DeepSpeed, which takes minutes to compile, and without the tests.
+# What the demo runs: PyTorch and the report.
 DEMO  := .venv/.ready-demo
 # Commands and report only, for a login node (training is in the container).
 LOGIN := .venv/.ready-login
