@@ -31,7 +31,7 @@ def test_the_demo_runs_in_its_container_as_readme_says(lab: Lab, tmp_path: Path)
 
     assert 'containers/build.sh "train-cpu"' in typed(image.replace("make", "make -n"))
     assert (IMAGES / "train-cpu.sif").exists()
-    typed(f"{plan} --seeds 42 --set sweep.grid.d_model=[32]")
+    typed(f"{plan} --seeds 42 --set sweep.grid.width=[32]")
     assert submit == "python -m hpc.submit demo --follow"
     typed(submit.removesuffix(" --follow"))
     lab.wait_idle(job_name="demo")
