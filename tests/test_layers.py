@@ -139,6 +139,7 @@ TRAIN: Table = {
     "train.distributed": set(),
     "train.demonstrations": {"train.systems"},
     "train.rollout": {"train.systems", "train.demonstrations"},
+    "train.imitate": {"train.systems", "train.demonstrations"},
     "train.model": {"train.durable"},
     "train.learner": {"train.model"},
     "train.checkpoint": {"train.durable", "train.model", "train.learner"},
