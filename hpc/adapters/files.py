@@ -47,17 +47,23 @@ GROUP_READS = 0o750
 all that is made in it. Everywhere else nobody but the owner reads or writes, whatever umask, setgid and ACLs say."""
 
 
-def make_folder(folder: Path, mode: int | None = None) -> None:
+def make_folder(folder: Path, mode: int | None = None, *, parents: bool = True) -> None:
     """Make a folder and its missing parents for nobody but the owner, and for the group to read where `folder` says so.
 
     One that exists is left as it is.
 
     Args:
         mode: 0o700 or `GROUP_READS`; None takes after the folder above.
+        parents: Make missing folders above; without, one that somebody removed stays so.
+
+    Raises:
+        FileNotFoundError: The folder above is not there, and is not to be made.
+        OSError: It cannot be made.
     """
     if folder.is_dir():
         return
-    make_folder(folder.parent, mode)
+    if parents:
+        make_folder(folder.parent, mode)
     wanted = mode or (GROUP_READS if group_reads(folder.parent) else 0o700)
     with contextlib.suppress(FileExistsError):
         folder.mkdir(0o700)

@@ -84,7 +84,8 @@ class Attempt:
         """Give a folder to save into; it counts as a checkpoint only once every process has left without an error."""
         final = self.folder / "checkpoints" / f"step-{step:08d}"
         prepared = final.with_name(final.name + ".tmp")
-        make_folder(prepared)
+        make_folder(final.parent, parents=False)
+        make_folder(prepared, parents=False)
         yield prepared
         _wait_for_all()
         if self.is_main:
@@ -94,7 +95,7 @@ class Attempt:
     def take_checkpoint(self, step: int, saved: Path) -> None:
         """Point to a complete checkpoint that a trainer saved where it likes, below the attempt or elsewhere."""
         link = self.folder / "checkpoints" / f"step-{step:08d}"
-        make_folder(link.parent)
+        make_folder(link.parent, parents=False)
         for each in link.parent.iterdir():
             if each == link or (each.is_symlink() and not each.exists()):  # trainers keep the newest few
                 each.unlink()
@@ -117,7 +118,8 @@ class Attempt:
         if self.is_main:
             self.close(complete=False)
             reason = self._stop.name or "another process was asked to stop"
-            write_json(self.folder / "outcome.json", {"code": EXIT_CHECKPOINTED, "step": step, "reason": reason})
+            told = {"code": EXIT_CHECKPOINTED, "step": step, "reason": reason}
+            write_json(self.folder / "outcome.json", told, parents=False)
         raise SystemExit(EXIT_CHECKPOINTED)
 
 

@@ -1,6 +1,13 @@
 """`hpc.callbacks.loop`: a plain program that is stopped, checkpoints, goes on and ends, on this machine's queue."""
 
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
 from hpc import metrics
+from hpc.callbacks.loop import Attempt
 from tests.local_projects import EXPERIMENT, make_project
 
 PROGRAM = """
@@ -51,3 +58,26 @@ def test_by_hand_it_works_in_the_current_folder(tmp_path):
     assert not metrics.is_complete(project.folder / "metrics.h5")
     done = project.call("program.py", HPC_RESUME_FROM=str(project.folder / "checkpoints/step-00000003"))
     assert (done.returncode, metrics.is_complete(project.folder / "metrics.h5")) == (0, True)
+
+
+@pytest.fixture
+def attempt(tmp_path: Path) -> Iterator[Attempt]:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGTERM)}
+    (tmp_path / "attempt-1").mkdir()
+    yield Attempt(tmp_path / "attempt-1")
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def test_a_removed_attempt_is_not_made_anew(attempt: Attempt, tmp_path: Path) -> None:
+    """Neither by a checkpoint, of its own or a trainer's, nor by a logged value, nor by the end."""
+    attempt.folder.rmdir()
+    for act in (
+        lambda: attempt.checkpoint(1).__enter__(),
+        lambda: attempt.take_checkpoint(1, tmp_path),
+        lambda: attempt.log(1, loss=1.0),
+        lambda: attempt.leave(1),
+    ):
+        with pytest.raises(FileNotFoundError):
+            act()
+    assert not attempt.folder.exists()
