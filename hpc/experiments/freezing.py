@@ -54,6 +54,8 @@ from hpc.submissions.sources import split_ready
 from hpc.workspace import OWN_CODE, Workspace
 
 _OWN_PACKAGES = ("hpc", "train")
+_NEEDED = {"train.control": ("torch", "accelerate"), "train.imitate": ("torch",)}
+"""Our own training modules → packages of the optional part ``train`` without which they do nothing."""
 _RECORDED_PACKAGES = (
     "hpc-batch",
     "torch",
@@ -289,10 +291,10 @@ def _squashfs(name: str, profile: ClusterProfile) -> tuple[dict[str, str] | None
 
 def _check_packages(spec: ExperimentSpec, profile: ClusterProfile, image: object) -> None:
     """Refuse our own training modules on this machine's Python where that has not what they import."""
-    is_ours = (spec.program.module or "").startswith("train.")
-    if not is_ours or image or profile.scheduler != "local" or profile.python:
+    if image or profile.scheduler != "local" or profile.python:
         return
-    missing = [name for name in ("torch", "accelerate") if importlib.util.find_spec(name) is None]
+    needed = _NEEDED.get(spec.program.module or "", ())
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingPackage(missing[0], f"program.module: {spec.program.module}")
 

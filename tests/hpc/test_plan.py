@@ -77,6 +77,18 @@ def test_a_dry_run_writes_no_plan(project):
     assert submissions(project) == []
 
 
+@pytest.mark.parametrize(("module", "expected"), [("train.imitate", 0), ("train.control", 2)])
+def test_our_own_trainings_ask_for_what_they_import(project, module, expected):
+    """Without accelerate the demo's program is planned, and the other one names the line that brings it."""
+    text = EXPERIMENT.replace('command: "python3 program.py {x} {seed}"', f"module: {module}")
+    project.write_experiment(text)
+    blind = "from importlib import util; find = util.find_spec; "
+    blind += "util.find_spec = lambda name: None if name == 'accelerate' else find(name); "
+    done = project.call("-c", f"{blind}from hpc.plan import main; main(['tiny', '--cluster', 'local'])")
+    assert done.returncode == expected, done.stdout + done.stderr
+    assert ("needs accelerate, which is not installed" in done.stderr) == (expected == 2)
+
+
 def test_an_edited_manifest_is_refused_by_its_hash(project):
     """Nothing of what was edited counts: each command says so and reads the copy; without one it ends with 2."""
     plan(project)
