@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +116,16 @@ def load_index(submission: SubmissionLayout) -> SubmissionIndex:
         InputError: The file is missing or damaged.
     """
     try:
-        return read_record(submission.index, SubmissionIndex)
+        found = submission.index.stat()
+        return _index_of(submission.index, found.st_ino, found.st_mtime_ns, found.st_size)
     except FileNotFoundError:
         raise InputError(f"no index at {submission.index}; plan again") from None
+
+
+@lru_cache(maxsize=256)
+def _index_of(path: Path, *_stamp: int) -> SubmissionIndex:
+    """Read an index; once a command for the same file, because several of its parts look at every index."""
+    return read_record(path, SubmissionIndex)
 
 
 def readable_indices(layout: RunLayout) -> list[tuple[SubmissionLayout, SubmissionIndex]]:

@@ -38,7 +38,7 @@ from hpc.core.records.task import TaskRecord
 from hpc.core.resources import HOUR
 from hpc.core.words import counted
 from hpc.snapshots.snapshot import TaskState, look_at
-from hpc.submissions.prepare import is_used, list_attempts
+from hpc.submissions.prepare import is_used, list_attempts, list_runs
 
 RESULTS = (FailureClass.DIVERGENCE, FailureClass.NOT_CONVERGED)
 """Failures that are results: to run them anew under other settings is to choose what is reported."""
@@ -92,8 +92,9 @@ def find_in_the_way(layout: RunLayout, tasks: Sequence[Task]) -> tuple[InTheWay,
 
 def _on_disk(layout: RunLayout, wanted: Mapping[str, str]) -> Iterator[Task]:
     """The tasks whose attempts hold a wanted name; folders that cannot be read are named by `status`."""
+    present = set(list_runs(layout))
     for name, task_id in wanted.items():
-        numbers = list_attempts(layout, name)
+        numbers = list_attempts(layout, name) if name in present else []
         path = layout.task(name).attempt(numbers[-1]).task_json if numbers else None
         record = readable_record(path, TaskRecord) if path else None
         if record and record.task_id != task_id:

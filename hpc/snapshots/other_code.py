@@ -20,7 +20,7 @@ from hpc.core.records.exit import ExitRecord
 from hpc.core.records.index import Code
 from hpc.core.records.task import TaskRecord
 from hpc.core.words import FEW, counted, few
-from hpc.submissions.prepare import is_used, list_attempts
+from hpc.submissions.prepare import is_used, list_attempts, list_runs
 
 OTHER_CODE = "other_code"
 """What `collect --again` calls the finished ones of these runs."""
@@ -96,8 +96,9 @@ def _made(layout: RunLayout, manifest: Mapping[str, Any]) -> Iterator[Made]:
         if is_used(each)
         for entry in index.entries
     }
+    begun = set(list_runs(layout))
     for task in manifest["tasks"]:
-        record, ended = newest_records(layout, task["run_name"])
+        record, ended = newest_records(layout, task["run_name"]) if task["run_name"] in begun else (None, None)
         if record is None:
             if code := submitted.get(task["task_id"]):
                 yield Made(task["run_name"], code, is_finished=False)

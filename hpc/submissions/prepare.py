@@ -202,7 +202,8 @@ def _needed(
     unused = {_digest(index): each for each, index in readable_indices(layout) if not is_used(each)}
     for plan in plan_arrays(assignments, frozen.profile):
         index = with_sources(layout, frozen.spec, frozen.index(plan))
-        if known := unused.get(_digest(index)):
+        known = unused.get(_digest(index)) if unused else None
+        if known:
             check_script(known)
         yield plan, index, known
 
@@ -331,7 +332,8 @@ def never_asked(layout: RunLayout, tasks: Iterable[Task], making_way: Collection
         if entry.run_name not in aside
     }
     untaken = [task for task in tasks if task.task_id not in taken]
-    return [task for task in untaken if task.run_name in making_way or not list_attempts(layout, task.run_name)]
+    begun = {each for each in list_runs(layout) if each not in making_way and list_attempts(layout, each)}
+    return [task for task in untaken if task.run_name not in begun]
 
 
 def link_scripts(layout: RunLayout, submissions: Sequence[SubmissionLayout], rendered: Path) -> list[Path]:
@@ -347,6 +349,11 @@ def link_scripts(layout: RunLayout, submissions: Sequence[SubmissionLayout], ren
         link.symlink_to(submission.script)
         links.append(link)
     return links
+
+
+def list_runs(layout: RunLayout) -> list[str]:
+    """Names of the runs that have a folder; one look, where ten thousand would be taken."""
+    return [path.name for path in layout.tasks.iterdir()] if layout.tasks.is_dir() else []
 
 
 def list_attempts(layout: RunLayout, run_name: str) -> list[int]:

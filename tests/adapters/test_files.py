@@ -256,6 +256,26 @@ def test_exactly_one_of_twenty_gets_the_folder(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("p*"))) == 19
 
 
+@pytest.mark.parametrize("items", [0, 3, 100, 101])
+def test_json_is_written_for_people_and_comes_back(tmp_path: Path, items: int) -> None:
+    """Indented; a long list has a line an item, so that a tool that compares lines names the item."""
+    value = {
+        'a "name"': "zwei\nlines",
+        "nested": {"list": [1, {"x": None}], "ü": [True]},
+        "long": [{"run": f"R{number}\n", "values": [number, 0.5]} for number in range(items)],
+        "empty": {},
+    }
+    files.write_json(tmp_path / "x.json", value)
+    text = (tmp_path / "x.json").read_text()
+    assert json.loads(text) == value
+    assert list(json.loads(text)) == list(value)
+    assert text.endswith("}\n")
+    assert len([line for line in text.splitlines() if '"run"' in line]) == items
+    assert "\n  " in text
+    with pytest.raises(ValueError, match="JSON"):
+        files.write_json(tmp_path / "x.json", {**value, "long": [float("nan")] * items, "one": float("nan")})
+
+
 def test_the_end_of_a_ledger_is_read_without_the_rest(tmp_path: Path) -> None:
     """Of a ledger of weeks only the last lines are looked at; the one that is cut in two is left out."""
     for number in range(100):

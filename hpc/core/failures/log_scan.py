@@ -6,6 +6,7 @@ hostile log can be long but never slow.
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from hpc.core.printable import printable
 
@@ -94,10 +95,17 @@ def clean(raw: str) -> str:
     return next((part for part in parts if suspicious(part)), parts[-1] if parts else "")[:MAX_LINE]
 
 
+@lru_cache(maxsize=2048)
 def suspicious(line: str) -> bool:
-    """Whether a line may be evidence. Cheap, and generous: rules decide later, with its neighbours in view."""
+    """Whether a line may be evidence. Cheap, and generous: rules decide later, with its neighbours in view.
+
+    Asked of every line of every log, and of those of one log more than once.
+    """
     lowered = line[: MAX_LINE * 4].lower().replace(" nan iterations:   0", "")  # Megatron says so at every step
-    return any(needle in lowered for needle in NEEDLES)
+    for needle in NEEDLES:  # noqa: SIM110  twice as fast as a generator
+        if needle in lowered:
+            return True
+    return False
 
 
 def split_rank(line: str) -> tuple[str, str]:

@@ -167,7 +167,7 @@ class Scene:
         raised = _raised(lines)
         reason = next((i for i, line in enumerate(lines) if _SLURM_REASON.search(line.text)), len(lines))
         for i, line in enumerate(lines[: reason + 1]):
-            if i in muted or (i not in raised and (is_noise(line.text) or not log_scan.suspicious(line.text))):
+            if i in muted or (i not in raised and (not log_scan.suspicious(line.text) or is_noise(line.text))):
                 continue
             rule = _recognise(line, lines, i, self.evidence) or (_UNCAUGHT if i in raised else None)
             if rule is not None:

@@ -62,7 +62,7 @@ class Record:
     def to_json(self) -> dict[str, Any]:
         """Give the record as JSON can hold it."""
         head = {"kind": self.kind, "schema": self.schema} if self.kind else {}
-        return {**head, **{field.name: _written(getattr(self, field.name)) for field in dataclasses.fields(self)}}
+        return {**head, **_written_fields(self)}
 
     @classmethod
     def _head_problems(cls, content: Mapping[str, Any]) -> Iterator[str]:
@@ -215,12 +215,23 @@ def _named(value: object) -> str:
 
 
 def _written(value: object) -> Any:
+    if value is None or type(value) in _PLAIN:  # most values of an index of ten thousand
+        return value
     if isinstance(value, Record):
         return value.to_json()
     if dataclasses.is_dataclass(value):
-        return {field.name: _written(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return _written_fields(value)
     if isinstance(value, Mapping):
         return {name: _written(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_written(item) for item in value]
     return value
+
+
+def _written_fields(record: Any) -> dict[str, Any]:
+    return {name: _written(getattr(record, name)) for name in _names_of(record.__class__)}
+
+
+@cache
+def _names_of(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
