@@ -117,7 +117,7 @@ def test_metric_is_chosen_where_there_are_several(browser: Any, tmp_path: Path) 
     shown = ".chooser figure:visible"
     with _open(browser, page) as tab:
         assert tab.locator(shown).count() == 1
-        tab.get_by_label("Metric").select_option("val_loss while training")
+        tab.get_by_role("combobox", name="Metric").select_option("val_loss while training")
         assert tab.locator(f"{shown} h3").inner_text() == "val_loss while training"
     with _open(browser, page, java_script_enabled=False) as tab:
         assert tab.locator(shown).count() == 2
@@ -137,7 +137,7 @@ def test_large_table_holds_all_runs_in_few_elements(browser: Any, large: Path) -
         assert set(_column(tab, 4)) == {"oom_gpu"}
         tab.get_by_label("Filter the runs").fill("")
         tab.eval_on_selector(".window", "box => { box.scrollTop = box.scrollHeight; }")
-        tab.wait_for_function("document.querySelector('#table-runs tr[aria-rowindex=\"1201\"]') !== null")
+        tab.locator('#table-runs tr[aria-rowindex="1201"]').wait_for(state="attached")
         assert tab.locator(rows).count() < 100
         link = tab.locator("#table-runs tbody a").first.get_attribute("href")
         assert link.startswith("../tasks/A")
