@@ -16,6 +16,9 @@ _OTHERS = ("weight_decay", "hidden_size", "d_model", "n_embd", "emsize", "nhid",
 _SEED_NAMES = ("seed", "random_seed", "manual_seed", "manualseed", "rng_seed")
 _FOLDERS = ("out_dir", "output_dir", "outdir", "save_dir", "savedir", "checkpoint_dir", "ckpt_dir", "log_dir", "logdir",
             "results_dir", "result_dir", "work_dir")  # fmt: skip
+_LITERALS = "nodes"
+"""Programs of this style (minGPT's) read every value as a Python literal, and die of a path. Their default leads into each
+run's own folder as it is."""
 _NEVER_SWEPT = re.compile(
     r"seed|worker|interval|every|freq|log|port|rank|device|gpu|num_proc|version|epoch|iters|steps"
 )
@@ -127,7 +130,7 @@ def _command(draft: Draft) -> str:
     for each in draft.interface.arguments:
         if each == draft.seed:
             parts.append(each.given("{seed}"))
-        elif _short(each) in _FOLDERS and each != draft.swept:
+        elif _short(each) in _FOLDERS and each != draft.swept and draft.interface.style != _LITERALS:
             parts.append(each.given("{out_dir}"))
         elif each in draft.unknown:
             parts.append(each.given(f"{{{key_of(each)}}}"))

@@ -47,6 +47,16 @@ def test_every_draft_is_a_valid_experiment(arguments: tuple[Argument, ...], metr
     experiment_from(parse_yaml(render_draft(draft_of(*arguments, metric=metric), "x.json"), "first.yaml"))
 
 
+@pytest.mark.parametrize(("style", "is_given"), [("argparse", True), ("nodes", False)])
+def test_a_program_that_reads_literals_is_given_no_path(style: str, is_given: bool) -> None:
+    """minGPT ends in a SyntaxError over one; its default, which is named, leads into the run's own folder."""
+    folder = Argument("system.work_dir", "--system.work_dir=", "str", "./out")
+    draft = Draft("first", "python train.py", Interface(style, (folder,)), LOSS)
+    text = render_draft(draft, "x.json")
+    assert ("--system.work_dir={out_dir}" in text) == is_given
+    assert "--system.work_dir='./out'" in text
+
+
 def test_every_default_is_named_numbers_first() -> None:
     """However many there are, in lines one can read; a switch without its value."""
     numbers = [Argument(f"width_{number}", f"--width_{number}", "int", number) for number in range(1, 41)]
