@@ -17,6 +17,8 @@ from hpc.unattended.state import State, read_state
 
 LEDGER_TAIL = 4 << 20
 """Bytes at the end of the ledger in which the last round stands: a line names tasks, the ledger grows for weeks."""
+STARTS_S = 10.0
+"""A process that was just started needs so long to say that it is there."""
 TROUBLES = {"crashed": "failed", "waited": "had to wait", "refused": "could not submit its next job",
             "not heeded": "went on without your function"}  # fmt: skip
 
@@ -62,6 +64,8 @@ def _describe_course(layout: RunLayout, state: State) -> str:
     lease = read_lease(layout.follow_lease)
     if lease and _seems_alive(layout, lease):
         return f"followed at this moment by {lease}"
+    if lease is None and state.backend == "local" and not state.round and 0 <= time.time() - state.started < STARTS_S:
+        return "followed from now on: its process is starting"
     return _describe_nobody(layout, "no process") if state.backend == "local" else _describe_queue(layout)
 
 

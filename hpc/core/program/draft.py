@@ -17,8 +17,8 @@ _SEED_NAMES = ("seed", "random_seed", "manual_seed", "manualseed", "rng_seed")
 _FOLDERS = ("out_dir", "output_dir", "outdir", "save_dir", "savedir", "checkpoint_dir", "ckpt_dir", "log_dir", "logdir",
             "results_dir", "result_dir", "work_dir")  # fmt: skip
 _LITERALS = "nodes"
-"""Programs of this style (minGPT's) read every value as a Python literal, and die of a path. Their default leads into each
-run's own folder as it is."""
+"""Programs of this style (minGPT's) read every value as a Python literal, and die of a path. Their default leads into
+each run's own folder as it is."""
 _NEVER_SWEPT = re.compile(
     r"seed|worker|interval|every|freq|log|port|rank|device|gpu|num_proc|version|epoch|iters|steps"
 )

@@ -19,12 +19,14 @@ from hpc.adapters.slurm import SlurmError
 from hpc.core.errors import TemporaryError
 from hpc.core.failures.breaker import Trip
 from hpc.core.layout import RunLayout
+from hpc.core.slurm.successors import Course
 from hpc.submissions.holds import describe_hold, hold
 from hpc.unattended import describe as describing
 from hpc.unattended import endure
 from hpc.unattended import jobs as following
 from hpc.unattended.describe import describe
 from hpc.unattended.lease import hold_lease
+from hpc.unattended.state import State, write_state
 from tests.hpc.unattended.pretended import HEALABLE, HEALS, PretendedSlurm, pretend
 from tests.local_projects import command_environment, make_project, wait_until
 
@@ -359,3 +361,12 @@ def test_this_machines_own_queue_is_followed_to_the_end(tmp_path: Path) -> None:
     (unheeded,) = [line for line in read_json_lines(ledger) if line["event"] == "not heeded"]
     assert "the answer is 'what?'" in unheeded["why"]
     assert "followed to the end" in project.hpc("status", "tiny")
+
+
+def test_a_follower_that_was_just_started_is_expected(tmp_path: Path) -> None:
+    """Between its start and its first sign of life nobody is told to start another; nor for ever."""
+    layout = RunLayout(tmp_path, "tiny")
+    layout.home.mkdir()
+    for ago_s, expected in ((0.0, "its process is starting"), (60.0, "no process follows it any more")):
+        write_state(layout, State(Course.GOES_ON, "local", time.time() - ago_s))
+        assert any(expected in line for line in describe(layout))
