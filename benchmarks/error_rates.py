@@ -12,14 +12,17 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from analysis.statistics.comparisons import adjust, equivalence_rows, exact_rows, paired_rows, welch_rows
+from analysis.data.frame import ExperimentFrame
+from analysis.findings.answer import answer_criterion
+from analysis.statistics.comparisons import AnalysisPlan, adjust, equivalence_rows, exact_rows, paired_rows, welch_rows
 from analysis.statistics.effects import cohens_d, hedges_g, probability_greater
 from analysis.statistics.estimates import bca_intervals, mean, stratified_interval, t_quantile
 from analysis.statistics.importance import analyse_importance
@@ -27,6 +30,8 @@ from analysis.statistics.optimism import select_best
 from analysis.statistics.sequential import simulate_two_looks
 from analysis.statistics.systems import improvement_over_systems
 from analysis.statistics.verdicts import power_of_equivalence, power_of_test, seeds_for_verdict, two_sigma_false_alarm
+from hpc.core.layout import RunLayout
+from hpc.core.question.ruling import Ruling
 
 Floats = npt.NDArray[np.float64]
 PAGE = Path(__file__).parents[1] / "docs" / "statistics.md"
@@ -325,6 +330,63 @@ def measure_strata(repetitions: int, rng: np.random.Generator) -> Table:
     return Table(("values", "runs on each system", "mean over systems", "probability of improvement"), rows)
 
 
+CRITERIA = (
+    "relative_change(arm=1) <= -5%",
+    "relative_change(arm=1) <= -5% and p < 0.05",
+    "verdict(arm=1) == WINNER",
+    "any(relative_change <= -5%)",
+    "any(relative_change <= -5% and adjusted_p < 0.05)",
+)
+_ARMS, _SPREAD = 4, 0.1
+"""A baseline and three arms; the standard deviation between runs, as a share of the mean."""
+
+
+def measure_criteria(repetitions: int, rng: np.random.Generator) -> Table:
+    """How often a criterion is met, and how often it is SUPPORTED, where all arms are equal."""
+    rows: list[Sequence[Cell]] = []
+    count = max(40, repetitions // 40)
+    n = SIZES[0]
+    for criterion in CRITERIA:
+        frame = _frame(criterion, n)
+        rulings = []
+        for _ in range(count):
+            values = pd.DataFrame({"error": 1 + _SPREAD * rng.standard_normal(_ARMS * n)})
+            answered = answer_criterion(replace(frame, values=values), AnalysisPlan())
+            rulings.append(answered.ruling if answered else Ruling.UNDECIDED)
+        supported = np.array([one is Ruling.SUPPORTED for one in rulings])
+        met = supported | np.array([one is Ruling.FACE_VALUE for one in rulings])
+        rows.append([f"`{criterion}`", _rate(met), _rate(supported)])
+    return Table(("criterion", "met by the estimates", "SUPPORTED"), rows)
+
+
+def _frame(criterion: str, n: int) -> ExperimentFrame:
+    """An experiment in memory, all of whose runs finished; without values yet."""
+    runs = [(arm, seed) for arm in range(_ARMS) for seed in range(n)]
+    spec = {
+        "name": "made",
+        "brief": {"criterion": criterion},
+        "baseline": {"arm": 0},
+        "metrics": {"primary": {"name": "error", "goal": "min"}},
+    }
+    tasks = [{"task_id": f"{arm}{seed}", "parameters": {"arm": arm}, "seed": seed, "case": None} for arm, seed in runs]
+    table = pd.DataFrame({"configuration": [arm for arm, _ in runs], "seed": [seed for _, seed in runs]})
+    table = table.assign(run_name="", outcome="finished", failure_class="", altered=False)
+    empty = pd.DataFrame()
+    return ExperimentFrame(
+        layout=RunLayout(Path(), "made"),
+        manifest={"spec": spec, "tasks": tasks},
+        manifest_sha="",
+        collected=0.0,
+        tasks=table,
+        parameters=empty,
+        values=empty,
+        attempts=empty,
+        ran=empty,
+        configurations=tuple(f"arm={arm}" for arm in range(_ARMS)),
+        series_names=(),
+    )
+
+
 TABLES: Mapping[str, Callable[[int, np.random.Generator], Table]] = {
     "intervals": measure_intervals,
     "tests": measure_tests,
@@ -339,6 +401,7 @@ TABLES: Mapping[str, Callable[[int, np.random.Generator], Table]] = {
     "firmness": measure_firmness,
     "importance": measure_importance,
     "strata": measure_strata,
+    "criteria": measure_criteria,
 }
 
 

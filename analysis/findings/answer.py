@@ -31,7 +31,7 @@ from hpc.core.question.criterion import (
     terms,
     without_not,
 )
-from hpc.core.question.ruling import Clause, Decision, Measured, Ruling, decide
+from hpc.core.question.ruling import Clause, Decision, Level, Measured, Ruling, decide
 from hpc.core.words import counted
 
 Floats = npt.NDArray[np.float64]
@@ -51,6 +51,7 @@ class AnsweredClause:
         measured: What was measured: ``−12.3 % (−15.1 to −9.4)``; with both sides where both are quantities.
         met: Whether the measured values meet it; None where the missing runs decide, or nothing is measured.
         possible: Whether all (True), none (False) or some (None) values that could still be meet it.
+        shown: Whether it is met by more than an estimate: its interval, or a test beside it.
         note: Its n, and why it is open.
     """
 
@@ -58,6 +59,7 @@ class AnsweredClause:
     measured: str
     met: bool | None
     possible: bool | None
+    shown: bool
     note: str
 
 
@@ -67,7 +69,7 @@ class CriterionAnswer:
 
     Attributes:
         criterion: As it is written in the brief.
-        ruling: SUPPORTED, REFUTED or UNDECIDED.
+        ruling: SUPPORTED, MET AT FACE VALUE, REFUTED or UNDECIDED.
         sentence: The answer with its reason, one sentence.
         clauses: What it rests on; of more than 60 comparisons those that decide.
         hangs_on_missing: Whether the runs without a value decide.
@@ -113,7 +115,8 @@ def answer_criterion(
         return CriterionAnswer(text, Ruling.UNDECIDED, f"UNDECIDED: the criterion {error}.", problem=str(error))
     cases = [_Case(frame, plan, question, rule, fill, stored or {}, looks) for fill in _FILLS]
     accounts = cases if cases[0].missing else cases[:1]
-    decision = decide(rule, [one.measure for one in accounts])
+    level = Level(plan.alpha, plan.confidence, looks=2 if looks else 1)
+    decision = decide(rule, [one.measure for one in accounts], level)
     missing = tuple(str(frame.tasks["run_name"].iloc[row]) for row in cases[0].missing)
     clauses = tuple(_clause(frame, one) for one in _telling(decision))
     sentence = _sentence(decision, clauses, missing)
@@ -259,7 +262,7 @@ class _Case:
         one, judged = pair.comparison, pair.judgement
         note = f"n={one.n} against {one.n_baseline}, {one.basis}"
         if term.function == "verdict":
-            return self._rule_word(term, judged, note)
+            return self._rule_word(term, pair, note)
         if term.function == "tested":
             word, why = judged.tested.word, judged.tested.rationale
             is_answer = word in FUNCTIONS["tested"].words
@@ -290,10 +293,12 @@ class _Case:
         of = "that the criterion names" if term.versus is not None else "with the baseline"
         return f"; adjusted over {counted(tested, 'comparison')} {of}{looks}"
 
-    def _rule_word(self, term: Term, judged: Judgement, note: str) -> Measured:
-        word = judged.rule.word
+    def _rule_word(self, term: Term, pair: "_Pair", note: str) -> Measured:
+        word = pair.judgement.rule.word
         if word not in FUNCTIONS["verdict"].words:
-            return Measured(None, note=judged.rule.rationale)
+            return Measured(None, note=pair.judgement.rule.rationale)
+        if min(pair.comparison.n, pair.comparison.n_baseline) < 2:
+            return Measured(word, note=f"{note}; one run shows nothing")
         further = (self.frame.spec.get("sweep") or {}).get("further_seeds") or ()
         rows = self.members[term.configuration or 0]
         planned = set(self.frame.tasks["seed"].to_numpy()[rows].tolist())
@@ -347,6 +352,7 @@ def _telling(decision: Decision) -> Sequence[Clause]:
         return decision.clauses
     decides: Mapping[Ruling, Callable[[Clause], bool]] = {
         Ruling.SUPPORTED: lambda one: one.met is True,
+        Ruling.FACE_VALUE: lambda one: one.met is True and not one.shown,
         Ruling.REFUTED: lambda one: one.possible is False,
         Ruling.UNDECIDED: lambda one: one.met is not True,
     }
@@ -368,6 +374,7 @@ def _clause(frame: ExperimentFrame, one: Clause) -> AnsweredClause:
         measured=" and ".join(_measured_text(side, measured) for side, measured in sides),
         met=one.met,
         possible=one.possible,
+        shown=one.shown,
         note="; ".join(dict.fromkeys(measured.note for _, measured in sides if measured.note)),
     )
 
@@ -402,6 +409,12 @@ def _sentence(decision: Decision, clauses: Sequence[AnsweredClause], missing: Se
     """Say the answer and what it rests on."""
     if decision.ruling is Ruling.SUPPORTED:
         return f"SUPPORTED: {_facts([one for one in clauses if one.met] or clauses)}."
+    if decision.ruling is Ruling.FACE_VALUE:
+        bare = [one for one in clauses if one.met and not one.shown] or clauses
+        return (
+            f"MET AT FACE VALUE: {_facts(bare)}; what was measured meets the criterion, and neither an interval nor a "
+            "test that it asks for shows that this is more than chance."
+        )
     if decision.ruling is Ruling.REFUTED:
         against = [one for one in clauses if one.possible is False] or clauses
         return f"REFUTED: {_facts(against)}; no value that is still possible meets the criterion."

@@ -51,7 +51,7 @@ def _answer_blocks(answer: CriterionAnswer | None) -> tuple[Block, ...]:
     words = {True: ("met", "good"), False: ("not met", "bad"), None: ("open", "warn")}
     rows = []
     for one in answer.clauses:
-        word, mark = words[one.met]
+        word, mark = words[one.met] if one.shown or not one.met else ("met at face value", "warn")
         rows.append((cell(one.text, mark="code"), cell(one.measured), cell(word, mark=mark), cell(one.note or "–")))
     blocks: list[Block] = [
         Heading("The criterion and its answer"),

@@ -83,6 +83,11 @@ def _section(title: str, *blocks: Block) -> Section:
     return Section(re.sub(r"[^a-z]+", "-", title.lower()).strip("-"), title, blocks)
 
 
+def _answered(findings: Findings) -> tuple[str, ...]:
+    """What became of the criterion, one sentence; nothing where the brief has none."""
+    return (findings.answer.sentence,) if findings.answer else ()
+
+
 # s1
 
 
@@ -153,7 +158,7 @@ def _top(findings: Findings) -> tuple[str, ...]:
 
 def _statistics(findings: Findings) -> tuple[Block, ...]:
     """Most impactful parameter; for each the best value with its improvement and p-value."""
-    verdict = Bullets(tuple(map(plain, findings.verdict)))
+    verdict = Bullets(tuple(map(plain, (*_answered(findings), *findings.verdict))))
     found = findings.importance
     if found is None or not found.parameters:
         return (verdict,)
@@ -195,7 +200,10 @@ def _paper(frame: ExperimentFrame, findings: Findings, drawings: Sequence[Drawin
             ),
             *pictures,
         ),
-        _section("Analysis", Bullets(tuple(map(plain, (*findings.verdict, best_text(findings)))))),
+        _section(
+            "Analysis",
+            Bullets(tuple(map(plain, (*_answered(findings), *findings.verdict, best_text(findings))))),
+        ),
         _section("Limitations", Bullets(tuple(map(plain, findings.limitations)))),
         _section("Failed attempts", *failures_section(findings).blocks),
     )
@@ -255,6 +263,8 @@ def _variance(frame: ExperimentFrame, findings: Findings) -> tuple[Section, ...]
     parts += [_section(f"Experiment: {plain(one.label)}", *_experiment_blocks(frame, findings, one)) for one in shown]
     if uncompared := say_uncompared(findings.results):
         parts.append(_section("Not compared", Text(plain(uncompared))))
+    if answered := _answered(findings):
+        parts.append(_section("Criterion", *(Text(plain(one)) for one in answered)))
     return (*parts, _section("Setup", Facts(setup_facts(frame))))
 
 

@@ -443,8 +443,8 @@ class BriefModel(Model):
     success: Prose | None = Field(None, description="The concrete threshold that would confirm the hypothesis.")
     criterion: Prose | None = Field(
         None,
-        description="The same threshold as a rule the report evaluates: SUPPORTED, REFUTED or UNDECIDED. "
-        "See docs/pre-registration.md.",
+        description="The same threshold as a rule the report evaluates: SUPPORTED, MET AT FACE VALUE, REFUTED or "
+        "UNDECIDED. See docs/pre-registration.md.",
     )
     if_wrong: Prose | None = Field(None, description="What will be done when the hypothesis does not hold.")
     stage: Literal["exploratory", "confirmatory"] = Field(

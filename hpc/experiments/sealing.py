@@ -1,12 +1,14 @@
 """Sealing a plan on disk: ``seal.json`` gets its first entry before anything is submitted, and keeps it for ever."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hpc.adapters.files import append_json_line, lock, read_json_or_none, write_json
 from hpc.core.errors import InputError
 from hpc.core.layout import RunLayout
+from hpc.core.question.bare import find_bare, with_tests
+from hpc.core.question.criterion import parse_criterion
 from hpc.core.question.seal import (
     SealEntry,
     append_entry,
@@ -92,4 +94,27 @@ def seal_notes(layout: RunLayout, spec: Mapping[str, Any]) -> tuple[str, ...]:
             "confirmatory, but without brief.criterion: the report can quote the criterion of success, not evaluate "
             "it; write it as a rule (docs/pre-registration.md) before anything runs"
         )
+    elif brief.get("stage") == "confirmatory":
+        notes += _sureness_notes(spec)
     return tuple(notes)
+
+
+def _sureness_notes(spec: Mapping[str, Any]) -> Iterator[str]:
+    """Say where a criterion can be met without being supported, and what to write instead."""
+    rule = parse_criterion(spec["brief"]["criterion"])
+    bare = find_bare(rule, float((spec.get("analysis") or {}).get("alpha") or 0.05))
+    if tested := [one for one in bare if one.test]:
+        asked = ", ".join(dict.fromkeys(one.comparison.text for one in tested))
+        yield (
+            f"brief.criterion asks for an estimate and not how sure it is ({asked}): unless its whole interval meets "
+            f"that, the answer is MET AT FACE VALUE. Write: criterion: {with_tests(rule, bare).text}"
+        )
+    if without := [one for one in bare if not one.has_interval]:
+        asked = ", ".join(dict.fromkeys(one.comparison.text for one in without))
+        yield (
+            f"brief.criterion: no interval and no test says how sure {asked} is, so the answer is at best "
+            "MET AT FACE VALUE; means have intervals"
+        )
+    sweep = spec.get("sweep") or {}
+    if bare and len(sweep.get("seeds") or (42,)) == 1 and not sweep.get("further_seeds"):
+        yield "one seed has no interval and no p-value: the criterion can be met at face value only; add sweep.seeds"

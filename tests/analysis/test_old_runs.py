@@ -46,7 +46,7 @@ def test_a_run_of_the_commit_before_is_reported(project: LocalProject, is_collec
         ("lr=1", pytest.approx(1.015)), ("lr=2", pytest.approx(0.51)),
     ]  # fmt: skip
     assert told["configurations"][1]["comparison"]["n_baseline"] == 2
-    assert told["criterion"]["ruling"] == "SUPPORTED"
+    assert told["criterion"]["ruling"] == "MET AT FACE VALUE"
     assert not told["registration"]["deviations"]
     with (project.runs / "old/report/runs.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

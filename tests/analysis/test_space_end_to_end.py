@@ -108,7 +108,7 @@ def test_no_run_disappears_from_the_report(project: LocalProject, report: dict[s
         rows = list(csv.DictReader(file))
 
     assert report["counts"]["finished"] == 10  # type: ignore[index]
-    assert report["criterion"]["ruling"] == "SUPPORTED"  # type: ignore[index]
+    assert report["criterion"]["ruling"] == "MET AT FACE VALUE"  # type: ignore[index]
     assert {row["parameter.layers"] for row in rows} == {"[64,64]", "[128]"}
     assert {row["parameter.model"] for row in rows} >= {LLAMA, "gpt2"}
     assert {row["parameter.model.lr"] for row in rows} == {"0.0001", "0.0003"}

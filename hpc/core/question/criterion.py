@@ -36,8 +36,10 @@ class Function:
         low: Least value it can have.
         high: Largest value it can have.
         words: What it can answer where it is no number.
+        shows: Those of these words that rest on evidence: within 2σ nothing was shown.
         counts: Whether it is a whole number of runs.
         is_p: Whether it is a p-value.
+        has_interval: Whether an interval says how sure it is.
     """
 
     meaning: str
@@ -45,25 +47,34 @@ class Function:
     low: float = -INFINITY
     high: float = INFINITY
     words: tuple[str, ...] = ()
+    shows: tuple[str, ...] = ()
     counts: bool = False
     is_p: bool = False
+    has_interval: bool = False
 
 
 FUNCTIONS: Mapping[str, Function] = {
-    "mean": Function("mean over the runs of a configuration"),
+    "mean": Function("mean over the runs of a configuration", has_interval=True),
     "median": Function("median over the runs"),
     "min": Function("smallest value of any run"),
     "max": Function("largest value of any run"),
     "std": Function("standard deviation over the runs", low=0.0),
     "n": Function("runs that gave a value", low=0.0, counts=True),
     "failed": Function("runs that failed for good", low=0.0, counts=True),
-    "change": Function("difference of the means, in the metric's unit", compares=True),
-    "relative_change": Function("difference of the means relative to the baseline's", compares=True),
-    "cohens_d": Function("difference of the means in pooled standard deviations", compares=True),
+    "change": Function("difference of the means, in the metric's unit", compares=True, has_interval=True),
+    "relative_change": Function("difference of the means relative to the baseline's", compares=True, has_interval=True),
+    "cohens_d": Function("difference of the means in pooled standard deviations", compares=True, has_interval=True),
     "p": Function("p-value of the comparison by itself", compares=True, low=0.0, high=1.0, is_p=True),
     "adjusted_p": Function("p-value corrected for many comparisons", compares=True, low=0.0, high=1.0, is_p=True),
-    "verdict": Function("answer of the 2σ rule", compares=True, words=("WINNER", "NEUTRAL", "LOSER")),
-    "tested": Function("answer of the test", compares=True, words=("WINNER", "LOSER", "EQUIVALENT")),
+    "verdict": Function(
+        "answer of the 2σ rule", compares=True, words=("WINNER", "NEUTRAL", "LOSER"), shows=("WINNER", "LOSER")
+    ),
+    "tested": Function(
+        "answer of the test",
+        compares=True,
+        words=("WINNER", "LOSER", "EQUIVALENT"),
+        shows=("WINNER", "LOSER", "EQUIVALENT"),
+    ),
 }
 ANSWERS = tuple(dict.fromkeys(word for function in FUNCTIONS.values() for word in function.words))
 OPERATORS = ("<=", ">=", "==", "!=", "<", ">")

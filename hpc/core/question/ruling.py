@@ -1,27 +1,49 @@
-"""What the runs make of a criterion: SUPPORTED, REFUTED or UNDECIDED, from what was measured and what it leaves open.
+"""What the runs make of a criterion: an answer from what was measured, what it leaves open, and what shows it.
 
 Each quantity has the value that was measured and the values it could still have: a mean, a change or an effect size
 anything inside its interval, a p-value anything (more seeds could lower it) unless equality was shown, a verdict only
 itself once no further seeds are due, and whatever runs have not ended everything. Runs that gave no value are put in
 once as the worst and once as the best value of their metric; that gives several accounts of one experiment.
 
-    SUPPORTED   the measured values meet the criterion, in every account
-    REFUTED     no value that the quantities could still have meets it, in any account
-    UNDECIDED   everything else
+    SUPPORTED          the measured values meet the criterion, in every account, and that is shown (below)
+    MET AT FACE VALUE  they meet it, and nothing in the criterion says that this is more than chance
+    REFUTED            no value that the quantities could still have meets it, in any account
+    UNDECIDED          everything else
+
+Shown is an estimate whose whole interval meets what is asked; or beside which, joined by `and`, a p-value, `tested` or
+`verdict` of the same comparison is met. A test shows a difference, so it stands for claims that equality would not
+meet; EQUIVALENT for the others. Of alternatives (`or`, `any`) one is chosen after the fact: there a p-value that is not
+adjusted and an interval have to be as many times surer, and the 2σ rule shows nothing. Counts of runs are facts.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hpc.core.question.criterion import Comparison, Constant, Each, Rule, Term, truth, walk
+from hpc.core.question.criterion import (
+    FUNCTIONS,
+    MIRRORED,
+    Comparison,
+    Constant,
+    Each,
+    Join,
+    Rule,
+    Term,
+    truth,
+    walk,
+    without_not,
+)
 from hpc.core.question.falsifiable import holds
+
+LAXEST = 0.1
+"""A test or an interval that is wrong more often shows nothing, whatever error rate was declared."""
 
 
 class Ruling(StrEnum):
     """The answer to a criterion."""
 
     SUPPORTED = "SUPPORTED"
+    FACE_VALUE = "MET AT FACE VALUE"
     REFUTED = "REFUTED"
     UNDECIDED = "UNDECIDED"
 
@@ -49,6 +71,30 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Level:
+    """How sure an answer has to be.
+
+    Attributes:
+        alpha: Error rate that tests may have.
+        confidence: Coverage of the intervals.
+        looks: How often the runs could be looked at; p-values are raised for it already, intervals are not.
+    """
+
+    alpha: float = 0.05
+    confidence: float = 0.95
+    looks: int = 1
+
+    def allows(self, error: float) -> bool:
+        """Whether something that is wrong so often shows anything."""
+        return error <= min(self.alpha, LAXEST) + 1e-9  # 1 - 0.95 is a little more than 0.05
+
+    @property
+    def interval_error(self) -> float:
+        """How often an interval lies wholly on one side of what is true, at any look."""
+        return self.looks * (1 - self.confidence) / 2
+
+
+@dataclass(frozen=True)
 class Clause:
     """One comparison of a criterion with its numbers.
 
@@ -58,6 +104,7 @@ class Clause:
         right: Right side in the same account; None for a fixed value.
         met: Whether the measured values meet it, in every account; None where accounts differ or nothing is measured.
         possible: Whether values that the quantities could still have meet it: True all, False none, None some.
+        shown: Whether it is met by more than an estimate, in every account.
     """
 
     comparison: Comparison
@@ -65,6 +112,7 @@ class Clause:
     right: Measured | None
     met: bool | None
     possible: bool | None
+    shown: bool
 
 
 @dataclass(frozen=True)
@@ -86,29 +134,34 @@ Account = Callable[[Term], Measured]
 """Looks up a bound quantity in one account of the experiment."""
 
 
-def decide(rule: Rule, accounts: Sequence[Account]) -> Decision:
+def decide(rule: Rule, accounts: Sequence[Account], level: Level | None = None) -> Decision:
     """Decide a bound criterion.
 
     Args:
         rule: The criterion, bound.
         accounts: At least one; the first leaves missing runs out, and its numbers are shown.
+        level: How sure the answer has to be; None for the usual 5 % and 95 %.
     """
-    rulings = [_ruling(rule, account) for account in accounts]
+    shown = [_shown(without_not(rule), account, level or Level()) for account in accounts]
+    rulings = [_ruling(rule, account, what) for account, what in zip(accounts, shown, strict=True)]
     comparisons = list(dict.fromkeys(one for one in walk(rule) if isinstance(one, Comparison)))
+    is_met = set(rulings) <= {Ruling.SUPPORTED, Ruling.FACE_VALUE}
+    agreed = rulings[0] if len(set(rulings)) == 1 else Ruling.FACE_VALUE if is_met else Ruling.UNDECIDED
     return Decision(
-        ruling=rulings[0] if len(set(rulings)) == 1 else Ruling.UNDECIDED,
-        clauses=tuple(_clause(one, accounts) for one in comparisons),
-        hangs_on_missing=len(set(rulings)) > 1,
+        ruling=agreed,
+        clauses=tuple(_clause(one, accounts, all(what.get(one) for what in shown)) for one in comparisons),
+        hangs_on_missing=len(set(rulings)) > 1 and not is_met,
     )
 
 
-def _ruling(rule: Rule, account: Account) -> Ruling:
+def _ruling(rule: Rule, account: Account, shown: Mapping[Comparison, bool]) -> Ruling:
     if truth(rule, lambda one: _met(one, account)):
-        return Ruling.SUPPORTED
+        is_shown = truth(without_not(rule), lambda one: bool(_met(one, account)) and shown[_bound(one)])
+        return Ruling.SUPPORTED if is_shown else Ruling.FACE_VALUE
     return Ruling.REFUTED if truth(rule, lambda one: _possible(one, account)) is False else Ruling.UNDECIDED
 
 
-def _clause(one: Comparison, accounts: Sequence[Account]) -> Clause:
+def _clause(one: Comparison, accounts: Sequence[Account], shown: bool) -> Clause:
     left, right = (accounts[0](side) if isinstance(side, Term) else None for side in (one.left, one.right))
     return Clause(
         comparison=one,
@@ -116,7 +169,102 @@ def _clause(one: Comparison, accounts: Sequence[Account]) -> Clause:
         right=right,
         met=_agreed([_met(one, account) for account in accounts]),
         possible=_agreed([_possible(one, account) for account in accounts]),
+        shown=shown,
     )
+
+
+# What shows a comparison
+
+_Mark = tuple[str, str, frozenset[int | None]]
+"""What a test that is met shows: ``difference`` or ``equality``, of which metric, between which configurations."""
+
+
+def _shown(rule: Rule, account: Account, level: Level) -> dict[Comparison, bool]:
+    """Say of each comparison whether it is met by more than an estimate."""
+    found: dict[Comparison, bool] = {}
+    for one, is_shown in _each_shown(rule, account, level, frozenset(), 1):
+        found[one] = is_shown and found.get(one, True)
+    return found
+
+
+def _each_shown(
+    rule: Rule, account: Account, level: Level, marks: frozenset[_Mark], choices: int
+) -> Iterator[tuple[Comparison, bool]]:
+    """Go through a rule without `not`.
+
+    Args:
+        marks: What the tests beside it show.
+        choices: Among how many alternatives it was chosen.
+    """
+    if isinstance(rule, Join) and rule.word == "or":
+        for part in rule.parts:
+            yield from _each_shown(part, account, level, marks, choices * len(rule.parts))
+        return
+    beside = marks | {mark for one in _required(rule) for mark in _marks(one, account, level, choices)}
+    for part in rule.parts if isinstance(rule, Join) else ():
+        yield from _each_shown(part, account, level, beside, choices)
+    if isinstance(rule, Comparison):
+        yield rule, _is_shown(rule, account, level, beside, choices)
+
+
+def _required(rule: Rule) -> Iterator[Comparison]:
+    """The comparisons that all have to hold."""
+    if isinstance(rule, Comparison):
+        yield rule
+    elif isinstance(rule, Join) and rule.word == "and":
+        for part in rule.parts:
+            yield from _required(part)
+
+
+def _marks(one: Comparison, account: Account, level: Level, choices: int) -> Iterator[_Mark]:
+    """What a comparison shows where it is a test that is met."""
+    term, other = (one.left, one.right) if isinstance(one.left, Term) else (one.right, one.left)
+    if not isinstance(term, Term) or not isinstance(other, Constant) or not _met(one, account):
+        return
+    pair, function = frozenset((term.configuration, term.counterpart)), FUNCTIONS[term.function]
+    if function.is_p and isinstance(other.value, float):
+        is_small = (one.operator if term is one.left else MIRRORED[one.operator]) in ("<", "<=")
+        if is_small and level.allows(other.value * (1 if term.function == "adjusted_p" else choices)):
+            yield "difference", term.metric, pair
+    elif function.shows and _possible(one, account):
+        word = account(term).value
+        is_sure = choices == 1 if term.function == "verdict" else level.alpha <= LAXEST
+        if word in function.shows and is_sure:
+            yield "equality" if word == "EQUIVALENT" else "difference", term.metric, pair
+
+
+def _is_shown(one: Comparison, account: Account, level: Level, marks: frozenset[_Mark], choices: int) -> bool:
+    sides = [side for side in (one.left, one.right) if isinstance(side, Term)]
+    functions = [FUNCTIONS[side.function] for side in sides]
+    if all(function.counts for function in functions):
+        return True
+    if any(function.is_p or function.words for function in functions):
+        return any(True for _ in _marks(one, account, level, choices))
+    if not all(function.has_interval for function in functions):
+        return False
+    is_clear = _possible(one, account) is True
+    return (is_clear and level.allows(choices * level.interval_error)) or _mark_wanted(one) in marks
+
+
+def _mark_wanted(one: Comparison) -> _Mark | None:
+    """What a test has to show for a comparison of estimates; None where no test is about it."""
+    left, right = one.left, one.right
+    if isinstance(left, Term) and isinstance(right, Term):
+        is_of_two = left.function == right.function == "mean" and left.metric == right.metric
+        return ("difference", left.metric, frozenset((left.configuration, right.configuration))) if is_of_two else None
+    term, other, operator = (
+        (left, right, one.operator) if isinstance(left, Term) else (right, left, MIRRORED[one.operator])
+    )
+    if not isinstance(term, Term) or not isinstance(other, Constant) or not isinstance(other.value, float):
+        return None
+    if not FUNCTIONS[term.function].compares:
+        return None
+    excludes_equality = other.value <= 0 if operator in ("<", "<=") else other.value >= 0
+    what = "difference" if excludes_equality else "equality"
+    return what, term.metric, frozenset((term.configuration, term.counterpart))
+
+
+# What is met, and what could still be
 
 
 def _agreed(answers: Sequence[bool | None]) -> bool | None:

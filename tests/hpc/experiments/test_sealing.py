@@ -24,7 +24,11 @@ from tests.local_projects import EXPERIMENT, make_project
 
 SPEC = {
     "name": "a",
-    "brief": {"hypothesis": "Two is worse than one.", "criterion": "mean(x=1) < mean(x=2)", "stage": "confirmatory"},
+    "brief": {
+        "hypothesis": "Two is worse than one.",
+        "criterion": "tested(x=2 versus x=1) == LOSER",
+        "stage": "confirmatory",
+    },
     "sweep": {"grid": {"x": [1, 2]}, "seeds": [1]},
     "metrics": {"primary": {"name": "m", "goal": "min"}},
     "program": {"module": "a.b", "args": {}},
@@ -46,13 +50,28 @@ def layout(tmp_path: Path) -> RunLayout:
     return RunLayout(tmp_path / "runs", "a")
 
 
+def test_a_confirmatory_criterion_without_uncertainty_is_warned_of_with_the_line_to_write(layout: RunLayout) -> None:
+    """The note names the estimate and the rule that would ask how sure it is; that rule, and exploration, pass."""
+
+    def notes(criterion: str, stage: str = "confirmatory", seeds: tuple[int, ...] = (1, 2)) -> tuple[str, ...]:
+        brief = {"criterion": criterion, "stage": stage}
+        return seal_notes(layout, {**SPEC, "brief": brief, "sweep": {**SPEC["sweep"], "seeds": list(seeds)}})
+
+    (note,) = notes("change(x=2 versus x=1) < 0")
+    line = "change(x=2 versus x=1) < 0 and adjusted_p(x=2 versus x=1) < 0.05"
+    assert note.endswith(f"the answer is MET AT FACE VALUE. Write: criterion: {line}")
+    assert notes(line) == notes("change(x=2 versus x=1) < 0", "exploratory") == ()
+    assert "means have intervals" in notes("median(x=1) < 3")[0]
+    assert "one seed has no interval" in notes("mean(x=1) < 3", seeds=(1,))[0]
+
+
 def test_the_first_seal_stays_and_a_changed_plan_is_a_second_entry(layout: RunLayout) -> None:
     """Planned again unchanged, or after a killed plan: one entry. With another goal: a second, and it is said."""
     (first,) = seal_plan(layout, manifest(SPEC))
     assert seal_plan(layout, manifest(SPEC)) == (first,)
     assert (first.digest, first.commit, first.dirty) == (content_digest(SPEC), "c0ffee", True)
     assert (first.tasks, first.attempts_before) == ({"t1": "X1"}, 0)
-    assert first.content["question"]["criterion"] == "mean(x=1) < mean(x=2)"
+    assert first.content["question"]["criterion"] == "tested(x=2 versus x=1) == LOSER"
     assert seal_notes(layout, SPEC) == ()
 
     (note,) = seal_notes(layout, CHANGED)
