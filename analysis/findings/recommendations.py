@@ -187,8 +187,9 @@ def _p_of_edge(known: Known, name: str, *, is_last: bool) -> float | None:
 
 def more_runs_of_baseline(known: Known) -> Iterator[Recommendation]:
     """A baseline of fewer than three values spoils every comparison at once."""
+    resting_on = Counter(one.baseline for one in known.findings.compared)
     for one in known.findings.results:
-        compared = sum(each.baseline == one.number for each in known.findings.compared)
+        compared = resting_on[one.number]
         resting = f"{counted(compared, 'comparison')} {'rests' if compared == 1 else 'rest'} on it"
         if one.is_baseline and compared and one.estimate.n < 3:
             yield Recommendation(

@@ -11,7 +11,7 @@ reason.
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import comb
 from typing import Any
 
@@ -193,7 +193,7 @@ def compare(
         ValueError: `goal` is neither ``min`` nor ``max``.
     """
     (found,) = _compare_each([as_sample(values)], [as_sample(baseline)], goal, AnalysisPlan(confidence=level))
-    return found
+    return Comparison(**found)
 
 
 def compare_family(
@@ -215,14 +215,14 @@ def compare_family(
     """
     ours, bases = [as_sample(one) for one in groups], [as_sample(one) for one in baselines]
     bare = _compare_each(ours, bases, goal, plan)
-    adjusted = adjust([one.p for one in bare], plan.correction)
-    equivalence = adjust([one.p_equivalence for one in bare], plan.correction)
+    adjusted = adjust([one.get("p") for one in bare], plan.correction)
+    equivalence = adjust([one.get("p_equivalence") for one in bare], plan.correction)
     return tuple(
-        replace(
-            one,
+        Comparison(
+            **one,
             p_adjusted=p,
             p_equivalence_adjusted=p_equal,
-            tested_verdict=verdict_of_test(one.difference, p, goal, plan.alpha),
+            tested_verdict=verdict_of_test(one.get("difference"), p, goal, plan.alpha),
         )
         for one, p, p_equal in zip(bare, adjusted, equivalence, strict=True)
     )
@@ -360,23 +360,38 @@ def compare_means(ours: Sample, base: Sample, goal: str, theirs: Estimate | None
         goal: ``min`` or ``max``.
         theirs: The estimate of all runs of the baseline, where it is known already.
     """
-    theirs = theirs or estimate(base.values)
-    sides = _sides(ours, base)
-    found = Comparison(n=len(ours.finite), n_baseline=theirs.n, mean_of_all=theirs.mean)
+    return Comparison(**_means(ours, base, _sides(ours, base), goal, theirs or estimate(base.values)))
+
+
+Fields = dict[str, Any]
+"""Attributes of a comparison in the making, by name: a frozen one made anew at each step takes most of the time."""
+
+
+def _means(ours: Sample, base: Sample, sides: "_Sides", goal: str, theirs: Estimate) -> Fields:
+    """Everything that needs no test."""
+    found: Fields = {"n": len(ours.finite), "n_baseline": theirs.n, "mean_of_all": theirs.mean}
     if sides.is_paired:
         count = len(sides.ours)
-        found = replace(found, pairs=count, basis=f"over the {count} shared seeds")
+        found |= {"pairs": count, "basis": f"over the {count} shared seeds"}
     if not len(sides.ours) or not len(sides.base):
         return found
     reference = mean_of(sides.base)
     difference = _difference(sides, reference)
-    apart = _difference(_Sides(ours.finite, base.finite, is_paired=False), reference) if sides.is_paired else None
-    found = replace(found, reference=reference, difference=difference, difference_of_all=apart)
+    found |= {"reference": reference, "difference": difference}
+    if sides.is_paired:
+        every = _Sides(ours.finite, base.finite, is_paired=False)
+        found["difference_of_all"] = _difference(every, reference)
     if _is_zero(reference, sides.base):
-        found = _noted(found, "relative difference not computable: the baseline's mean is 0")
+        _note(found, "relative difference not computable: the baseline's mean is 0")
     else:
-        found = replace(found, relative_percent=_finite(100 * difference / abs(reference)))
-    return _with_rule(found, theirs, goal)
+        found["relative_percent"] = _finite(100 * difference / abs(reference))
+    if not theirs.std or theirs.std <= ROUNDING * abs(theirs.mean or 0.0):
+        reason = "the baseline has n=1" if theirs.std is None else "the baseline does not vary"
+        _note(found, f"2σ rule not computable: {reason}")
+        return found
+    z = abs(difference) / theirs.std
+    strength, verdict = two_sigma_rule(difference, z, goal)
+    return found | {"z": z, "strength": strength, "rule_verdict": verdict}
 
 
 @dataclass(frozen=True, eq=False)
@@ -405,47 +420,38 @@ def _is_zero(mean: float, values: Floats) -> bool:
     return abs(mean) <= ROUNDING * float(np.abs(values).max())
 
 
-def _with_rule(found: Comparison, theirs: Estimate, goal: str) -> Comparison:
-    """Add what the 2σ rule says of a difference; σ is that of all runs of the baseline."""
-    if found.difference is None or theirs.mean is None:
-        return found
-    if not theirs.std or theirs.std <= ROUNDING * abs(theirs.mean):
-        reason = "the baseline has n=1" if theirs.std is None else "the baseline does not vary"
-        return _noted(found, f"2σ rule not computable: {reason}")
-    z = abs(found.difference) / theirs.std
-    strength, verdict = two_sigma_rule(found.difference, z, goal)
-    return replace(found, z=z, strength=strength, rule_verdict=verdict)
-
-
-def _compare_each(
-    ours: Sequence[Sample], bases: Sequence[Sample], goal: str, plan: AnalysisPlan
-) -> tuple[Comparison, ...]:
+def _compare_each(ours: Sequence[Sample], bases: Sequence[Sample], goal: str, plan: AnalysisPlan) -> list[Fields]:
     """Compare each pair of samples by itself; those of equal sizes are computed together."""
     if goal not in ("min", "max"):
         raise ValueError(f"goal is 'min' or 'max', not {goal!r}")
     known = {id(base): estimate(base.values, plan.confidence) for base in bases}
-    found, by_shape = [], dict[tuple[int, int, bool, bool], list[_Ready]]()
+    found, by_shape = list[Fields](), dict[tuple[int, int, bool, bool], list[_Ready]]()
     for place, (our, base) in enumerate(zip(ours, bases, strict=True)):
-        found.append(compare_means(our, base, goal, known[id(base)]))
-        ready = _make_ready(place, _sides(our, base))
+        sides = _sides(our, base)
+        found.append(_means(our, base, sides, goal, known[id(base)]))
+        ready = _make_ready(place, sides)
         if isinstance(ready, str):
-            found[place] = _noted(_with_infinite(found[place]), ready)
+            _call_infinite(found[place], sides)
+            _note(found[place], ready)
         else:
-            found[place] = _noted(found[place], ready.note)
+            _note(found[place], ready.note)
             shape = (len(ready.ours), len(ready.base), ready.is_paired, ready.is_steady)
             by_shape.setdefault(shape, []).append(ready)
     for shape in sorted(by_shape):
         for place, changes in _test_rows(by_shape[shape], goal, plan):
-            found[place] = _with_percent(replace(found[place], **changes))
-    return tuple(found)
+            found[place] |= changes
+            _add_percent(found[place])
+    return found
 
 
-def _with_percent(found: Comparison) -> Comparison:
+def _add_percent(found: Fields) -> None:
     """Write the interval in percent of the same reference as the difference."""
-    if found.relative_percent is None or found.reference is None or found.low is None or found.high is None:
-        return found
-    low, high = (_finite(100 * end / abs(found.reference)) for end in (found.low, found.high))
-    return replace(found, relative_low=low, relative_high=high)
+    low, high = found.get("low"), found.get("high")
+    if found.get("relative_percent") is None or low is None or high is None:
+        return
+    found["relative_low"], found["relative_high"] = (
+        _finite(100 * end / abs(found["reference"])) for end in (low, high)
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -471,8 +477,8 @@ class _Ready:
         return _SAME_VALUE if np.abs(self.ours - self.base).max() <= _STEADY else _SAME_DIFFERENCE
 
 
-def _noted(one: Comparison, text: str) -> Comparison:
-    return replace(one, note="; ".join(part for part in (one.note, text) if part))
+def _note(found: Fields, text: str) -> None:
+    found["note"] = "; ".join(part for part in (found.get("note", ""), text) if part)
 
 
 def _make_ready(place: int, sides: _Sides) -> _Ready | str:
@@ -491,12 +497,12 @@ def _make_ready(place: int, sides: _Sides) -> _Ready | str:
     return _Ready(place, ours, base, sides.is_paired, is_steady, scale, centre)
 
 
-def _with_infinite(one: Comparison) -> Comparison:
+def _call_infinite(found: Fields, sides: _Sides) -> None:
     """Say of two sides that differ, of several runs each, that their d is infinite where neither varies."""
-    if one.difference is None or min(one.sizes) < 2:
-        return one
-    is_apart = abs(one.difference) > ROUNDING * abs(one.reference or 0.0)
-    return replace(one, magnitude="infinite") if is_apart else one
+    if min(len(sides.ours), len(sides.base)) < 2:
+        return
+    if abs(found["difference"]) > ROUNDING * abs(found["reference"]):
+        found["magnitude"] = "infinite"
 
 
 def _test_rows(ready: Sequence[_Ready], goal: str, plan: AnalysisPlan) -> list[tuple[int, dict[str, Any]]]:

@@ -5,7 +5,7 @@ tested verdict claims: WINNER and LOSER rest on the adjusted p-value, EQUIVALENT
 difference declared as meaningful, and INCONCLUSIVE names the seeds that would settle it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import sqrt
@@ -18,6 +18,7 @@ from analysis.statistics.comparisons import AnalysisPlan, Comparison, Sample, fi
 from analysis.statistics.sequential import TwoLooks
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 POWER = 0.8
 """Chance of a verdict that the number of further seeds is made for."""
 _MOST = 1000
@@ -96,15 +97,11 @@ def judge_family(
     """
     level = looks.level if looks else plan.alpha
     words = [_tested_word(one, goal, level) for one in comparisons]
-    undecided = words.count("INCONCLUSIVE")
+    shared = level / max(1, words.count("INCONCLUSIVE"))
+    further = _seeds_needed(comparisons, words, groups, baselines, shared, plan)
     return tuple(
-        Judgement(
-            rule=_judge_rule(one, looks),
-            tested=_judge_test(
-                one, word, level, plan, _seeds_needed(one, word, ours, base, level / max(1, undecided), plan)
-            ),
-        )
-        for one, word, ours, base in zip(comparisons, words, groups, baselines, strict=True)
+        Judgement(rule=_judge_rule(one, looks), tested=_judge_test(one, word, level, plan, seeds))
+        for one, word, seeds in zip(comparisons, words, further, strict=True)
     )
 
 
@@ -174,13 +171,12 @@ def power_of_equivalence(
     return float(_chance_equivalent(df, np.array([effect / error]), np.array([margin / error]), alpha)[0])
 
 
-def _chance_found(df: float, effect: Floats, alpha: float) -> Floats:
+def _chance_found(df: float | Floats, effect: Floats, alpha: float) -> Floats:
     """Chance that a two-sided t test finds a difference upwards, for effects in standard errors."""
-    found: Floats = 1 - special.nctdtr(df, effect, -special.stdtrit(df, alpha / 2))
-    return found
+    return np.asarray(1 - special.nctdtr(df, effect, -special.stdtrit(df, alpha / 2)), dtype=np.float64)
 
 
-def _chance_equivalent(df: float, effect: Floats, margin: Floats, alpha: float) -> Floats:
+def _chance_equivalent(df: float | Floats, effect: Floats, margin: Floats, alpha: float) -> Floats:
     """Chance that both one-sided tests reject, at least, for effects and margins in standard errors."""
     bound = -special.stdtrit(df, alpha)
     both = sum(1 - special.nctdtr(df, margin + sign * effect, bound) for sign in (1, -1))
@@ -214,18 +210,88 @@ def seeds_for_verdict(
     Returns:
         Runs on each side, above `now`; None where more than 1,000 would be needed.
     """
-    spreads = np.ones(1) if free is None else _spreads_behind(free)
+    slope, error = _df_and_error(variance, 2, paired=paired)
+    unit = error * sqrt(2)
+    spreads = np.ones((1, 1)) if free is None else _spreads_behind(free)[None, :]
+    one = _Pilots(np.array([slope]), spreads, np.array([(margin or 0.0) / unit]), alpha)
+    (found,) = one.runs_needed(np.array([difference / unit]), np.array([now])).tolist()
+    return found or None
 
-    def is_enough(n: int) -> bool:
-        df, error = _df_and_error(variance, n, paired=paired)
-        effects = abs(difference) / (error * spreads)
-        chances = _chance_found(df, effects, alpha)
+
+@dataclass(frozen=True, eq=False)
+class _Pilots:
+    """Comparisons that are to be run again with more seeds; thousands are searched together.
+
+    Attributes:
+        slope: Degrees of freedom of the test per run beyond the first, shape (comparisons,).
+        spreads: What the true spread may be, in those observed, shape (comparisons, quantiles).
+        margin: Difference within which means count as equal, in standard deviations of the difference between two
+            runs, shape (comparisons,); 0 without one.
+        alpha: Level each test has to reach.
+    """
+
+    slope: Floats
+    spreads: Floats
+    margin: Floats
+    alpha: float
+
+    def runs_needed(self, effect: Floats, above: Ints) -> Ints:
+        """Find the fewest runs on each side, above a number, that are enough; by doubling and halving.
+
+        More runs are never less.
+
+        Args:
+            effect: True difference, in the unit of `margin`, shape (comparisons,).
+            above: Numbers of runs that are not enough or not wanted, shape (comparisons,).
+
+        Returns:
+            Runs on each side, shape (comparisons,); 0 where more than 1,000 would be needed.
+        """
+        effect = np.abs(effect)
+        low, high = above.copy(), above + 1
+        rows = np.arange(len(effect))
+        while len(rows := rows[~self._are_enough(rows, effect, high)]):
+            given_up = high[rows] > _MOST
+            high[rows[given_up]] = 0
+            rows = rows[~given_up]
+            low[rows], high[rows] = high[rows], 2 * high[rows]
+        rows = np.flatnonzero(high - low > 1)
+        while len(rows):
+            middle = (low + high) // 2
+            enough = self._are_enough(rows, effect, middle)
+            high[rows[enough]], low[rows[~enough]] = middle[rows[enough]], middle[rows[~enough]]
+            rows = rows[high[rows] - low[rows] > 1]
+        return high
+
+    def runs_for_any(self, at_least: Ints) -> Ints:
+        """Find the fewest runs, never fewer than a number, that are enough whatever the true difference is.
+
+        Hardest is a difference of about half the margin: too small to be found, too large for equivalence.
+
+        Args:
+            at_least: Numbers of runs, shape (comparisons,); 0 where there is none.
+
+        Returns:
+            Runs on each side, shape (comparisons,); 0 where more than 1,000 would be needed, and without a margin.
+        """
+        most = np.where(self.margin > 0, at_least, 0)
+        for share in _SHARES:
+            rows = np.flatnonzero(most)
+            some = _Pilots(self.slope[rows], self.spreads[rows], self.margin[rows], self.alpha)
+            most[rows] = some.runs_needed(share * some.margin, most[rows] - 1)
+        return most
+
+    def _are_enough(self, rows: Ints, effect: Floats, runs: Ints) -> npt.NDArray[np.bool_]:
+        """Whether that many runs give an 80 % chance of a verdict, for some of the comparisons."""
+        df, error = (self.slope[rows] * (runs[rows] - 1))[:, None], self.spreads[rows] / np.sqrt(runs[rows])[:, None]
+        effects = effect[rows][:, None] / error
+        chances = _chance_found(df, effects, self.alpha)
         # A difference of more than the margin is hardly ever shown to lie within it: not worth the time.
-        if margin is not None and abs(difference) < margin and chances.mean() < POWER:
-            chances = np.maximum(chances, _chance_equivalent(df, effects, margin / (error * spreads), alpha))
-        return float(chances.mean()) >= POWER
-
-    return _first(is_enough, now)
+        tried = (effect[rows] < self.margin[rows]) & (chances.mean(axis=1) < POWER)
+        margins = self.margin[rows][tried][:, None] / error[tried]
+        equal = _chance_equivalent(df[tried], effects[tried], margins, self.alpha)
+        chances[tried] = np.maximum(chances[tried], equal)
+        return np.asarray(chances.mean(axis=1) >= POWER)
 
 
 @lru_cache(maxsize=64)
@@ -233,19 +299,6 @@ def _spreads_behind(free: int) -> Floats:
     """What the true spread may be, as multiples of the observed one: roots of quantiles of df / χ²(df)."""
     shares = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
     return np.asarray(np.sqrt(free / special.chdtri(free, shares)), dtype=np.float64)
-
-
-def _first(is_enough: Callable[[int], bool], now: int) -> int | None:
-    """Smallest n above `now` that is enough, by halving: more runs are never less."""
-    low, high = now, now + 1
-    while not is_enough(high):
-        if high > _MOST:
-            return None
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if is_enough(middle) else (middle, high)
-    return high
 
 
 def _df_and_error(variance: Sequence[float], n: int, *, paired: bool) -> tuple[float, float]:
@@ -267,33 +320,62 @@ def _tested_word(one: Comparison, goal: str, level: float) -> str:
 
 
 def _seeds_needed(
-    one: Comparison, word: str, ours: Sample, base: Sample, alpha: float, plan: AnalysisPlan
-) -> tuple[int | None, int | None]:
-    """Further seeds of an inconclusive comparison, as it looks and whatever it is; alpha is shared among them."""
-    if word != "INCONCLUSIVE" or one.difference is None:
-        return None, None
-    if one.df is None:
-        return _signs_needed(one, alpha), None
+    comparisons: Sequence[Comparison],
+    words: Sequence[str],
+    groups: Sequence[Sample],
+    baselines: Sequence[Sample],
+    alpha: float,
+    plan: AnalysisPlan,
+) -> list[tuple[int | None, int | None]]:
+    """Further seeds of inconclusive comparisons, as each looks and whatever it is; alpha is shared among them."""
+    found: list[tuple[int | None, int | None]] = [(None, None)] * len(words)
+    pilots: list[tuple[int, _Pilot]] = []
+    for place, (one, word) in enumerate(zip(comparisons, words, strict=True)):
+        if word == "INCONCLUSIVE" and one.df is None:
+            found[place] = _signs_needed(one, alpha), None
+        elif word == "INCONCLUSIVE":
+            pilots.append((place, _pilot(one, groups[place], baselines[place], plan)))
+    if not pilots:
+        return found
+    effect, now = np.array([one.effect for _, one in pilots]), np.array([one.now for _, one in pilots])
+    together = _Pilots(
+        slope=np.array([one.slope for _, one in pilots]),
+        spreads=np.stack([_spreads_behind(one.free) for _, one in pilots]),
+        margin=np.array([one.margin for _, one in pilots]),
+        alpha=alpha,
+    )
+    looks_like = together.runs_needed(effect, now)
+    most = together.runs_for_any(looks_like)
+    for (place, pilot), likely, whatever in zip(pilots, looks_like.tolist(), most.tolist(), strict=True):
+        found[place] = likely - pilot.now if likely else None, whatever - pilot.now if whatever else None
+    return found
+
+
+@dataclass(frozen=True)
+class _Pilot:
+    """A comparison without a verdict: runs on each side now, and what `_Pilots` has of each."""
+
+    now: int
+    slope: float
+    free: int
+    effect: float
+    margin: float
+
+
+def _pilot(one: Comparison, ours: Sample, base: Sample, plan: AnalysisPlan) -> _Pilot:
     pairs = find_pairs(ours, base) if one.pairs else None
     sides = [pairs[0] - pairs[1]] if pairs else [ours.finite, base.finite]
     # Brought to a scale of 1: the squares of 1e-200 or 1e200 would leave the range of floats.
     scale = max(float(np.ptp(side)) for side in sides)
     variance = [float(np.var(side / scale, ddof=1)) for side in sides]
-    now = min(len(side) for side in sides)
-    margin = plan.margin * abs(one.reference or 0.0) / scale if plan.margin else 0.0
-
-    free = sum(len(side) - 1 for side in sides)
-
-    def runs_for(effect: float, at_least: int) -> int | None:
-        return seeds_for_verdict(effect, margin or None, variance, at_least, alpha, paired=bool(pairs), free=free)
-
-    looks_like = most = runs_for(one.difference / scale, now)
-    # Hardest is a difference about half the margin: too small to be found, too large for equivalence.
-    for share in _SHARES if margin else ():
-        most = None if most is None else runs_for(share * margin, most - 1)
-    return (
-        None if looks_like is None else looks_like - now,
-        None if most is None or not margin else most - now,
+    slope, error = _df_and_error(variance, 2, paired=bool(pairs))
+    unit = error * sqrt(2) * scale
+    return _Pilot(
+        now=min(len(side) for side in sides),
+        slope=slope,
+        free=sum(len(side) - 1 for side in sides),
+        effect=(one.difference or 0.0) / unit,
+        margin=plan.margin * abs(one.reference or 0.0) / unit if plan.margin else 0.0,
     )
 
 
