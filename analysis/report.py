@@ -316,7 +316,7 @@ def build(layout: RunLayout, formats: Sequence[str] = FORMATS) -> BuiltReport:
     findings = read_results(frame)
     folder = make_private(layout.report)
     further = tuple(one for one in FURTHER if one in formats)
-    drawings = draw_all(frame, findings, folder, further)
+    drawings = draw_all(frame, findings, folder, further, for_page="html" in formats)
     draft = build_document(frame, findings, drawings, ())
     tables = [one for one in draft.tables() if one.rows and one.name != "runs"]
     figures = [f"{one.name}.{ending}" for one in drawings for ending in ("svg", *further)]

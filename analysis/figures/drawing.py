@@ -42,6 +42,9 @@ _NOTHING: dict[str, dict[str, str | None]] = {
 }
 """What matplotlib would write into a file that is no part of the picture: dates and versions."""
 _endings: ContextVar[tuple[str, ...]] = ContextVar("_endings", default=FURTHER)
+_is_narrow: ContextVar[bool] = ContextVar("_is_narrow", default=False)
+NARROW_IN = 3.55
+"""Width of a figure drawn for a phone, in inches: its text is as large there as elsewhere on the page."""
 GRADIENT = "viridis"  # grows in lightness all the way: order survives every kind of colour vision and a grey print
 _STYLE: Any = {
     "svg.hashsalt": "report",  # else SVG ids are random and no two reports are alike
@@ -89,6 +92,8 @@ class Drawing:
         caption: What the marks mean and what was left out.
         alt: What a reader who cannot see it should know.
         svg: The picture for the page, colours as CSS variables, without prolog.
+        narrow: The same for a narrow screen; empty where there is none.
+        covers: Name of the figure that this one shows whole, so that a page need not show both; empty: of none.
     """
 
     name: str
@@ -97,6 +102,13 @@ class Drawing:
     caption: str
     alt: str
     svg: str
+    narrow: str = ""
+    covers: str = ""
+
+
+def is_narrow() -> bool:
+    """Whether what is drawn now is for a narrow screen: one column, names above what they name."""
+    return _is_narrow.get()
 
 
 def axis_label(metric: str, goal: str = "") -> str:
@@ -107,13 +119,14 @@ def axis_label(metric: str, goal: str = "") -> str:
 
 
 @contextmanager
-def drawing_style(further: Sequence[str] = FURTHER) -> Iterator[None]:
+def drawing_style(further: Sequence[str] = FURTHER, *, narrow: bool = False) -> Iterator[None]:
     """Set our style and nothing of the user's own, so that a figure looks the same on every machine.
 
     Args:
         further: Endings of the files that are written besides SVG.
+        narrow: Draw for a narrow screen; then no file is written.
     """
-    token = _endings.set(tuple(further))
+    token, size = _endings.set(tuple(further)), _is_narrow.set(narrow)
     with mpl.rc_context(), warnings.catch_warnings():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
@@ -124,6 +137,7 @@ def drawing_style(further: Sequence[str] = FURTHER) -> Iterator[None]:
             yield
         finally:
             _endings.reset(token)
+            _is_narrow.reset(size)
 
 
 def finish(
@@ -137,7 +151,7 @@ def finish(
 ) -> Drawing:
     """Write the figure's files (`path` has no ending) and prepare the picture for the page.
 
-    The SVG file is always written; PNG and PDF inside `drawing_style` with these endings only.
+    The SVG file is always written, but for a narrow screen; PNG and PDF inside `drawing_style` with these endings only.
 
     Args:
         hints: gid of an artist → what a pointer resting on it shows.
@@ -145,6 +159,8 @@ def finish(
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", bbox_inches="tight", metadata=_NOTHING["svg"])
     svg = _with_hints(buffer.getvalue(), hints or {})
+    if is_narrow():
+        return Drawing(path.name, topic, title, caption, alt, themed_svg(svg, f"{path.name}-narrow"))
     write_text(path.with_name(f"{path.name}.svg"), svg, PRIVATE)
     for ending in _endings.get():
         name = path.with_name(f"{path.name}.{ending}")

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,27 @@ from matplotlib.patches import Rectangle
 from analysis.data.frame import ExperimentFrame
 from analysis.data.swept import Swept, find_swept
 from analysis.data.values import metric_values
-from analysis.figures.drawing import BAD, BAND, GRADIENT, MUTED, Drawing, axis_label, colour_steps, finish, short
+from analysis.figures.drawing import (
+    BAD,
+    BAND,
+    GRADIENT,
+    MUTED,
+    NARROW_IN,
+    Drawing,
+    axis_label,
+    colour_steps,
+    finish,
+    is_narrow,
+    short,
+)
 from analysis.findings.findings import Findings
 from analysis.statistics.estimates import estimate
 from analysis.words import list_counts, plain
 from hpc.core.experiment.spec import Metric
 
 MAX_PANELS = 4
+_FRONT_IN = (7.4, 4.9)
+"""Most that a map on the report's first screen may take, in inches."""
 MAX_VALUES = 60
 """Values of a parameter beyond which a grid is no picture any more."""
 _TEXT_LIMIT = 14
@@ -116,30 +130,61 @@ def draw_heatmaps(frame: ExperimentFrame, findings: Findings, folder: Path) -> l
     ]  # fmt: skip
 
 
+def draw_front_map(frame: ExperimentFrame, primary: Metric, folder: Path) -> Drawing | None:
+    """Draw the map of the primary metric for the report's first screen; None where no two numbers were swept."""
+    swept = find_swept(frame)
+    axes = choose_axes(swept)
+    if axes is None:
+        return None
+    others = [one for one in swept if all(one is not axis for axis in axes)]
+    return _draw_map(frame, primary, axes, others, folder / "front", front=True)
+
+
+def _size(wide: int, high: int, columns: int, lines: int, *, front: bool) -> tuple[float, float]:
+    """Choose the size of a map: by its cells, up to what fits; on the first screen and on a phone that is little."""
+    if is_narrow():
+        return NARROW_IN, lines * min(3.2, max(1.7, 0.36 * high + 0.5)) + 0.8
+    if front:
+        return _FRONT_IN[0], min(_FRONT_IN[1], lines * max(2.4, 0.52 * high + 1.1))
+    return min(13.0, columns * max(4.2, 0.78 * wide + 1.2) + 1.2), lines * min(11.0, max(2.6, 0.52 * high + 1.3))
+
+
 def _draw_map(
-    frame: ExperimentFrame, metric: Metric, axes: tuple[Swept, Swept], others: Sequence[Swept], path: Path
+    frame: ExperimentFrame,
+    metric: Metric,
+    axes: tuple[Swept, Swept],
+    others: Sequence[Swept],
+    path: Path,
+    *,
+    front: bool = False,
 ) -> Drawing:
     panels, pooled = _panels(frame, others)
+    if front and is_narrow() and len(panels) > 2:
+        panels, pooled = [("", np.arange(len(frame.tasks)))], tuple(one.name for one in others)
     grids = [grid_cells(frame, metric.name, axes, rows) for _, rows in panels]
     norm = _scale([cell.mean for cells in grids for cell in cells if cell.mean is not None])
-    columns = min(2, len(panels))
+    columns = 1 if is_narrow() else min(2, len(panels))
     lines = -(-len(panels) // columns)
     wide, high = len(axes[0].values), len(axes[1].values)
-    size = (min(13.0, columns * max(4.2, 0.78 * wide + 1.2) + 1.2), lines * min(11.0, max(2.6, 0.52 * high + 1.3)))
+    size = _size(wide, high, columns, lines, front=front)
+    room = size[0] / columns / (wide + 1.5) / 0.6, size[1] / lines / (high + 1.2) / 0.36
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(lines, columns, squeeze=False)
     hints: dict[str, str] = {}
     for number, (panel, (title, _), cells) in enumerate(zip(grid.flat, panels, grids, strict=False)):
-        _fill(panel, cells, axes, norm, hints, number)
+        _fill(panel, cells, axes, norm, hints, number, has_room=min(room) > 1 or not (front or is_narrow()))
         panel.set_title(short(plain(title), 60), fontsize=9)
     for panel in grid.flat[len(panels) :]:
         panel.set_visible(False)
-    bar = figure.colorbar(ScalarMappable(norm, colour_steps()), ax=grid, fraction=0.05, pad=0.03)
+    where = "bottom" if is_narrow() else "right"
+    bar = figure.colorbar(ScalarMappable(norm, colour_steps()), ax=grid, location=where, fraction=0.05, pad=0.03)
     bar.set_label(axis_label(metric.name, metric.goal))
     bar.outline.set_visible(False)
     everything = [cell for one in grids for cell in one]
-    return finish(figure, path, "parameters", f"{metric.name} over {axes[0].name} and {axes[1].name}",
-                  _caption(everything, pooled, wide), _alt(metric.name, everything, axes), hints)  # fmt: skip
+    drawn = finish(figure, path, "front" if front else "parameters",
+                   f"{metric.name} over {axes[0].name} and {axes[1].name}", _caption(everything, pooled, wide),
+                   _alt(metric.name, everything, axes), hints)  # fmt: skip
+    return replace(drawn, covers="heatmap-1") if front and len(panels) == 1 and min(room) > 1 else drawn
 
 
 def _panels(
@@ -174,9 +219,11 @@ def _fill(
     norm: Normalize,
     hints: dict[str, str],
     number: int,
+    *,
+    has_room: bool,
 ) -> None:
     colours = mpl.colormaps[GRADIENT]
-    small = len(axes[0].values) > _TEXT_LIMIT or len(axes[1].values) > 2 * _TEXT_LIMIT
+    small = not has_room or len(axes[0].values) > _TEXT_LIMIT or len(axes[1].values) > 2 * _TEXT_LIMIT
     many: dict[str, list[tuple[Rectangle, object]]] = {}
     for cell in cells:
         face = colours(norm(cell.mean)) if cell.mean is not None else BAND

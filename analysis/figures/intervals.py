@@ -1,6 +1,7 @@
 """Draws every run and every mean with its interval, and beside them the differences from the baseline."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,19 @@ from matplotlib.figure import Figure
 
 from analysis.data.frame import ExperimentFrame, Floats
 from analysis.data.values import metric_values
-from analysis.figures.drawing import BAD, BAND, HUES, INK, MUTED, Drawing, axis_label, finish, short
+from analysis.figures.drawing import (
+    BAD,
+    BAND,
+    HUES,
+    INK,
+    MUTED,
+    NARROW_IN,
+    Drawing,
+    axis_label,
+    finish,
+    is_narrow,
+    short,
+)
 from analysis.findings.configurations import ConfigurationResult
 from analysis.findings.findings import Findings
 from analysis.findings.selection import choose_shown
@@ -17,21 +30,25 @@ from analysis.words import coverage, plain
 from hpc.core.experiment.spec import Metric
 
 MAX_ROWS = 24
+FRONT_ROWS = 7
+"""Rows of the picture on a report's first screen."""
+_FRONT_WIDTH_IN = 7.6
 
 
-def draw_intervals(frame: ExperimentFrame, findings: Findings, primary: Metric, folder: Path) -> Drawing:
-    """Every run and every interval; beside it the difference from the baseline, whose zero means 'no difference'."""
-    shown = choose_shown(findings, MAX_ROWS)
+def draw_intervals(
+    frame: ExperimentFrame, findings: Findings, primary: Metric, folder: Path, *, front: bool = False
+) -> Drawing:
+    """Every run and every interval; beside it the difference from the baseline, whose zero means 'no difference'.
+
+    Args:
+        front: Draw the few that fit on the report's first screen.
+    """
+    shown = choose_shown(findings, (FRONT_ROWS - 2 * is_narrow()) if front else MAX_ROWS)
     compared = any(one.comparison is not None for one in shown)
-    height = 1.5 + 0.46 * len(shown)
-    figure = Figure(figsize=(10.5 if compared else 8.0, height))
-    axes = figure.subplots(
-        1, 2 if compared else 1, sharey=True, squeeze=False, width_ratios=[1.45, 1] if compared else [1]
-    )
-    left: Axes = axes[0, 0]
+    figure, left, right = _panels(len(shown), front=front, compared=compared)
     _fill_interval_panel(left, frame, findings, primary, shown)
-    if compared:
-        _fill_difference_panel(axes[0, 1], shown)
+    if right is not None:
+        _fill_difference_panel(right, shown)
     left.set_ylim(len(shown) - 0.4, -0.7)
     figure.tight_layout(w_pad=2.5)
     total = len(findings.results)
@@ -41,11 +58,13 @@ def draw_intervals(frame: ExperimentFrame, findings: Findings, primary: Metric, 
     )
     level = coverage(findings.plan.confidence)
     caption = (
-        f"Small dots: single runs. Diamond and bar: mean with its {level} interval (Student's t; arrow: it goes on). "
+        f"Best mean first. Small dots: single runs. Diamond and bar: mean with its {level} interval (Student's t; an "
+        "arrow: it goes on). "
+        + ("Shaded: baseline mean ± 2σ. " if _band(findings) else "")
         + (
-            "Shaded: baseline mean ± 2σ. Right: difference from the baseline with its "
+            f"{'Below' if is_narrow() else 'Right'}: difference from the baseline with its "
             f"{level} interval, not adjusted, and the tested verdict; {_bases(shown)}. "
-            if compared
+            if right is not None
             else ""
         )
         + ("Hollow squares: altered runs, not in any mean. " if findings.counts.altered else "")
@@ -53,14 +72,40 @@ def draw_intervals(frame: ExperimentFrame, findings: Findings, primary: Metric, 
         + (" n !: what is in this mean needs care, see the table." if any(one.cautions for one in shown) else "")
         + left_out
     )
-    return finish(
+    drawn = finish(
         figure,
-        folder / "intervals",
-        "results",
+        folder / ("front" if front else "intervals"),
+        "front" if front else "results",
         f"{primary.name} per configuration",
         caption,
         f"Means of {primary.name}: {short(means, 600)}.",
     )
+    return replace(drawn, covers="intervals") if front and len(shown) == total else drawn
+
+
+def _panels(rows: int, *, front: bool, compared: bool) -> tuple[Figure, Axes, Axes | None]:
+    """Make the panels: side by side, on a narrow screen one below the other; the front has one there."""
+    if is_narrow():
+        below = compared and not front
+        panel = 0.75 + 0.42 * rows
+        figure = Figure(figsize=(NARROW_IN, (2 if below else 1) * panel))
+        axes = figure.subplots(2 if below else 1, 1, squeeze=False)
+        return figure, axes[0, 0], axes[1, 0] if below else None
+    # The first screen is bounded downwards: its picture is as wide as it gets there, not as high as it could be.
+    width = (_FRONT_WIDTH_IN if front else 10.5) if compared else (_FRONT_WIDTH_IN if front else 8.0)
+    figure = Figure(figsize=(width, 1.5 + 0.46 * rows))
+    axes = figure.subplots(
+        1, 2 if compared else 1, sharey=True, squeeze=False, width_ratios=[1.45, 1] if compared else [1]
+    )
+    return figure, axes[0, 0], axes[0, 1] if compared else None
+
+
+def _band(findings: Findings) -> tuple[float, float] | None:
+    """Mean and standard deviation of the one baseline of the sweep; None where there is none, or several."""
+    baselines = [one.estimate for one in findings.results if one.is_baseline]
+    if len(baselines) != 1 or not baselines[0].std or baselines[0].mean is None:
+        return None
+    return baselines[0].mean, baselines[0].std
 
 
 def _bases(shown: Sequence[ConfigurationResult]) -> str:
@@ -73,9 +118,8 @@ def _fill_interval_panel(
 ) -> None:
     raw = metric_values(frame, primary.name)
     usable, number = frame.usable, frame.tasks["configuration"].to_numpy()
-    baselines = [one for one in findings.results if one.is_baseline]
-    if len(baselines) == 1 and baselines[0].estimate.std and baselines[0].estimate.mean is not None:
-        mean, std = baselines[0].estimate.mean, baselines[0].estimate.std
+    if band := _band(findings):
+        mean, std = band
         axes.axvspan(mean - 2 * std, mean + 2 * std, color=BAND, zorder=0, linewidth=0)
         axes.axvline(mean, color=MUTED, linewidth=1, linestyle="--", zorder=1)
     rows = [np.flatnonzero((number == one.number) & np.isfinite(raw)) for one in shown]
@@ -98,9 +142,9 @@ def _fill_interval_panel(
             zorder=3,
         )
         _interval(axes, place, (one.estimate.mean, one.estimate.low, one.estimate.high), colour, (low, high))
-        _margin_note(axes, place, one)
+        (_name_row if is_narrow() else _margin_note)(axes, place, one)
     axes.set_xlim(low, high)
-    axes.set_yticks(range(len(shown)), [row_label(one) for one in shown])
+    axes.set_yticks(range(len(shown)), [""] * len(shown) if is_narrow() else [row_label(one) for one in shown])
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
     note = "" if low <= 0 <= high else "\nthe axis does not start at 0"
@@ -125,7 +169,12 @@ def _fill_difference_panel(axes: Axes, shown: Sequence[ConfigurationResult]) -> 
     for place, row in enumerate(shown):
         word = _row_word(row)
         colour = colours.get(word, MUTED)
+        if is_narrow():
+            _name_row(axes, place, row)
+            continue
         axes.annotate(word, (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=colour)
+    if is_narrow():
+        axes.set_ylim(len(shown) - 0.4, -0.7)
     axes.set_xlim(*bounds)
     axes.tick_params(axis="y", length=0, labelleft=False)
     axes.grid(axis="x")
@@ -175,11 +224,33 @@ def _interval(
     )
 
 
-def _margin_note(axes: Axes, place: int, one: ConfigurationResult) -> None:
-    """Beside each row: n, and what is missing from it."""
+def _lost_marks(one: ConfigurationResult) -> list[str]:
+    """What is missing from a row, or not what was asked: ``× 2 oom_gpu``."""
     lost = [f"× {count} {name}" for name, count in one.failed.items()]
     lost += [f"… {one.unfinished} not finished"] if one.unfinished else []
-    lost += [f"□ {one.altered} altered"] if one.altered else []
+    return lost + ([f"□ {one.altered} altered"] if one.altered else [])
+
+
+def _name_row(axes: Axes, place: int, one: ConfigurationResult) -> None:
+    """Above a row: its name and n; at its right end the verdict, or what is missing."""
+    where = ("axes fraction", "data")
+    said, lost = _row_word(one), _lost_marks(one)
+    colour = {"WINNER": HUES[2], "LOSER": HUES[1], "EQUIVALENT": INK, "baseline": MUTED}.get(said, "")
+    told = short(", ".join(lost), 22) if lost else (said if colour else "")
+    name, room = plain(one.label), 47 - len(told)
+    name = name if len(name) <= room else f"{name[: room - 1]}…"
+    name += f"  n={one.estimate.n}" + (" !" if one.cautions else "")
+    behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.4}
+    axes.annotate(name, (0.0, place - 0.3), xycoords=where, va="center", fontsize=8, color=INK, bbox=behind,
+                  fontweight="bold" if said == "WINNER" else "normal")  # fmt: skip
+    if told:
+        axes.annotate(told, (1.0, place - 0.3), xycoords=where, va="center", ha="right", fontsize=8, bbox=behind,
+                      color=BAD if lost else colour)  # fmt: skip
+
+
+def _margin_note(axes: Axes, place: int, one: ConfigurationResult) -> None:
+    """Beside each row: n, and what is missing from it."""
+    lost = _lost_marks(one)
     where = ("axes fraction", "data")
     axes.annotate(
         f"n={one.estimate.n}" + (" !" if one.cautions else ""),

@@ -36,6 +36,8 @@ from hpc.core.words import counted
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+_ASKED = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than", "==": "", "!=": "anything but"}
+"""Operators in words."""
 _MOST_SHOWN = 60
 """Most comparisons that are listed: an `all` over thousands of configurations has as many."""
 _FILLS = (None, ("worst", "worst"), ("worst", "best"), ("best", "worst"), ("best", "best"))
@@ -53,6 +55,7 @@ class AnsweredClause:
         possible: Whether all (True), none (False) or some (None) values that could still be meet it.
         shown: Whether it is met by more than an estimate: its interval, or a test beside it.
         note: Its n, and why it is open.
+        said: The same as a sentence: what was measured, and what is asked for.
     """
 
     text: str
@@ -61,6 +64,7 @@ class AnsweredClause:
     possible: bool | None
     shown: bool
     note: str
+    said: str = ""
 
 
 @dataclass(frozen=True)
@@ -369,14 +373,25 @@ def _clause(frame: ExperimentFrame, one: Clause) -> AnsweredClause:
         side.text if isinstance(side, Constant) else _term_text(frame, side)
         for side in (one.comparison.left, one.comparison.right)
     )
+    measured = " and ".join(_measured_text(side, measured) for side, measured in sides)
+    notes = list(dict.fromkeys(measured.note for _, measured in sides if measured.note))
     return AnsweredClause(
         text=f"{left} {one.comparison.operator} {right}",
-        measured=" and ".join(_measured_text(side, measured) for side, measured in sides),
+        measured=measured,
         met=one.met,
         possible=one.possible,
         shown=one.shown,
-        note="; ".join(dict.fromkeys(measured.note for _, measured in sides if measured.note)),
+        note="; ".join(notes),
+        said=_say_clause(left, one.comparison.operator, right, measured, notes),
     )
+
+
+def _say_clause(left: str, operator: str, right: str, measured: str, notes: Sequence[str]) -> str:
+    """``Relative change of loss, b against a: −7.1 % (−9 to −5 %), asked for: at most -5% (n=5 against 5).``"""
+    n = notes[0].partition(";")[0] if notes else ""
+    name = left[0].upper() + left[1:].replace("_", " ", left.partition(" of ")[0].count("_"))
+    asked = f"{_ASKED.get(operator, operator)} {right}".strip()
+    return f"{name}: {measured}; asked for: {asked}" + (f" ({n})." if n else ".")
 
 
 def _term_text(frame: ExperimentFrame, term: Term) -> str:

@@ -114,6 +114,32 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Front:
+    """The first screen: what was found, in which runs, and the picture that shows it.
+
+    Attributes:
+        word: The answer in a word.
+        look: ``good``, ``bad``, ``warn`` or ``open``.
+        claim: What it is said of.
+        texts: Sentences.
+        standing: What the answer is worth: confirmatory or exploratory, and why.
+        counts: (number, what it counts, ``good`` | ``bad`` | ``open`` | ``idle``).
+        lost: What came of the runs that gave no result; empty where all did.
+        picture: The picture; None where nothing can be drawn.
+    """
+
+    kind: ClassVar[str] = "front"
+    word: str
+    look: str
+    claim: str
+    texts: tuple[str, ...]
+    standing: str
+    counts: tuple[tuple[int, str, str], ...]
+    lost: str
+    picture: Picture | None
+
+
+@dataclass(frozen=True)
 class Chooser:
     """Several figures of a kind; the page shows one at a time where scripts run, else all."""
 
@@ -162,17 +188,26 @@ class Fold:
     blocks: tuple[Any, ...]
 
 
-Block = Text | Bullets | Links | Facts | Heading | Code | Picture | Chooser | Tiles | Bar | Table | Box | Fold
+Block = Text | Bullets | Links | Facts | Heading | Code | Picture | Front | Chooser | Tiles | Bar | Table | Box | Fold
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report with a heading; `anchor` is its id, `menu` its name in the menu (empty: not in it)."""
+    """A part of the report with a heading.
+
+    Attributes:
+        anchor: Its id.
+        title: Its heading.
+        blocks: What is in it.
+        menu: Its name in the bar of contents; empty: not there.
+        is_folded: Whether the page shows it on demand.
+    """
 
     anchor: str
     title: str
     blocks: tuple[Block, ...]
     menu: str = ""
+    is_folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -196,6 +231,8 @@ def flatten(blocks: Sequence[Block]) -> Iterator[Block]:
         yield one
         if isinstance(one, Box | Fold):
             yield from flatten(one.blocks)
+        elif isinstance(one, Front) and one.picture:
+            yield one.picture
 
 
 def cell(text: Any, sort: Any = None, link: str = "", mark: str = "", more: tuple[tuple[str, str], ...] = ()) -> Cell:

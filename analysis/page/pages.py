@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 from analysis.data.frame import ExperimentFrame
 from analysis.figures.drawing import Drawing
+from analysis.figures.front import FRONT
 from analysis.findings.findings import Findings
 from analysis.findings.recommendations import recommend
 from analysis.page.document import Document, Section
+from analysis.page.front import front_section
 from analysis.page.record import (
     files_section,
     limitations_section,
@@ -30,19 +32,22 @@ def build_document(
     frame: ExperimentFrame, findings: Findings, drawings: Sequence[Drawing], files: Sequence[str]
 ) -> Document:
     """Build the report of one experiment; `files` are the names of all files beside it."""
+    shown = {one.covers for one in drawings if one.topic == FRONT}
+    below = [one for one in drawings if one.name not in shown]
     sections: list[Section | None] = [
+        front_section(frame, findings, drawings),
         verdict_section(findings),
         question_section(frame, findings, findings.answer),
-        registration_section(findings),
-        recommendations_section(recommend(frame, findings)),
-        runs_section(findings, drawings),
-        results_section(findings, drawings),
-        comparison_section(findings, drawings),
-        parameters_section(findings, drawings),
-        curves_section(drawings),
+        results_section(findings, below),
+        comparison_section(findings, below),
+        parameters_section(findings, below),
+        curves_section(below),
         failures_section(findings),
-        resources_section(frame, findings, drawings),
+        runs_section(findings, below),
+        recommendations_section(recommend(frame, findings)),
         limitations_section(findings),
+        registration_section(findings),
+        resources_section(frame, findings, below),
         setup_section(frame),
         every_run_section(frame, findings),
         files_section(files),

@@ -27,7 +27,7 @@ def verdict_section(findings: Findings) -> Section:
         Text(plain(text), "caution" if text.startswith("Caution:") else ("" if place else "lead"))
         for place, text in enumerate(findings.verdict)
     )
-    return Section("verdict", "First verdict", (Box(texts, "verdict"),))
+    return Section("verdict", "The verdict in full", (Box(texts, "verdict"),), "Verdict")
 
 
 def question_section(frame: ExperimentFrame, findings: Findings, answer: CriterionAnswer | None) -> Section:
@@ -40,7 +40,10 @@ def question_section(frame: ExperimentFrame, findings: Findings, answer: Criteri
         stated = (Facts(brief), Text(quoted, "note"))
     identity = Facts(identity_facts(frame, findings))
     return Section(
-        "question", "What was asked", (Box(stated), *_answer_blocks(answer), Heading("Identity"), Box((identity,)))
+        "question",
+        "What was asked",
+        (Box(stated), *_answer_blocks(answer), Heading("Identity"), Box((identity,))),
+        "Question",
     )
 
 
@@ -129,12 +132,12 @@ def setup_section(frame: ExperimentFrame) -> Section:
         Box((Facts(setup_facts(frame)),)),
         Fold("The whole specification, as planned", (Code(plain_json(frame.spec)),)),
     )
-    return Section("setup", "Setup and provenance", blocks, "Setup")
+    return Section("setup", "Setup and provenance", blocks, "Setup", is_folded=True)
 
 
 def files_section(files: Sequence[str]) -> Section:
     """Every file of the report."""
-    return Section("files", "Files generated", (Links(tuple(files)),))
+    return Section("files", "Files generated", (Links(tuple(files)),), "Files", is_folded=True)
 
 
 def primary_text(findings: Findings) -> str:

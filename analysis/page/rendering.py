@@ -10,13 +10,14 @@ import hashlib
 import io
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from analysis.figures.drawing import Drawing
 from analysis.page.document import Cell, Chooser, Document, Picture, Table, flatten
 from analysis.words import plain
 from hpc.core.printable import guard_cell
@@ -53,7 +54,8 @@ def render_html(document: Document, further: Sequence[str] = ()) -> str:
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
         script_digest=digest,
-        pictures=_pictures(document),
+        pictures={one.name: _inline(one.svg) for one in _drawings(document)},
+        narrow={one.name: _inline(one.narrow) for one in _drawings(document)},
         data={one.name: _data(one.everything) for one in document.tables() if one.everything},
     )
 
@@ -161,13 +163,17 @@ def _is_exact(one: Cell) -> bool:
     return bool(one.sort) and one.sort != one.text
 
 
-def _pictures(document: Document) -> dict[str, Markup]:
-    drawings = []
+def _drawings(document: Document) -> Iterator[Drawing]:
     for section in document.sections:
         for block in flatten(section.blocks):
-            drawings += [block.drawing] if isinstance(block, Picture) else []
-            drawings += block.drawings if isinstance(block, Chooser) else []
-    return {one.name: Markup(one.svg) for one in drawings}  # noqa: S704 - drawn by matplotlib, texts escaped
+            if isinstance(block, Picture):
+                yield block.drawing
+            elif isinstance(block, Chooser):
+                yield from block.drawings
+
+
+def _inline(svg: str) -> Markup:
+    return Markup(svg)  # noqa: S704 - drawn by matplotlib, texts escaped
 
 
 def _data(text: str) -> Markup:

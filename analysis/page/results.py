@@ -84,10 +84,10 @@ def recommendations_section(found: Sequence[Recommendation]) -> Section:
     """What to do next, each with the facts behind it."""
     if not found:
         nothing = Text("No rule found a reason to recommend anything.")
-        return Section("recommendations", "Recommendations", (nothing,), "Recommendations")
+        return Section("recommendations", "Recommendations", (nothing,), "Next steps")
     rows = tuple((cell(one.action), cell(one.evidence), cell(one.rule, mark="code")) for one in found)
     table = Table("recommendations", "Recommendations", ("what to do", "because", "rule"), rows, (0, 1))
-    return Section("recommendations", "Recommendations", (table,), "Recommendations")
+    return Section("recommendations", "Recommendations", (table,), "Next steps")
 
 
 def parameters_section(findings: Findings, drawings: Sequence[Drawing]) -> Section | None:

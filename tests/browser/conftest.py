@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from tests.analysis.made_experiments import (
     make_task,
     make_verdict,
 )
+from tests.analysis.made_types import TYPES
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -45,6 +46,13 @@ def browser() -> "Iterator[Browser]":
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of 18 runs with every kind of trouble."""
     return build(make_realistic(tmp_path_factory.mktemp("small")).write(), ("html",)).files[0]
+
+
+@pytest.fixture(scope="session")
+def kinds(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """The page of an experiment of each type."""
+    root = tmp_path_factory.mktemp("kinds")
+    return {name: build(make(root / name).write(), ("html",)).files[0] for name, make in TYPES.items()}
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.analysis.made_types import TYPES
+
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
 
@@ -15,6 +17,12 @@ SCREENS: Mapping[str, Mapping[str, Any]] = {
     "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 900}},
     "phone": {"color_scheme": "light", "viewport": {"width": 390, "height": 844}},
 }
+
+
+FIRST_SCREENS = ({"width": 1280, "height": 800}, {"width": 390, "height": 844})
+FIRST_PARTS = (".answer", ".said p:nth-of-type(2)", ".counts", "figure .scroll")
+CUT_TABLES = """[...document.querySelectorAll(".scroll:not(.window) > table")]
+  .filter(one => one.parentElement.scrollWidth > one.parentElement.clientWidth + 1).map(one => one.id)"""
 
 
 @contextmanager
@@ -36,6 +44,15 @@ def _open(browser: Any, page: Path, **options: Any) -> Iterator[Any]:
         context.close()
 
 
+def _serious(tab: Any) -> list[Any]:
+    """What axe-core calls serious or worse."""
+    found = axe.Axe().run(tab).response["violations"]
+    return [
+        (one["id"], [node["target"] for node in one["nodes"]][:5])
+        for one in found if one["impact"] in ("serious", "critical")
+    ]  # fmt: skip
+
+
 def _column(tab: Any, number: int) -> list[str]:
     """Texts of a column of the table of runs, spacers left out."""
     found: list[str] = tab.eval_on_selector_all(
@@ -51,14 +68,48 @@ def test_page_opens_offline_and_excludes_nobody(browser: Any, small: Path, scree
     with _open(browser, small, offline=True, **SCREENS[screen]) as tab:
         assert tab.title() == "lora_sweep: report"
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        found = axe.Axe().run(tab).response["violations"]
-        bad = [
-            (one["id"], [node["target"] for node in one["nodes"]][:5])
-            for one in found if one["impact"] in ("serious", "critical")
-        ]  # fmt: skip
-        assert bad == []
+        assert _serious(tab) == []
         tab.screenshot(path=str(tmp_path / f"{screen}.png"), full_page=True)
         assert (tmp_path / f"{screen}.png").stat().st_size > 50_000
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_first_screen_answers(browser: Any, kinds: Mapping[str, Path], kind: str) -> None:
+    """Of each type, wide and on a phone: answer, sentence, picture and counts are seen without scrolling or being cut.
+
+    The page itself never scrolls sideways, no table is cut on a wide screen, and axe-core finds nothing serious.
+    """
+    for screen in FIRST_SCREENS:
+        with _open(browser, kinds[kind], viewport=screen) as tab:
+            shown = {name: tab.locator(f".front {name}").first.bounding_box() for name in FIRST_PARTS}
+            for name, box in shown.items():
+                assert box["height"] > 15, (name, screen)
+                assert box["y"] + box["height"] <= screen["height"], (name, screen)
+                assert box["x"] >= 0
+                assert box["x"] + box["width"] <= screen["width"], (name, screen)
+            assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            picture = tab.locator(".front figure svg:visible").bounding_box()
+            assert picture["width"] <= shown["figure .scroll"]["width"]
+            assert _serious(tab) == []
+            if screen["width"] > 1000:
+                assert tab.evaluate(CUT_TABLES) == []
+
+
+def test_contents_stay_in_sight_and_folds_open(browser: Any, kinds: Mapping[str, Path]) -> None:
+    """The bar of contents stays when the page scrolls, fits a wide screen, and leads into what is folded; no script."""
+    page = kinds["hyperparameter_sweep"]
+    with _open(browser, page, viewport=FIRST_SCREENS[0], java_script_enabled=False) as tab:
+        bar = tab.get_by_role("navigation", name="Contents")
+        assert tab.evaluate("(bar => bar.scrollWidth <= bar.clientWidth)(document.querySelector('nav ul'))")
+        bar.get_by_role("link", name="Limitations").click()
+        assert bar.bounding_box()["y"] == 0
+        heading = tab.get_by_role("heading", name="Limitations").bounding_box()
+        assert bar.bounding_box()["height"] <= heading["y"] < 200
+        setup = tab.locator("details", has=tab.get_by_role("heading", name="Setup and provenance"))
+        assert setup.get_attribute("open") is None
+        setup.locator("> summary").focus()
+        tab.keyboard.press("Enter")
+        assert setup.get_by_text("Git commit").is_visible()
 
 
 def test_every_figure_has_a_size_and_words(browser: Any, small: Path) -> None:

@@ -48,7 +48,7 @@ def test_same_results_give_the_same_bytes(realistic: Experiment, tmp_path: Path)
     first, second = (sorted((tmp_path / name).iterdir()) for name in ("one", "two"))
 
     assert [path.name for path in first] == [path.name for path in second]
-    assert len(first) == 3 * 9
+    assert len(first) == 3 * 10
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(first, second, strict=True))
 
 

@@ -107,8 +107,14 @@ def test_all_sections_are_in_both_forms(pages: tuple[str, str, Path]) -> None:
     headings = re.findall(r"<h2[^>]*>(.*?)</h2>", html)
 
     assert headings == re.findall(r"^## (.*)$", markdown, flags=re.MULTILINE)
-    assert headings[:3] == ["First verdict", "What was asked", "Registration and deviations"]
-    assert {"Limitations", "Setup and provenance", "Every run", "Files generated"} <= set(headings)
+    assert headings[:3] == ["The answer", "The verdict in full", "What was asked"]
+    assert {
+        "Registration and deviations",
+        "Limitations",
+        "Setup and provenance",
+        "Every run",
+        "Files generated",
+    } <= set(headings)
 
 
 def test_both_forms_tell_the_facts(pages: tuple[str, str, Path]) -> None:

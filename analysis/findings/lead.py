@@ -1,0 +1,270 @@
+"""The answer in five seconds: a word, what it is said of, and one sentence with how much, how sure, and of how many.
+
+Where the brief has a criterion its answer leads; else the verdict of the test; else the best mean, as what it is.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from analysis.data.frame import ExperimentFrame
+from analysis.findings.answer import CriterionAnswer
+from analysis.findings.configurations import Best, ConfigurationResult
+from analysis.findings.findings import Findings
+from analysis.statistics.comparisons import Comparison, is_better
+from analysis.statistics.systems import OverSystems
+from analysis.words import coverage, list_counts, show_number, show_p
+from hpc.core.experiment.spec import Metric
+from hpc.core.question.ruling import Ruling
+from hpc.core.words import counted
+
+_RULINGS: Mapping[str, str] = {Ruling.SUPPORTED: "good", Ruling.REFUTED: "bad"}
+_MOST = 2
+"""Conditions of a criterion, and lost configurations, that are told; all of them stand further below."""
+
+
+@dataclass(frozen=True)
+class Lead:
+    """What a reader takes away who reads nothing else.
+
+    Attributes:
+        word: The answer: ``SUPPORTED``, ``WINNER``, ``NO WINNER``, ``UNDECIDED``, ``BEST OF 12``, …
+        look: ``good``, ``bad``, ``warn`` or ``open``.
+        claim: What it is said of, one line.
+        sentences: How much, how sure, of how many runs; and what would settle what is open.
+    """
+
+    word: str
+    look: str
+    claim: str
+    sentences: tuple[str, ...]
+
+
+def find_lead(frame: ExperimentFrame, findings: Findings) -> Lead:
+    """Say what the experiment answers."""
+    primary = findings.primary
+    if findings.answer is not None:
+        return _of_criterion(frame, findings, findings.answer)
+    if primary is None:
+        return Lead("NOT JUDGED", "open", "No primary metric is declared", ("There is nothing to judge by.",))
+    if findings.best is None:
+        return Lead("NO RESULT", "open", f"No run has given a value of {primary.name} yet", ())
+    if not findings.compared:
+        if frame.spec.get("type") == "baseline_variance" and findings.best.of == 1:
+            return _of_spread(findings.best.result, primary)
+        return _of_best(findings, primary, findings.best, has_baseline=bool(frame.spec.get("baseline")))
+    if findings.over_systems is not None:
+        return _over_systems(findings.over_systems)
+    return _of_test(findings, primary, is_ablation=frame.spec.get("type") == "training_ablation")
+
+
+# The criterion
+
+
+def _of_criterion(frame: ExperimentFrame, findings: Findings, answer: CriterionAnswer) -> Lead:
+    brief = frame.spec.get("brief") or {}
+    claim = str(brief.get("hypothesis") or brief.get("success") or answer.criterion)
+    said = [one.said for one in answer.clauses[:_MOST]]
+    more = len(answer.clauses) - len(said)
+    said += [f"{counted(more, 'further condition stands', 'further conditions stand')} below."] if more > 0 else []
+    if not said:
+        said = [answer.sentence.partition(": ")[2] or answer.sentence]
+    elif answer.ruling is Ruling.UNDECIDED:
+        said += [_open(findings, answer)]
+    return Lead(answer.ruling.value, _RULINGS.get(answer.ruling, "warn"), claim, tuple(one for one in said if one))
+
+
+def _open(findings: Findings, answer: CriterionAnswer) -> str:
+    """What would settle a criterion that is undecided."""
+    counts = findings.counts
+    waiting = counts.running + counts.pending + counts.never_started
+    if waiting:
+        return f"{counted(waiting, 'run has', 'runs have')} still to end."
+    if answer.hangs_on_missing:
+        return f"It hangs on {counted(len(answer.missing), 'run')} without a value."
+    return _settling(findings.compared)
+
+
+def _settling(compared: Sequence[ConfigurationResult]) -> str:
+    """How many further seeds would settle the comparison that needs the fewest; empty where none is known to."""
+    needed = [
+        one.judgement.tested.further_seeds
+        for one in compared
+        if one.judgement and one.judgement.tested.further_seeds is not None
+    ]
+    if not needed:
+        return ""
+    seeds = counted(min(needed), "further seed")
+    return f"{seeds} on both sides would settle it with 80 % chance, if the difference is what it looks like."
+
+
+# The test
+
+
+def _of_test(findings: Findings, primary: Metric, *, is_ablation: bool) -> Lead:
+    by_word: dict[str, list[ConfigurationResult]] = {}
+    for one in findings.compared:
+        by_word.setdefault(one.judgement.tested.word if one.judgement else "", []).append(one)
+    winners, losers, equal = (_best_first(by_word.get(word, ()), primary) for word in ("WINNER", "LOSER", "EQUIVALENT"))
+    total = len(findings.compared)
+    if winners:
+        more = f" {len(winners) - 1} more {'is' if len(winners) == 2 else 'are'} better than the baseline, too."
+        said = [_size(findings, winners[0], primary), more.strip() if len(winners) > 1 else "", *_caveats(winners[0])]
+        return Lead("WINNER", "good", winners[0].label, tuple(one for one in said if one))
+    if is_ablation and losers:
+        return _of_ablation(findings, primary, losers)
+    nearest = _best_first(
+        [one for one in findings.compared if one.comparison and one.comparison.difference is not None], primary
+    )
+    said = [_size(findings, one, primary) for one in nearest[:1]]
+    if len(equal) == total:
+        margin = f"±{100 * findings.plan.margin:g} %" if findings.plan.margin else "the margin"
+        claim = f"{_all(total)} shown to lie within {margin} of the baseline"
+        return Lead("EQUIVALENT", "open", claim, tuple(said))
+    if losers and len(losers) + len(equal) == total:
+        claim = "Keep the baseline: " + (f"{_all(total)} shown to be worse" if len(losers) == total
+                                         else f"{len(losers)} of {total} worse, {len(equal)} equivalent")  # fmt: skip
+        return Lead("NO WINNER", "bad", claim, (*said, *(text for one in nearest[:1] for text in _caveats(one))))
+    worse = f"; {len(losers)} of {total} {'is' if len(losers) == 1 else 'are'} worse" if losers else ""
+    claim = f"No configuration is shown to be better than the baseline{worse}"
+    said += [_settling(nearest[:1]), *(text for one in nearest[:1] for text in _caveats(one))]
+    return Lead("UNDECIDED", "warn", claim, tuple(one for one in said if one))
+
+
+def _of_ablation(findings: Findings, primary: Metric, losers: Sequence[ConfigurationResult]) -> Lead:
+    """What is lost without each part: there the losers are what was looked for."""
+    total = len(findings.compared)
+    worst = losers[::-1]
+    named = ", ".join(f"{one.label}{_percent(one)}" for one in worst[:3]) + (", …" if len(worst) > 3 else "")
+    said = [_size(findings, worst[0], primary), *_caveats(worst[0]), *_lost(findings)]
+    return Lead(f"{len(losers)} OF {total} WORSE", "warn", named, tuple(one for one in said if one))
+
+
+def _percent(one: ConfigurationResult) -> str:
+    found = one.comparison
+    return "" if found is None or found.relative_percent is None else f" ({found.relative_percent:+.0f} %)"
+
+
+def _all(total: int) -> str:
+    return "It is" if total == 1 else f"All {total} are"
+
+
+def _best_first(results: Sequence[ConfigurationResult], primary: Metric) -> list[ConfigurationResult]:
+    """By relative difference, the best first."""
+    sign = -1 if primary.goal == "max" else 1
+
+    def key(one: ConfigurationResult) -> float:
+        found = one.comparison
+        if found is None or found.difference is None:
+            return 0.0
+        return sign * (found.relative_percent if found.relative_percent is not None else found.difference)
+
+    return sorted(results, key=key)
+
+
+def _size(findings: Findings, one: ConfigurationResult, primary: Metric) -> str:
+    """``val_loss is 7.1 % lower (better) with B than with A; 95 % interval …; adjusted p = 0.003; n=5 against 5.``"""
+    found = one.comparison
+    if found is None or found.difference is None:
+        return ""
+    base = "the stored baseline" if one.baseline is None else findings.results[one.baseline].label
+    if found.difference == 0:
+        return f"{primary.name} is the same with {one.label} as with {base}; {_certainty(found, findings)}."
+    percent = found.relative_percent
+    amount = f"{abs(found.difference):.3g}" if percent is None else f"{abs(percent):.1f} %"
+    way = "lower" if found.difference < 0 else "higher"
+    worth = "better" if is_better(found.difference, primary.goal) else "worse"
+    sure = _certainty(found, findings)
+    return f"{primary.name} is {amount} {way} ({worth}) with {one.label} than with {base}; {sure}."
+
+
+def _certainty(found: Comparison, findings: Findings) -> str:
+    """Interval, p and n."""
+    said = []
+    level = coverage(findings.plan.confidence)
+    if found.relative_low is not None and found.relative_high is not None:
+        said.append(f"{level} interval {found.relative_low:+.3g} to {found.relative_high:+.3g} %")
+    elif found.low is not None and found.high is not None:
+        said.append(f"{level} interval {found.low:+.3g} to {found.high:+.3g}")
+    if found.p_adjusted is not None:
+        p = show_p(found.p_adjusted)
+        said.append(f"adjusted p {p if p.startswith('<') else f'= {p}'}")
+    return "; ".join([*said, f"n={found.n} against {found.n_baseline}"])
+
+
+def _caveats(one: ConfigurationResult) -> list[str]:
+    """What has to be known of a claim before it is repeated."""
+    said = []
+    if one.robustness and one.robustness.hangs_on:
+        said.append("This hangs on what is missing: other readings of it give another verdict.")
+    elif one.missing_text:
+        said.append(f"Not in its mean: {one.missing_text}.")
+    return said
+
+
+# Methods over systems
+
+
+def _over_systems(found: OverSystems) -> Lead:
+    """The method with the best chance of beating the baseline on the same system."""
+    rated = [(one.improvement, one) for one in found.methods if one.improvement is not None]
+    if not rated:
+        return Lead("NOT COMPARABLE", "warn", f"No method has a value on each of {len(found.systems)} systems", ())
+    chance, best = max(rated, key=lambda pair: pair[0].value)
+    is_clear = chance.low > 0.5
+    claim = best.method if is_clear else f"No method is clearly better than {found.baseline} over the systems"
+    interval = f"{coverage(found.level)} interval {100 * chance.low:.0f} to {100 * chance.high:.0f} %"
+    lost = f", {counted(best.lost, 'failed run')}" if best.lost else ""
+    told = (
+        f"A run of {best.method} is better than one of {found.baseline} on the same system in "
+        f"{100 * chance.value:.0f} % of pairs; {interval}; {counted(len(found.systems), 'system')}, n={best.n}{lost}."
+    )
+    word = f"BEST OF {len(found.methods)} METHODS" if is_clear else "UNDECIDED"
+    return Lead(word, "good" if is_clear else "warn", claim, (told,))
+
+
+# The best mean, and the spread
+
+
+def _of_best(findings: Findings, primary: Metric, best: Best, *, has_baseline: bool) -> Lead:
+    word = "lowest" if primary.goal == "min" else "highest"
+    untested = "Nothing was tested" + ("." if has_baseline else ": no baseline is declared.")
+    mean = _mean(best.result, primary)
+    if best.of == 1:
+        return Lead("NOT COMPARED", "open", best.result.label, (mean, untested))
+    if best.ties:
+        claim = f"{best.result.label} and {best.ties_text} share the {word} {primary.name}"
+        return Lead("NO SINGLE BEST", "open", claim, (mean, untested))
+    firm = [one.first for one in best.selection.ranks if one.place == best.selection.chosen] if best.selection else []
+    sure = [f"With new seeds it would be first again in {100 * first:.0f} % of repetitions." for first in firm]
+    return Lead(f"BEST OF {best.of}", "open", best.result.label, (mean, *sure, untested, *_lost(findings)))
+
+
+def _mean(one: ConfigurationResult, primary: Metric) -> str:
+    found = one.estimate
+    spread = "" if found.std is None else f" ± {show_number(found.std, 2)}"
+    interval = ""
+    if found.low is not None and found.high is not None:
+        interval = f"; {coverage(found.level)} interval {show_number(found.low)} to {show_number(found.high)}"
+    of = f" of {one.planned}" if found.n < one.planned else ""
+    return f"{primary.name} = {show_number(found.mean)}{spread} (mean ± standard deviation, n={found.n}{of}){interval}."
+
+
+def _lost(findings: Findings) -> list[str]:
+    """The configurations that lost every run: part of any answer about a map or a sweep."""
+    lost = [one for one in findings.results if not one.estimate.n and one.failed_total == one.planned]
+    if 0 < len(lost) <= _MOST:
+        return [f"{one.label} lost every run ({list_counts(one.failed)})." for one in lost]
+    return [f"{len(lost)} of {counted(len(findings.results), 'configuration')} lost every run."] if lost else []
+
+
+def _of_spread(one: ConfigurationResult, primary: Metric) -> Lead:
+    found = one.estimate
+    if found.std is None or found.mean is None:
+        return Lead("ONE RUN", "warn", _mean(one, primary), ("One run says nothing of the spread.",))
+    share = f" ({200 * found.std / abs(found.mean):.2g} % of the mean)" if found.mean else ""
+    told = f"By the 2σ rule a change counts once it moves the mean by {show_number(2 * found.std, 2)}{share}."
+    of = f" of {one.planned}" if found.n < one.planned else ""
+    claim = f"{primary.name} = {show_number(found.mean)} ± {show_number(found.std, 2)} (n={found.n}{of})"
+    ends = f"{show_number(found.low)} to {show_number(found.high)}"
+    meant = f"± is the sample standard deviation; {coverage(found.level)} interval of the mean {ends}."
+    return Lead("BASELINE", "open", claim, (meant, told))
