@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 
 def canonical_json(value: Any) -> str:
     """Render a value so that equal values give equal text: sorted keys, no spaces, no NaN.
@@ -13,7 +15,7 @@ def canonical_json(value: Any) -> str:
         ValueError: The value holds NaN or infinity, which JSON cannot express.
         TypeError: The value holds something that is not JSON.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 def content_hash(value: Any) -> str:

@@ -170,6 +170,8 @@ def kept_second_looks(before: Mapping[str, Any], tasks: Sequence[Task]) -> list[
         tasks: What the sweep itself asks for now.
     """
     added = {name for each in before.get("follow_ups") or () for name in each["tasks"]}
+    if not added:
+        return []
     asked = {canonical_json([task.case, task.parameters]) for task in tasks}
     present = {task.task_id for task in tasks}
     found = [task_from_json(each) for each in before.get("tasks", ()) if each["task_id"] in added - present]

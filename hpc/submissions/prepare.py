@@ -199,10 +199,10 @@ def _needed(
     """Give each array these assignments need with the folder that is there for it, unused, if there is one."""
     if frozen.profile.scheduler == "slurm":  # also for a script that was written for this machine's own queue
         directive(layout.submissions)
-    unused = {_digest(index): each for each, index in readable_indices(layout) if not is_used(each)}
+    unused = [(each, index) for each, index in readable_indices(layout) if not is_used(each)]
     for plan in plan_arrays(assignments, frozen.profile):
         index = with_sources(layout, frozen.spec, frozen.index(plan))
-        known = unused.get(_digest(index)) if unused else None
+        known = next((each for each, prepared in unused if _is_same(index, prepared)), None)
         if known:
             check_script(known)
         yield plan, index, known
@@ -241,8 +241,13 @@ def _newest(layout: RunLayout) -> int:
     return max((each.number for each in list_submissions(layout)), default=0)
 
 
-def _digest(index: SubmissionIndex) -> str:
-    return content_hash(replace(index, submission=0, created=0.0, script_sha256="").to_json())
+def _is_same(index: SubmissionIndex, prepared: SubmissionIndex) -> bool:
+    """Whether a submission that was prepared says all that is asked now; ids first, they are cheap and differ most."""
+    if len(index.entries) != len(prepared.entries) or index.entries[0].task_id != prepared.entries[0].task_id:
+        return False
+    asked, there = (replace(each, submission=0, created=0.0, script_sha256="") for each in (index, prepared))
+    # What was read holds lists where what is asked holds tuples: as JSON they are the same.
+    return asked == there or content_hash(asked.to_json()) == content_hash(there.to_json())
 
 
 def check_script(submission: SubmissionLayout) -> None:

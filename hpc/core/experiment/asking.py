@@ -19,6 +19,8 @@ READ: Mapping[str, tuple[str, Any]] = {
 
 def resources_of(spec: ExperimentSpec, task: Task) -> Resources:
     """Give what a task asks for."""
+    if not spec.resource_rules:
+        return spec.resources
     return asked_with(spec.resources, spec.resource_rules, _values(spec.program.args, task))
 
 

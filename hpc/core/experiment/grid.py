@@ -111,9 +111,9 @@ def expand(spec: ExperimentSpec) -> tuple[Task, ...]:
     Raises:
         ValueError: `where` or the run name cannot be computed for a combination.
     """
-    template = parse_template(spec.run_name)
+    template, identity = parse_template(spec.run_name), program_identity(spec.program)
     return tuple(
-        _task(spec, template, combination, seed)
+        _task(spec, template, identity, combination, seed)
         for combination in combinations(spec.sweep)
         for seed in spec.sweep.seeds
     )
@@ -125,14 +125,16 @@ def make_task(spec: ExperimentSpec, combination: Combination, seed: int) -> Task
     Raises:
         ValueError: The run name cannot be computed for it.
     """
-    return _task(spec, parse_template(spec.run_name), combination, seed)
+    return _task(spec, parse_template(spec.run_name), program_identity(spec.program), combination, seed)
 
 
-def _task(spec: ExperimentSpec, template: Template, combination: Combination, seed: int) -> Task:
+def _task(
+    spec: ExperimentSpec, template: Template, identity: Mapping[str, Any], combination: Combination, seed: int
+) -> Task:
     parameters = {name: value for name, value in combination.items() if name != CASE}
     case = combination.get(CASE)
     return Task(
-        task_id=combination_id(spec.program, combination, seed),
+        task_id=task_id(identity, {**parameters, "seed": seed}),
         run_name=run_name_of(spec.program, template, combination, seed),
         parameters=parameters,
         seed=seed,
@@ -150,8 +152,9 @@ def run_name_of(program: Program, template: Template, combination: Combination, 
     if TASK_ID in field_names(template):
         values[TASK_ID] = combination_id(program, combination, seed)
     absent = {name for name in program.optional if name not in values}
-    parts = (ABSENT if isinstance(part, Field) and part.name in absent else part for part in template)
-    return render_template(tuple(parts), values)
+    if absent:
+        template = tuple(ABSENT if isinstance(part, Field) and part.name in absent else part for part in template)
+    return render_template(template, values)
 
 
 def combination_id(program: Program, combination: Combination, seed: int) -> str:

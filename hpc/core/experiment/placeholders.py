@@ -14,6 +14,7 @@ twice. No indices, no conversions, no nested fields; a dot is part of the name. 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from string import Formatter
 from typing import Any
 
@@ -93,6 +94,7 @@ def _field(name: str, spec: str, conversion: str | None) -> Field:
     return Field(name, spec)
 
 
+@cache
 def field_names(template: Template) -> tuple[str, ...]:
     """Give the names a template uses, in order of first use."""
     return tuple(dict.fromkeys(part.name for part in template if isinstance(part, Field)))

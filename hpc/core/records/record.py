@@ -18,7 +18,10 @@ T = typing.TypeVar("T")
 _LARGEST = 2**63
 """JSON knows no bound for whole numbers; what is read here fits into 64 bits."""
 Reader = Callable[[object], Any]
+_OBJECTS = (dict, Mapping)
+"""What is a JSON object; dict first, because asking an abstract class takes longer than all the rest."""
 _PLAIN = frozenset({bool, str, int, float})
+_WRITTEN_AS_THEY_ARE = _PLAIN | {types.NoneType}
 
 
 class RecordError(ValueError):
@@ -48,7 +51,7 @@ class Record:
         Raises:
             RecordError: It is no JSON object, says it is something else, or fields are missing or of another type.
         """
-        if isinstance(content, Mapping) and (problems := tuple(cls._head_problems(content))):
+        if isinstance(content, _OBJECTS) and (problems := tuple(cls._head_problems(content))):
             raise RecordError(problems)
         record = typing.cast("Self", _read_fields(cls, content))
         if problems := tuple(record.problems()):
@@ -88,13 +91,17 @@ def _read_fields(kind: type, content: object) -> Any:
     Raises:
         RecordError: Fields are missing, or of another type.
     """
-    if not isinstance(content, Mapping):
+    if not isinstance(content, _OBJECTS):
         raise RecordError((f"{_named(content)} where an object is expected",))
     values, wrong = dict[str, Any](), list[str]()
-    for name, read, is_required in _fields_of(kind):
+    for name, as_they_are, read, is_required in _fields_of(kind):
         if name in content:
+            value = content[name]
+            if type(value) in as_they_are:
+                values[name] = value
+                continue
             try:
-                values[name] = read(content[name])
+                values[name] = read(value)
             except RecordError as error:
                 wrong += [f"{name}: {problem}" for problem in error.problems]
         elif is_required:
@@ -105,14 +112,25 @@ def _read_fields(kind: type, content: object) -> Any:
 
 
 @cache
-def _fields_of(record: type) -> tuple[tuple[str, Reader, bool], ...]:
-    """Name, reader and whether it must be there, of each field."""
+def _fields_of(record: type) -> tuple[tuple[str, frozenset[type], Reader, bool], ...]:
+    """Name, types that need no reading, reader and whether it must be there, of each field."""
     hints = typing.get_type_hints(record)
     absent = dataclasses.MISSING
     return tuple(
-        (field.name, _reader(hints[field.name]), field.default is absent and field.default_factory is absent)
+        (
+            field.name,
+            _as_they_are(hints[field.name]),
+            _reader(hints[field.name]),
+            field.default is absent and field.default_factory is absent,
+        )
         for field in dataclasses.fields(record)
     )
+
+
+def _as_they_are(hint: Any) -> frozenset[type]:
+    """Types whose every value is right for a field: most values of an index of ten thousand elements."""
+    choices = typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
+    return frozenset({str, bool, types.NoneType}.intersection(choices))
 
 
 @cache
@@ -121,14 +139,14 @@ def _reader(hint: Any) -> Reader:
     if hint is Any:
         return lambda value: value
     if hint in _PLAIN:
-        return _plain_reader(hint)
+        return partial(_read_plain, hint)
     kind, inner = typing.get_origin(hint), typing.get_args(hint)
     if kind in (types.UnionType, typing.Union):
         return _union_reader(inner)
     if kind is tuple:
         return partial(_read_tuple, inner)
     if kind is not None and issubclass(kind, Mapping):
-        return partial(_read_mapping, _reader(inner[1]))
+        return partial(_read_mapping, None if inner[1] is Any else _reader(inner[1]))
     if issubclass(hint, Record):
         return typing.cast("Reader", hint.from_json)
     if dataclasses.is_dataclass(hint):
@@ -136,12 +154,6 @@ def _reader(hint: Any) -> Reader:
     if issubclass(hint, Enum):
         return partial(_read_enum, hint)
     raise AssertionError(f"a record has no fields of type {hint}")
-
-
-def _plain_reader(hint: type) -> Reader:
-    if hint in (str, bool):
-        return lambda value: value if type(value) is hint else _read_plain(hint, value)
-    return partial(_read_plain, hint)
 
 
 def _union_reader(choices: tuple[Any, ...]) -> Reader:
@@ -172,10 +184,10 @@ def _read_tuple(inner: tuple[Any, ...], value: object) -> tuple[Any, ...]:
     return tuple(_reader(hint)(item) for hint, item in zip(inner, value, strict=True))
 
 
-def _read_mapping(read: Reader, value: object) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
+def _read_mapping(read: Reader | None, value: object) -> dict[str, Any]:
+    if not isinstance(value, _OBJECTS):
         raise RecordError((f"{_named(value)} where an object is expected",))
-    return {str(name): read(item) for name, item in value.items()}
+    return {str(name): read(item) for name, item in value.items()} if read else {**value}
 
 
 def _read_enum(kind: type[Enum], value: object) -> Enum:
@@ -184,6 +196,8 @@ def _read_enum(kind: type[Enum], value: object) -> Enum:
 
 
 def _read_plain(hint: type, value: object) -> Any:
+    if type(value) is int is hint and -_LARGEST < value < _LARGEST:
+        return value
     if hint is bool:
         return _require(isinstance(value, bool), value, value, "true or false")
     if hint is str:
@@ -215,21 +229,25 @@ def _named(value: object) -> str:
 
 
 def _written(value: object) -> Any:
-    if value is None or type(value) in _PLAIN:  # most values of an index of ten thousand
+    if type(value) in _WRITTEN_AS_THEY_ARE:
         return value
+    if isinstance(value, list | tuple):
+        return [_written(item) for item in value]
+    if isinstance(value, _OBJECTS):
+        return {name: item if type(item) in _WRITTEN_AS_THEY_ARE else _written(item) for name, item in value.items()}
     if isinstance(value, Record):
         return value.to_json()
     if dataclasses.is_dataclass(value):
         return _written_fields(value)
-    if isinstance(value, Mapping):
-        return {name: _written(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_written(item) for item in value]
     return value
 
 
 def _written_fields(record: Any) -> dict[str, Any]:
-    return {name: _written(getattr(record, name)) for name in _names_of(record.__class__)}
+    values = record.__dict__  # one look instead of one a field: an index has ten thousand elements
+    return {
+        name: value if type(value := values[name]) in _WRITTEN_AS_THEY_ARE else _written(value)
+        for name in _names_of(record.__class__)
+    }
 
 
 @cache
