@@ -146,7 +146,7 @@ def _reader(hint: Any) -> Reader:
     if kind is tuple:
         return partial(_read_tuple, inner)
     if kind is not None and issubclass(kind, Mapping):
-        return partial(_read_mapping, None if inner[1] is Any else _reader(inner[1]))
+        return partial(_read_mapping, _as_they_are(inner[1]), None if inner[1] is Any else _reader(inner[1]))
     if issubclass(hint, Record):
         return typing.cast("Reader", hint.from_json)
     if dataclasses.is_dataclass(hint):
@@ -160,6 +160,8 @@ def _union_reader(choices: tuple[Any, ...]) -> Reader:
     """Read a value that may be of several types; what is wrong is said of the first that is not null."""
     first, *others = [_reader(choice) for choice in choices if choice is not types.NoneType]
     may_be_null = types.NoneType in choices
+    if may_be_null and not others:
+        return lambda value: None if value is None else first(value)
 
     def read(value: object) -> Any:
         if value is None and may_be_null:
@@ -184,10 +186,12 @@ def _read_tuple(inner: tuple[Any, ...], value: object) -> tuple[Any, ...]:
     return tuple(_reader(hint)(item) for hint, item in zip(inner, value, strict=True))
 
 
-def _read_mapping(read: Reader | None, value: object) -> dict[str, Any]:
+def _read_mapping(as_they_are: frozenset[type], read: Reader | None, value: object) -> dict[str, Any]:
     if not isinstance(value, _OBJECTS):
         raise RecordError((f"{_named(value)} where an object is expected",))
-    return {str(name): read(item) for name, item in value.items()} if read else {**value}
+    if read is None or as_they_are.issuperset(map(type, value.values())):
+        return {**value}
+    return {str(name): read(item) for name, item in value.items()}
 
 
 def _read_enum(kind: type[Enum], value: object) -> Enum:
@@ -196,7 +200,7 @@ def _read_enum(kind: type[Enum], value: object) -> Enum:
 
 
 def _read_plain(hint: type, value: object) -> Any:
-    if type(value) is int is hint and -_LARGEST < value < _LARGEST:
+    if type(value) is hint and hint in (int, float) and -_LARGEST < value < _LARGEST:  # type: ignore[operator]
         return value
     if hint is bool:
         return _require(isinstance(value, bool), value, value, "true or false")
