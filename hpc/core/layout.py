@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+,@-]*")
@@ -265,7 +266,7 @@ class RunLayout:
         """Relays, one numbered folder each: script, intent, receipt; and what they print."""
         return self.home / "follow"
 
-    @property
+    @cached_property
     def tasks(self) -> Path:
         return self.home / "tasks"
 

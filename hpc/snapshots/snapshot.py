@@ -474,24 +474,27 @@ def _claimed(
         newer_jobs: Jobs of the attempts after it.
         is_newest: Whether there is none after it.
     """
-    bare = AttemptState(attempt.number, 0, "", Progress.OVER, attempt, None, None, None)
+    number = attempt.number
     try:
         record = read_record(attempt.task_json, TaskRecord)
         _check_is_of(record, task, attempt)
     except (InputError, FileNotFoundError) as error:
         problem = _without_place(error) if isinstance(error, InputError) else "is missing"
         why = f"the attempt counts as never made once it is out of the way: {move_away(attempt.home)}"
-        return replace(bare, unreadable=Unreadable(attempt.task_json, problem, why))
-    known = replace(bare, submission=record.submission, job=record.job, record=record)
+        unreadable = Unreadable(attempt.task_json, problem, why)
+        return AttemptState(number, 0, "", Progress.OVER, attempt, None, None, None, unreadable=unreadable)
     try:
         ended = read_record_or_none(attempt.exit_json, ExitRecord)
         row = _row_of(attempt, record, answer.executions, is_newest=record.job not in newer_jobs)
     except InputError as error:
         path = Path(error.source)
         why = f"without it the attempt is judged by what Slurm and its logs say: {move_away(path)}"
-        return replace(known, unreadable=Unreadable(path, _without_place(error), why))
+        unreadable = Unreadable(path, _without_place(error), why)
+        known = AttemptState(number, record.submission, record.job, Progress.OVER, attempt, record, None, None)
+        return replace(known, unreadable=unreadable)
     over = not is_newest or _is_over(record, ended, row, answer)
-    return replace(known, progress=Progress.OVER if over else Progress.RUNNING, ended=ended, row=row)
+    progress = Progress.OVER if over else Progress.RUNNING
+    return AttemptState(number, record.submission, record.job, progress, attempt, record, ended, row)
 
 
 def _check_is_of(record: TaskRecord, task: Task | None, attempt: AttemptLayout) -> None:
@@ -560,6 +563,8 @@ def _row_of(attempt: AttemptLayout, record: TaskRecord, executions: Executions, 
     Raises:
         InputError: What was kept cannot be read.
     """
+    if record.scheduler == "local":
+        return None
     kept = read_record_or_none(attempt.scheduler, JobRow)
     if kept is not None:
         return kept
@@ -615,6 +620,8 @@ def _requeued(
     attempts: Sequence[AttemptState],
 ) -> list[AttemptState]:
     """An element that Slurm put back into the queue after its attempt: it waits, or was cancelled while it waited."""
+    if not executions and not submission.cancelled:
+        return []
     mine = [each for each in attempts if each.record and each.submission == submission.index.submission]
     if not mine or mine[-1].progress is not Progress.OVER:
         return []

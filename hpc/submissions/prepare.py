@@ -11,6 +11,7 @@ and submitted again while the first still lives, the claims of the tasks keep an
 """
 
 import contextlib
+import os
 import secrets
 import shutil
 import time
@@ -363,10 +364,11 @@ def list_runs(layout: RunLayout) -> list[str]:
 
 def list_attempts(layout: RunLayout, run_name: str) -> list[int]:
     """Numbers of the attempts of a task that were claimed, in order."""
-    home = layout.task(run_name).home
-    if not home.is_dir():
+    try:
+        with os.scandir(layout.task(run_name).home) as entries:
+            return sorted(number for each in entries if (number := attempt_number(each.name)))
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(number for path in home.iterdir() if (number := attempt_number(path.name)))
 
 
 def half_submitted(layout: RunLayout) -> list[SubmissionLayout]:

@@ -94,11 +94,12 @@ def _read_fields(kind: type, content: object) -> Any:
     if not isinstance(content, _OBJECTS):
         raise RecordError((f"{_named(content)} where an object is expected",))
     values, wrong = dict[str, Any](), list[str]()
-    for name, as_they_are, read, is_required in _fields_of(kind):
+    for name, as_they_are, numbers, read, is_required in _fields_of(kind):
         if name in content:
             value = content[name]
-            if type(value) in as_they_are:
-                values[name] = value
+            its = type(value)
+            if its in as_they_are or (its in numbers and -_LARGEST < value < _LARGEST):
+                values[name] = value  # most values of the records of ten thousand tasks
                 continue
             try:
                 values[name] = read(value)
@@ -112,14 +113,15 @@ def _read_fields(kind: type, content: object) -> Any:
 
 
 @cache
-def _fields_of(record: type) -> tuple[tuple[str, frozenset[type], Reader, bool], ...]:
-    """Name, types that need no reading, reader and whether it must be there, of each field."""
+def _fields_of(record: type) -> tuple[tuple[str, frozenset[type], frozenset[type], Reader, bool], ...]:
+    """Name, types whose every value is right, types of numbers, reader, and whether it must be there, of each field."""
     hints = typing.get_type_hints(record)
     absent = dataclasses.MISSING
     return tuple(
         (
             field.name,
             _as_they_are(hints[field.name]),
+            frozenset({int, float}.intersection(_choices(hints[field.name]))),
             _reader(hints[field.name]),
             field.default is absent and field.default_factory is absent,
         )
@@ -127,10 +129,14 @@ def _fields_of(record: type) -> tuple[tuple[str, frozenset[type], Reader, bool],
     )
 
 
+def _choices(hint: Any) -> tuple[Any, ...]:
+    """The types of a union, or the one there is."""
+    return typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
+
+
 def _as_they_are(hint: Any) -> frozenset[type]:
-    """Types whose every value is right for a field: most values of an index of ten thousand elements."""
-    choices = typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
-    return frozenset({str, bool, types.NoneType}.intersection(choices))
+    """Types whose every value is right."""
+    return frozenset({str, bool, types.NoneType}.intersection(_choices(hint)))
 
 
 @cache
@@ -144,7 +150,7 @@ def _reader(hint: Any) -> Reader:
     if kind in (types.UnionType, typing.Union):
         return _union_reader(inner)
     if kind is tuple:
-        return partial(_read_tuple, inner)
+        return partial(_read_tuple, inner, _as_they_are(inner[0]))
     if kind is not None and issubclass(kind, Mapping):
         return partial(_read_mapping, _as_they_are(inner[1]), None if inner[1] is Any else _reader(inner[1]))
     if issubclass(hint, Record):
@@ -176,11 +182,11 @@ def _union_reader(choices: tuple[Any, ...]) -> Reader:
     return read
 
 
-def _read_tuple(inner: tuple[Any, ...], value: object) -> tuple[Any, ...]:
+def _read_tuple(inner: tuple[Any, ...], as_they_are: frozenset[type], value: object) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
         raise RecordError((f"{_named(value)} where a list is expected",))
     if inner[-1] is Ellipsis:
-        return tuple(map(_reader(inner[0]), value))
+        return tuple(value if as_they_are.issuperset(map(type, value)) else map(_reader(inner[0]), value))
     if len(inner) != len(value):
         raise RecordError((f"{len(value)} items where {len(inner)} are expected",))
     return tuple(_reader(hint)(item) for hint, item in zip(inner, value, strict=True))
@@ -200,8 +206,6 @@ def _read_enum(kind: type[Enum], value: object) -> Enum:
 
 
 def _read_plain(hint: type, value: object) -> Any:
-    if type(value) is hint and hint in (int, float) and -_LARGEST < value < _LARGEST:  # type: ignore[operator]
-        return value
     if hint is bool:
         return _require(isinstance(value, bool), value, value, "true or false")
     if hint is str:
