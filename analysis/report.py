@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from analysis.command import UNWRITABLE, names_out, run
-from hpc.adapters.files import group_reads, make_folder, write_text
+from hpc.adapters.files import group_reads, make_folder, write_bytes, write_text
 from hpc.adapters.manifest_store import named_runs, newest_experiment, planned_below
 from hpc.adapters.owner import TRUSTED, foreign_part, is_trusted, refuse_foreign
 from hpc.adapters.project import find_project, runs_root
@@ -47,6 +47,7 @@ class BuiltReport:
         files: What was written, the page first.
         newer: Tasks that ended an attempt since the results were collected: the report does not know of them.
         outdated: Finished runs made from others that were repeated since; likewise.
+        bundle: The archive of them all; None where none was asked for.
     """
 
     layout: RunLayout
@@ -54,6 +55,7 @@ class BuiltReport:
     files: tuple[Path, ...]
     newer: int
     outdated: tuple[str, ...] = ()
+    bundle: Path | None = None
 
     @property
     def is_final(self) -> bool:
@@ -64,7 +66,7 @@ class BuiltReport:
 
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Example: python -m analysis.report lora_sweep --format html,md",
+    epilog="Example: python -m analysis.report lora_sweep --format html,md --bundle",
 )
 @click.argument("name", required=False)
 @click.option("--format", "formats", default=",".join(FORMATS), show_default=True, help="What, beside SVG and CSV.")
@@ -75,6 +77,7 @@ class BuiltReport:
 @click.option("--compare", nargs=2, metavar="A B", help="Compare the shared configurations of two experiments.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the report.  [default: report of the runs]")
 @click.option("--root", type=click.Path(path_type=Path), help="Where experiments lie.  [default: $HPC_ROOT or ./runs]")
+@click.option("--bundle", is_flag=True, help="Pack everything into one archive, report-NAME.zip, to send or keep.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON value.")
 def report(
     name: str | None,
@@ -84,6 +87,7 @@ def report(
     compare: tuple[str, str] | None,
     out: Path | None,
     root: Path | None,
+    bundle: bool,
     as_json: bool,
 ) -> None:
     """Build the statistical report of experiment NAME from its collected results.
@@ -94,13 +98,15 @@ def report(
     wanted = parse_formats(formats)
     home = root or default_root()
     if compare:
-        if name or style or watch or as_json:
+        if name or style or watch or as_json or bundle:
             raise click.UsageError("--compare A B names its experiments itself and stands alone")
         first, second = (to_write_for(find_experiment(home, one), out) for one in compare)
         with names_out(first.report, f"report --compare {shlex.join(compare)} --out FOLDER"):
             for path in build_comparison(first, second):
                 click.echo(printable(f"wrote {path}"))
         return
+    if bundle and style:
+        raise click.UsageError("--bundle packs the whole report; a --style is one file")
     chosen = "" if name is not None else f" (the newest under {home})"
     layout = find_newest(home) if name is None else find_experiment(home, name)
     layout = to_write_for(layout, out)
@@ -108,6 +114,7 @@ def report(
     def build_once() -> BuiltReport:
         with names_out(layout.report, f"report {layout.experiment} --out FOLDER"):
             built = build_styled(layout, style) if style else build(layout, wanted)
+            built = replace(built, bundle=write_bundle(built)) if bundle else built
         _say(built, chosen, as_json=as_json)
         return built
 
@@ -317,7 +324,8 @@ def build(layout: RunLayout, formats: Sequence[str] = FORMATS) -> BuiltReport:
     folder = make_private(layout.report)
     further = tuple(one for one in FURTHER if one in formats)
     drawings = draw_all(frame, findings, folder, further, for_page="html" in formats)
-    draft = build_document(frame, findings, drawings, ())
+    runs = runs_csv(frame, findings)
+    draft = build_document(frame, findings, drawings, (), runs)
     tables = [one for one in draft.tables() if one.rows and one.name != "runs"]
     figures = [f"{one.name}.{ending}" for one in drawings for ending in ("svg", *further)]
     table_files = [
@@ -325,18 +333,24 @@ def build(layout: RunLayout, formats: Sequence[str] = FORMATS) -> BuiltReport:
     ]
     pages = {one: f"report.{one}" for one in formats if one in ("html", "md")}
     files = [*pages.values(), "runs.csv", *table_files, *figures]
-    document = build_document(frame, findings, drawings, files)
+    document = build_document(frame, findings, drawings, files, runs)
     if "html" in pages:
-        write_text(folder / pages["html"], render_html(document, further))
+        write_text(folder / pages["html"], render_html(document, further, folder, bundle_name(layout)))
     if "md" in pages:
         write_text(folder / pages["md"], render_markdown(document))
-    write_text(folder / "runs.csv", runs_csv(frame, findings))
+    write_text(folder / "runs.csv", runs)
     for table in tables:
         write_text(folder / f"table-{table.name}.csv", render_csv(table))
         if "tex" in formats:
             write_text(folder / f"table-{table.name}.tex", render_latex(table))
     _remove_old(
-        folder, [*(f"{one}.{ending}" for one in FIGURES for ending in ("svg", *FURTHER)), "table-*.*"], set(files)
+        folder,
+        [
+            *(f"{one}.{ending}" for one in FIGURES for ending in ("svg", *FURTHER)),
+            "table-*.*",
+            f"{bundle_name(layout)}.zip",
+        ],
+        set(files),
     )
     return BuiltReport(
         layout,
@@ -345,6 +359,24 @@ def build(layout: RunLayout, formats: Sequence[str] = FORMATS) -> BuiltReport:
         newer_than_collected(frame),
         repeated_since_collected(frame),
     )
+
+
+def bundle_name(layout: RunLayout) -> str:
+    """Name of the archive of a whole report, without ending, and of the folder in it."""
+    return f"report-{layout.experiment}"
+
+
+def write_bundle(built: BuiltReport) -> Path:
+    """Pack every file of a report and its findings as JSON into one archive beside them."""
+    from analysis.page.carried import pack
+
+    files = {path.name: path.read_bytes() for path in built.files}
+    summary = {**_summary(built), "files": sorted(files)}
+    files["report.json"] = f"{json.dumps(summary, indent=1)}\n".encode()
+    name = bundle_name(built.layout)
+    path = built.layout.report / f"{name}.zip"
+    write_bytes(path, pack(name, files))
+    return path
 
 
 def build_styled(layout: RunLayout, style: str) -> BuiltReport:
@@ -383,7 +415,7 @@ def build_comparison(first: RunLayout, second: RunLayout) -> tuple[Path, ...]:
     name = f"compare-{second.experiment}"
     document = compare_experiments(load_frame(first), load_frame(second), folder / name)
     paths = (folder / f"{name}.html", folder / f"{name}.md")
-    for path, text in zip(paths, (render_html(document, ()), render_markdown(document)), strict=True):
+    for path, text in zip(paths, (render_html(document, (), folder), render_markdown(document)), strict=True):
         write_text(path, text)
     return paths
 
@@ -412,7 +444,9 @@ def _words(built: BuiltReport, chosen: str) -> str:
     pages = [path for path in built.files if path.suffix in (".html", ".md")] or list(built.files[:1])
     beside = len(built.files) - len(pages)
     lines += [f"wrote {path}" for path in pages]
-    return "\n".join([*lines, *([f"and {beside} figures and tables beside it"] if beside else [])])
+    lines += [f"and {beside} figures and tables beside it"] if beside else []
+    lines += [f"packed {built.bundle}"] if built.bundle else []
+    return "\n".join(lines)
 
 
 def _summary(built: BuiltReport) -> dict[str, Any]:
@@ -444,7 +478,7 @@ def _summary(built: BuiltReport) -> dict[str, Any]:
         "verdict": list(findings.verdict),
         "limitations": list(findings.limitations),
         "newer_than_collected": built.newer,
-        "files": [str(path) for path in built.files],
+        "files": [str(path) for path in (*built.files, *([built.bundle] if built.bundle else []))],
     }
 
 

@@ -83,15 +83,32 @@ def round_parts(parts: Sequence[float]) -> tuple[list[float], int]:
     """
     total = sum(parts)
     places = min(9, max(0, 3 - math.floor(math.log10(total)))) if total > 0 else 0
-    units = [part * 10**places for part in parts]
+    return [one / 10**places for one in _round_units([part * 10**places for part in parts])], places
+
+
+def _round_units(units: Sequence[float]) -> list[int]:
+    """Round to whole numbers that add up to the rounded sum, the largest remainders upwards."""
     down = [math.floor(one) for one in units]
-    by_remainder = sorted(range(len(parts)), key=lambda place: down[place] - units[place])
+    by_remainder = sorted(range(len(units)), key=lambda place: down[place] - units[place])
     for place in by_remainder[: round(sum(units)) - sum(down)]:
         down[place] += 1
-    return [one / 10**places for one in down], places
+    return down
 
 
 # Times
+
+
+def round_hours(parts: Sequence[float]) -> list[float]:
+    """Round hours to what `show_hours` writes of them, so that the parts add up to the whole as both are shown."""
+    per_hour = 60 if sum(parts) >= 1 else 3600
+    return [one / per_hour for one in _round_units([part * per_hour for part in parts])]
+
+
+def show_hours(hours: float) -> str:
+    """Write ``2 h 16 min``; below an hour ``32 min``, or ``5 min 40 s``."""
+    seconds = round(3600 * hours) if hours < 1 else 60 * round(60 * hours)
+    parts = ((seconds // 3600, "h"), (seconds % 3600 // 60, "min"), (seconds % 60, "s"))
+    return " ".join(f"{count} {unit}" for count, unit in parts if count) or "0 min"
 
 
 def show_time(unix: float | None) -> str:

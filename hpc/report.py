@@ -15,7 +15,7 @@ from hpc.console import PassedOn, name_argument, speaks_plainly, typed
 from hpc.workspace import own_command, python_path
 
 
-@click.command(cls=PassedOn, epilog="Example: python -m hpc.report lora_sweep --format html,md")
+@click.command(cls=PassedOn, epilog="Example: python -m hpc.report lora_sweep --format html,md --bundle")
 @name_argument
 @click.option("--format", "formats", help="What, beside SVG and CSV.  [default: html,md,tex,png,pdf]")
 @click.option(
@@ -25,6 +25,7 @@ from hpc.workspace import own_command, python_path
 @click.option("--compare", nargs=2, metavar="A B", help="Compare the shared configurations of two experiments.")
 @click.option("--out", help="Folder for the report.  [default: report of the runs]")
 @click.option("--root", help="Where experiments lie.  [default: $HPC_ROOT or ./runs]")
+@click.option("--bundle", is_flag=True, help="Pack everything into one archive, report-NAME.zip, to send or keep.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON value.")
 @speaks_plainly
 def main(**_: object) -> int:

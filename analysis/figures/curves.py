@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from analysis.data.frame import ExperimentFrame, Floats, Series, load_series
-from analysis.figures.drawing import BAD, HUES, INK, MUTED, Drawing, axis_label, finish
+from analysis.figures.drawing import BAD, HUES, INK, MUTED, NARROW_IN, Drawing, axis_label, finish, is_narrow
 from analysis.figures.intervals import row_label
 from analysis.findings.configurations import ConfigurationResult
 from analysis.findings.findings import Findings
 from analysis.findings.selection import choose_shown
+from analysis.words import show_number
 from hpc.core.words import counted
 
 MAX_CURVES = 6
@@ -74,9 +75,12 @@ def _draw_curve(
 ) -> Drawing:
     """Small multiples on one scale: a panel per configuration, the baseline's mean in each."""
     shown, curves = drawn
-    columns = min(3, len(shown))
+    columns = 1 if is_narrow() else min(3, len(shown))
     lines = -(-len(shown) // columns)
-    figure = Figure(figsize=(max(8.0, 3.3 * columns), 0.7 + 2.5 * lines))
+    figure = Figure(
+        figsize=(NARROW_IN, 0.7 + 1.7 * lines) if is_narrow() else (max(8.0, 3.3 * columns), 0.7 + 2.5 * lines)
+    )
+    hints: dict[str, str] = {}
     axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     number, outcome = frame.tasks["configuration"].to_numpy(), frame.tasks["outcome"].to_numpy()
     by_configuration = {one.number: [curve for curve in curves if number[curve.task] == one.number] for one in shown}
@@ -86,6 +90,7 @@ def _draw_curve(
     }
     for panel, one in zip(axes.flat, shown, strict=False):
         for curve in by_configuration[one.number]:
+            hints[f"run-{curve.task}"] = _told_run(frame, curve)
             _single_run(panel, curve, str(outcome[curve.task]))
         reference = findings.results[one.baseline].number if one.baseline is not None else None
         if reference in means and len(means[reference][0]):
@@ -113,7 +118,16 @@ def _draw_curve(
     alt = (
         f"Learning curves of {metric[0]} for {counted(len(shown), 'configuration')} and {counted(len(curves), 'run')}."
     )
-    return finish(figure, path, "curves", f"{metric[0]} while training", caption, alt)
+    return finish(figure, path, "curves", f"{metric[0]} while training", caption, alt, hints)
+
+
+def _told_run(frame: ExperimentFrame, curve: Series) -> str:
+    """Name a run, its last value, and what became of it where it did not finish."""
+    task = frame.tasks.iloc[curve.task]
+    finite = np.flatnonzero(np.isfinite(curve.value))
+    last = f": {show_number(float(curve.value[finite[-1]]))} at step {curve.step[finite[-1]]}" if len(finite) else ""
+    ended = "" if task["outcome"] == "finished" else f", {task['failure_class'] or task['outcome']}"
+    return f"{task['run_name']}{last}{ended}"
 
 
 def _curve_caption(
@@ -150,6 +164,7 @@ def _single_run(axes: Axes, curve: Series, outcome: str) -> None:
         alpha=0.55 if outcome == "finished" else 1,
         linestyle=style,
         zorder=2,
+        gid=f"run-{curve.task}",
     )
     finite = np.flatnonzero(np.isfinite(curve.value))
     if outcome == "failed" and len(finite):

@@ -19,6 +19,7 @@ from typing import Any
 
 import matplotlib as mpl
 from markupsafe import escape
+from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
@@ -175,9 +176,27 @@ def _with_hints(svg: str, hints: Mapping[str, str]) -> str:
 
     def told(match: "re.Match[str]") -> str:
         text = hints.get(match[1])
-        return match[0] if text is None else f"{match[0]}<title>{escape(plain(text))}</title>"
+        return match[0] if text is None else f'<g id="{match[1]}" class="named"><title>{escape(plain(text))}</title>'
 
     return re.sub(r'<g id="([^"]+)">', told, svg) if hints else svg
+
+
+def name_rows(axes: Axes, names: Sequence[str], width: int = 36, lift: float = 0.42) -> None:
+    """Name the rows of a figure: beside them, on a narrow screen above each.
+
+    Args:
+        axes: Where row k lies at height k, the first on top.
+        names: A name per row.
+        width: Characters beside a row beyond which a name is cut.
+        lift: How far above its row a name stands, in rows.
+    """
+    if not is_narrow():
+        axes.set_yticks(range(len(names)), [short(plain(name), width) for name in names])
+        return
+    axes.set_yticks([])
+    for place, name in enumerate(names):
+        axes.annotate(short(plain(name), 46), (0, place - lift), xycoords=("axes fraction", "data"), xytext=(2, 0),
+                      textcoords="offset points", va="center", fontsize=8, color=INK)  # fmt: skip
 
 
 def colour_steps() -> Colormap:

@@ -5,7 +5,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.drawing import BAD, BAND, HUES, INK, MUTED, Drawing, finish, short
+from analysis.figures.drawing import BAD, BAND, HUES, INK, MUTED, NARROW_IN, Drawing, finish, is_narrow, short
 from analysis.findings.findings import Findings
 from analysis.findings.flow import Stage, find_flow, say_flow
 from analysis.words import plain
@@ -19,7 +19,7 @@ def draw_flow(findings: Findings, folder: Path) -> Drawing:
     """Draw one box per step; to the right of each arrow what left the way there."""
     stages = find_flow(findings)
     heights = [0.4, *(max(0.85, 0.32 * len(stage.left) + 0.5) for stage in stages[1:])]
-    figure = Figure(figsize=(6.4, 0.3 + sum(heights)))
+    figure = Figure(figsize=(NARROW_IN if is_narrow() else 6.4, 0.3 + sum(heights)))
     axes = figure.subplots()
     axes.set_xlim(0, 1)
     axes.set_ylim(sum(heights), 0)
@@ -32,8 +32,8 @@ def draw_flow(findings: Findings, folder: Path) -> Drawing:
         place += height
         last = stage is stages[-1]
         box = {**_BOX, "edgecolor": HUES[0], "linewidth": 1.8} if last else _BOX
-        axes.text(0.19, place - 0.02, f"{stage.count} {stage.name}", ha="center", va="center", fontsize=10.5,
-                  fontweight="bold" if last else "normal", color=INK, bbox=box, zorder=3)  # fmt: skip
+        axes.text(0.19, place - 0.02, f"{stage.count} {stage.name}", ha="center", va="center", color=INK, bbox=box,
+                  fontsize=8 if is_narrow() else 10.5, fontweight="bold" if last else "normal", zorder=3)  # fmt: skip
     figure.tight_layout()
     caption = "Every run is on it once: what is left at each step, and to the right what left the way and why."
     alt = "; ".join(say_flow(stages)) + "."
@@ -54,5 +54,6 @@ def _leaving(axes: Axes, stage: Stage, middle: float) -> None:
     first = middle - 0.32 * (len(stage.left) - 1) / 2
     for number, (words, count) in enumerate(stage.left):
         colour = BAD if words.startswith("failed") else INK
-        text = ("× " if colour == BAD else "") + f"{count} {short(plain(words), 46)}"
-        axes.text(_SIDE + 0.02, first + 0.32 * number, text, va="center", fontsize=9.5, color=colour)
+        narrow = is_narrow()
+        text = ("× " if colour == BAD else "") + f"{count} {short(plain(words), 27 if narrow else 46)}"
+        axes.text(_SIDE + 0.02, first + 0.32 * number, text, va="center", fontsize=8 if narrow else 9.5, color=colour)

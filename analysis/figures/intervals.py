@@ -237,7 +237,7 @@ def _name_row(axes: Axes, place: int, one: ConfigurationResult) -> None:
     said, lost = _row_word(one), _lost_marks(one)
     colour = {"WINNER": HUES[2], "LOSER": HUES[1], "EQUIVALENT": INK, "baseline": MUTED}.get(said, "")
     told = short(", ".join(lost), 22) if lost else (said if colour else "")
-    name, room = plain(one.label), 47 - len(told)
+    name, room = plain(one.label), 39 - len(told)
     name = name if len(name) <= room else f"{name[: room - 1]}…"
     name += f"  n={one.estimate.n}" + (" !" if one.cautions else "")
     behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.4}

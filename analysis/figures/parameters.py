@@ -13,7 +13,21 @@ from matplotlib.figure import Figure
 from analysis.data.frame import ExperimentFrame
 from analysis.data.swept import Swept, find_swept
 from analysis.data.values import usable_values
-from analysis.figures.drawing import BAD, GRADIENT, HUES, INK, MUTED, Drawing, axis_label, colour_steps, finish, short
+from analysis.figures.drawing import (
+    BAD,
+    GRADIENT,
+    HUES,
+    INK,
+    MUTED,
+    NARROW_IN,
+    Drawing,
+    axis_label,
+    colour_steps,
+    finish,
+    is_narrow,
+    name_rows,
+    short,
+)
 from analysis.findings.configurations import ConfigurationResult
 from analysis.findings.findings import Findings
 from analysis.findings.selection import choose_shown
@@ -46,17 +60,20 @@ def draw_importance(found: Importance, folder: Path) -> Drawing:
     pairs = found.interactions[:MAX_EFFECTS]
     bars = [(one.name, one.share, one.low, one.high, HUES[0]) for one in found.parameters[: 2 * MAX_EFFECTS]]
     bars += [(" × ".join(one.names), one.share, one.low, one.high, HUES[4]) for one in pairs]
-    figure = Figure(figsize=(8.0, 1.1 + 0.36 * len(bars)), layout="constrained")
+    narrow = is_narrow()
+    figure = Figure(figsize=(NARROW_IN if narrow else 8.0, 1.1 + (0.46 if narrow else 0.36) * len(bars)),
+                    layout="constrained")  # fmt: skip
     axes = figure.subplots()
     for place, (_, share, low, high, colour) in enumerate(bars):
-        axes.barh(place, 100 * share, color=colour, height=0.6, zorder=2)
+        axes.barh(place, 100 * share, color=colour, height=0.36 if narrow else 0.6, zorder=2)
         axes.plot([100 * low, 100 * high], [place, place], color=INK, linewidth=1.6, marker="|", markersize=7, zorder=3)
-    axes.set_yticks(range(len(bars)), [short(plain(name), 36) for name, *_ in bars])
-    axes.set_ylim(len(bars) - 0.4, -0.6)
+    name_rows(axes, [name for name, *_ in bars])
+    axes.set_ylim(len(bars) - 0.4, -0.75 if narrow else -0.6)
     axes.set_xlim(left=0)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
-    axes.set_xlabel(f"share of the variance of {plain(found.metric)} between {found.runs} runs [%]")
+    what = f"share of the variance of {plain(found.metric)}"
+    axes.set_xlabel(what + ("\n" if narrow else " ") + f"between {found.runs} runs [%]")
     caption = (
         f"Bars: share of the variance beyond chance (ω²), lines: {coverage(found.level)} interval. "
         + ("Lighter bars with ×: what two parameters do together beyond what each does alone. " if pairs else "")
@@ -72,9 +89,10 @@ def _draw_effects(frame: ExperimentFrame, primary: Metric, swept: Sequence[Swept
     """A panel per parameter on one scale: every usable run, and the mean with its interval at each value."""
     values = usable_values(frame, primary.name)
     failed = (frame.tasks["outcome"] == "failed").to_numpy()
-    columns = min(3, len(swept))
+    columns = 1 if is_narrow() else min(3, len(swept))
     lines = -(-len(swept) // columns)
-    figure = Figure(figsize=(max(6.5, 3.4 * columns), 2.9 * lines + 0.4), layout="constrained")
+    size = (NARROW_IN, 2.1 * lines + 0.4) if is_narrow() else (max(6.5, 3.4 * columns), 2.9 * lines + 0.4)
+    figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
     for panel, one in zip(grid.flat, swept, strict=False):
         _fill_effect(panel, one, values, failed, level)
@@ -147,14 +165,18 @@ def _draw_parallel(
     row_of = dict(zip(first, frame.tasks.drop_duplicates("configuration").index, strict=True))
     means = [one.estimate.mean for one in shown if one.estimate.mean is not None]
     norm = Normalize(min(means), max(means) if max(means) > min(means) else min(means) + 1e-12)
-    figure = Figure(figsize=(max(8.0, 1.55 * len(swept) + 3), 4.6), layout="constrained")
+    narrow = is_narrow()
+    size = (NARROW_IN, 3.6) if narrow else (max(8.0, 1.55 * len(swept) + 3), 4.6)
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     order = sorted(shown, key=lambda one: one.estimate.mean is None)
+    hints: dict[str, str] = {}
     lost = 0
     for place, one in enumerate(order):
         aside = 0.05 * (place / max(1, len(order) - 1) - 0.5)  # lines through the same values stay apart
         heights = [_height(each, int(each.codes[row_of[one.number]])) + aside for each in swept]
         lost += one.estimate.mean is None
+        hints[f"line-{one.number}"] = f"{one.label}: {_mean_text(one)}"
         _line(axes, heights, one, norm)
     last = len(swept)
     for place, each in enumerate(swept):
@@ -172,14 +194,15 @@ def _draw_parallel(
         axes.annotate(
             f"× no value ({lost})", (last, -0.12), xytext=(5, -3), textcoords="offset points", fontsize=8, color=BAD
         )
-    axes.set_xticks(range(last + 1), [short(plain(one.name), 18) for one in swept] + [plain(primary.name)])
+    axes.set_xticks(range(last + 1), [short(plain(one.name), 18) for one in swept] + [plain(primary.name)],
+                    rotation=40 if narrow else 0, ha="right" if narrow else "center")  # fmt: skip
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.set_xlim(-0.1, last + 0.25)
     axes.set_ylim(-0.17 if lost else -0.05, 1.06)
-    figure.colorbar(ScalarMappable(norm, colour_steps()), ax=axes, fraction=0.03, pad=0.06).set_label(
-        axis_label(primary.name, primary.goal)
-    )
+    if not narrow:
+        bar = figure.colorbar(ScalarMappable(norm, colour_steps()), ax=axes, fraction=0.03, pad=0.06)
+        bar.set_label(axis_label(primary.name, primary.goal))
     total = len(findings.results)
     caption = (
         "A line per configuration through its parameters' values, at equal distances, to its mean."
@@ -188,7 +211,11 @@ def _draw_parallel(
     )
     names = ", ".join(one.name for one in swept)
     alt = f"{len(shown)} configurations over {names}; {primary.name} from {min(means):.4g} to {max(means):.4g}."
-    return finish(figure, path, "parameters", f"All configurations and their {primary.name}", caption, alt)
+    return finish(figure, path, "parameters", f"All configurations and their {primary.name}", caption, alt, hints)
+
+
+def _mean_text(one: ConfigurationResult) -> str:
+    return "no value" if one.estimate.mean is None else f"{one.estimate.mean:.4g} (n={one.estimate.n})"
 
 
 def _height(one: Swept, code: int) -> float:
@@ -200,8 +227,9 @@ def _line(axes: Axes, heights: Sequence[float], one: ConfigurationResult, norm: 
     places = range(len(heights) + 1)
     if mean is None:
         ends = [*heights, -0.12]
-        axes.plot(places, ends, color=BAD, linewidth=1.1, zorder=4, linestyle="--")
+        axes.plot(places, ends, color=BAD, linewidth=1.1, zorder=4, linestyle="--", gid=f"line-{one.number}")
         axes.plot(places[-1], ends[-1], color=BAD, marker="x", zorder=4)
     else:
         colour = mpl.colormaps[GRADIENT](float(norm(mean)))
-        axes.plot(places, [*heights, float(norm(mean))], color=colour, linewidth=1.4, alpha=0.85, zorder=3)
+        axes.plot(places, [*heights, float(norm(mean))], color=colour, linewidth=1.4, alpha=0.85, zorder=3,
+                  gid=f"line-{one.number}")  # fmt: skip

@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 
 from analysis.data.frame import ExperimentFrame, Floats
 from analysis.data.lineage import Fate
-from analysis.figures.drawing import BAD, HUES, INK, MUTED, Drawing, finish, short
+from analysis.figures.drawing import BAD, HUES, INK, MUTED, NARROW_IN, Drawing, finish, is_narrow, short
 from analysis.words import plain
 from hpc.core.words import counted
 
@@ -57,7 +57,8 @@ def _draw_bars(
     begins, lengths = bars
     order = sorted(set(task.tolist()), key=lambda row: (float(begins[task == row].min()), row))
     place = {row: line for line, row in enumerate(order)}
-    figure = Figure(figsize=(9.0, 1.3 + 0.21 * len(order)), layout="constrained")
+    narrow = is_narrow()
+    figure = Figure(figsize=(NARROW_IN if narrow else 9.0, 1.3 + 0.21 * len(order)), layout="constrained")
     axes = figure.subplots()
     hints = {}
     for one in range(len(task)):
@@ -69,8 +70,8 @@ def _draw_bars(
         hints[gid] = f"{name}, attempt {number[one]}: {category[one] or words}, {lengths[one]:.3g} {out[0]}"
         if fates[one] is Fate.FAILED:
             axes.plot(begins[one] + lengths[one], place[int(task[one])], marker="x", color=BAD, markersize=5, zorder=4)
-    names = [short(plain(str(frame.tasks["run_name"].iloc[row])), 32) for row in order]
-    axes.set_yticks(range(len(order)), names, fontsize=8 if len(order) < 40 else 7)
+    names = [short(plain(str(frame.tasks["run_name"].iloc[row])), 20 if narrow else 32) for row in order]
+    axes.set_yticks(range(len(order)), names, fontsize=6.5 if narrow else 8 if len(order) < 40 else 7)
     axes.set_ylim(len(order) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.01)
@@ -86,7 +87,7 @@ def _draw_crowd(bars: tuple[Floats, Floats], fates: Sequence[Fate], out: tuple[s
     """Attempts running at once, by what came of them."""
     begins, lengths = bars
     edges = np.linspace(0, float((begins + lengths).max()), _BINS + 1)
-    figure = Figure(figsize=(9.0, 3.4), layout="constrained")
+    figure = Figure(figsize=(NARROW_IN, 2.8) if is_narrow() else (9.0, 3.4), layout="constrained")
     axes = figure.subplots()
     below = np.zeros(_BINS)
     for fate, (colour, hatch, _) in _LOOKS.items():
@@ -126,7 +127,8 @@ def _finish_axes(axes: Axes, unit: str, fates: Sequence[Fate]) -> None:
     axes.set_xlabel(f"time since the first attempt began [{unit}]")
     there = [Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=words)
              for fate, (colour, hatch, words) in _LOOKS.items() if fate in fates]  # fmt: skip
-    axes.legend(handles=there, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, labelcolor=INK, borderaxespad=0.2)
+    axes.legend(handles=there, loc="lower left", bbox_to_anchor=(0, 1.0), labelcolor=INK,
+                ncols=2 if is_narrow() else 4, borderaxespad=0.2, fontsize=7 if is_narrow() else 8.5)  # fmt: skip
 
 
 def _failed_words(fates: Sequence[Fate]) -> str:

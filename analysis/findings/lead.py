@@ -27,7 +27,7 @@ class Lead:
     """What a reader takes away who reads nothing else.
 
     Attributes:
-        word: The answer: ``SUPPORTED``, ``WINNER``, ``NO WINNER``, ``UNDECIDED``, ``BEST OF 12``, …
+        word: The answer: ``SUPPORTED``, ``MET AT FACE VALUE``, ``WINNER``, ``NO WINNER``, ``BEST OF 12``, …
         look: ``good``, ``bad``, ``warn`` or ``open``.
         claim: What it is said of, one line.
         sentences: How much, how sure, of how many runs; and what would settle what is open.
@@ -68,6 +68,8 @@ def _of_criterion(frame: ExperimentFrame, findings: Findings, answer: CriterionA
     said += [f"{counted(more, 'further condition stands', 'further conditions stand')} below."] if more > 0 else []
     if not said:
         said = [answer.sentence.partition(": ")[2] or answer.sentence]
+    elif answer.ruling is Ruling.FACE_VALUE:
+        said += ["Nothing the criterion asks for says that this is more than chance."]
     elif answer.ruling is Ruling.UNDECIDED:
         said += [_open(findings, answer)]
     return Lead(answer.ruling.value, _RULINGS.get(answer.ruling, "warn"), claim, tuple(one for one in said if one))

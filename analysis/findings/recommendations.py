@@ -18,7 +18,7 @@ from analysis.data.values import usable_values
 from analysis.findings.configurations import SAME
 from analysis.findings.findings import Findings
 from analysis.statistics.estimates import estimate
-from analysis.words import show_duration, show_number
+from analysis.words import show_duration, show_hours, show_number
 from hpc.core.words import counted
 
 _MEMORY = ("oom_gpu", "oom_host", "oom_shm")
@@ -284,7 +284,7 @@ def waste(known: Known) -> Iterator[Recommendation]:
         yield Recommendation(
             "waste",
             f"Test one run before the next sweep: failures of class {worst} are the dearest",
-            f"{hours[worst]:.3g} of {total:.3g} {'GPU' if use.has_gpu else 'core'} hours "
+            f"{show_hours(hours[worst])} of {show_hours(total)} of {'GPU' if use.has_gpu else 'core'} time "
             f"({100 * hours[worst] / total:.0f} %) went into them",
         )
 

@@ -21,6 +21,7 @@ class Cell:
         link: Where its text leads, relative to the report's folder.
         mark: ``good``, ``bad``, ``warn``, ``strong`` or ``code``.
         more: Further links: (text, where it leads).
+        file: What a CSV has instead of the text, in the unit of the column's head; empty: the text.
     """
 
     text: str
@@ -28,6 +29,7 @@ class Cell:
     link: str = ""
     mark: str = ""
     more: tuple[tuple[str, str], ...] = ()
+    file: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,24 @@ class Links:
 
     kind: ClassVar[str] = "links"
     items: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file that the page carries itself.
+
+    Attributes:
+        name: Of the file beside the report.
+        saved: Name under which the page saves it, with the ending of what it carries.
+        words: What it is, and how large.
+        data: The file as a ``data:`` address; empty where it is too large to carry.
+    """
+
+    kind: ClassVar[str] = "download"
+    name: str
+    saved: str
+    words: str
+    data: str
 
 
 @dataclass(frozen=True)
@@ -188,7 +208,23 @@ class Fold:
     blocks: tuple[Any, ...]
 
 
-Block = Text | Bullets | Links | Facts | Heading | Code | Picture | Front | Chooser | Tiles | Bar | Table | Box | Fold
+Block = (
+    Text
+    | Bullets
+    | Links
+    | Download
+    | Facts
+    | Heading
+    | Code
+    | Picture
+    | Front
+    | Chooser
+    | Tiles
+    | Bar
+    | Table
+    | Box
+    | Fold
+)
 
 
 @dataclass(frozen=True)

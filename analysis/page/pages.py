@@ -29,9 +29,9 @@ from analysis.words import plain, show_time
 
 
 def build_document(
-    frame: ExperimentFrame, findings: Findings, drawings: Sequence[Drawing], files: Sequence[str]
+    frame: ExperimentFrame, findings: Findings, drawings: Sequence[Drawing], files: Sequence[str], runs: str
 ) -> Document:
-    """Build the report of one experiment; `files` are the names of all files beside it."""
+    """Build the report of one experiment: `files` are the names of those beside it, `runs` is the CSV of all runs."""
     shown = {one.covers for one in drawings if one.topic == FRONT}
     below = [one for one in drawings if one.name not in shown]
     sections: list[Section | None] = [
@@ -49,7 +49,7 @@ def build_document(
         registration_section(findings),
         resources_section(frame, findings, below),
         setup_section(frame),
-        every_run_section(frame, findings),
+        every_run_section(frame, findings, runs),
         files_section(files),
     ]
     return Document(

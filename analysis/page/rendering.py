@@ -31,11 +31,17 @@ class Trusted(str):
     __slots__ = ()
 
 
-def render_html(document: Document, further: Sequence[str] = ()) -> str:
-    """Render the page: style, script and pictures are inside, nothing is fetched.
+def render_html(document: Document, further: Sequence[str] = (), folder: Path | None = None, bundle: str = "") -> str:
+    """Render the page: style, script, pictures and data are inside, nothing is fetched.
+
+    Files beside the page and the runs' folders are linked where the page finds itself in `folder` (or, of the files, in
+    one called `bundle`): a copy somewhere else has no dead link.
 
     Args:
+        document: What it shows.
         further: Endings of the files each figure has besides SVG.
+        folder: Where the page is written; None: it is linked with nothing.
+        bundle: Name of the folder that an archive of all files has.
     """
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -51,6 +57,8 @@ def render_html(document: Document, further: Sequence[str] = ()) -> str:
     return environment.get_template("report.html.j2").render(
         document=document,
         endings=("svg", *further),
+        home="/".join(folder.absolute().parts[-2:]) if folder else "",
+        bundle=bundle,
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
         script_digest=digest,
@@ -110,7 +118,8 @@ def render_csv(table: Table) -> str:
     head = (*table.head, *(f"{table.head[place]} (exact)" for place in exact))
     writer.writerow([guard_cell(name) for name in head])
     for row in table.rows:
-        writer.writerow([*(guard_cell(one.text) for one in row), *(guard_cell(row[place].sort) for place in exact)])
+        told = [one.file or one.text for one in row] + [row[place].sort for place in exact]
+        writer.writerow([guard_cell(text) for text in told])
     return file.getvalue()
 
 

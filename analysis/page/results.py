@@ -9,7 +9,7 @@ from analysis.findings.recommendations import Recommendation
 from analysis.findings.selection import choose_shown
 from analysis.findings.verdict_text import say_apart
 from analysis.page.cells import number_cell, show_interval, show_mean
-from analysis.page.document import Block, Bullets, Cell, Chooser, Heading, Picture, Section, Table, Text, cell
+from analysis.page.document import Block, Bullets, Cell, Chooser, Fold, Heading, Picture, Section, Table, Text, cell
 from analysis.statistics.comparisons import Comparison
 from analysis.statistics.effects import Effect
 from analysis.statistics.estimates import Interval
@@ -48,16 +48,16 @@ def comparison_section(findings: Findings, drawings: Sequence[Drawing] = ()) -> 
         blocks = [table, Text(_how_compared(findings), "note")]
         apart = say_apart(findings.compared)
         blocks += [Text(plain(apart), "caution")] if apart else []
-        blocks += [effects_table(findings)]
+        blocks += [Fold("Effect sizes with their intervals", (effects_table(findings),))]
         beside = secondary_table(findings)
         if beside.rows:
             told = "Exploratory: p is adjusted over the rows of one metric, not over the metrics."
-            blocks += [beside, Text(f"{told} No verdict rests on it.", "note")]
+            blocks += [Fold("Secondary metrics", (beside, Text(f"{told} No verdict rests on it.", "note")))]
         rationales = tuple(
             plain(f"{one.label}. {_say_why(one.judgement.tested.rationale, one.judgement.rule.rationale)}.")
             for one in choose_shown(findings, MAX_RATIONALES) if one.judgement
         )  # fmt: skip
-        blocks += [Heading("Why"), Bullets(rationales)] if rationales else []
+        blocks += [Fold("Why, configuration by configuration", (Bullets(rationales),))] if rationales else []
         readings = readings_table(findings)
         if readings.rows:
             blocks += [

@@ -9,11 +9,13 @@ from analysis.findings.attempts import FailedAttempt
 from analysis.findings.findings import Findings
 from analysis.findings.flow import find_flow, say_flow
 from analysis.findings.resources import ResourceUse
+from analysis.page.carried import carry_csv
 from analysis.page.document import (
     Bar,
     Block,
     Box,
     Bullets,
+    Cell,
     Facts,
     Fold,
     Heading,
@@ -25,7 +27,16 @@ from analysis.page.document import (
     cell,
 )
 from analysis.page.run_table import run_table
-from analysis.words import cut_note, plain, round_parts, run_link, share_text, show_duration
+from analysis.words import (
+    cut_note,
+    plain,
+    round_hours,
+    round_parts,
+    run_link,
+    share_text,
+    show_duration,
+    show_hours,
+)
 
 MAX_FAILURES = 100
 
@@ -87,9 +98,10 @@ def resources_section(frame: ExperimentFrame, findings: Findings, drawings: Sequ
     return Section("resources", "Resources", tuple(blocks), "Resources")
 
 
-def every_run_section(frame: ExperimentFrame, findings: Findings) -> Section:
-    """The table of all runs."""
-    return Section("every-run", "Every run", (run_table(frame, findings),), "Every run")
+def every_run_section(frame: ExperimentFrame, findings: Findings, runs: str) -> Section:
+    """The table of all runs, and all that is known of them (`runs`, a CSV) to take away."""
+    carried = carry_csv(frame.layout.experiment, runs)
+    return Section("every-run", "Every run", (carried, run_table(frame, findings)), "Every run")
 
 
 def _parts(findings: Findings) -> tuple[tuple[str, int, str], ...]:
@@ -134,21 +146,20 @@ def _class_table(findings: Findings) -> Table:
     """One row per failure class: attempts, runs lost for good, hours wasted."""
     use = findings.resources
     hours = {one.category: one.gpu_hours if use.has_gpu else one.cpu_hours for one in use.failed}
-    rounded, places = round_parts(list(hours.values()))
-    shown = dict(zip(hours, rounded, strict=True))
+    cells = dict(zip(hours, _hours_cells(list(hours.values())), strict=True))
     attempts = {one.category: one.attempts for one in use.failed}
     runs: dict[str, set[int]] = {}
     for one in findings.failures:
         runs.setdefault(one.category, set()).add(one.row)
-    total = sum(rounded)
+    total = sum(hours.values())
     rows = tuple(
         (
             cell(name, mark="bad"),
             cell(attempts[name]),
             cell(len(runs.get(name, ()))),
             cell(findings.counts.failed.get(name, 0)),
-            cell(f"{shown[name]:.{places}f}", hours[name]),
-            cell(share_text(shown[name], total) if total else "–", hours[name]),
+            cells[name],
+            cell(share_text(hours[name], total) if total else "–", hours[name]),
         )
         for name in sorted(hours, key=lambda one: (-hours[one], one))
     )
@@ -188,7 +199,7 @@ def resource_facts(frame: ExperimentFrame, findings: Findings) -> list[tuple[str
     if use.has_gpu:
         facts += [
             ("GPU hours used", _hours_sum(use, gpu=True)),
-            ("GPU hours asked for", f"{use.gpu_hours_asked:.4g} h (GPUs × time limit, all attempts)"),
+            ("GPU hours asked for", f"{show_hours(use.gpu_hours_asked)} (GPUs × time limit, all attempts)"),
         ]
     else:
         facts.append(("GPU hours used", "none: no attempt asked for a GPU"))
@@ -205,8 +216,8 @@ def resource_facts(frame: ExperimentFrame, findings: Findings) -> list[tuple[str
 
 def _forecast_fact(use: ResourceUse) -> tuple[str, str]:
     """What planning announced against what it came to."""
-    used, unit = (use.gpu_hours, "GPU hours") if use.has_gpu else (use.cpu_hours, "core hours")
-    words = f"at most {use.forecast_h:.4g} {unit} (every task its whole limit); {used:.4g} used"
+    used, unit = (use.gpu_hours, "GPU time") if use.has_gpu else (use.cpu_hours, "core time")
+    words = f"at most {show_hours(use.forecast_h)} of {unit} (every task its whole limit); {show_hours(used)} used"
     return "Forecast against actual", f"{words} ({share_text(used, use.forecast_h)})"
 
 
@@ -228,37 +239,40 @@ def _time_facts(frame: ExperimentFrame, use: ResourceUse) -> list[tuple[str, str
 
 
 def _hours_sum(use: ResourceUse, *, gpu: bool) -> str:
-    """Write where the hours went, as a sum: ``5.2 h = 4 h in results (1 h of it in continued attempts) + …``."""
-    exact = [one.gpu_hours if gpu else one.cpu_hours for one in use.by_verdict]
-    rounded, places = round_parts(exact)
+    """Write where the hours went, as a sum: ``5 h 12 min = 4 h in results (1 h of it in continued attempts) + …``."""
+    rounded = round_hours([one.gpu_hours if gpu else one.cpu_hours for one in use.by_verdict])
     hours = dict.fromkeys(Fate, 0.0)
     for one, value in zip(use.by_verdict, rounded, strict=True):
         hours[Fate(one.fate)] += value
-    total, lost = sum(rounded), hours[Fate.FAILED]
-    used = f"{hours[Fate.SUCCESS] + hours[Fate.CONTINUED]:.{places}f} h in results"
-    used += f" ({hours[Fate.CONTINUED]:.{places}f} h of it in continued attempts)" if hours[Fate.CONTINUED] else ""
-    still_open = f" + {hours[Fate.OPEN]:.{places}f} h in open ones" if hours[Fate.OPEN] else ""
-    wasted = f"{lost:.{places}f} h in failed attempts ({share_text(lost, total)})"
-    return f"{total:.{places}f} h = {used} + {wasted}{still_open}"
+    total, lost, continued = sum(rounded), hours[Fate.FAILED], hours[Fate.CONTINUED]
+    used = f"{show_hours(hours[Fate.SUCCESS] + continued)} in results"
+    used += f" ({show_hours(continued)} of it in continued attempts)" if continued else ""
+    still_open = f" + {show_hours(hours[Fate.OPEN])} in open ones" if hours[Fate.OPEN] else ""
+    wasted = f"{show_hours(lost)} in failed attempts ({share_text(lost, total)})"
+    return f"{show_hours(total)} = {used} + {wasted}{still_open}"
+
+
+def _hours_cells(hours: Sequence[float]) -> list[Cell]:
+    """Cells of hours that add up, as they read and in files."""
+    digits, places = round_parts(hours)
+    return [
+        Cell(show_hours(shown), repr(float(exact)), file=f"{number:.{places}f}")
+        for shown, number, exact in zip(round_hours(hours), digits, hours, strict=True)
+    ]
 
 
 def _spending_table(use: ResourceUse) -> Table:
-    gpu, gpu_places = round_parts([one.gpu_hours for one in use.by_verdict])
-    cpu, cpu_places = round_parts([one.cpu_hours for one in use.by_verdict])
+    gpu, cpu = [one.gpu_hours for one in use.by_verdict], [one.cpu_hours for one in use.by_verdict]
     rows = [
-        (
-            cell(one.category),
-            cell(one.attempts),
-            cell(f"{gpu_h:.{gpu_places}f}", one.gpu_hours),
-            cell(f"{cpu_h:.{cpu_places}f}", one.cpu_hours),
-        )
-        for one, gpu_h, cpu_h in zip(use.by_verdict, gpu, cpu, strict=True)
+        (cell(one.category), cell(one.attempts), *hours)
+        for one, *hours in zip(use.by_verdict, _hours_cells(gpu), _hours_cells(cpu), strict=True)
     ]
-    total = (
-        cell("sum", mark="strong"),
-        cell(sum(one.attempts for one in use.by_verdict)),
-        cell(f"{sum(gpu):.{gpu_places}f}", use.gpu_hours),
-        cell(f"{sum(cpu):.{cpu_places}f}", use.cpu_hours),
-    )
+    sums = (_hours_sum_cell(gpu), _hours_sum_cell(cpu))
+    total = (cell("sum", mark="strong"), cell(sum(one.attempts for one in use.by_verdict)), *sums)
     head = ("what came of the attempt", "attempts", "GPU hours", "core hours")
     return Table("spending", "Hours by what came of the attempt", head, (*rows, total))
+
+
+def _hours_sum_cell(hours: Sequence[float]) -> Cell:
+    digits, places = round_parts(hours)
+    return Cell(show_hours(sum(round_hours(hours))), repr(float(sum(hours))), file=f"{sum(digits):.{places}f}")

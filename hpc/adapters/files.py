@@ -144,14 +144,19 @@ def write_text(path: Path, text: str, mode: int = 0o600, *, parents: bool = True
         FileNotFoundError: Its folder is not there, and is not to be made.
         OSError: The disk is full or the folder not writable; the old file is untouched and no temporary is left.
     """
+    write_bytes(path, text.encode("utf-8"), mode, parents=parents)
+
+
+def write_bytes(path: Path, data: bytes, mode: int = 0o600, *, parents: bool = True) -> None:
+    """Replace a file as a whole, as `write_text` does."""
     if parents:
         make_folder(path.parent)
     temporary = temporary_name(path)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode & 0o700)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "wb") as file:
             _set_mode_of(descriptor, mode_in(path.parent, mode & 0o700))
-            file.write(text)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -112,6 +112,24 @@ def test_contents_stay_in_sight_and_folds_open(browser: Any, kinds: Mapping[str,
         assert setup.get_by_text("Git commit").is_visible()
 
 
+def test_figures_are_drawn_for_a_phone(browser: Any, small: Path) -> None:
+    """On a phone no figure is wider than its box, and its text is at least 8 pixels high; as on a wide screen."""
+    for screen in FIRST_SCREENS:
+        with _open(browser, small, viewport=screen) as tab:
+            measured = tab.eval_on_selector_all(
+                "figure .scroll",
+                """all => all.map(box => {
+                     const svg = [...box.querySelectorAll("svg")].find(one => one.getClientRects().length);
+                     const texts = [...svg.querySelectorAll("text")].map(one => one.getBoundingClientRect());
+                     const high = texts.map(one => Math.min(one.height, one.width));
+                     return [box.getAttribute("aria-label"), box.scrollWidth - box.clientWidth, Math.min(...high)];
+                   })""",
+            )
+            assert len(measured) >= 8
+            assert [one for one in measured if one[1] > 1] == []
+            assert [one for one in measured if one[2] < 5] == []
+
+
 def test_every_figure_has_a_size_and_words(browser: Any, small: Path) -> None:
     """No figure is empty or wider than its box without scrolling, and each has a text for those who do not see it."""
     with _open(browser, small) as tab:
@@ -119,12 +137,38 @@ def test_every_figure_has_a_size_and_words(browser: Any, small: Path) -> None:
             "figure",
             """all => all.filter(one => !one.classList.contains("only-print")).map(one => {
                  const box = one.querySelector(".scroll");
-                 const picture = box.querySelector("svg").getBoundingClientRect();
+                 const shown = [...box.querySelectorAll("svg")].find(one => one.getClientRects().length);
+                 const picture = shown.getBoundingClientRect();
                  return [box.getAttribute("aria-label").length, picture.height];
                })""",
         )
         assert len(figures) >= 8
         assert all(words > 20 and height > 50 for words, height in figures)
+
+
+def test_marks_are_named(browser: Any, small: Path) -> None:
+    """A curve says its run under the pointer, near it, and by the arrow keys; without scripts it has a title."""
+    with _open(browser, small, viewport=FIRST_SCREENS[0]) as tab:
+        figure = tab.locator("figure", has_text="train/loss while training")
+        figure.scroll_into_view_if_needed()
+        told = figure.get_by_role("status")
+        assert "arrow keys" in told.inner_text()
+        box = figure.locator(".scroll")
+        box.focus()
+        tab.keyboard.press("ArrowRight")
+        first = told.inner_text()
+        assert first.startswith("R16_LR0.0002_S42: ")
+        tab.keyboard.press("ArrowRight")
+        assert told.inner_text() != first
+        path = figure.locator(".named:visible path").first
+        middle = path.evaluate("""path => {
+            const point = path.getPointAtLength(path.getTotalLength() / 2).matrixTransform(path.getScreenCTM());
+            return [point.x, point.y];
+        }""")
+        tab.mouse.move(middle[0], middle[1] + 3)
+        assert "step 120" in told.inner_text()
+    with _open(browser, small, java_script_enabled=False) as tab:
+        assert tab.locator("figure .named title").count() > 10
 
 
 def test_small_table_sorts_by_value_and_filters_by_words(browser: Any, small: Path) -> None:
@@ -192,6 +236,21 @@ def test_large_table_holds_all_runs_in_few_elements(browser: Any, large: Path) -
         assert tab.locator(rows).count() < 100
         link = tab.locator("#table-runs tbody a").first.get_attribute("href")
         assert link.startswith("../tasks/A")
+
+
+def test_a_page_copied_alone_has_its_data_and_no_dead_link(browser: Any, small: Path, tmp_path: Path) -> None:
+    """Where it lies it leads to its runs; alone it leads into itself only, and still gives the CSV of its runs."""
+    with _open(browser, small) as tab:
+        assert tab.locator("#table-runs a[href^='../tasks/']").count() > 10
+    alone = tmp_path / "report.html"
+    alone.write_bytes(small.read_bytes())
+    with _open(browser, alone) as tab:
+        links = tab.eval_on_selector_all("a[href]", "all => all.map(one => one.getAttribute('href'))")
+        assert [one for one in links if not one.startswith(("#", "data:"))] == []
+        with tab.expect_download() as saved:
+            tab.get_by_role("link", name="Every run as CSV").click()
+        assert saved.value.suggested_filename == "lora_sweep-runs.csv"
+        assert Path(saved.value.path()).read_bytes() == (small.parent / "runs.csv").read_bytes()
 
 
 def test_large_table_is_a_plain_table_without_scripts(browser: Any, large: Path) -> None:

@@ -157,8 +157,8 @@ def test_options_change_only_on_purpose() -> None:
         "why": ["--exit", "--json", "--jsonl", "--metrics", "--state"],
         "adopt": ["--dry-run", "--goal", "--json", "--metric", "--metrics", "--name", "--pattern"],
         "export": ["--dry-run", "--json", "--out", "--project", "--root", "--to"],
-        "report": ["--compare", "--format", "--json", "--out", "--root", "--style", "--watch"],
-        "analysis.report": ["--compare", "--format", "--json", "--out", "--root", "--style", "--watch"],
+        "report": ["--bundle", "--compare", "--format", "--json", "--out", "--root", "--style", "--watch"],
+        "analysis.report": ["--bundle", "--compare", "--format", "--json", "--out", "--root", "--style", "--watch"],
     }  # fmt: skip
 
 

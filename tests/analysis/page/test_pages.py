@@ -14,7 +14,7 @@ from analysis.page.cells import show_interval, show_mean
 from analysis.page.rendering import escape_markdown
 from analysis.report import build
 from analysis.statistics.estimates import estimate
-from analysis.words import round_parts, run_link, show_duration, show_p
+from analysis.words import round_hours, round_parts, run_link, show_duration, show_hours, show_p
 from tests.analysis.made_experiments import (
     Experiment,
     make_attempt,
@@ -81,11 +81,13 @@ def test_page_is_well_formed_and_asks_for_nothing(pages: tuple[str, str, Path]) 
     """Every element is closed, ids are unique, and nothing is fetched: no source, no import, only relative links."""
     outline = _outline(pages[0])
     links = [value for name, value in outline.attributes if name in ("href", "xlink:href")]
+    targets = [value for name, value in outline.attributes if name == "data-href"]
 
     assert len(outline.ids) == len(set(outline.ids))
     assert not [value for name, value in outline.attributes if name in ("src", "srcset", "data")]
     assert not [tag for tag in outline.tags if tag in ("link", "img", "iframe", "object")]
-    assert not [link for link in links if not link.startswith(("#", "../tasks/")) and "/" in link]
+    assert not [link for link in links if not link.startswith(("#", "data:text/csv;charset=utf-8;base64,"))]
+    assert not [link for link in targets if not link.startswith("../tasks/") and "/" in link]
     assert "@import" not in pages[0]
     assert "url(http" not in pages[0]
 
@@ -97,7 +99,7 @@ def test_links_inside_the_report_lead_somewhere(pages: tuple[str, str, Path]) ->
     for name, link in outline.attributes:
         if name == "href" and link.startswith("#"):
             assert link[1:] in outline.ids
-        elif name == "href" and "/" not in link:
+        elif name == "data-href" and "/" not in link:
             assert (folder / link).is_file()
 
 
@@ -180,7 +182,9 @@ def test_hostile_texts_are_harmless_everywhere(realistic: Experiment) -> None:
     assert outline.tags.count("script") == 1
     assert "img" not in outline.tags
     assert not [name for name, _ in outline.attributes if name.startswith("on")]
-    assert not [value for name, value in outline.attributes if name == "href" and value.startswith("javascript:")]
+    assert not [
+        value for name, value in outline.attributes if name.endswith("href") and value.startswith("javascript:")
+    ]
     for text in (html, markdown, (folder / "runs.csv").read_text("utf-8")):
         assert "\x1b" not in text
         assert "\u202e" not in text
@@ -246,7 +250,7 @@ def test_continued_attempts_stand_apart_from_failures(realistic: Experiment) -> 
     for text in (html, markdown):
         assert "Continued attempts" in text
         assert "1 merely continued" in text
-        assert "h of it in continued attempts" in text
+        assert "of it in continued attempts" in text
     assert (rows[6]["history"], rows[6]["last_failure"]) == ("1 timeout, continued in 2; 2 success", "")
     assert re.search(r"R8_LR0.0001_S42\].*finished, continued", markdown)
 
@@ -277,13 +281,40 @@ def test_rounded_parts_add_up_to_the_rounded_whole(parts: list[float]) -> None:
     assert all(abs(shown - exact) <= 10.0**-places for shown, exact in zip(rounded, parts, strict=True))
 
 
+def _minutes(text: str) -> float:
+    """``2 h 16 min`` in minutes."""
+    per = {"h": 60.0, "min": 1.0, "s": 1 / 60}
+    return sum(float(count) * per[unit] for count, unit in re.findall(r"(\d+) (h|min|s)\b", text))
+
+
 def test_hours_add_up_in_writing(pages: tuple[str, str, Path]) -> None:
-    """The parts of the sum of hours are the whole, to the last digit shown."""
+    """The parts of the sum of hours are the whole, as they are written."""
     for line in ("GPU hours used", "Core hours used"):
         text = next(one for one in pages[1].splitlines() if one.startswith(f"- **{line}"))
-        total, *parts = (float(one) for one in re.findall(r"([\d.]+) h ", re.sub(r"\(\S+ h of it[^)]*\)", "", text)))
-        assert total > 0
+        text = re.sub(r"\([^)]*of it[^)]*\)", "", text).partition(";")[0]
+        total, *parts = (_minutes(one) for one in re.split(r"[=+]", text.partition(":** ")[2]))
+        assert total > 60
         assert sum(parts) == pytest.approx(total, abs=1e-9)
+
+
+@given(st.lists(st.floats(0, 1e5), min_size=1, max_size=12))
+def test_hours_are_said_as_people_do_and_add_up(parts: list[float]) -> None:
+    """Below an hour in minutes, never with a decimal point; what is written adds up to the whole as it is written."""
+    rounded = round_hours(parts)
+    written = [show_hours(one) for one in rounded]
+
+    assert sum(map(_minutes, written)) == pytest.approx(_minutes(show_hours(sum(rounded))), abs=0.51)
+    assert all("." not in one for one in written)
+    assert all(" h" not in one for one, value in zip(written, rounded, strict=True) if value < 1)
+
+
+def test_hours_in_files_stay_numbers_of_their_unit(pages: tuple[str, str, Path]) -> None:
+    """The page says minutes where an hour was not reached; the CSV below a head of hours has hours."""
+    rows = list(csv.DictReader(io.StringIO((pages[2] / "table-spending.csv").read_text("utf-8"))))
+
+    assert re.search(r"<td[^>]*>32 min</td>", pages[0])
+    assert rows[-1]["GPU hours"] == "2.272"
+    assert sum(float(row["GPU hours"]) for row in rows[:-1]) == pytest.approx(2.272)
 
 
 def test_small_texts() -> None:
