@@ -280,6 +280,7 @@ def read_results(frame: "ExperimentFrame") -> "Findings":
     from analysis.data.baselines import stored_baseline
     from analysis.findings.answer import answer_criterion
     from analysis.findings.findings import find_findings
+    from analysis.findings.later import answer_later
 
     note_look(frame)
     stored = stored_baseline(frame)
@@ -288,7 +289,8 @@ def read_results(frame: "ExperimentFrame") -> "Findings":
     findings = find_findings(frame, samples, refused)
     said = (stored.limitation,) if stored else ()
     answer = answer_criterion(frame, findings.plan, samples, findings.looks, refused)
-    return replace(findings, limitations=(*said, *findings.limitations), answer=answer)
+    later = answer_later(frame)
+    return replace(findings, limitations=(*said, *findings.limitations), answer=answer, later=later)
 
 
 def note_look(frame: "ExperimentFrame") -> None:
@@ -440,6 +442,7 @@ def _words(built: BuiltReport, chosen: str) -> str:
     findings = built.findings
     lines = [f"{built.layout.experiment}{chosen}: {findings.counts.sum_text}", findings.registration.headline]
     lines += [findings.answer.sentence] if findings.answer else []
+    lines += [findings.later.sentence] if findings.later else []
     lines += findings.verdict
     pages = [path for path in built.files if path.suffix in (".html", ".md")] or list(built.files[:1])
     beside = len(built.files) - len(pages)
@@ -475,6 +478,7 @@ def _summary(built: BuiltReport) -> dict[str, Any]:
             "looks": [asdict(one) for one in findings.registration.looks],
         },
         "criterion": asdict(findings.answer) if findings.answer else None,
+        "criterion_later": asdict(findings.later) if findings.later else None,
         "verdict": list(findings.verdict),
         "limitations": list(findings.limitations),
         "newer_than_collected": built.newer,

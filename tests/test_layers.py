@@ -40,8 +40,8 @@ TRAIN_MAY = {
 }  # fmt: skip
 ANALYSIS_MAY = {
     "hpc.core", "hpc.adapters.collected_file", "hpc.adapters.files", "hpc.adapters.finished_run",
-    "hpc.adapters.manifest_store", "hpc.adapters.metrics_h5", "hpc.adapters.owner", "hpc.adapters.project",
-    "hpc.adapters.started",
+    "hpc.adapters.manifest_store", "hpc.adapters.metrics_h5", "hpc.adapters.owner", "hpc.adapters.printed",
+    "hpc.adapters.project", "hpc.adapters.result_ledger", "hpc.adapters.started",
 }  # fmt: skip
 ADAPTERS_MAY = {"hpc.core", "hpc.adapters.files", "hpc.adapters.sparse_file", "hpc.adapters.metrics_read"}
 
@@ -64,7 +64,8 @@ CORE: Table = {
     "hpc.core.program": set(),
     "hpc.core.records": {"hpc.core.errors", "hpc.core.experiment", "hpc.core.layout", "hpc.core.resources"},
     "hpc.core.question": {
-        "hpc.core.words", "hpc.core.errors", "hpc.core.experiment", "hpc.core.identity", "hpc.core.resources"
+        "hpc.core.words", "hpc.core.errors", "hpc.core.experiment", "hpc.core.identity", "hpc.core.records",
+        "hpc.core.resources",
     },
     "hpc.core.launch": {"hpc.core.experiment", "hpc.core.layout", "hpc.core.records"},
     "hpc.core.slurm": {"hpc.core.experiment", "hpc.core.records", "hpc.core.profile", "hpc.core.resources"},

@@ -8,7 +8,8 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pandas as pd
 from analysis.data.collected import shape_problems
 from analysis.data.lineage import course, trace
 from analysis.data.sameness import ASPECTS, joined, what_ran
+from analysis.data.sealed import Sealed, read_sealed
 from analysis.words import presentable, show_value
 from hpc.adapters.files import read_json, readable_record
 from hpc.adapters.finished_run import repeated_since
@@ -44,7 +46,7 @@ _DAMAGED = (OSError, RuntimeError, KeyError, IndexError, AttributeError, TypeErr
 """What h5py and numpy raise over a file whose parts are missing, cut or of another kind."""
 _FLATTENED = ("verdict", "changes")
 """Fields of an attempt that become several columns, or a text."""
-_ATTEMPT_COLUMNS = tuple(field.name for field in fields(AttemptVerdict) if field.name not in _FLATTENED)
+_ATTEMPT_COLUMNS = tuple(one.name for one in fields(AttemptVerdict) if one.name not in _FLATTENED)
 _VERDICT_COLUMNS = ("category", "cause", "rule", "confidence", "summary", "suggestion")
 
 Ints = npt.NDArray[np.int64]
@@ -90,6 +92,7 @@ class ExperimentFrame:
             empty where it was not recorded.
         configurations: Label of each configuration, in order of first appearance.
         series_names: Metrics with a curve.
+        sealed: What was sealed, which of it counts, and the ledger of results.
     """
 
     layout: RunLayout
@@ -103,10 +106,16 @@ class ExperimentFrame:
     ran: pd.DataFrame
     configurations: tuple[str, ...]
     series_names: tuple[str, ...]
+    sealed: Sealed = field(default_factory=Sealed)
+
+    @cached_property
+    def spec(self) -> Mapping[str, Any]:
+        """The experiment with the question that counts: what was sealed before any run began, whatever came later."""
+        return self.sealed.asked(self.planned)
 
     @property
-    def spec(self) -> Mapping[str, Any]:
-        """The experiment as it was planned."""
+    def planned(self) -> Mapping[str, Any]:
+        """The experiment as it is planned now."""
         spec: Mapping[str, Any] = self.manifest["spec"]
         return spec
 
@@ -159,7 +168,22 @@ def load_frame(layout: RunLayout) -> ExperimentFrame:
         ran=_ran_table(rows),
         configurations=configurations,
         series_names=series_names,
+        sealed=read_sealed(
+            layout,
+            _first_starts(rows),
+            verdicts.get("ledger"),
+            {str(row["task_id"]): str(row["run_name"]) for row in rows if row["outcome"] == "finished"},
+        ),
     )
+
+
+def _first_starts(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """When each task's first attempt began, as far as it is known."""
+    starts = {
+        str(row["task_id"]): [one["started"] for one in row["attempts"] if one.get("started") is not None]
+        for row in rows
+    }
+    return {name: min(times) for name, times in starts.items() if times}
 
 
 def _told(parameters: Mapping[str, Any]) -> dict[str, Any]:

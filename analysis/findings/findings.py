@@ -27,6 +27,7 @@ from analysis.findings.configurations import (
 )
 from analysis.findings.counts import RunCounts, count_runs
 from analysis.findings.inference import find_importance
+from analysis.findings.later import LaterQuestion
 from analysis.findings.limitations import say_limitations
 from analysis.findings.registration import Registration, read_registration
 from analysis.findings.resources import ResourceUse, add_up_resources
@@ -64,6 +65,7 @@ class Findings:
         stored: Those runs by metric; empty where the baseline is in the sweep.
         registration: What was sealed before the runs, and what was done otherwise.
         answer: The criterion of success and its answer; None where the brief has none, or nobody has answered it yet.
+        later: The question that was put after runs had begun; None where there is none, or nobody has answered it yet.
     """
 
     counts: RunCounts
@@ -85,6 +87,7 @@ class Findings:
     stored_baseline: str
     registration: Registration
     answer: "CriterionAnswer | None" = None
+    later: "LaterQuestion | None" = None
     stored: Mapping[str, Sample] = field(default_factory=dict)
 
     @property

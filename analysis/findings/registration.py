@@ -5,33 +5,31 @@ existed then. Without a seal, or with older results, it is *exploratory*, whatev
 change that by itself: it is named, and the reader judges.
 """
 
-import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from analysis.data.collected import LAST_TIME
 from analysis.data.folders import read_object_or_none
 from analysis.data.frame import ExperimentFrame, computable
+from analysis.data.sealed import CLOCK_SKEW_S, Look, read_looks
+from analysis.data.values import DIVERGED, group_rows
+from analysis.findings.deviations import SHOWN, Deviation, few, names_of
+from analysis.findings.results_then import Consent, find_in_ledger, read_consents, values_then
 from analysis.words import show_minute
 from hpc.adapters.collected_file import read_aside
-from hpc.adapters.files import MOST_JSON_BYTES, append_json_line, read_json_lines, read_json_or_none, read_regular
-from hpc.core.errors import InputError
+from hpc.adapters.files import append_json_line
+from hpc.adapters.printed import last_printed
 from hpc.core.experiment.grid import identity_of
 from hpc.core.identity import task_id
-from hpc.core.question.seal import SealEntry, content_changes, content_digest, history_from_json
-from hpc.core.records.record import record_from
+from hpc.core.question.seal import SealEntry, content_changes, content_digest
 from hpc.core.words import counted
-
-CLOCK_SKEW_S = 300.0
-"""How far the clocks of login and compute nodes may be apart; the seal itself counts what it found on disk."""
-_SHOWN = 5
 
 
 class Standing(StrEnum):
@@ -39,64 +37,6 @@ class Standing(StrEnum):
 
     CONFIRMATORY = "confirmatory"
     EXPLORATORY = "exploratory"
-
-
-KINDS = {
-    "changed_plan": "the plan was changed after it was sealed",
-    "results_before": "results existed before the plan was sealed",
-    "added_seeds": "seeds were added that the sealed plan does not name",
-    "added_metrics": "metrics were added that the sealed plan does not name",
-    "missing_tasks": "sealed tasks are no longer planned",
-    "set_aside": "runs of other settings were set aside when the plan was changed",
-    "repeated": "runs that had a result were asked for once more",
-    "other_seal": "runs were started under another plan",
-    "unsealed_runs": "runs carry no seal",
-    "altered_runs": "runs are no longer what was asked",
-    "early_look": "somebody looked at results before all runs had ended",
-    "other_identity": "tasks are not what their id says",
-    "contradicted": "the run's own folder says otherwise",
-    "copied": "runs agree in every number, the seconds they took included",
-}
-"""Kinds of deviations, in the order in which they are listed: kind → what it is."""
-
-
-@dataclass(frozen=True)
-class Deviation:
-    """One thing that is not as it was sealed.
-
-    Attributes:
-        kind: Key of `KINDS`.
-        text: One sentence with the facts.
-        runs: Names of the runs it is about, in the manifest's order; empty where it is about the plan.
-    """
-
-    kind: str
-    text: str
-    runs: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Look:
-    """One time somebody was shown results.
-
-    Attributes:
-        time: When, Unix seconds.
-        kind: ``report``, or ``follow_up`` (the second look, in files) where it decided about further seeds.
-        collected: When the results were collected that were shown, Unix seconds.
-        ended: Runs that had ended by then.
-        planned: Runs that were planned by then.
-    """
-
-    time: float
-    kind: str
-    collected: float
-    ended: int
-    planned: int
-
-    @property
-    def is_early(self) -> bool:
-        """Whether runs were still to come, so that what was seen could steer what was done."""
-        return self.ended < self.planned
 
 
 @dataclass(frozen=True)
@@ -111,6 +51,7 @@ class Registration:
         looks: Every time results were shown, oldest first, this report included.
         unchecked: Finished runs whose own folder is not there to be compared with.
         problem: Why the seal cannot be believed; empty where it can, or where there is none.
+        place: The seal whose question is answered: the first, or the last one before any run had begun.
     """
 
     seals: tuple[SealEntry, ...]
@@ -120,18 +61,19 @@ class Registration:
     looks: tuple[Look, ...]
     unchecked: int
     problem: str = ""
+    place: int = 0
 
     @property
-    def first(self) -> SealEntry | None:
-        """The plan that was sealed first: the one that counts."""
-        return self.seals[0] if self.seals else None
+    def counting(self) -> SealEntry | None:
+        """The plan whose question is answered."""
+        return self.seals[self.place] if self.seals else None
 
     @property
     def headline(self) -> str:
         """The standing in one sentence."""
-        if self.standing is Standing.EXPLORATORY:
+        first = self.counting
+        if self.standing is Standing.EXPLORATORY or first is None:
             return f"Exploratory: {'; '.join(self.reasons)}."
-        first = self.seals[0]
         count = len(self.deviations)
         but = "no deviation" if not count else f"{count} {'deviation' if count == 1 else 'deviations'}, listed below"
         return f"Confirmatory: sealed {show_minute(first.time)} ({first.digest[:16]}) before any run; {but}."
@@ -139,34 +81,40 @@ class Registration:
 
 def read_registration(frame: ExperimentFrame) -> Registration:
     """Hold an experiment against its seal."""
-    seals, problem = _read_seals(frame)
-    looks = read_looks(frame)
+    sealed, problem = frame.sealed, _problem(frame)
+    looks = read_looks(frame.layout)
     folders = _read_folders(frame)
+    consents, unread = read_consents(frame)
     found = [
-        *_changed_plan(frame, seals),
-        *_results_before(frame, seals),
-        *_added_seeds(frame, seals),
-        *_added_metrics(frame, seals),
-        *_missing_tasks(frame, seals),
+        *_changed_plan(frame),
+        *_results_before(frame),
+        *_added_seeds(frame),
+        *_added_tasks(frame),
+        *_added_metrics(frame),
+        *_missing_tasks(frame),
         *_set_aside(frame),
-        *_repeated(frame),
-        *_other_seals(frame, seals),
+        *_repeated(frame, consents, unread),
+        *find_in_ledger(frame, consents),
+        *_other_seals(frame),
         *_altered(frame),
         *_early_looks(looks),
         *_other_identities(frame),
         *_contradictions(frame, folders),
+        *_printed(frame, folders),
         *_copies(frame),
+        *_identical(frame),
     ]
-    reasons = _reasons(frame, seals, problem)
+    reasons = _reasons(frame, problem)
     finished = set(np.flatnonzero(frame.tasks["outcome"] == "finished").tolist())
     return Registration(
-        seals=seals,
+        seals=sealed.entries,
         standing=Standing.EXPLORATORY if reasons else Standing.CONFIRMATORY,
         reasons=reasons,
         deviations=tuple(found),
         looks=looks,
         unchecked=len(finished - set(folders)),
         problem=problem,
+        place=sealed.place,
     )
 
 
@@ -175,26 +123,11 @@ def read_registration(frame: ExperimentFrame) -> Registration:
 
 def record_look(frame: ExperimentFrame, kind: str = "report") -> None:
     """Write down that somebody is about to see these results; the same results shown again are the same look."""
-    look = Look(time.time(), kind, frame.collected, _ended(frame), len(frame.tasks))
-    if any((one.kind, one.collected) == (look.kind, look.collected) for one in read_looks(frame)):
+    newest = frame.sealed.ledger.head
+    look = Look(time.time(), kind, frame.collected, _ended(frame), len(frame.tasks), newest)
+    if any((one.kind, one.collected) == (look.kind, look.collected) for one in read_looks(frame.layout)):
         return
     append_json_line(frame.layout.looks, asdict(look))
-
-
-def read_looks(frame: ExperimentFrame) -> tuple[Look, ...]:
-    """Read when results were shown, oldest first; a line that cannot be read is left out."""
-    try:
-        lines = read_regular(frame.layout.looks, MOST_JSON_BYTES).decode("utf-8", "replace").splitlines()
-    except (FileNotFoundError, InputError):
-        return ()
-    found = []
-    for line in lines:
-        try:
-            look = record_from(Look, json.loads(line))
-        except (ValueError, RecursionError):
-            continue
-        found += [look] if 0 <= look.time <= LAST_TIME else []
-    return tuple(found)
 
 
 def _ended(frame: ExperimentFrame) -> int:
@@ -204,23 +137,16 @@ def _ended(frame: ExperimentFrame) -> int:
 # Standing
 
 
-def _read_seals(frame: ExperimentFrame) -> tuple[tuple[SealEntry, ...], str]:
-    try:
-        value = read_json_or_none(frame.layout.seal)
-        if value is not None:
-            return history_from_json(value), ""
-    except (InputError, ValueError) as error:
-        return (), f"seal.json: {error}"
+def _problem(frame: ExperimentFrame) -> str:
+    """Say why the seal cannot be believed; empty where it can, or where there never was one."""
+    if frame.sealed.problem or frame.sealed.entries:
+        return frame.sealed.problem
     carried = int(frame.attempts["seal"].astype(bool).sum())
-    return (
-        (),
-        f"{counted(carried, 'attempt carries', 'attempts carry')} the digest of a seal, and seal.json is gone"
-        if carried
-        else "",
-    )
+    attempts = counted(carried, "attempt carries", "attempts carry")
+    return f"{attempts} the digest of a seal, and seal.json is gone" if carried else ""
 
 
-def _reasons(frame: ExperimentFrame, seals: Sequence[SealEntry], problem: str) -> tuple[str, ...]:
+def _reasons(frame: ExperimentFrame, problem: str) -> tuple[str, ...]:
     """Say why an experiment confirms nothing."""
     reasons = []
     brief = frame.spec.get("brief") or {}
@@ -228,71 +154,105 @@ def _reasons(frame: ExperimentFrame, seals: Sequence[SealEntry], problem: str) -
         reasons.append("the brief calls it so" if brief.keys() - {"stage"} else "no brief says what it should confirm")
     if problem:
         reasons.append(f"the seal cannot be believed ({problem})")
-    elif not seals:
+    elif not frame.sealed.entries:
         reasons.append("its plan was not sealed")
-    elif next(_results_before(frame, seals), None):
+    elif next(_results_before(frame), None):
         reasons.append("results existed before its plan was sealed")
+    if frame.sealed.times_peeked > 1:
+        times = counted(frame.sealed.times_peeked, "time", "times")
+        reasons.append(f"seeds were added {times} after results had been seen, and two looks are corrected for")
     return tuple(reasons)
 
 
 # Deviations of the plan
 
 
-def _changed_plan(frame: ExperimentFrame, seals: Sequence[SealEntry]) -> Iterator[Deviation]:
-    if not seals:
+def _changed_plan(frame: ExperimentFrame) -> Iterator[Deviation]:
+    """What was changed since the plan that counts: a change of mind before anything ran is none."""
+    sealed = frame.sealed
+    if sealed.counting is None:
         return
-    for before, after in pairwise(seals):
+    for before, after in pairwise(sealed.entries[sealed.place :]):
         changes = "; ".join(content_changes(before.content, after.content)) or "taken back to an earlier one"
-        seen = (
-            f"{counted(after.attempts_before, 'attempt')} had begun" if after.attempts_before else "nothing had run yet"
-        )
+        begun = after.attempts_before
+        seen = f"{counted(begun, 'attempt')} had begun" if begun else f"{sealed.begun_before(after)} runs had begun"
         yield Deviation("changed_plan", f"changed on {show_minute(after.time)} ({seen}): {changes}")
-    if content_digest(frame.spec) != seals[-1].digest:
+    if content_digest(frame.planned) != sealed.entries[-1].digest:
         yield Deviation("changed_plan", "the manifest asks something else than any sealed plan: it was changed by hand")
 
 
-def _results_before(frame: ExperimentFrame, seals: Sequence[SealEntry]) -> Iterator[Deviation]:
-    if not seals:
+def _results_before(frame: ExperimentFrame) -> Iterator[Deviation]:
+    first = frame.sealed.counting
+    if first is None:
         return
     started = frame.attempts["started"].astype(float).to_numpy()
-    rows = np.unique(frame.attempts["task"].to_numpy()[started < seals[0].time - CLOCK_SKEW_S])
-    if len(rows) or seals[0].attempts_before:
-        names = _names(frame, rows)
-        count = max(seals[0].attempts_before, len(names))
+    rows = np.unique(frame.attempts["task"].to_numpy()[started < first.time - CLOCK_SKEW_S])
+    if len(rows) or first.attempts_before:
+        names = names_of(frame, rows)
+        count = max(first.attempts_before, len(names))
         yield Deviation(
-            "results_before", f"{counted(count, 'attempt')} had begun before {show_minute(seals[0].time)}", names
+            "results_before", f"{counted(count, 'attempt')} had begun before {show_minute(first.time)}", names
         )
 
 
-def _added_seeds(frame: ExperimentFrame, seals: Sequence[SealEntry]) -> Iterator[Deviation]:
-    if not seals:
+def _added_seeds(frame: ExperimentFrame) -> Iterator[Deviation]:
+    """Seeds beside the sealed ones: by later plans, each with what could be seen before; and by hand."""
+    first = frame.sealed.counting
+    if first is None:
         return
-    named = {*seals[0].content["seeds"], *seals[0].content["further_seeds"]}
+    named = {*first.content["seeds"], *first.content["further_seeds"]}
     seeds = frame.tasks["seed"].to_numpy()
-    added = sorted({int(seed) for seed in seeds} - named)
-    if added:
-        text = f"{', '.join(map(str, added))} beside {', '.join(map(str, sorted(named)))}"
-        yield Deviation("added_seeds", text, _names(frame, np.flatnonzero(np.isin(seeds, added))))
+    present = {int(seed) for seed in seeds}
+    for one in frame.sealed.added:
+        added = sorted(present & set(one.seeds) - named)
+        when = (
+            f"on {show_minute(one.time)}, when results had been collected or shown: read as a second look"
+            if one.has_seen
+            else f"on {show_minute(one.time)}, before any result was collected or shown"
+        )
+        if added:
+            text = f"{', '.join(map(str, added))} beside {', '.join(map(str, sorted(named)))}, {when}"
+            yield Deviation("added_seeds", text, names_of(frame, np.flatnonzero(np.isin(seeds, added))))
+    by_hand = sorted(present - named - {seed for one in frame.sealed.added for seed in one.seeds})
+    if by_hand:
+        text = f"{', '.join(map(str, by_hand))} beside {', '.join(map(str, sorted(named)))}, in no sealed plan"
+        yield Deviation("added_seeds", text, names_of(frame, np.flatnonzero(np.isin(seeds, by_hand))))
 
 
-def _added_metrics(frame: ExperimentFrame, seals: Sequence[SealEntry]) -> Iterator[Deviation]:
-    if not seals:
+def _added_tasks(frame: ExperimentFrame) -> Iterator[Deviation]:
+    """Name the runs of configurations that a later plan added."""
+    first = frame.sealed.counting
+    if first is None or not frame.sealed.later:
         return
-    sealed = seals[0].content["metrics"]
-    named = {one["name"] for one in (sealed["primary"], *sealed["secondary"]) if one}
+    sealed = {name for name, key in zip(frame.tasks["configuration"], frame.tasks["task_id"], strict=True)
+              if key in first.tasks}  # fmt: skip
+    rows = [row for row, name in enumerate(frame.tasks["configuration"]) if name not in sealed]
+    if rows:
+        labels = dict.fromkeys(str(frame.tasks["label"].iloc[row]) for row in rows)
+        text = f"{counted(len(labels), 'configuration')}: {few(labels)}"
+        yield Deviation("added_tasks", text, names_of(frame, rows))
+
+
+def _added_metrics(frame: ExperimentFrame) -> Iterator[Deviation]:
+    if frame.sealed.counting is None:
+        return
+    sealed = frame.sealed.counting.content["metrics"]
+    named = {
+        one["name"] if isinstance(one, Mapping) else one for one in (sealed["primary"], *sealed["secondary"]) if one
+    }
     added = [goal.name for goal in frame.metric_goals if goal.name not in named]
     if added:
         yield Deviation("added_metrics", ", ".join(added))
 
 
-def _missing_tasks(frame: ExperimentFrame, seals: Sequence[SealEntry]) -> Iterator[Deviation]:
+def _missing_tasks(frame: ExperimentFrame) -> Iterator[Deviation]:
     present = set(frame.tasks["task_id"])
-    sealed = {name: run for one in seals for name, run in one.tasks.items()}
-    lost = tuple(run for name, run in sealed.items() if name not in present)
+    sealed = {name: run for one in frame.sealed.entries[frame.sealed.place :] for name, run in one.tasks.items()}
+    lost = {name: run for name, run in sealed.items() if name not in present}
     if lost:
-        yield Deviation(
-            "missing_tasks", f"{counted(len(lost), 'sealed task is', 'sealed tasks are')} not planned", lost
-        )
+        seen = [f"{run} gave {values}" for name, run in lost.items() if (values := values_then(frame, name))]
+        text = f"{counted(len(lost), 'sealed task is', 'sealed tasks are')} not planned"
+        yield Deviation("missing_tasks", f"{text}; {few(seen)}" if seen else text, tuple(lost.values()))
 
 
 def _set_aside(frame: ExperimentFrame) -> Iterator[Deviation]:
@@ -302,8 +262,8 @@ def _set_aside(frame: ExperimentFrame) -> Iterator[Deviation]:
         if not moved:
             continue
         seen = [f"{run.run_name} ({run.result})" for run in moved if run.result]
-        more = f" and {len(seen) - _SHOWN} more" if len(seen) > _SHOWN else ""
-        results = f"with results: {', '.join(seen[:_SHOWN])}{more}" if seen else "none of them with a result"
+        more = f" and {len(seen) - SHOWN} more" if len(seen) > SHOWN else ""
+        results = f"with results: {', '.join(seen[:SHOWN])}{more}" if seen else "none of them with a result"
         attempts = counted(sum(run.attempts for run in moved), "attempt", "attempts")
         text = (
             f"{counted(len(moved), 'run', 'runs')} ({attempts}) on {show_minute(aside.time)}, {results}; kept in {path}"
@@ -311,46 +271,45 @@ def _set_aside(frame: ExperimentFrame) -> Iterator[Deviation]:
         yield Deviation("set_aside", text, tuple(run.run_name for run in moved))
 
 
-def _repeated(frame: ExperimentFrame) -> Iterator[Deviation]:
+def _repeated(frame: ExperimentFrame, consents: Sequence[Consent], unread: str) -> Iterator[Deviation]:
     """Name the runs that somebody repeated by name although they had a result: the last one counts."""
-    try:
-        lines = read_json_lines(frame.layout.again)
-    except InputError as error:
-        yield Deviation("repeated", f"what was asked for once more cannot be read: {error}")
-        return
-    listed = [line.get("runs") for line in lines if isinstance(line, dict)]
-    rows = [row for runs in listed if isinstance(runs, list) for row in runs if isinstance(row, dict)]
+    if unread:
+        yield Deviation("repeated", unread)
     present = {str(name): place for place, name in enumerate(frame.tasks["task_id"])}
-    named = [str(row.get("task_id")) for row in rows if row.get("has_result") is True]
-    counts = Counter(name for name in named if name in present)
+    counts = Counter(one.task_id for one in consents if one.task_id in present)
     if counts:
-        names = _names(frame, sorted(present[key] for key in counts))
-        times = sum(counts.values())
-        yield Deviation("repeated", f"{counted(len(names), 'run', 'runs')}, {counted(times, 'time', 'times')}", names)
+        places = sorted(present[key] for key in counts)
+        names = names_of(frame, places)
+        then = [
+            f"{name} gave {values}"
+            for name, place in zip(names, places, strict=True)
+            if (values := values_then(frame, str(frame.tasks["task_id"].iloc[place])))
+        ]
+        text = f"{counted(len(names), 'run', 'runs')}, {counted(sum(counts.values()), 'time', 'times')}"
+        yield Deviation("repeated", f"{text}; {few(then)}" if then else text, names)
 
 
 # Deviations of the runs
 
 
-def _other_seals(frame: ExperimentFrame, seals: Sequence[SealEntry]) -> Iterator[Deviation]:
+def _other_seals(frame: ExperimentFrame) -> Iterator[Deviation]:
     """Look at the digest in the record of every attempt that was claimed."""
-    if not seals:
+    first = frame.sealed.counting
+    if first is None:
         return
     carried = frame.attempts[frame.attempts["started"].notna()]
     for row_digest, kind in ((True, "other_seal"), (False, "unsealed_runs")):
         has_digest = carried["seal"].astype(bool)
-        wrong = carried[has_digest & (carried["seal"] != seals[0].digest)] if row_digest else carried[~has_digest]
-        names = _names(frame, np.unique(wrong["task"].to_numpy()))
+        wrong = carried[has_digest & (carried["seal"] != first.digest)] if row_digest else carried[~has_digest]
+        names = names_of(frame, np.unique(wrong["task"].to_numpy()))
         if names:
             digests = ", ".join(sorted({str(one)[:16] for one in wrong["seal"] if one}))
-            carry = (
-                f"carry {digests} instead of {seals[0].digest[:16]}" if digests else "carry no digest of a sealed plan"
-            )
+            carry = f"carry {digests} instead of {first.digest[:16]}" if digests else "carry no digest of a sealed plan"
             yield Deviation(kind, f"{counted(len(names), 'run', 'runs')} {carry}", names)
 
 
 def _altered(frame: ExperimentFrame) -> Iterator[Deviation]:
-    names = _names(frame, np.flatnonzero(frame.tasks["altered"].to_numpy(dtype=bool)))
+    names = names_of(frame, np.flatnonzero(frame.tasks["altered"].to_numpy(dtype=bool)))
     if names:
         text = f"{counted(len(names), 'run was', 'runs were')} altered while being healed and kept out of means"
         yield Deviation("altered_runs", text, names)
@@ -359,8 +318,8 @@ def _altered(frame: ExperimentFrame) -> Iterator[Deviation]:
 def _early_looks(looks: Sequence[Look]) -> Iterator[Deviation]:
     early = [one for one in looks if one.is_early]
     if early:
-        shown = ", ".join(f"{one.ended} of {one.planned} on {show_minute(one.time)}" for one in early[:_SHOWN])
-        more = f" and {len(early) - _SHOWN} more" if len(early) > _SHOWN else ""
+        shown = ", ".join(f"{one.ended} of {one.planned} on {show_minute(one.time)}" for one in early[:SHOWN])
+        more = f" and {len(early) - SHOWN} more" if len(early) > SHOWN else ""
         yield Deviation("early_look", f"{counted(len(early), 'look', 'looks')} with runs still to come: {shown}{more}")
 
 
@@ -376,7 +335,7 @@ def _other_identities(frame: ExperimentFrame) -> Iterator[Deviation]:
             f"{counted(len(wrong), 'task has', 'tasks have')} an id that does not follow from program, parameters and "
             "seed: one of them was changed by hand"
         )
-        yield Deviation("other_identity", text, _names(frame, np.array(wrong)))
+        yield Deviation("other_identity", text, names_of(frame, np.array(wrong)))
 
 
 def _read_folders(frame: ExperimentFrame) -> dict[int, tuple[Mapping[str, Any], Mapping[str, Any]]]:
@@ -402,13 +361,19 @@ def _contradictions(
     outcomes = frame.tasks["outcome"].tolist()
     values = frame.values[primary].tolist() if primary in frame.values else [np.nan] * len(outcomes)
     asked = frame.manifest["tasks"]
+    noted = {key: lines[-1] for key, lines in frame.sealed.ledger.by_task.items()}
+    classes = frame.tasks["failure_class"].tolist()
     said: dict[str, list[int]] = {}
     for row, (record, told) in folders.items():
-        text = _other_task(asked[row], record) or _other_result(told, record, outcomes[row], primary, values[row])
+        line = noted.get(asked[row]["task_id"])
+        # What was collected as a failure from the start is no relabelled success: a loss may explode and exit with 0.
+        is_known = classes[row] in DIVERGED or (line is not None and line.outcome == "failed")
+        outcome = "known" if outcomes[row] == "failed" and is_known else outcomes[row]
+        text = _other_task(asked[row], record) or _other_result(told, record, outcome, primary, values[row])
         if text:
             said.setdefault(text, []).append(row)
     for text, rows in said.items():
-        yield Deviation("contradicted", text, _names(frame, rows))
+        yield Deviation("contradicted", text, names_of(frame, rows))
 
 
 def _other_task(asked: Mapping[str, Any], record: Mapping[str, Any]) -> str:
@@ -440,6 +405,60 @@ def _is_same(collected: float, measured: float) -> bool:
     return collected == kept or (np.isnan(collected) and np.isnan(kept))
 
 
+def _printed(
+    frame: ExperimentFrame, folders: Mapping[int, tuple[Mapping[str, Any], Mapping[str, Any]]]
+) -> Iterator[Deviation]:
+    """Read the primary metric of finished runs in their output again, where that is where numbers are taken from."""
+    primary = frame.metric_goals[0].name if frame.metric_goals else ""
+    if primary not in frame.values:
+        return
+    outcomes, values = frame.tasks["outcome"].tolist(), frame.values[primary].tolist()
+    other: dict[int, str] = {}
+    for row, (record, _) in folders.items():
+        source: Any = record.get("metrics_source")
+        is_ours = isinstance(source, list) and len(source) == 2 and all(isinstance(one, str) for one in source)
+        if outcomes[row] != "finished" or not is_ours or record.get("adopted"):
+            continue
+        name, number = frame.tasks["run_name"].iloc[row], int(frame.tasks["attempts"].iloc[row])
+        printed = last_printed(frame.layout.task(str(name)).attempt(number).stdout, (source[0], source[1]), primary)
+        if printed is not None and not _is_same(values[row], printed):
+            other[row] = f"{name}: {values[row]:.6g} was collected, {printed:.6g} printed"
+    if other:
+        yield Deviation("printed", few(other.values()), names_of(frame, other))
+
+
+def _identical(frame: ExperimentFrame) -> Iterator[Deviation]:
+    """Find seeds of a configuration that agree in all declared metrics to the last digit, where others do not.
+
+    Where all agree the seed has no effect, and that is said elsewhere. Values of few digits, or of few cases (an
+    accuracy), agree by chance.
+    """
+    names = [goal.name for goal in frame.metric_goals if goal.name in frame.values and goal.name != "wall_time"]
+    if not names or names[0] != frame.metric_goals[0].name:
+        return
+    table = frame.values[names].to_numpy(dtype=np.float64)
+    for rows in group_rows(frame):
+        valued = [int(row) for row in rows if np.isfinite(table[row, 0])]
+        by_values: dict[str, list[int]] = {}
+        for row in valued:
+            by_values.setdefault(repr(table[row].tolist()), []).append(row)
+        if len(valued) < 3 or len(by_values) == 1:
+            continue
+        for alike in by_values.values():
+            if len(alike) > 1 and _is_fine(float(table[alike[0], 0])):
+                text = (
+                    f"{names[0]} is {table[alike[0], 0]:.10g} in {len(alike)} of {len(valued)} runs: copied, or stuck?"
+                )
+                yield Deviation("identical", text, names_of(frame, alike))
+
+
+def _is_fine(value: float) -> bool:
+    """Whether a value has so many digits that two runs do not share it by chance."""
+    digits = f"{value:.6e}".split("e")[0].replace(".", "").strip("-0")
+    share = Fraction(value).limit_denominator(1000)
+    return len(digits) >= 6 and abs(float(share) - value) > 1e-7 * abs(value)
+
+
 def _copies(frame: ExperimentFrame) -> Iterator[Deviation]:
     """Find runs that agree in every number: two runs never take the same time to the last digit."""
     if "wall_time" not in frame.values:
@@ -449,12 +468,5 @@ def _copies(frame: ExperimentFrame) -> Iterator[Deviation]:
     written = [repr(key) for key in keys]
     often = {key for key, count in Counter(written).items() if count > 1}
     for copied in dict.fromkeys(key for key in written if key in often):
-        names = _names(frame, rows[[place for place, key in enumerate(written) if key == copied]])
+        names = names_of(frame, rows[[place for place, key in enumerate(written) if key == copied]])
         yield Deviation("copied", f"{counted(len(names), 'run', 'runs')} with identical numbers", names)
-
-
-# Words
-
-
-def _names(frame: ExperimentFrame, rows: Any) -> tuple[str, ...]:
-    return tuple(str(frame.tasks["run_name"].iloc[int(row)]) for row in rows)

@@ -5,8 +5,8 @@ from typing import Any
 
 from analysis.data.frame import ExperimentFrame
 from analysis.findings.answer import CriterionAnswer
+from analysis.findings.deviations import KINDS
 from analysis.findings.findings import Findings
-from analysis.findings.registration import KINDS
 from analysis.page.document import Block, Box, Bullets, Code, Facts, Fold, Heading, Links, Section, Table, Text, cell
 from analysis.words import pairs_text, plain, plain_json, short_list, show_minute, show_time
 from hpc.core.words import counted
@@ -42,7 +42,7 @@ def question_section(frame: ExperimentFrame, findings: Findings, answer: Criteri
     return Section(
         "question",
         "What was asked",
-        (Box(stated), *_answer_blocks(answer), Heading("Identity"), Box((identity,))),
+        (Box(stated), *_answer_blocks(answer), *_later_blocks(findings), Heading("Identity"), Box((identity,))),
         "Question",
     )
 
@@ -51,19 +51,37 @@ def _answer_blocks(answer: CriterionAnswer | None) -> tuple[Block, ...]:
     """The criterion and its answer, clause by clause."""
     if answer is None:
         return ()
+    return (
+        Heading("The criterion and its answer"),
+        Box((Text(plain(answer.sentence), "lead"), Facts((("Criterion", plain(answer.criterion)),)))),
+        *_clause_table("criterion", answer),
+    )
+
+
+def _later_blocks(findings: Findings) -> tuple[Block, ...]:
+    """What was asked only after runs had begun: it explores, whatever it comes out as."""
+    later = findings.later
+    if later is None:
+        return ()
+    facts = [("Primary metric", plain(later.primary))]
+    facts += [("Criterion", plain(later.answer.criterion))] if later.answer else []
+    return (
+        Heading(later.headline),
+        Box((Text(plain(later.sentence)), Facts(tuple(facts)))),
+        *(_clause_table("criterion-later", later.answer) if later.answer else ()),
+    )
+
+
+def _clause_table(name: str, answer: CriterionAnswer) -> tuple[Block, ...]:
     words = {True: ("met", "good"), False: ("not met", "bad"), None: ("open", "warn")}
     rows = []
     for one in answer.clauses:
         word, mark = words[one.met] if one.shown or not one.met else ("met at face value", "warn")
         rows.append((cell(one.text, mark="code"), cell(one.measured), cell(word, mark=mark), cell(one.note or "–")))
-    blocks: list[Block] = [
-        Heading("The criterion and its answer"),
-        Box((Text(plain(answer.sentence), "lead"), Facts((("Criterion", plain(answer.criterion)),)))),
-    ]
-    if rows:
-        head = ("what the criterion asks", "measured", "as measured", "n, and why it is open")
-        blocks.append(Table("criterion", f"The criterion: {answer.ruling.value}", head, tuple(rows), (0, 3)))
-    return tuple(blocks)
+    if not rows:
+        return ()
+    head = ("what the criterion asks", "measured", "as measured", "n, and why it is open")
+    return (Table(name, f"The criterion: {answer.ruling.value}", head, tuple(rows), (0, 3)),)
 
 
 def registration_section(findings: Findings) -> Section:
@@ -73,7 +91,8 @@ def registration_section(findings: Findings) -> Section:
     facts += [
         (
             f"Seal {place}",
-            f"{show_minute(seal.time)}, {seal.digest[:16]}, {counted(seal.attempts_before, 'attempt')} had begun",
+            f"{show_minute(seal.time)}, {seal.digest[:16]}, {counted(seal.attempts_before, 'attempt')} had begun"
+            + ("; this one's question is answered" if seal is found.counting and len(found.seals) > 1 else ""),
         )
         for place, seal in enumerate(found.seals, start=1)
     ]
@@ -130,7 +149,7 @@ def setup_section(frame: ExperimentFrame) -> Section:
     """Program, resources, code, image and versions."""
     blocks = (
         Box((Facts(setup_facts(frame)),)),
-        Fold("The whole specification, as planned", (Code(plain_json(frame.spec)),)),
+        Fold("The whole specification, as planned", (Code(plain_json(frame.planned)),)),
     )
     return Section("setup", "Setup and provenance", blocks, "Setup", is_folded=True)
 

@@ -84,8 +84,8 @@ def _section(title: str, *blocks: Block) -> Section:
 
 
 def _answered(findings: Findings) -> tuple[str, ...]:
-    """What became of the criterion, one sentence; nothing where the brief has none."""
-    return (findings.answer.sentence,) if findings.answer else ()
+    """What became of the criterion, and of one that was put later: a sentence each, where there is one."""
+    return tuple(one.sentence for one in (findings.answer, findings.later) if one)
 
 
 # s1

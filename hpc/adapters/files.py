@@ -13,7 +13,7 @@ import pwd
 import shlex
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeVar
 
@@ -372,19 +372,24 @@ def readable_record(path: Path, kind: type[R]) -> R | None:
 
 
 def append_json_line(path: Path, value: Any) -> None:
-    """Add one object to a ledger of JSON lines, in a single write that no other writer's is mixed with.
+    """Add one object to a ledger of JSON lines, as `append_json_lines`."""
+    append_json_lines(path, [value])
+
+
+def append_json_lines(path: Path, values: Iterable[Any]) -> None:
+    """Add objects to a ledger of JSON lines, in a single write that no other writer's is mixed with.
 
     A line that somebody died over is ended first, so that it spoils only itself.
     """
     make_folder(path.parent)
-    line = json.dumps(value, ensure_ascii=True, allow_nan=False) + "\n"
+    lines = "".join(json.dumps(value, ensure_ascii=True, allow_nan=False) + "\n" for value in values)
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         size = os.fstat(descriptor).st_size
         if not size:
             _set_mode_of(descriptor, mode_in(path.parent))
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        os.write(descriptor, (("\n" if torn else "") + line).encode())
+        os.write(descriptor, (("\n" if torn else "") + lines).encode())
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

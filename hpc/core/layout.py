@@ -218,6 +218,11 @@ class RunLayout:
         return self.home / "looks.jsonl"
 
     @property
+    def ledger(self) -> Path:
+        """Every result as it was collected, one JSON object a line, chained; only ever appended to."""
+        return self.home / "ledger.jsonl"
+
+    @property
     def lock(self) -> Path:
         """Held by whoever submits; one at a time."""
         return self.home / ".submit.lock"

@@ -16,8 +16,10 @@ from hpc.core.question.seal import (
     content_digest,
     history_from_json,
     history_to_json,
+    place_that_counts,
     sealed_content,
 )
+from hpc.core.words import counted
 
 
 def read_seal(layout: RunLayout) -> tuple[SealEntry, ...]:
@@ -54,12 +56,17 @@ def seal_plan(layout: RunLayout, manifest: Mapping[str, Any]) -> tuple[SealEntry
             dirty=bool(git.get("dirty")),
             manifest_sha=manifest["sha256"],
             tasks={task["task_id"]: task["run_name"] for task in manifest["tasks"]},
-            attempts_before=sum(1 for _ in layout.tasks.glob("*/attempt-*")),
+            attempts_before=_count_attempts(layout),
         )
         sealed = append_entry(history, entry)
         if len(sealed) > len(history):
             write_json(layout.seal, history_to_json(sealed))
         return sealed
+
+
+def _count_attempts(layout: RunLayout) -> int:
+    """Count the attempts there are, those that were set aside included."""
+    return sum(1 for _ in layout.tasks.glob("*/attempt-*")) + sum(1 for _ in layout.aside.glob("*/*/attempt-*"))
 
 
 def record_look(layout: RunLayout, kind: str, collected: float, ended: int, planned: int) -> None:
@@ -81,13 +88,20 @@ def seal_notes(layout: RunLayout, spec: Mapping[str, Any]) -> tuple[str, ...]:
     Args:
         spec: The experiment as plain JSON values.
     """
-    notes, history = [], read_seal(layout)
-    if not history and any(layout.tasks.glob("*/attempt-*")):
+    notes, history, begun = [], read_seal(layout), _count_attempts(layout)
+    if not history and begun:
         notes.append("there are runs already, and nothing was sealed before them: the report will call it exploratory")
-    if history and history[0].digest != content_digest(spec):
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(history[0].time))
-        changes = "; ".join(content_changes(history[0].content, sealed_content(spec)))
-        notes.append(f"not what was sealed on {when}, and the report will list it: {changes}")
+    counting = history[place_that_counts(history, lambda one: bool(one.attempts_before))] if history else None
+    if counting and counting.digest != content_digest(spec):
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(counting.time))
+        changes = "; ".join(content_changes(counting.content, sealed_content(spec)))
+        then = (
+            f"and {counted(begun, 'attempt has', 'attempts have')} begun: the report answers what was sealed, lists "
+            "this, and answers it below as exploratory"
+            if begun
+            else "and takes its place, since nothing has begun"
+        )
+        notes.append(f"not what was sealed on {when}, {then}: {changes}")
     brief = spec.get("brief") or {}
     if brief.get("stage") == "confirmatory" and not brief.get("criterion"):
         notes.append(

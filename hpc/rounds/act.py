@@ -71,6 +71,10 @@ def assess(
     from hpc.rounds.judge import judge_experiment
 
     snapshot = take_snapshot(layout, keep=not forget_gone)
+    if forget_gone and writes:
+        from hpc.rounds.on_request import record_forgotten
+
+        record_forgotten(snapshot)
     judged = judge_experiment(snapshot, include_running=include_running, again=again, writes=writes)
     if writes:
         learn_from(judged)

@@ -22,6 +22,7 @@ from hpc.core.records.task import TaskRecord
 from hpc.core.retry.records import Declined, RetryPlan
 from hpc.rounds.checked import answers_judged
 from hpc.rounds.judge import JudgedAttempt, JudgedExperiment, JudgedTask
+from hpc.rounds.ledger import note_results
 from hpc.rounds.tables import SHOWN, columns_of, render_csv, tabulate
 from hpc.snapshots.evidence import finite
 from hpc.snapshots.outdated import describe_outdated
@@ -58,7 +59,9 @@ def write_collected(judged: JudgedExperiment, plan: RetryPlan) -> tuple[str, ...
         entry |= {"check": answer.state, "check_said": answer.said, "check_text": check.text if check else ""}
     notes = (*table.problems, *notes_on_kept(judged), *describe_outdated(layout, judged.snapshot.manifest))
     notes = (*notes, *filter(None, [describe_aside(layout)]))
-    told = {**head, "notes": list(notes), "tasks": tasks}
+    newest, problems = note_results(judged, tasks)
+    notes = (*notes, *problems)
+    told = {**head, "notes": list(notes), "ledger": newest, "tasks": tasks}
     digest = content_hash(told)
     try:
         with replacing(layout.collected) as folder:

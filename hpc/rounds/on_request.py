@@ -11,8 +11,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hpc.adapters.collected_file import read_entries
 from hpc.adapters.files import append_json_line
 from hpc.core.errors import InputError, Problem, nearest
+from hpc.core.experiment.spec import Task
 from hpc.core.failures.evidence import FailureClass
 from hpc.core.failures.outcomes import Outcome
 from hpc.core.layout import RunLayout
@@ -21,8 +23,10 @@ from hpc.core.words import few
 from hpc.experiments.freezing import Plan
 from hpc.rounds.judge import JudgedExperiment, JudgedTask
 from hpc.rounds.replanning import changed_since, put_in_place, request_of
+from hpc.snapshots.kept import find_kept
 from hpc.snapshots.other_code import OTHER_CODE, find_other_code
 from hpc.snapshots.outdated import OUTDATED, find_outdated
+from hpc.snapshots.snapshot import Snapshot
 from hpc.workspace import Workspace
 
 BY_OTHER_CODE = (FailureClass.CODE_BUG, FailureClass.CONFIG)
@@ -180,27 +184,33 @@ def say_consent(asked: Asked, judged: JudgedExperiment) -> list[str]:
 
 def record_consent(layout: RunLayout, asked: Asked, judged: JudgedExperiment) -> None:
     """Write down who asked for what, before anything starts: ``again.jsonl``."""
-    tasks = chosen(asked, judged)
-    if not tasks:
-        return
-    append_json_line(
-        layout.again,
-        {
-            "time": time.time(),
-            "user": _user(),
-            "asked": sorted(asked.what),
-            "manifest_sha": judged.snapshot.manifest["sha256"],
-            "runs": [
-                {
-                    "run_name": task.state.task.run_name,
-                    "task_id": task.state.task.task_id,
-                    "was": "finished" if task.outcome is Outcome.FINISHED else str(task.failure_class),
-                    "has_result": _has_result(task),
-                }
-                for task in tasks
-            ],
-        },
-    )
+    runs = [
+        _named(
+            task.state.task,
+            "finished" if task.outcome is Outcome.FINISHED else str(task.failure_class),
+            has_result=_has_result(task),
+        )
+        for task in chosen(asked, judged)
+    ]
+    _append(layout, sorted(asked.what), judged.snapshot.manifest["sha256"], runs)
+
+
+def record_forgotten(snapshot: Snapshot) -> None:
+    """Write down which kept results somebody lets go, so that they can run again: ``again.jsonl``."""
+    entries = read_entries(snapshot.layout)
+    kept = [(state.task, find_kept(entries.get(state.task.task_id), state.attempts)) for state in snapshot.tasks]
+    runs = [_named(task, "finished", has_result=True) for task, one in kept if one and one.is_result]
+    _append(snapshot.layout, ["--forget-gone"], snapshot.manifest["sha256"], runs)
+
+
+def _named(task: Task, was: str, *, has_result: bool) -> dict[str, object]:
+    return {"run_name": task.run_name, "task_id": task.task_id, "was": was, "has_result": has_result}
+
+
+def _append(layout: RunLayout, asked: Sequence[str], manifest_sha: str, runs: Sequence[Mapping[str, object]]) -> None:
+    if runs:
+        line = {"time": time.time(), "user": _user(), "asked": asked, "manifest_sha": manifest_sha, "runs": runs}
+        append_json_line(layout.again, line)
 
 
 def _has_result(task: JudgedTask) -> bool:

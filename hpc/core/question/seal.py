@@ -5,7 +5,7 @@ the one before it, and the digest of its content travels in the record of every 
 without the other.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,6 +66,50 @@ def sealed_content(spec: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def as_sealed(spec: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
+    """Give an experiment with the question, metrics, baseline and analysis that were sealed.
+
+    Metrics that were declared since stand behind the sealed ones.
+
+    Args:
+        spec: The experiment as it is planned now.
+        content: What was sealed (see `sealed_content`).
+    """
+    planned, sealed = spec.get("metrics") or {}, content["metrics"]
+    named = [_name(metric) for metric in (sealed["primary"], *sealed["secondary"]) if metric]
+    every = [metric for metric in (planned.get("primary"), *(planned.get("secondary") or ())) if metric]
+    beside = [metric for metric in every if _name(metric) not in named]
+    asked = {
+        "brief": content["question"],
+        "metrics": {**planned, "primary": sealed["primary"], "secondary": [*sealed["secondary"], *beside]},
+        "baseline": content["baseline"],
+        "analysis": content["analysis"],
+    }
+    return {**spec, **{name: value for name, value in asked.items() if value or spec.get(name)}}
+
+
+def asks_the_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two contents are answered alike: criterion, primary metric, baseline and analysis."""
+    parts = [
+        [content["question"].get("criterion"), content["metrics"]["primary"], content["baseline"], content["analysis"]]
+        for content in (one, other)
+    ]
+    return canonical_json(parts[0]) == canonical_json(parts[1])
+
+
+def place_that_counts(history: Sequence[SealEntry], has_begun: Callable[[SealEntry], bool]) -> int:
+    """Find the entry whose question counts: the first, or the last of those before which nothing had begun.
+
+    Args:
+        history: Every entry, oldest first.
+        has_begun: Whether a run had begun before an entry was sealed.
+    """
+    place = 0
+    while place + 1 < len(history) and not has_begun(history[place + 1]):
+        place += 1
+    return place
+
+
 def content_digest(spec: Mapping[str, Any]) -> str:
     """Name what would be sealed of an experiment."""
     return content_hash(sealed_content(spec))
@@ -116,6 +160,10 @@ def content_changes(before: Mapping[str, Any], after: Mapping[str, Any], path: s
             yield from content_changes(old, new, f"{where}.")
         elif canonical_json(old) != canonical_json(new):
             yield f"{where}: {_shown(old)} → {_shown(new)}"
+
+
+def _name(metric: Any) -> str:
+    return str(metric["name"] if isinstance(metric, Mapping) else metric)
 
 
 def _content(entry: SealEntry) -> dict[str, Any]:

@@ -14,8 +14,9 @@ import pytest
 
 from analysis.data.collected import ReadAttempt, shape_problems
 from analysis.data.frame import load_frame, load_series
+from analysis.data.sealed import read_looks
 from analysis.findings.findings import find_findings
-from analysis.findings.registration import read_looks, read_registration, record_look
+from analysis.findings.registration import read_registration, record_look
 from analysis.page.pages import build_document
 from analysis.page.run_table import runs_csv
 from analysis.report import main
@@ -153,7 +154,7 @@ def test_a_ledger_of_looks_keeps_what_can_be_read(tmp_path: Path) -> None:
     bad += [b'{"time": 1e300, "kind": "report", "collected": 1, "ended": 1, "planned": 1}']
     frame.layout.looks.write_bytes(b"\n".join([*bad, frame.layout.looks.read_bytes()]))
 
-    assert [one.kind for one in read_looks(frame)] == ["report"]
+    assert [one.kind for one in read_looks(frame.layout)] == ["report"]
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b'{"attempt": [], "final_error": {}}', b"null"])

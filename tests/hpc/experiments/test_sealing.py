@@ -75,7 +75,7 @@ def test_the_first_seal_stays_and_a_changed_plan_is_a_second_entry(layout: RunLa
     assert seal_notes(layout, SPEC) == ()
 
     (note,) = seal_notes(layout, CHANGED)
-    assert "the report will list it: metrics.primary.goal: min → max" in note
+    assert "takes its place, since nothing has begun: metrics.primary.goal: min → max" in note
     assert [entry.digest for entry in seal_plan(layout, manifest(CHANGED))] == [first.digest, content_digest(CHANGED)]
     assert read_seal(layout)[0] == first
     assert read_seal(layout)[1].previous == first.sha256

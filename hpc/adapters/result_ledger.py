@@ -1,0 +1,65 @@
+"""``ledger.jsonl``: read for the report, and appended to by whoever collects. One write a round, under a lock."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from hpc.adapters.files import MOST_JSON_BYTES, append_json_lines, lock, read_json_or_none, read_regular
+from hpc.core.errors import InputError
+from hpc.core.layout import RunLayout
+from hpc.core.question.ledger import Ledger, link, read_chain
+
+Line = Mapping[str, Any]
+
+
+def read_ledger(layout: RunLayout) -> Ledger:
+    """Read and check it; what cannot be read is a problem of it, and no error."""
+    try:
+        return read_chain(list(_objects(read_regular(layout.ledger, MOST_JSON_BYTES))))
+    except FileNotFoundError:
+        return Ledger()
+    except (InputError, OSError) as error:
+        return Ledger(problems=(f"it cannot be read: {error}",))
+
+
+def append_results(layout: RunLayout, choose: Callable[[Mapping[str, Line]], Sequence[Line]]) -> str:
+    """Add lines; give the hash of the last one, empty where there is none.
+
+    Args:
+        choose: Gets the newest line of each task, gives the lines to add.
+
+    Raises:
+        InputError: It cannot be read.
+        OSError: It cannot be written.
+        TemporaryError: Somebody else was at it for a minute.
+    """
+    with lock(layout.home / ".ledger.lock"):
+        try:
+            found = [value for _, value in _objects(read_regular(layout.ledger, MOST_JSON_BYTES))]
+        except FileNotFoundError:
+            found = []
+        there = [line for line in found if isinstance(line, dict)]
+        hashes = [str(line.get("sha256") or "") for line in there]
+        last, told = (hashes or [""])[-1], head_told(read_json_or_none(layout.verdicts))
+        # Chained to what is gone, so that its loss shows: the file was removed, or its end.
+        previous = last if not told or told in hashes else told
+        added = link(choose({str(line.get("task_id")): line for line in there}), previous)
+        if added:
+            append_json_lines(layout.ledger, added)
+        return str(added[-1]["sha256"]) if added else last
+
+
+def head_told(verdicts: Any) -> str:
+    """The newest line when ``verdicts.json`` was written; empty where it says none, as before there were ledgers."""
+    told = verdicts.get("ledger") if isinstance(verdicts, dict) else None
+    return told if isinstance(told, str) else ""
+
+
+def _objects(content: bytes) -> Iterable[tuple[int, Any]]:
+    """What stands in each line; a line that somebody died over holds nothing."""
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        try:
+            if line.strip():
+                yield number, json.loads(line)
+        except (ValueError, RecursionError):
+            continue

@@ -1,0 +1,85 @@
+"""Every result a round collects is noted in ``ledger.jsonl``, once: what it was, when, and of which execution."""
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hpc.adapters.files import open_regular
+from hpc.adapters.printed import last_printed
+from hpc.adapters.result_ledger import Line, append_results
+from hpc.core.errors import InputError, TemporaryError
+from hpc.core.layout import RunLayout
+from hpc.rounds.judge import JudgedExperiment, JudgedTask
+
+MOST_DIGESTED = 64 << 20
+"""A larger metrics file is not read a second time."""
+_SAME = ("attempt", "started", "outcome", "failure_class", "values")
+_ENDED = ("finished", "failed")
+
+
+def note_results(judged: JudgedExperiment, entries: Sequence[Mapping[str, Any]]) -> tuple[str, tuple[str, ...]]:
+    """Note the results that are new, or not what they were.
+
+    Args:
+        judged: The experiment.
+        entries: Its tasks as ``verdicts.json`` has them.
+
+    Returns:
+        Hash of the newest line, and what a person should know. A folder that takes no note hinders no collection.
+    """
+    layout = judged.layout
+    try:
+        return append_results(layout, lambda known: list(_new_lines(judged, entries, known))), ()
+    except (InputError, TemporaryError, OSError) as error:
+        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        return "", (f"{layout.ledger} takes no note of these results: {said}",)
+
+
+def _new_lines(
+    judged: JudgedExperiment, entries: Sequence[Mapping[str, Any]], known: Mapping[str, Line]
+) -> Iterator[dict[str, Any]]:
+    declared = judged.frozen.spec.metrics
+    names = [metric.name for metric in (declared.primary, *declared.secondary)]
+    for task, entry in zip(judged.tasks, entries, strict=True):
+        if entry["outcome"] not in _ENDED or not entry["attempts"]:
+            continue
+        last, before = entry["attempts"][-1], known.get(entry["task_id"])
+        line = {
+            "time": judged.snapshot.taken,
+            "task_id": entry["task_id"],
+            "run_name": entry["run_name"],
+            "attempt": last["attempt"],
+            "started": last.get("started"),
+            "outcome": entry["outcome"],
+            "failure_class": entry["failure_class"] or "",
+            "values": {name: entry["summary"][name] for name in names if name in entry["summary"]},
+        }
+        if before is None or any(before.get(name) != line[name] for name in _SAME):
+            yield {**line, **_left(judged.layout, task, entry, names[0])}
+
+
+def _left(layout: RunLayout, task: JudgedTask, entry: Mapping[str, Any], primary: str) -> dict[str, Any]:
+    """What the run's own files say of it; nothing where they are gone."""
+    record = task.attempts[-1].state.record if task.attempts and not task.kept_result else None
+    if record is None:
+        return {"metrics_sha256": "", "printed": None}
+    attempt = layout.task(entry["run_name"]).attempt(record.attempt)
+    source = tuple(record.metrics_source)
+    printed = last_printed(attempt.stdout, (source[0], source[1]), primary) if len(source) == 2 else None
+    return {
+        "metrics_sha256": _digest(attempt.metrics),
+        "printed": printed if printed is not None and math.isfinite(printed) else None,
+    }
+
+
+def _digest(path: Path) -> str:
+    """The digest of a file; empty where there is none, or it is too large."""
+    try:
+        with open_regular(path) as file:
+            if path.stat().st_size > MOST_DIGESTED:
+                return ""
+            return hashlib.sha256(file.read()).hexdigest()
+    except (InputError, OSError):
+        return ""
