@@ -210,6 +210,17 @@ def short(text: str, width: int) -> str:
     return cut if cut != "…" else text[: width - 1] + "…"
 
 
+def squeeze(label: str, width: int) -> str:
+    """Shorten the name of a configuration where it says least: ``learning_rate=0.0002`` to ``learn…=0.0002``."""
+    pairs = [part.partition("=") for part in label.split(", ")]
+    room = width - sum(len(equals + value) for _, equals, value in pairs) - 2 * (len(pairs) - 1)
+    each = room // len(pairs)
+    if len(label) <= width or each < 3 or not all(equals for _, equals, _ in pairs):
+        return label if len(label) <= width else f"{label[: width - 1]}…"
+    names = (name if len(name) <= each else f"{name[: each - 1]}…" for name, _, _ in pairs)
+    return ", ".join(f"{name}={value}" for name, (_, _, value) in zip(names, pairs, strict=True))
+
+
 def themed_svg(svg: str, prefix: str) -> str:
     """Cut an SVG file down to what belongs into a page: no prolog, own ids, colours that follow the page's theme."""
     body = svg[svg.index("<svg") :]

@@ -22,6 +22,7 @@ from analysis.figures.drawing import (
     finish,
     is_narrow,
     short,
+    squeeze,
 )
 from analysis.findings.configurations import ConfigurationResult
 from analysis.findings.findings import Findings
@@ -237,9 +238,7 @@ def _name_row(axes: Axes, place: int, one: ConfigurationResult) -> None:
     said, lost = _row_word(one), _lost_marks(one)
     colour = {"WINNER": HUES[2], "LOSER": HUES[1], "EQUIVALENT": INK, "baseline": MUTED}.get(said, "")
     told = short(", ".join(lost), 22) if lost else (said if colour else "")
-    name, room = plain(one.label), 39 - len(told)
-    name = name if len(name) <= room else f"{name[: room - 1]}…"
-    name += f"  n={one.estimate.n}" + (" !" if one.cautions else "")
+    name = squeeze(plain(one.label), 41 - len(told)) + f"  n={one.estimate.n}" + (" !" if one.cautions else "")
     behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.4}
     axes.annotate(name, (0.0, place - 0.3), xycoords=where, va="center", fontsize=8, color=INK, bbox=behind,
                   fontweight="bold" if said == "WINNER" else "normal")  # fmt: skip

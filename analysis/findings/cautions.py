@@ -108,11 +108,11 @@ def _say_check(frame: ExperimentFrame, found: Cautions) -> list[str]:
         return []
     names = frame.tasks["run_name"].iloc[list(found.refused)].tolist()
     failed = f"{len(names)} failed it: {_named(names)}" if names else "none failed it"
-    unchecked = f"; of {answers['not checked']} there is no answer" if answers["not checked"] else ""
+    unchecked = f"; {answers['not checked']} have no answer" if answers["not checked"] else ""
     return [
         f"Of {counted(asked, 'finished run')} {answers['passed']} passed the declared check "
-        f"({check.get('expression') or check.get('command')}), {failed}{unchecked}. They are finished all the same: "
-        "their values are kept, in means and comparisons too."
+        f"({check.get('expression') or check.get('command')}), {failed}{unchecked}. They still count as finished: "
+        "their values are kept, also in means and comparisons."
     ]
 
 
@@ -139,16 +139,15 @@ def _say_difference(frame: ExperimentFrame, found: Cautions, one: Difference, pa
 def _consequence(frame: ExperimentFrame, one: Difference, pairs: Sequence[tuple[int, int]]) -> str:
     """Say what a difference does to the numbers."""
     if not one.is_mixed:
-        return "They agree with each other, but are not what the setup below states."
+        return "They agree with one another, but not with the setup stated below."
     if one.aspect == "manifest":
-        return "The tasks are the same by program, parameters and seed; what was planned around them is not."
+        return "Program, parameters and seed are the same; other parts of the plan are not."
     confounded = _confounded(frame, one, pairs)
     if not confounded:
         return "Means and comparisons mix them."
     return (
-        f"In {confounded} of {counted(len(pairs), 'comparison')} no run of the configuration shares it with one "
-        "of the baseline: "
-        f"there the {ASPECTS[one.aspect]} may be the reason for a difference."
+        f"In {confounded} of {counted(len(pairs), 'comparison')} configuration and baseline have no "
+        f"{ASPECTS[one.aspect]} in common: there it may be the reason for a difference."
     )
 
 
@@ -168,8 +167,8 @@ def _say_unknown(found: Cautions) -> list[str]:
     for aspect, count in found.unknown.items():
         by_count.setdefault(count, []).append(ASPECTS[aspect])
     return [
-        f"Of {count} of {found.runs_text} it is not recorded which {list_words(names)} they ran with: they "
-        "may differ in it unseen."
+        f"For {count} of {found.runs_text} it is not recorded which {list_words(names)} they ran with: they may "
+        "differ without showing it."
         for count, names in by_count.items()
     ]
 
@@ -184,8 +183,8 @@ def _say_warnings(frame: ExperimentFrame, found: Cautions) -> list[str]:
     more = f"; and {len(texts) - _SHOWN} other warnings" if len(texts) > _SHOWN else ""
     names = frame.tasks["run_name"].iloc[list(found.warnings)].tolist()
     return [
-        f"{count} finished {'run has' if count == 1 else 'runs have'} warnings ({shown}{more}): {_named(names)}. The "
-        "values are kept, in means and comparisons too."
+        f"{count} finished {'run has' if count == 1 else 'runs have'} warnings ({shown}{more}): {_named(names)}. Their "
+        "values are kept, also in means and comparisons."
     ]
 
 

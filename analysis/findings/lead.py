@@ -83,7 +83,7 @@ def _open(findings: Findings, answer: CriterionAnswer) -> str:
     if waiting:
         return f"{counted(waiting, 'run has', 'runs have')} still to end."
     if answer.hangs_on_missing:
-        return f"It hangs on {counted(len(answer.missing), 'run')} without a value."
+        return f"It depends on {counted(len(answer.missing), 'run')} without a value."
     return _settling(findings.compared)
 
 
@@ -97,7 +97,7 @@ def _settling(compared: Sequence[ConfigurationResult]) -> str:
     if not needed:
         return ""
     seeds = counted(min(needed), "further seed")
-    return f"{seeds} on both sides would settle it with 80 % chance, if the difference is what it looks like."
+    return f"{seeds} on both sides would settle it with 80 % chance, if the true difference is the one observed."
 
 
 # The test
@@ -198,7 +198,7 @@ def _caveats(one: ConfigurationResult) -> list[str]:
     """What has to be known of a claim before it is repeated."""
     said = []
     if one.robustness and one.robustness.hangs_on:
-        said.append("This hangs on what is missing: other readings of it give another verdict.")
+        said.append("The verdict depends on the missing runs: counted otherwise, it is another one.")
     elif one.missing_text:
         said.append(f"Not in its mean: {one.missing_text}.")
     return said
@@ -238,7 +238,7 @@ def _of_best(findings: Findings, primary: Metric, best: Best, *, has_baseline: b
         claim = f"{best.result.label} and {best.ties_text} share the {word} {primary.name}"
         return Lead("NO SINGLE BEST", "open", claim, (mean, untested))
     firm = [one.first for one in best.selection.ranks if one.place == best.selection.chosen] if best.selection else []
-    sure = [f"With new seeds it would be first again in {100 * first:.0f} % of repetitions." for first in firm]
+    sure = [f"Repeated with new seeds, it would be first again in {100 * first:.0f} % of cases." for first in firm]
     return Lead(f"BEST OF {best.of}", "open", best.result.label, (mean, *sure, untested, *_lost(findings)))
 
 

@@ -29,9 +29,8 @@ def say_limitations(
     said += [_limit_small(results), _limit_seed(results), _limit_altered(counts)]
     if counts.without_value:
         said.append(
-            f"{counted(counts.without_value, 'finished run')} gave no finite value of the primary metric that "
-            "can be computed "
-            "with; they count as missing."
+            f"{counted(counts.without_value, 'finished run')} gave no value of the primary metric that can be "
+            "computed with; they count as missing."
         )
     said += say_cautions(frame, cautions, [(one.number, one.baseline) for one in results if one.baseline is not None])
     said += [
@@ -54,7 +53,7 @@ def _limit_open(counts: RunCounts) -> str:
     missing = counts.running + counts.pending + counts.never_started
     return (
         f"{missing} of {counted(counts.planned, 'run')} had not ended when the results were collected: "
-        "everything is provisional."
+        "all results are provisional."
         if missing
         else ""
     )
@@ -67,12 +66,11 @@ def _limit_failed(counts: RunCounts, results: Sequence[ConfigurationResult]) -> 
     text = (
         f"{counts.failed_total} of {counted(counts.planned, 'run')} failed ({list_counts(counts.failed)}) in "
         f"{len(touched)} of "
-        f"{counted(len(results), 'configuration')}. Means describe the runs that finished; where failing depends "
-        "on the "
-        "configuration they flatter it."
+        f"{counted(len(results), 'configuration')}. Means describe only the runs that finished; where failing "
+        "depends on the configuration, they flatter it."
     )
     if "divergence" in counts.failed:
-        text += " A diverged run is a result: read it as a loss of its configuration."
+        text += " A diverged run is a result: it counts against its configuration."
     return text
 
 
@@ -87,8 +85,8 @@ def _limit_unreadable(frame: ExperimentFrame) -> str:
     if not damaged:
         return ""
     return (
-        f"The records of {counted(len(damaged), 'attempt', 'attempts')} cannot be read, so that how it ended is known "
-        f"from elsewhere or not at all: {'; '.join(damaged[:_SHOWN])}{_more(damaged)}."
+        f"The records of {counted(len(damaged), 'attempt')} cannot be read; how they ended is known from other "
+        f"sources or not at all: {'; '.join(damaged[:_SHOWN])}{_more(damaged)}."
     )
 
 
@@ -109,8 +107,8 @@ def _limit_seed(results: Sequence[ConfigurationResult]) -> str:
     if not same:
         return ""
     return (
-        f"In {len(same)} of {counted(len(several), 'configuration')} with several values every run gave the same, "
-        "whatever its seed. Does the program use the seed? If it does not, these runs count as one."
+        f"In {len(same)} of {counted(len(several), 'configuration')} with several values every run gave the same "
+        "value, whatever its seed. Does the program use the seed? If not, these runs are worth no more than one."
     )
 
 
@@ -118,8 +116,8 @@ def _limit_altered(counts: RunCounts) -> str:
     if not counts.altered:
         return ""
     return (
-        f"{counted(counts.altered, 'run was', 'runs were')} altered while being healed: no longer what "
-        "was asked, listed, and kept out of means and comparisons."
+        f"{counted(counts.altered, 'run was', 'runs were')} altered to make it finish: such a run is no longer what "
+        "was asked; it is listed, and kept out of means and comparisons."
     )
 
 
@@ -131,8 +129,8 @@ def say_uncompared(results: Sequence[ConfigurationResult]) -> str:
     reasons = {reason: [one.label for one in alone if one.not_compared == reason] for reason in _reasons(alone)}
     told = "; ".join(f"{', '.join(labels[:_SHOWN])}{_more(labels)}: {reason}" for reason, labels in reasons.items())
     return (
-        f"{len(alone)} of {counted(len(results), 'configuration is', 'configurations are')} compared with none. Not "
-        f"compared: {told}."
+        f"{len(alone)} of {counted(len(results), 'configuration has', 'configurations have')} nothing to be compared "
+        f"with: {told}."
     )
 
 
@@ -152,9 +150,8 @@ def _limit_beside(results: Sequence[ConfigurationResult]) -> str:
     names = list(dict.fromkeys(name for one in mixed for name in one.changed_beside))
     compared = sum(one.comparison is not None for one in results)
     return (
-        f"In {len(mixed)} of {counted(compared, 'comparison')} the baseline also has another "
-        f"{list_words(names)}, because the "
-        "sweep holds no baseline with the same: a difference may come from there."
+        f"In {len(mixed)} of {counted(compared, 'comparison')} the baseline also differs in "
+        f"{list_words(names)}, because the sweep has no baseline with the same value: a difference may come from that."
     )
 
 
@@ -173,8 +170,8 @@ def _limit_margin(judged: JudgedConfigurations) -> str:
     if judged.plan.margin is not None or not any(one.comparison for one in judged.results):
         return ""
     return (
-        "No meaningful difference is declared (metrics.primary.meaningful): equivalence cannot be shown, and what "
-        "is not told from the baseline is inconclusive."
+        "No meaningful difference is declared (metrics.primary.meaningful): equivalence cannot be shown, and "
+        "whatever cannot be told from the baseline is inconclusive."
     )
 
 
@@ -182,9 +179,9 @@ def _limit_best(best: Best | None) -> str:
     if best is None or best.of < 2:
         return ""
     text = (
-        f"The best of {counted(best.of, 'configuration')} was chosen on the data that describe it: its mean is "
-        "optimistic."
+        f"The best of {counted(best.of, 'configuration')} was chosen on the very data that describe it, so its mean "
+        "is optimistic."
     )
     if best.selection is None or best.selection.held_out is None:
         return f"{text} New seeds would tell by how much."
-    return f"{text} Runs held out from the choice have a mean of {best.selection.held_out:.4g}."
+    return f"{text} Runs held out of the choice have a mean of {best.selection.held_out:.4g}."

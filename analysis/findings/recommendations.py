@@ -80,9 +80,9 @@ def fix_first(known: Known) -> Iterator[Recommendation]:
         runs = len({one.row for one in mine if (one.category, one.rule) == (category, rule)})
         yield Recommendation(
             "fix_first",
-            f"Mend this before anything is run again: {first.evidence or first.summary}",
+            f"Fix this before running anything again: {first.evidence or first.summary}",
             f"{counted(count, 'attempt')} of {counted(runs, 'run')} ended as {category} ({rule}), {first.run_name} "
-            f"first ({first.where or 'no log line'}); no retry removes it",
+            f"first ({first.where or 'no log line'}); no retry will fix it",
         )
 
 
@@ -95,7 +95,7 @@ def start_again(known: Known) -> Iterator[Recommendation]:
         yield Recommendation(
             "start_again",
             f"Start {counted(count, 'failed run')} again: {command}",
-            "the collector found a change that removes their cause and keeps the question",
+            "the collector found a change that removes the cause and leaves the question as it is",
         )
 
 
@@ -116,7 +116,7 @@ def never_worked(known: Known) -> Iterator[Recommendation]:
                 "never_worked",
                 f"Leave out {one.name}={label}, or give it {'more memory' if of_memory else 'other settings'}",
                 f"{one.name}={label} never {'fit' if of_memory else 'worked'}: {count} of {counted(total, 'run')} "
-                + ("died of memory" if of_memory else f"ended as {worst}")
+                + ("ran out of memory" if of_memory else f"ended as {worst}")
                 + f" ({worst}), none finished; with other values {int((outcome[others] == 'finished').sum())} did",
             )
 
@@ -135,7 +135,7 @@ def micro_batch(known: Known) -> Iterator[Recommendation]:
         if count >= 2:
             yield Recommendation(
                 "micro_batch",
-                f"Begin with a micro-batch of {last} where {first} did not fit",
+                f"Start with a micro-batch of {last} where {first} did not fit",
                 f"{counted(count, 'run')} ran out of memory with {first} and finished with {last} at the same "
                 "global batch",
             )
@@ -194,7 +194,7 @@ def more_runs_of_baseline(known: Known) -> Iterator[Recommendation]:
         if one.is_baseline and compared and one.estimate.n < 3:
             yield Recommendation(
                 "more_runs_of_baseline",
-                f"Bring the baseline {one.label} to at least 3 values, better 5",
+                f"Give the baseline {one.label} at least 3 values, preferably 5",
                 f"it has {one.estimate.n} of {one.planned}"
                 + (f" ({one.missing_text})" if one.missing_text else "")
                 + f", and {resting}",
@@ -226,9 +226,9 @@ def altered_runs(known: Known) -> Iterator[Recommendation]:
     if mine:
         yield Recommendation(
             "altered_runs",
-            "Plan what the altered runs were changed to as a configuration of its own, with all seeds",
-            f"{counted(len(mine), 'run')} finished only after a change of the question ({mine[0].run_name}: "
-            f"{mine[0].how}); none of it is in a mean",
+            "Plan the settings of the altered runs as a configuration of their own, with all seeds",
+            f"{counted(len(mine), 'run')} finished only with other settings than were asked ({mine[0].run_name}: "
+            f"{mine[0].how}) and entered no mean",
         )
 
 
@@ -239,7 +239,7 @@ def time_limit(known: Known) -> Iterator[Recommendation]:
     if hit:
         yield Recommendation(
             "time_limit",
-            "Ask for more time, or write checkpoints so that a later attempt goes on",
+            "Ask for more time, or write checkpoints so that a later attempt can go on",
             f"{counted(hit, 'attempt')} ended at the time limit without being continued",
         )
         return
@@ -267,8 +267,8 @@ def memory_asked(known: Known) -> Iterator[Recommendation]:
     if peak < _IDLE * asked and asked - peak > 1024:
         yield Recommendation(
             "memory_asked",
-            f"Ask for less memory: {1.5 * peak:.0f} MiB is half as much again as any attempt used",
-            f"the most that one of {counted(len(attempts), 'attempt')} used is {peak:.0f} of {asked:.0f} MiB",
+            f"Ask for less memory: {1.5 * peak:.0f} MiB is 1.5 times the most that any attempt used",
+            f"none of {counted(len(attempts), 'attempt')} used more than {peak:.0f} of {asked:.0f} MiB",
         )
 
 
@@ -283,7 +283,7 @@ def waste(known: Known) -> Iterator[Recommendation]:
     if hours[worst] >= _WASTE * total:
         yield Recommendation(
             "waste",
-            f"Test one run before the next sweep: failures of class {worst} are the dearest",
+            f"Test one run before the next sweep: failures of class {worst} cost the most",
             f"{show_hours(hours[worst])} of {show_hours(total)} of {'GPU' if use.has_gpu else 'core'} time "
             f"({100 * hours[worst] / total:.0f} %) went into them",
         )

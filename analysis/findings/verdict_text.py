@@ -37,8 +37,8 @@ def say_verdict(
     compared = [one for one in judged.results if one.comparison is not None]
     if not compared:
         reason = "No baseline is declared" if not frame.spec.get("baseline") else "Nothing but the baseline was run"
-        reason = f"Nothing is compared, because {refused.removesuffix('.')}" if refused else reason
-        untested = f"{reason}: the means below stand side by side and nothing was tested."
+        reason = f"No baseline can be used ({refused.removesuffix('.')})" if refused else reason
+        untested = f"{reason}, so nothing was tested: the means below merely stand side by side."
         return tuple(text for text in (untested, say_mixed(cautions), *_say_best(best, primary)) if text)
     said = (
         _say_headline(compared, primary),
@@ -76,7 +76,7 @@ def _say_headline(compared: Sequence[ConfigurationResult], primary: Metric) -> s
     fixed = [one for one in compared if one.comparison and one.comparison.magnitude == "infinite"]
     if fixed:
         verb = "differs" if len(fixed) == 1 else "differ"
-        parts.append(f"{len(fixed)} of {len(compared)} {verb} without any spread between runs to test by")
+        parts.append(f"{len(fixed)} of {len(compared)} {verb}, with no spread between runs to test by")
     if parts:
         shown = f"No configuration is shown to be better than the baseline on {primary.name}"
         return f"{shown}; {', '.join(parts)} (n={sizes}).{lost}"
@@ -87,7 +87,9 @@ def _say_n(one: ConfigurationResult) -> str:
     """How many runs a claim rests on, and that it hangs on those that are missing where it does."""
     missing = one.planned - one.estimate.n
     of = f" of {one.planned}" if missing else ""
-    hangs = ", and it hangs on what is missing" if one.robustness and one.robustness.hangs_on else ""
+    hangs = (
+        ", and the verdict depends on the runs that are missing" if one.robustness and one.robustness.hangs_on else ""
+    )
     return f"n={one.estimate.n}{of}{hangs}"
 
 
@@ -134,8 +136,8 @@ def _say_rule(compared: Sequence[ConfigurationResult]) -> str:
     )
     if chances:
         text += (
-            f" With these n it calls {spread(round(100 * chance) for chance in chances)} % of configurations that do "
-            "not differ a winner or a loser."
+            f" At these n it calls {spread(round(100 * chance) for chance in chances)} % of configurations that do "
+            "not differ WINNER or LOSER."
         )
     return text
 
@@ -164,7 +166,7 @@ def _say_hanging(compared: Sequence[ConfigurationResult]) -> str:
     first = hanging[0]
     more = f" The same holds for {len(hanging) - 1} more." if len(hanging) > 1 else ""
     told = first.robustness.text if first.robustness else ""
-    return f"What is missing decides about {first.label} (n={first.estimate.n}): {told}.{more}"
+    return f"The missing runs decide about {first.label} (n={first.estimate.n}): {told}.{more}"
 
 
 def _say_notable(one: ConfigurationResult, primary: Metric, judged: JudgedConfigurations) -> str:
@@ -188,11 +190,13 @@ def _say_notable(one: ConfigurationResult, primary: Metric, judged: JudgedConfig
     )
     if primary.meaningful is not None and relative is not None:
         reached = "reaches" if abs(relative) >= 100 * primary.meaningful else "stays below"
-        text += f" Taken at face value its size {reached} the {100 * primary.meaningful:g} % declared as meaningful."
+        text += (
+            f" Taken at face value, the difference {reached} the {100 * primary.meaningful:g} % declared as meaningful."
+        )
     if judgement.tested.further_seeds is not None:
         text += (
             f" {counted(judgement.tested.further_seeds, 'further seed')} on both sides would settle it with a "
-            "chance of 80 % if the difference is what it looks like."
+            "chance of 80 % if the true difference is the one observed."
         )
     text += f" Not in its mean: {one.missing_text}." if one.missing_text else ""
     return text + (f" In its mean: {one.caution_text}." if one.caution_text else "")
@@ -232,7 +236,7 @@ def _say_difference(difference: float, size: str, against: str, primary: Metric)
         return f"has the same mean as {against}"
     direction = "lower" if difference < 0 else "higher"
     better = "better" if is_better(difference, primary.goal) else "worse"
-    return f"is {size} {direction} than {against}, which is the {better} direction"
+    return f"is {size} {direction} ({better}) than {against}"
 
 
 def _say_best(best: Best | None, primary: Metric) -> tuple[str, ...]:
@@ -251,8 +255,8 @@ def _say_best(best: Best | None, primary: Metric) -> tuple[str, ...]:
     )
     if best.rival is not None:
         text += (
-            f" The mean of {best.rival.label} (n={best.rival.estimate.n}) is better still, but it is the mean of what "
-            f"was left: {best.rival.missing_text or 'runs without a value'}."
+            f" The mean of {best.rival.label} (n={best.rival.estimate.n}) is better still, but runs are missing from "
+            f"it: {best.rival.missing_text or 'runs without a value'}."
         )
     return (text,)
 
@@ -262,7 +266,7 @@ def _by_how_much(selection: Selection | None) -> str:
     if selection is None:
         return ""
     firm = "".join(
-        f"; with as many new seeds it would be first again in {100 * one.first:.0f} % of repetitions"
+        f"; repeated with as many new seeds, it would be first again in {100 * one.first:.0f} % of repetitions"
         for one in selection.ranks
         if one.place == selection.chosen
     )
@@ -271,4 +275,4 @@ def _by_how_much(selection: Selection | None) -> str:
     means = f"{selection.apparent:.4g} as it stands, {selection.held_out:.4g} on held-out runs"
     if selection.optimism > 0:
         return f", here by about {selection.optimism:.3g}: {means}{firm}"
-    return f"; runs held out of the choice do not show that here ({means}){firm}"
+    return f", though runs held out of the choice show no sign of it here ({means}){firm}"

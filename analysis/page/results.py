@@ -51,8 +51,8 @@ def comparison_section(findings: Findings, drawings: Sequence[Drawing] = ()) -> 
         blocks += [Fold("Effect sizes with their intervals", (effects_table(findings),))]
         beside = secondary_table(findings)
         if beside.rows:
-            told = "Exploratory: p is adjusted over the rows of one metric, not over the metrics."
-            blocks += [Fold("Secondary metrics", (beside, Text(f"{told} No verdict rests on it.", "note")))]
+            note = "Exploratory: p is adjusted over the rows of one metric, not over the metrics."
+            blocks += [Fold("Secondary metrics", (beside, Text(f"{note} No verdict rests on it.", "note")))]
         rationales = tuple(
             plain(f"{one.label}. {_say_why(one.judgement.tested.rationale, one.judgement.rule.rationale)}.")
             for one in choose_shown(findings, MAX_RATIONALES) if one.judgement
@@ -60,18 +60,18 @@ def comparison_section(findings: Findings, drawings: Sequence[Drawing] = ()) -> 
         blocks += [Fold("Why, configuration by configuration", (Bullets(rationales),))] if rationales else []
         readings = readings_table(findings)
         if readings.rows:
-            blocks += [
-                Heading("What the verdicts hang on"),
+            told = (
                 Text(
                     "Per protocol leaves runs without a value out; intention to treat counts each failed run as the "
                     "worst of all and uses ranks only; two readings put what is missing at the worst and at the "
-                    "best value that any run gave, diverged runs at the worst in both. They are no bounds: a run can "
-                    "be worse than any seen. Altered runs are in no confirmatory comparison; one reading shows what "
-                    "they would change.",
+                    "best value that any run gave, diverged runs at the worst in both. They are not bounds: a run "
+                    "can be worse than any seen. Altered runs are in no confirmatory comparison; one reading shows "
+                    "what they would change.",
                     "note",
                 ),
                 readings,
-            ]
+            )
+            blocks.append(Fold("What the verdicts depend on", told))
         notes = comparison_notes(findings)
         blocks += [Heading("Not computable"), Bullets(notes)] if notes else []
         blocks += _systems_blocks(findings, drawings)
@@ -243,7 +243,7 @@ def _how_compared(findings: Findings) -> str:
         f"p < {level:.3g}; the 2σ rule compares |Δ| with the baseline's standard deviation (2 and more WINNER or "
         f"LOSER, 1 to 2 suggestive, below 1 noise).{margin}{twice} Intervals are each by itself, not adjusted. Seeds "
         "to settle: further ones on both sides for an 80 % chance of a verdict if the true difference is what it looks "
-        "like. An asterisk: the verdict hangs on runs that are missing or altered, see below."
+        "like. An asterisk: the verdict depends on runs that are missing or altered, see below."
     )
 
 
@@ -334,7 +334,7 @@ def readings_table(findings: Findings) -> Table:
         "p adjusted",
         "verdict",
     )
-    return Table("readings", "What the verdicts hang on", head, tuple(rows), (0,))
+    return Table("readings", "What the verdicts depend on", head, tuple(rows), (0,))
 
 
 def _selection_blocks(findings: Findings) -> tuple[Block, ...]:
@@ -359,11 +359,11 @@ def _selection_blocks(findings: Findings) -> tuple[Block, ...]:
     head = ("rank", "configuration", f"rank in {coverage(found.level)} of repetitions", "first in")
     selected = Text(f"Selected from {found.of}: {show_number(found.apparent)} as it stands, {held}.")
     if not rows:
-        few = f"How firm the ranks are is not said: a configuration has fewer than {FEWEST} values."
+        few = f"How firm the ranks are cannot be said: a configuration has fewer than {FEWEST} values."
         return (selected, Text(few, "note"))
     told = (
-        "Repetitions of the whole experiment with as many new seeds are played (normal values, spread as estimated); "
-        "what shares the first place shares the credit."
+        "Simulated repetitions of the whole experiment with as many new seeds (normal values, spread as estimated); "
+        "configurations that tie for the first place share the credit."
     )
     return (selected, Table("ranks", "How firm the ranks are", head, rows, (1,)), Text(told, "note"))
 
@@ -420,7 +420,7 @@ def best_text(findings: Findings) -> str:
         "mean is optimistic."
     )
     if best.ties:
-        text += f" The same mean have {best.ties_text}: only the order of the sweep puts it first."
+        text += f" It shares this mean with {best.ties_text}: only the order of the sweep puts it first."
     if not best.complete:
         text += " No configuration has a value of every run; this one has lost some too."
     if one.missing_text:

@@ -72,8 +72,8 @@ def runs_section(findings: Findings, drawings: Sequence[Drawing]) -> Section:
         blocks += [
             Heading("Continued attempts"),
             Text(
-                "Checkpointed on request, preempted, or left by a lost node, and taken up by a later attempt: no "
-                "failures, their hours belong to the result.",
+                "Checkpointed on request, preempted, or lost with their node, and continued by a later attempt: no "
+                "failures, and their hours belong to the result.",
                 "note",
             ),
             _continued_table(findings),

@@ -245,9 +245,9 @@ def _summarise(readings: Sequence[Reading]) -> Robustness:
     hangs_on = tuple(dict.fromkeys(one.name for one in (*differing, *turned)))
     decided = _decision(reference[False])
     if not hangs_on:
-        return Robustness(tuple(readings), (), f"{decided} in all {len(readings)} readings of what is missing")
+        return Robustness(tuple(readings), (), f"{decided} in all {len(readings)} readings of the missing runs")
     others = "; ".join(dict.fromkeys(_told(one) for one in (*differing, *turned)))
-    return Robustness(tuple(readings), hangs_on, f"{decided}, but it hangs on what is missing: {others}")
+    return Robustness(tuple(readings), hangs_on, f"{decided}, but other readings of the missing runs differ: {others}")
 
 
 def _decision(verdict: str) -> str:

@@ -13,7 +13,7 @@ from analysis.data.frame import Series, load_frame
 from analysis.data.swept import find_swept
 from analysis.figures.all import draw_all
 from analysis.figures.curves import interesting_series, mean_curve
-from analysis.figures.drawing import FURTHER, axis_label, short, themed_svg
+from analysis.figures.drawing import FURTHER, axis_label, short, squeeze, themed_svg
 from analysis.figures.heatmap import choose_axes, grid_cells
 from analysis.figures.timeline import running_at_once
 from analysis.findings.findings import find_findings
@@ -289,3 +289,18 @@ def test_long_names_are_cut_and_not_lost() -> None:
     assert short("no_normalisation", 18) == "no_normalisation"
     assert short("R16_LR0.0002_S137_with_everything", 12) == "R16_LR0.000…"
     assert short("one two three four", 10) == "one two…"
+
+
+@pytest.mark.parametrize(
+    ("label", "width", "expected"),
+    [
+        ("lora_rank=16, learning_rate=0.0002", 40, "lora_rank=16, learning_rate=0.0002"),
+        ("lora_rank=16, learning_rate=0.0002", 28, "lora_ra…=16, learnin…=0.0002"),
+        ("no_normalisation_at_all", 12, "no_normalis…"),
+        ("a=1, b=some/very/long/path", 12, "a=1, b=some…"),
+    ],
+)
+def test_a_squeezed_name_keeps_its_values(label: str, width: int, expected: str) -> None:
+    """What tells configurations apart stays: names of parameters are cut before their values are."""
+    assert squeeze(label, width) == expected
+    assert len(squeeze(label, width)) <= width

@@ -97,7 +97,7 @@ def test_comparison_that_cannot_tell_code_from_configuration_is_counted(realisti
     """All runs of one configuration on other code than the baseline's: a difference may be the code's."""
     _set(realistic, (6, 7, 8), code_sha256=COFFEE)
 
-    assert "In 1 of 5 comparisons no run of the configuration shares it with one of the baseline" in _limits(realistic)
+    assert "In 1 of 5 comparisons configuration and baseline have no code in common" in _limits(realistic)
 
 
 def test_runs_that_agree_but_not_with_the_manifest(realistic: Experiment) -> None:
@@ -108,7 +108,7 @@ def test_runs_that_agree_but_not_with_the_manifest(realistic: Experiment) -> Non
     (said,) = [text for text in found.limitations if "other code" in text]
     assert said.startswith("12 of 12 finished, unaltered runs ran other code (c0ffee12 instead of ab12ab12")
     assert "and 7 more, marked in the table of every run" in said
-    assert said.endswith("They agree with each other, but are not what the setup below states.")
+    assert said.endswith("They agree with one another, but not with the setup stated below.")
     assert not [text for text in found.verdict if "Caution" in text]
 
 
@@ -142,8 +142,8 @@ def test_what_was_not_recorded_is_unknown(realistic: Experiment) -> None:
 
     assert found.cautions.differences == ()
     assert (
-        "Of 12 of 12 finished, unaltered runs it is not recorded which code, image, launch and manifest they ran with: "
-        "they may differ in it unseen." in found.limitations
+        "For 12 of 12 finished, unaltered runs it is not recorded which code, image, launch and manifest they ran "
+        "with: they may differ without showing it." in found.limitations
     )
 
 
@@ -188,7 +188,7 @@ def test_success_with_warnings_is_kept_and_marked(realistic: Experiment) -> None
     assert [one.caution_text for one in found.results][2] == "2 of 3 with warnings"
     assert (
         "2 finished runs have warnings (2 × the loss rose over the last tenth; 1 × 2 checkpoints were skipped): "
-        "R8_LR0.0001_S137, R8_LR0.0001_S256. The values are kept, in means and comparisons too." in found.limitations
+        "R8_LR0.0001_S137, R8_LR0.0001_S256. Their values are kept, also in means and comparisons." in found.limitations
     )
     assert rows[7]["with_care"] == "warning: the loss rose over the last tenth; warning: 2 checkpoints were skipped"
     assert [row["with_care"] for row in rows].count("") == 16

@@ -80,7 +80,7 @@ def test_the_shared_seeds_are_spoken_of_everywhere(tmp_path: Path) -> None:
     assert change.note == "n=3 against 5, over the 3 shared seeds"
     assert d.met
     said = " ".join(found.verdict)
-    assert "is 3.0 % higher than arm=0 (n=5) over the 3 shared seeds, which is the worse direction" in said
+    assert "is 3.0 % higher (worse) than arm=0 (n=5) over the 3 shared seeds" in said
     assert "lower than" not in said
     assert "arm=1: +3.0 % over the 3 shared seeds, -4.6 % between the means of all runs (n=3 against 5)" in said
     told = as_json(experiment, found)["configurations"][1]["comparison"]
@@ -93,7 +93,7 @@ def test_arms_without_spread_do_not_vanish(tmp_path: Path) -> None:
     found = judge(make_arms(tmp_path, [dict.fromkeys(SEEDS, 2.0), dict.fromkeys(SEEDS, 1.0)]))
     row = comparison_table(found).rows[0]
 
-    assert "1 of 1 differs without any spread between runs to test by" in found.verdict[0]
+    assert "1 of 1 differs, with no spread between runs to test by" in found.verdict[0]
     assert any("50.0 % lower" in text and "d is infinite" in text for text in found.verdict)
     assert "-1 (-50.0 %)" in [one.text for one in row]
     assert drawn(found)[1] == (-50.0, None, None)

@@ -98,7 +98,7 @@ def test_a_value_that_never_fit_is_named_with_its_counts(tmp_path: Path) -> None
     one = _ask(experiment)["never_worked"]
 
     assert "batch=64" in one.action
-    assert one.evidence.startswith("batch=64 never fit: 3 of 3 runs died of memory (oom_gpu), none finished")
+    assert one.evidence.startswith("batch=64 never fit: 3 of 3 runs ran out of memory (oom_gpu), none finished")
     experiment.judged[8] = make_finished(experiment, experiment.asked[8], {"final_error": 1.3})
     assert "never_worked" not in _ask(experiment)
 
@@ -147,7 +147,7 @@ def test_healed_micro_batches_are_where_to_begin(tmp_path: Path) -> None:
         task["attempts"] = [make_attempt(task, 1, OOM), make_attempt(task, 2, make_verdict("success"), micro=8)]
     found = _ask(experiment)
 
-    assert found["micro_batch"].action == "Begin with a micro-batch of 8 where 16 did not fit"
+    assert found["micro_batch"].action == "Start with a micro-batch of 8 where 16 did not fit"
     experiment.judged[7] = make_finished(experiment, experiment.asked[7], {"final_error": 1.3})
     assert "micro_batch" not in _ask(experiment)
 
@@ -195,4 +195,4 @@ def test_waste_names_the_dearest_class(tmp_path: Path) -> None:
     for row in (3, 4, 5):
         _fail(experiment, row, OOM)
 
-    assert "GPU hours (33 %) went into them" in _ask(experiment)["waste"].evidence
+    assert _ask(experiment)["waste"].evidence == "17 min of 51 min of GPU time (33 %) went into them"

@@ -90,7 +90,7 @@ def test_verdict_that_hangs_on_a_missing_run_says_so() -> None:
     assert found is not None
 
     assert found.hangs_on == (WORST,)
-    assert found.text.startswith("better, but it hangs on what is missing")
+    assert found.text.startswith("better, but other readings of the missing runs differ")
 
 
 def test_verdict_that_survives_says_that() -> None:
@@ -100,7 +100,7 @@ def test_verdict_that_survives_says_that() -> None:
     assert found is not None
 
     assert found.hangs_on == ()
-    assert found.text == "better in all 5 readings of what is missing"
+    assert found.text == "better in all 5 readings of the missing runs"
 
 
 def test_failures_that_turn_the_ranking_around_are_named() -> None:
