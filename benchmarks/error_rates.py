@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from analysis.statistics.optimism import select_best
 from analysis.statistics.sequential import simulate_two_looks
 from analysis.statistics.systems import improvement_over_systems
 from analysis.statistics.verdicts import power_of_equivalence, power_of_test, seeds_for_verdict, two_sigma_false_alarm
+from benchmarks.rivals import AUTORANK_FEWEST, RIVALS
 from hpc.core.layout import RunLayout
 from hpc.core.question.ruling import Ruling
 
@@ -135,6 +137,75 @@ def measure_families(repetitions: int, rng: np.random.Generator) -> Table:
     return Table(("values", "n", "any, not adjusted", "any, Holm", "share of false finds, Benjamini–Hochberg"), rows)
 
 
+def measure_held(repetitions: int, rng: np.random.Generator) -> Table:
+    """How often any of many equal arms is called different from the baseline at 5 %."""
+    rows: list[Sequence[Cell]] = []
+    count = max(100, repetitions // 20)
+    for (name, spreads, alike), (arms, n) in product(_FAMILIES, ((2, 3), (5, 3), (20, 3), (5, 5), (20, 5))):
+        values = _sweeps(rng, (count, 1 + arms, n), name, spreads, alike)
+        told = f"{name}, {spreads}" + (", seeds alike" if alike else "")
+        rows.append([told, str(arms), str(n), *(_cell(rival, values) for rival in RIVALS)])
+    return Table(("values, spreads", "arms", "seeds", *RIVALS), rows)
+
+
+def measure_power(repetitions: int, rng: np.random.Generator) -> Table:
+    """How often the one arm that is better is found among equal ones (normal values)."""
+    rows: list[Sequence[Cell]] = []
+    count = max(100, repetitions // 20)
+    designs = (
+        (2, 3, 4.0),
+        (5, 3, 4.0),
+        (20, 3, 4.0),
+        (20, 3, 8.0),
+        (2, 5, 2.0),
+        (5, 5, 2.0),
+        (20, 5, 3.0),
+        (20, 10, 2.0),
+    )
+    for (arms, n, better), alike in product(designs, (False, True)):
+        values = _sweeps(rng, (count, 1 + arms, n), "normal", "equal", alike)
+        values[:, 1] += better
+        told = [str(arms), str(n), f"{better:g} σ", "half of the variance" if alike else "nothing"]
+        rows.append([*told, *(_cell(rival, values, first=True) for rival in RIVALS)])
+    return Table(("arms", "seeds", "better by", "seeds have in common", *RIVALS), rows)
+
+
+_FAMILIES = (
+    ("normal", "equal", False),
+    ("normal", "equal", True),
+    ("skewed", "equal", False),
+    ("heavy-tailed", "equal", False),
+    ("normal", "baseline 3 σ", False),
+    ("normal", "one arm 3 σ", False),
+    ("normal", "every other arm 3 σ", False),
+    ("normal", "from 1/3 to 3 σ", False),
+    ("skewed", "from 1/3 to 3 σ", False),
+    ("normal", "one arm 10 σ", False),
+)
+
+
+def _sweeps(rng: np.random.Generator, shape: tuple[int, int, int], name: str, spreads: str, alike: bool) -> Floats:
+    """Equal arms; *alike*: half of the variance is the seed's."""
+    of_arm = np.ones(shape[:2])
+    if spreads == "from 1/3 to 3 σ":
+        of_arm = np.exp(rng.uniform(-np.log(3), np.log(3), shape[:2]))
+    elif spreads != "equal":
+        wide = {"baseline": slice(1), "one arm": slice(-1, None), "every other arm": slice(1, None, 2)}
+        which, _, size = spreads.removesuffix(" σ").rpartition(" ")
+        of_arm[:, wide[which]] = float(size)
+    draw = DISTRIBUTIONS[name]
+    values = of_arm[:, :, None] * draw(rng, shape)
+    return np.sqrt(0.5) * (values + draw(rng, (shape[0], 1, shape[2]))) if alike else values
+
+
+def _cell(rival: str, values: Floats, *, first: bool = False) -> Cell:
+    """How often a rival finds any arm, or the first."""
+    if rival == "autorank" and values.shape[2] < AUTORANK_FEWEST:
+        return "refuses"
+    found = RIVALS[rival](values)
+    return _rate(found[:, 0] if first else found.any(axis=1))
+
+
 def measure_rule(repetitions: int, rng: np.random.Generator) -> Table:
     """False alarms of the 2σ rule, over all runs or over the shared seeds of a larger baseline."""
     sizes = ((3, 3, 0), (3, 5, 0), (3, 5, 3), (5, 5, 0), (10, 10, 0))
@@ -155,16 +226,18 @@ def measure_looks(repetitions: int, rng: np.random.Generator) -> Table:
     """Two looks, with the level at which the test is read, tried on fresh experiments."""
     rows: list[Sequence[Cell]] = []
     designs = ((3, 2, (5, 5)), (3, 2, (3, 5)), (5, 5, (10, 10)))
-    for (first, further, baseline), paired in product(designs, (True, False)):
-        found = simulate_two_looks(first, further, baseline, rng, paired=paired, repetitions=repetitions)
-        again = simulate_two_looks(
-            first, further, baseline, rng, paired=paired, alpha=found.level, repetitions=repetitions
+    compared = {"one arm": (1, True), "5 arms, one model": (5, True), "no shared seeds": (1, False)}
+    for (first, further, baseline), (told, (arms, paired)) in product(designs, compared.items()):
+        play = partial(
+            simulate_two_looks, first, further, baseline, rng, paired=paired, arms=arms, repetitions=repetitions
         )
+        found = play()
+        again = play(alpha=found.level)
         rows.append(
             [
                 f"{first} + {further}",
                 f"{baseline[0]} → {baseline[1]}" if baseline[0] != baseline[1] else str(baseline[0]),
-                "paired t" if paired else "Welch",
+                told,
                 _share(found.continued, repetitions),
                 _share(found.rule_error, repetitions),
                 _share(found.test_error, repetitions),
@@ -172,7 +245,16 @@ def measure_looks(repetitions: int, rng: np.random.Generator) -> Table:
                 _share(again.test_error, repetitions),
             ]
         )
-    head = ("seeds", "baseline", "test", "second look", "2σ rule wrong", "test wrong at 0.05", "read at", "then wrong")
+    head = (
+        "seeds",
+        "baseline",
+        "compared",
+        "second look",
+        "2σ rule wrong",
+        "test wrong at 0.05",
+        "read at",
+        "then wrong",
+    )
     return Table(head, rows)
 
 
@@ -391,6 +473,8 @@ TABLES: Mapping[str, Callable[[int, np.random.Generator], Table]] = {
     "intervals": measure_intervals,
     "tests": measure_tests,
     "families": measure_families,
+    "held": measure_held,
+    "power": measure_power,
     "rule": measure_rule,
     "looks": measure_looks,
     "equivalence": measure_equivalence,

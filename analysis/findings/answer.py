@@ -320,17 +320,26 @@ class _Case:
         others = counterparts(self.question.combinations, self.question.baseline or {})
         return [(place, other) for place, other in others.items() if place != other]
 
+    def _beside(self, place: int, other: int | None) -> list[int]:
+        """The configurations that were run with those of a pair: of the same baseline, as the table has them."""
+        if self.question.has_stored_baseline:
+            return [one for one in range(len(self.members)) if one != other]
+        bases = counterparts(self.question.combinations, self.question.baseline or {})
+        return [one for one, base in bases.items() if base == bases.get(place) and one != other]
+
     def _family(self, metric: str, *, named: bool) -> Mapping[tuple[int, int | None], "_Pair"]:
         if (metric, named) not in self._families:
             pairs, goal = self._pairs(named), self._goal(metric).goal
-            ours = [self._sample(metric, place) for place, _ in pairs]
+            sample_of = {place: self._sample(metric, place) for place in range(len(self.members))}
+            ours = [sample_of[place] for place, _ in pairs]
             bases = {
                 other: self.stored[metric] if other is None else self._sample(metric, other, is_counterpart=True)
                 for _, other in pairs
             }
             theirs = [bases[other] for _, other in pairs]
-            compared = compare_family(ours, theirs, goal, self.plan)
-            judged = judge_family(compared, ours, theirs, goal, self.plan, self.looks)
+            beside = [[sample_of[one] for one in self._beside(*pair)] for pair in pairs] if named else ()
+            compared = compare_family(ours, theirs, goal, self.plan, beside)
+            judged = judge_family(compared, goal, self.plan, self.looks)
             self._families[metric, named] = {
                 pair: _Pair(comparison, judgement)
                 for pair, comparison, judgement in zip(pairs, compared, judged, strict=True)

@@ -166,7 +166,9 @@ def judge_configurations(
     every_value = metric_values(frame, primary.name) if primary else values
     runs = runs_by_configuration(frame, members, values, every_value)
     kept = stored.get(primary.name) if stored and primary else None
-    looks = account_for_looks(frame.spec, plan, kept, chance(frame))
+    sizes = Counter(base for number, base in baseline_of.items() if number != base)
+    arms = len(runs) if kept else max(sizes.values(), default=1)
+    looks = account_for_looks(frame.spec, plan, kept, chance(frame), arms)
     judged = compare_with_baselines(runs, baseline_of, kept, goal, plan, looks) if primary else {}
     bootstraps = bootstrap_intervals([one.values for one in runs], plan, chance(frame))
     others = {goal.name: usable_values(frame, goal.name) for goal in secondary}

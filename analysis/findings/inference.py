@@ -72,7 +72,7 @@ def analysis_plan(spec: Mapping[str, Any], primary: Metric | None) -> AnalysisPl
 
 
 def account_for_looks(
-    spec: Mapping[str, Any], plan: AnalysisPlan, stored: Sample | None, rng: np.random.Generator
+    spec: Mapping[str, Any], plan: AnalysisPlan, stored: Sample | None, rng: np.random.Generator, arms: int = 1
 ) -> TwoLooks | None:
     """Account for the second look where further seeds are declared; None where the number of seeds is fixed.
 
@@ -84,6 +84,7 @@ def account_for_looks(
         plan: Error rate.
         stored: The stored baseline, where there is one.
         rng: Source of chance of the simulation.
+        arms: Configurations that are compared with one baseline.
     """
     sweep = spec.get("sweep") or {}
     first, further = list(sweep.get("seeds") or (42,)), list(sweep.get("further_seeds") or ())
@@ -98,6 +99,7 @@ def account_for_looks(
         rng,
         alpha=plan.alpha,
         paired=stored is None or set(first) <= seeds,
+        arms=arms,
     )
 
 
@@ -150,7 +152,7 @@ def compare_with_baselines(
     sample_of = {id(one): one.sample for one in (*ours, *theirs)}
     groups, against = [sample_of[id(one)] for one in ours], [sample_of[id(one)] for one in theirs]
     family = compare_family(groups, against, goal, read_at)
-    judgements = judge_family(family, groups, against, goal, plan, looks)
+    judgements = judge_family(family, goal, plan, looks)
     robustness = read_robustness(family, ours, theirs, goal, read_at)
     return {
         number: Judged(*parts)

@@ -1,15 +1,15 @@
 """One configuration against the baseline: tests, sizes of the difference, corrections for many comparisons.
 
-Which test decides is settled by the design, before any value is seen: where the seeds of one side are among those of
-the other, runs of one seed are compared in pairs; else the sides are independent samples and Welch's test decides. What
-is compared in pairs is compared over the shared seeds in every number: difference, interval, percent, effect sizes and
-the 2σ rule; else all of them are over all runs. Only the σ of the 2σ rule is always that of all runs of the baseline.
-The rank tests and the permutation test stand beside it and decide nothing. What cannot be computed is None with its
-reason.
+Which test decides is settled by the design, before any value is seen. Two or more configurations that share seeds with
+their baseline are compared by one linear model of all of them (`linear_model`). A configuration alone is compared in
+pairs from 5 shared seeds on, else the sides are independent samples and Welch's test decides. Every number of a row is
+over the same runs: difference, interval, percent, effect sizes and the 2σ rule. Only the σ of the 2σ rule is always
+that of all runs of the baseline. The paired and Welch's t test, the rank tests and the permutation test stand beside
+the deciding one and decide nothing. What cannot be computed is None with its reason.
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import comb
@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special, stats
 
 from analysis.statistics.effects import Effect, cohens_d, hedges_g, magnitude, probability_greater
 from analysis.statistics.estimates import LEVEL, ROUNDING, Estimate, estimate, mean_of, std_of
+from analysis.statistics.linear_model import model_rows
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -28,7 +29,9 @@ ALPHA = 0.05
 CORRECTIONS = ("holm", "bh")
 _scipy: Any = stats
 """Without its types, which know no tests of many rows at once."""
-_FEWEST_PAIRS = 3
+FEWEST_PAIRS = 5
+"""Below it pairs of one configuration find less than Welch's test unless seeds make up more than half the spread."""
+_FEWEST_SHARED = 2
 _STEADY = 1e-9
 """Pairs whose differences vary by less than this share of the spread of the runs differ by the same."""
 _NO_SPREAD = "neither sample varies (does the program use the seed?)"
@@ -81,7 +84,8 @@ class Comparison:
     Attributes:
         n: Finite values of the configuration.
         n_baseline: Finite values of the baseline.
-        basis: What every number here is over: ``over the 3 shared seeds`` or ``over all runs``.
+        basis: What every number here is over: ``over the 3 shared seeds``, ``over all runs``, or where some arms lack
+            seeds that others have ``over all runs, seeds taken out``.
         reference: Mean of the baseline's runs that are compared, of whose absolute value the percentages are.
         difference: Difference of the means, in the metric's unit; with pairs the mean difference of the pairs.
         low: Lower end of the interval of the difference that belongs to the deciding test.
@@ -91,8 +95,9 @@ class Comparison:
         relative_high: Upper end.
         difference_of_all: Difference of the means of all runs of both sides; None where the numbers are over all runs.
         mean_of_all: Mean of all runs of the baseline.
+        error: Standard error of the difference.
         t: t statistic of the deciding test.
-        df: Its degrees of freedom (Welch–Satterthwaite, or pairs − 1).
+        df: Its degrees of freedom (Satterthwaite's, or pairs − 1).
         p: Its two-sided p-value.
         p_adjusted: p adjusted over the family of comparisons that could be tested.
         cohens_d: Difference of the means over sqrt((σ_b² + σ_e²) / 2).
@@ -103,10 +108,12 @@ class Comparison:
         rule_verdict: ``WINNER``, ``NEUTRAL``, ``LOSER`` by the 2σ rule, or ``not computable``.
         tested_verdict: ``better``, ``worse`` (adjusted p below alpha), ``inconclusive`` or ``not computable``.
         note: Why something is None; empty when everything could be computed.
-        test: The deciding test in words: ``paired t test over 3 seeds``, ``Welch's t test``, or where all pairs differ
-            by the same ``sign-flip test over 3 seeds``; empty without one.
-        pairs: Pairs of runs with the same seed; 0 where Welch's test decides.
+        test: The deciding test in words: ``seed-blocked linear model over 20 arms and 3 seeds``, ``linear model over 20
+            arms``, ``paired t test over 5 seeds``, ``Welch's t test``, or where all pairs differ by the same
+            ``sign-flip test over 3 seeds``; empty without one.
+        pairs: Pairs of runs with the same seed, where the numbers are over those; else 0.
         p_welch: Two-sided p-value of Welch's test over the same runs, whichever test decides.
+        p_paired: Of the paired t test; None where the numbers are not over pairs.
         p_rank: Of the rank test (Wilcoxon's over pairs, else Mann and Whitney's), exact where that is few arrangements.
         p_permutation: Of the exact permutation test of the mean difference (signs flipped over pairs, else runs
             exchanged); None where there are more than 2,000 arrangements.
@@ -131,6 +138,7 @@ class Comparison:
     relative_high: float | None = None
     difference_of_all: float | None = None
     mean_of_all: float | None = None
+    error: float | None = None
     t: float | None = None
     df: float | None = None
     p: float | None = None
@@ -145,6 +153,7 @@ class Comparison:
     test: str = ""
     pairs: int = 0
     p_welch: float | None = None
+    p_paired: float | None = None
     p_rank: float | None = None
     p_permutation: float | None = None
     p_smallest: float | None = None
@@ -192,7 +201,7 @@ def compare(
     Raises:
         ValueError: `goal` is neither ``min`` nor ``max``.
     """
-    (found,) = _compare_each([as_sample(values)], [as_sample(baseline)], goal, AnalysisPlan(confidence=level))
+    (found,) = _compare_each([as_sample(values)], [as_sample(baseline)], goal, AnalysisPlan(confidence=level), {})
     return Comparison(**found)
 
 
@@ -201,20 +210,27 @@ def compare_family(
     baselines: Sequence[npt.ArrayLike | Sample],
     goal: str,
     plan: AnalysisPlan = AnalysisPlan(),
+    beside: Sequence[Sequence[Sample]] = (),
+    *,
+    modelled: bool = True,
 ) -> tuple[Comparison, ...]:
     """Compare each configuration with its baseline and adjust all p-values together.
 
     Args:
         groups: One sample per configuration; a bare array has no seeds, so it is never paired.
-        baselines: The baseline of each, same length; often the same sample every time.
+        baselines: The baseline of each, same length; the same object where configurations share one.
         goal: ``min`` or ``max``: which direction is better.
         plan: Error rate, correction, coverage and margin.
+        beside: For each comparison further configurations that were run with it and are not compared here: they tell
+            of the spread and of what seeds do.
+        modelled: Compare by one model what shares seeds; else each configuration alone.
 
     Raises:
         ValueError: `goal` is neither ``min`` nor ``max``.
     """
     ours, bases = [as_sample(one) for one in groups], [as_sample(one) for one in baselines]
-    bare = _compare_each(ours, bases, goal, plan)
+    contrasts = _fit_models(ours, bases, beside) if modelled else {}
+    bare = _compare_each(ours, bases, goal, plan, contrasts)
     adjusted = adjust([one.get("p") for one in bare], plan.correction)
     equivalence = adjust([one.get("p_equivalence") for one in bare], plan.correction)
     return tuple(
@@ -292,26 +308,28 @@ def as_sample(values: npt.ArrayLike | Sample) -> Sample:
 
 
 def find_pairs(ours: Sample, base: Sample) -> tuple[Floats, Floats] | None:
-    """Give the values of both sides seed by seed; None where the design has no pairs.
+    """Give the values of both sides seed by seed; None where the design has no pairs, or fewer than 2 are complete.
 
-    It has pairs where each seed occurs once on a side and the planned seeds of one side are all among the other's; a
-    run without a value takes its partner out with it.
+    A run without a value takes its partner out with it.
 
     Returns:
-        Two arrays of shape (complete pairs,); None also where fewer than 3 pairs are complete: the test of 2 pairs
-        finds nothing, and Welch's uses all runs there are.
+        Two arrays of shape (complete pairs,).
     """
-    if ours.seeds is None or base.seeds is None:
+    if not has_pairs(ours, base) or ours.seeds is None or base.seeds is None:
         return None
-    mine, theirs = ours.seeds.tolist(), base.seeds.tolist()
-    if len(set(mine)) < len(mine) or len(set(theirs)) < len(theirs):
-        return None
-    if not (set(mine) <= set(theirs) or set(theirs) <= set(mine)):
-        return None
-    by_seed = dict(zip(theirs, base.values.tolist(), strict=True))
-    pairs = [(value, by_seed[seed]) for seed, value in zip(mine, ours.values.tolist(), strict=True) if seed in by_seed]
+    by_seed = dict(zip(base.seeds.tolist(), base.values.tolist(), strict=True))
+    mine = zip(ours.seeds.tolist(), ours.values.tolist(), strict=True)
+    pairs = [(value, by_seed[seed]) for seed, value in mine if seed in by_seed]
     complete = np.array([pair for pair in pairs if np.isfinite(pair).all()], dtype=np.float64).reshape(-1, 2)
-    return (complete[:, 0], complete[:, 1]) if len(complete) >= _FEWEST_PAIRS else None
+    return (complete[:, 0], complete[:, 1]) if len(complete) >= _FEWEST_SHARED else None
+
+
+def has_pairs(ours: Sample, base: Sample) -> bool:
+    """Whether each seed occurs once on a side and the planned seeds of one side are all among the other's."""
+    if ours.seeds is None or base.seeds is None:
+        return False
+    mine, theirs = set(ours.seeds.tolist()), set(base.seeds.tolist())
+    return len(mine) == len(ours.seeds) and len(theirs) == len(base.seeds) and (mine <= theirs or theirs <= mine)
 
 
 def welch_rows(ours: Floats, base: Floats, level: float = LEVEL, alternative: str = "two-sided") -> TestedRows:
@@ -369,18 +387,16 @@ Fields = dict[str, Any]
 
 def _means(ours: Sample, base: Sample, sides: "_Sides", goal: str, theirs: Estimate) -> Fields:
     """Everything that needs no test."""
-    found: Fields = {"n": len(ours.finite), "n_baseline": theirs.n, "mean_of_all": theirs.mean}
+    found: Fields = {"n": len(ours.finite), "n_baseline": theirs.n, "mean_of_all": theirs.mean, "basis": sides.basis}
     if sides.is_paired:
-        count = len(sides.ours)
-        found |= {"pairs": count, "basis": f"over the {count} shared seeds"}
+        found["pairs"] = len(sides.ours)
     if not len(sides.ours) or not len(sides.base):
         return found
     reference = mean_of(sides.base)
     difference = _difference(sides, reference)
     found |= {"reference": reference, "difference": difference}
-    if sides.is_paired:
-        every = _Sides(ours.finite, base.finite, is_paired=False)
-        found["difference_of_all"] = _difference(every, reference)
+    if sides.is_paired or sides.is_shifted:
+        found["difference_of_all"] = _difference(_Sides(ours.finite, base.finite), reference)
     if _is_zero(reference, sides.base):
         _note(found, "relative difference not computable: the baseline's mean is 0")
     else:
@@ -396,16 +412,58 @@ def _means(ours: Sample, base: Sample, sides: "_Sides", goal: str, theirs: Estim
 
 @dataclass(frozen=True, eq=False)
 class _Sides:
-    """The runs of both sides that are compared: those of the shared seeds, seed by seed, or all there are."""
+    """The runs of both sides that are compared.
+
+    Attributes:
+        ours: Those of the configuration; shifted, with what its seeds add beyond the baseline's taken out.
+        base: Those of the baseline.
+        is_paired: Runs of the shared seeds, seed by seed; else all there are.
+        is_shifted: The sides have different seeds, and the model has taken out what these add.
+    """
 
     ours: Floats
     base: Floats
-    is_paired: bool
+    is_paired: bool = False
+    is_shifted: bool = False
+
+    @property
+    def basis(self) -> str:
+        if self.is_paired:
+            return f"over the {len(self.ours)} shared seeds"
+        return "over all runs, seeds taken out" if self.is_shifted else "over all runs"
 
 
-def _sides(ours: Sample, base: Sample) -> _Sides:
+@dataclass(frozen=True)
+class _Contrast:
+    """What the linear model says of one configuration against the baseline, in the metric's unit."""
+
+    words: str
+    is_blocked: bool
+    shift: float
+    error: float
+    df: float
+    p: float
+    base_error: float
+
+
+def _sides(ours: Sample, base: Sample, contrast: _Contrast | None = None) -> _Sides:
     pairs = find_pairs(ours, base)
-    return _Sides(*pairs, is_paired=True) if pairs else _Sides(ours.finite, base.finite, is_paired=False)
+    if contrast is not None and contrast.is_blocked and not _same_seeds(ours, base):
+        return _Sides(ours.finite + contrast.shift, base.finite, is_shifted=True)
+    is_paired = pairs and (contrast.is_blocked if contrast else len(pairs[0]) >= FEWEST_PAIRS or _are_steady(*pairs))
+    return _Sides(*pairs, is_paired=True) if pairs and is_paired else _Sides(ours.finite, base.finite)
+
+
+def _are_steady(ours: Floats, base: Floats) -> bool:
+    """Whether 3 and more pairs all differ by the same although their runs vary."""
+    spread = max(std_of(ours), std_of(base))
+    return len(ours) > _FEWEST_SHARED and bool(np.ptp(ours - base) <= _STEADY * spread)
+
+
+def _same_seeds(ours: Sample, base: Sample) -> bool:
+    """Whether both sides have values of the same seeds."""
+    mine, theirs = (set(one.seeds[np.isfinite(one.values)].tolist()) for one in (ours, base) if one.seeds is not None)
+    return mine == theirs
 
 
 def _difference(sides: _Sides, centre: float) -> float:
@@ -420,14 +478,21 @@ def _is_zero(mean: float, values: Floats) -> bool:
     return abs(mean) <= ROUNDING * float(np.abs(values).max())
 
 
-def _compare_each(ours: Sequence[Sample], bases: Sequence[Sample], goal: str, plan: AnalysisPlan) -> list[Fields]:
-    """Compare each pair of samples by itself; those of equal sizes are computed together."""
+def _compare_each(
+    ours: Sequence[Sample],
+    bases: Sequence[Sample],
+    goal: str,
+    plan: AnalysisPlan,
+    contrasts: Mapping[int, _Contrast],
+) -> list[Fields]:
+    """Compare each pair of samples, without adjustment; those of equal sizes are computed together."""
     if goal not in ("min", "max"):
         raise ValueError(f"goal is 'min' or 'max', not {goal!r}")
     known = {id(base): estimate(base.values, plan.confidence) for base in bases}
+    base_error = {name: (one.std or 0.0) / np.sqrt(max(1, one.n)) for name, one in known.items()}
     found, by_shape = list[Fields](), dict[tuple[int, int, bool, bool], list[_Ready]]()
     for place, (our, base) in enumerate(zip(ours, bases, strict=True)):
-        sides = _sides(our, base)
+        sides = _sides(our, base, contrasts.get(place))
         found.append(_means(our, base, sides, goal, known[id(base)]))
         ready = _make_ready(place, sides)
         if isinstance(ready, str):
@@ -440,8 +505,98 @@ def _compare_each(ours: Sequence[Sample], bases: Sequence[Sample], goal: str, pl
     for shape in sorted(by_shape):
         for place, changes in _test_rows(by_shape[shape], goal, plan):
             found[place] |= changes
+            if place in contrasts:
+                _decide_by_model(found[place], contrasts[place], base_error[id(bases[place])], plan)
             _add_percent(found[place])
     return found
+
+
+def _fit_models(
+    ours: Sequence[Sample], bases: Sequence[Sample], beside: Sequence[Sequence[Sample]]
+) -> dict[int, _Contrast]:
+    """Fit one linear model to each baseline and what shares seeds with it; by place, where there are 2 and more."""
+    places_of: dict[int, list[int]] = {}
+    for place, base in enumerate(bases):
+        places_of.setdefault(id(base), []).append(place)
+    found: dict[int, _Contrast] = {}
+    for places in places_of.values():
+        base = bases[places[0]]
+        others = (one for place in places for one in (beside[place] if beside else ()))
+        distinct = {id(one): one for one in (*(ours[place] for place in places), *others) if one is not base}
+        arms = [one for one in distinct.values() if _is_of_model(one, base)]
+        if len(arms) > 1:
+            contrasts = dict(zip(map(id, arms), _fit_model(arms, base), strict=True))
+            found |= {place: contrasts[id(ours[place])] for place in places if id(ours[place]) in contrasts}
+    return found
+
+
+def _is_of_model(one: Sample, base: Sample) -> bool:
+    """Whether a configuration shares seeds with the baseline, and varies beside it."""
+    pairs = find_pairs(one, base)
+    if pairs is None or _are_steady(*pairs):
+        return False
+    return max(std_of(one.finite), std_of(base.finite)) > ROUNDING * float(np.abs(base.finite).max())
+
+
+def _fit_model(arms: Sequence[Sample], base: Sample) -> list[_Contrast]:
+    """Compare arms with their baseline in one model.
+
+    Seeds are blocks of it, unless the baseline has further ones that every arm lacks and few are shared: all its runs
+    are worth more than what a seed has in common then.
+    """
+    planned = [set() if one.seeds is None else set(one.seeds.tolist()) for one in (base, *arms)]
+    blocked = any(planned[0] <= one or len(one & planned[0]) >= FEWEST_PAIRS for one in planned[1:])
+    column = {seed: place for place, seed in enumerate(sorted(set().union(*planned)))}
+    centre, scale = mean_of(base.finite), max(std_of(one.finite) for one in (base, *arms))
+    values = np.full((1, 1 + len(arms), len(column)), np.nan)
+    for row, one in enumerate((base, *arms)):
+        if one.seeds is not None:
+            values[0, row, [column[seed] for seed in one.seeds.tolist()]] = (one.values - centre) / scale
+    values[~np.isfinite(values)] = np.nan
+    rows = model_rows(values[:, :, np.isfinite(values[0]).any(axis=0)], blocked=blocked)
+    words = f"linear model over {len(arms)} arms"
+    if blocked:
+        words = f"seed-blocked {words} and {int(np.isfinite(values[0]).any(axis=0).sum())} seeds"
+    return [
+        _Contrast(
+            words=words,
+            is_blocked=blocked,
+            shift=float(rows.shift[0, row] * scale),
+            error=float(rows.error[0, row] * scale),
+            df=float(rows.df[0, row]),
+            p=float(rows.p[0, row]),
+            base_error=float(np.sqrt(rows.base_variance[0, row]) * scale),
+        )
+        for row in range(len(arms))
+    ]
+
+
+def _decide_by_model(found: Fields, contrast: _Contrast, base_error: float, plan: AnalysisPlan) -> None:
+    """Put the model's test and interval in the place of those of the two sides alone.
+
+    Args:
+        found: The comparison.
+        contrast: What the model says.
+        base_error: Standard error of the baseline's mean, with what seeds do to it.
+        plan: Coverage and margin.
+    """
+    difference, error, df = found["difference"], contrast.error, contrast.df
+    half = -float(special.stdtrit(df, (1 - plan.confidence) / 2)) * error
+    found |= {"test": contrast.words, "error": error, "t": difference / error, "df": df, "p": contrast.p}
+    found |= {"low": difference - half, "high": difference + half}
+    if plan.margin is None or not found["reference"]:
+        return
+    # As in `equivalence_rows` the margin hangs on the baseline's mean, whose noise counts.
+    margin, common = plan.margin * abs(found["reference"]), 2 * plan.margin * np.sign(found["reference"])
+    of_margin, shared = plan.margin * base_error / error, (contrast.base_error / error) ** 2
+    found["p_equivalence"] = max(
+        float(
+            special.stdtr(
+                df, (side * difference - margin) / (error * np.sqrt(1 + of_margin**2 + side * common * shared))
+            )
+        )
+        for side in (1, -1)
+    )
 
 
 def _add_percent(found: Fields) -> None:
@@ -493,7 +648,7 @@ def _make_ready(place: int, sides: _Sides) -> _Ready | str:
     if scale <= ROUNDING * max(abs(mean_of(ours)), abs(centre)):
         return f"test and Cohen's d not computable: {_NO_SPREAD}"
     ours, base = (ours - centre) / scale, (base - centre) / scale
-    is_steady = sides.is_paired and bool(np.ptp(ours - base) <= _STEADY)
+    is_steady = sides.is_paired and _are_steady(ours, base)
     return _Ready(place, ours, base, sides.is_paired, is_steady, scale, centre)
 
 
@@ -517,8 +672,11 @@ def _test_rows(ready: Sequence[_Ready], goal: str, plan: AnalysisPlan) -> list[t
         words = {"test": f"sign-flip test over {ours.shape[1]} seeds"}
     else:
         deciding = paired_rows(ours, base, plan.confidence) if is_paired else welch
+        half = (deciding.high - deciding.low) / 2
+        columns["error"] = scale * half / -special.stdtrit(deciding.df, (1 - plan.confidence) / 2)
         columns |= {"low": deciding.low * scale, "high": deciding.high * scale}
         columns |= {"t": deciding.t, "df": deciding.df, "p": deciding.p}
+        columns |= {"p_paired": deciding.p} if is_paired else {}
         words = {"test": f"paired t test over {ours.shape[1]} seeds"} if is_paired else words
     if plan.margin is not None:
         centre = np.array([one.centre for one in ready]) / scale

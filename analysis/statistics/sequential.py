@@ -10,11 +10,21 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from analysis.statistics.comparisons import ALPHA, Sample, as_sample, compare_means, paired_rows, welch_rows
+from analysis.statistics.comparisons import (
+    ALPHA,
+    FEWEST_PAIRS,
+    Sample,
+    as_sample,
+    compare_means,
+    paired_rows,
+    welch_rows,
+)
+from analysis.statistics.linear_model import model_rows
 
 Floats = npt.NDArray[np.float64]
 SIGMAS = 2.0
 """Within this many standard deviations of the baseline a configuration is not settled."""
+_MOST_ARMS = 8
 REPETITIONS = 100_000
 """Simulated experiments: the standard error of a rate of 5 % is then 0.07 points."""
 
@@ -106,6 +116,7 @@ def simulate_two_looks(
     *,
     alpha: float = ALPHA,
     paired: bool = True,
+    arms: int = 1,
     repetitions: int = REPETITIONS,
 ) -> TwoLooks:
     """Play the two looks with equal configurations and count how often each verdict is wrong.
@@ -118,7 +129,8 @@ def simulate_two_looks(
         baseline: Baseline runs at the first and at the second look.
         rng: Source of chance.
         alpha: Error rate asked for.
-        paired: Compare by seed, over as many pairs as both sides have; else Welch's test on all runs.
+        paired: Runs share seeds with the baseline.
+        arms: Configurations that are compared with it; the test is that of the report, with 8 of them at most.
         repetitions: Simulated experiments.
 
     Raises:
@@ -126,10 +138,12 @@ def simulate_two_looks(
     """
     if first < 2 or min(baseline) < 2 or further < 1:
         raise ValueError("two looks need at least 2 runs on each side and 1 further seed")
-    ours = rng.standard_normal((repetitions, first + further))
-    base = rng.standard_normal((repetitions, max(baseline)))
+    arms = min(arms, _MOST_ARMS) if paired else 1
+    ours = rng.standard_normal((repetitions // arms, arms, first + further))
+    base = rng.standard_normal((repetitions // arms, 1, max(baseline)))
     looks = [
-        _look(ours[:, :n], base[:, :m], paired=paired) for n, m in zip((first, first + further), baseline, strict=True)
+        _look(ours[..., :n], base[..., :m], paired=paired)
+        for n, m in zip((first, first + further), baseline, strict=True)
     ]
     (early_z, early_p), (late_z, late_p) = looks
     settled = early_z >= SIGMAS
@@ -149,8 +163,28 @@ def simulate_two_looks(
 
 
 def _look(ours: Floats, base: Floats, *, paired: bool) -> tuple[Floats, Floats]:
-    """z and p of all simulated experiments at one look."""
-    sigma, pairs = base.std(axis=1, ddof=1), min(ours.shape[1], base.shape[1])
-    is_paired = paired and pairs > 2  # as `find_pairs` has it: two pairs are not compared as such
-    tested = paired_rows(ours[:, :pairs], base[:, :pairs]) if is_paired else welch_rows(ours, base)
-    return np.abs(tested.difference) / sigma, tested.p
+    """z and p of every comparison at one look, as `compare_family` tests them.
+
+    Args:
+        ours: Array of shape (experiments, arms, runs).
+        base: Array of shape (experiments, 1, runs).
+        paired: Whether runs in one column have the same seed.
+    """
+    arms, n, m = ours.shape[1], ours.shape[2], base.shape[2]
+    pairs = min(n, m)
+    blocked = m <= n or pairs >= FEWEST_PAIRS
+    if paired and arms > 1:
+        values = np.full((len(ours), 1 + arms, max(n, m)), np.nan)
+        values[:, :1, :m], values[:, 1:, :n] = base, ours
+        found = model_rows(values, blocked=blocked)
+        difference, p = found.difference, found.p
+    else:
+        ours, base = ours[:, 0], base[:, 0]
+        tested = (
+            paired_rows(ours[:, :pairs], base[:, :pairs])
+            if paired and pairs >= FEWEST_PAIRS
+            else welch_rows(ours, base)
+        )
+        difference, p = tested.difference[:, None], tested.p[:, None]
+    sigma = base.reshape(len(base), m).std(axis=1, ddof=1)[:, None]
+    return (np.abs(difference) / sigma).ravel(), p.ravel()

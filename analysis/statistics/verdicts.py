@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from analysis.statistics.comparisons import AnalysisPlan, Comparison, Sample, find_pairs, is_better
+from analysis.statistics.comparisons import AnalysisPlan, Comparison, is_better
 from analysis.statistics.sequential import TwoLooks
 
 Floats = npt.NDArray[np.float64]
@@ -79,8 +79,6 @@ class Judgement:
 
 def judge_family(
     comparisons: Sequence[Comparison],
-    groups: Sequence[Sample],
-    baselines: Sequence[Sample],
     goal: str,
     plan: AnalysisPlan,
     looks: TwoLooks | None = None,
@@ -89,8 +87,6 @@ def judge_family(
 
     Args:
         comparisons: As `compare_family` gives them.
-        groups: The samples behind them.
-        baselines: The baseline of each.
         goal: ``min`` or ``max``.
         plan: Error rate and margin.
         looks: The account of the second look; None where the sample size was fixed.
@@ -98,7 +94,7 @@ def judge_family(
     level = looks.level if looks else plan.alpha
     words = [_tested_word(one, goal, level) for one in comparisons]
     shared = level / max(1, words.count("INCONCLUSIVE"))
-    further = _seeds_needed(comparisons, words, groups, baselines, shared, plan)
+    further = _seeds_needed(comparisons, words, shared, plan)
     return tuple(
         Judgement(rule=_judge_rule(one, looks), tested=_judge_test(one, word, level, plan, seeds))
         for one, word, seeds in zip(comparisons, words, further, strict=True)
@@ -322,8 +318,6 @@ def _tested_word(one: Comparison, goal: str, level: float) -> str:
 def _seeds_needed(
     comparisons: Sequence[Comparison],
     words: Sequence[str],
-    groups: Sequence[Sample],
-    baselines: Sequence[Sample],
     alpha: float,
     plan: AnalysisPlan,
 ) -> list[tuple[int | None, int | None]]:
@@ -334,7 +328,7 @@ def _seeds_needed(
         if word == "INCONCLUSIVE" and one.df is None:
             found[place] = _signs_needed(one, alpha), None
         elif word == "INCONCLUSIVE":
-            pilots.append((place, _pilot(one, groups[place], baselines[place], plan)))
+            pilots.append((place, _pilot(one, plan)))
     if not pilots:
         return found
     effect, now = np.array([one.effect for _, one in pilots]), np.array([one.now for _, one in pilots])
@@ -362,18 +356,13 @@ class _Pilot:
     margin: float
 
 
-def _pilot(one: Comparison, ours: Sample, base: Sample, plan: AnalysisPlan) -> _Pilot:
-    pairs = find_pairs(ours, base) if one.pairs else None
-    sides = [pairs[0] - pairs[1]] if pairs else [ours.finite, base.finite]
-    # Brought to a scale of 1: the squares of 1e-200 or 1e200 would leave the range of floats.
-    scale = max(float(np.ptp(side)) for side in sides)
-    variance = [float(np.var(side / scale, ddof=1)) for side in sides]
-    slope, error = _df_and_error(variance, 2, paired=bool(pairs))
-    unit = error * sqrt(2) * scale
+def _pilot(one: Comparison, plan: AnalysisPlan) -> _Pilot:
+    now = min(one.sizes)
+    df, unit = one.df or 1.0, (one.error or 0.0) * sqrt(now)
     return _Pilot(
-        now=min(len(side) for side in sides),
-        slope=slope,
-        free=sum(len(side) - 1 for side in sides),
+        now=now,
+        slope=df / (now - 1),
+        free=max(1, round(df)),
         effect=(one.difference or 0.0) / unit,
         margin=plan.margin * abs(one.reference or 0.0) / unit if plan.margin else 0.0,
     )

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from analysis.data.frame import load_frame
 from analysis.findings.findings import Findings, find_findings
 from analysis.findings.inference import analysis_plan
 from analysis.statistics.comparisons import AnalysisPlan, Sample, holm
+from analysis.statistics.linear_model import model_rows
 from hpc.core.experiment.spec import Metric
 from tests.analysis.made_experiments import (
     Experiment,
@@ -68,16 +68,15 @@ def test_without_a_meaningful_difference_there_is_no_margin() -> None:
 
 
 def test_winner_equivalent_and_the_reasons(tmp_path: Path) -> None:
-    """Paired by five seeds: rank 16 wins, rank 32 is shown to be equivalent, and sentences and records agree."""
+    """Blocked by five seeds: rank 16 wins, rank 32 is shown to be equivalent, and sentences and records agree."""
     found = found_in(make_sweep(tmp_path))
     words = {one.label: one.judgement.tested.word for one in found.results if one.judgement}
 
     assert words == {"rank=16": "WINNER", "rank=32": "EQUIVALENT"}
-    assert {one.comparison.test for one in found.compared if one.comparison} == {"paired t test over 5 seeds"}
+    test = "seed-blocked linear model over 2 arms and 5 seeds"
+    assert {one.comparison.test for one in found.compared if one.comparison} == {test}
     assert found.verdict[0] == "Better than the baseline on final_error: rank=16 (n=5)."
-    assert (
-        "1 WINNER, 1 EQUIVALENT (paired t test over 5 seeds, Holm-adjusted over 2 tests, p < 0.05)" in found.verdict[1]
-    )
+    assert f"1 WINNER, 1 EQUIVALENT ({test}, Holm-adjusted over 2 tests, p < 0.05)" in found.verdict[1]
 
 
 def test_declared_correction_and_level_are_used(tmp_path: Path) -> None:
@@ -225,7 +224,7 @@ def test_secondary_metrics_are_compared_as_a_family_of_their_own(tmp_path: Path)
 
     assert not found.results[0].secondary_comparisons
     compared = [one.secondary_comparisons["cost"] for one in found.results[1:]]
-    expected = stats.ttest_rel(values[3:6, 1], values[:3, 1])
-    assert compared[0].p == pytest.approx(expected.pvalue)
+    (expected,) = model_rows(values[:, 1].reshape(1, 3, 3), blocked=True).p
+    assert [one.p for one in compared] == pytest.approx(expected.tolist())
     assert compared[0].basis == "over the 3 shared seeds"
     assert [one.p_adjusted for one in compared] == pytest.approx(list(holm([one.p for one in compared])))

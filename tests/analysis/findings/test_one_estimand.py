@@ -22,8 +22,8 @@ from analysis.statistics.verdicts import judge_family, two_sigma_false_alarm
 from tests.analysis.made_experiments import Experiment, make_arms
 
 SEEDS = (42, 137, 256, 512, 1024)
-BASELINE = dict(zip(SEEDS, (1.00, 1.01, 1.02, 1.20, 1.22), strict=True))
-ARM = {42: 1.03, 137: 1.05, 256: 1.04}
+BASELINE = dict(zip((*SEEDS, 7, 8), (1.00, 1.01, 1.02, 1.00, 1.02, 1.20, 1.22), strict=True))
+ARM = dict(zip(SEEDS, (1.03, 1.05, 1.04, 1.03, 1.05), strict=True))
 
 
 def judge(experiment: Experiment) -> Findings:
@@ -57,7 +57,7 @@ def drawn(found: Findings) -> dict[int, tuple[float, float | None, float | None]
 
 
 def test_the_shared_seeds_are_spoken_of_everywhere(tmp_path: Path) -> None:
-    """An arm worse at each of its 3 seeds, whose mean is better than that of 5: everything says +3 % over the 3."""
+    """An arm worse at each of its 5 seeds, whose mean is better than that of 7: everything says +3 % over the 5."""
     experiment = make_arms(tmp_path, [BASELINE, ARM], criterion="relative_change(arm=1) <= 0 and cohens_d > 0")
     found = judge(experiment)
     one = found.results[1].comparison
@@ -65,7 +65,7 @@ def test_the_shared_seeds_are_spoken_of_everywhere(tmp_path: Path) -> None:
     assert found.answer is not None
     row = dict(zip(comparison_table(found).head, comparison_table(found).rows[0], strict=True))
 
-    assert (one.basis, one.pairs, one.sizes) == ("over the 3 shared seeds", 3, (3, 3))
+    assert (one.basis, one.pairs, one.sizes) == ("over the 5 shared seeds", 5, (5, 5))
     assert one.relative_percent == pytest.approx(100 * 0.03 / 1.01)
     assert one.cohens_d is not None
     assert one.cohens_d > 0
@@ -73,18 +73,18 @@ def test_the_shared_seeds_are_spoken_of_everywhere(tmp_path: Path) -> None:
     assert one.improvement.value == 0.0
     assert one.z == pytest.approx(0.03 / np.std(list(BASELINE.values()), ddof=1))
     assert row["difference"].text == "+0.03 (+3.0 %)"
-    assert row["compared"].text == "over the 3 shared seeds"
+    assert row["compared"].text == "over the 5 shared seeds"
     assert drawn(found)[1][0] == one.relative_percent
     change, d = found.answer.clauses
     assert change.measured.startswith("+2.97 % (")
-    assert change.note == "n=3 against 5, over the 3 shared seeds"
+    assert change.note == "n=5 against 7, over the 5 shared seeds"
     assert d.met
     said = " ".join(found.verdict)
-    assert "is 3.0 % higher (worse) than arm=0 (n=5) over the 3 shared seeds" in said
+    assert "is 3.0 % higher (worse) than arm=0 (n=7) over the 5 shared seeds" in said
     assert "lower than" not in said
-    assert "arm=1: +3.0 % over the 3 shared seeds, -4.6 % between the means of all runs (n=3 against 5)" in said
+    assert "arm=1: +3.0 % over the 5 shared seeds, -2.5 % between the means of all runs (n=5 against 7)" in said
     told = as_json(experiment, found)["configurations"][1]["comparison"]
-    assert told["basis"] == "over the 3 shared seeds"
+    assert told["basis"] == "over the 5 shared seeds"
     assert told["relative_percent"] == one.relative_percent
 
 
@@ -155,7 +155,7 @@ def test_every_number_of_a_row_points_the_same_way(goal: str) -> None:
     bases = [base for arms, base in made for _ in arms]
     plan = AnalysisPlan(margin=0.05)
     family = compare_family(groups, bases, goal, plan)
-    for one, judged in zip(family, judge_family(family, groups, bases, goal, plan), strict=True):
+    for one, judged in zip(family, judge_family(family, goal, plan), strict=True):
         check_row(one, goal)
         said = re.search(r"difference ([+-][\d.e+-]+)", judged.tested.rationale)
         assert said is None or float(said[1]) * (one.difference or 0.0) >= 0

@@ -228,11 +228,11 @@ def test_many_runs_have_scipys_rank_test_and_no_permutation_test() -> None:
         ([42, 137, 256], [1024, 512, 256, 137, 42], 3),
         ([42, 137, 256, 512], [42, 137, 999, 1000], 0),
         ([42, 42, 256], [42, 137, 256], 0),
-        ([42, 137], [42, 137], 0),
+        ([42], [42, 137], 0),
     ],
 )
 def test_pairs_follow_from_the_planned_seeds(mine: list[int], theirs: list[int], pairs: int) -> None:
-    """Runs are paired where one side's seeds are among the other's, each once, and three pairs are there."""
+    """Runs are paired where one side's seeds are among the other's, each once, and two pairs are there."""
     ours = Sample(np.arange(len(mine), dtype=float) ** 2, np.array(mine))
     base = Sample(np.array(theirs, dtype=float), np.array(theirs))
 
@@ -245,12 +245,20 @@ def test_pairs_follow_from_the_planned_seeds(mine: list[int], theirs: list[int],
 
 def test_run_without_a_value_takes_its_partner_out() -> None:
     """One diverged run leaves the other pairs, and the sizes keep all runs there are."""
-    ours = Sample(np.array([1.0, math.nan, 3.0, 2.5]), SEEDS[:4])
-    base = Sample(np.array([2.0, 9.0, 3.5, 4.0]), SEEDS[:4])
+    ours = Sample(np.array([1.0, math.nan, 3.0, 2.5, 2.0, 4.0]), np.arange(6))
+    base = Sample(np.array([2.0, 9.0, 3.5, 4.0, 2.5, 5.0]), np.arange(6))
     found = compare(ours, base, "min")
 
-    assert (found.n, found.n_baseline, found.pairs) == (3, 4, 3)
-    assert found.difference == pytest.approx(np.mean([-1.0, -0.5, -1.5]))
+    assert (found.n, found.n_baseline, found.pairs) == (5, 6, 5)
+    assert found.difference == pytest.approx(np.mean([-1.0, -0.5, -1.5, -0.5, -1.0]))
+
+
+def test_few_pairs_of_one_configuration_are_compared_over_all_runs() -> None:
+    """Three runs against a stored baseline of five: Welch's test, which finds twice as much as three pairs do."""
+    base = Sample(np.array([1.0, 2.0, 1.5, 1.2, 1.9]), SEEDS)
+    found = compare(Sample(np.array([3.0, 4.1, 3.6]), SEEDS[:3]), base, "min")
+
+    assert (found.test, found.pairs, found.basis, found.sizes) == ("Welch's t test", 0, "over all runs", (3, 5))
 
 
 @pytest.mark.parametrize(("runs", "p"), [(3, 0.25), (5, 0.0625)])
@@ -333,9 +341,9 @@ def test_equivalence_does_not_depend_on_the_sign_of_the_metric() -> None:
 
 
 def test_members_of_a_family_do_not_change_each_other() -> None:
-    """Computed together or alone, of equal and of other sizes, a comparison has the same numbers but for adjustment."""
+    """Without shared seeds a comparison has the same numbers computed together or alone, but for the adjustment."""
     rng = np.random.default_rng(8)
-    groups = [Sample(rng.normal(size=n), SEEDS[:n]) for n in (3, 5, 4, 3, 5)]
+    groups = [Sample(rng.normal(size=n)) for n in (3, 5, 4, 3, 5)]
     base = Sample(rng.normal(size=5), SEEDS)
     together = compare_family(groups, [base] * 5, "max")
 

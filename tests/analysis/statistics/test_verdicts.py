@@ -78,7 +78,7 @@ def judge(
     groups, base = [Sample(np.array(one)) for one in values], Sample(np.array(baseline))
     plan = AnalysisPlan(margin=margin)
     family = compare_family(groups, [base] * len(groups), goal, plan)
-    return judge_family(family, groups, [base] * len(groups), goal, plan)
+    return judge_family(family, goal, plan)
 
 
 BASE = [10.0, 10.2, 9.8, 10.1, 9.9]
@@ -134,7 +134,7 @@ def test_no_true_difference_needs_more_seeds_than_any(margin: float, paired: boo
     base = Sample(10 + rng.normal(0, 0.5, 4), seeds)
     ours = Sample(base.values - 0.2 + rng.normal(0, 0.5, 4), seeds)
     plan = AnalysisPlan(margin=margin / float(base.values.mean()))
-    (found,) = judge_family(compare_family([ours], [base], "min", plan), [ours], [base], "min", plan)
+    (found,) = judge_family(compare_family([ours], [base], "min", plan), "min", plan)
     if found.tested.word != "INCONCLUSIVE":
         return
     named = found.tested.further_seeds_any
@@ -167,7 +167,7 @@ def test_equal_differences_name_the_seeds_that_flipped_signs_need() -> None:
     base = Sample(np.array([10.0, 11.0, 13.0]), np.arange(3))
     ours = Sample(base.values - 1.0, base.seeds)
     plan = AnalysisPlan()
-    (found,) = judge_family(compare_family([ours], [base], "min", plan), [ours], [base], "min", plan)
+    (found,) = judge_family(compare_family([ours], [base], "min", plan), "min", plan)
 
     assert (found.tested.word, found.tested.further_seeds) == ("INCONCLUSIVE", 3)
     assert "sign-flip test over 3 seeds" in found.tested.rationale
@@ -206,8 +206,8 @@ def test_two_looks_lower_the_level() -> None:
     p = welch_rows(drawn, np.tile(base.values, (400, 1))).p
     sample = Sample(drawn[np.flatnonzero((p > looks.level) & (p < plan.alpha))[0]])
     (found,) = compare_family([sample], [base], "min", plan)
-    (once,) = judge_family([found], [sample], [base], "min", plan)
-    (twice,) = judge_family([found], [sample], [base], "min", plan, looks)
+    (once,) = judge_family([found], "min", plan)
+    (twice,) = judge_family([found], "min", plan, looks)
 
     assert (once.tested.word, twice.tested.word) == ("WINNER", "INCONCLUSIVE")
     assert twice.rule.false_alarm == looks.rule_error
