@@ -27,6 +27,7 @@ from hpc.core.resources import render_memory, render_time
 from hpc.core.slurm.arrays import ArrayPlan, first_assignment, plan_arrays
 from hpc.core.slurm.gpu_bound import Place, describe_places, place_all
 from hpc.core.words import counted
+from hpc.experiments.detecting import describe_detectable, find_detectable
 from hpc.experiments.freezing import Change, Plan
 from hpc.experiments.overrides import Overrides
 from hpc.rounds.making_way import describe_in_the_way
@@ -161,6 +162,7 @@ def try_scripts(submissions: Sequence[SubmissionLayout], scheduler: str) -> dict
 def describe(plan: Plan, new: Sequence[Task], links: Sequence[Path], objections: Sequence[str]) -> dict[str, object]:
     """The plan as one JSON value."""
     spec = plan.frozen.spec
+    can_find = find_detectable(plan.layout, spec, plan.tasks)
     arrays = plan_arrays([first_assignment(spec, task) for task in new], plan.frozen.profile)
     return {
         "experiment": plan.layout.experiment,
@@ -183,6 +185,7 @@ def describe(plan: Plan, new: Sequence[Task], links: Sequence[Path], objections:
             }
             for array, place in zip(arrays, places_of(plan, arrays), strict=True)
         ],
+        "can_find": can_find.to_json() if can_find else None,
         "partitions": describe_partitions(plan, arrays),
         "scripts": [str(link) for link in links],
         "objections": list(objections),
@@ -242,6 +245,9 @@ def show(
             say(describe_places(places_of(plan, arrays), profile))
         if told_where := describe_partitions(plan, arrays):
             say("\n".join([*told_where, *(f"Slurm's estimate: {each}" for each in estimates)]))
+    can_find = find_detectable(plan.layout, spec, plan.tasks)
+    for text in describe_detectable(can_find, spec.metrics.primary.name):
+        say(text)
     change = plan.change
     if change.kept or change.removed:
         say(f"against the plan before: {_describe_change(change)}")

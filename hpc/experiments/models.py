@@ -906,6 +906,11 @@ class AnalysisModel(Model):
         description="Experiment of type baseline_variance whose stored runs are the baseline, while code, data, "
         "configuration and environment are the same.",
     )
+    sigma: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="Standard deviation expected between runs of one configuration, in the unit of the primary metric: "
+        "`plan` then says which difference the design can find. Nothing is judged by it.",
+    )
 
 
 def _after(value: Any) -> list[str | int]:

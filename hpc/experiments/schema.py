@@ -389,6 +389,7 @@ def _analysis(model: AnalysisModel) -> core.Analysis:
         confidence=model.confidence,
         equivalence=None if model.equivalence is None else parse_share(model.equivalence),
         baseline_from=model.baseline_from or "",
+        sigma=model.sigma,
     )
 
 

@@ -181,6 +181,8 @@ class Analysis:
         equivalence: Difference below which configurations count as equal, relative to the baseline; None: the primary
             metric's `meaningful`.
         baseline_from: Experiment whose stored runs are the baseline; empty: the sweep's own.
+        sigma: Standard deviation expected between runs of one configuration, in the primary metric's unit; None: not
+            declared. Nothing is judged by it.
     """
 
     alpha: float = 0.05
@@ -188,6 +190,7 @@ class Analysis:
     confidence: float = 0.95
     equivalence: float | None = None
     baseline_from: str = ""
+    sigma: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,146 @@
+"""What a planned design can find, said before anything runs: the smallest difference, and what a seed more buys."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import inf, isfinite
+from statistics import fmean, stdev
+from typing import Any
+
+from hpc.adapters.files import read_json_or_none
+from hpc.core.experiment.grid import CASE, Combination
+from hpc.core.experiment.spec import ExperimentSpec, Task
+from hpc.core.identity import canonical_json
+from hpc.core.layout import RunLayout
+from hpc.core.question.baseline import counterparts
+from hpc.core.question.detectable import POWER, Design
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How much runs of one configuration differ, as far as it is known.
+
+    Attributes:
+        sigma: Standard deviation of the primary metric, in its unit.
+        mean: Mean of the runs it is of; None where it was declared.
+        source: Where it comes from: ``analysis.sigma``, or an experiment's name and runs.
+    """
+
+    sigma: float
+    mean: float | None
+    source: str
+
+
+@dataclass(frozen=True)
+class CanFind:
+    """What a design can find with a chance of 80 %.
+
+    Attributes:
+        design: Arms, seeds and comparisons.
+        spread: What is known of the spread; None where nothing is.
+        smallest: Smallest difference, in σ.
+        one_seed_more: The same with one more seed of everything that runs here.
+        one_arm_fewer: The same with one configuration fewer; None where there is one only.
+    """
+
+    design: Design
+    spread: Spread | None
+    smallest: float
+    one_seed_more: float
+    one_arm_fewer: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values; sizes in σ, and in the metric's unit where the spread is known."""
+        sizes = {"smallest": self.smallest, "one_seed_more": self.one_seed_more, "one_arm_fewer": self.one_arm_fewer}
+        known = {name: one if one is not None and isfinite(one) else None for name, one in sizes.items()}
+        found: dict[str, Any] = {"power": POWER, "arms": self.design.arms, "seeds": self.design.seeds, "sigmas": known}
+        if self.spread:
+            sigma = self.spread.sigma
+            found |= {"sigma": sigma, "mean": self.spread.mean, "source": self.spread.source}
+            found["units"] = {name: one if one is None else one * sigma for name, one in known.items()}
+        return found
+
+
+def find_detectable(layout: RunLayout, spec: ExperimentSpec, tasks: Sequence[Task]) -> CanFind | None:
+    """Compute what the design can find; None where nothing is compared with a baseline."""
+    keys = [canonical_json([task.case, task.parameters]) for task in tasks]
+    seeds_of = Counter(keys)
+    by_key = {key: _combination(task) for key, task in zip(keys, tasks, strict=True)}
+    combinations = [by_key[key] for key in seeds_of]
+    stored = _stored(layout, spec)
+    if spec.analysis.baseline_from:
+        pairs = dict.fromkeys(range(len(combinations)), -1)
+    else:
+        found = counterparts(combinations, spec.baseline or {}) if spec.baseline is not None else {}
+        pairs = {place: base for place, base in found.items() if place != base}
+    if not pairs:
+        return None
+    runs = list(seeds_of.values())
+    seeds = min(runs[place] for place in pairs)
+    kept = len(stored) if spec.analysis.baseline_from else min(runs[base] for base in pairs.values())
+    if spec.analysis.baseline_from and not stored:
+        kept = seeds
+    design = Design(max(Counter(pairs.values()).values()), seeds, kept, len(pairs), spec.analysis.alpha)
+    more = replace(design, seeds=seeds + 1, baseline=kept if spec.analysis.baseline_from else kept + 1)
+    fewer = replace(design, arms=design.arms - 1, comparisons=design.comparisons - 1) if design.arms > 1 else None
+    return CanFind(design, _spread(spec, stored), design.smallest, more.smallest, fewer.smallest if fewer else None)
+
+
+def describe_detectable(found: CanFind | None, metric: str) -> tuple[str, ...]:
+    """Say it in two lines; one where the spread is not known, none where nothing is compared."""
+    if found is None:
+        return ()
+    design, size = found.design, found.smallest
+    of = f"{design.arms} configurations" if design.arms > 1 else "one configuration"
+    if size == inf:
+        return (f"can find: nothing; one run of {of} or of the baseline has no spread, so nothing is tested",)
+    shown = _shown(size, found.spread)
+    lines = [f"can find with {100 * POWER:.0f} % chance, {design.seeds} seeds of {of}: {shown} on {metric}"]
+    if found.spread:
+        of_mean = f", mean {found.spread.mean:.4g}" if found.spread.mean is not None else ""
+        lines[0] += f" (σ = {found.spread.sigma:.3g}{of_mean}: {found.spread.source})"
+    else:
+        lines[0] += " (σ: standard deviation between seeds; declare analysis.sigma to have it in the metric's unit)"
+    buys = f"one more seed: {_shown(found.one_seed_more, found.spread)}"
+    if found.one_arm_fewer is not None:
+        buys += f"; one configuration fewer: {_shown(found.one_arm_fewer, found.spread)}"
+    return (*lines, buys) if found.spread else (f"{lines[0]}; {buys}",)
+
+
+def _shown(size: float, spread: Spread | None) -> str:
+    if spread is None:
+        return f"{size:.2g} σ"
+    share = f" ({100 * size * spread.sigma / abs(spread.mean):.2g} %)" if spread.mean else ""
+    return f"{size * spread.sigma:.3g}{share}"
+
+
+def _combination(task: Task) -> Combination:
+    """A configuration, as its tasks have it in common."""
+    return {**task.parameters, **({CASE: task.case} if task.case is not None else {})}
+
+
+def _stored(layout: RunLayout, spec: ExperimentSpec) -> list[float]:
+    """The runs of the stored baseline on the primary metric; of the experiment itself where nothing is stored yet."""
+    name, metric = spec.analysis.baseline_from, spec.metrics.primary.name
+    if not name:
+        return []
+    stored = _mapping(read_json_or_none(layout.stored_baseline(name)))
+    values = _mapping(stored.get("metrics")).get(metric)
+    if not isinstance(values, list):
+        judged = _mapping(read_json_or_none(RunLayout(layout.root, name).verdicts)).get("tasks")
+        summaries = [_mapping(_mapping(one).get("summary")) for one in judged] if isinstance(judged, list) else []
+        values = [one.get(metric) for one in summaries]
+    return [float(one) for one in values if isinstance(one, int | float) and isfinite(one)]
+
+
+def _spread(spec: ExperimentSpec, stored: Sequence[float]) -> Spread | None:
+    mean = fmean(stored) if stored else None
+    if spec.analysis.sigma is not None:
+        return Spread(spec.analysis.sigma, mean, "analysis.sigma")
+    if len(stored) < 2:
+        return None
+    return Spread(stdev(stored), mean, f"{len(stored)} runs of {spec.analysis.baseline_from}")
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
