@@ -278,6 +278,7 @@ def find_newest(root: Path) -> RunLayout:
 def read_results(frame: "ExperimentFrame") -> "Findings":
     """Judge one experiment, against its stored baseline where it names one, and record that its results are shown."""
     from analysis.data.baselines import stored_baseline
+    from analysis.data.part import sealed_part
     from analysis.findings.answer import answer_criterion
     from analysis.findings.findings import find_findings
     from analysis.findings.later import answer_later
@@ -288,7 +289,7 @@ def read_results(frame: "ExperimentFrame") -> "Findings":
     refused = stored.refused if stored else ""
     findings = find_findings(frame, samples, refused)
     said = (stored.limitation,) if stored else ()
-    answer = answer_criterion(frame, findings.plan, samples, findings.looks, refused)
+    answer = answer_criterion(sealed_part(frame), findings.plan, samples, findings.looks, refused)
     later = answer_later(frame)
     return replace(findings, limitations=(*said, *findings.limitations), answer=answer, later=later)
 

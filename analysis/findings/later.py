@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from analysis.data.baselines import stored_baseline
 from analysis.data.frame import ExperimentFrame
+from analysis.data.part import added_rows
 from analysis.data.sealed import Sealed
 from analysis.findings.answer import CriterionAnswer, answer_criterion
 from analysis.findings.inference import account_for_looks, analysis_plan, chance
@@ -40,12 +41,17 @@ class LaterQuestion:
 
 
 def answer_later(frame: ExperimentFrame) -> LaterQuestion | None:
-    """Answer what is asked now, where that is not what was sealed before any run began; None where it is."""
+    """Answer what is asked now, where that is not what was sealed before any run began; None where it is.
+
+    The same criterion is another question where configurations were added: it may range over them.
+    """
     sealed = frame.sealed
-    content = sealed_content(frame.planned)
-    if sealed.counting is None or asks_the_same(sealed.counting.content, content):
+    if sealed.counting is None:
         return None
-    changed = [one for one in sealed.later if not asks_the_same(sealed.counting.content, one.content)]
+    is_same = asks_the_same(sealed.counting.content, sealed_content(frame.planned))
+    if is_same and not added_rows(frame):
+        return None
+    changed = [one for one in sealed.later if is_same or not asks_the_same(sealed.counting.content, one.content)]
     now = replace(frame, sealed=Sealed())
     primary = now.metric_goals[0] if now.metric_goals else None
     plan = analysis_plan(now.spec, primary)

@@ -18,6 +18,7 @@ import numpy as np
 
 from analysis.data.folders import read_object_or_none
 from analysis.data.frame import ExperimentFrame, computable
+from analysis.data.part import added_rows
 from analysis.data.sealed import CLOCK_SKEW_S, Look, read_looks
 from analysis.data.values import DIVERGED, group_rows
 from analysis.findings.deviations import SHOWN, Deviation, few, names_of
@@ -221,12 +222,7 @@ def _added_seeds(frame: ExperimentFrame) -> Iterator[Deviation]:
 
 def _added_tasks(frame: ExperimentFrame) -> Iterator[Deviation]:
     """Name the runs of configurations that a later plan added."""
-    first = frame.sealed.counting
-    if first is None or not frame.sealed.later:
-        return
-    sealed = {name for name, key in zip(frame.tasks["configuration"], frame.tasks["task_id"], strict=True)
-              if key in first.tasks}  # fmt: skip
-    rows = [row for row, name in enumerate(frame.tasks["configuration"]) if name not in sealed]
+    rows = added_rows(frame)
     if rows:
         labels = dict.fromkeys(str(frame.tasks["label"].iloc[row]) for row in rows)
         text = f"{counted(len(labels), 'configuration')}: {few(labels)}"

@@ -7,18 +7,21 @@ runs once more, so a bad seed can be thrown again.
 import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from analysis.data.frame import load_frame
+from analysis.data.part import sealed_part
 from analysis.findings.answer import answer_criterion
 from analysis.findings.later import LaterQuestion, answer_later
 from analysis.findings.registration import Registration, read_registration, record_look
 from analysis.statistics.comparisons import AnalysisPlan
-from hpc.adapters.result_ledger import read_ledger
+from hpc.adapters.result_ledger import append_results, read_ledger
 from hpc.core.layout import RunLayout
+from hpc.experiments.sealing import seal_plan
 from hpc.metrics import MetricsWriter
 from hpc.rounds.act import assess
 from tests.analysis.made_experiments import make_arms
@@ -261,6 +264,31 @@ def test_seeds_added_after_a_look_are_a_second_look(project: LocalProject) -> No
     assert "seeds were added 2 times after results had been seen" in registration(project).headline
 
 
+def test_the_sealed_criterion_is_not_answered_by_arms_that_were_added(tmp_path: Path) -> None:
+    """`any(…)` ranges over what was sealed; over what was added it explores."""
+    criterion = "any(tested == WINNER)"
+    experiment = make_arms(
+        tmp_path,
+        [{0: 1.0, 1: 1.01, 2: 0.99}, {0: 1.02, 1: 0.98, 2: 1.0}, {0: 0.50, 1: 0.51, 2: 0.48}],
+        criterion=criterion,
+    )
+    sealed = experiment.asked[:6]
+    manifest = {"spec": experiment.spec, "provenance": {"git": None}, "sha256": "a", "tasks": sealed}
+    seal_plan(experiment.layout, manifest)
+    experiment.layout.task("A0_S0").attempt(1).home.mkdir(parents=True)
+    grid = {"grid": {"arm": [0, 1, 2, 3]}, "seeds": [0, 1, 2]}
+    experiment.spec = {**experiment.spec, "sweep": grid}
+    seal_plan(experiment.layout, {**manifest, "spec": experiment.spec, "tasks": experiment.asked})
+    frame = load_frame(experiment.write())
+    answer, later = answer_criterion(sealed_part(frame), AnalysisPlan()), answer_later(frame)
+
+    assert answer is not None
+    assert (answer.ruling, len(answer.clauses)) == ("UNDECIDED", 1)
+    assert later is not None
+    assert later.answer is not None
+    assert later.answer.ruling == "SUPPORTED"
+
+
 def test_a_dropped_seed_and_an_added_arm_are_named(project: LocalProject) -> None:
     """With what the dropped runs had given."""
     plan_again(project, EXPERIMENT.replace("[1, 2, 3]", "[1, 2]").replace("x: [1, 2]", "x: [1, 2, 3]"))
@@ -310,6 +338,22 @@ def test_collecting_again_adds_nothing_and_nothing_is_said(project: LocalProject
     assess(layout)
     assert [line.run_name for line in read_ledger(layout).lines][-1] == "X2_S3"
     assert kinds(project) == {}
+
+
+def test_collectors_that_meet_write_one_chain(tmp_path: Path) -> None:
+    """Four at once, each with what it has to add: every line is there, once, and follows the one before it."""
+    layout = RunLayout(tmp_path, "a")
+
+    def add(name: str) -> None:
+        for place in range(10):
+            line = {"time": 1.0, "task_id": f"{name}{place}", "run_name": "R", "attempt": 1, "started": None,
+                    "outcome": "failed", "failure_class": "", "values": {}}  # fmt: skip
+            append_results(layout, lambda _, line=line: [line])  # type: ignore[misc]
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, "abcd"))
+    ledger = read_ledger(layout)
+    assert (len({line.task_id for line in ledger.lines}), ledger.problems) == (40, ())
 
 
 def test_a_ledger_that_takes_no_note_is_said_and_hinders_nothing(project: LocalProject) -> None:
