@@ -72,7 +72,7 @@ def _of_criterion(frame: ExperimentFrame, findings: Findings, answer: CriterionA
         said += ["Nothing the criterion asks for says that this is more than chance."]
     elif answer.ruling is Ruling.UNDECIDED:
         said += [_open(findings, answer)]
-    said += [f"{findings.later.headline}: another question, answered below."] if findings.later else []
+    said += [f"{findings.later.headline}. That question is answered below."] if findings.later else []
     return Lead(answer.ruling.value, _RULINGS.get(answer.ruling, "warn"), claim, tuple(one for one in said if one))
 
 
