@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.collections import PatchCollection
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.path import Path as MatplotlibPath
 
 from analysis.data.frame import ExperimentFrame
 from analysis.data.swept import Swept, find_swept
@@ -224,21 +224,26 @@ def _fill(
 ) -> None:
     colours = mpl.colormaps[GRADIENT]
     small = not has_room or len(axes[0].values) > _TEXT_LIMIT or len(axes[1].values) > 2 * _TEXT_LIMIT
-    many: dict[str, list[tuple[Rectangle, object]]] = {}
+    many: dict[tuple[str, Any], list[Rectangle]] = {}
+    if len(cells) > _HINT_LIMIT:
+        colours = colour_steps()
     for cell in cells:
-        face = colours(norm(cell.mean)) if cell.mean is not None else BAND
+        face: Any = colours(norm(cell.mean)) if cell.mean is not None else BAND
         gid = f"cell-{number}-{cell.column}-{cell.row}"
         patch = Rectangle((cell.column - 0.5, cell.row - 0.5), 1, 1, facecolor=face, gid=gid, **_LOOKS[cell.state])
         if len(cells) > _HINT_LIMIT:
-            many.setdefault(cell.state, []).append((patch, face))
+            many.setdefault((cell.state, face), []).append(patch)
         else:
             panel.add_patch(patch)
             hints[gid] = _told(cell, axes)
         if not small:
             _write(panel, cell, face)
-    for state, patches in many.items():
-        faces = [face for _, face in patches]
-        panel.add_collection(PatchCollection([one for one, _ in patches], facecolor=faces, **_LOOKS[state]))
+    for (state, face), patches in many.items():
+        # Cells of one colour are one path: of thousands each by itself the page would be heavy.
+        outline = MatplotlibPath.make_compound_path(
+            *(one.get_transform().transform_path(one.get_path()) for one in patches)
+        )
+        panel.add_patch(PathPatch(outline, facecolor=face, **_LOOKS[state]))
     panel.set_xlim(-0.5, len(axes[0].values) - 0.5)
     panel.set_ylim(-0.5, len(axes[1].values) - 0.5)
     for axis, swept in ((panel.xaxis, axes[0]), (panel.yaxis, axes[1])):

@@ -145,7 +145,7 @@ def _fill_effect(panel: Axes, one: Swept, values: np.ndarray, failed: np.ndarray
 
 def _most_dots(one: Swept) -> int:
     """Dots at one value beyond which a panel would be a blot, and the page heavy."""
-    return max(10, 800 // len(one.values))
+    return max(5, (200 if is_narrow() else 400) // len(one.values))
 
 
 def _told_effect(one: Swept, values: np.ndarray) -> str:

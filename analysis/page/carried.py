@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from analysis.page.document import Download
 from analysis.words import plain
 
-PLAIN = 150_000
+PLAIN = 100_000
 """Bytes up to which a CSV is carried as it is; a larger one is compressed."""
-MOST = 450_000
+MOST = 150_000
 """Bytes of a compressed CSV beyond which the page says where it lies, and stays light."""
 _OLDEST = (1980, 1, 1, 0, 0, 0)
 """The earliest time an archive can name: the same files give the same bytes."""
