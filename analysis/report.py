@@ -479,6 +479,7 @@ def _summary(built: BuiltReport) -> dict[str, Any]:
             "looks": [asdict(one) for one in findings.registration.looks],
         },
         "criterion": asdict(findings.answer) if findings.answer else None,
+        "checklist": dict(findings.checklist),
         "criterion_later": asdict(findings.later) if findings.later else None,
         "verdict": list(findings.verdict),
         "limitations": list(findings.limitations),

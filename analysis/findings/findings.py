@@ -18,6 +18,7 @@ from analysis.findings.attempts import (
     find_healed,
 )
 from analysis.findings.cautions import Cautions, find_cautions
+from analysis.findings.checklist import fill_checklist
 from analysis.findings.configurations import (
     Best,
     ConfigurationResult,
@@ -65,6 +66,7 @@ class Findings:
         stored: Those runs by metric; empty where the baseline is in the sweep.
         registration: What was sealed before the runs, and what was done otherwise.
         answer: The criterion of success and its answer; None where the brief has none, or nobody has answered it yet.
+        checklist: What the NeurIPS checklist asks of experiments, each with its answer.
         later: The question that was put after runs had begun; None where there is none, or nobody has answered it yet.
     """
 
@@ -89,6 +91,7 @@ class Findings:
     answer: "CriterionAnswer | None" = None
     later: "LaterQuestion | None" = None
     stored: Mapping[str, Sample] = field(default_factory=dict)
+    checklist: tuple[tuple[str, str], ...] = ()
 
     @property
     def compared(self) -> tuple[ConfigurationResult, ...]:
@@ -111,6 +114,7 @@ def find_findings(frame: ExperimentFrame, stored: Mapping[str, Sample] | None = 
     cautions = find_cautions(frame)
     judged = judge_configurations(frame, primary, secondary, cautions, stored)
     registration = read_registration(frame)
+    resources = add_up_resources(frame)
     results = judged.results
     best = choose_best(results, primary)
     if best is not None and primary is not None:
@@ -125,7 +129,7 @@ def find_findings(frame: ExperimentFrame, stored: Mapping[str, Sample] | None = 
         continued=find_continued(frame),
         failures=find_failures(frame),
         cautions=cautions,
-        resources=add_up_resources(frame),
+        resources=resources,
         verdict=say_verdict(frame, primary, judged, best, cautions, refused),
         limitations=say_limitations(frame, counts, judged, best, cautions, registration),
         plan=judged.plan,
@@ -135,6 +139,7 @@ def find_findings(frame: ExperimentFrame, stored: Mapping[str, Sample] | None = 
         stored_baseline=judged.stored_baseline,
         registration=registration,
         stored=stored or {},
+        checklist=fill_checklist(frame.spec, results, judged.plan, resources),
     )
 
 

@@ -10,6 +10,7 @@ from analysis.findings.recommendations import recommend
 from analysis.page.document import Document, Section
 from analysis.page.front import front_section
 from analysis.page.record import (
+    checklist_section,
     files_section,
     limitations_section,
     question_section,
@@ -48,6 +49,7 @@ def build_document(
         limitations_section(findings),
         registration_section(findings),
         resources_section(frame, findings, below),
+        checklist_section(findings),
         setup_section(frame),
         every_run_section(frame, findings, runs),
         files_section(files),

@@ -145,6 +145,18 @@ def limitations_section(findings: Findings) -> Section:
     return Section("limitations", "Limitations", (Bullets(tuple(map(plain, findings.limitations))),), "Limitations")
 
 
+def checklist_section(findings: Findings) -> Section:
+    """What reviewers ask of experiments, filled in."""
+    note = (
+        "Items 6 to 8 of the NeurIPS paper checklist, in its words. What only the author knows is declared under "
+        "`reporting` in the experiment's YAML."
+    )
+    facts = Facts(tuple((name, plain(text)) for name, text in findings.checklist))
+    return Section(
+        "checklist", "Checklist for a paper", (Box((facts, Text(plain(note), "note"))),), "Checklist", is_folded=True
+    )
+
+
 def setup_section(frame: ExperimentFrame) -> Section:
     """Program, resources, code, image and versions."""
     blocks = (

@@ -913,6 +913,27 @@ class AnalysisModel(Model):
     )
 
 
+class TuningModel(Model):
+    """How much search went into each side before this experiment, in words or numbers of trials."""
+
+    baseline: Line = Field(description="Into the baseline: `20 trials`, `defaults of the paper`.")
+    others: Line = Field(description="Into each configuration that is compared with it.")
+
+
+class ReportingModel(Model):
+    """What only its author knows and a reader asks for; printed in the report's checklist, and judged by nothing."""
+
+    seed_varies: list[Literal["initialisation", "order", "split", "environment", "sampling"]] | None = Field(
+        None,
+        description="What changes with the seed: weights' initialisation, order of the data, split into training and "
+        "test data, the environment, random sampling.",
+    )
+    split: Literal["training", "validation", "test"] | None = Field(
+        None, description="Which data the primary metric is measured on."
+    )
+    tuning: TuningModel | None = Field(None, description="Tuning budget of the baseline against the others.")
+
+
 def _after(value: Any) -> list[str | int]:
     """Check what comes before: names are experiments, numbers are Slurm jobs."""
     given = value if isinstance(value, list) else [value]
@@ -988,6 +1009,9 @@ class ExperimentModel(Model):
     analysis: AnalysisModel = Field(AnalysisModel(), description="How the results will be judged.")  # type: ignore[call-arg]
     check: CheckOrText | None = Field(
         None, description="When a finished run is accepted: a condition such as `final_error <= 0.1`, or a block."
+    )
+    reporting: ReportingModel | None = Field(
+        None, description="What only the author knows and a reader asks for: the report's checklist prints it."
     )
     after: After | None = Field(
         None,

@@ -57,7 +57,8 @@ def sealed_content(spec: Mapping[str, Any]) -> dict[str, Any]:
         "question": {name: brief[name] for name in QUESTION if brief.get(name) is not None},
         "metrics": {"primary": metrics.get("primary"), "secondary": list(metrics.get("secondary") or ())},
         "baseline": spec.get("baseline"),
-        "analysis": dict(spec.get("analysis") or {}),
+        # Nothing is judged by the spread that is expected: who learns it later changes no question.
+        "analysis": {name: value for name, value in (spec.get("analysis") or {}).items() if name != "sigma"},
         "configurations": {name: sweep[name] for name in _WHICH if sweep.get(name)},
         "seeds": list(sweep.get("seeds") or ()),
         "further_seeds": list(sweep.get("further_seeds") or ()),
