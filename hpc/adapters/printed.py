@@ -7,7 +7,7 @@ from hpc.adapters.files import open_regular
 from hpc.core.errors import InputError
 from hpc.core.experiment.metric_source import match_line, parse_source
 
-TAIL_BYTES = 1 << 20
+TAIL_BYTES = 1 << 16
 """So much of the end of a log is looked at."""
 
 

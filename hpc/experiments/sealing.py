@@ -120,8 +120,8 @@ def _sureness_notes(spec: Mapping[str, Any]) -> Iterator[str]:
     if tested := [one for one in bare if one.test]:
         asked = ", ".join(dict.fromkeys(one.comparison.text for one in tested))
         yield (
-            f"brief.criterion asks for an estimate and not how sure it is ({asked}): unless its whole interval meets "
-            f"that, the answer is MET AT FACE VALUE. Write: criterion: {with_tests(rule, bare).text}"
+            f"brief.criterion asks for {asked} and not how sure that is: unless a whole interval meets it, "
+            f"the answer is MET AT FACE VALUE. Write: criterion: {with_tests(rule, bare).text}"
         )
     if without := [one for one in bare if not one.has_interval]:
         asked = ", ".join(dict.fromkeys(one.comparison.text for one in without))

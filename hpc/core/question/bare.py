@@ -38,7 +38,7 @@ class Bare:
 
 def find_bare(rule: Rule, alpha: float = 0.05) -> tuple[Bare, ...]:
     """Find the estimates that no test beside them carries, in the order in which they are written."""
-    return tuple(_find(without_not(rule), frozenset(), alpha))
+    return tuple(_find(without_not(rule), frozenset(), alpha, is_chosen=False))
 
 
 def with_tests(rule: Rule, bare: tuple[Bare, ...]) -> Rule:
@@ -46,14 +46,33 @@ def with_tests(rule: Rule, bare: tuple[Bare, ...]) -> Rule:
     return _with_tests(without_not(rule), {one.comparison: one.test for one in bare if one.test})
 
 
-def _find(rule: Rule, beside: frozenset[tuple[str, Term]], alpha: float) -> Iterator[Bare]:
+def _find(rule: Rule, beside: frozenset[tuple[str, Term]], alpha: float, *, is_chosen: bool) -> Iterator[Bare]:
+    """Go through a rule without `not`.
+
+    Args:
+        beside: What the tests beside it show.
+        is_chosen: Whether it is one of several alternatives: there only a test that is adjusted shows anything.
+    """
     if isinstance(rule, Comparison):
-        if (one := _bare(rule, alpha)) and not (one.test and _shown_by(one.test, alpha) & beside):
+        one = _bare(rule, alpha) or (_unadjusted(rule) if is_chosen else None)
+        if one and not (one.test and _shown_by(one.test, alpha, is_chosen=is_chosen) & beside):
             yield one
         return
-    beside |= {mark for one in _required(rule) for mark in _shown_by(one, alpha)}
+    is_chosen |= isinstance(rule, Each | Join) and rule.word in ("any", "or")
+    beside |= {mark for one in _required(rule) for mark in _shown_by(one, alpha, is_chosen=is_chosen)}
     for part in rule.parts if isinstance(rule, Join) else (rule.part,):
-        yield from _find(part, beside, alpha)
+        yield from _find(part, beside, alpha, is_chosen=is_chosen)
+
+
+def _unadjusted(one: Comparison) -> Bare | None:
+    """A p-value, or a word of the 2σ rule, that chance finds among several."""
+    term = one.left
+    tested = {"p": "adjusted_p", "verdict": "tested"}
+    if not isinstance(term, Term) or term.function not in tested or not isinstance(one.right, Constant):
+        return None
+    if term.function == "verdict" and (one.operator != "==" or one.right.value not in FUNCTIONS["verdict"].shows):
+        return Bare(one, None, has_interval=False)
+    return Bare(one, replace(one, left=replace(term, function=tested[term.function])), has_interval=True)
 
 
 def _required(rule: Rule) -> Iterator[Comparison]:
@@ -67,10 +86,12 @@ def _required(rule: Rule) -> Iterator[Comparison]:
             yield from _required(part)
 
 
-def _shown_by(one: Comparison, alpha: float) -> frozenset[tuple[str, Term]]:
+def _shown_by(one: Comparison, alpha: float, *, is_chosen: bool) -> frozenset[tuple[str, Term]]:
     """What a test can show: ``difference`` or ``equality`` of a comparison."""
     term, other = (one.left, one.right) if isinstance(one.left, Term) else (one.right, one.left)
     if not isinstance(term, Term) or not isinstance(other, Constant):
+        return frozenset()
+    if is_chosen and term.function in ("p", "verdict"):
         return frozenset()
     function = FUNCTIONS[term.function]
     is_strict = isinstance(other.value, float) and other.value <= alpha

@@ -239,11 +239,21 @@ def _is_shown(one: Comparison, account: Account, level: Level, marks: frozenset[
     if all(function.counts for function in functions):
         return True
     if any(function.is_p or function.words for function in functions):
-        return any(True for _ in _marks(one, account, level, choices))
+        return any(True for _ in _marks(one, account, level, choices)) or _is_difference(one) in marks
     if not all(function.has_interval for function in functions):
         return False
     is_clear = _possible(one, account) is True
     return (is_clear and level.allows(choices * level.interval_error)) or _mark_wanted(one) in marks
+
+
+def _is_difference(one: Comparison) -> _Mark | None:
+    """What has to be shown beside a p-value, or a word of the 2σ rule, that by itself shows nothing."""
+    term, other = (one.left, one.right) if isinstance(one.left, Term) else (one.right, one.left)
+    if not isinstance(term, Term) or not isinstance(other, Constant):
+        return None
+    function = FUNCTIONS[term.function]
+    claims = function.is_p or (one.operator == "==" and other.value in function.shows and other.value != "EQUIVALENT")
+    return ("difference", term.metric, frozenset((term.configuration, term.counterpart))) if claims else None
 
 
 def _mark_wanted(one: Comparison) -> _Mark | None:

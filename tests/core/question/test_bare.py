@@ -17,6 +17,8 @@ CHANGE = "relative_change(a=1) <= -5%"
         ("mean(a=1) < mean(a=2)", "mean(a=1) < mean(a=2) and adjusted_p(a=1 versus a=2) < 0.05"),
         ("relative_change(a=1) <= 2%", "relative_change(a=1) <= 2% and tested(a=1) == EQUIVALENT"),
         (f"{CHANGE} and adjusted_p(a=2) < 0.05", f"{CHANGE} and adjusted_p(a=2) < 0.05 and adjusted_p(a=1) < 0.05"),
+        ("any(verdict == WINNER)", "any(verdict == WINNER and tested == WINNER)"),
+        ("any(change < 0 and p < 0.05)", "any(change < 0 and p < 0.05 and adjusted_p < 0.05)"),
         (f"{CHANGE} and adjusted_p < 0.5", f"{CHANGE} and adjusted_p(a=1) < 0.5 and adjusted_p(a=1) < 0.05"),
     ],
 )
@@ -34,6 +36,7 @@ def test_the_rule_to_write_instead_has_the_test_that_was_lacking(text: str, inst
     [
         f"{CHANGE} and adjusted_p < 0.05", f"{CHANGE} and tested == WINNER", f"{CHANGE} and verdict == WINNER",
         "all(relative_change <= -5%) and all(adjusted_p < 0.05)", "all(failed == 0) and n(a=1) >= 3",
+        "any(change < 0 and tested == WINNER)", "any(verdict == WINNER and adjusted_p < 0.05)",
         "-2% <= relative_change(a=1) <= 2% and tested == EQUIVALENT", "tested(a=1) == EQUIVALENT",
     ],
 )  # fmt: skip
