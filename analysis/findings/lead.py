@@ -110,8 +110,10 @@ def _of_test(findings: Findings, primary: Metric, *, is_ablation: bool) -> Lead:
     winners, losers, equal = (_best_first(by_word.get(word, ()), primary) for word in ("WINNER", "LOSER", "EQUIVALENT"))
     total = len(findings.compared)
     if winners:
-        more = f" {len(winners) - 1} more {'is' if len(winners) == 2 else 'are'} better than the baseline, too."
-        said = [_size(findings, winners[0], primary), more.strip() if len(winners) > 1 else "", *_caveats(winners[0])]
+        count = len(winners) - 1
+        said = [_size(findings, winners[0], primary)]
+        said += [f"{count} more {'is' if count == 1 else 'are'} better than the baseline, too."] if count else []
+        said += [*_caveats(winners[0]), *_lost(findings)]
         return Lead("WINNER", "good", winners[0].label, tuple(one for one in said if one))
     if is_ablation and losers:
         return _of_ablation(findings, primary, losers)
