@@ -33,7 +33,7 @@ FEWEST_PAIRS = 5
 """Below it pairs of one configuration find less than Welch's test unless seeds make up more than half the spread."""
 _FEWEST_SHARED = 2
 _STEADY = 1e-9
-"""Pairs whose differences vary by less than this share of the spread of the runs differ by the same."""
+"""Pairs whose differences vary by less than this share of the range of the runs differ by the same."""
 _NO_SPREAD = "neither sample varies (does the program use the seed?)"
 _SAME_DIFFERENCE = "all pairs differ by the same: no spread for a t test and its interval, so signs are flipped instead"
 _SAME_VALUE = "every run gave what the baseline gave with the same seed (does the program use what was changed?)"
@@ -456,8 +456,12 @@ def _sides(ours: Sample, base: Sample, contrast: _Contrast | None = None) -> _Si
 
 def _are_steady(ours: Floats, base: Floats) -> bool:
     """Whether 3 and more pairs all differ by the same although their runs vary."""
-    spread = max(std_of(ours), std_of(base))
-    return len(ours) > _FEWEST_SHARED and bool(np.ptp(ours - base) <= _STEADY * spread)
+    return len(ours) > _FEWEST_SHARED and _range(ours - base) <= _STEADY * max(_range(ours), _range(base))
+
+
+def _range(values: Floats) -> float:
+    """Greatest minus least; a standard deviation takes ten times as long."""
+    return float(values.max() - values.min())
 
 
 def _same_seeds(ours: Sample, base: Sample) -> bool:
@@ -488,7 +492,8 @@ def _compare_each(
     """Compare each pair of samples, without adjustment; those of equal sizes are computed together."""
     if goal not in ("min", "max"):
         raise ValueError(f"goal is 'min' or 'max', not {goal!r}")
-    known = {id(base): estimate(base.values, plan.confidence) for base in bases}
+    distinct = {id(base): base for base in bases}
+    known = {name: estimate(base.values, plan.confidence) for name, base in distinct.items()}
     base_error = {name: (one.std or 0.0) / np.sqrt(max(1, one.n)) for name, one in known.items()}
     found, by_shape = list[Fields](), dict[tuple[int, int, bool, bool], list[_Ready]]()
     for place, (our, base) in enumerate(zip(ours, bases, strict=True)):
@@ -535,7 +540,7 @@ def _is_of_model(one: Sample, base: Sample) -> bool:
     pairs = find_pairs(one, base)
     if pairs is None or _are_steady(*pairs):
         return False
-    return max(std_of(one.finite), std_of(base.finite)) > ROUNDING * float(np.abs(base.finite).max())
+    return max(_range(one.finite), _range(base.finite)) > ROUNDING * float(np.abs(base.finite).max())
 
 
 def _fit_model(arms: Sequence[Sample], base: Sample) -> list[_Contrast]:
@@ -547,7 +552,7 @@ def _fit_model(arms: Sequence[Sample], base: Sample) -> list[_Contrast]:
     planned = [set() if one.seeds is None else set(one.seeds.tolist()) for one in (base, *arms)]
     blocked = any(planned[0] <= one or len(one & planned[0]) >= FEWEST_PAIRS for one in planned[1:])
     column = {seed: place for place, seed in enumerate(sorted(set().union(*planned)))}
-    centre, scale = mean_of(base.finite), max(std_of(one.finite) for one in (base, *arms))
+    centre, scale = mean_of(base.finite), max(_range(one.finite) for one in (base, *arms))
     values = np.full((1, 1 + len(arms), len(column)), np.nan)
     for row, one in enumerate((base, *arms)):
         if one.seeds is not None:

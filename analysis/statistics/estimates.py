@@ -208,7 +208,8 @@ def t_quantile(level: float, df: float) -> float:
 
 def mean_of(finite: Floats) -> float:
     """Mean that is exact for equal values: summing 0.1 three times and dividing is not 0.1."""
-    return float(finite[0]) if finite.min() == finite.max() else float(np.mean(finite))
+    # As numpy's mean does it, which takes three times as long for a few values; so below.
+    return float(finite[0]) if finite.min() == finite.max() else float(finite.sum() / len(finite))
 
 
 def std_of(finite: Floats) -> float:
@@ -217,7 +218,9 @@ def std_of(finite: Floats) -> float:
     if spread == 0:
         return 0.0
     # Scaled first: the squares of 1e-200 or 1e200 would leave the range of floats.
-    return float(np.std((finite - finite.min()) / spread, ddof=1) * spread)
+    scaled = (finite - finite.min()) / spread
+    apart = scaled - scaled.sum() / len(scaled)
+    return float(np.sqrt((apart * apart).sum() / (len(scaled) - 1)) * spread)
 
 
 def _check_level(level: float) -> None:
