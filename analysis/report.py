@@ -31,6 +31,7 @@ from hpc.core.words import counted, few
 if TYPE_CHECKING:
     from analysis.data.frame import ExperimentFrame
     from analysis.findings.findings import Findings
+    from analysis.statistics.importance import Importance
 
 FORMATS = ("html", "md", "tex", "png", "pdf")
 PAUSE_S = 2.0
@@ -464,6 +465,9 @@ def _summary(built: BuiltReport) -> dict[str, Any]:
         },
         "configurations": [asdict(one) for one in findings.results],
         "best": asdict(findings.best) if findings.best else None,
+        "best_by_system": [asdict(one) for one in findings.bests if one.system],
+        "over_systems": asdict(findings.over_systems) if findings.over_systems else None,
+        "importance": _importance(findings.importance),
         "healed": [asdict(one) for one in findings.healed],
         "continued": [asdict(one) for one in findings.continued],
         "cautions": asdict(findings.cautions),
@@ -486,6 +490,16 @@ def _summary(built: BuiltReport) -> dict[str, Any]:
         "newer_than_collected": built.newer,
         "files": [str(path) for path in (*built.files, *([built.bundle] if built.bundle else []))],
     }
+
+
+def _importance(found: "Importance | None") -> dict[str, Any] | None:
+    """What the parameters do, as JSON values: the cells of an interaction as rows of two positions and a mean."""
+    if found is None:
+        return None
+    pairs = [
+        {**asdict(one), "cells": [[*place, mean] for place, mean in one.cells.items()]} for one in found.interactions
+    ]
+    return {**asdict(replace(found, interactions=())), "interactions": pairs}
 
 
 if __name__ == "__main__":

@@ -20,16 +20,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import stats
 
 from analysis.data.frame import ExperimentFrame
 from analysis.findings.answer import answer_criterion
 from analysis.statistics.comparisons import AnalysisPlan, adjust, equivalence_rows, exact_rows, paired_rows, welch_rows
 from analysis.statistics.effects import cohens_d, hedges_g, probability_greater
-from analysis.statistics.estimates import bca_intervals, mean, stratified_interval, t_quantile
+from analysis.statistics.estimates import bca_intervals, t_quantile
 from analysis.statistics.importance import analyse_importance
+from analysis.statistics.missing import Runs
 from analysis.statistics.optimism import select_best
 from analysis.statistics.sequential import simulate_two_looks
-from analysis.statistics.systems import improvement_over_systems
+from analysis.statistics.systems import Aggregate, MethodOverSystems, compare_over_systems, friedman, nemenyi
 from analysis.statistics.verdicts import power_of_equivalence, power_of_test, seeds_for_verdict, two_sigma_false_alarm
 from benchmarks.rivals import AUTORANK_FEWEST, RIVALS
 from hpc.core.layout import RunLayout
@@ -353,8 +355,14 @@ def measure_selection(repetitions: int, rng: np.random.Generator) -> Table:
         found = [select_best(list(draw(rng, (k, n))), "min", rng, resamples=1) for _ in range(count)]
         apparent = np.array([one.apparent for one in found if one])
         held_out = np.array([one.held_out for one in found if one], dtype=np.float64)
-        rows.append([name, str(n), str(k), _bias(apparent), _bias(held_out)])
-    return Table(("values", "n", "configurations", "best mean", "held-out runs"), rows)
+        # All are equal and 0: the optimism is what the best mean lies below that.
+        covered = [
+            one.optimism_low is not None and one.optimism_high is not None
+            and one.optimism_low <= -one.apparent <= one.optimism_high
+            for one in found if one
+        ]  # fmt: skip
+        rows.append([name, str(n), str(k), _bias(apparent), _bias(held_out), _rate(np.array(covered))])
+    return Table(("values", "n", "configurations", "best mean", "held-out runs", "optimism covered"), rows)
 
 
 def measure_firmness(repetitions: int, rng: np.random.Generator) -> Table:
@@ -396,20 +404,81 @@ def measure_importance(repetitions: int, rng: np.random.Generator) -> Table:
     return Table(("values", "seeds", "idle parameter, F test", "idle parameter, best value", "share covered"), rows)
 
 
-def measure_strata(repetitions: int, rng: np.random.Generator) -> Table:
-    """Four systems: coverage of the stratified bootstrap's 95 % intervals where method and baseline are the same."""
+def measure_systems(repetitions: int, rng: np.random.Generator) -> Table:
+    """How often the 95 % intervals over systems miss the truth, where method and baseline are alike and 1 σ apart.
+
+    Values are logarithms times 10, so that what is printed are ratios.
+    """
+    rows: list[Sequence[Cell]] = []
+    count = max(10, repetitions // 80)
+    alike = [(f"{name}", draw, 0.0) for name, draw in DISTRIBUTIONS.items()]
+    for (name, draw, common), systems, sizes in product(
+        [*alike, ("normal, seeds alike", DISTRIBUTIONS["normal"], 1.0)], (2, 4, 10), ((3, 3), (3, 5), (10, 10))
+    ):
+        if common and sizes[0] != sizes[1]:
+            continue
+        missed: list[Cell] = []
+        wrong: list[bool] = []
+        for shift in (0.0, 1.0):
+            ours, base = (draw(rng, (400_000,)) + common * draw(rng, (400_000,)) for _ in range(2))
+            pairs = ours - shift - base
+            truth = [-shift, float(stats.trim_mean(pairs, 0.25)), float((pairs < 0).mean())]
+            hits = []
+            for _ in range(count):
+                one = _over_systems(draw, systems, sizes, shift, common, rng)
+                found = (one.effect, one.iqm, one.improvement)
+                hits.append([_misses(each, true) for each, true in zip(found, truth, strict=True)])
+                wrong += [] if shift else [one.word != "INCONCLUSIVE"]
+            missed += [_rate(column) for column in np.array(hits).T]
+        rows.append([name, str(systems), f"{sizes[0]} / {sizes[1]}", *missed, _rate(np.array(wrong))])
+    parts = ("mean ratio", "interquartile mean", "improvement")
+    head = ("values", "systems", "runs", *(f"{one}, alike" for one in parts), *(f"{one}, 1 σ" for one in parts),
+            "called different, alike")  # fmt: skip
+    return Table(head, rows)
+
+
+def _over_systems(
+    draw: Callable[[np.random.Generator, tuple[int, ...]], Floats],
+    systems: int,
+    sizes: tuple[int, int],
+    shift: float,
+    common: float,
+    rng: np.random.Generator,
+) -> MethodOverSystems:
+    """One method against a baseline on systems with levels of their own, as the report has it."""
+    runs: dict[str, dict[str, Runs]] = {"base": {}, "ours": {}}
+    for system in range(systems):
+        seeds = common * draw(rng, (max(sizes),))
+        for name, n, moved in (("ours", sizes[0], shift), ("base", sizes[1], 0.0)):
+            values = np.exp(system + 0.1 * (draw(rng, (n,)) + seeds[:n] - moved))
+            runs[name][str(system)] = Runs(values, np.arange(n), np.zeros(n, bool), np.full(n, np.nan))
+    found = compare_over_systems(runs, "base", "min", AnalysisPlan()).methods[1]
+    # Back to σ: ratios are exp(0.1 σ).
+    return replace(found, effect=_logged(found.effect), iqm=_logged(found.iqm))
+
+
+def _logged(one: Aggregate | None) -> Aggregate | None:
+    if one is None or one.low is None or one.high is None:
+        return one
+    value, low, high = (10 * float(np.log(end)) for end in (one.value, one.low, one.high))
+    return Aggregate(value, low, high)
+
+
+def _misses(one: Aggregate | None, truth: float) -> bool:
+    return one is None or one.low is None or one.high is None or not one.low - 1e-9 <= truth <= one.high + 1e-9
+
+
+def measure_ranks(repetitions: int, rng: np.random.Generator) -> Table:
+    """False alarms at 5 % of Friedman's test as the report has it, and of any pair by the critical difference."""
     rows: list[Sequence[Cell]] = []
     count = max(100, repetitions // 20)
-    for (name, draw), n in product(DISTRIBUTIONS.items(), SIZES):
-        means, chances = [], []
-        for _ in range(count):
-            ours, base = list(draw(rng, (4, n))), list(draw(rng, (4, n)))
-            averaged = stratified_interval(ours, mean, rng, resamples=500)
-            better = improvement_over_systems(ours, base, rng, 0.95, 500)
-            means.append(averaged is not None and averaged.low <= 0 <= averaged.high)
-            chances.append(better.low <= 0.5 <= better.high)
-        rows.append([name, str(n), _rate(np.array(means)), _rate(np.array(chances))])
-    return Table(("values", "runs on each system", "mean over systems", "probability of improvement"), rows)
+    for methods, systems in product((3, 5, 8), (3, 5, 10)):
+        tried = [stats.rankdata(rng.standard_normal((systems, methods)), axis=1) for _ in range(count)]
+        found = [friedman(one) for one in tried]
+        apart = np.array([np.ptp(one.mean(axis=0)) for one in tried]) > nemenyi(methods, systems, ALPHA)
+        alarms = np.array([one.p < ALPHA for one in found])
+        rows.append([str(methods), str(systems), found[0].method, _rate(alarms), _rate(apart)])
+    return Table(("methods", "systems", "p", "Friedman", "any pair (Nemenyi)"), rows)
 
 
 CRITERIA = (
@@ -484,8 +553,9 @@ TABLES: Mapping[str, Callable[[int, np.random.Generator], Table]] = {
     "selection": measure_selection,
     "firmness": measure_firmness,
     "importance": measure_importance,
-    "strata": measure_strata,
     "criteria": measure_criteria,
+    "systems": measure_systems,
+    "ranks": measure_ranks,
 }
 
 

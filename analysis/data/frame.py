@@ -27,7 +27,7 @@ from hpc.adapters.files import read_json, readable_record
 from hpc.adapters.finished_run import repeated_since
 from hpc.adapters.manifest_store import load_manifest
 from hpc.core.errors import InputError, Problem
-from hpc.core.experiment.spec import Metric
+from hpc.core.experiment.spec import Metric, read_ranges
 from hpc.core.experiment.values import is_single, render_value
 from hpc.core.identity import canonical_json, content_hash
 from hpc.core.launch.program import experiments_before
@@ -542,7 +542,8 @@ def _metric_goal(declared: Any) -> Metric:
     meaningful = declared.get("meaningful")
     if meaningful is not None:
         meaningful = parse_share(meaningful)
-    return Metric(str(declared["name"]), str(declared.get("goal") or "min"), meaningful)
+    ranges = read_ranges(declared.get("range"))
+    return Metric(str(declared["name"]), str(declared.get("goal") or "min"), meaningful, ranges)
 
 
 def _repeated(layout: RunLayout, run_name: str, attempt: int) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from analysis.figures.heatmap import draw_heatmaps
 from analysis.figures.intervals import draw_intervals
 from analysis.figures.parameters import draw_importance, draw_parameters
 from analysis.figures.resources import draw_spending
-from analysis.figures.systems import draw_profiles
+from analysis.figures.systems import draw_systems
 from analysis.figures.timeline import draw_timeline
 from analysis.findings.findings import Findings
 
@@ -21,6 +21,7 @@ FIGURES = (
     "front",
     "flow",
     "intervals",
+    "ranks",
     "profiles",
     "importance",
     "effects",
@@ -60,7 +61,7 @@ def _draw(frame: ExperimentFrame, findings: Findings, folder: Path) -> tuple[Dra
     if findings.primary is not None and any(one.estimate.n for one in findings.results):
         drawings.append(draw_intervals(frame, findings, findings.primary, folder))
     if findings.over_systems is not None:
-        drawings.append(draw_profiles(findings.over_systems, folder))
+        drawings += draw_systems(findings.over_systems, folder)
     found = findings.importance
     if found is not None and len(found.parameters) > 1:
         drawings.append(draw_importance(found, folder))

@@ -10,6 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from analysis.data.comparable import Comparable, comparable_values
 from analysis.data.frame import ExperimentFrame
 from analysis.data.swept import Swept, find_swept
 from analysis.data.values import usable_values
@@ -47,10 +48,13 @@ def draw_parameters(frame: ExperimentFrame, findings: Findings, folder: Path) ->
     if findings.primary is None or not np.isfinite(usable_values(frame, findings.primary.name)).any():
         return []
     drawn = []
-    if len(swept) > 1:
+    found = comparable_values(frame, findings.primary)
+    # What a system does by itself was taken out of the values: only other parameters can have an effect.
+    shown = [one for one in swept if one.name not in found.systems][:MAX_EFFECTS]
+    if len(swept) > 1 and shown:
         level = findings.plan.confidence
-        drawn.append(_draw_effects(frame, findings.primary, swept[:MAX_EFFECTS], level, folder / "effects"))
-    if len(swept) >= 3:
+        drawn.append(_draw_effects(frame, findings.primary, shown, found, level, folder / "effects"))
+    if len(swept) >= 3 and not found.systems:
         drawn.append(_draw_parallel(frame, findings, findings.primary, swept, folder / "parallel"))
     return drawn
 
@@ -85,9 +89,11 @@ def draw_importance(found: Importance, folder: Path) -> Drawing:
     return finish(figure, folder / "importance", "parameters", "Importance of the parameters", caption, short(alt, 900))
 
 
-def _draw_effects(frame: ExperimentFrame, primary: Metric, swept: Sequence[Swept], level: float, path: Path) -> Drawing:
+def _draw_effects(
+    frame: ExperimentFrame, primary: Metric, swept: Sequence[Swept], found: Comparable, level: float, path: Path
+) -> Drawing:
     """A panel per parameter on one scale: every usable run, and the mean with its interval at each value."""
-    values = usable_values(frame, primary.name)
+    values = found.values
     failed = (frame.tasks["outcome"] == "failed").to_numpy()
     columns = 1 if is_narrow() else min(3, len(swept))
     lines = -(-len(swept) // columns)
@@ -103,7 +109,8 @@ def _draw_effects(frame: ExperimentFrame, primary: Metric, swept: Sequence[Swept
     if low > 0 and high - low >= 0.25 * high:
         first.set_ylim(bottom=0)
     note = "" if first.get_ylim()[0] <= 0 <= first.get_ylim()[1] else "\naxis does not start at 0"
-    figure.supylabel(axis_label(primary.name, primary.goal) + note, fontsize=9.5)
+    unit = f"\n{found.unit}" if found.unit else ""
+    figure.supylabel(axis_label(primary.name, primary.goal) + unit + note, fontsize=9.5)
     caption = (
         "Dots: single runs, all values of the other parameters together. Diamond and bar: their mean with its "
         f"{coverage(level)} interval (Student's t; runs of unlike configurations are in it, so it is wide). × k: k "

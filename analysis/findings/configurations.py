@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from analysis.data.comparable import systems_of
 from analysis.data.frame import ExperimentFrame
 from analysis.data.values import (
     find_baselines,
@@ -63,6 +64,7 @@ class ConfigurationResult:
         robustness: How the comparison reads with what is missing from it; None where nothing is.
         not_compared: Why it is compared with none although a baseline is declared; empty where it is.
         changed_beside: Parameters in which it differs from its baseline although the baseline leaves them open.
+        system: What it was measured on, where raw values do not compare between systems; empty where they do.
     """
 
     number: int
@@ -83,6 +85,7 @@ class ConfigurationResult:
     secondary_comparisons: Mapping[str, Comparison] = field(default_factory=dict)
     not_compared: str = ""
     changed_beside: tuple[str, ...] = ()
+    system: str = ""
 
     @property
     def failed_total(self) -> int:
@@ -122,6 +125,7 @@ class Best:
         selection: The same choice corrected for having been selected, and how firm ranks are; its places are numbers of
             configurations. None where it was chosen from one.
         ties: Configurations of the same standing with the very same mean: nothing but their order puts it first.
+        system: The system within which it was chosen; empty where raw values compare throughout.
     """
 
     result: ConfigurationResult
@@ -130,6 +134,7 @@ class Best:
     rival: ConfigurationResult | None
     selection: Selection | None = None
     ties: tuple[ConfigurationResult, ...] = ()
+    system: str = ""
 
     @property
     def ties_text(self) -> str:
@@ -185,7 +190,7 @@ def judge_configurations(
     }
     outcome, failure = frame.tasks["outcome"].to_numpy(), frame.tasks["failure_class"].to_numpy()
     altered = frame.tasks["altered"].to_numpy(dtype=bool)
-    baselines = set(baseline_of.values())
+    baselines, systems = set(baseline_of.values()), systems_of(frame)
     results = tuple(
         ConfigurationResult(
             number=number,
@@ -206,6 +211,7 @@ def judge_configurations(
             robustness=judged[number].robustness if number in judged else None,
             not_compared=not_compared.get(number, ""),
             changed_beside=beside.get(number, ()) if number in judged else (),
+            system=systems[number],
         )
         for number, rows in enumerate(members)
     )
@@ -213,17 +219,24 @@ def judge_configurations(
         results=results,
         plan=plan,
         looks=looks,
-        over_systems=find_systems(frame, runs, baseline_of, goal, plan, chance(frame)) if primary else None,
+        over_systems=find_systems(frame, runs, baseline_of, primary, plan, looks) if primary else None,
         stored_baseline=str((frame.spec.get("analysis") or {}).get("baseline_from") or "a stored baseline")
         if kept
         else "",
     )
 
 
-def choose_best(results: Sequence[ConfigurationResult], primary: Metric | None) -> Best | None:
-    """Choose the best mean among the configurations that lost no run; name a better one that did."""
+def choose_bests(results: Sequence[ConfigurationResult], primary: Metric | None) -> tuple[Best, ...]:
+    """Choose the best configuration of each system; of all where raw values compare throughout."""
     if primary is None:
-        return None
+        return ()
+    systems = dict.fromkeys(one.system for one in results)
+    found = (choose_best([one for one in results if one.system == system], primary) for system in systems)
+    return tuple(one for one in found if one is not None)
+
+
+def choose_best(results: Sequence[ConfigurationResult], primary: Metric) -> Best | None:
+    """Choose the best mean among the configurations that lost no run; name a better one that did."""
     sign = 1 if primary.goal == "min" else -1
     valued = sorted(
         (one for one in results if one.estimate.mean is not None), key=lambda one: sign * (one.estimate.mean or 0.0)
@@ -234,7 +247,7 @@ def choose_best(results: Sequence[ConfigurationResult], primary: Metric | None) 
     chosen, *others = complete or valued
     rival = valued[0] if not _is_tie(valued[0], chosen) else None
     ties = tuple(one for one in others if _is_tie(one, chosen))
-    return Best(chosen, of=len(valued), complete=bool(complete), rival=rival, ties=ties)
+    return Best(chosen, len(valued), bool(complete), rival, ties=ties, system=chosen.system)
 
 
 def _is_tie(one: ConfigurationResult, other: ConfigurationResult) -> bool:
@@ -248,7 +261,9 @@ def find_best_selection(
     """Correct the choice among those it was made from."""
     values, members = usable_values(frame, primary.name), group_rows(frame)
     candidates = [
-        one.number for one in results if one.estimate.n and (one.estimate.n == one.planned or not best.complete)
+        one.number
+        for one in results
+        if one.system == best.system and one.estimate.n and (one.estimate.n == one.planned or not best.complete)
     ]
     level = best.result.estimate.level
     return find_selection([values[rows] for rows in members], candidates, primary.goal, chance(frame), level)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from analysis.data.frame import ExperimentFrame
-from analysis.data.values import usable_values
 from analysis.findings.answer import CriterionAnswer
 from analysis.findings.attempts import (
     ContinuedAttempt,
@@ -22,7 +21,7 @@ from analysis.findings.checklist import fill_checklist
 from analysis.findings.configurations import (
     Best,
     ConfigurationResult,
-    choose_best,
+    choose_bests,
     find_best_selection,
     judge_configurations,
 )
@@ -49,7 +48,8 @@ class Findings:
         primary: The metric the verdict is about; None when none is declared.
         secondary: The other declared metrics.
         results: One per configuration, in manifest order.
-        best: The best configuration; None when no run gave a value.
+        bests: The best configuration, of each system where raw values do not compare between them; empty when no run
+            gave a value.
         healed: Tasks that finished after a failure.
         continued: Every attempt that was taken away and taken up by a later one.
         failures: Every attempt that gave no result.
@@ -74,7 +74,7 @@ class Findings:
     primary: Metric | None
     secondary: tuple[Metric, ...]
     results: tuple[ConfigurationResult, ...]
-    best: Best | None
+    bests: tuple[Best, ...]
     healed: tuple[Healed, ...]
     continued: tuple[ContinuedAttempt, ...]
     failures: tuple[FailedAttempt, ...]
@@ -92,6 +92,11 @@ class Findings:
     later: "LaterQuestion | None" = None
     stored: Mapping[str, Sample] = field(default_factory=dict)
     checklist: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def best(self) -> Best | None:
+        """The best configuration of all; None without a value, and where systems have scales of their own."""
+        return self.bests[0] if len(self.bests) == 1 and not self.bests[0].system else None
 
     @property
     def compared(self) -> tuple[ConfigurationResult, ...]:
@@ -116,34 +121,29 @@ def find_findings(frame: ExperimentFrame, stored: Mapping[str, Sample] | None = 
     registration = read_registration(frame)
     resources = add_up_resources(frame)
     results = judged.results
-    best = choose_best(results, primary)
-    if best is not None and primary is not None:
-        best = replace(best, selection=find_best_selection(frame, results, best, primary))
+    bests = tuple(
+        replace(one, selection=find_best_selection(frame, results, one, primary))
+        for one in choose_bests(results, primary) if primary is not None
+    )  # fmt: skip
     return Findings(
         counts=counts,
         primary=primary,
         secondary=secondary,
         results=results,
-        best=best,
+        bests=bests,
         healed=find_healed(frame),
         continued=find_continued(frame),
         failures=find_failures(frame),
         cautions=cautions,
         resources=resources,
-        verdict=say_verdict(frame, primary, judged, best, cautions, refused),
-        limitations=say_limitations(frame, counts, judged, best, cautions, registration),
+        verdict=say_verdict(frame, primary, judged, bests, cautions, refused),
+        limitations=say_limitations(frame, counts, judged, bests, cautions, registration),
         plan=judged.plan,
         looks=judged.looks,
-        importance=_importance(frame, primary, judged.plan),
+        importance=find_importance(frame, primary, judged.plan) if primary else None,
         over_systems=judged.over_systems,
         stored_baseline=judged.stored_baseline,
         registration=registration,
         stored=stored or {},
         checklist=fill_checklist(frame.spec, results, judged.plan, resources),
     )
-
-
-def _importance(frame: ExperimentFrame, primary: Metric | None, plan: AnalysisPlan) -> Importance | None:
-    if primary is None:
-        return None
-    return find_importance(frame, primary, usable_values(frame, primary.name), plan)

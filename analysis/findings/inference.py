@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from analysis.data.comparable import comparable_values, system_names
 from analysis.data.frame import ExperimentFrame
 from analysis.data.values import DIVERGED, combinations_of
 from analysis.statistics.comparisons import ALPHA, AnalysisPlan, Comparison, Sample, compare_family
@@ -24,6 +25,7 @@ from analysis.statistics.verdicts import Judgement, judge_family
 from analysis.words import show_value
 from hpc.core.experiment.spec import Metric
 from hpc.core.question.baseline import names_set_by_case, varying_names
+from hpc.core.question.systems import system_of
 from hpc.core.resources import parse_share
 
 Floats = npt.NDArray[np.float64]
@@ -201,24 +203,39 @@ def find_selection(
     return replace(found, chosen=candidates[found.chosen], ranks=ranks)
 
 
-def find_importance(frame: ExperimentFrame, metric: Metric, values: Floats, plan: AnalysisPlan) -> Importance | None:
-    """Analyse what the swept parameters, and the named cases as one parameter, do to a metric."""
+def find_importance(frame: ExperimentFrame, metric: Metric, plan: AnalysisPlan) -> Importance | None:
+    """Analyse what the swept parameters, and the named cases as one parameter, do to a metric.
+
+    Over systems the values are made comparable first; what is then left of a system's own effect means nothing, and
+    only how it changes those of others is kept.
+    """
     columns: dict[str, list[Any]] = {str(name): frame.parameters[name].tolist() for name in frame.parameters.columns}
     cases = frame.tasks["case"].tolist()
     if len(set(cases)) > 1:
         # A case sets parameters together: what each of them does cannot be told apart.
         columns = {"case": cases, **{name: column for name, column in columns.items() if not _set_by(cases, column)}}
     numbers = frame.tasks["configuration"].to_numpy()
-    return analyse_importance(columns, numbers, values, metric.goal, metric=metric.name, level=plan.confidence)
+    found = comparable_values(frame, metric)
+    name = f"{metric.name} ({found.unit})" if found.unit else metric.name
+    return analyse_importance(
+        columns,
+        numbers,
+        found.values,
+        metric.goal,
+        metric=name,
+        level=plan.confidence,
+        blocks=found.systems,
+        has_zero=not found.is_centred,
+    )
 
 
 def find_systems(
     frame: ExperimentFrame,
     runs: Sequence[Runs],
     baseline_of: Mapping[int, int],
-    goal: str,
+    metric: Metric,
     plan: AnalysisPlan,
-    rng: np.random.Generator,
+    looks: TwoLooks | None,
 ) -> OverSystems | None:
     """Compare methods over systems, where the declared baseline leaves parameters open.
 
@@ -229,8 +246,10 @@ def find_systems(
     by_case = set(names_set_by_case(combinations)) - apart
     if len(set(baseline_of.values())) < 2:
         return None
-    values: dict[str, dict[str, Floats]] = {}
-    lost: dict[str, dict[str, int]] = {}
+    names = system_names(frame)
+    declared = {system: (low, high) for system, low, high in metric.ranges}
+    by_method: dict[str, dict[str, Runs]] = {}
+    ranges: dict[str, tuple[float, float]] = {}
     baseline = ""
     for number in range(len(combinations)):
         if number not in baseline_of:
@@ -243,12 +262,15 @@ def find_systems(
             )
             for is_system in (False, True)
         )
-        values.setdefault(method, {})[system] = runs[number].values
-        lost.setdefault(method, {})[system] = int(runs[number].failed.sum())
+        by_method.setdefault(method, {})[system] = runs[number]
+        if (within := declared.get(system_of(combinations[number], names))) is not None:
+            ranges[system] = within
         baseline = method if baseline_of[number] == number else baseline
-    if len(values) < 2:
+    if len(by_method) < 2:
         return None
-    return compare_over_systems(values, lost, baseline, goal, rng, level=plan.confidence)
+    level = looks.level if looks else plan.alpha
+    found = compare_over_systems(by_method, baseline, metric.goal, plan, ranges=ranges, alpha=level)
+    return replace(found, are_scales=bool(names))
 
 
 def _set_by(cases: Sequence[str], column: Sequence[Any]) -> bool:

@@ -10,6 +10,7 @@ from analysis.data.frame import ExperimentFrame
 from analysis.findings.answer import CriterionAnswer
 from analysis.findings.configurations import Best, ConfigurationResult
 from analysis.findings.findings import Findings
+from analysis.findings.systems_text import say_dropped, say_lost, say_over_systems
 from analysis.statistics.comparisons import Comparison, is_better
 from analysis.statistics.systems import OverSystems
 from analysis.words import coverage, list_counts, show_number, show_p
@@ -46,14 +47,17 @@ def find_lead(frame: ExperimentFrame, findings: Findings) -> Lead:
         return _of_criterion(frame, findings, findings.answer)
     if primary is None:
         return Lead("NOT JUDGED", "open", "No primary metric is declared", ("There is nothing to judge by.",))
-    if findings.best is None:
+    if not findings.bests:
         return Lead("NO RESULT", "open", f"No run has given a value of {primary.name} yet", ())
     if not findings.compared:
+        has_baseline = bool(frame.spec.get("baseline"))
+        if findings.best is None:
+            return _of_bests(findings, primary, has_baseline=has_baseline)
         if frame.spec.get("type") == "baseline_variance" and findings.best.of == 1:
             return _of_spread(findings.best.result, primary)
-        return _of_best(findings, primary, findings.best, has_baseline=bool(frame.spec.get("baseline")))
+        return _of_best(findings, primary, findings.best, has_baseline=has_baseline)
     if findings.over_systems is not None:
-        return _over_systems(findings.over_systems)
+        return _over_systems(findings.over_systems, primary)
     return _of_test(findings, primary, is_ablation=frame.spec.get("type") == "training_ablation")
 
 
@@ -209,25 +213,37 @@ def _caveats(one: ConfigurationResult) -> list[str]:
 # Methods over systems
 
 
-def _over_systems(found: OverSystems) -> Lead:
-    """The method with the best chance of beating the baseline on the same system."""
-    rated = [(one.improvement, one) for one in found.methods if one.improvement is not None]
-    if not rated:
-        return Lead("NOT COMPARABLE", "warn", f"No method has a value on each of {len(found.systems)} systems", ())
-    chance, best = max(rated, key=lambda pair: pair[0].value)
-    is_clear = chance.low > 0.5
-    claim = best.method if is_clear else f"No method is clearly better than {found.baseline} over the systems"
-    interval = f"{coverage(found.level)} interval {100 * chance.low:.0f} to {100 * chance.high:.0f} %"
-    lost = f", {counted(best.lost, 'failed run')}" if best.lost else ""
-    told = (
-        f"A run of {best.method} is better than one of {found.baseline} on the same system in "
-        f"{100 * chance.value:.0f} % of pairs; {interval}; {counted(len(found.systems), 'system')}, n={best.n}{lost}."
-    )
-    word = f"BEST OF {len(found.methods)} METHODS" if is_clear else "UNDECIDED"
-    return Lead(word, "good" if is_clear else "warn", claim, (told,))
+def _over_systems(found: OverSystems, primary: Metric) -> Lead:
+    """Which methods are better than the baseline over all systems; below, by how much and how sure."""
+    if not found.methods:
+        return Lead(
+            "NOT COMPARABLE", "warn", "Fewer than 2 systems have results of every method", (say_dropped(found),)
+        )
+    told = (say_over_systems(found, primary.name)[0], say_lost(found.methods), say_dropped(found))
+    sentences = tuple(one for one in told if one)
+    by_rank = sorted(found.compared, key=lambda one: one.rank)
+    winners = [one.method for one in by_rank if one.word == "WINNER"]
+    if winners:
+        more = f" and {len(winners) - 1} more" if len(winners) > 1 else ""
+        return Lead("WINNER", "good", f"{winners[0]}{more}, over {len(found.systems)} systems", sentences)
+    words = {one.word for one in found.compared}
+    if words == {"EQUIVALENT"}:
+        return Lead("EQUIVALENT", "open", f"No method differs from {found.baseline} by what matters", sentences)
+    if words <= {"LOSER", "EQUIVALENT"}:
+        return Lead("NO WINNER", "bad", f"Keep the baseline {found.baseline}: no method is better", sentences)
+    claim = f"No method is shown to be better than {found.baseline} over {len(found.systems)} systems"
+    return Lead("UNDECIDED", "warn", claim, sentences)
 
 
 # The best mean, and the spread
+
+
+def _of_bests(findings: Findings, primary: Metric, *, has_baseline: bool) -> Lead:
+    """The best of each system: values do not compare between them."""
+    told = [f"{one.system}: {one.result.label}, {_mean(one.result, primary)}" for one in findings.bests[:_MOST]]
+    untested = "Nothing was tested" + ("." if has_baseline else ": no baseline is declared.")
+    claim = f"Each of {counted(len(findings.bests), 'system')} has a best configuration of its own"
+    return Lead("NO BEST OF ALL", "open", claim, (*told, untested, *_lost(findings)))
 
 
 def _of_best(findings: Findings, primary: Metric, best: Best, *, has_baseline: bool) -> Lead:

@@ -19,7 +19,7 @@ def say_limitations(
     frame: ExperimentFrame,
     counts: RunCounts,
     judged: JudgedConfigurations,
-    best: Best | None,
+    bests: Sequence[Best],
     cautions: Cautions,
     registration: Registration,
 ) -> tuple[str, ...]:
@@ -40,7 +40,7 @@ def say_limitations(
         _limit_margin(judged),
         judged.looks.text if judged.looks else "",
     ]
-    said.append(_limit_best(best))
+    said.append(_limit_best(bests))
     said.append(registration.headline if registration.standing is Standing.EXPLORATORY else "")
     if ((frame.manifest.get("provenance") or {}).get("git") or {}).get("dirty"):
         said.append(
@@ -175,9 +175,16 @@ def _limit_margin(judged: JudgedConfigurations) -> str:
     )
 
 
-def _limit_best(best: Best | None) -> str:
-    if best is None or best.of < 2:
+def _limit_best(bests: Sequence[Best]) -> str:
+    chosen = [one for one in bests if one.of > 1]
+    if not chosen:
         return ""
+    best = chosen[0]
+    if len(chosen) > 1 or best.system:
+        return (
+            f"The best of each of {counted(len(chosen), 'system')} was chosen on the data that describe it: these "
+            "means are optimistic. Values do not compare between systems, so there is no best of all."
+        )
     text = (
         f"The best of {counted(best.of, 'configuration')} was chosen on the very data that describe it, so its mean "
         "is optimistic."

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from analysis.data.comparable import Comparable, comparable_values
 from analysis.data.frame import ExperimentFrame, Floats
 from analysis.data.lineage import Fate
 from analysis.data.swept import Swept, find_swept
-from analysis.data.values import usable_values
 from analysis.findings.configurations import SAME
 from analysis.findings.findings import Findings
 from analysis.statistics.estimates import estimate
@@ -54,20 +54,23 @@ class Known:
         frame: The experiment.
         findings: What is known of it.
         swept: What was varied.
-        values: Primary metric of each run, array of shape (tasks,); NaN where it may not be used.
+        values: Primary metric of each run, array of shape (tasks,); NaN where it may not be used. Comparable between
+            systems, where there are some.
+        unit: What was made of the metric for that; empty where it is as measured.
     """
 
     frame: ExperimentFrame
     findings: Findings
     swept: tuple[Swept, ...]
     values: Floats
+    unit: str = ""
 
 
 def recommend(frame: ExperimentFrame, findings: Findings) -> tuple[Recommendation, ...]:
     """Ask every rule; what it says is in the rules' order."""
     primary = findings.primary
-    values = usable_values(frame, primary.name) if primary else np.full(len(frame.tasks), np.nan)
-    known = Known(frame, findings, find_swept(frame), values)
+    found = comparable_values(frame, primary) if primary else Comparable(np.full(len(frame.tasks), np.nan), "", ())
+    known = Known(frame, findings, find_swept(frame), found.values, found.unit)
     return tuple(one for rule in RULES for one in rule(known))
 
 
@@ -143,10 +146,11 @@ def micro_batch(known: Known) -> Iterator[Recommendation]:
 
 def beyond_the_edge(known: Known) -> Iterator[Recommendation]:
     """The best value of a numeric parameter is the first or last one tried, and better than others beyond chance."""
-    primary, best = known.findings.primary, known.findings.best
-    if primary is None or best is None:
+    primary = known.findings.primary
+    if primary is None or not known.findings.bests:
         return
     sign = -1 if primary.goal == "max" else 1
+    metric = f"{primary.name} ({known.unit})" if known.unit else primary.name
     for one in known.swept:
         if not one.is_numeric or len(one.values) < 3:
             continue
@@ -155,7 +159,8 @@ def beyond_the_edge(known: Known) -> Iterator[Recommendation]:
         if not np.isfinite(means).all():
             continue
         place = int(np.argmin(means))
-        if place not in (0, len(means) - 1) or _code_of_best(known, one) != place:
+        # With systems there is no best configuration of all, and what they have in common decides.
+        if place not in (0, len(means) - 1) or (known.findings.best and _code_of_best(known, one) != place):
             continue
         if math.isclose(means[place], means[1 if place == 0 else -2], rel_tol=SAME):
             continue
@@ -168,7 +173,7 @@ def beyond_the_edge(known: Known) -> Iterator[Recommendation]:
         yield Recommendation(
             "beyond_the_edge",
             f"Extend the range of {one.name} {'above' if place else 'below'} {end}",
-            f"the best value lies on the edge of what was tried; {primary.name} by {one.name}: {course}; "
+            f"the best value lies on the edge of what was tried; {metric} by {one.name}: {course}; "
             f"p = {p:.2g} against the other values",
         )
 

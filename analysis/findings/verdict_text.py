@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from analysis.data.frame import ExperimentFrame
 from analysis.findings.cautions import Cautions, say_mixed
 from analysis.findings.configurations import Best, ConfigurationResult, JudgedConfigurations
+from analysis.findings.systems_text import say_over_systems
 from analysis.statistics.comparisons import Comparison, is_better
 from analysis.statistics.optimism import Selection
-from analysis.words import list_counts, spread
+from analysis.words import coverage, list_counts, show_number, spread
 from hpc.core.experiment.spec import Metric
 from hpc.core.words import counted
 
 _SHOWN_APART = 3
+_SHOWN_SYSTEMS = 3
 _VISIBLE = 0.1
 """Share of a difference by which another one has to differ to be worth a sentence."""
 
@@ -21,7 +23,7 @@ def say_verdict(
     frame: ExperimentFrame,
     primary: Metric | None,
     judged: JudgedConfigurations,
-    best: Best | None,
+    bests: Sequence[Best],
     cautions: Cautions,
     refused: str = "",
 ) -> tuple[str, ...]:
@@ -39,16 +41,20 @@ def say_verdict(
         reason = "No baseline is declared" if not frame.spec.get("baseline") else "Nothing but the baseline was run"
         reason = f"No baseline can be used ({refused.removesuffix('.')})" if refused else reason
         untested = f"{reason}, so nothing was tested: the means below merely stand side by side."
-        return tuple(text for text in (untested, say_mixed(cautions), *_say_best(best, primary)) if text)
+        return tuple(text for text in (untested, say_mixed(cautions), *_say_bests(bests, primary)) if text)
+    over = judged.over_systems
+    # Where systems have scales of their own the answer over all of them is the one that was asked for.
+    is_first = over is not None and over.are_scales
     said = (
-        _say_headline(compared, primary),
+        *(say_over_systems(over, primary.name) if over is not None and is_first else ()),
+        ("On each system by itself: " if is_first else "") + _say_headline(compared, primary),
         say_mixed(cautions),
         _say_tested(compared, primary, judged),
         _say_rule(compared),
         *(_say_notable(one, primary, judged) for one in _notable(compared)),
         say_apart(compared),
         _say_hanging(compared),
-        *_say_best(best, primary),
+        *_say_bests(bests, primary),
     )
     return tuple(text for text in said if text)
 
@@ -239,12 +245,40 @@ def _say_difference(difference: float, size: str, against: str, primary: Metric)
     return f"is {size} {direction} ({better}) than {against}"
 
 
-def _say_best(best: Best | None, primary: Metric) -> tuple[str, ...]:
+def _say_bests(bests: Sequence[Best], primary: Metric) -> tuple[str, ...]:
+    """Name the best configuration, of each system where there are some."""
+    if not any(one.system for one in bests):
+        return tuple(text for one in bests for text in _say_best(one, primary))
+    chosen = [one for one in bests if one.of > 1 and not one.ties]
+    if not chosen:
+        return ()
+    told = "; ".join(
+        f"{one.result.label} ({show_number(one.result.estimate.mean)}, n={one.result.estimate.n}"
+        f"{_say_optimism(one.selection)})"
+        for one in chosen[:_SHOWN_SYSTEMS]
+    )
+    more = len(chosen) - _SHOWN_SYSTEMS
+    rest = f"; {counted(more, 'further system')} in the table" if more > 0 else ""
+    return (
+        f"Best on each system by its mean, which tends to be too good for having been selected: {told}{rest}. Values "
+        "do not compare between systems.",
+    )
+
+
+def _say_optimism(selection: Selection | None) -> str:
+    """``, optimism 0.1 (95 % interval -0.1 to 0.3)``; empty where it is not known."""
+    if selection is None or selection.optimism is None:
+        return ""
+    return f", optimism {selection.optimism:.2g}{say_optimism_interval(selection)}"
+
+
+def _say_best(best: Best, primary: Metric) -> tuple[str, ...]:
     """Name the best configuration, as the optimistic choice it is."""
-    if best is None or best.of < 2:
+    if best.of < 2:
         return ()
     word = "lowest" if primary.goal == "min" else "highest"
     among = "" if best.rival is None else " among the configurations that lost no run"
+    among = f" on {best.system}{among}" if best.system else among
     if best.ties:
         shared = f"the same mean as {best.ties_text}, and none is lower" if primary.goal == "min" else ""
         shared = shared or f"the same mean as {best.ties_text}, and none is higher"
@@ -274,5 +308,15 @@ def _by_how_much(selection: Selection | None) -> str:
         return firm
     means = f"{selection.apparent:.4g} as it stands, {selection.held_out:.4g} on held-out runs"
     if selection.optimism > 0:
-        return f", here by about {selection.optimism:.3g}: {means}{firm}"
-    return f", though runs held out of the choice show no sign of it here ({means}){firm}"
+        return f", here by about {selection.optimism:.3g}{say_optimism_interval(selection)}: {means}{firm}"
+    told = f"({means}; optimism {selection.optimism:.3g}{say_optimism_interval(selection)})"
+    return f", though runs held out of the choice show no sign of it here {told}{firm}"
+
+
+def say_optimism_interval(selection: Selection) -> str:
+    """`` (95 % interval -0.1 to 0.3)``, and how many runs were left out of it."""
+    if selection.optimism_low is None or selection.optimism_high is None:
+        return ""
+    ends = f"{selection.optimism_low:.3g} to {selection.optimism_high:.3g}"
+    wild = f", {counted(selection.wild, 'wild run')} left out" if selection.wild else ""
+    return f" ({coverage(selection.level)} interval {ends}{wild})"

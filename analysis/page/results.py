@@ -3,19 +3,20 @@
 from collections.abc import Sequence
 
 from analysis.figures.drawing import Drawing
-from analysis.findings.configurations import ConfigurationResult
+from analysis.findings.configurations import Best, ConfigurationResult
 from analysis.findings.findings import Findings
 from analysis.findings.recommendations import Recommendation
 from analysis.findings.selection import choose_shown
-from analysis.findings.verdict_text import say_apart
+from analysis.findings.verdict_text import say_apart, say_optimism_interval
 from analysis.page.cells import number_cell, show_interval, show_mean
 from analysis.page.document import Block, Bullets, Cell, Chooser, Fold, Heading, Picture, Section, Table, Text, cell
+from analysis.page.systems import systems_blocks
 from analysis.statistics.comparisons import Comparison
 from analysis.statistics.effects import Effect
-from analysis.statistics.estimates import Interval
 from analysis.statistics.importance import Importance, Interaction, ParameterEffect
 from analysis.statistics.optimism import FEWEST
 from analysis.words import coverage, cut_note, plain, show_number, show_p, show_value
+from hpc.core.experiment.spec import Metric
 from hpc.core.words import counted
 
 MAX_CONFIGURATIONS = 60
@@ -44,8 +45,10 @@ def comparison_section(findings: Findings, drawings: Sequence[Drawing] = ()) -> 
     """Every configuration against its baseline, tested and by the 2σ rule, and what that hangs on."""
     table = comparison_table(findings)
     blocks: list[Block] = []
+    over = systems_blocks(findings, drawings)
     if table.rows:
-        blocks = [table, Text(_how_compared(findings), "note")]
+        blocks = [*over, Heading("On each system")] if over else []
+        blocks += [table, Text(_how_compared(findings), "note")]
         apart = say_apart(findings.compared)
         blocks += [Text(plain(apart), "caution")] if apart else []
         blocks += [Fold("Effect sizes with their intervals", (effects_table(findings),))]
@@ -74,7 +77,6 @@ def comparison_section(findings: Findings, drawings: Sequence[Drawing] = ()) -> 
             blocks.append(Fold("What the verdicts depend on", told))
         notes = comparison_notes(findings)
         blocks += [Heading("Not computable"), Bullets(notes)] if notes else []
-        blocks += _systems_blocks(findings, drawings)
     else:
         blocks = [Text(f"Nothing was compared: {plain(findings.verdict[0])}")]
     return Section("comparisons", "Comparison with the baseline", tuple(blocks), "Comparison")
@@ -93,8 +95,8 @@ def recommendations_section(found: Sequence[Recommendation]) -> Section:
 def parameters_section(findings: Findings, drawings: Sequence[Drawing]) -> Section | None:
     """What the swept parameters do; None where nothing is known of it."""
     blocks: list[Block] = []
-    if findings.importance is not None and findings.importance.parameters:
-        found = findings.importance
+    found = findings.importance
+    if found is not None and found.parameters:
         noise = "" if found.noise is None else f" Between seeds alone: {100 * found.noise:.0f} %."
         blocks += [
             parameters_table(found),
@@ -106,6 +108,9 @@ def parameters_section(findings: Findings, drawings: Sequence[Drawing]) -> Secti
             ),
             *([Text(plain(f"To be read with care: {found.warning}."), "caution")] if found.warning else []),
         ]
+    if found is not None and found.left_out:
+        told = "; ".join(f"{name}: {reason}" for name, reason in found.left_out)
+        blocks.append(Text(plain(f"Not analysed: {told}."), "caution"))
     blocks += [Picture(one) for one in drawings if one.topic == "parameters"]
     return Section("parameters", "What the parameters do", tuple(blocks), "Parameters") if blocks else None
 
@@ -145,7 +150,15 @@ def results_table(findings: Findings, limit: int = MAX_CONFIGURATIONS) -> Table:
     """One row per configuration: rank, mean, interval, and what is missing from it."""
     primary = findings.primary.name if findings.primary else "primary metric"
     interval = f"{coverage(findings.plan.confidence)} interval"
-    head = ["rank", "configuration", f"{primary}: mean ± std (n)", interval, "failed", "not in the mean"]
+    has_systems = any(one.system for one in findings.results)
+    head = [
+        "rank in its system" if has_systems else "rank",
+        "configuration",
+        f"{primary}: mean ± std (n)",
+        interval,
+        "failed",
+        "not in the mean",
+    ]
     has_cautions = any(one.cautions for one in findings.results)
     head += ["in the mean, with care"] if has_cautions else []
     head += [f"{goal.name}: mean ± std (n)" for goal in findings.secondary]
@@ -157,10 +170,14 @@ def results_table(findings: Findings, limit: int = MAX_CONFIGURATIONS) -> Table:
 
 
 def ranks(findings: Findings) -> dict[int, int]:
-    """Rank of each configuration by its mean, 1 is best."""
+    """Rank of each configuration by its mean, 1 is best; within its system where there are some."""
     sign = -1 if findings.primary and findings.primary.goal == "max" else 1
-    means = sorted((sign * one.estimate.mean, one.number) for one in findings.results if one.estimate.mean is not None)
-    return {number: place for place, (_, number) in enumerate(means, start=1)}
+    ranked: dict[int, int] = {}
+    for system in dict.fromkeys(one.system for one in findings.results):
+        mine = (one for one in findings.results if one.system == system)
+        means = sorted((sign * one.estimate.mean, one.number) for one in mine if one.estimate.mean is not None)
+        ranked |= {number: place for place, (_, number) in enumerate(means, start=1)}
+    return ranked
 
 
 def _result_row(one: ConfigurationResult, rank: int | None, has_cautions: bool) -> tuple[Cell, ...]:
@@ -339,13 +356,18 @@ def readings_table(findings: Findings) -> Table:
 
 def _selection_blocks(findings: Findings) -> tuple[Block, ...]:
     """What the best configuration is worth on runs that had no part in choosing it, and how firm ranks are."""
-    found = findings.best.selection if findings.best else None
+    return tuple(block for one in findings.bests for block in _selection_of(findings, one))
+
+
+def _selection_of(findings: Findings, best: Best) -> tuple[Block, ...]:
+    found = best.selection
     if found is None:
         return ()
     held = "not computable, no run could be held out"
     if found.held_out is not None and found.optimism is not None:
         held = (
-            f"{show_number(found.held_out)} on runs held out of the choice (optimism {show_number(found.optimism, 3)})"
+            f"{show_number(found.held_out)} on runs held out of the choice; optimism {show_number(found.optimism, 3)}"
+            f"{say_optimism_interval(found)}"
         )
     rows = tuple(
         (
@@ -357,7 +379,8 @@ def _selection_blocks(findings: Findings) -> tuple[Block, ...]:
         for one in found.ranks
     )
     head = ("rank", "configuration", f"rank in {coverage(found.level)} of repetitions", "first in")
-    selected = Text(f"Selected from {found.of}: {show_number(found.apparent)} as it stands, {held}.")
+    where = f"On {plain(best.system)}, selected" if best.system else "Selected"
+    selected = Text(f"{where} from {found.of}: {show_number(found.apparent)} as it stands, {held}.")
     if not rows:
         few = f"How firm the ranks are cannot be said: a configuration has fewer than {FEWEST} values."
         return (selected, Text(few, "note"))
@@ -365,7 +388,10 @@ def _selection_blocks(findings: Findings) -> tuple[Block, ...]:
         "Simulated repetitions of the whole experiment with as many new seeds (normal values, spread as estimated); "
         "configurations that tie for the first place share the credit."
     )
-    return (selected, Table("ranks", "How firm the ranks are", head, rows, (1,)), Text(told, "note"))
+    place = findings.bests.index(best)
+    name, title = ("ranks" if place == 0 else f"ranks-{place + 1}"), "How firm the ranks are"
+    table = Table(name, f"{title} on {plain(best.system)}" if best.system else title, head, rows, (1,))
+    return (selected, table, Text(told, "note"))
 
 
 def _say_why(tested: str, rule: str) -> str:
@@ -373,48 +399,18 @@ def _say_why(tested: str, rule: str) -> str:
     return tested if tested == rule else f"Tested: {tested}. 2σ rule: {rule}"
 
 
-def _systems_blocks(findings: Findings, drawings: Sequence[Drawing]) -> list[Block]:
-    """Methods over systems, where the baseline stands for one configuration on each."""
-    found = findings.over_systems
-    if found is None:
-        return []
-    rows = tuple(
-        (
-            cell(one.method + (" (baseline)" if one.method == found.baseline else "")),
-            cell(one.systems),
-            cell(one.n),
-            cell(one.lost, mark="bad" if one.lost else ""),
-            *(_interval_cell(value) for value in (one.mean, one.iqm, one.improvement)),
-        )
-        for one in found.methods
-    )
-    head = ("method", "systems", "n", "failed", "mean ratio", "interquartile mean", "probability of improvement")
-    return [
-        Heading("Over all systems"),
-        Table("systems", f"Methods over {', '.join(map(plain, found.systems))}", head, rows, (0,)),
-        Text(
-            "Ratios to the baseline's mean on the same system: 1 is the baseline, less is better. "
-            f"{coverage(found.level)} "
-            "stratified bootstrap intervals in brackets. Failed runs are in no mean and never reach any ratio in the "
-            "profile.",
-            "note",
-        ),
-        *(Picture(one) for one in drawings if one.topic == "systems"),
-    ]
-
-
-def _interval_cell(found: Interval | None) -> Cell:
-    return cell("–") if found is None else cell(f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]", found.value)
-
-
 def best_text(findings: Findings) -> str:
-    """Name the best configuration, as the optimistic choice it is."""
-    best = findings.best
-    if best is None or findings.primary is None:
+    """Name the best configuration, as the optimistic choice it is; with systems the best of each."""
+    if not findings.bests or findings.primary is None:
         return "No configuration has a value yet."
+    return " ".join(_best_text(one, findings.primary) for one in findings.bests)
+
+
+def _best_text(best: Best, primary: Metric) -> str:
     one = best.result
     text = (
-        f"{one.label}: {findings.primary.name} = {show_mean(one.estimate)}, {coverage(one.estimate.level)} interval "
+        (f"On {best.system}: " if best.system else "")
+        + f"{one.label}: {primary.name} = {show_mean(one.estimate)}, {coverage(one.estimate.level)} interval "
         f"{show_interval(one.estimate)}. It is the best of {counted(best.of, 'configuration')}, selected on "
         "these same data: its "
         "mean is optimistic."

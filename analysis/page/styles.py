@@ -148,6 +148,13 @@ def _top(findings: Findings) -> tuple[str, ...]:
     rank = ranks(findings)
     valued = sorted((one for one in findings.results if one.number in rank), key=lambda one: rank[one.number])
     metric = findings.primary.name if findings.primary else ""
+    if any(one.system for one in findings.results):
+        told = (
+            f"{one.system}: {one.result.label} -> {metric} {show_number(one.result.estimate.mean)} "
+            f"(n={one.result.estimate.n}, best of {one.of} there)"
+            for one in findings.bests
+        )
+        return tuple(map(plain, told)) or ("No configuration has a value yet.",)
     told = (
         f"{rank[one.number]}. {one.label} -> {metric} {show_number(one.estimate.mean)} (n={one.estimate.n}"
         + (f"; {one.missing_text}" if one.missing_text else "") + ")"

@@ -4,7 +4,7 @@ What cannot be computed is None with the reason in `note` (``not computable: n=1
 number. How often each interval covers the truth at small n is measured in ``docs/statistics.md``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -63,7 +63,7 @@ class Interval:
         low: Lower end.
         high: Upper end.
         level: Coverage meant, 0 to 1.
-        method: How it was made: ``BCa bootstrap``, ``stratified bootstrap``.
+        method: How it was made: ``BCa bootstrap``.
     """
 
     value: float
@@ -145,59 +145,6 @@ def bca_intervals(
             if np.isfinite(low) and np.isfinite(high):
                 found[place] = Interval(float(middle), float(low), float(high), level, "BCa bootstrap")
     return tuple(found)
-
-
-def iqm(values: Floats) -> Floats:
-    """Interquartile mean over the last axis: the lowest and the highest quarter (rounded down) are left out.
-
-    rliable's `aggregate_iqm` (Agarwal et al. 2021), which is scipy's mean trimmed by 25 % on each side.
-    """
-    trimmed: Floats = np.asarray(stats.trim_mean(values, 0.25, axis=-1), dtype=np.float64)
-    return trimmed
-
-
-def mean(values: Floats) -> Floats:
-    """Arithmetic mean over the last axis."""
-    averaged: Floats = np.asarray(np.mean(values, axis=-1), dtype=np.float64)
-    return averaged
-
-
-def stratified_interval(
-    strata: Sequence[npt.ArrayLike],
-    statistic: Callable[[Floats], Floats],
-    rng: np.random.Generator,
-    level: float = LEVEL,
-    resamples: int = RESAMPLES,
-) -> Interval | None:
-    """Give the stratified bootstrap interval of a statistic over several systems (Agarwal et al. 2021, section 4.1).
-
-    The runs of each system are resampled with replacement by themselves, the statistic is taken over all resampled
-    runs together, and the interval lies between the percentiles of its values: between systems nothing is resampled,
-    because they were chosen and not drawn. In rliable the seed argument has no effect; here it is the only source.
-
-    Args:
-        strata: One array of shape (runs of that system,) per system, values comparable between systems.
-        statistic: From an array of shape (resamples, all runs) to one of shape (resamples,): `iqm`, `mean`.
-        rng: Source of chance.
-        level: Coverage wanted.
-        resamples: Bootstrap samples.
-
-    Returns:
-        The interval; None where a system has no finite value.
-    """
-    _check_level(level)
-    finite = [one[np.isfinite(one)] for one in (np.asarray(values, dtype=np.float64).ravel() for values in strata)]
-    if not finite or min(map(len, finite)) == 0:
-        return None
-    drawn = np.concatenate(resample_strata(finite, rng, resamples), axis=1)
-    low, high = np.quantile(statistic(drawn), [(1 - level) / 2, (1 + level) / 2])
-    value = float(statistic(np.concatenate(finite)[None, :])[0])
-    return Interval(value, float(low), float(high), level, "stratified bootstrap")
-
-
-def resample_strata(strata: Sequence[Floats], rng: np.random.Generator, resamples: int) -> list[Floats]:
-    """Draw each stratum's runs with replacement by itself: one array of shape (resamples, runs) per stratum."""
-    return [one[rng.integers(len(one), size=(resamples, len(one)))] for one in strata]
 
 
 @lru_cache(maxsize=1024)

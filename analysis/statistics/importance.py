@@ -7,7 +7,7 @@ fairly too. For a full grid with equal seeds that is the functional analysis of 
 are cut into four parts of equal counts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -105,13 +105,14 @@ class Importance:
     """What the parameters do to one metric.
 
     Attributes:
-        metric: The metric.
+        metric: The metric, with what was made of it where systems had to be made comparable.
         runs: Runs behind it.
         parameters: Most important first.
         interactions: Strongest first; of many parameters, pairs of the most important ones only.
         noise: Share of the variance between runs of one configuration (seeds); None where nothing was repeated.
         level: Coverage of the intervals.
         warning: Why to read it with care; empty when there is no reason.
+        left_out: Swept parameters that are not analysed, each with the reason: (name, reason).
     """
 
     metric: str
@@ -121,6 +122,7 @@ class Importance:
     noise: float | None
     level: float
     warning: str
+    left_out: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +152,8 @@ def analyse_importance(
     *,
     metric: str = "",
     level: float = LEVEL,
+    blocks: Collection[str] = (),
+    has_zero: bool = True,
 ) -> Importance | None:
     """Analyse the variance of a metric over the parameters.
 
@@ -160,9 +164,12 @@ def analyse_importance(
         goal: ``min`` or ``max``.
         metric: Name of the metric.
         level: Coverage of the intervals.
+        blocks: Parameters whose own effect was taken out of the values: only what they change of others is told.
+        has_zero: Whether the metric has a zero that percentages can refer to.
 
     Returns:
-        None where nothing varies, or where there are no more runs than effects to estimate.
+        None where nothing varies, or where there are no more runs than effects to estimate; with parameters that are
+        left out for another reason it names these at least.
     """
     all_values = np.asarray(values, dtype=np.float64)
     usable = np.isfinite(all_values)
@@ -170,15 +177,24 @@ def analyse_importance(
     named = (
         (name, [one for one, keep in zip(column, usable, strict=True) if keep]) for name, column in parameters.items()
     )
-    factors = [factor for factor in (make_factor(name, column) for name, column in named) if factor]
+    made = {name: (make_factor(name, column), column) for name, column in named}
+    factors = [factor for factor, _ in made.values() if factor]
+    reasons = ((name, _why_left_out(parameters[name], made[name][1])) for name, (one, _) in made.items() if one is None)
+    left_out = tuple((name, reason) for name, reason in reasons if reason)
     width = 1 + sum(len(one.values) - 1 for one in factors)
     if not factors or len(y) <= width or y.min() == y.max():
-        return None
+        return Importance(metric, len(y), (), (), None, level, "", left_out) if left_out else None
     scale = float(np.ptp(y))
     model = _Model.fit((y - y.mean()) / scale, factors, groups)
     single = [model.share(model.terms[place], level) for place in range(len(factors))]
     order = sorted(range(len(factors)), key=lambda place: (-single[place].share, place))
-    effects = [_effect(model, factors[place], place, single[place], y, goal, level) for place in order]
+    effects = [
+        _effect(model, factors[place], place, single[place], y, goal, level)
+        for place in order
+        if factors[place].name not in blocks
+    ]
+    if not has_zero:
+        effects = [replace(one, improvement_percent=None) for one in effects]
     leading = sorted(order[: _leading(len(factors))])
     pairs = [pair for pair in (model.interaction(*two) for two in combinations(leading, 2)) if pair]
     interactions = [_interaction(factors, pair, model.share(pair.term, level), y) for pair in pairs]
@@ -193,7 +209,27 @@ def analyse_importance(
         noise=model.noise_share,
         level=level,
         warning=_warning(model, factors, usable),
+        left_out=left_out,
     )
+
+
+def _why_left_out(asked: Sequence[Any], column: Sequence[Any]) -> str:
+    """Say why a parameter is no factor; empty where it never varied.
+
+    Args:
+        asked: Its value in every run.
+        column: Its value in the runs that gave one of the metric.
+    """
+    texts = set(map(repr, column))
+    if len(set(map(repr, asked))) < 2:
+        return ""
+    if len(texts) < 2:
+        return "runs with one of its values only gave a result"
+    if any(value is None or value != value for value in column):  # noqa: PLR0124  NaN is not itself
+        return "some runs do not have it"
+    if len(texts) > MOST_LEVELS:
+        return f"it has {len(texts)} values that are no numbers, and {MOST_LEVELS} can be told apart"
+    return "almost all runs have the same value of it"
 
 
 def make_factor(name: str, column: Sequence[Any]) -> Factor | None:

@@ -2,22 +2,26 @@
 
 The best mean of k configurations was chosen for being the best on these very runs: it flatters. Held-out runs tell by
 how much: the choice is repeated without one run of each configuration, and the run left out, which had no part in the
-choice, says what the chosen one is worth. How well that corrects is measured in ``docs/statistics.md``.
+choice, says what the chosen one is worth. Runs far from the others of their configuration are left out of that: one
+wild run would else be the whole estimate. How well that corrects is measured in ``docs/statistics.md``.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from analysis.statistics.estimates import LEVEL
+from analysis.statistics.estimates import LEVEL, t_quantile
 
 Floats = npt.NDArray[np.float64]
 RESAMPLES = 1000
 FEWEST = 3
 """Runs of each configuration below which nothing is said of how firm ranks are."""
 _SHOWN = 10
+_FAR = 8.0
+"""How many usual distances from the median a run may be away before it is wild."""
 _ELEMENTS = 5_000_000
 """Comparisons of ranks made at once: enough for speed, and no burden to memory with thousands of configurations."""
 
@@ -50,7 +54,11 @@ class Selection:
         of: Samples it was chosen from.
         apparent: Its mean, in the metric's unit.
         held_out: Mean of runs that had no part in choosing; None where no configuration but one has 2 runs.
-        optimism: By how much `apparent` flatters, in the metric's unit, above 0 when it does; None without `held_out`.
+        optimism: By how much the best mean flatters, in the metric's unit, above 0 when it does; None without
+            `held_out`.
+        optimism_low: Lower end of its interval; None where no configuration has 2 runs that differ.
+        optimism_high: Upper end.
+        wild: Runs far from the others of their configuration, which `held_out` and `optimism` leave out.
         folds: Runs left out in turn.
         ranks: The first ten by mean, best first; empty where a sample has fewer than 3 runs.
         level: Share of the repetitions that the ranks' ranges hold.
@@ -64,6 +72,9 @@ class Selection:
     folds: int
     ranks: tuple[Rank, ...]
     level: float = LEVEL
+    optimism_low: float | None = None
+    optimism_high: float | None = None
+    wild: int = 0
 
 
 def select_best(
@@ -97,17 +108,57 @@ def select_best(
     means = _means(runs[valued])
     chosen = int(valued[np.argmin(means)])
     apparent = float(means.min())
-    held_out, folds = _held_out(runs[counts > 1])
+    near = _without_wild(runs)
+    held_out, folds = _held_out(near[np.isfinite(near).sum(axis=1) > 1])
+    optimism = None if held_out is None else held_out - float(_means(near[valued]).min())
+    half = None if optimism is None else _half_width(near, int(counts[chosen]), level)
     return Selection(
         chosen=chosen,
         of=len(valued),
         apparent=sign * apparent,
         held_out=None if held_out is None else sign * held_out,
-        optimism=None if held_out is None else held_out - apparent,
+        optimism=optimism,
         folds=folds,
         ranks=_ranks(runs[valued], valued, sign, rng, resamples, level) if counts[valued].min() >= FEWEST else (),
         level=level,
+        optimism_low=None if optimism is None or half is None else optimism - half,
+        optimism_high=None if optimism is None or half is None else optimism + half,
+        wild=int(counts.sum() - np.isfinite(near).sum()),
     )
+
+
+def _without_wild(runs: Floats) -> Floats:
+    """Leave out runs that are 8 times as far from the median of their configuration as runs usually are.
+
+    That is 5 standard deviations of normal values. A configuration that varies more than others is measured by itself.
+    """
+    middle = np.array([np.median(row[np.isfinite(row)]) if np.isfinite(row).any() else 0.0 for row in runs])[:, None]
+    away = np.abs(runs - middle)
+    common = _lower_median(away)
+    own = [_lower_median(row) if np.isfinite(row).sum() > 2 else 0.0 for row in away]
+    most = _FAR * np.maximum(common, own)[:, None]
+    # Nothing varies that could tell what is far.
+    most = np.where(most > 0, most, np.inf)
+    near: Floats = np.where(away > most, np.nan, runs)
+    return near
+
+
+def _lower_median(away: Floats) -> float:
+    """Median of what differs from 0, the lower one of two: half of the values may be wild, and it is not."""
+    there = np.sort(away[np.isfinite(away) & (away > 0)])
+    return float(there[(len(there) - 1) // 2]) if len(there) else 0.0
+
+
+def _half_width(runs: Floats, chosen: int, level: float) -> float | None:
+    """Half the interval of the optimism: it lies between two means of as many runs as the chosen one has."""
+    runs = runs[np.isfinite(runs).sum(axis=1) > 1]
+    free = np.isfinite(runs).sum(axis=1) - 1
+    if not len(runs):
+        return None
+    with np.errstate(over="ignore"):
+        variance = float((np.nanvar(runs, axis=1, ddof=1) * free).sum() / free.sum())
+    half = t_quantile(level, int(free.sum())) * math.sqrt(2 * variance / chosen)
+    return half if 0 < half < math.inf else None
 
 
 def _means(runs: Floats) -> Floats:

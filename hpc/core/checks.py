@@ -63,6 +63,7 @@ from hpc.core.layout import name_problem
 from hpc.core.question.baseline import agrees
 from hpc.core.question.criterion import Question, bind, parse_criterion
 from hpc.core.question.falsifiable import objections
+from hpc.core.question.systems import ranged_parameter, values_named
 from hpc.core.resources import Resources
 from hpc.core.retry.learned import LEARNING_RATE_NAMES
 from hpc.core.words import counted
@@ -597,6 +598,25 @@ def _check_metrics(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
             )
 
 
+def _check_range(draft: Draft, grid: Sequence[Combination]) -> Iterator[Finding]:
+    """Every system has a range and every range a system: one without the other would leave the numbers unnoticed."""
+    if draft.metrics is None or draft.sweep is None or not draft.metrics.primary.ranges:
+        return
+    path = ("metrics", "primary", "range")
+    ranged = [system for system, _, _ in draft.metrics.primary.ranges]
+    name = ranged_parameter(grid, draft.baseline, ranged)
+    if name is None:
+        yield Finding(path, f"names {', '.join(map(repr, ranged))}; no swept parameter has such a value")
+        return
+    valid = values_named(grid, name)
+    for system in ranged:
+        if system not in valid:
+            yield Finding((*path, system), f"'{system}' is no value of {name}; {nearest(system, valid)}")
+    missing = [system for system in valid if system not in ranged]
+    if missing:
+        yield Finding(path, f"has none for {name} {', '.join(missing)}; every system needs its [low, high]")
+
+
 def _check_criterion(draft: Draft, grid: Sequence[Combination]) -> Iterator[Finding]:
     if draft.criterion is None or draft.sweep is None or draft.metrics is None or draft.analysis is None:
         return
@@ -679,6 +699,7 @@ _RULES: tuple[Rule, ...] = (
     _check_for_every_resources(_check_divergence),
     _check_for_every_resources(_check_launch),
     _check_metrics,
+    _check_range,
     _check_criterion,
     _check_acceptance,
 )

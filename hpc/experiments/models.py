@@ -234,6 +234,20 @@ def _share(value: Any) -> str | float | int:
     return cast("str | float | int", value)
 
 
+def _limits(value: Any) -> list[float]:
+    """Check the range of a metric: ``[0, 1]``."""
+    if not isinstance(value, list) or len(value) != 2 or any(not _is_number(end) for end in value):
+        given = f"[{', '.join(map(str, value))}]" if isinstance(value, list) else shown(value)
+        raise _fail(f"must be two finite numbers [low, high], not {given}")
+    if value[0] >= value[1]:
+        raise _fail(f"is [{value[0]:g}, {value[1]:g}]; low must be below high")
+    return cast("list[float]", value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
 def _processes(value: Any) -> str | int:
     if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1024):
         return cast("str | int", value)
@@ -402,6 +416,11 @@ AnyValue = Annotated[
 Memory = Annotated[Any, PlainValidator(_memory), WithJsonSchema({"type": ["string", "integer"]})]
 Time = Annotated[Any, PlainValidator(_time), WithJsonSchema({"type": ["string", "integer"]})]
 Share = Annotated[Any, PlainValidator(_share), WithJsonSchema({"type": ["string", "number"]})]
+Limits = Annotated[
+    list[float],
+    PlainValidator(_limits),
+    WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
+]
 Processes = Annotated[Any, PlainValidator(_processes), WithJsonSchema({"type": ["string", "integer"]})]
 Variable = Annotated[str, PlainValidator(_variable), WithJsonSchema({"type": "string"})]
 VariableValue = Annotated[
@@ -618,6 +637,17 @@ class MetricModel(Model):
     )
 
 
+class PrimaryModel(MetricModel):
+    """The number that the verdict is about."""
+
+    range_: Annotated[dict[str, Limits], Field(min_length=1)] | None = Field(
+        None,
+        alias="range",
+        description="`{system: [low, high]}` for every system: what counts as score 0 and as score 1 there, such as "
+        "random and best known. Numbers over systems are then those of scores (docs/statistics.md).",
+    )
+
+
 class SourceModel(Model):
     """Where the metrics of a program come from that does not use our writer: exactly one of the keys."""
 
@@ -652,7 +682,7 @@ class SourceModel(Model):
 class MetricsModel(Model):
     """Which numbers are read, and from where."""
 
-    primary: MetricModel = Field(description="The one the verdict is about.")
+    primary: PrimaryModel = Field(description="The one the verdict is about.")
     secondary: list[MetricModel] = Field([], description="Reported beside it.")
     source: SourceModel | None = Field(None, description="Only for programs that do not use `hpc.metrics`.")
 

@@ -48,6 +48,7 @@ from hpc.experiments.models import (
     MetricsModel,
     Model,
     NoticeModel,
+    PrimaryModel,
     ProfileModel,
     ProgramModel,
     ResourcesModel,
@@ -295,7 +296,13 @@ def _metrics(
 
 
 def _metric(model: MetricModel) -> core.Metric:
-    return core.Metric(model.name, model.goal, None if model.meaningful is None else parse_share(model.meaningful))
+    ranges = model.range_ if isinstance(model, PrimaryModel) else None
+    return core.Metric(
+        model.name,
+        model.goal,
+        None if model.meaningful is None else parse_share(model.meaningful),
+        core.read_ranges(ranges),
+    )
 
 
 def _module_metrics(module: str, code: Path, document: YamlDocument, problems: list[Problem]) -> tuple[str, ...] | None:

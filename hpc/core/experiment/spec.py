@@ -42,11 +42,18 @@ class Metric:
         name: As the program writes it.
         goal: ``min`` or ``max``.
         meaningful: Smallest difference worth having, relative to the baseline (0.05 is 5 %); None when not declared.
+        ranges: System, what counts as score 0 there, and what as score 1; empty when no range is declared.
     """
 
     name: str
     goal: str = "min"
     meaningful: float | None = None
+    ranges: tuple[tuple[str, float, float], ...] = ()
+
+
+def read_ranges(declared: Mapping[str, Sequence[float]] | None) -> tuple[tuple[str, float, float], ...]:
+    """Read ``{pendulum: [0, 1]}`` as it stands in the specification."""
+    return tuple((str(system), float(low), float(high)) for system, (low, high) in (declared or {}).items())
 
 
 @dataclass(frozen=True)

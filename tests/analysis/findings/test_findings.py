@@ -255,7 +255,8 @@ def test_partial_baseline_is_matched_by_the_other_parameters(tmp_path: Path) -> 
     }  # fmt: skip
     verdicts = [one.comparison.tested_verdict for one in found.compared if one.comparison]
     assert verdicts == ["better", "worse", "better", "worse"]
-    assert found.verdict[0].startswith("Better than the baseline on final_error")
+    assert found.verdict[0].startswith("Over 2 systems training=sft_grpo (geometric mean ratio 0.88")
+    assert any("Better than the baseline on final_error" in text for text in found.verdict)
 
 
 def test_goal_max_turns_the_verdict_around(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """From an experiment's runs to its statistics: declared plan, both looks, stored baselines, methods over systems."""
 
+import json
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 from analysis.data.frame import load_frame
 from analysis.findings.findings import Findings, find_findings
 from analysis.findings.inference import analysis_plan
+from analysis.report import _summary, build
 from analysis.statistics.comparisons import AnalysisPlan, Sample, holm
 from analysis.statistics.linear_model import model_rows
 from hpc.core.experiment.spec import Metric
@@ -183,12 +186,112 @@ def test_methods_are_compared_over_systems(tmp_path: Path) -> None:
     over = found_in(experiment).over_systems
     assert over is not None
     sft, grpo = over.methods
-    assert grpo.mean is not None
+    assert grpo.effect is not None
+    assert grpo.improvement is not None
 
     assert (over.baseline, over.systems) == ("training=sft", ("system=pendulum", "system=cartpole"))
-    assert grpo.mean.value == pytest.approx(0.5, abs=0.01)
-    assert (grpo.lost, grpo.profile[-1]) == (1, pytest.approx((2 / 3 + 1) / 2))
-    assert sft.profile[-1] == 1.0
+    assert over.are_scales
+    assert grpo.effect.value == pytest.approx(0.5, abs=0.01)
+    assert (grpo.diverged, grpo.profile[-1]) == (1, pytest.approx((2 / 3 + 1) / 2))
+    assert grpo.improvement.value == pytest.approx((2 / 3 + 1) / 2)
+    assert (sft.effect, sft.improvement) == (None, None)
+
+
+def make_cross(
+    folder: Path,
+    metrics: Mapping[str, Any],
+    levels: Mapping[str, float],
+    gains: Mapping[str, float],
+    **spec: Any,
+) -> Experiment:
+    """Each training on each system, each system with a level of its own; three runs."""
+    points = list(product(levels, gains, (1, 2, 3)))
+    tasks = [make_task({"system": s, "training": t}, seed, f"{s}_{t}_{seed}") for s, t, seed in points]
+    asked = {"sweep": {"grid": {"system": [], "training": []}}, "baseline": {"training": "sft"}, "metrics": metrics}
+    experiment = Experiment(folder, tasks, make_spec("cross", **{**asked, **spec}))
+    rng = np.random.default_rng(2)
+    experiment.judged = [
+        make_finished(experiment, task, {"final_error": levels[s] * gains[t] * (1 + 0.02 * rng.standard_normal())})
+        for task, (s, t, _) in zip(tasks, points, strict=True)
+    ]
+    return experiment
+
+
+LEVELS = {"easy": 0.01, "pendulum": 10.0, "cartpole": 1000.0}
+GAINS = {"sft": 1.0, "grpo": 0.5, "scratch": 2.0}
+
+
+def test_nothing_is_best_across_raw_scales(tmp_path: Path) -> None:
+    """The easiest system has the lowest values of all: each system has a best, and there is no best of all."""
+    found = found_in(make_cross(tmp_path, {"primary": {"name": "final_error", "goal": "min"}}, LEVELS, GAINS))
+
+    assert found.best is None
+    assert [(one.system, one.result.label, one.of) for one in found.bests] == [
+        (system, f"system={system}, training=grpo", 3) for system in LEVELS
+    ]
+    assert all(one.selection and len(one.selection.ranks) == 3 for one in found.bests)
+    assert found.verdict[0].startswith("Over 3 systems training=grpo (geometric mean ratio 0.")
+    assert "training=scratch" in found.verdict[0]
+    assert any("Friedman's test over 3 systems and 3 methods" in text for text in found.verdict)
+    assert not any("selected as the best of 9" in text for text in found.verdict)
+
+
+def test_importance_rests_on_values_that_compare(tmp_path: Path) -> None:
+    """What the systems' levels do is no effect: training has all of the variance, and the system is no parameter."""
+    found = found_in(make_cross(tmp_path, {"primary": {"name": "final_error", "goal": "min"}}, LEVELS, GAINS))
+    assert found.importance is not None
+
+    assert [one.name for one in found.importance.parameters] == ["training"]
+    assert found.importance.parameters[0].share > 0.9
+    assert found.importance.metric == "final_error (ratio to its system's geometric mean)"
+
+
+def test_declared_ranges_reach_the_scores(tmp_path: Path) -> None:
+    """`metrics.primary.range` names the systems by their values; a value outside is named."""
+    ranges = {"easy": [0.0, 0.02], "pendulum": [0, 20], "cartpole": [0, 1500]}
+    metrics = {"primary": {"name": "final_error", "goal": "min", "range": ranges}}
+    over = found_in(make_cross(tmp_path, metrics, LEVELS, GAINS)).over_systems
+    assert over is not None
+    grpo = over.methods[1]
+    assert grpo.score is not None
+
+    assert over.scale == "range"
+    assert grpo.score.value == pytest.approx((0.25 + 0.25 + 1 / 3) / 3, rel=0.02)
+    assert any(text.startswith("system=cartpole, training=scratch: 3 of 3 (") for text in over.outside)
+
+
+def test_report_carries_everything_over_systems_as_json(tmp_path: Path) -> None:
+    """`--json` has methods, ranks, omnibus, what was left out, the best by system and the importance."""
+    experiment = make_cross(tmp_path, {"primary": {"name": "final_error", "goal": "min"}}, LEVELS, GAINS)
+    built = build(experiment.write(), ())
+    told = json.loads(json.dumps(_summary(built), allow_nan=False))
+    over = told["over_systems"]
+
+    assert [one["method"] for one in over["methods"]] == ["training=sft", "training=grpo", "training=scratch"]
+    assert over["methods"][1]["effect"].keys() == {"value", "low", "high"}
+    assert over["omnibus"]["floor"] == pytest.approx(1 / 36)
+    assert over["critical_difference"] > 0
+    assert over["dropped"] == []
+    assert [one["system"] for one in told["best_by_system"]] == list(LEVELS)
+    assert told["best"] is None
+    assert told["importance"]["parameters"][0]["name"] == "training"
+    assert {"ranks", "profiles"} <= {Path(one).stem for one in told["files"]}
+
+
+def test_parameters_that_are_not_analysed_are_named(tmp_path: Path) -> None:
+    """Thirteen texts are too many to tell apart: the parameter is named with the reason, the other one analysed."""
+    points = [(f"note {number}", rank, seed) for number in range(13) for rank in (4, 8) for seed in (1, 2)]
+    tasks = [make_task({"note": note, "rank": rank}, seed, f"n{note[5:]}_{rank}_{seed}") for note, rank, seed in points]
+    experiment = Experiment(tmp_path, tasks, make_spec("notes", sweep={"grid": {"note": [], "rank": []}}))
+    experiment.judged = [
+        make_finished(experiment, task, {"final_error": rank + seed / 10})
+        for task, (_, rank, seed) in zip(tasks, points, strict=True)
+    ]
+    importance = found_in(experiment).importance
+    assert importance is not None
+
+    assert [one.name for one in importance.parameters] == ["rank"]
+    assert importance.left_out == (("note", "it has 13 values that are no numbers, and 12 can be told apart"),)
 
 
 def test_same_experiment_gives_the_same_findings(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.weightstats import DescrStatsW
 
-from analysis.statistics.estimates import bca_intervals, estimate, iqm, mean, stratified_interval
+from analysis.statistics.estimates import bca_intervals, estimate
 
 VALUES = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=12)
 
@@ -104,42 +104,16 @@ def test_bca_intervals_need_runs_that_vary() -> None:
     assert [one is None for one in found] == [True, True, True, False]
 
 
-@pytest.mark.parametrize("kind", ["bca", "stratified"])
-def test_the_generator_passed_in_is_the_only_source_of_chance(kind: str) -> None:
+def test_the_generator_passed_in_is_the_only_source_of_chance() -> None:
     """Another generator gives another interval, the same one the same; numpy's global seed changes nothing."""
     values = np.random.default_rng(1).normal(size=(3, 6))
 
     def interval(seed: int, global_seed: int) -> tuple[float, float]:
         np.random.seed(global_seed)  # noqa: NPY002  to show that it has no effect
         rng = np.random.default_rng(seed)
-        found = bca_intervals(values[:1], rng)[0] if kind == "bca" else stratified_interval(list(values), mean, rng)
+        found = bca_intervals(values[:1], rng)[0]
         assert found is not None
         return found.low, found.high
 
     assert interval(1, 1) == interval(1, 2)
     assert interval(1, 1) != interval(2, 1)
-
-
-def test_stratified_bootstrap_never_mixes_systems() -> None:
-    """Where no system varies nothing does, however far apart the systems are; the statistic is over all runs."""
-    found = stratified_interval([np.full(3, 1.0), np.full(3, 100.0)], mean, np.random.default_rng(0))
-
-    assert found is not None
-    assert (found.value, found.low, found.high) == (50.5, 50.5, 50.5)
-
-
-def test_stratified_bootstrap_draws_as_it_is_defined() -> None:
-    """Two systems of two runs: the mean has nine outcomes, and the percentiles of 20,000 draws are those of all 16."""
-    outcomes = [np.mean([a, b, c, d]) for a in (0, 1) for b in (0, 1) for c in (10, 14) for d in (10, 14)]
-    low, high = np.quantile(outcomes, [0.1, 0.9])
-
-    found = stratified_interval([[0, 1], [10, 14]], mean, np.random.default_rng(5), level=0.8, resamples=20_000)
-
-    assert found is not None
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.26)
-    assert stratified_interval([[0.0, 1.0], [math.nan]], mean, np.random.default_rng(5)) is None
-
-
-def test_interquartile_mean_leaves_out_a_quarter_on_each_side() -> None:
-    """Of 0 to 7 with two wild ends, the mean of the middle four."""
-    assert iqm(np.array([[-1e9, 1, 2, 3, 4, 5, 6, 1e9]])).tolist() == [3.5]

@@ -143,3 +143,42 @@ def test_generator_is_the_only_source_of_chance() -> None:
 
     assert shares(1, 1) == shares(1, 2)
     assert shares(1, 1) != shares(2, 1)
+
+
+@pytest.mark.parametrize("goal", ["min", "max"])
+@pytest.mark.parametrize("configurations", [2, 10])
+@pytest.mark.parametrize("wild", [50.0, 1e6, -50.0, -1e6])
+def test_one_wild_run_makes_no_absurd_optimism(goal: str, configurations: int, wild: float) -> None:
+    """Whichever configuration has it: the optimism stays within a few spreads, and the run is counted."""
+    rng = np.random.default_rng(6)
+    runs = rng.normal(size=(configurations, 3))
+    for place in (0, configurations - 1):
+        samples = runs.copy()
+        samples[place, 1] = wild
+        found = select_best(list(samples), goal, np.random.default_rng(7), resamples=10)
+        assert found is not None
+        assert found.optimism is not None
+        assert found.optimism_low is not None
+        assert found.optimism_high is not None
+
+        assert found.wild == 1
+        assert abs(found.optimism) < 3
+        assert found.optimism_low < found.optimism < found.optimism_high
+        assert found.optimism_high - found.optimism_low < 12
+
+
+def test_runs_of_a_restless_configuration_are_not_wild() -> None:
+    """A configuration that always varies 100 times as much as the others has no run left out."""
+    rng = np.random.default_rng(8)
+    found = select_best([*rng.normal(size=(4, 10)), 100 * rng.normal(size=10)], "min", rng, resamples=10)
+
+    assert found is not None
+    assert found.wild == 0
+
+
+def test_optimism_without_spread_has_no_interval() -> None:
+    """Runs that never vary tell of no uncertainty: no interval instead of one without width."""
+    found = select_best([[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]], "min", np.random.default_rng(0), resamples=10)
+
+    assert found is not None
+    assert (found.optimism, found.optimism_low, found.wild) == (0.0, None, 0)
