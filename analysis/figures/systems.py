@@ -46,17 +46,20 @@ def draw_ranks(found: OverSystems, folder: Path) -> Drawing:
     for column, (first, last) in enumerate(groups):
         at = len(found.methods) + 0.35 + 0.22 * column
         axes.plot([at, at], [first - 0.2, last + 0.2], color=INK, linewidth=3, solid_capstyle="butt")
-    top = -1.15
+    top, axes_end = -1.15, len(found.methods) + 0.5 + 0.22 * len(groups)
     axes.plot([1, min(1 + difference, len(found.methods))], [top, top], color=INK, linewidth=1.5, marker="|")
     said = f"critical difference {difference:.2f}" + (" (wider than the axis)" if _is_blind(found) else "")
     axes.annotate(said, (1, top), (0, 5), textcoords="offset points", fontsize=8)
+    if groups:
+        right = (axes_end, top)
+        axes.annotate("not told apart", right, (0, 5), textcoords="offset points", ha="right", fontsize=8)
     names = [short(plain(one.method), 34) + (" (baseline)" if one.method == found.baseline else "") for one in shown]
     axes.set_yticks(range(len(shown)), [""] * len(shown) if is_narrow() else names)
     for place, name in enumerate(names if is_narrow() else ()):
         axes.annotate(name, (0, place), (2, 8), xycoords=("axes fraction", "data"), textcoords="offset points",
                       fontsize=8)  # fmt: skip
     axes.set_ylim(len(shown) - 0.4, top - 0.75)
-    axes.set_xlim(0.7, len(found.methods) + 0.5 + 0.22 * len(groups))
+    axes.set_xlim(0.7, axes_end)
     axes.set_xticks(range(1, len(found.methods) + 1))
     axes.set_xlabel("average rank (1 is best; small: single systems)")
     axes.grid(axis="x")

@@ -10,9 +10,9 @@ from analysis.data.frame import ExperimentFrame
 from analysis.findings.answer import CriterionAnswer
 from analysis.findings.configurations import Best, ConfigurationResult
 from analysis.findings.findings import Findings
-from analysis.findings.systems_text import say_dropped, say_lost, say_over_systems
+from analysis.findings.systems_text import say_dropped, say_lost, say_method
 from analysis.statistics.comparisons import Comparison, is_better
-from analysis.statistics.systems import OverSystems
+from analysis.statistics.systems import MethodOverSystems, OverSystems
 from analysis.words import coverage, list_counts, show_number, show_p
 from hpc.core.experiment.spec import Metric
 from hpc.core.question.ruling import Ruling
@@ -219,10 +219,11 @@ def _over_systems(found: OverSystems, primary: Metric) -> Lead:
         return Lead(
             "NOT COMPARABLE", "warn", "Fewer than 2 systems have results of every method", (say_dropped(found),)
         )
-    told = (say_over_systems(found, primary.name)[0], say_lost(found.methods), say_dropped(found))
-    sentences = tuple(one for one in told if one)
-    by_rank = sorted(found.compared, key=lambda one: one.rank)
+    by_rank = sorted(found.compared, key=lambda one: (one.word != "WINNER", one.rank))
     winners = [one.method for one in by_rank if one.word == "WINNER"]
+    told = (say_method(by_rank[0], found, primary.name), _others(found, by_rank[1:]), say_lost(found.methods),
+            say_dropped(found))  # fmt: skip
+    sentences = tuple(one for one in told if one)
     if winners:
         more = f" and {len(winners) - 1} more" if len(winners) > 1 else ""
         return Lead("WINNER", "good", f"{winners[0]}{more}, over {len(found.systems)} systems", sentences)
@@ -233,6 +234,14 @@ def _over_systems(found: OverSystems, primary: Metric) -> Lead:
         return Lead("NO WINNER", "bad", f"Keep the baseline {found.baseline}: no method is better", sentences)
     claim = f"No method is shown to be better than {found.baseline} over {len(found.systems)} systems"
     return Lead("UNDECIDED", "warn", claim, sentences)
+
+
+def _others(found: OverSystems, others: Sequence[MethodOverSystems]) -> str:
+    """``Of 4 others 1 is better than the baseline, 2 equivalent, 1 undecided.``"""
+    words = {"WINNER": "better", "LOSER": "worse", "EQUIVALENT": "equivalent", "INCONCLUSIVE": "undecided"}
+    counts = {said: sum(one.word == word for one in others) for word, said in words.items()}
+    parts = [f"{count} {said}" for said, count in counts.items() if count]
+    return f"The {counted(len(others), 'other method')} against {found.baseline}: {', '.join(parts)}." if parts else ""
 
 
 # The best mean, and the spread

@@ -49,6 +49,14 @@ def _say_answer(found: OverSystems, metric: str) -> str:
     return f"{over} {'; '.join(parts)} ({runs})."
 
 
+def say_method(one: MethodOverSystems, found: OverSystems, metric: str) -> str:
+    """One method in one sentence: how much, how sure, of how many runs."""
+    return (
+        f"{metric} over {len(found.systems)} systems, against {found.baseline}: {_with_size(one, found)}; "
+        f"n = {one.n} against {one.n_baseline}."
+    )
+
+
 def _with_size(one: MethodOverSystems, found: OverSystems) -> str:
     """``grpo (geometric mean ratio 0.62, 95 % interval 0.5 to 0.8; adjusted p = 0.003)``."""
     if one.effect is not None:
@@ -96,7 +104,7 @@ def _say_omnibus(found: OverSystems) -> str:
     one = found.omnibus
     if one is None:
         return ""
-    floor = "" if one.floor is None else f" (smallest possible {show_p(one.floor)})"
+    floor = f" (smallest possible {show_p(one.floor)})"
     how = "exact" if one.method == "exact" else "Iman–Davenport's F, approximate"
     verdict = "methods rank differently" if one.p < found.alpha else "no difference of ranks is shown"
     return (

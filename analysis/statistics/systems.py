@@ -138,14 +138,14 @@ class Omnibus:
         f: Iman and Davenport's F of it; None where it is infinite.
         p: Its p-value.
         method: ``exact``, over all orders of methods within systems, or ``Iman–Davenport``.
-        floor: Smallest p that so few systems and methods can give; None where it is not exact.
+        floor: Smallest p that so few systems and methods can give.
     """
 
     statistic: float
     f: float | None
     p: float
     method: str
-    floor: float | None
+    floor: float
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,9 @@ def friedman(ranks: Floats) -> Omnibus:
     if exact is not None:
         return Omnibus(statistic, f, exact[0], "exact", exact[1])
     p = 0.0 if f is None else float(stats.f.sf(f, methods - 1, (methods - 1) * (systems - 1)))
-    return Omnibus(statistic, f, p, "Iman–Davenport", None)
+    # All systems in the same order: one of methods! orders in each but the first.
+    floor = math.exp(-math.lgamma(methods + 1) * (systems - 1))
+    return Omnibus(statistic, f, max(p, floor), "Iman–Davenport", floor)
 
 
 def nemenyi(methods: int, systems: int, alpha: float) -> float:

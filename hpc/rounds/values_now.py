@@ -15,7 +15,8 @@ from hpc.core.errors import InputError
 from hpc.core.experiment.grid import CASE, Combination
 from hpc.core.failures.outcomes import Outcome
 from hpc.core.layout import RunLayout
-from hpc.core.question.best import Best, Measured, find_best
+from hpc.core.question.best import Best, Measured, find_best, find_best_of_systems
+from hpc.core.question.systems import system_parameters
 from hpc.snapshots.snapshot import Snapshot, TaskState
 
 if TYPE_CHECKING:
@@ -49,10 +50,15 @@ def best_judged(judged: JudgedExperiment) -> Best | None:
 
 
 def best_of(manifest: Mapping[str, Any], runs: Sequence[Measured]) -> Best | None:
-    """Find the best configuration of an experiment."""
+    """Find the best configuration of an experiment; among systems, whose values do not compare, by what was gained."""
     name, goal = primary_of(manifest)
-    baseline = manifest["spec"].get("baseline")
-    return find_best(runs, name, goal, baseline if isinstance(baseline, dict) else None)
+    spec = manifest["spec"]
+    baseline = spec.get("baseline") if isinstance(spec.get("baseline"), dict) else None
+    ranged = tuple(spec["metrics"]["primary"].get("range") or ())
+    systems = system_parameters([run.combination for run in runs], baseline, str(spec.get("type") or ""), ranged)
+    if systems:
+        return find_best_of_systems(runs, name, goal, baseline, systems)
+    return find_best(runs, name, goal, baseline)
 
 
 def primary_of(manifest: Mapping[str, Any]) -> tuple[str, str]:

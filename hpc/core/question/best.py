@@ -5,12 +5,13 @@ No test is made here, and the best of many looks better than it is: the report j
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hpc.core.experiment.grid import CASE, Combination
 from hpc.core.experiment.spec import Value
 from hpc.core.experiment.values import render_value
 from hpc.core.question.baseline import counterparts, values_of, varying_names
+from hpc.core.question.systems import system_of
 from hpc.core.words import counted
 
 SAME = 1e-12
@@ -66,6 +67,7 @@ class Best:
         change: Of the mean, relative to the baseline's; None without one, or where that is 0.
         configurations: How many were measured.
         ties: How many others have the very same mean.
+        system: Where it is the best, when raw values do not compare between systems; empty where they do.
     """
 
     metric: str
@@ -75,10 +77,11 @@ class Best:
     change: float | None
     configurations: int
     ties: int = 0
+    system: str = ""
 
     def __str__(self) -> str:
         """One sentence."""
-        of = f"of {counted(self.configurations, 'configuration')}"
+        of = f"of {counted(self.configurations, 'configuration')}" + (f" on {self.system}" if self.system else "")
         words = f"best {self.metric} so far ({self.goal}, {of}): {self.best}"
         if self.ties and self.ties == self.configurations - 1:
             same = f"mean {self.best.mean:.6g} in all {of.removeprefix('of ')}"
@@ -91,6 +94,33 @@ class Best:
             return f"{words}: the baseline itself"
         change = f" ({self.change:+.1%})" if self.change is not None else ""
         return f"{words}; baseline {self.baseline}{change}"
+
+
+def find_best_of_systems(
+    runs: Sequence[Measured],
+    metric: str,
+    goal: str,
+    baseline: Mapping[str, Value] | None,
+    systems: Sequence[str],
+) -> Best | None:
+    """Find the configuration that gained most on its own system's baseline; without baselines the first system's best.
+
+    Args:
+        runs: Finished runs of all systems.
+        metric: Name of the primary metric.
+        goal: ``min`` or ``max``.
+        baseline: What is declared as the baseline.
+        systems: Parameters whose values are systems.
+    """
+    groups: dict[str, list[Measured]] = {}
+    for run in runs:
+        groups.setdefault(system_of(run.combination, systems), []).append(run)
+    found = [
+        replace(best, system=system)
+        for system, group in groups.items() if (best := find_best(group, metric, goal, baseline)) is not None
+    ]  # fmt: skip
+    sign = 1 if goal == "min" else -1
+    return min(found, key=lambda one: math.inf if one.change is None else sign * one.change, default=None)
 
 
 def find_best(

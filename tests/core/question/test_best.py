@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc.core.question.best import Measured, find_best
+from hpc.core.question.best import Measured, find_best, find_best_of_systems
 
 VALUES = st.floats(-1e6, 1e6)
 
@@ -61,3 +61,21 @@ def test_equal_means_make_no_best_one() -> None:
     assert "0.1 (n 1), x=1 and 2 more with the same mean" in str(find_best(runs, "loss", "min"))
     assert "more with" not in str(find_best(runs, "loss", "max"))
     assert "of 1 configuration)" in str(find_best(runs[:1], "loss", "max"))
+
+
+def test_among_systems_the_largest_gain_on_its_own_baseline_is_best() -> None:
+    """Not the lowest value, which belongs to the easiest system."""
+    levels = {"easy": 0.01, "hard": 100.0}
+    gains = {("easy", "sft"): 1.0, ("easy", "grpo"): 0.9, ("hard", "sft"): 1.0, ("hard", "grpo"): 0.5}
+    runs = [
+        Measured({"system": system, "training": training}, levels[system] * gain)
+        for (system, training), gain in gains.items()
+    ]
+    found = find_best_of_systems(runs, "loss", "min", {"training": "sft"}, ("system",))
+    assert found is not None
+
+    assert (found.system, found.best.mean, found.change) == ("hard", 50.0, -0.5)
+    assert str(found).startswith("best loss so far (min, of 2 configurations on hard): 50")
+    without = find_best_of_systems(runs, "loss", "min", None, ("system",))
+    assert without is not None
+    assert without.system == "easy"

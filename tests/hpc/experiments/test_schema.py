@@ -106,6 +106,17 @@ def test_the_annotated_profile_explains_every_field():
     assert [name for name in ProfileModel.model_fields if not re.search(rf"^(# )?{name}:", text, re.MULTILINE)] == []
 
 
+def test_declared_ranges_arrive_in_the_record(tmp_path):
+    """Each system with what counts as 0 and as 1 there; the file as it was written is kept with it."""
+    path = tmp_path / "ranges.yaml"
+    text = (BROKEN / "range_of_systems.yaml").read_text(encoding="utf-8")
+    path.write_text(text.replace("{pendulm: [0, 1],", "{acrobot: [-5, 0.5], pendulum: [0, 1],"), encoding="utf-8")
+    spec = load_experiment(path)
+
+    assert spec.metrics.primary.ranges == (("acrobot", -5.0, 0.5), ("pendulum", 0.0, 1.0), ("cartpole", 0.0, 10.0))
+    assert spec.raw["metrics"]["primary"]["range"]["acrobot"] == [-5, 0.5]
+
+
 def test_the_example_of_the_contract_becomes_the_record_it_describes():
     """Every value of the shipped sweep arrives in the record, in the record's units."""
     spec = load_experiment(ROOT / "manifests" / "experiments" / "lora_sweep.yaml")
