@@ -410,11 +410,20 @@ def measure_systems(repetitions: int, rng: np.random.Generator) -> Table:
     Values are logarithms times 10, so that what is printed are ratios.
     """
     rows: list[Sequence[Cell]] = []
-    count = max(10, repetitions // 80)
+    count = max(10, repetitions // 200)
     alike = [(f"{name}", draw, 0.0) for name, draw in DISTRIBUTIONS.items()]
-    for (name, draw, common), systems, sizes in product(
-        [*alike, ("normal, seeds alike", DISTRIBUTIONS["normal"], 1.0)], (2, 4, 10), ((3, 3), (3, 5), (10, 10))
-    ):
+    designs = (
+        (2, (3, 3)),
+        (2, (3, 5)),
+        (2, (10, 10)),
+        (4, (3, 3)),
+        (4, (5, 5)),
+        (10, (3, 3)),
+        (10, (3, 5)),
+        (10, (5, 5)),
+    )
+    values = [*alike, ("normal, seeds alike", DISTRIBUTIONS["normal"], 1.0)]
+    for (name, draw, common), (systems, sizes) in product(values, designs):
         if common and sizes[0] != sizes[1]:
             continue
         missed: list[Cell] = []

@@ -30,6 +30,8 @@ RANGE, RATIO, ORDER = "range", "ratio", "order"
 _POINTS = 101
 _GROUPS = 20
 """Runs of one side on one system are left out one by one up to so many, above in so many groups."""
+_ELEMENTS = 5_000_000
+"""Terms times leavings that are averaged at once."""
 _LONGEST = 200_000
 """Outcomes of the rank statistic up to which its exact distribution is used."""
 _MOST_RUNS = 60
@@ -224,15 +226,15 @@ def compare_over_systems(
         name: [_Cell.make(kept[name][system], scale, (ranges or {}).get(system), goal) for system in systems]
         for name in names
     }
-    # Only differences to the baseline enter ranks: what systems have as their level and unit is nothing of theirs.
-    ranks = _ranks([[one.mean for one in cells[name]] for name in names], cells[baseline])
+    ranks = _ranks([cells[name] for name in names])
     points = _points(cells, baseline, scale)
     found = [
         _summarise(name, cells[name], cells[baseline], (scale, goal, points), plan, is_baseline=name == baseline)
         for name in names
     ]
     found = [
-        replace(one, rank=float(row.mean()), ranks=tuple(row.tolist())) for one, row in zip(found, ranks.T, strict=True)
+        replace(one, rank=float(row.mean()), ranks=tuple(row.tolist()), wins=int((row < ranks[:, 0]).sum()))
+        for one, row in zip(found, ranks.T, strict=True)
     ]
     return replace(
         empty,
@@ -307,7 +309,11 @@ def _jackknife(terms: _Terms, level: float, *, is_iqm: bool) -> tuple[Aggregate,
     value = float(_averages(values, owner, np.ones((1, len(values)), dtype=bool), is_iqm=is_iqm)[0])
     if min(map(len, kept)) < 2:
         return Aggregate(value, None, None), None, None
-    left = [_averages(values, owner, one[:, order], is_iqm=is_iqm) for one in kept]
+    if sum(map(len, kept)) * len(values) <= _ELEMENTS:
+        together = _averages(values, owner, np.concatenate(kept)[:, order], is_iqm=is_iqm)
+        left = np.split(together, np.cumsum([len(one) for one in kept])[:-1])
+    else:
+        left = [_averages(values, owner, one[:, order], is_iqm=is_iqm) for one in kept]
     parts = [(len(one) - 1) / len(one) * float(((one - one.mean()) ** 2).sum()) for one in left]
     variance = sum(parts)
     if variance <= (_SAME * float(np.abs(values).max())) ** 2:
@@ -322,11 +328,9 @@ def _averages(values: Floats, owner: Ints, kept: Bools, *, is_iqm: bool) -> Floa
 
     The interquartile mean cuts off a quarter of the weight on each side, parts of a term included.
     """
-    weights = np.zeros(kept.shape)
     systems = int(owner.max()) + 1
-    for system in range(systems):
-        mine = kept[:, owner == system]
-        weights[:, owner == system] = mine / (mine.sum(axis=1, keepdims=True) * systems)
+    counts = kept @ (owner[:, None] == np.arange(systems)).astype(np.float64)
+    weights = kept / (counts * systems)[:, owner]
     if is_iqm:
         upper = np.cumsum(weights, axis=1)
         weights = 2 * np.clip(np.minimum(upper, 0.75) - np.maximum(upper - weights, 0.25), 0.0, None)
@@ -514,14 +518,20 @@ def _outside(
     return tuple(said)
 
 
-def _ranks(means: Sequence[Sequence[float]], base: Sequence[_Cell]) -> Floats:
-    """Rank the methods on each system, equal means alike: array of shape (systems, methods)."""
+def _ranks(methods: Sequence[Sequence[_Cell]]) -> Floats:
+    """Rank the methods on each system, equal means alike: array of shape (systems, methods).
+
+    Means that differ by rounding are equal: by less than a billionth of what the runs on the system differ by.
+    """
     rows = []
-    for place, cell in enumerate(base):
-        column = np.array([one[place] for one in means]) - cell.mean
-        finite = np.abs(column[np.isfinite(column)])
-        column = np.where(np.isfinite(column), np.round(column / (finite.max() or 1.0), 9), np.inf)
-        rows.append(stats.rankdata(column))
+    for cells in zip(*methods, strict=True):
+        values = np.concatenate([one.values for one in cells])
+        spread = float(np.ptp(values))
+        means = np.array([one.mean for one in cells])
+        finite = means[np.isfinite(means)]
+        unit = spread if spread > _SAME * float(np.abs(values).max()) else np.inf
+        away = np.where(np.isfinite(means), means, finite.min()) - finite.min()
+        rows.append(stats.rankdata(np.where(np.isfinite(means), np.round(away / unit, 9), np.inf)))
     ranked: Floats = np.array(rows)
     return ranked
 
@@ -580,7 +590,6 @@ def _summarise(
     found = replace(
         found,
         improvement=Aggregate(float(share[0]), float(low[0]), float(high[0])),
-        wins=sum(one.mean < two.mean for one, two in pairs),
         p_rank=p_rank, floor=floor, p=p_rank,
         test="exact rank test stratified by system" if floor is not None else "rank test stratified by system",
     )  # fmt: skip
@@ -750,9 +759,16 @@ def _rank_table(ours: Floats, base: Floats) -> tuple[int, Floats | None, float]:
     variance = 4 * n * m / ((n + m) * max(1, n + m - 1)) * float(((doubled / 2 - (n + m + 1) / 2) ** 2).sum())
     if n + m > _MOST_RUNS:
         return wins, None, variance
-    counts = np.zeros((n + 1, int(doubled.sum()) + 1))
+    return wins, _chances_of_wins(n, tuple(sorted(doubled.tolist()))), variance
+
+
+@lru_cache(maxsize=1024)
+def _chances_of_wins(n: int, doubled: tuple[int, ...]) -> Floats:
+    """Chances of 0, 1, 2, … for twice the pairs won by n of the runs with these (doubled) ranks."""
+    m = len(doubled) - n
+    counts = np.zeros((n + 1, sum(doubled) + 1))
     counts[0, 0] = 1
-    for rank in doubled.tolist():
+    for rank in doubled:
         counts[1:, rank:] += counts[:-1, : counts.shape[1] - rank].copy()
     # A low sum of ranks is a win of ours: twice the wins are 2 n m + n (n + 1) − the doubled rank sum.
     chances = counts[n] / counts[n].sum()
@@ -760,7 +776,7 @@ def _rank_table(ours: Floats, base: Floats) -> tuple[int, Floats | None, float]:
     by_wins = np.zeros(2 * n * m + 1)
     there = np.flatnonzero(chances)
     by_wins[top - there] = chances[there]
-    return wins, by_wins, variance
+    return by_wins
 
 
 def _exact_friedman(ranks: Floats) -> tuple[float, float] | None:
