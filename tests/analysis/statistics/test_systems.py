@@ -324,7 +324,7 @@ def assert_same(one: OverSystems, other: OverSystems) -> None:
 
 
 @given(experiments(positive=True), st.sampled_from(("min", "max")))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_law_estimates_lie_in_their_intervals_and_signs_agree(runs: dict[str, dict[str, Runs]], goal: str) -> None:
     """low ≤ estimate ≤ high for all; a verdict of the t test has the sign of the effect; shares are shares."""
     found = compare_over_systems(runs, "sft", goal, AnalysisPlan(margin=0.05))
