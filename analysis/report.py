@@ -31,7 +31,6 @@ from hpc.core.words import counted, few
 if TYPE_CHECKING:
     from analysis.data.frame import ExperimentFrame
     from analysis.findings.findings import Findings
-    from analysis.statistics.importance import Importance
 
 FORMATS = ("html", "md", "tex", "png", "pdf")
 PAUSE_S = 2.0
@@ -467,7 +466,7 @@ def _summary(built: BuiltReport) -> dict[str, Any]:
         "best": asdict(findings.best) if findings.best else None,
         "best_by_system": [asdict(one) for one in findings.bests if one.system],
         "over_systems": asdict(findings.over_systems) if findings.over_systems else None,
-        "importance": _importance(findings.importance),
+        "importance": _importance(findings),
         "healed": [asdict(one) for one in findings.healed],
         "continued": [asdict(one) for one in findings.continued],
         "cautions": asdict(findings.cautions),
@@ -492,8 +491,9 @@ def _summary(built: BuiltReport) -> dict[str, Any]:
     }
 
 
-def _importance(found: "Importance | None") -> dict[str, Any] | None:
+def _importance(findings: "Findings") -> dict[str, Any] | None:
     """What the parameters do, as JSON values: the cells of an interaction as rows of two positions and a mean."""
+    found = findings.importance
     if found is None:
         return None
     pairs = [
