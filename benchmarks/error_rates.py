@@ -31,6 +31,7 @@ from analysis.statistics.importance import analyse_importance
 from analysis.statistics.missing import Runs
 from analysis.statistics.optimism import select_best
 from analysis.statistics.sequential import simulate_two_looks
+from analysis.statistics.stochastic_order import almost_order
 from analysis.statistics.systems import Aggregate, MethodOverSystems, compare_over_systems, friedman, nemenyi
 from analysis.statistics.verdicts import power_of_equivalence, power_of_test, seeds_for_verdict, two_sigma_false_alarm
 from benchmarks.rivals import AUTORANK_FEWEST, RIVALS
@@ -296,6 +297,20 @@ def measure_effects(repetitions: int, rng: np.random.Generator) -> Table:
     return Table(("values", "n", "true difference", "Cohen's d", "Hedges' g", "probability of improvement"), rows)
 
 
+def measure_order(repetitions: int, rng: np.random.Generator) -> Table:
+    """How often almost stochastic order calls a configuration better, by its two usual thresholds of ε_min."""
+    rows: list[Sequence[Cell]] = []
+    count = max(200, repetitions // 10)
+    for (name, draw), n in product(DISTRIBUTIONS.items(), SIZES):
+        cells: list[Cell] = [name, str(n)]
+        for effect in (0.0, 1.0, 2.0):
+            _, bound = almost_order(draw(rng, (count, n)) + effect, draw(rng, (count, n)), "max", 0.95)
+            cells += [_rate(bound < threshold) for threshold in (0.5, 0.2)]
+        rows.append(cells)
+    told = ("equal", "better by 1 σ", "better by 2 σ")
+    return Table(("values", "n", *(f"{one}, ε_min < {limit}" for one in told for limit in (0.5, 0.2))), rows)
+
+
 def measure_seeds(repetitions: int, rng: np.random.Generator) -> Table:
     """Whether the seeds that are said to settle a comparison do, with 80 % chance (normal values, spread known)."""
     rows: list[Sequence[Cell]] = []
@@ -557,6 +572,7 @@ TABLES: Mapping[str, Callable[[int, np.random.Generator], Table]] = {
     "looks": measure_looks,
     "equivalence": measure_equivalence,
     "effects": measure_effects,
+    "order": measure_order,
     "seeds": measure_seeds,
     "assurance": measure_assurance,
     "selection": measure_selection,

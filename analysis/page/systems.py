@@ -37,7 +37,7 @@ def systems_table(found: OverSystems) -> Table:
     """One row per method, the best average rank first."""
     with_scores, with_effect = found.scale == RANGE, found.scale != ORDER
     head = ["method", "verdict", "average rank", "n / baseline", "diverged", "no value"]
-    head += ["mean score", "interquartile mean score"] * with_scores
+    head += ["mean score", "interquartile mean score", "optimality gap"] * with_scores
     if with_effect:
         what = "ratio" if found.scale == RATIO else "difference"
         head += [effect_name(found), f"interquartile mean {what}"]
@@ -56,7 +56,7 @@ def _row(one: MethodOverSystems, found: OverSystems) -> tuple[Cell, ...]:
         cell(one.diverged, mark="bad" if one.diverged else ""),
         cell(one.missing, mark="warn" if one.missing else ""),
     ]
-    cells += [_aggregate(one.score), _aggregate(one.score_iqm)] * (found.scale == RANGE)
+    cells += [_aggregate(one.score), _aggregate(one.score_iqm), _aggregate(one.gap)] * (found.scale == RANGE)
     cells += [_aggregate(one.effect), _aggregate(one.iqm)] * (found.scale != ORDER)
     won = "–" if is_baseline else f"{one.wins} of {len(found.systems)}"
     return (
@@ -79,7 +79,8 @@ def _aggregate(found: Aggregate | None) -> Cell:
 def _how_to_read(found: OverSystems) -> str:
     lower = "lower" if found.goal == "min" else "higher"
     what = {
-        RANGE: f"Scores: 0 and 1 are the ends of the declared range, {lower} is better.",
+        RANGE: f"Scores: 0 and 1 are the ends of the declared range, {lower} is better. The optimality gap "
+        f"is what runs lack to {0 if found.goal == 'min' else 1} on average; a run beyond it makes up for none below.",
         RATIO: f"Ratios to the baseline's runs on the same system: 1 is equal, {lower} is better.",
         ORDER: "Only the order of runs within a system counts.",
     }[found.scale]

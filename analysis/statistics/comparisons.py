@@ -22,6 +22,7 @@ from scipy import special, stats
 from analysis.statistics.effects import Effect, cohens_d, hedges_g, magnitude, probability_greater
 from analysis.statistics.estimates import LEVEL, ROUNDING, Estimate, estimate, mean_of, std_of
 from analysis.statistics.linear_model import model_rows
+from analysis.statistics.stochastic_order import FEWEST, AlmostOrder, almost_order
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -122,6 +123,7 @@ class Comparison:
         hedges_g: Hedges' g with its interval.
         cliffs_delta: Cliff's delta, above 0 where the configuration's values are greater, with its interval.
         improvement: Chance that a run of the configuration is better than one of the baseline, with its interval.
+        aso: Almost stochastic order by the goal; None below 3 runs of a side, and where neither varies.
         p_equivalence: Of the two one-sided tests: the difference is within ± margin · |baseline's mean|.
         p_equivalence_adjusted: The same, adjusted over the family.
     """
@@ -161,6 +163,7 @@ class Comparison:
     hedges_g: Effect | None = None
     cliffs_delta: Effect | None = None
     improvement: Effect | None = None
+    aso: AlmostOrder | None = None
     p_equivalence: float | None = None
     p_equivalence_adjusted: float | None = None
 
@@ -687,12 +690,14 @@ def _test_rows(ready: Sequence[_Ready], goal: str, plan: AnalysisPlan) -> list[t
         centre = np.array([one.centre for one in ready]) / scale
         columns["p_equivalence"] = equivalence_rows(ours, base, centre, plan.margin, paired=is_paired)
     effects = _effect_columns(ours, base, goal, plan.confidence)
+    orders = _orders(ours, base, goal, plan.confidence)
     return [
         (
             one.place,
             {name: _finite(values[row]) for name, values in columns.items()}
             | {name: _effect(values, row) for name, values in effects.items()}
             | {"cohens_d": float(effects["d"][0][row]), "magnitude": magnitude(float(effects["d"][0][row]))}
+            | {"aso": orders[row]}
             | words,
         )
         for row, one in enumerate(ready)
@@ -777,6 +782,12 @@ def _effect_columns(ours: Floats, base: Floats, goal: str, level: float) -> dict
         "cliffs_delta": (2 * share - 1, 2 * low - 1, 2 * high - 1),
         "improvement": (share, low, high) if goal == "max" else (1 - share, 1 - high, 1 - low),
     }
+
+
+def _orders(ours: Floats, base: Floats, goal: str, level: float) -> Sequence[AlmostOrder | None]:
+    if min(ours.shape[1], base.shape[1]) < FEWEST:
+        return [None] * len(ours)
+    return [AlmostOrder(*map(float, pair)) for pair in zip(*almost_order(ours, base, goal, level), strict=True)]
 
 
 def _effect(values: tuple[Floats, Floats, Floats], row: int) -> Effect | None:

@@ -69,6 +69,7 @@ class MethodOverSystems:
         missing: Other runs without a value.
         score: Mean score within the declared range; None without one.
         score_iqm: Interquartile mean of these scores.
+        gap: Optimality gap: by how much runs fall short of the best end of the range on average, 0 for those beyond it.
         effect: Against the baseline: mean difference of scores, or geometric mean ratio; None for the baseline, on the
             order of runs alone, and where every run of it diverged on a system.
         iqm: Interquartile mean of the difference or ratio, over all pairs of runs on the same system.
@@ -98,6 +99,7 @@ class MethodOverSystems:
     missing: int
     score: Aggregate | None = None
     score_iqm: Aggregate | None = None
+    gap: Aggregate | None = None
     effect: Aggregate | None = None
     iqm: Aggregate | None = None
     improvement: Aggregate | None = None
@@ -576,8 +578,9 @@ def _summarise(
         missing=sum(one.missing for one in ours),
     )
     if scale == RANGE and all(len(one.values) for one in ours):
-        (score, _, _), (iqm, _, _) = (_jackknife(_over_runs(ours), level, is_iqm=is_iqm) for is_iqm in (False, True))
-        found = replace(found, score=score, score_iqm=iqm)
+        terms = _over_runs(ours)
+        (score, _, _), (iqm, _, _) = (_jackknife(terms, level, is_iqm=is_iqm) for is_iqm in (False, True))
+        found = replace(found, score=score, score_iqm=iqm, gap=_gap(terms, goal, level))
     if scale == RANGE:
         found = _with_profile(found, *_score_profile(ours, points, goal, level))
     if is_baseline:
@@ -619,6 +622,13 @@ def _summarise(
         within = float(special.stdtr(df, far))
     p = 2 * float(special.stdtr(df, -abs(effect.value) / error))
     return replace(found, test="t test stratified by system", p=p, df=df, p_equivalence=within)
+
+
+def _gap(terms: _Terms, goal: str, level: float) -> Aggregate:
+    """Mean of what scores lack to the best end of the range; what lies beyond it makes up for nothing."""
+    short = np.maximum(terms.values if goal == "min" else 1 - terms.values, 0.0)
+    gap, _, _ = _jackknife(replace(terms, values=short), level, is_iqm=False)
+    return gap if gap.low is None else replace(gap, low=max(0.0, gap.low))
 
 
 def _judge(found: Sequence[MethodOverSystems], over: OverSystems) -> list[MethodOverSystems]:

@@ -49,6 +49,8 @@ def test_measured_page_keeps_its_promises() -> None:
     assert max(map(max, rows)) <= 10
     alarms = [row[3:5] for row in read_table(page, "ranks")]
     assert all(float(cell.removesuffix(" %")) <= 8 for row in alarms for cell in row)
+    order = [row for row in read_table(page, "order") if row[1] in ("3", "5")]
+    assert all(15 < float(row[2].removesuffix(" %")) < 25 for row in order)
     broken = [("intervals", 3, "normal"), ("intervals", 2, "skewed"), ("importance", 4, "heavy-tailed")]
     for name, column, values in broken:
         assert all(share < 91 for share in shares(name, column, values)), name

@@ -162,6 +162,32 @@ def test_declared_range_gives_scores_that_are_not_clipped() -> None:
     assert found.outside == ("a, new: 1 of 2 (25; declared 0 to 10)",)
 
 
+@pytest.mark.parametrize("goal", ["max", "min"])
+def test_optimality_gap_is_what_runs_lack_to_the_best_end(goal: str) -> None:
+    """A run beyond the best end makes up for none below; where all reach it the gap is 0; without a range none."""
+    values = {"sft": {"a": [10.0, 12.0, 25.0], "b": [11.0, 10.0]}, "new": {"a": [4.0, 8.0, 30.0], "b": [0.0, 10.0]}}
+    sign = 1.0 if goal == "max" else -1.0
+    turned = {name: {at: [sign * one for one in runs] for at, runs in by.items()} for name, by in values.items()}
+    ranges = dict.fromkeys(("a", "b"), (0.0, 10.0) if goal == "max" else (-10.0, 0.0))
+    sft, new = compared(turned, goal, ranges=ranges).methods
+
+    assert ends(sft.gap) == (0.0, 0.0, 0.0)
+    low, gap, high = ends(new.gap)
+    assert gap == pytest.approx(((0.6 + 0.2 + 0.0) / 3 + (1.0 + 0.0) / 2) / 2)
+    assert low == 0.0 < gap < high
+    assert compared(turned, goal).methods[0].gap is None
+
+
+@pytest.mark.parametrize("goal", ["max", "min"])
+def test_optimality_gap_within_the_range_is_the_rest_of_the_mean_score(goal: str) -> None:
+    """Where no run is beyond the best end, gap and mean score tell the same, their intervals too."""
+    values = {"sft": {"a": [4.0, 5.0, 7.0], "b": [5.0, 6.0]}, "new": {"a": [5.0, 5.5, 6.0], "b": [4.5, 5.0]}}
+    for one in compared(values, goal, ranges={"a": (0, 10), "b": (0, 10)}).methods:
+        low, score, high = ends(one.score)
+        expected = (1 - high, 1 - score, 1 - low) if goal == "max" else (low, score, high)
+        assert ends(one.gap) == pytest.approx((max(0.0, expected[0]), *expected[1:]))
+
+
 def test_without_range_and_ratios_only_the_order_of_runs_counts() -> None:
     """A value of 0 makes ratios meaningless: the probability of improvement stays, and the page says why."""
     values = {"sft": {"a": [0.0, 0.1], "b": [1.0, 2.0]}, "new": {"a": [-1.0, -2.0], "b": [0.5, 0.6]}}
@@ -308,7 +334,7 @@ def printed(found: OverSystems) -> dict[str, list[float]]:
     """Every number over systems, by method."""
     told: dict[str, list[float]] = {}
     for one in found.methods:
-        parts = [one.score, one.score_iqm, one.effect, one.iqm, one.improvement]
+        parts = [one.score, one.score_iqm, one.gap, one.effect, one.iqm, one.improvement]
         numbers = [end for part in parts if part for end in (part.value, part.low, part.high) if end is not None]
         told[one.method] = [*numbers, one.rank, *(p for p in (one.p, one.p_adjusted, one.p_rank) if p is not None)]
     return told
