@@ -7,6 +7,7 @@ from pathlib import Path
 from analysis.data.frame import ExperimentFrame
 from analysis.figures.curves import draw_curves
 from analysis.figures.drawing import FURTHER, Drawing, drawing_style
+from analysis.figures.efficiency import draw_efficiency
 from analysis.figures.flow import draw_flow
 from analysis.figures.front import with_front
 from analysis.figures.heatmap import draw_heatmaps
@@ -27,6 +28,7 @@ FIGURES = (
     "effects",
     "parallel",
     "heatmap-*",
+    "sample-efficiency",
     "curve-*",
     "timeline",
     "resources",
@@ -67,6 +69,7 @@ def _draw(frame: ExperimentFrame, findings: Findings, folder: Path) -> tuple[Dra
         drawings.append(draw_importance(found, folder))
     drawings += draw_heatmaps(frame, findings, folder)
     drawings += draw_parameters(frame, findings, folder)
+    drawings += draw_efficiency(frame, findings, folder)
     drawings += draw_curves(frame, findings, folder)
     drawings += draw_timeline(frame, folder)
     if findings.resources.by_verdict:

@@ -115,6 +115,8 @@ def _draw_curve(
     figure.supylabel(axis_label(*metric) + note, fontsize=9.5, color=INK)
     figure.tight_layout(h_pad=1.4)
     caption = _curve_caption(frame, findings, shown, curves)
+    if findings.primary is not None and metric[0] == findings.primary.name:
+        caption = f"Sample efficiency: the primary metric over the steps spent. {caption}"
     alt = (
         f"Learning curves of {metric[0]} for {counted(len(shown), 'configuration')} and {counted(len(curves), 'run')}."
     )

@@ -241,19 +241,47 @@ def find_systems(
 
     A system is what tells the baselines apart, a method everything else; what a case sets is said by the case.
     """
-    combinations = combinations_of(frame)
-    apart = set(varying_names([combinations[number] for number in sorted(set(baseline_of.values()))]))
-    by_case = set(names_set_by_case(combinations)) - apart
     if len(set(baseline_of.values())) < 2:
         return None
-    names = system_names(frame)
-    declared = {system: (low, high) for system, low, high in metric.ranges}
     by_method: dict[str, dict[str, Runs]] = {}
     ranges: dict[str, tuple[float, float]] = {}
     baseline = ""
-    for number in range(len(combinations)):
-        if number not in baseline_of:
-            continue
+    for number, one in find_methods(frame, baseline_of, metric).items():
+        by_method.setdefault(one.method, {})[one.system] = runs[number]
+        if one.limits is not None:
+            ranges[one.system] = one.limits
+        baseline = one.method if baseline_of[number] == number else baseline
+    if len(by_method) < 2:
+        return None
+    level = looks.level if looks else plan.alpha
+    found = compare_over_systems(by_method, baseline, metric.goal, plan, ranges=ranges, alpha=level)
+    return replace(found, are_scales=bool(system_names(frame)))
+
+
+@dataclass(frozen=True)
+class MethodOnSystem:
+    """What a configuration is where methods are compared over systems.
+
+    Attributes:
+        method: Name of the method.
+        system: Name of the system.
+        limits: Declared range of the metric on it; None where none is declared.
+    """
+
+    method: str
+    system: str
+    limits: tuple[float, float] | None
+
+
+def find_methods(frame: ExperimentFrame, baseline_of: Mapping[int, int], metric: Metric) -> dict[int, MethodOnSystem]:
+    """Name method and system of every configuration that has a baseline, by the number of the configuration."""
+    combinations = combinations_of(frame)
+    apart = set(varying_names([combinations[number] for number in sorted(set(baseline_of.values()))]))
+    by_case = set(names_set_by_case(combinations)) - apart
+    names = system_names(frame)
+    declared = {system: (low, high) for system, low, high in metric.ranges}
+    found = {}
+    for number in sorted(baseline_of):
         method, system = (
             ", ".join(
                 f"{name}={show_value(value)}"
@@ -262,15 +290,8 @@ def find_systems(
             )
             for is_system in (False, True)
         )
-        by_method.setdefault(method, {})[system] = runs[number]
-        if (within := declared.get(system_of(combinations[number], names))) is not None:
-            ranges[system] = within
-        baseline = method if baseline_of[number] == number else baseline
-    if len(by_method) < 2:
-        return None
-    level = looks.level if looks else plan.alpha
-    found = compare_over_systems(by_method, baseline, metric.goal, plan, ranges=ranges, alpha=level)
-    return replace(found, are_scales=bool(names))
+        found[number] = MethodOnSystem(method, system, declared.get(system_of(combinations[number], names)))
+    return found
 
 
 def _set_by(cases: Sequence[str], column: Sequence[Any]) -> bool:

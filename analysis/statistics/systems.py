@@ -578,7 +578,7 @@ def _summarise(
         missing=sum(one.missing for one in ours),
     )
     if scale == RANGE and all(len(one.values) for one in ours):
-        terms = _over_runs(ours)
+        terms = _over_runs([one.values for one in ours])
         (score, _, _), (iqm, _, _) = (_jackknife(terms, level, is_iqm=is_iqm) for is_iqm in (False, True))
         found = replace(found, score=score, score_iqm=iqm, gap=_gap(terms, goal, level))
     if scale == RANGE:
@@ -629,6 +629,19 @@ def _gap(terms: _Terms, goal: str, level: float) -> Aggregate:
     short = np.maximum(terms.values if goal == "min" else 1 - terms.values, 0.0)
     gap, _, _ = _jackknife(replace(terms, values=short), level, is_iqm=False)
     return gap if gap.low is None else replace(gap, low=max(0.0, gap.low))
+
+
+def score_curve(scores: Sequence[Floats], level: float) -> tuple[Aggregate, ...]:
+    """Interquartile mean of the scores of one method over systems, step by step, each with its own interval.
+
+    Args:
+        scores: One array of shape (runs, steps) per system, at least one run; the same steps everywhere.
+        level: Coverage at each step.
+    """
+    first = _over_runs([one[:, 0] for one in scores])
+    return tuple(
+        _jackknife(replace(first, values=values), level, is_iqm=True)[0] for values in np.concatenate(scores).T
+    )
 
 
 def _judge(found: Sequence[MethodOverSystems], over: OverSystems) -> list[MethodOverSystems]:
@@ -698,16 +711,16 @@ def _reached(values: Floats, at: Floats) -> Floats:
     return reached
 
 
-def _over_runs(cells: Sequence[_Cell]) -> _Terms:
-    """The runs of one method, and what is left without each."""
-    owner = np.concatenate([np.full(len(one.values), place) for place, one in enumerate(cells)])
+def _over_runs(systems: Sequence[Floats]) -> _Terms:
+    """The runs of one method, an array of shape (runs,) per system, and what is left without each."""
+    owner = np.concatenate([np.full(len(one), place) for place, one in enumerate(systems)])
     kept = []
-    for place, one in enumerate(cells):
-        groups = _groups(len(one.values))
+    for place, one in enumerate(systems):
+        groups = _groups(len(one))
         without = np.ones((groups.max() + 1, len(owner)), dtype=bool)
         without[:, owner == place] = groups != np.arange(groups.max() + 1)[:, None]
         kept.append(without)
-    return _Terms(np.concatenate([one.values for one in cells]), owner, kept)
+    return _Terms(np.concatenate(systems), owner, kept)
 
 
 def _over_pairs(pairs: Sequence[tuple[_Cell, _Cell]]) -> _Terms:
