@@ -107,7 +107,7 @@ def _draw_curve(
         panel.grid(axis="y")
     for panel in axes.flat[len(shown) :]:
         panel.set_visible(False)
-    note = _scale_values(axes[0, 0], curves)
+    note = scale_values(axes[0, 0], [curve.value for curve in curves])
     for panel in axes.flat[max(0, len(shown) - columns) : len(shown)]:
         panel.set_xlabel("step")
         panel.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
@@ -200,10 +200,10 @@ def _panel_title(axes: Axes, one: ConfigurationResult, n: int) -> None:
     axes.text(0, 1.02, counts, transform=axes.transAxes, fontsize=8, color=BAD if one.failed else MUTED, va="bottom")
 
 
-def _scale_values(axes: Axes, curves: Sequence[Series]) -> str:
+def scale_values(axes: Axes, curves: Sequence[Floats]) -> str:
     """Choose the value axis: logarithmic over two decades, else from 0, else cut; give the words for the label."""
-    values = [curve.value[np.isfinite(curve.value)] for curve in curves]
-    finite = np.concatenate(values)
+    every = np.concatenate(curves)
+    finite = every[np.isfinite(every)]
     if not len(finite):
         return ""
     low, high = float(finite.min()), float(finite.max())

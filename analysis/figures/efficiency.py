@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis.data.frame import ExperimentFrame, Floats, Series, load_series
 from analysis.data.values import find_baselines
-from analysis.figures.curves import MAX_CURVES, mean_curve
+from analysis.figures.curves import MAX_CURVES, mean_curve, scale_values
 from analysis.figures.drawing import HUES, INK, NARROW_IN, Drawing, finish, is_narrow, short
 from analysis.findings.findings import Findings
 from analysis.findings.inference import find_methods
@@ -85,7 +85,8 @@ def _draw(found: OverSystems, metric: Metric, curves: Mapping[str, Curve], folde
     better = "lower" if found.goal == "min" else "higher"
     axes.set_xlabel("step")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    axes.set_ylabel(f"interquartile mean score ({better} is better)")
+    note = scale_values(axes, [np.array([one.value for one in scores]) for _, scores in curves.values()])
+    axes.set_ylabel(f"interquartile mean score ({better} is better){note}")
     axes.grid()
     if is_narrow():
         figure.legend(loc="outside lower center", labelcolor=INK)
