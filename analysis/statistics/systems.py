@@ -69,7 +69,8 @@ class MethodOverSystems:
         missing: Other runs without a value.
         score: Mean score within the declared range; None without one.
         score_iqm: Interquartile mean of these scores.
-        gap: Optimality gap: by how much runs fall short of the best end of the range on average, 0 for those beyond it.
+        gap: Optimality gap: by how much runs fall short of the best end of the range on average, 0 for those beyond it;
+            without an interval where no run falls short.
         effect: Against the baseline: mean difference of scores, or geometric mean ratio; None for the baseline, on the
             order of runs alone, and where every run of it diverged on a system.
         iqm: Interquartile mean of the difference or ratio, over all pairs of runs on the same system.
@@ -628,6 +629,9 @@ def _gap(terms: _Terms, goal: str, level: float) -> Aggregate:
     """Mean of what scores lack to the best end of the range; what lies beyond it makes up for nothing."""
     short = np.maximum(terms.values if goal == "min" else 1 - terms.values, 0.0)
     gap, _, _ = _jackknife(replace(terms, values=short), level, is_iqm=False)
+    if not short.any():
+        # No spread to judge by: an interval from 0 to 0 would claim that no run ever falls short.
+        return Aggregate(0.0, None, None)
     return gap if gap.low is None else replace(gap, low=max(0.0, gap.low))
 
 

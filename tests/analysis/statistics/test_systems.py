@@ -164,14 +164,14 @@ def test_declared_range_gives_scores_that_are_not_clipped() -> None:
 
 @pytest.mark.parametrize("goal", ["max", "min"])
 def test_optimality_gap_is_what_runs_lack_to_the_best_end(goal: str) -> None:
-    """A run beyond the best end makes up for none below; where all reach it the gap is 0; without a range none."""
+    """A run beyond the best end makes up for none below; where all reach it it is 0; without a range none."""
     values = {"sft": {"a": [10.0, 12.0, 25.0], "b": [11.0, 10.0]}, "new": {"a": [4.0, 8.0, 30.0], "b": [0.0, 10.0]}}
     sign = 1.0 if goal == "max" else -1.0
     turned = {name: {at: [sign * one for one in runs] for at, runs in by.items()} for name, by in values.items()}
     ranges = dict.fromkeys(("a", "b"), (0.0, 10.0) if goal == "max" else (-10.0, 0.0))
     sft, new = compared(turned, goal, ranges=ranges).methods
 
-    assert ends(sft.gap) == (0.0, 0.0, 0.0)
+    assert sft.gap == Aggregate(0.0, None, None)
     low, gap, high = ends(new.gap)
     assert gap == pytest.approx(((0.6 + 0.2 + 0.0) / 3 + (1.0 + 0.0) / 2) / 2)
     assert low == 0.0 < gap < high
