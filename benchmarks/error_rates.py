@@ -475,7 +475,7 @@ def _over_systems(
         seeds = common * draw(rng, (max(sizes),))
         for name, n, moved in (("ours", sizes[0], shift), ("base", sizes[1], 0.0)):
             values = np.exp(system + 0.1 * (draw(rng, (n,)) + seeds[:n] - moved))
-            runs[name][str(system)] = Runs(values, np.arange(n), np.zeros(n, bool), np.full(n, np.nan))
+            runs[name][str(system)] = _plain_runs(values)
     found = compare_over_systems(runs, "base", "min", AnalysisPlan()).methods[1]
     # Back to σ: ratios are exp(0.1 σ).
     return replace(found, effect=_logged(found.effect), iqm=_logged(found.iqm))
@@ -490,6 +490,33 @@ def _logged(one: Aggregate | None) -> Aggregate | None:
 
 def _misses(one: Aggregate | None, truth: float) -> bool:
     return one is None or one.low is None or one.high is None or not one.low - 1e-9 <= truth <= one.high + 1e-9
+
+
+def measure_gap(repetitions: int, rng: np.random.Generator) -> Table:
+    """How often the 95 % interval of the optimality gap misses, where there is one (normal scores)."""
+    rows: list[Sequence[Cell]] = []
+    count = max(25, repetitions // 200)
+    for systems, n in ((2, 3), (4, 3), (4, 5), (10, 5)):
+        cells: list[Cell] = [str(systems), str(n)]
+        for beyond in (-3.0, -1.0, 0.0, 1.0):
+            # What a normal value lacks to 0 on average.
+            truth = 0.1 * float(stats.norm.pdf(beyond) - beyond * stats.norm.sf(beyond))
+            missed = []
+            for values in 1 + 0.1 * (beyond + rng.standard_normal((count, systems, n))):
+                by_system = {str(place): _plain_runs(one) for place, one in enumerate(values)}
+                over = compare_over_systems(
+                    {"base": by_system, "ours": by_system}, "base", "max", AnalysisPlan(),
+                    ranges=dict.fromkeys(by_system, (0.0, 1.0)),
+                )  # fmt: skip
+                gap = over.methods[0].gap
+                missed += [_misses(gap, truth)] if gap is not None and gap.low is not None else []
+            cells.append(_rate(np.array(missed)))
+        rows.append(cells)
+    return Table(("systems", "runs", "3 σ below the end", "1 σ below", "at the end", "1 σ beyond"), rows)
+
+
+def _plain_runs(values: Floats) -> Runs:
+    return Runs(values, np.arange(len(values)), np.zeros(len(values), bool), np.full(len(values), np.nan))
 
 
 def measure_ranks(repetitions: int, rng: np.random.Generator) -> Table:
@@ -580,6 +607,7 @@ TABLES: Mapping[str, Callable[[int, np.random.Generator], Table]] = {
     "importance": measure_importance,
     "criteria": measure_criteria,
     "systems": measure_systems,
+    "gap": measure_gap,
     "ranks": measure_ranks,
 }
 
