@@ -266,8 +266,8 @@ def _how_compared(findings: Findings) -> str:
         f"are never mixed: tested means {plain(' or '.join(tests) or 'no test was possible')}, adjusted over all rows, "
         f"p < {level:.3g}; the 2σ rule compares |Δ| with the baseline's standard deviation (2 and more WINNER or "
         f"LOSER, 1 to 2 suggestive, below 1 noise).{margin}{twice} Intervals are each by itself, not adjusted. Seeds "
-        "to settle: further ones on both sides for an 80 % chance of a verdict if the true difference is what it looks "
-        "like. An asterisk: the verdict depends on runs that are missing or altered, see below."
+        "to settle: further ones on both sides for an 80 % chance of a verdict if the true difference is as measured. "
+        "An asterisk: the verdict depends on runs that are missing or altered, see below."
     )
 
 

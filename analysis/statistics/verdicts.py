@@ -16,6 +16,7 @@ from scipy import special
 
 from analysis.statistics.comparisons import AnalysisPlan, Comparison, is_better
 from analysis.statistics.sequential import TwoLooks
+from hpc.core.words import counted
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -404,17 +405,17 @@ def _judge_test(
         )
     else:
         neither = f" nor shown to lie within {margin}" if plan.margin else ""
-        text = f"{size}, not told from 0 ({p}){neither}; {_settled(*further)}"
+        text = f"{size}, not distinguishable from 0 ({p}){neither}; {_settled(*further)}"
     return TestedVerdict(word, level, *further, text)
 
 
 def _settled(looks_like: int | None, whatever: int | None) -> str:
     if looks_like is None:
-        return f"more than {_MOST:,} further seeds would be needed if the difference is what it looks like"
+        return f"more than {_MOST:,} further seeds would be needed if the true difference is as measured"
     text = (
-        f"{looks_like} further {'seed' if looks_like == 1 else 'seeds'} on both sides would settle it with 80 % chance"
+        f"{counted(looks_like, 'further seed')} on both sides would settle it with 80 % chance "
+        "if the true difference is as measured"
     )
-    text += " if the difference is what it looks like"
     return text if whatever is None else f"{text}, {whatever} for any true difference"
 
 
