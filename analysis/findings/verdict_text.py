@@ -39,8 +39,8 @@ def say_verdict(
     compared = [one for one in judged.results if one.comparison is not None]
     if not compared:
         reason = "No baseline is declared" if not frame.spec.get("baseline") else "Nothing but the baseline was run"
-        reason = f"No baseline can be used ({refused.removesuffix('.')})" if refused else reason
         untested = f"{reason}, so nothing was tested: the means below merely stand side by side."
+        untested = f"Nothing is compared, because {refused.removesuffix('.')}." if refused else untested
         return tuple(text for text in (untested, say_mixed(cautions), *_say_bests(bests, primary)) if text)
     over = judged.over_systems
     # Where systems have scales of their own the answer over all of them is the one that was asked for.

@@ -43,9 +43,10 @@ def say_everything(layout: RunLayout) -> str:
     """All the report states, without its pictures."""
     frame = load_frame(layout)
     findings = find_findings(frame)
-    build_document(frame, findings, (), ())
+    runs = runs_csv(frame, findings)
+    build_document(frame, findings, (), (), runs)
     load_series(frame, "train/loss", range(len(frame.tasks)))
-    return runs_csv(frame, findings)
+    return runs
 
 
 def places(value: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -177,7 +178,7 @@ def test_values_that_cannot_be_computed_with_are_missing_and_said(value: float, 
 
     assert main(["small", "--root", str(tmp_path), "--format", "html,md"]) == 0
     page = layout.report.joinpath("report.md").read_text(encoding="utf-8")
-    assert ("2 finished runs gave no finite value of the primary metric that can be computed with" in page) is missing
+    assert ("2 finished runs gave no value of the primary metric that can be computed with" in page) is missing
 
 
 def test_a_metric_named_like_a_parameter_stands_beside_it(tmp_path: Path) -> None:
