@@ -104,7 +104,7 @@ def draw_profiles(found: OverSystems, folder: Path) -> Drawing:
     """Draw a curve with its band per method; diverged runs reach no score and no ratio, so a curve may end below 1."""
     drawable = [one for one in found.methods if one.profile]
     shown = drawable[:MAX_METHODS]
-    size = (NARROW_IN, 3.2 + 0.2 * len(shown)) if is_narrow() else (8.0, 4.2)
+    size = (NARROW_IN, 2.6 + 0.2 * len(shown)) if is_narrow() else (8.0, 4.2)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     for place, one in enumerate(shown):

@@ -92,7 +92,7 @@ def test_the_criterion_and_the_table_of_one_page_compare_the_same(tmp_path: Path
     assert told["criterion"]["ruling"] == "SUPPORTED"
     assert len(asked) == len(compared) == 4
     assert all(any(label in text for text in asked) for label in compared)
-    (tested,) = [text for text in told["verdict"] if text.startswith("Tested")]
+    (tested,) = [text for text in told["verdict"] if text.startswith("Tested (loss")]
     assert "of 4 configurations" in tested
     reason = "no configuration with training=sft has system=C"
     assert [one["not_compared"] for one in told["configurations"] if "system=C" in one["label"]] == [reason] * 2
