@@ -33,8 +33,8 @@ def draw_ranks(found: OverSystems, folder: Path) -> Drawing:
     every = sorted(found.methods, key=lambda one: one.rank)
     shown = every[:MAX_RANKED]
     groups = not_told_apart([one.rank for one in shown], difference)
-    height = 0.5 if is_narrow() else 0.34
-    figure = Figure(figsize=(NARROW_IN if is_narrow() else 7.4, 1.5 + height * len(shown)), layout="constrained")
+    size = (NARROW_IN, 1.3 + 0.42 * len(shown)) if is_narrow() else (7.4, 1.5 + 0.34 * len(shown))
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     for place, one in enumerate(shown):
         is_baseline = one.method == found.baseline
