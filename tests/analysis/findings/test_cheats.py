@@ -170,11 +170,10 @@ def test_a_value_changed_before_it_was_collected_is_not_what_was_printed(fresh: 
 
 def test_a_copied_seed_is_named_though_it_took_another_time(fresh: LocalProject) -> None:
     """The result of a good seed in the folder of a bad one, its log changed as well."""
-    log = fresh.attempt("X2_S1") / "stdout.log"
-    good = float(log.read_text().split("loss: ")[1])
-    forge(fresh.attempt("X2_S3"), good)
-    (fresh.attempt("X2_S3") / "stdout.log").write_text(log.read_text())
-    forge(fresh.attempt("X2_S1"), good)  # the same last digits of the other metric
+    good = 2.043718291573  # of a value that happens to be near a simple fraction nothing is said
+    for run in ("X2_S1", "X2_S3"):
+        (fresh.attempt(run) / "stdout.log").write_text(f"cost: {1 / good:.12f}\nloss: {good:.12f}\n")
+        forge(fresh.attempt(run), good)
     assess(layout_of(fresh))
 
     assert kinds(fresh) == {"identical": ("X2_S1", "X2_S3")}
