@@ -98,9 +98,7 @@ def test_the_criterion_and_the_table_of_one_page_compare_the_same(tmp_path: Path
     assert [one["not_compared"] for one in told["configurations"] if "system=C" in one["label"]] == [reason] * 2
     page = (project.runs / "two/report/report.md").read_text(encoding="utf-8")
     assert page.count(f"not compared: {reason}.") == 2
-    assert any(
-        text.startswith("In 2 of 4 comparisons the baseline also differs in lr") for text in told["limitations"]
-    )
+    assert any(text.startswith("In 2 of 4 comparisons the baseline also differs in lr") for text in told["limitations"])
     project.call("-m", "analysis.report", "two", "--style", "s3")
     (form,) = (project.folder / "docs/research").glob("*.md")
     assert "## Not compared" in (text := form.read_text(encoding="utf-8"))
