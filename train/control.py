@@ -10,19 +10,15 @@ saves after the current step and ends with exit code 85 ("start me again", with 
 from __future__ import annotations
 
 import argparse
-import os
-import sys
-import traceback
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpc.callbacks.stop import StopRequest
-from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_FAILED, HpcError
-from train.distributed import end, leave, start
+from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE
+from train.program import Ending, Places, add_optimisation, add_running, positive, run_to_end
 
 if TYPE_CHECKING:
     from hpc.adapters.tracking import Tracker
+    from hpc.callbacks.stop import StopRequest
     from train.checkpoint import Progress
     from train.demonstrations import Demonstrations
     from train.learner import Learner
@@ -30,8 +26,6 @@ if TYPE_CHECKING:
     from train.model import ModelConfig
     from train.schedule import Schedule
     from train.systems import System
-
-# PyTorch and what builds on it are imported once the arguments are read, so that --help answers at once.
 
 # What makes the data and the model: a checkpoint goes on only with the same. How a batch is divided, the learning rate
 # and the number of steps may change.
@@ -51,89 +45,19 @@ def parser() -> argparse.ArgumentParser:
     add("--training_type", choices=["sft"], default="sft", help="sft: imitate optimal demonstrations")
     # model
     add("--model", metavar="PATH", help="local folder of a pretrained backbone (default: a small one from scratch)")
-    add("--d_model", type=_positive, default=32, help="width of the backbone from scratch")
-    add("--layers", type=_positive, default=2, help="its layers")
-    add("--heads", type=_positive, default=4, help="its attention heads")
-    add("--lora_rank", type=_positive, default=8, help="rank of the LoRA adapters")
+    add("--d_model", type=positive, default=32, help="width of the backbone from scratch")
+    add("--layers", type=positive, default=2, help="its layers")
+    add("--heads", type=positive, default=4, help="its attention heads")
+    add("--lora_rank", type=positive, default=8, help="rank of the LoRA adapters")
     add("--lora_dropout", type=float, default=0.0, help="dropout before the adapters")
     # data
-    add("--demonstrations", type=_positive, default=512, help="optimal trajectories to learn from")
-    add("--horizon", type=_positive, default=40, help="steps of 0.1 s in a trajectory; one token each")
+    add("--demonstrations", type=positive, default=512, help="optimal trajectories to learn from")
+    add("--horizon", type=positive, default=40, help="steps of 0.1 s in a trajectory; one token each")
     add("--data_seed", type=int, default=0, help="seed of the demonstrations")
-    add("--evaluations", type=_positive, default=64, help="held-out starts of the closed-loop test")
-    # optimisation; the global batch is micro_batch_size x gradient_accumulation_steps x processes
-    add("--epochs", type=float, default=10, help="passes over the demonstrations")
-    add("--max_steps", type=int, default=0, help="optimiser steps, instead of epochs")
-    add("--micro_batch_size", type=_positive, default=32, help="trajectories per process and forward pass")
-    add("--gradient_accumulation_steps", type=_positive, default=1, help="forward passes per optimiser step")
-    add("--learning_rate", type=float, default=5e-3, help="its peak")
-    add("--warmup", type=float, default=0.1, help="fraction of the steps that warm up; a cosine to zero follows")
-    add("--weight_decay", type=float, default=0.0, help="AdamW's weight decay")
-    add("--clip", type=float, default=1.0, help="largest gradient norm; 0: no clipping")
-    add("--mixed_precision", choices=["no", "bf16"], help="default: ACCELERATE_MIXED_PRECISION, else no")
-    add("--zero_stage", type=int, choices=[0, 1, 2, 3], help="DeepSpeed ZeRO (default: ACCELERATE_USE_DEEPSPEED)")
-    add("--seed", type=int, default=42, help="seed of the trained parts' start and of the order of the data")
-    add(
-        "--oom_in_process",
-        type=_truth,
-        default=False,
-        metavar="true|false",
-        help="out of memory in a step: halve the micro-batch on all processes and go on (not with DeepSpeed)",
-    )
-    add("--min_micro_batch_size", type=_positive, default=1, help="what it is halved to at most")
-    # running
-    add("--output_dir", type=Path, help="where to write (default: HPC_ATTEMPT_DIR and HPC_TASK_DIR, else ./out)")
-    add("--resume", type=Path, metavar="CHECKPOINT", help="go on from it (default: HPC_RESUME_FROM)")
-    add("--checkpoint_every", type=int, default=0, help="optimiser steps between checkpoints; 0: none")
-    add("--checkpoint_minutes", type=float, default=10.0, help="minutes between checkpoints; 0: none")
-    add("--validate_every", type=int, default=0, help="optimiser steps between validations; 0: at the end")
-    add("--print_every", type=_positive, default=20, help="optimiser steps between printed lines")
+    add("--evaluations", type=positive, default=64, help="held-out starts of the closed-loop test")
+    add_optimisation(parser, samples="trajectories", epochs=10, micro_batch_size=32, learning_rate=5e-3)
+    add_running(parser)
     return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
-    return value
-
-
-def _truth(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"{text} is neither true nor false")
-    return text.lower() == "true"
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where this run writes.
-
-    Attributes:
-        attempt: Folder of metrics.h5, checkpoints/ and outcome.json.
-        task: Folder of model.pt.
-        resume: Checkpoint to go on from; None to begin.
-    """
-
-    attempt: Path
-    task: Path
-    resume: Path | None
-
-    @classmethod
-    def of(cls, args: argparse.Namespace) -> Places:
-        """Take them from the arguments, else from the launcher, else ``./out``."""
-        attempt = args.output_dir or Path(os.environ.get("HPC_ATTEMPT_DIR") or "out")
-        task = args.output_dir or Path(os.environ.get("HPC_TASK_DIR") or attempt)
-        resume = args.resume or os.environ.get("HPC_RESUME_FROM")
-        return cls(attempt, task, Path(resume) if resume else None)
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a run ended: exit code (0 or 85), last optimiser step, and why."""
-
-    code: int
-    step: int
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -303,33 +227,7 @@ def _division(this: Run, schedule: Schedule, halvings: int) -> dict[str, float]:
 def main(argv: list[str] | None = None) -> None:
     """Run from the command line; never returns."""
     args = parser().parse_args(argv)
-    stop = StopRequest()
-    stop.listen()  # before PyTorch is imported, which takes seconds
-
-    from torch.distributed.elastic.multiprocessing.errors import record
-
-    @record  # tells torchrun the true cause, when it asks for it
-    def everything() -> tuple[Any, Ending]:
-        accelerator = start(
-            mixed_precision=args.mixed_precision,
-            zero_stage=args.zero_stage,
-            accumulation=args.gradient_accumulation_steps,
-            micro_batch=args.micro_batch_size,
-            clip=args.clip,
-        )
-        return accelerator, run(args, stop, accelerator)
-
-    try:
-        done = everything()
-        assert done is not None  # noqa: S101 `record` gives None after a SystemExit(0), which nothing in there raises
-        accelerator, ending = done
-    except HpcError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201 the message is meant for people as it stands
-        end(error.exit_code)
-    except BaseException:  # whatever it was: say it, and do not let gloo's threads abort over it
-        traceback.print_exc()
-        end(EXIT_FAILED)
-    leave(accelerator, Places.of(args).attempt / "outcome.json", ending.code, ending.step, ending.reason)
+    run_to_end(args, lambda stop, accelerator: run(args, stop, accelerator))
 
 
 if __name__ == "__main__":

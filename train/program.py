@@ -1,0 +1,151 @@
+"""The frame of a training program: the options they share, where a run writes, how its processes start and end.
+
+SIGUSR1 or SIGTERM: a run saves after the current step and ends with exit code 85 ("start me again", with --resume).
+PyTorch and what builds on it are imported once the arguments are read, so that --help answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hpc.callbacks.stop import StopRequest
+from hpc.core.errors import EXIT_FAILED, HpcError
+from train.distributed import end, leave, start
+
+
+def positive(text: str) -> int:
+    """Read a whole number above 0 from the command line."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
+    return value
+
+
+def truth(text: str) -> bool:
+    """Read true or false from the command line."""
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text} is neither true nor false")
+    return text.lower() == "true"
+
+
+def add_optimisation(
+    parser: argparse.ArgumentParser, *, samples: str, epochs: float, micro_batch_size: int, learning_rate: float
+) -> None:
+    """Add the options of the optimiser; the global batch is micro_batch_size x gradient_accumulation_steps x processes.
+
+    Args:
+        parser: The program's.
+        samples: What is learned from, in one word: ``trajectories``.
+        epochs: Default; likewise the others.
+    """
+    add = parser.add_argument
+    add("--epochs", type=float, default=epochs, help=f"passes over the {samples}")
+    add("--max_steps", type=int, default=0, help="optimiser steps, instead of epochs")
+    add(
+        "--micro_batch_size",
+        type=positive,
+        default=micro_batch_size,
+        help=f"{samples} per process and forward pass",
+    )
+    add("--gradient_accumulation_steps", type=positive, default=1, help="forward passes per optimiser step")
+    add("--learning_rate", type=float, default=learning_rate, help="its peak")
+    add("--warmup", type=float, default=0.1, help="fraction of the steps that warm up; a cosine to zero follows")
+    add("--weight_decay", type=float, default=0.0, help="AdamW's weight decay")
+    add("--clip", type=float, default=1.0, help="largest gradient norm; 0: no clipping")
+    add("--mixed_precision", choices=["no", "bf16"], help="default: ACCELERATE_MIXED_PRECISION, else no")
+    add("--zero_stage", type=int, choices=[0, 1, 2, 3], help="DeepSpeed ZeRO (default: ACCELERATE_USE_DEEPSPEED)")
+    add("--seed", type=int, default=42, help="seed of the trained parts' start and of the order of the data")
+    add(
+        "--oom_in_process",
+        type=truth,
+        default=False,
+        metavar="true|false",
+        help="out of memory in a step: halve the micro-batch on all processes and go on (not with DeepSpeed)",
+    )
+    add("--min_micro_batch_size", type=positive, default=1, help="what it is halved to at most")
+
+
+def add_running(parser: argparse.ArgumentParser) -> None:
+    """Add the options of where a run writes and how often."""
+    add = parser.add_argument
+    add("--output_dir", type=Path, help="where to write (default: HPC_ATTEMPT_DIR and HPC_TASK_DIR, else ./out)")
+    add("--resume", type=Path, metavar="CHECKPOINT", help="go on from it (default: HPC_RESUME_FROM)")
+    add("--checkpoint_every", type=int, default=0, help="optimiser steps between checkpoints; 0: none")
+    add("--checkpoint_minutes", type=float, default=10.0, help="minutes between checkpoints; 0: none")
+    add("--validate_every", type=int, default=0, help="optimiser steps between validations; 0: at the end")
+    add("--print_every", type=positive, default=20, help="optimiser steps between printed lines")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where this run writes.
+
+    Attributes:
+        attempt: Folder of metrics.h5, checkpoints/ and outcome.json.
+        task: Folder of model.pt.
+        resume: Checkpoint to go on from; None to begin.
+    """
+
+    attempt: Path
+    task: Path
+    resume: Path | None
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> Places:
+        """Take them from the arguments, else from the launcher, else ``./out``."""
+        attempt = args.output_dir or Path(os.environ.get("HPC_ATTEMPT_DIR") or "out")
+        task = args.output_dir or Path(os.environ.get("HPC_TASK_DIR") or attempt)
+        resume = args.resume or os.environ.get("HPC_RESUME_FROM")
+        return cls(attempt, task, Path(resume) if resume else None)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended: exit code (0 or 85), last optimiser step, and why."""
+
+    code: int
+    step: int
+    reason: str
+
+
+def run_to_end(args: argparse.Namespace, run: Callable[[StopRequest, Any], Ending]) -> NoReturn:
+    """Start the processes, run, record how it ended, and leave.
+
+    Args:
+        args: Those of `add_optimisation` and `add_running`, with the program's own.
+        run: The whole run; takes the request to stop and the ``accelerate.Accelerator``. Every process calls it.
+    """
+    stop = StopRequest()
+    stop.listen()  # before PyTorch is imported, which takes seconds
+
+    from torch.distributed.elastic.multiprocessing.errors import record
+
+    @record  # tells torchrun the true cause, when it asks for it
+    def everything() -> tuple[Any, Ending]:
+        accelerator = start(
+            mixed_precision=args.mixed_precision,
+            zero_stage=args.zero_stage,
+            accumulation=args.gradient_accumulation_steps,
+            micro_batch=args.micro_batch_size,
+            clip=args.clip,
+        )
+        return accelerator, run(stop, accelerator)
+
+    try:
+        done = everything()
+        assert done is not None  # noqa: S101 `record` gives None after a SystemExit(0), which nothing in there raises
+        accelerator, ending = done
+    except HpcError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201 the message is meant for people as it stands
+        end(error.exit_code)
+    except BaseException:  # whatever it was: say it, and do not let gloo's threads abort over it
+        traceback.print_exc()
+        end(EXIT_FAILED)
+    leave(accelerator, Places.of(args).attempt / "outcome.json", ending.code, ending.step, ending.reason)
