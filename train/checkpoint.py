@@ -19,7 +19,7 @@ from hpc.core.errors import HpcError
 from hpc.core.layout import complete_checkpoints
 from train.durable import sync_folder, write_tensors
 from train.learner import Learner
-from train.model import trained_parameters
+from train.trained import trained_parameters
 
 Moments = dict[str, dict[str, Tensor]]
 _MOMENTS = ("exp_avg", "exp_avg_sq")

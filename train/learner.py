@@ -1,11 +1,11 @@
-"""The policy with everything that trains it, the same to the loop whether plain, DDP or inside DeepSpeed."""
+"""The model with everything that trains it, the same to the loop whether plain, DDP or inside DeepSpeed."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from train.model import Policy, load_trained, trained_parameters
+from train.trained import load_trained, trained_parameters
 
 
 @dataclass(frozen=True)
@@ -14,13 +14,13 @@ class Learner:
 
     Attributes:
         accelerator: The ``accelerate.Accelerator``: precision, processes, accumulation.
-        module: The policy itself; its parameters have their names here.
-        policy: What to call: the policy as Accelerate wrapped it.
+        module: The model itself; its parameters have their names here.
+        policy: What to call: the model as Accelerate wrapped it.
         optimizer: AdamW as Accelerate wrapped it.
     """
 
     accelerator: Any
-    module: Policy
+    module: Any
     policy: Any
     optimizer: Any
 
@@ -48,7 +48,7 @@ class Learner:
 
 def build_learner(
     accelerator: Any,
-    module: Policy,
+    module: torch.nn.Module,
     weight_decay: float,
     values: dict[str, torch.Tensor] | None,
     *,

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: from the first optimiser step to the last, or to a checkpoint on request.
+"""Gradient descent: from the first optimiser step to the last, or to a checkpoint on request.
 
 Everything is counted in optimiser steps. Learning rate and samples are functions of the step (`train.schedule`), so
 there is no scheduler object to prepare: a prepared one steps once per process.
@@ -6,8 +6,9 @@ there is no scheduler object to prepare: a prepared one steps once per process.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,11 +17,10 @@ from hpc.adapters.tracking import Tracker
 from hpc.callbacks.stop import StopRequest
 from hpc.core.errors import HpcError
 from train.checkpoint import Progress
-from train.demonstrations import Trajectories
 from train.distributed import NO_CLIPPING
 from train.learner import Learner
-from train.model import trained_parameters
 from train.schedule import Schedule
+from train.trained import trained_parameters
 
 
 class DivergenceError(HpcError):
@@ -56,38 +56,26 @@ class LoopConfig:
     record_micro_batch: bool = False
 
 
-@dataclass(frozen=True)
-class Batches:
-    """States (n, time, state) and optimal controls (n, time, control) on the training device."""
+class Samples(Protocol):
+    """What is learned from, on the training device."""
 
-    states: Tensor
-    controls: Tensor
+    @property
+    def tokens(self) -> int:
+        """Tokens in one sample."""
 
-    @classmethod
-    def of(cls, paths: Trajectories, device: torch.device) -> "Batches":
-        """Take what is seen and what is to be answered; nobody answers the last state."""
-        states, controls = (torch.tensor(part, dtype=torch.float32) for part in (paths.states[:, :-1], paths.controls))
-        return cls(states.to(device), controls.to(device))
-
-    def scales(self) -> tuple[Tensor, Tensor]:
-        """Largest size of each state component and spread of each control component."""
-        return self.states.abs().amax((0, 1)).cpu(), self.controls.std((0, 1)).cpu()
+    def __len__(self) -> int: ...
 
     def loss(self, learner: Learner, rows: Tensor | slice) -> Tensor:
-        """Mean squared distance from the optimal controls in the given rows, in units of the controls' spread."""
-        answer: Tensor = learner.policy(self.states[rows])
-        missed = answer - self.controls[rows]
-        return ((missed / learner.module.control_scale) ** 2).mean()
+        """Mean loss over the given rows, a scalar that gradients flow through."""
 
 
-Accumulate = Callable[[Learner, Batches, Schedule, int], tuple[Tensor, Schedule]]
+Accumulate = Callable[[Learner, Samples, Schedule, int], tuple[Tensor, Schedule]]
 """Leaves the gradients of a step; gives this process's loss, and the schedule it was divided by."""
 
 
 def fit(
     learner: Learner,
-    training: Batches,
-    validation: Batches,
+    training: Samples,
     *,
     schedule: Schedule,
     config: LoopConfig,
@@ -96,8 +84,21 @@ def fit(
     progress: Progress,
     save: Callable[[Progress], object],
     accumulate: Accumulate,
+    validate: Callable[[Schedule], Mapping[str, float]],
 ) -> tuple[Progress, Schedule]:
     """Train from `progress` to the end of the schedule.
+
+    Args:
+        learner: What takes the steps.
+        training: What it learns from.
+        schedule: Learning rate and samples of each step.
+        config: How the loop runs.
+        recorder: Takes what each step measured.
+        stop: Whether a signal asked to stop.
+        progress: How far it has come.
+        save: Writes a checkpoint.
+        accumulate: Leaves the gradients of a step.
+        validate: Measures on what is not learned from, by name; all processes call it together.
 
     Returns:
         How far it came, and the schedule in use at last.
@@ -124,7 +125,7 @@ def fit(
         _update(learner)
         finished = step == schedule.steps
         if finished or _is_due(step, config.validate_every):
-            measured["val_loss"] = validation_loss(learner, validation, schedule.micro_batch)
+            measured |= validate(schedule)
         recorder.log(step, **measured)
         progress = _advanced(progress, step, schedule, time.perf_counter() - began)
         stopping = stop_asked and not finished
@@ -136,9 +137,9 @@ def fit(
     return progress, schedule
 
 
-def validation_loss(learner: Learner, validation: Batches, micro_batch: int) -> float:
-    """Loss on trajectories that are not learned from, a micro-batch at a time; the same on every process."""
-    count = len(validation.states)
+def validation_loss(learner: Learner, validation: Samples, micro_batch: int) -> float:
+    """Loss on samples that are not learned from, a micro-batch at a time; the same on every process."""
+    count = len(validation)
     learner.policy.eval()
     with torch.no_grad():
         parts = [slice(first, min(first + micro_batch, count)) for first in range(0, count, micro_batch)]
@@ -147,7 +148,7 @@ def validation_loss(learner: Learner, validation: Batches, micro_batch: int) -> 
     return total / count
 
 
-def accumulate(learner: Learner, training: Batches, schedule: Schedule, step: int) -> tuple[Tensor, Schedule]:
+def accumulate(learner: Learner, training: Samples, schedule: Schedule, step: int) -> tuple[Tensor, Schedule]:
     """Add up the gradients of this process's share of one step; under DeepSpeed the last one also clips and updates."""
     total = torch.zeros((), device=learner.device)
     for micro in range(schedule.accumulation):
@@ -171,11 +172,11 @@ def _update(learner: Learner) -> None:
     learner.optimizer.zero_grad()
 
 
-def _division_and_pace(config: LoopConfig, schedule: Schedule, training: Batches, seconds: float) -> dict[str, float]:
+def _division_and_pace(config: LoopConfig, schedule: Schedule, training: Samples, seconds: float) -> dict[str, float]:
     """How much was learned from in a second of a step, and in what portions where these may change."""
     pace = {
         "samples_per_second": schedule.global_batch / seconds,
-        "tokens_per_second": schedule.global_batch * training.states.shape[1] / seconds,
+        "tokens_per_second": schedule.global_batch * training.tokens / seconds,
     }
     return {**pace, "micro_batch": schedule.micro_batch} if config.record_micro_batch else pace
 

@@ -20,9 +20,9 @@ from hpc.core.errors import InputError
 from hpc.core.retry.learned import largest_exact
 from train.checkpoint import random_state, restore_random_state
 from train.learner import Learner
-from train.loop import Batches
-from train.model import trained_parameters
+from train.loop import Samples
 from train.schedule import Schedule
+from train.trained import trained_parameters
 
 _WORDS = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED", "bad_alloc")
 _LONGEST_LINE = 300
@@ -112,7 +112,7 @@ class Shrinking:
         self._failed = torch.zeros((), device=learner.device)
         self._add_up(self._failed)
 
-    def __call__(self, learner: Learner, training: Batches, schedule: Schedule, step: int) -> tuple[Tensor, Schedule]:
+    def __call__(self, learner: Learner, training: Samples, schedule: Schedule, step: int) -> tuple[Tensor, Schedule]:
         """Leave the step's gradients, averaged over all processes; give this process's loss and the schedule in use.
 
         Raises:
@@ -134,7 +134,7 @@ class Shrinking:
             restore_random_state(began_with)  # dropout as if the step had not been tried before
 
     def _try(
-        self, learner: Learner, training: Batches, schedule: Schedule, step: int, *, may_fail: bool
+        self, learner: Learner, training: Samples, schedule: Schedule, step: int, *, may_fail: bool
     ) -> tuple[Tensor, str]:
         """Run the passes of one step; give the loss, and the first line of an out-of-memory error."""
         try:
@@ -149,7 +149,7 @@ class Shrinking:
             torch.cuda.empty_cache()
         return self._failed, error
 
-    def _passes(self, learner: Learner, training: Batches, schedule: Schedule, step: int) -> Tensor:
+    def _passes(self, learner: Learner, training: Samples, schedule: Schedule, step: int) -> Tensor:
         self._gradients.zero_()
         for parameter, view in self._views:
             parameter.grad = view  # backward adds into it

@@ -22,6 +22,7 @@ from transformers import AutoModel, LlamaConfig, LlamaModel, PreTrainedModel
 
 from hpc.core.errors import InputError
 from train.durable import replace_tensors
+from train.trained import load_trained
 
 _SCALES = (1.0, 0.25, 0.0625, 0.015625)  # resolution near the origin, as fractions of the largest state seen
 
@@ -109,28 +110,6 @@ def save_policy(path: Path, config: ModelConfig, policy: Policy, trained: dict[s
     """Write what `load_policy` needs; `trained` are the values in full precision."""
     scales = {"state_scale": policy.state_scale.cpu(), "control_scale": policy.control_scale.cpu()}
     replace_tensors(path, {"config": asdict(config), "parameters": trained, **scales})
-
-
-def trained_parameters(policy: nn.Module) -> dict[str, nn.Parameter]:
-    """What is trained, by name, always in the same order."""
-    return {name: parameter for name, parameter in policy.named_parameters() if parameter.requires_grad}
-
-
-def load_trained(policy: nn.Module, values: dict[str, Tensor]) -> None:
-    """Overwrite what is trained.
-
-    Raises:
-        ValueError: Names or shapes are not those of this policy.
-    """
-    parameters = trained_parameters(policy)
-    here = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
-    there = {name: tuple(value.shape) for name, value in values.items()}
-    if here != there:
-        differing = sorted(name for name, _ in here.items() ^ there.items())
-        raise ValueError(f"it was saved from another model; {len(differing)} parameters differ, such as {differing[0]}")
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(values[name])
 
 
 def _from_scratch(config: ModelConfig) -> LlamaModel:

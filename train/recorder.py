@@ -14,6 +14,9 @@ from hpc.adapters.tracking import open_tracker
 from hpc.metrics import MetricsWriter
 from train.memory import Adjustment
 
+EVERY_STEP = frozenset({"loss", "grad_norm", "lr", "samples_per_second", "tokens_per_second", "micro_batch"})
+"""What each step measures; a step that measured more is printed."""
+
 
 class RunRecorder:
     """The first process; as a context it marks the metrics complete unless an exception leaves it."""
@@ -35,7 +38,7 @@ class RunRecorder:
     def log(self, step: int, **values: float) -> None:
         self._metrics.log(step, **values)
         self._tracker.log(step, **values)
-        if step == 1 or step % self._print_every == 0 or "val_loss" in values:
+        if step == 1 or step % self._print_every == 0 or not values.keys() <= EVERY_STEP:
             _say(f"Step {step:05d}", values)
 
     def summary(self, **values: float) -> None:

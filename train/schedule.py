@@ -53,12 +53,12 @@ class Schedule:
         return rows_at(self.seed, first, self.micro_batch, self.samples)
 
 
-def plan_schedule(args: argparse.Namespace, processes: int) -> Schedule:
-    """Count the optimiser steps that the command line asks for."""
+def plan_schedule(args: argparse.Namespace, samples: int, processes: int) -> Schedule:
+    """Count the optimiser steps that the command line asks for, over so many samples."""
     global_batch = args.micro_batch_size * args.gradient_accumulation_steps * processes
-    steps = args.max_steps or max(1, int(args.epochs * args.demonstrations / global_batch))
+    steps = args.max_steps or max(1, int(args.epochs * samples / global_batch))
     return Schedule(
-        samples=args.demonstrations,
+        samples=samples,
         steps=steps,
         micro_batch=args.micro_batch_size,
         accumulation=args.gradient_accumulation_steps,

@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,11 @@ def train_here(tmp_path: Path) -> Callable[..., Finished]:
     from accelerate.state import AcceleratorState
 
     from hpc.callbacks.stop import StopRequest
-    from train.control import parser, run
     from train.distributed import start
 
-    def train(name: str, *arguments: str) -> Finished:
-        args = parser().parse_args([*SMALL, "--output_dir", str(tmp_path / name), *arguments])
+    def train(name: str, *arguments: str, program: str = "control") -> Finished:
+        module = import_module(f"train.{program}")
+        args = module.parser().parse_args([*SMALL[program], "--output_dir", str(tmp_path / name), *arguments])
         AcceleratorState._reset_state(reset_partial_state=True)  # else the first run's precision stays for all
         accelerator = start(
             mixed_precision=args.mixed_precision,
@@ -38,7 +39,7 @@ def train_here(tmp_path: Path) -> Callable[..., Finished]:
             micro_batch=args.micro_batch_size,
             clip=args.clip,
         )
-        return Finished(tmp_path / name, run(args, StopRequest(), accelerator).code)
+        return Finished(tmp_path / name, module.run(args, StopRequest(), accelerator).code)
 
     return train
 

@@ -26,7 +26,7 @@ def room(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Exception], None]:
     """Make every pass over more than so many samples fail with an error."""
 
     def limit(samples: int, error: Exception) -> None:
-        from train.loop import Batches
+        from train.imitation import Batches
 
         unlimited = Batches.loss
 
@@ -48,7 +48,7 @@ def run_short(home: Path, processes: int, rank: int, room_mib: int, *arguments: 
     short = {"SHORT_RANK": str(rank), "SHORT_STEP": "2", "SHORT_MIB": str(room_mib)}
     script = str(Path(__file__).with_name("short_of_memory.py"))
     done = subprocess.run(
-        [*begin, script, *SMALL, *LARGE, "--output_dir", str(home), *arguments],
+        [*begin, script, *SMALL["control"], *LARGE, "--output_dir", str(home), *arguments],
         # The C library then gives every large piece back when it is freed, and what is held can be foreseen.
         env={**os.environ, **short, "MALLOC_MMAP_THRESHOLD_": "65536"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=180, check=False,

@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from hpc.metrics import read, read_summary
 
-SMALL = ("--demonstrations", "48", "--evaluations", "4", "--horizon", "12", "--d_model", "16", "--print_every", "1000")
+SMALL = {
+    "control": (
+        "--demonstrations", "48", "--evaluations", "4", "--horizon", "12", "--d_model", "16", "--print_every", "1000",
+    ),
+    "symmetry": (
+        "--samples", "64", "--test_samples", "32", "--d_model", "16", "--d_state", "4", "--micro_batch_size", "8",
+        "--max_steps", "6", "--print_every", "1000",
+    ),
+}  # fmt: skip
+"""Program → arguments that make it small."""
 
 
 @dataclass(frozen=True)
@@ -48,4 +57,4 @@ def command(processes: int, home: Path, *arguments: str) -> list[str]:
     """The command line a user would type."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     begin = launcher if processes > 1 else [sys.executable]
-    return [*begin, "-m", "train.control", *SMALL, "--output_dir", str(home), *arguments]
+    return [*begin, "-m", "train.control", *SMALL["control"], "--output_dir", str(home), *arguments]

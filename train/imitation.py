@@ -1,0 +1,42 @@
+"""What a policy learns from when it imitates: trajectories on the training device, and its distance from them."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from train.demonstrations import Trajectories
+from train.learner import Learner
+
+
+@dataclass(frozen=True)
+class Batches:
+    """States (n, time, state) and optimal controls (n, time, control) on the training device."""
+
+    states: Tensor
+    controls: Tensor
+
+    @property
+    def tokens(self) -> int:
+        """Time steps of a trajectory."""
+        return self.states.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    @classmethod
+    def of(cls, paths: Trajectories, device: torch.device) -> "Batches":
+        """Take what is seen and what is to be answered; nobody answers the last state."""
+        states, controls = (torch.tensor(part, dtype=torch.float32) for part in (paths.states[:, :-1], paths.controls))
+        return cls(states.to(device), controls.to(device))
+
+    def scales(self) -> tuple[Tensor, Tensor]:
+        """Largest size of each state component and spread of each control component."""
+        return self.states.abs().amax((0, 1)).cpu(), self.controls.std((0, 1)).cpu()
+
+    def loss(self, learner: Learner, rows: Tensor | slice) -> Tensor:
+        """Mean squared distance from the optimal controls in the given rows, in units of the controls' spread."""
+        answer: Tensor = learner.policy(self.states[rows])
+        missed = answer - self.controls[rows]
+        loss: Tensor = ((missed / learner.module.control_scale) ** 2).mean()
+        return loss

@@ -1,0 +1,109 @@
+"""The Mamba block (Gu & Dao 2023, arXiv 2312.00752) in plain PyTorch: a state space behind a short convolution.
+
+Parameters have the names and shapes of transformers' ``MambaMixer``, so that weights of either fit the other.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+CONVOLUTION = 4
+"""Width of the convolution."""
+_SHORT = 32
+"""Longest sequence that is scanned step by step."""
+
+
+class MambaMixer(nn.Module):
+    """Mixes along the sequence: (batch, time, width) → (batch, time, width), causal.
+
+    Args:
+        width: Of the model.
+        states: Of the state space, a channel.
+        expand: Inner width over width.
+        ones: Whether the convolution only adds up: all its weights are 1, its bias 0, and neither is trained.
+        bypass: Whether the convolution's input goes into the state space beside its output.
+    """
+
+    def __init__(
+        self, width: int, states: int = 16, expand: int = 2, *, ones: bool = False, bypass: bool = False
+    ) -> None:
+        super().__init__()
+        inner, rank = expand * width, math.ceil(width / 16)
+        self.bypass = bypass
+        self.in_proj = nn.Linear(width, 2 * inner, bias=False)
+        self.conv1d = nn.Conv1d(inner, inner, CONVOLUTION, groups=inner, padding=CONVOLUTION - 1)
+        self.x_proj = nn.Linear(inner, rank + 2 * states, bias=False)
+        self.dt_proj = nn.Linear(rank, inner)
+        self.A_log = nn.Parameter(torch.arange(1.0, states + 1).log().repeat(inner, 1))
+        self.D = nn.Parameter(torch.ones(inner))
+        self.out_proj = nn.Linear(inner, width, bias=False)
+        self._begin()
+        if ones:
+            self._add_up()
+
+    def _begin(self) -> None:
+        """Draw the step sizes as the authors do: log-uniform from 0.001 to 0.1, through the inverse of softplus."""
+        nn.init.uniform_(self.dt_proj.weight, -(self.dt_proj.in_features**-0.5), self.dt_proj.in_features**-0.5)
+        steps = torch.empty_like(self.dt_proj.bias).uniform_(math.log(1e-3), math.log(1e-1)).exp().clamp(min=1e-4)
+        with torch.no_grad():
+            self.dt_proj.bias.copy_(steps + torch.log(-torch.expm1(-steps)))
+
+    def _add_up(self) -> None:
+        for parameter, value in ((self.conv1d.weight, 1.0), (self.conv1d.bias, 0.0)):
+            assert parameter is not None  # noqa: S101 the convolution has a bias
+            nn.init.constant_(parameter, value)
+            parameter.requires_grad_(False)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Mix; shapes (batch, time, width)."""
+        inputs, gate = self.in_proj(hidden).chunk(2, dim=-1)
+        convolved = self.conv1d(inputs.mT)[..., : hidden.shape[1]].mT
+        seen = nn.functional.silu(convolved)
+        if self.bypass:
+            seen = seen + inputs
+        mixed: Tensor = self.out_proj(self._state_space(seen) * nn.functional.silu(gate))
+        return mixed
+
+    def _state_space(self, seen: Tensor) -> Tensor:
+        """Run every channel's state space, whose step size, input and output depend on what is seen."""
+        states = self.A_log.shape[1]
+        step, into, out_of = self.x_proj(seen).split([self.dt_proj.in_features, states, states], dim=-1)
+        step = nn.functional.softplus(self.dt_proj(step))[..., None]  # (batch, time, inner, 1)
+        decay = torch.exp(step * -self.A_log.float().exp())
+        state = scan(decay, step * into[:, :, None] * seen[..., None])
+        read: Tensor = (state @ out_of[..., None])[..., 0] + self.D * seen
+        return read
+
+
+def scan(decay: Tensor, inputs: Tensor) -> Tensor:
+    """Solve ``h[t] = decay[t] · h[t−1] + inputs[t]``, ``h[−1] = 0``, along the second dimension.
+
+    Short sequences step by step, which is faster there; long ones in parallel. Nothing is divided by in either, so that
+    the decay may be of any strength: the usual sum of scaled inputs overflows where it is strong.
+    """
+    return _step_by_step(decay, inputs) if inputs.shape[1] <= _SHORT else _doubling(decay, inputs)
+
+
+def _step_by_step(decay: Tensor, inputs: Tensor) -> Tensor:
+    state, found = torch.zeros_like(inputs[:, 0]), []
+    for now, given in zip(decay.unbind(1), inputs.unbind(1), strict=True):
+        state = now * state + given
+        found.append(state)
+    return torch.stack(found, dim=1)
+
+
+def _doubling(decay: Tensor, inputs: Tensor) -> Tensor:
+    """Double how far back each state reaches, log₂(time) times (Hillis & Steele 1986)."""
+    reach = 1
+    while reach < inputs.shape[1]:
+        before = nn.functional.pad(inputs[:, :-reach], _behind(inputs, reach))
+        inputs = inputs + decay * before
+        decay = decay * nn.functional.pad(decay[:, :-reach], _behind(decay, reach))
+        reach *= 2
+    return inputs
+
+
+def _behind(values: Tensor, count: int) -> tuple[int, ...]:
+    """How `pad` puts so many zeros before the second dimension."""
+    return (*(0, 0) * (values.dim() - 2), count, 0)

@@ -1,0 +1,115 @@
+"""Does a sequence model find the symmetric or the composite solution? Mamba and Transformer on two made tasks.
+
+python -m train.symmetry --n_layers 2 --gamma 1.0 --seed 42 --output_dir out
+python -m train.symmetry --task inverse --model transformer --n_layers 2 --gamma 0.5 --output_dir out
+
+Tasks and models are those of arXiv 2509.17514. Writes metrics.h5, checkpoints/ and outcome.json beside each other, and
+model.pt when it finishes. SIGUSR1 or SIGTERM: saves after the current step and ends with exit code 85 ("start me
+again", with --resume).
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from train.program import Ending, Places, add_optimisation, add_running, positive, run_to_end
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hpc.callbacks.stop import StopRequest
+
+# What makes the data and the model: a checkpoint goes on only with the same.
+_IDENTITY = (
+    "task", "model", "n_layers", "gamma", "d_model", "d_state", "heads", "positions", "samples", "data_seed",
+    "largest_number", "seed",
+)  # fmt: skip
+_MODELS = (
+    "mamba_standard", "mamba_ones_conv", "mamba_pos_encoding", "mamba_residual", "transformer", "transformer_with_conv",
+)  # fmt: skip
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train.symmetry", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--task", choices=["composite", "inverse"], default="composite", help="shifts of a key, or the reversed one")
+    # model
+    add("--model", choices=_MODELS, default="mamba_standard", help="what classifies")
+    add("--n_layers", type=positive, default=2, help="its layers")
+    add("--gamma", type=float, default=1.0, help="matrices are drawn from N(0, (1/inputs^gamma)^2)")
+    add("--d_model", type=positive, default=32, help="its width")
+    add("--d_state", type=positive, default=128, help="states of Mamba's state space, a channel")
+    add("--heads", type=positive, default=4, help="attention heads of a Transformer")
+    add("--positions", choices=["auto", "yes", "no"], default="auto", help="add positions (auto: as the model has it)")
+    # data
+    add("--samples", type=positive, default=300_000, help="sequences to learn from")
+    add("--test_samples", type=positive, default=2_000, help="sequences of each test")
+    add("--data_seed", type=int, default=0, help="seed of the sequences")
+    add("--largest_number", type=positive, default=100, help="of the inverse task, in distribution")
+    add_optimisation(parser, samples="sequences", epochs=210, micro_batch_size=32, learning_rate=1e-3)
+    add_running(parser)
+    add("--log_every_epochs", type=float, default=10, help="epochs between measurements; before --validate_every")
+    add("--save_every_epochs", type=float, default=50, help="epochs between checkpoints; before --checkpoint_every")
+    return parser
+
+
+def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending:
+    """The whole run, top to bottom; every process runs it.
+
+    Raises:
+        HpcError: It diverged, or its checkpoint cannot be loaded.
+    """
+    from train.classification import Sequences, accuracies, save_model
+    from train.sequence_models import VARIANTS, build
+    from train.symmetry_data import draw
+    from train.training import Workload, schedule_of, train
+
+    schedule = schedule_of(args, args.samples, accelerator)
+    epoch = args.samples / schedule.global_batch
+    args.validate_every = args.validate_every or round(args.log_every_epochs * epoch)
+    args.checkpoint_every = args.checkpoint_every or round(args.save_every_epochs * epoch)
+    data = draw(args.task, args.samples, args.test_samples, args.n_layers, args.largest_number, args.data_seed)
+    if accelerator.is_main_process:
+        print(f"data_hash: {data.sha256}", flush=True)  # noqa: T201 the log
+    sizes = {
+        "vocabulary": data.vocabulary,
+        "answers": data.answers,
+        "length": data.training.tokens.shape[1],
+        "layers": args.n_layers,
+        "width": args.d_model,
+        "states": args.d_state,
+        "heads": args.heads,
+        "positions": {"auto": None, "yes": True, "no": False}[args.positions],
+    }
+    model = build(VARIANTS[args.model], args.gamma, args.seed, **sizes)
+    training = Sequences.of(data.training, accelerator.device)
+    measured = {name: Sequences.of(part, accelerator.device) for name, part in data.measured.items()}
+
+    def save(trained: dict[str, Tensor]) -> None:
+        save_model(Places.of(args).task / "model.pt", args.model, sizes, trained)
+
+    identity = {key: value for key, value in vars(args).items() if key in _IDENTITY}
+    workload = Workload(
+        args,
+        identity,
+        model,
+        training,
+        validate=lambda learner, schedule: accuracies(learner, measured, training, schedule.micro_batch),
+        judge=lambda _learner, _schedule: {},
+        save=save,
+    )
+    return train(workload, schedule, stop, accelerator)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run from the command line; never returns."""
+    args = parser().parse_args(argv)
+    run_to_end(args, lambda stop, accelerator: run(args, stop, accelerator))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""What every workload does alike around its own data and model: take up a checkpoint, learn to the end, sum up.
+
+The workload brings samples (`train.loop.Samples`), a model, what to measure on the way, and what to say at the end.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from hpc.adapters.tracking import NullTracker
+from hpc.callbacks.stop import StopRequest
+from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE
+from train.checkpoint import (
+    Progress,
+    gather_parameters,
+    load_checkpoint,
+    load_random_state,
+    restore_optimizer,
+    save_checkpoint,
+)
+from train.learner import Learner, build_learner
+from train.loop import Checkpointed, LoopConfig, Samples, accumulate, fit
+from train.memory import Adjustment, Shrinking, check_possible
+from train.program import Ending, Places
+from train.recorder import RunRecorder, record_adjustments
+from train.schedule import Schedule, plan_schedule
+
+Measure = Callable[[Learner, Schedule], Mapping[str, float]]
+"""Measures on what is not learned from; all processes call it together."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is trained, and on what.
+
+    Attributes:
+        args: Those of `add_optimisation` and `add_running`, with the program's own.
+        identity: What a checkpoint has to have been made with: data and model.
+        model: To be trained; the same values on every process.
+        training: What it learns from, on the training device.
+        validate: Measures on the way, every ``--validate_every`` steps and at the end.
+        judge: Measures the trained model, besides.
+        save: Writes the trained values, in full precision, by name; only the first process calls it.
+    """
+
+    args: argparse.Namespace
+    identity: dict[str, Any]
+    model: torch.nn.Module
+    training: Samples
+    validate: Measure
+    judge: Measure
+    save: Callable[[dict[str, torch.Tensor]], object]
+
+
+def schedule_of(args: argparse.Namespace, samples: int, accelerator: Any) -> Schedule:
+    """Plan the steps.
+
+    Raises:
+        InputError: These processes cannot do what is asked.
+    """
+    if args.oom_in_process:
+        check_possible(accelerator)
+    return plan_schedule(args, samples, accelerator.num_processes)
+
+
+def train(workload: Workload, schedule: Schedule, stop: StopRequest, accelerator: Any) -> Ending:
+    """Train to the end, or to a checkpoint on request; every process runs it.
+
+    Raises:
+        HpcError: It diverged, or its checkpoint cannot be loaded.
+    """
+    args, places = workload.args, Places.of(workload.args)
+    learner, progress = _take_up(workload, schedule, accelerator)
+    recorder = RunRecorder(places.attempt, vars(args), args.print_every) if learner.is_main else NullTracker()
+    adjustments: list[Adjustment] = []
+
+    def adjusted(adjustment: Adjustment) -> None:
+        adjustments.append(adjustment)
+        if learner.is_main:
+            record_adjustments(places.attempt / "adjustments.json", adjustments)
+
+    identity = {**workload.identity, "global_batch": schedule.global_batch}
+    try:
+        with recorder:
+            progress, schedule = fit(
+                learner,
+                workload.training,
+                schedule=schedule,
+                config=LoopConfig(
+                    args.clip, args.checkpoint_every, args.checkpoint_minutes, args.validate_every, args.oom_in_process
+                ),
+                recorder=recorder,
+                stop=stop,
+                progress=progress,
+                save=lambda progress: save_checkpoint(places.attempt / "checkpoints", learner, progress, identity),
+                accumulate=Shrinking(learner, args.min_micro_batch_size, adjusted)
+                if args.oom_in_process
+                else accumulate,
+                validate=lambda schedule: workload.validate(learner, schedule),
+            )
+            trained = gather_parameters(learner)
+            if learner.is_main:
+                workload.save(trained)
+            judged = {**workload.validate(learner, schedule), **workload.judge(learner, schedule)}
+            division = {"micro_batch": schedule.micro_batch, "oom_adjustments": len(adjustments)}
+            recorder.summary(
+                **judged,
+                **_pace(progress, workload.training.tokens, learner.device),
+                **(division if args.oom_in_process else {}),
+            )
+    except Checkpointed as left:
+        return Ending(EXIT_CHECKPOINTED, left.step, str(left))
+    return Ending(EXIT_DONE, progress.step, "finished")
+
+
+def _take_up(workload: Workload, schedule: Schedule, accelerator: Any) -> tuple[Learner, Progress]:
+    """Prepare the model for training, with what a checkpoint holds where there is one; give how far that had come."""
+    args, places = workload.args, Places.of(workload.args)
+    torch.manual_seed(args.seed + accelerator.process_index)  # dropout: every process its own, from here on
+    identity = {**workload.identity, "global_batch": schedule.global_batch}
+    checkpoint = load_checkpoint(places.resume, identity) if places.resume else None
+    values = checkpoint.parameters if checkpoint else None
+    learner = build_learner(accelerator, workload.model, args.weight_decay, values, wrapped=not args.oom_in_process)
+    if checkpoint is None:
+        return learner, Progress()
+    restore_optimizer(learner, checkpoint)
+    load_random_state(learner, checkpoint)
+    return learner, checkpoint.progress
+
+
+def _pace(progress: Progress, tokens: int, device: Any) -> dict[str, float]:
+    """How long it trained, how fast, and at how much memory of this process's GPU; the launcher measures a CPU's."""
+    peak = {"peak_gpu_memory_mib": torch.cuda.max_memory_allocated(device) / 2**20} if device.type == "cuda" else {}
+    return {
+        "training_time": progress.training_time_s,
+        "samples_per_second": progress.samples / progress.training_time_s,
+        "tokens_per_second": progress.samples * tokens / progress.training_time_s,
+        **peak,
+    }
