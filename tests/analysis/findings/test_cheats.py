@@ -25,12 +25,12 @@ from hpc.experiments.sealing import seal_plan
 from hpc.metrics import MetricsWriter
 from hpc.rounds.act import assess
 from tests.analysis.made_experiments import make_arms
-from tests.local_projects import LocalProject, copy_project, make_project
+from tests.local_projects import LocalProject, copy_project, make_project, wait_until
 
 PROGRAM = """
 import random, sys
 x, seed = int(sys.argv[1]), int(sys.argv[2])
-value = random.Random(seed).random() / 10 + random.random() / 1000 + x
+value = random.Random(seed).random() / 10 + random.random() / 100 + x
 print(f"cost: {1 / value:.12f}")
 print(f"loss: {value:.12f}")
 """
@@ -391,10 +391,13 @@ def test_seeds_added_before_anybody_looked_are_no_second_look(fresh: LocalProjec
 def test_a_run_asked_for_once_more_is_repeated_and_no_cheat(project: LocalProject) -> None:
     """`--again` notes who asked, so the report says so in neutral words, with both values."""
     project.hpc("collect", "tiny", "--retry-failed", "--again", "X2_S3")
-    assess(layout_of(project))
 
+    def has_both_values() -> bool:
+        assess(layout_of(project))
+        return text_of(project, "repeated").count(", then 2.") == 1
+
+    wait_until(has_both_values, 60, "the run to end once more")
     assert kinds(project) == {"repeated": ("X2_S3",)}
-    assert text_of(project, "repeated").count(", then 2.") == 1
 
 
 def test_purged_folders_are_kept_results_and_forgotten_ones_are_repeated(project: LocalProject) -> None:
