@@ -6,6 +6,7 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor  # noqa: E402
 
+from train import symmetry  # noqa: E402
 from train.mamba import MambaMixer, scan  # noqa: E402
 from train.sequence_models import VARIANTS, SequenceModel, build  # noqa: E402
 
@@ -80,6 +81,12 @@ def test_every_variant_is_what_its_name_says() -> None:
                 assert bool((mixer.conv1d.weight == 1).all())
             if isinstance(mixer, MambaMixer):
                 assert mixer.bypass == (name == "mamba_residual")
+
+
+def test_the_command_line_offers_every_variant() -> None:
+    """The names stand there once more, so that --help needs no PyTorch."""
+    (offered,) = [each.choices for each in symmetry.parser()._actions if each.dest == "model"]
+    assert list(offered) == list(VARIANTS)
 
 
 @pytest.mark.parametrize("gamma", [0.5, 1.0])
