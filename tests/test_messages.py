@@ -57,6 +57,7 @@ COUNTED = re.compile(
 ALWAYS_SEVERAL = {
     ("analysis/figures/intervals.py", "total", "configurations"),  # more than are shown
     ("analysis/figures/parameters.py", "total", "configurations"),
+    ("analysis/figures/strip.py", "total", "configurations"),
     ("analysis/figures/parameters.py", "len(shown)", "configurations"),
     ("analysis/figures/parameters.py", "found.runs", "runs"),  # of which a variance is told
     ("analysis/page/results.py", "found.runs", "runs"),
@@ -65,6 +66,7 @@ ALWAYS_SEVERAL = {
     ("analysis/statistics/verdicts.py", "one.n_baseline", "runs"),
     ("analysis/findings/answer.py", "len(decision.clauses)", "comparisons"),
     ("analysis/findings/limitations.py", "best.of", "configurations"),  # two at least, said a line above
+    ("analysis/findings/registration.py", "len(valued)", "runs"),  # three at least, said a line above
     ("analysis/findings/verdict_text.py", "len(baselines)", "baselines"),
     ("analysis/second_look.py", "waiting", "runs"),
     ("hpc/core/checks.py", "count", "tasks"),  # more than are allowed
@@ -74,6 +76,7 @@ ALWAYS_SEVERAL = {
     ("hpc/core/question/criterion.py", "len(found)", "configurations"),
     ("hpc/core/slurm/partitions.py", "resources.nodes", "nodes"),
     ("hpc/core/retry/answer.py", "len(task.attempts)", "attempts"),
+    ("hpc/experiments/detecting.py", "len(stored)", "runs"),  # two at least, said a line above
     ("hpc/submit.py", "LIMIT_S // MINUTE", "minutes"),
     ("hpc/init.py", "len(found)", "programs"),
     ("hpc/rounds/collected.py", "len(kept)", "runs"),

@@ -176,8 +176,8 @@ def _changed_plan(frame: ExperimentFrame) -> Iterator[Deviation]:
     for before, after in pairwise(sealed.entries[sealed.place :]):
         changes = "; ".join(content_changes(before.content, after.content)) or "taken back to an earlier one"
         begun = after.attempts_before
-        seen = f"{counted(begun, 'attempt')} had begun" if begun else f"{sealed.begun_before(after)} runs had begun"
-        yield Deviation("changed_plan", f"changed on {show_minute(after.time)} ({seen}): {changes}")
+        seen = counted(begun, "attempt") if begun else counted(sealed.begun_before(after), "run")
+        yield Deviation("changed_plan", f"changed on {show_minute(after.time)} ({seen} had begun): {changes}")
     if content_digest(frame.planned) != sealed.entries[-1].digest:
         yield Deviation("changed_plan", "the manifest asks something else than any sealed plan: it was changed by hand")
 

@@ -23,6 +23,7 @@ from analysis.statistics.effects import Effect, cohens_d, hedges_g, magnitude, p
 from analysis.statistics.estimates import LEVEL, ROUNDING, Estimate, estimate, mean_of, std_of
 from analysis.statistics.linear_model import model_rows
 from analysis.statistics.stochastic_order import FEWEST, AlmostOrder, almost_order
+from hpc.core.words import counted
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -564,7 +565,7 @@ def _fit_model(arms: Sequence[Sample], base: Sample) -> list[_Contrast]:
     rows = model_rows(values[:, :, np.isfinite(values[0]).any(axis=0)], blocked=blocked)
     words = f"linear model over {len(arms)} arms"
     if blocked:
-        words = f"seed-blocked {words} and {int(np.isfinite(values[0]).any(axis=0).sum())} seeds"
+        words = f"seed-blocked {words} and {counted(int(np.isfinite(values[0]).any(axis=0).sum()), 'seed')}"
     return [
         _Contrast(
             words=words,

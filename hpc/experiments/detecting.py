@@ -14,6 +14,7 @@ from hpc.core.identity import canonical_json
 from hpc.core.layout import RunLayout
 from hpc.core.question.baseline import counterparts
 from hpc.core.question.detectable import POWER, Design
+from hpc.core.words import counted
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,11 @@ def describe_detectable(found: CanFind | None, metric: str) -> tuple[str, ...]:
     if found is None:
         return ()
     design, size = found.design, found.smallest
-    of = f"{design.arms} configurations" if design.arms > 1 else "one configuration"
+    of = counted(design.arms, "configuration") if design.arms > 1 else "one configuration"
     if size == inf:
         return (f"can find: nothing; one run of {of} or of the baseline has no spread, so nothing is tested",)
     shown = _shown(size, found.spread)
-    lines = [f"can find with {100 * POWER:.0f} % chance, {design.seeds} seeds of {of}: {shown} on {metric}"]
+    lines = [f"can find with {100 * POWER:.0f} % chance, {counted(design.seeds, 'seed')} of {of}: {shown} on {metric}"]
     if found.spread:
         of_mean = f", mean {found.spread.mean:.4g}" if found.spread.mean is not None else ""
         lines[0] += f" (σ = {found.spread.sigma:.3g}{of_mean}: {found.spread.source})"
