@@ -38,22 +38,11 @@ class MambaMixer(nn.Module):
         self.A_log = nn.Parameter(torch.arange(1.0, states + 1).log().repeat(inner, 1))
         self.D = nn.Parameter(torch.ones(inner))
         self.out_proj = nn.Linear(inner, width, bias=False)
-        self._begin()
-        if ones:
-            self._add_up()
-
-    def _begin(self) -> None:
-        """Draw the step sizes as the authors do: log-uniform from 0.001 to 0.1, through the inverse of softplus."""
-        nn.init.uniform_(self.dt_proj.weight, -(self.dt_proj.in_features**-0.5), self.dt_proj.in_features**-0.5)
-        steps = torch.empty_like(self.dt_proj.bias).uniform_(math.log(1e-3), math.log(1e-1)).exp().clamp(min=1e-4)
+        nn.init.uniform_(self.dt_proj.weight, -(rank**-0.5), rank**-0.5)
         with torch.no_grad():
-            self.dt_proj.bias.copy_(steps + torch.log(-torch.expm1(-steps)))
-
-    def _add_up(self) -> None:
-        for parameter, value in ((self.conv1d.weight, 1.0), (self.conv1d.bias, 0.0)):
-            assert parameter is not None  # noqa: S101 the convolution has a bias
-            nn.init.constant_(parameter, value)
-            parameter.requires_grad_(False)
+            self.dt_proj.bias.copy_(drawn_step_sizes(self.dt_proj.bias))
+        if ones:
+            add_up(self.conv1d)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Mix; shapes (batch, time, width)."""
@@ -74,6 +63,20 @@ class MambaMixer(nn.Module):
         state = scan(decay, step * into[:, :, None] * seen[..., None])
         read: Tensor = (state @ out_of[..., None])[..., 0] + self.D * seen
         return read
+
+
+def drawn_step_sizes(like: Tensor) -> Tensor:
+    """Draw step sizes as the authors do, log-uniform from 0.001 to 0.1, and give what softplus makes them of."""
+    steps = torch.empty_like(like).uniform_(math.log(1e-3), math.log(1e-1)).exp().clamp(min=1e-4)
+    return steps + torch.log(-torch.expm1(-steps))
+
+
+def add_up(convolution: nn.Conv1d) -> None:
+    """Make a convolution add up what it sees, for good: weights 1, bias 0, neither of them trained."""
+    for parameter, value in ((convolution.weight, 1.0), (convolution.bias, 0.0)):
+        assert parameter is not None  # noqa: S101 the convolution has a bias
+        nn.init.constant_(parameter, value)
+        parameter.requires_grad_(False)
 
 
 def scan(decay: Tensor, inputs: Tensor) -> Tensor:

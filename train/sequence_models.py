@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from train.mamba import CONVOLUTION, MambaMixer
+from train.mamba2 import Mamba2Mixer
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ VARIANTS = {
 }
 
 
+_BLOCKS = {1: MambaMixer, 2: Mamba2Mixer}
+"""Generation → block."""
+
+
 class SequenceModel(nn.Module):
     """Tokens (batch, time) → scores of the answers (batch, answers), read off the last token."""
 
@@ -52,12 +57,13 @@ class SequenceModel(nn.Module):
         states: int = 128,
         heads: int = 4,
         positions: bool | None = None,
+        mamba: int = 2,
     ) -> None:
         super().__init__()
         self.embeddings = nn.Embedding(vocabulary, width)
         has_positions = variant.positions if positions is None else positions
         self.positions = nn.Embedding(length, width) if has_positions else None
-        self.layers = nn.ModuleList(_layer(variant, width, states, heads) for _ in range(layers))
+        self.layers = nn.ModuleList(_layer(variant, width, states, heads, mamba) for _ in range(layers))
         self.norm_f = nn.RMSNorm(width, eps=1e-5)
         self.head = nn.Linear(width, answers, bias=False)
 
@@ -130,9 +136,9 @@ class Attention(nn.Module):
         return out
 
 
-def _layer(variant: Variant, width: int, states: int, heads: int) -> Layer:
+def _layer(variant: Variant, width: int, states: int, heads: int, mamba: int) -> Layer:
     if variant.mixer == "mamba":
-        return Layer(MambaMixer(width, states, ones=variant.ones, bypass=variant.bypass), width)
+        return Layer(_BLOCKS[mamba](width, states, ones=variant.ones, bypass=variant.bypass), width)
     feed_forward = nn.Sequential(
         nn.RMSNorm(width, eps=1e-5),
         nn.Linear(width, 4 * width, bias=False),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # What makes the data and the model: a checkpoint goes on only with the same.
 _IDENTITY = (
-    "task", "model", "n_layers", "gamma", "d_model", "d_state", "heads", "positions", "samples", "data_seed",
+    "task", "model", "n_layers", "gamma", "mamba", "d_model", "d_state", "heads", "positions", "samples", "data_seed",
     "largest_number", "seed",
 )  # fmt: skip
 _MODELS = (
@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     add("--task", choices=["composite", "inverse"], default="composite", help="shifts of a key, or the reversed one")
     # model
     add("--model", choices=_MODELS, default="mamba_standard", help="what classifies")
+    add("--mamba", type=int, choices=[1, 2], default=2, help="generation of the Mamba block; the paper has the second")
     add("--n_layers", type=positive, default=2, help="its layers")
     add("--gamma", type=float, default=1.0, help="matrices are drawn from N(0, (1/inputs^gamma)^2)")
     add("--d_model", type=positive, default=32, help="its width")
@@ -83,6 +84,7 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
         "width": args.d_model,
         "states": args.d_state,
         "heads": args.heads,
+        "mamba": args.mamba,
         "positions": {"auto": None, "yes": True, "no": False}[args.positions],
     }
     model = build(VARIANTS[args.model], args.gamma, args.seed, **sizes)

@@ -1,4 +1,6 @@
-"""The Mamba block, held against the recurrence step by step and against transformers'; the variants of the models."""
+"""The Mamba blocks, held against the recurrence step by step and against transformers'; the variants of the models."""
+
+from collections.abc import Callable
 
 import pytest
 
@@ -8,6 +10,7 @@ from torch import Tensor  # noqa: E402
 
 from train import symmetry  # noqa: E402
 from train.mamba import MambaMixer, scan  # noqa: E402
+from train.mamba2 import Mamba2Mixer, state_space  # noqa: E402
 from train.sequence_models import VARIANTS, SequenceModel, build  # noqa: E402
 
 pytestmark = pytest.mark.train
@@ -39,32 +42,70 @@ def test_the_scan_is_the_recurrence(length: int, strength: float) -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("length", [1, 3, 8, 29])
-def test_equal_weights_give_what_transformers_gives(length: int) -> None:
-    """Within 1e-5 of `MambaMixer`, gradients of the input and of every weight too."""
+@pytest.mark.parametrize("length", [1, 2, 8, 41])
+@pytest.mark.parametrize("strength", [1e-3, 1.0, 50.0])
+def test_the_second_state_space_is_the_recurrence(length: int, strength: float) -> None:
+    """At any length and however strong the decay, values and gradients: nothing overflows."""
+    torch.manual_seed(length)
+    values, into, out_of = (torch.randn(2, length, size, dtype=torch.float64) for size in (6, 4, 4))
+    step = torch.rand(2, length, dtype=torch.float64)
+    rate = torch.tensor([-strength], dtype=torch.float64)
+    given = [each.requires_grad_() for each in (values, into, out_of, step, rate)]
+    weight = torch.randn(2, length, 6, dtype=torch.float64)
+
+    def slowly(values: Tensor, into: Tensor, out_of: Tensor, step: Tensor, rate: Tensor) -> Tensor:
+        put_in = step[:, :, None, None] * into[..., None] * values[:, :, None]  # (batch, time, states, inner)
+        state = step_by_step(torch.exp(rate * step)[:, :, None, None], put_in)
+        return (out_of[:, :, None] @ state)[:, :, 0]
+
+    found = [(how(*given), *torch.autograd.grad((how(*given) * weight).sum(), given)) for how in (state_space, slowly)]
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+def their_first() -> torch.nn.Module:
+    """Transformers' block of the first generation, width 32."""
     from transformers import MambaConfig
     from transformers.models.mamba.modeling_mamba import MambaMixer as Theirs
 
+    return Theirs(MambaConfig(hidden_size=32, state_size=16, expand=2, conv_kernel=4, time_step_rank=2), 0)
+
+
+def their_second() -> torch.nn.Module:
+    """Transformers' block of the second generation, width 32, one head."""
+    from transformers import Mamba2Config
+    from transformers.models.mamba2.modeling_mamba2 import Mamba2Mixer as Theirs
+
+    sizes = {"hidden_size": 32, "state_size": 16, "expand": 2, "num_heads": 1, "head_dim": 64, "n_groups": 1}
+    return Theirs(Mamba2Config(**sizes, conv_kernel=4, chunk_size=16), 0)
+
+
+@pytest.mark.parametrize(("block", "theirs"), [(MambaMixer, their_first), (Mamba2Mixer, their_second)])
+def test_equal_weights_give_what_transformers_gives(
+    block: type[MambaMixer | Mamba2Mixer], theirs: Callable[[], torch.nn.Module]
+) -> None:
+    """Within 1e-5 of its block, gradients of the input and of every weight too."""
     torch.manual_seed(0)
-    config = MambaConfig(hidden_size=32, state_size=16, expand=2, conv_kernel=4, time_step_rank=2, use_bias=False)
-    theirs, ours = Theirs(config, 0), MambaMixer(32, 16)
-    ours.load_state_dict(theirs.state_dict())
-    hidden, weight = torch.randn(4, length, 32), torch.randn(4, length, 32)
-    found = []
-    for mixer in (ours, theirs):
-        given = hidden.clone().requires_grad_()
-        out = mixer(given)
-        parameters = dict(sorted(mixer.named_parameters()))
-        gradients = torch.autograd.grad((out * weight).sum(), (given, *parameters.values()), allow_unused=True)
-        found.append((out, *(torch.zeros(()) if each is None else each for each in gradients)))
-    for mine, other in zip(*found, strict=True):
-        torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-5)
+    mixers = (block(32, 16), theirs())
+    mixers[0].load_state_dict(mixers[1].state_dict())
+    for length in (1, 3, 8, 29):
+        hidden, weight = torch.randn(4, length, 32), torch.randn(4, length, 32)
+        found = []
+        for mixer in mixers:
+            given = hidden.clone().requires_grad_()
+            out = mixer(given)
+            parameters = dict(sorted(mixer.named_parameters()))
+            gradients = torch.autograd.grad((out * weight).sum(), (given, *parameters.values()), allow_unused=True)
+            found.append((out, *(torch.zeros(()) if each is None else each for each in gradients)))
+        for mine, other in zip(*found, strict=True):
+            torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-5)
 
 
-def test_every_variant_is_what_its_name_says() -> None:
+@pytest.mark.parametrize(("generation", "block"), [(1, MambaMixer), (2, Mamba2Mixer)])
+def test_every_variant_is_what_its_name_says(generation: int, block: type[torch.nn.Module]) -> None:
     """Each sees the past alone; convolutions of ones stay so; positions and bypass are there where they are named."""
     for name, variant in VARIANTS.items():
-        model = build(variant, 1.0, seed=1, **SIZES)
+        model = build(variant, 1.0, seed=1, mamba=generation, **SIZES)
         mixers = [layer.mixer for layer in model.layers]
         assert (model.positions is not None) == (name not in ("mamba_standard", "mamba_ones_conv"))
         for mixer in mixers:
@@ -73,13 +114,13 @@ def test_every_variant_is_what_its_name_says() -> None:
             changed[:, 5:] = torch.randn(2, 4, 16)
             torch.testing.assert_close(mixer(hidden)[:, :5], mixer(changed)[:, :5])
             assert not torch.equal(mixer(hidden)[:, 5:], mixer(changed)[:, 5:])
-            assert isinstance(mixer, MambaMixer) == name.startswith("mamba")
+            assert isinstance(mixer, block) == name.startswith("mamba")
             assert (getattr(mixer, "conv1d", None) is not None) == (name != "transformer")
             if name == "mamba_ones_conv":
                 assert not mixer.conv1d.weight.requires_grad
                 assert not mixer.conv1d.bias.requires_grad
                 assert bool((mixer.conv1d.weight == 1).all())
-            if isinstance(mixer, MambaMixer):
+            if isinstance(mixer, block):
                 assert mixer.bypass == (name == "mamba_residual")
 
 
