@@ -141,6 +141,8 @@ TRAIN: Table = {
     "train.trained": set(),
     "train.sequences": set(),
     "train.mamba": set(),
+    "train.text": set(),
+    "train.lm": {"train.text"},
     "train.demonstrations": {"train.systems"},
     "train.rollout": {"train.systems", "train.demonstrations"},
     "train.imitate": {"train.systems", "train.demonstrations"},
