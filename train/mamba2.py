@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from train.mamba import CONVOLUTION, add_up, drawn_step_sizes
+from train.mamba import CONVOLUTION, add_up, convolve, drawn_step_sizes
 
 _DECAYS = (1.0, 16.0)
 """Range that the decay begins in, as the authors draw it."""
@@ -38,7 +38,7 @@ class Mamba2Mixer(nn.Module):
         self.parts = [inner, states, states]
         mixed = sum(self.parts)
         self.in_proj = nn.Linear(width, inner + mixed + 1, bias=False)
-        self.conv1d = nn.Conv1d(mixed, mixed, CONVOLUTION, groups=mixed, padding=CONVOLUTION - 1)
+        self.conv1d = nn.Conv1d(mixed, mixed, CONVOLUTION, groups=mixed)
         self.dt_bias = nn.Parameter(drawn_step_sizes(torch.empty(1)))
         self.A_log = nn.Parameter(torch.empty(1).uniform_(*_DECAYS).log())
         self.D = nn.Parameter(torch.ones(1))
@@ -50,8 +50,7 @@ class Mamba2Mixer(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """Mix; shapes (batch, time, width)."""
         gate, inputs, step = self.in_proj(hidden).split([self.parts[0], sum(self.parts), 1], dim=-1)
-        convolved = self.conv1d(inputs.mT)[..., : hidden.shape[1]].mT
-        seen = nn.functional.silu(convolved)
+        seen = nn.functional.silu(convolve(self.conv1d, inputs))
         if self.bypass:
             seen = seen + inputs
         values, into, out_of = seen.split(self.parts, dim=-1)

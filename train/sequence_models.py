@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from train.mamba import CONVOLUTION, MambaMixer
+from train.mamba import CONVOLUTION, MambaMixer, convolve
 from train.mamba2 import Mamba2Mixer
 
 
@@ -119,16 +119,14 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int, *, convolution: bool) -> None:
         super().__init__()
         self.heads = heads
-        self.conv1d = (
-            nn.Conv1d(width, width, CONVOLUTION, groups=width, padding=CONVOLUTION - 1) if convolution else None
-        )
+        self.conv1d = nn.Conv1d(width, width, CONVOLUTION, groups=width) if convolution else None
         self.in_proj = nn.Linear(width, 3 * width, bias=False)
         self.out_proj = nn.Linear(width, width, bias=False)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Attend to what came before; shapes (batch, time, width)."""
         if self.conv1d is not None:
-            hidden = nn.functional.silu(self.conv1d(hidden.mT)[..., : hidden.shape[1]].mT)
+            hidden = nn.functional.silu(convolve(self.conv1d, hidden))
         parts = self.in_proj(hidden).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, batch, head, …)
         query, key, value = parts
         mixed = nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
