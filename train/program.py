@@ -56,7 +56,8 @@ def add_optimisation(
     )
     add("--gradient_accumulation_steps", type=positive, default=1, help="forward passes per optimiser step")
     add("--learning_rate", type=float, default=learning_rate, help="its peak")
-    add("--warmup", type=float, default=0.1, help="fraction of the steps that warm up; a cosine to zero follows")
+    add("--warmup", type=float, default=0.1, help="fraction of the steps that warm up; a cosine follows")
+    add("--least_learning_rate", type=float, default=0.0, help="where the warm-up begins and the cosine ends")
     add("--weight_decay", type=float, default=0.0, help="AdamW's weight decay")
     add("--clip", type=float, default=1.0, help="largest gradient norm; 0: no clipping")
     add("--mixed_precision", choices=["no", "bf16"], help="default: ACCELERATE_MIXED_PRECISION, else no")
@@ -80,6 +81,7 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     add("--checkpoint_every", type=int, default=0, help="optimiser steps between checkpoints; 0: none")
     add("--checkpoint_minutes", type=float, default=10.0, help="minutes between checkpoints; 0: none")
     add("--validate_every", type=int, default=0, help="optimiser steps between validations; 0: at the end")
+    add("--record_every", type=positive, default=1, help="optimiser steps between recorded losses and gradient norms")
     add("--print_every", type=positive, default=20, help="optimiser steps between printed lines")
 
 

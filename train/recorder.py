@@ -2,6 +2,7 @@
 the others have the tracker nobody asked for.
 """
 
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -15,15 +16,25 @@ from hpc.metrics import MetricsWriter
 from train.memory import Adjustment
 
 EVERY_STEP = frozenset({"loss", "grad_norm", "lr", "samples_per_second", "tokens_per_second", "micro_batch"})
-"""What each step measures; a step that measured more is printed."""
+"""What each step measures; a step that measured more is recorded and printed."""
 
 
 class RunRecorder:
     """The first process; as a context it marks the metrics complete unless an exception leaves it."""
 
-    def __init__(self, home: Path, arguments: dict[str, object], print_every: int) -> None:
+    def __init__(self, home: Path, arguments: dict[str, object], record_every: int, print_every: int) -> None:
+        """Open both.
+
+        Args:
+            home: Folder of the metrics.
+            arguments: What the tracker is told of the run.
+            record_every: Steps between what each step measures; a step that measured more is recorded whole, as are
+                the first and one that diverged.
+            print_every: Steps between printed lines, likewise.
+        """
         self._metrics = MetricsWriter(path=home / "metrics.h5")
         self._tracker = open_tracker(arguments, home)
+        self._record_every = record_every
         self._print_every = print_every
         self._stack = ExitStack()
 
@@ -36,9 +47,11 @@ class RunRecorder:
         self._stack.__exit__(kind, error, at)
 
     def log(self, step: int, **values: float) -> None:
-        self._metrics.log(step, **values)
-        self._tracker.log(step, **values)
-        if step == 1 or step % self._print_every == 0 or not values.keys() <= EVERY_STEP:
+        tells_more = step == 1 or not values.keys() <= EVERY_STEP or not all(map(math.isfinite, values.values()))
+        if tells_more or step % self._record_every == 0:
+            self._metrics.log(step, **values)
+            self._tracker.log(step, **values)
+        if tells_more or step % self._print_every == 0:
             _say(f"Step {step:05d}", values)
 
     def summary(self, **values: float) -> None:

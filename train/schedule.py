@@ -22,8 +22,9 @@ class Schedule:
         accumulation: Forward passes per process and optimiser step.
         processes: Number of processes.
         learning_rate: Its peak.
-        warmup_steps: Steps of linear growth to the peak; a half cosine to zero follows.
+        warmup_steps: Steps of linear growth to the peak; a half cosine down to the least follows.
         seed: Seed of the order of the samples.
+        least_learning_rate: Where the growth begins and the cosine ends.
     """
 
     samples: int
@@ -34,6 +35,7 @@ class Schedule:
     learning_rate: float
     warmup_steps: int
     seed: int
+    least_learning_rate: float = 0.0
 
     @property
     def global_batch(self) -> int:
@@ -41,11 +43,12 @@ class Schedule:
         return self.micro_batch * self.accumulation * self.processes
 
     def learning_rate_at(self, step: int) -> float:
-        """Learning rate of the given step, from 1: linear warm-up, then ``½ (1 + cos πt)`` down to zero."""
+        """Learning rate of the given step, from 1: linear warm-up, then ``½ (1 + cos πt)`` down to the least."""
+        span = self.learning_rate - self.least_learning_rate
         if step <= self.warmup_steps:
-            return self.learning_rate * step / self.warmup_steps
+            return self.least_learning_rate + span * step / self.warmup_steps
         done = (step - self.warmup_steps) / max(self.steps + 1 - self.warmup_steps, 1)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+        return self.least_learning_rate + span * 0.5 * (1 + math.cos(math.pi * done))
 
     def rows(self, step: int, micro: int, rank: int) -> NDArray[np.int64]:
         """Rows of the data set for one forward pass of one process."""
@@ -66,6 +69,7 @@ def plan_schedule(args: argparse.Namespace, samples: int, processes: int) -> Sch
         learning_rate=args.learning_rate,
         warmup_steps=int(args.warmup * steps),
         seed=args.seed,
+        least_learning_rate=args.least_learning_rate,
     )
 
 

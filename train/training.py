@@ -74,7 +74,11 @@ def train(workload: Workload, schedule: Schedule, stop: StopRequest, accelerator
     """
     args, places = workload.args, Places.of(workload.args)
     learner, progress = _take_up(workload, schedule, accelerator)
-    recorder = RunRecorder(places.attempt, vars(args), args.print_every) if learner.is_main else NullTracker()
+    recorder = (
+        RunRecorder(places.attempt, vars(args), args.record_every, args.print_every)
+        if learner.is_main
+        else NullTracker()
+    )
     adjustments: list[Adjustment] = []
 
     def adjusted(adjustment: Adjustment) -> None:

@@ -49,3 +49,13 @@ def test_learning_rate_warms_up_and_falls_to_nearly_nothing() -> None:
     np.testing.assert_allclose(rates[:3], [0.1 / 3, 0.2 / 3, 0.1])
     assert all(before > after > 0 for before, after in itertools.pairwise(rates[2:]))
     assert rates[-1] < 0.001
+
+
+def test_a_least_learning_rate_bounds_both_ends() -> None:
+    """The warm-up begins at it, the cosine ends near it, and the peak stays."""
+    bounded = dataclasses.replace(PLAN, least_learning_rate=0.04)
+    rates = [bounded.learning_rate_at(step) for step in range(1, 31)]
+
+    np.testing.assert_allclose(rates[:3], [0.06, 0.08, 0.1])
+    assert all(before > after > 0.04 for before, after in itertools.pairwise(rates[2:]))
+    assert rates[-1] < 0.041

@@ -75,6 +75,13 @@ def test_epochs_say_when_to_measure_and_to_save(train_here: Train) -> None:
     assert sorted(path.name for path in (run.home / "checkpoints").iterdir()) == ["step-00000016", "step-00000032"]
 
 
+def test_a_long_run_records_some_of_its_steps(train_here: Train) -> None:
+    """The first, every fourth, and those that were measured."""
+    run = train_here("run", "--record_every", "4", "--validate_every", "5", program="symmetry")
+    assert set(run.series("loss")) == {1, 4, 5, 6}
+    assert set(run.series("train_loss")) == {5, 6}
+
+
 def test_it_runs_by_hand(tmp_path: Path) -> None:
     """As a person types it, without the toolkit; it names the data it made."""
     out = tmp_path / "out"
