@@ -150,7 +150,8 @@ TRAIN: Table = {
     "train.mamba2": {"train.mamba"},
     "train.sequence_models": {"train.mamba", "train.mamba2"},
     "train.symmetry_data": {"train.sequences"},
-    "train.program": {"train.distributed"},
+    "train.by_hand": set(),
+    "train.program": {"train.by_hand", "train.distributed"},
     "train.learner": {"train.trained"},
     "train.checkpoint": {"train.durable", "train.trained", "train.learner"},
     "train.imitation": {"train.demonstrations", "train.learner"},
@@ -167,7 +168,8 @@ TRAIN: Table = {
         "train.schedule", "train.learner", "train.loop", "train.training",
     },
     "train.symmetry": {
-        "train.program", "train.sequence_models", "train.symmetry_data", "train.classification", "train.training",
+        "train.program", "train.sequence_models", "train.symmetry_data", "train.schedule", "train.learner",
+        "train.classification", "train.training",
     },
 }  # fmt: skip
 

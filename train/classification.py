@@ -54,6 +54,16 @@ def accuracies(
     return found
 
 
+def examples(learner: Learner, part: Sequences, count: int = 2) -> str:
+    """Say what is answered to the first sequences, in one line; all processes call it together."""
+    learner.policy.eval()
+    with torch.no_grad():
+        answered = learner.policy(part.numbers[:count]).argmax(dim=-1).tolist()
+    learner.policy.train()
+    shown = zip(part.numbers[:count].tolist(), answered, part.answers[:count].tolist(), strict=True)
+    return " | ".join(f"{' '.join(map(str, tokens))} -> {answer} (right: {right})" for tokens, answer, right in shown)
+
+
 def _right(learner: Learner, part: Sequences, micro_batch: int) -> tuple[float, float]:
     """Accuracy and mean cross-entropy, a few micro-batches at a time: nothing is kept for gradients."""
     pieces = zip(part.numbers.split(8 * micro_batch), part.answers.split(8 * micro_batch), strict=True)

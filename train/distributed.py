@@ -105,7 +105,7 @@ def _check(accelerator: Any, stage: int | None) -> None:
         )
 
 
-def leave(accelerator: Any, outcome: Path, code: int, step: int, reason: str) -> NoReturn:
+def leave(accelerator: Any, outcome: Path, code: int, **told: object) -> NoReturn:
     """Record the outcome as the last act, then end this process without running the interpreter's exit.
 
     Gloo's threads abort one in five finished runs ("terminate called without an active exception", exit code 1) when
@@ -113,7 +113,7 @@ def leave(accelerator: Any, outcome: Path, code: int, step: int, reason: str) ->
     record comes before the other processes leave: a launcher kills the rest as soon as one ends with a code above 0.
     """
     if accelerator.is_main_process:
-        write_json(outcome, {"code": code, "step": step, "reason": reason})
+        write_json(outcome, {"code": code, **told})
     accelerator.wait_for_everyone()
     accelerator.free_memory()
     end(code)

@@ -17,7 +17,12 @@ from typing import Any, NoReturn
 
 from hpc.callbacks.stop import StopRequest
 from hpc.core.errors import EXIT_FAILED, HpcError
+from hpc.core.layout import complete_checkpoints
+from train.by_hand import HandRecord, is_by_hand
 from train.distributed import end, leave, start
+
+_NEWEST = Path("newest")
+"""`--resume` without a name."""
 
 
 def positive(text: str) -> int:
@@ -77,7 +82,14 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     """Add the options of where a run writes and how often."""
     add = parser.add_argument
     add("--output_dir", type=Path, help="where to write (default: HPC_ATTEMPT_DIR and HPC_TASK_DIR, else ./out)")
-    add("--resume", type=Path, metavar="CHECKPOINT", help="go on from it (default: HPC_RESUME_FROM)")
+    add(
+        "--resume",
+        type=Path,
+        nargs="?",
+        const=_NEWEST,
+        metavar="CHECKPOINT",
+        help="go on from it, or without a name from the newest in the output folder (default: HPC_RESUME_FROM)",
+    )
     add("--checkpoint_every", type=int, default=0, help="optimiser steps between checkpoints; 0: none")
     add("--checkpoint_minutes", type=float, default=10.0, help="minutes between checkpoints; 0: none")
     add("--validate_every", type=int, default=0, help="optimiser steps between validations; 0: at the end")
@@ -105,16 +117,38 @@ class Places:
         attempt = args.output_dir or Path(os.environ.get("HPC_ATTEMPT_DIR") or "out")
         task = args.output_dir or Path(os.environ.get("HPC_TASK_DIR") or attempt)
         resume = args.resume or os.environ.get("HPC_RESUME_FROM")
+        if resume == _NEWEST:
+            resume = _newest(attempt / "checkpoints")
         return cls(attempt, task, Path(resume) if resume else None)
+
+
+def _newest(checkpoints: Path) -> Path | None:
+    """The newest complete checkpoint in a folder; None where there is none: it was ended before its first."""
+    complete = complete_checkpoints(path.name for path in checkpoints.glob("*"))
+    return checkpoints / complete[-1] if complete else None
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run ended: exit code (0 or 85), last optimiser step, and why."""
+    """How a run ended.
+
+    Attributes:
+        code: Exit code, 0 or 85.
+        step: Last optimiser step.
+        reason: Why, in words.
+        data_hash: Digest of the data it learned from and was measured by; None where it knows none.
+    """
 
     code: int
     step: int
     reason: str
+    data_hash: str | None = None
+
+    @property
+    def told(self) -> dict[str, object]:
+        """All but the code, as plain values; without a digest that is not known."""
+        known = {"data_hash": self.data_hash} if self.data_hash else {}
+        return {"step": self.step, "reason": self.reason, **known}
 
 
 def run_to_end(args: argparse.Namespace, run: Callable[[StopRequest, Any], Ending]) -> NoReturn:
@@ -126,6 +160,8 @@ def run_to_end(args: argparse.Namespace, run: Callable[[StopRequest, Any], Endin
     """
     stop = StopRequest()
     stop.listen()  # before PyTorch is imported, which takes seconds
+    places = Places.of(args)
+    by_hand = HandRecord.begin(places.attempt, vars(args), resumes=places.resume is not None) if is_by_hand() else None
 
     from torch.distributed.elastic.multiprocessing.errors import record
 
@@ -144,10 +180,20 @@ def run_to_end(args: argparse.Namespace, run: Callable[[StopRequest, Any], Endin
         done = everything()
         assert done is not None  # noqa: S101 `record` gives None after a SystemExit(0), which nothing in there raises
         accelerator, ending = done
-    except HpcError as error:
+    except BaseException as error:  # whatever it was: say it, and do not let gloo's threads abort over it
+        code = _say(error)
+        if by_hand:
+            by_hand.finish(code, reason=f"{type(error).__name__}: {error}")
+        end(code)
+    if by_hand:
+        by_hand.finish(ending.code, **ending.told)
+    leave(accelerator, places.attempt / "outcome.json", ending.code, **ending.told)
+
+
+def _say(error: BaseException) -> int:
+    """Print what went wrong, and give the exit code for it."""
+    if isinstance(error, HpcError):
         print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201 the message is meant for people as it stands
-        end(error.exit_code)
-    except BaseException:  # whatever it was: say it, and do not let gloo's threads abort over it
-        traceback.print_exc()
-        end(EXIT_FAILED)
-    leave(accelerator, Places.of(args).attempt / "outcome.json", ending.code, ending.step, ending.reason)
+        return error.exit_code
+    traceback.print_exception(error)
+    return EXIT_FAILED

@@ -4,8 +4,8 @@ python -m train.symmetry --n_layers 2 --gamma 1.0 --seed 42 --output_dir out
 python -m train.symmetry --task inverse --model transformer --n_layers 2 --gamma 0.5 --output_dir out
 
 Tasks and models are those of arXiv 2509.17514. Writes metrics.h5, checkpoints/ and outcome.json beside each other, and
-model.pt when it finishes. SIGUSR1 or SIGTERM: saves after the current step and ends with exit code 85 ("start me
-again", with --resume).
+model.pt when it finishes; by hand also config.yaml, metrics.json and train.log. SIGUSR1 or SIGTERM: saves after the
+current step and ends with exit code 85 ("start me again", with --resume).
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hpc.callbacks.stop import StopRequest
+    from train.learner import Learner
+    from train.schedule import Schedule
 
 # What makes the data and the model: a checkpoint goes on only with the same.
 _IDENTITY = (
@@ -64,7 +66,7 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
     Raises:
         HpcError: It diverged, or its checkpoint cannot be loaded.
     """
-    from train.classification import Sequences, accuracies, save_model
+    from train.classification import Sequences, accuracies, examples, save_model
     from train.sequence_models import VARIANTS, build
     from train.symmetry_data import draw
     from train.training import Workload, schedule_of, train
@@ -94,15 +96,23 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
     def save(trained: dict[str, Tensor]) -> None:
         save_model(Places.of(args).task / "model.pt", args.model, sizes, trained)
 
+    def validate(learner: Learner, schedule: Schedule) -> dict[str, float]:
+        for name, part in measured.items():
+            line = examples(learner, part)
+            if learner.is_main:
+                print(f"Examples of {name}: {line}", flush=True)  # noqa: T201 the log
+        return accuracies(learner, measured, training, schedule.micro_batch)
+
     identity = {key: value for key, value in vars(args).items() if key in _IDENTITY}
     workload = Workload(
         args,
         identity,
         model,
         training,
-        validate=lambda learner, schedule: accuracies(learner, measured, training, schedule.micro_batch),
+        validate,
         judge=lambda _learner, _schedule: {},
         save=save,
+        data_hash=data.sha256,
     )
     return train(workload, schedule, stop, accelerator)
 

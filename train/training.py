@@ -4,6 +4,7 @@ The workload brings samples (`train.loop.Samples`), a model, what to measure on 
 """
 
 import argparse
+import resource
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,7 @@ class Workload:
         validate: Measures on the way, every ``--validate_every`` steps and at the end.
         judge: Measures the trained model, besides.
         save: Writes the trained values, in full precision, by name; only the first process calls it.
+        data_hash: Digest of the data it learns from and is measured by; None where nobody took one.
     """
 
     args: argparse.Namespace
@@ -53,6 +55,7 @@ class Workload:
     validate: Measure
     judge: Measure
     save: Callable[[dict[str, torch.Tensor]], object]
+    data_hash: str | None = None
 
 
 def schedule_of(args: argparse.Namespace, samples: int, accelerator: Any) -> Schedule:
@@ -103,21 +106,22 @@ def train(workload: Workload, schedule: Schedule, stop: StopRequest, accelerator
                 accumulate=Shrinking(learner, args.min_micro_batch_size, adjusted)
                 if args.oom_in_process
                 else accumulate,
-                validate=lambda schedule: workload.validate(learner, schedule),
+                validate=lambda schedule: {**workload.validate(learner, schedule), **_memory(learner.device)},
             )
             trained = gather_parameters(learner)
             if learner.is_main:
                 workload.save(trained)
             judged = {**workload.validate(learner, schedule), **workload.judge(learner, schedule)}
+            judged |= _memory(learner.device)
             division = {"micro_batch": schedule.micro_batch, "oom_adjustments": len(adjustments)}
             recorder.summary(
                 **judged,
-                **_pace(progress, workload.training.tokens, learner.device),
+                **_pace(progress, workload.training.tokens),
                 **(division if args.oom_in_process else {}),
             )
     except Checkpointed as left:
-        return Ending(EXIT_CHECKPOINTED, left.step, str(left))
-    return Ending(EXIT_DONE, progress.step, "finished")
+        return Ending(EXIT_CHECKPOINTED, left.step, str(left), workload.data_hash)
+    return Ending(EXIT_DONE, progress.step, "finished", workload.data_hash)
 
 
 def _take_up(workload: Workload, schedule: Schedule, accelerator: Any) -> tuple[Learner, Progress]:
@@ -135,12 +139,17 @@ def _take_up(workload: Workload, schedule: Schedule, accelerator: Any) -> tuple[
     return learner, checkpoint.progress
 
 
-def _pace(progress: Progress, tokens: int, device: Any) -> dict[str, float]:
-    """How long it trained, how fast, and at how much memory of this process's GPU; the launcher measures a CPU's."""
-    peak = {"peak_gpu_memory_mib": torch.cuda.max_memory_allocated(device) / 2**20} if device.type == "cuda" else {}
+def _pace(progress: Progress, tokens: int) -> dict[str, float]:
+    """How long it trained, and how fast."""
     return {
         "training_time": progress.training_time_s,
         "samples_per_second": progress.samples / progress.training_time_s,
         "tokens_per_second": progress.samples * tokens / progress.training_time_s,
-        **peak,
     }
+
+
+def _memory(device: torch.device) -> dict[str, float]:
+    """Most memory that this process has held so far, in MiB: the host's, and its GPU's where it has one."""
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    gpu = {"peak_gpu_memory_mib": torch.cuda.max_memory_allocated(device) / 2**20} if device.type == "cuda" else {}
+    return {"peak_memory_mib": host, **gpu}

@@ -1,5 +1,7 @@
 """`train.symmetry` as a program: it learns, measures by name, resumes bit by bit, and runs by itself."""
 
+import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hpc.adapters.yaml_file import load_yaml
 from hpc.metrics import is_complete
 from tests.train.train_runs import SMALL, Finished
 
@@ -82,14 +85,43 @@ def test_a_long_run_records_some_of_its_steps(train_here: Train) -> None:
     assert set(run.series("train_loss")) == {5, 6}
 
 
-def test_it_runs_by_hand(tmp_path: Path) -> None:
-    """As a person types it, without the toolkit; it names the data it made."""
+def by_hand(out: Path, *arguments: str) -> "subprocess.Popen[str]":
+    """Start it as a person types it, without the toolkit."""
+    words = ("--n_layers", "2", "--gamma", "1.0", "--seed", "42", "--output_dir", str(out), *arguments)
+    return subprocess.Popen(
+        [sys.executable, "-m", "train.symmetry", *SMALL["symmetry"], *words], stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_killed_by_hand_it_goes_on_bit_by_bit(tmp_path: Path, train_here: Train) -> None:
+    """Killed without a word and resumed it has the whole run's weights, and the four files that people look for."""
+    import torch
+
+    steps = ("--max_steps", "60", "--checkpoint_every", "2", "--print_every", "1", "--validate_every", "30")
     out = tmp_path / "out"
-    words = ("--n_layers", "2", "--gamma", "1.0", "--seed", "42", "--output_dir", str(out))
-    done = subprocess.run(
-        [sys.executable, "-m", "train.symmetry", *SMALL["symmetry"], *words],
-        capture_output=True, text=True, timeout=180, check=True,
-    )  # fmt: skip
-    assert done.stdout.startswith("data_hash: ")
-    assert (out / "model.pt").exists()
-    assert is_complete(out / "metrics.h5")
+    killed = by_hand(out, *steps)
+    assert killed.stdout is not None
+    heard = [next(line for line in killed.stdout if line.startswith(start)) for start in ("data_hash: ", "Step 00005")]
+    killed.kill()
+    killed.communicate()
+    assert not (out / "metrics.json").exists()
+
+    resumed = by_hand(out, *steps, "--resume")
+    said, _ = resumed.communicate(timeout=180)
+    assert resumed.returncode == 0
+    assert "Step 00002 |" not in said
+    whole = train_here("whole", "--n_layers", "2", *steps, program="symmetry")
+    values = [torch.load(home / "model.pt", weights_only=True)["parameters"] for home in (out, whole.home)]
+    assert all(torch.equal(values[0][name], values[1][name]) for name in values[0])
+
+    log, told = (out / "train.log").read_text(), json.loads((out / "metrics.json").read_text())
+    assert log.startswith(heard[0])
+    assert log.endswith(said)
+    assert heard[1] in log
+    assert re.search(r"^Examples of composite_acc: (\d+ ){8}-> \d+ \(right: \d+\)", log, re.MULTILINE)
+    assert told["outcome"] == "finished"
+    assert told["complete"] is True
+    assert told["data_hash"] == heard[0].removeprefix("data_hash: ").strip()
+    assert told["symmetric_acc"] == whole.summary["symmetric_acc"]
+    assert told["peak_memory_mib"] > 50
+    assert load_yaml(out / "config.yaml").data["gamma"] == 1.0
