@@ -123,9 +123,10 @@ def read_robustness(
     if not concerned:
         return (None,) * len(comparisons)
     of = [groups[place] for place in concerned], [baselines[place] for place in concerned]
+    beside = _beside(concerned, groups, baselines)
     read = {PER_PROTOCOL: {place: comparisons[place] for place in concerned}}
     read |= {
-        name: _read(*of, sides, goal, concerned, modelled=name != TO_TREAT)
+        name: _read(*of, sides, goal, concerned, beside, modelled=name != TO_TREAT)
         for name, sides in _scenarios((*groups, *baselines), goal).items()
     }
     by_test = {
@@ -139,6 +140,20 @@ def read_robustness(
         names = _apply((groups[place], baselines[place]))
         found[place] = _summarise([(by_rank if ranks else by_test)[name][place] for name, ranks in names])
     return tuple(found)
+
+
+def _beside(concerned: Sequence[int], groups: Sequence[Runs], baselines: Sequence[Runs]) -> list[list[Sample]]:
+    """For each comparison that is read again, the whole configurations of its baseline: the model has them, too.
+
+    Without them a reading would differ from the verdict by its test, not by what is missing. Those of one baseline are
+    named once, with its first comparison.
+    """
+    gone = set(concerned)
+    whole: dict[int, list[Sample]] = {}
+    for place, base in enumerate(baselines):
+        if place not in gone:
+            whole.setdefault(id(base), []).append(groups[place].sample)
+    return [whole.pop(id(baselines[place]), []) for place in concerned]
 
 
 def _scenarios(runs: Sequence[Runs], goal: str) -> Mapping[str, tuple[Side, Side]]:
@@ -175,6 +190,7 @@ def _read(
     sides: tuple[Side, Side],
     goal: str,
     places: Sequence[int],
+    beside: Sequence[Sequence[Sample]],
     *,
     modelled: bool,
 ) -> dict[int, Comparison]:
@@ -184,7 +200,7 @@ def _read(
     """
     as_base = {id(one): sides[1](one) for one in baselines}
     ours, theirs = [sides[0](one) for one in groups], [as_base[id(one)] for one in baselines]
-    found = compare_family(ours, theirs, goal, modelled=modelled)
+    found = compare_family(ours, theirs, goal, beside=beside, modelled=modelled)
     return dict(zip(places, found, strict=True))
 
 

@@ -24,7 +24,7 @@ SEEDS = (42, 137, 256, 512, 1024)
 Cells = Sequence[tuple[Mapping[str, Any], str | None]]
 
 
-def _make(
+def make_cells(
     root: Path,
     spec: Mapping[str, Any],
     cells: Cells,
@@ -76,7 +76,7 @@ def make_phase(root: Path) -> Experiment:
         brief={"goal": "From which initialisation on does a network of a given depth learn?", "stage": "exploratory"},
         sweep={"grid": {"layers": [2, 3, 4, 5, 6], "gamma": [0.2, 0.35, 0.5, 0.65, 0.8]}, "seeds": [42, 123, 456]},
     )  # fmt: skip
-    return _make(root, spec, cells, (42, 123, 456), "val_loss", troubles={**lost, 74: ""},
+    return make_cells(root, spec, cells, (42, 123, 456), "val_loss", troubles={**lost, 74: ""},
                  level=lambda one, _: 0.1 + abs(one["gamma"] - 0.5) + 0.02 * one["layers"])  # fmt: skip
 
 
@@ -89,7 +89,7 @@ def make_comparison(root: Path) -> Experiment:
         sweep={"cases": [{"id": "baseline"}, {"id": "rotary"}], "seeds": list(SEEDS)},
     )  # fmt: skip
     cells = [({"rotary": False}, "baseline"), ({"rotary": True}, "rotary")]
-    return _make(root, spec, cells, SEEDS, "val_loss", lambda _, case: 2.7 if case == "rotary" else 3.1,
+    return make_cells(root, spec, cells, SEEDS, "val_loss", lambda _, case: 2.7 if case == "rotary" else 3.1,
                  troubles={9: "oom_gpu"})  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def make_ablation(root: Path) -> Experiment:
     spec["brief"] = {key: value for key, value in spec["brief"].items() if value}
     cells = [({"part": name}, name) for name in names]
     troubles = {**dict.fromkeys(range(25, 30), "divergence"), 12: "node_failure", 21: ""}
-    return _make(root, spec, cells, SEEDS, "val_loss", lambda one, _: levels[one["part"]], troubles=troubles)
+    return make_cells(root, spec, cells, SEEDS, "val_loss", lambda one, _: levels[one["part"]], troubles=troubles)
 
 
 def make_systems(root: Path) -> Experiment:
@@ -118,7 +118,7 @@ def make_systems(root: Path) -> Experiment:
         brief={"goal": "Which method controls all systems best?", "stage": "exploratory"},
         sweep={"grid": {"system": list(systems), "method": list(methods)}, "seeds": list(SEEDS)},
     )  # fmt: skip
-    return _make(root, spec, cells, SEEDS, "final_error",
+    return make_cells(root, spec, cells, SEEDS, "final_error",
                  lambda one, _: systems[one["system"]] * methods[one["method"]], spread=0.06,
                  troubles={13: "divergence", 37: "oom_gpu", 38: "oom_gpu", 99: ""})  # fmt: skip
 
@@ -132,7 +132,7 @@ def make_transfer(root: Path) -> Experiment:
         sweep={"grid": {"source": list(sources)}, "seeds": list(SEEDS)},
         brief={"goal": "Does pretraining carry over?", "stage": "exploratory"},
     )  # fmt: skip
-    return _make(root, spec, [({"source": source}, None) for source in sources], SEEDS, "final_error",
+    return make_cells(root, spec, [({"source": source}, None) for source in sources], SEEDS, "final_error",
                  lambda one, _: levels[one["source"]], spread=0.08, troubles={14: "timeout"})  # fmt: skip
 
 
@@ -144,7 +144,7 @@ def make_variance(root: Path) -> Experiment:
         brief={"goal": "How far do runs lie apart that differ in the seed alone?", "stage": "exploratory"},
         sweep={"seeds": list(seeds)},
     )  # fmt: skip
-    return _make(root, spec, [({}, None)], seeds, "val_loss", lambda *_: 3.28, spread=0.01,
+    return make_cells(root, spec, [({}, None)], seeds, "val_loss", lambda *_: 3.28, spread=0.01,
                  troubles={6: "divergence"})  # fmt: skip
 
 

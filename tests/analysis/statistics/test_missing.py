@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from analysis.statistics.comparisons import AnalysisPlan, compare, compare_family
+from analysis.statistics.comparisons import AnalysisPlan, adjust, compare, compare_family
 from analysis.statistics.missing import (
     BEST,
     PER_PROTOCOL,
@@ -174,3 +174,23 @@ def test_other_failures_may_have_gone_either_way() -> None:
     relative = {one.name: one.relative_percent for one in found.readings}
 
     assert (relative[WORST] or 0.0) > (relative[BEST] or 0.0)
+
+
+def test_a_reading_is_tested_as_its_verdict_is() -> None:
+    """One of five arms lost a run: it is read by the model over all five, not by a test of its own that finds less."""
+    rng = np.random.default_rng(8)
+    seeds = np.arange(3)
+    values = [rng.normal(-8.0 if place == 5 else 0.0, 1.0, 3) for place in range(6)]
+    values[5][2] = NONE
+    base, *arms = (Runs(one, seeds, np.isnan(one), np.full(3, NONE)) for one in values)
+    family = compare_family([one.sample for one in arms], [base.sample] * 5, "min")
+    *_, found = read_robustness(family, arms, [base] * 5, "min", AnalysisPlan())
+    filled = [*arms[:4], Runs(np.nan_to_num(values[5], nan=min(map(np.nanmin, values))), seeds, *[np.zeros(3)] * 2)]
+    expected = compare_family([one.sample for one in filled], [base.sample] * 5, "min")
+    by_model = adjust([*(one.p for one in family[:4]), expected[4].p], "holm")
+
+    assert found is not None
+    assert "over 5 arms" in expected[4].test
+    (p,) = (one.p_adjusted for one in found.readings if one.name == BEST)
+    assert p == pytest.approx(by_model[4])
+    assert p < 0.001
