@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 TABLES = ("csv", "parquet")
 TRACKERS = ("wandb", "tensorboard", "mlflow")
+FOLDERS = "folders"
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,14 @@ class Exported:
     epilog="Example: python -m analysis.export lora_sweep --to tensorboard",
 )
 @click.argument("name", required=False)
-@click.option("--to", "tool", type=click.Choice((*TRACKERS, *TABLES)), required=True, help="The tool, or the format.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for files.  [default: export/TOOL of the runs]")
+@click.option(
+    "--to", "tool", type=click.Choice((*TRACKERS, *TABLES, FOLDERS)), required=True, help="The tool, or the format."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder for files.  [default: export/TOOL of the runs; for folders ./results/NAME]",
+)
 @click.option("--project", help="Project of wandb, experiment of MLflow.  [default: the experiment's name]")
 @click.option("--root", type=click.Path(path_type=Path), help="Where experiments lie.  [default: $HPC_ROOT or ./runs]")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
@@ -75,13 +82,15 @@ def export(
 ) -> None:
     """Export collected results of experiment NAME (default: the one planned last) to another tool.
 
-    Every run that ended: settings, curves over all attempts, final values, outcome. Repeat it after each collection.
+    Every run that ended: settings, curves over all attempts, final values, outcome. To folders: a folder a run, by its
+    name, with model.pt, metrics.json, config.yaml and train.log. Repeat it after each collection.
     """
     from analysis.loaded import load
 
     e = load(name, root=root)
     layout = e.frame.layout
-    folder = (out or layout.home / "export" / tool).absolute()
+    usual = Path("results", layout.experiment) if tool == FOLDERS else layout.home / "export" / tool
+    folder = (out or usual).absolute()
     with names_out(folder, f"export {layout.experiment} --to {tool} --out FOLDER"):
         told = run_export(e.frame, layout, tool, folder, project or layout.experiment, dry_run=dry_run)
     if as_json:
@@ -108,14 +117,14 @@ def run_export(frame: object, layout: RunLayout, tool: str, folder: Path, projec
     runs = list_runs(frame)
     if not runs:
         raise InputError(f"no run of {layout.experiment} has ended; see python -m hpc.status {layout.experiment}")
-    where = str(folder) if tool in (*TABLES, "tensorboard") else project
+    where = str(folder) if tool in (*TABLES, FOLDERS, "tensorboard") else project
     ledger = Ledger(folder / ".exported.json", {"to": tool, "where": where})
     due = [run for run in runs if not ledger.has(run.task_id, run.digest)]
     files: Sequence[str] = ()
     if due and not dry_run:
         make_folder(folder)
         files = _write_tables(tool, runs, folder) if tool in TABLES else ()
-        send = _sender(tool, folder, project)
+        send = _sender(tool, folder, project, layout)
         for run in due:
             ledger.note(run.task_id, run.digest, send(run))
     names = [run.name for run in due]
@@ -130,12 +139,14 @@ def _write_tables(tool: str, runs: Sequence["ExportedRun"], folder: Path) -> lis
     return [str(path) for path in {"csv": write_csv, "parquet": write_parquet}[tool](runs, folder)]
 
 
-def _sender(tool: str, folder: Path, project: str) -> Callable[["ExportedRun"], str]:
+def _sender(tool: str, folder: Path, project: str, layout: RunLayout) -> Callable[["ExportedRun"], str]:
     """What sends one run and says where it is."""
+    from analysis.exports.folders import copy_run
     from analysis.exports.tensorboard import write_run
     from analysis.exports.trackers import send_to_mlflow, send_to_wandb
 
     senders: Mapping[str, Callable[[ExportedRun], str]] = {
+        FOLDERS: lambda run: copy_run(run, layout, folder),
         "tensorboard": lambda run: write_run(run, folder),
         "wandb": lambda run: send_to_wandb(run, folder, project),
         "mlflow": lambda run: send_to_mlflow(run, folder, project),

@@ -19,11 +19,11 @@ from hpc.workspace import own_command, python_path
 @click.option(
     "--to",
     "tool",
-    type=click.Choice(("wandb", "tensorboard", "mlflow", "csv", "parquet")),
+    type=click.Choice(("wandb", "tensorboard", "mlflow", "csv", "parquet", "folders")),
     required=True,
     help="The tool, or the format.",
 )
-@click.option("--out", help="Folder for files.  [default: export/TOOL of the runs]")
+@click.option("--out", help="Folder for files.  [default: export/TOOL of the runs; for folders ./results/NAME]")
 @click.option("--project", help="Project of wandb, experiment of MLflow.  [default: the experiment's name]")
 @click.option("--root", help="Where experiments lie.  [default: $HPC_ROOT or ./runs]")
 @dry_run_option

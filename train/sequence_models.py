@@ -84,7 +84,8 @@ def build(variant: Variant, gamma: float, seed: int, **sizes: int | bool | None)
     Args:
         variant: What it is made of.
         gamma: Every matrix W ∈ R^(d₁×d₂), d₁ its inputs, is drawn from N(0, d₁^(−2γ)): the larger, the smaller the
-            weights. Convolutions and the step sizes of a state space begin as their authors have it.
+            weights. Positions are drawn as the tokens they are added to, which they would drown by their own few
+            inputs. Convolutions, step sizes and decays of a state space begin as their authors have it.
         seed: Draws them.
         sizes: As `SequenceModel` takes them.
     """
@@ -93,7 +94,7 @@ def build(variant: Variant, gamma: float, seed: int, **sizes: int | bool | None)
     own = {id(layer.mixer.dt_proj.weight) for layer in model.layers if isinstance(layer.mixer, MambaMixer)}
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Embedding) and id(module.weight) not in own:
-            inputs = module.in_features if isinstance(module, nn.Linear) else module.num_embeddings
+            inputs = module.in_features if isinstance(module, nn.Linear) else model.embeddings.num_embeddings
             nn.init.normal_(module.weight, std=inputs**-gamma)
     return model
 

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from train.learner import Learner
     from train.schedule import Schedule
 
+METRICS = (
+    "train_loss", "train_acc", "test_acc", "composite_acc", "symmetric_acc", "ood_acc", "loss", "grad_norm", "lr",
+    "samples_per_second", "tokens_per_second", "micro_batch", "training_time", "oom_adjustments", "peak_memory_mib",
+    "peak_gpu_memory_mib",
+)  # fmt: skip
 # What makes the data and the model: a checkpoint goes on only with the same.
 _IDENTITY = (
     "task", "model", "n_layers", "gamma", "mamba", "d_model", "d_state", "heads", "positions", "samples", "data_seed",

@@ -12,6 +12,7 @@ import pytest
 from analysis.data.frame import load_frame, load_series
 from analysis.export import _next, main
 from analysis.exports.runs import ExportedRun, list_runs
+from hpc.adapters.files import write_text
 from hpc.core.layout import RunLayout
 from tests.analysis.made_experiments import make_realistic
 from tests.wandb_files import wandb_records
@@ -210,14 +211,42 @@ def test_an_export_that_was_cut_goes_on(
     assert not set(sent) & set(told["sent"])  # type: ignore[call-overload]
 
 
+def test_folders_hold_what_people_look_for(
+    export: Callable[..., dict[str, object]], layout: RunLayout, runs: list[ExportedRun], tmp_path: Path
+) -> None:
+    """By run name: what lies in the task's folder, links left out, and all that its attempts printed as one log."""
+    run = runs[0]
+    task = layout.task(run.name)
+    for name, text in (("config.yaml", 'experiment: "lora_sweep"\n'), ("metrics.json", "{}"), ("model.pt", "weights")):
+        write_text(task.home / name, text)
+    (task.home / "checkpoints").symlink_to("attempt-1/checkpoints")
+    for number, (out, err) in {1: ("Step 1\n", "out of memory\n"), 2: ("Step 2\n", "")}.items():
+        write_text(task.attempt(number).stdout, out)
+        write_text(task.attempt(number).stderr, err)
+    export("folders")
+    target = tmp_path / "folders" / run.name
+    assert {path.name: path.read_text() for path in target.iterdir()} == {
+        "config.yaml": 'experiment: "lora_sweep"\n',
+        "metrics.json": "{}",
+        "model.pt": "weights",
+        "train.log": "==> attempt 1: stdout.log\nStep 1\n==> attempt 1: stderr.log\nout of memory\n"
+        "==> attempt 2: stdout.log\nStep 2\n",
+    }
+    (tmp_path / "folders" / ".exported.json").unlink()
+    export("folders")  # its own folders are written anew
+    assert (target / "model.pt").read_text() == "weights"
+
+
+@pytest.mark.parametrize("tool", ["tensorboard", "folders"])
 def test_folders_of_others_are_left_alone(
-    layout: RunLayout, runs: list[ExportedRun], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tool: str, layout: RunLayout, runs: list[ExportedRun], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A folder that is called like a run and holds other files is not replaced."""
     (tmp_path / runs[0].name).mkdir()
     (tmp_path / runs[0].name / "thesis.tex").touch()
+    write_text(layout.task(runs[0].name).config, 'experiment: "lora_sweep"\n')
 
-    assert main(["lora_sweep", "--root", str(layout.root), "--to", "tensorboard", "--out", str(tmp_path)]) == 2
+    assert main(["lora_sweep", "--root", str(layout.root), "--to", tool, "--out", str(tmp_path)]) == 2
     assert "name another folder with --out" in capsys.readouterr().err
     assert (tmp_path / runs[0].name / "thesis.tex").exists()
 

@@ -138,7 +138,8 @@ def test_gamma_sets_the_size_of_every_matrix(gamma: float) -> None:
     assert len(matrices) == 2 * 4 + 1
     for matrix in matrices:
         assert matrix.weight.std().item() == pytest.approx(matrix.in_features**-gamma, rel=0.1)
-    assert model.embeddings.weight.std().item() == pytest.approx(400**-gamma, rel=0.1)
+    for embeddings in (model.embeddings, model.positions):
+        assert embeddings.weight.std().item() == pytest.approx(400**-gamma, rel=0.1)
 
 
 def test_the_seed_draws_the_weights() -> None:

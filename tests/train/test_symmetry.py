@@ -13,6 +13,7 @@ import pytest
 from hpc.adapters.yaml_file import load_yaml
 from hpc.metrics import is_complete
 from tests.train.train_runs import SMALL, Finished
+from train.symmetry import METRICS
 
 pytestmark = pytest.mark.train
 Train = Callable[..., Finished]
@@ -29,7 +30,7 @@ def test_a_finished_run_has_its_accuracies(task: str, accuracies: set[str], trai
     run = train_here("run", "--task", task, "--validate_every", "3", program="symmetry")
     assert run.code == 0
     assert is_complete(run.home / "metrics.h5")
-    assert {*accuracies, "train_acc", "train_loss", "training_time"} <= run.summary.keys()
+    assert {*accuracies, "train_acc", "train_loss", "training_time"} <= run.summary.keys() <= set(METRICS)
     assert all(0 <= run.summary[name] <= 1 for name in (*accuracies, "train_acc"))
     assert all(set(run.series(name)) == {3, 6} for name in (*accuracies, "train_loss"))
     assert all(set(run.series(name)) == {1, 2, 3, 4, 5, 6} for name in ("loss", "lr", "grad_norm"))
