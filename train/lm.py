@@ -70,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     add("--cooldown", type=float, default=0.4, help="fraction of the others in which a trapezoid falls")
     add("--weight_decay", type=float, default=0.1, help="AdamW's, of matrices")
     add("--clip", type=float, default=1.0, help="largest gradient norm")
+    add("--precision", choices=["fp32", "bf16"], default="fp32", help="of the model's products; weights are fp32")
     add("--seed", type=_count, default=42, help="seed of the weights and of the order of the sequences")
     # running
     add("--val_tokens", type=_count, default=32_768, help="held-out tokens to validate on, at most")
@@ -108,8 +109,9 @@ class Block(nn.Module):
 class GPT(nn.Module):
     """Tokens (batch, time) → scores of the token after each (batch, time, vocabulary)."""
 
-    def __init__(self, vocabulary: int, length: int, depth: int, width: int, heads: int) -> None:
+    def __init__(self, vocabulary: int, length: int, depth: int, width: int, heads: int, *, bf16: bool = False) -> None:
         super().__init__()
+        self.bf16 = bf16
         self.tokens, self.positions = nn.Embedding(vocabulary, width), nn.Embedding(length, width)
         self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(depth)))
         self.norm, self.head = nn.RMSNorm(width), nn.Linear(width, vocabulary, bias=False)
@@ -119,9 +121,10 @@ class GPT(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Score every token."""
-        hidden = self.tokens(tokens) + self.positions.weight[: tokens.shape[1]]
-        scores: Tensor = self.head(self.norm(self.blocks(hidden)))
-        return scores
+        with torch.autocast(tokens.device.type, torch.bfloat16, enabled=self.bf16):
+            hidden = self.tokens(tokens) + self.positions.weight[: tokens.shape[1]]
+            scores: Tensor = self.head(self.norm(self.blocks(hidden)))
+        return scores.float()
 
 
 def build(args: argparse.Namespace, vocabulary: int, device: torch.device) -> tuple[GPT, torch.optim.Optimizer]:
@@ -130,7 +133,8 @@ def build(args: argparse.Namespace, vocabulary: int, device: torch.device) -> tu
     width = args.width or 64 * args.depth
     if width % args.head_width:
         sys.exit(f"train.lm: a width of {width} is no multiple of --head_width {args.head_width}")
-    model = GPT(vocabulary, args.seq_len, args.depth, width, width // args.head_width).to(device)
+    is_bf16 = args.precision == "bf16"
+    model = GPT(vocabulary, args.seq_len, args.depth, width, width // args.head_width, bf16=is_bf16).to(device)
     kinds = [[one for one in model.parameters() if (one.dim() == 2) == is_matrix] for is_matrix in (True, False)]
     groups = [{"params": kinds[0], "weight_decay": args.weight_decay}, {"params": kinds[1], "weight_decay": 0.0}]
     return model, torch.optim.AdamW(groups, betas=(0.9, 0.95))
@@ -138,7 +142,7 @@ def build(args: argparse.Namespace, vocabulary: int, device: torch.device) -> tu
 
 def loss_sum(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     """Add up the loss over the targets that count, in nats."""
-    scores = model(inputs).flatten(0, 1).float()
+    scores = model(inputs).flatten(0, 1)
     return nn.functional.cross_entropy(scores, targets.flatten(), ignore_index=IGNORED, reduction="sum")
 
 
@@ -174,7 +178,7 @@ def write_on(model: nn.Module, start: int, count: int, length: int, seed: int) -
     device, chance = next(model.parameters()).device, torch.Generator().manual_seed(seed)
     written = [start]
     for _ in range(count):
-        scores = model(torch.tensor([written[-length:]], device=device))[0, -1].float()
+        scores = model(torch.tensor([written[-length:]], device=device))[0, -1]
         written.append(int(torch.multinomial(scores.softmax(-1).cpu(), 1, generator=chance)))
     return written[1:]
 
@@ -197,7 +201,7 @@ def train(args: argparse.Namespace, data: Data, stop: Callable[[], bool]) -> int
         val_loss = validate(model, data.val, args.seq_len, args.batch_size)
         tokens = min(step * args.batch_size * args.seq_len, args.train_tokens)
         pace = {"tokens_per_second": tokens / seconds} if step else {}
-        say(step, val_loss=val_loss, **values, tokens=tokens, **pace, peak_memory_mib=peak_memory_mib(device), **floor)
+        say(step, val_loss=val_loss, **values, **pace, tokens=tokens, peak_memory_mib=peak_memory_mib(device), **floor)
 
     if not done:
         report(0)

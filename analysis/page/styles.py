@@ -32,18 +32,24 @@ from hpc.core.experiment.spec import Metric
 from hpc.core.words import counted
 
 RESEARCH = Path("docs/research")
+_BASELINE = "baseline_variance"
 TOP = 5
 _TOKENS = re.compile(r"(^|_)tokens$")
 _SCALES = ((10**9, "B"), (10**6, "M"), (10**3, "K"))
 
 
 def style_path(style: str, frame: ExperimentFrame) -> Path:
-    """Say where a form is written: ``s1`` and ``s2`` into the report's folder, ``s3`` below the project's."""
+    """Say where a form is written: ``s1`` and ``s2`` into the report's folder, ``s3`` below the project's.
+
+    The scale ends the name, unless the experiment's own name says it: ``baseline_variance_1M_small`` keeps that name.
+    """
     if style != "s3":
         return frame.layout.report / f"report_{style}.md"
-    stem = "baseline_variance" if _is_baseline_run(frame) else f"experiment_{frame.layout.experiment}"
-    scale = token_scale(frame)
-    return RESEARCH / f"{stem}{f'_{scale}' if scale else ''}.md"
+    name, scale = frame.layout.experiment, token_scale(frame)
+    of_baseline = name if name.startswith(_BASELINE) else _BASELINE
+    stem = of_baseline if _is_baseline_run(frame) else f"experiment_{name}"
+    ending = f"_{scale}" if scale and scale not in stem.split("_") else ""
+    return RESEARCH / f"{stem}{ending}.md"
 
 
 def token_scale(frame: ExperimentFrame) -> str:

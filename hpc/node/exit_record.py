@@ -27,6 +27,9 @@ _OURS = frozenset({
 })  # fmt: skip
 _LIBRARIES = ("CUDA_", "NCCL_", "OMP_", "ACCELERATE_")
 _SECRET = ("KEY", "TOKEN", "SECRET", "PASS", "PWD", "CREDENTIAL", "AUTH", "COOKIE", "URL", "URI", "WEBHOOK")
+_DATA_HASH = re.compile(rb"^data_hash: (\w{8,128})\s*$", re.MULTILINE)
+_DATA_HASH_WITHIN = 65536
+"""A program says it where it reads its data, at the beginning: so many bytes of the output are looked at."""
 _SETTING = re.compile(r"(?:[A-Za-z_.-]{0,20}\d{0,6}(?:[._-]\d{1,4}){0,3})|(?:GPU|MIG)-[0-9a-f-]{36}")
 
 
@@ -65,7 +68,7 @@ def exit_record(record: TaskRecord, result: Supervision, attempt: AttemptLayout)
         packages=_packages() if record.image is None else None,
         git_commit=record.git.commit if record.git else None,
         git_dirty=record.git.dirty if record.git else None,
-        data_hash=_text_or_none(outcome.get("data_hash")),
+        data_hash=_text_or_none(outcome.get("data_hash")) or _printed_data_hash(attempt),
     )
 
 
@@ -76,6 +79,16 @@ def _largest_child_mib() -> float:
 def _text_or_none(value: object) -> str | None:
     """What the program wrote, as text: its own file may hold anything."""
     return None if value is None else str(value)
+
+
+def _printed_data_hash(attempt: AttemptLayout) -> str | None:
+    """What stands behind ``data_hash:`` in the first line of the output that begins with it; None without one."""
+    try:
+        with attempt.stdout.open("rb") as file:
+            found = _DATA_HASH.search(file.read(_DATA_HASH_WITHIN))
+    except OSError:
+        return None
+    return found[1].decode() if found else None
 
 
 def recorded_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -12,14 +12,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from hpc.core.experiment.metric_source import match_line, parse_source
+from hpc.experiments.schema import load_experiment
 from train import lm, text
 
 pytestmark = pytest.mark.train
+ROOT = Path(__file__).parents[2]
 SMALL = (
     "--depth", "1", "--width", "16", "--seq_len", "16", "--batch_size", "8", "--val_tokens", "500",
     "--train_tokens", "1500", "--eval_every", "4", "--lr", "0.01",
 )  # fmt: skip
-TIMES = r"tokens_per_second: \S+ \| peak_memory_mib: \S+|peak_memory_mib: \S+"
+TIMES = r"(tokens_per_second|peak_memory_mib): \S+"
 
 
 @dataclass(frozen=True)
@@ -161,3 +164,12 @@ def test_it_knows_nothing_of_the_toolkit(module) -> None:
     names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     assert {name for name in names if name.split(".")[0] in ("hpc", "train", "analysis")} <= {"train.text"}
     assert "environ" not in Path(module.__file__).read_text(encoding="utf-8")
+
+
+def test_the_shipped_experiments_read_its_lines(run: Start) -> None:
+    """All that it measures is found by their pattern, in the first line and in the last."""
+    spec = load_experiment(ROOT / "manifests/experiments/baseline_variance_1M_small.yaml")
+    source = parse_source(spec.raw["metrics"]["source"])
+    done = run("whole")
+    readings = [reading for line in done.out.splitlines() if (reading := match_line(source, line))]
+    assert [{"Step": reading.step, **reading.values} for reading in readings] == done.steps

@@ -61,7 +61,8 @@ class ExitRecord(Record):
         packages: Package → version of the interpreter; null inside an image, whose record has them.
         git_commit: Commit the code was at; null outside git.
         git_dirty: Whether there were changes besides; null outside git.
-        data_hash: As the program recorded it; null when it did not.
+        data_hash: As the program recorded it in ``outcome.json``, or printed it as a line ``data_hash: …`` among the
+            first of its output; null when it did neither.
     """
 
     kind: ClassVar[str] = "exit"

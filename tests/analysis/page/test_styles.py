@@ -83,6 +83,24 @@ def test_baseline_variance_has_a_file_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "name", "file"),
+    [
+        ("baseline_variance", "baseline_variance_1M", "baseline_variance_1M.md"),
+        ("baseline_variance", "baseline_variance_1M_small", "baseline_variance_1M_small.md"),
+        ("baseline_variance", "baseline_variance", "baseline_variance_1M.md"),
+        ("comparison", "comparison_1M", "experiment_comparison_1M.md"),
+        ("comparison", "comparison_11M", "experiment_comparison_11M_1M.md"),
+    ],
+)
+def test_experiments_that_name_their_scale_have_it_once(tmp_path: Path, kind: str, name: str, file: str) -> None:
+    """No scale is said twice, and two baselines do not write over each other."""
+    experiment = _variance(tmp_path / "runs", name=name)
+    experiment.spec["type"] = kind
+
+    assert style_path("s3", load_frame(experiment.write())) == Path("docs/research") / file
+
+
+@pytest.mark.parametrize(
     ("arguments", "scale"),
     [
         ({"train_tokens": 1_000_000}, "1M"),
