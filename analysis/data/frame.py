@@ -237,7 +237,10 @@ def configuration_labels(tasks: Sequence[Mapping[str, Any]], spec: Mapping[str, 
 
     Equal labels mean equal configurations: where 8 and '8' would look alike, all values are written as JSON.
     """
-    varying = [name for name, values in _parameter_values(tasks).items() if len(values) > 1]
+    values = _parameter_values(tasks)
+    varying = [name for name, different in values.items() if len(different) > 1]
+    if not varying and (spec.get("analysis") or {}).get("baseline_from"):
+        varying = list(values)  # what the one configuration has that the stored baseline has not
     swept = {**((spec.get("sweep") or {}).get("grid") or {}), **((spec.get("sweep") or {}).get("zip") or {})}
     labels = [_label(task, varying, swept, show_value) for task in tasks]
     identities = {canonical_json([task.get("case"), task["parameters"]]) for task in tasks}

@@ -19,6 +19,7 @@ ASPECTS = {
 }
 """What is compared: name → words."""
 UNKNOWN = ""
+_THEN = " then "
 _NO_IMAGE, _NO_LAUNCH, _NO_BATCH = "no image recorded", "no launcher", "none declared"
 
 
@@ -71,7 +72,12 @@ def what_is_named(manifest: Mapping[str, Any]) -> dict[str, str]:
 
 def joined(values: Iterable[str]) -> str:
     """Join what the attempts behind a result ran, oldest first: one value where they agree; without the unknown."""
-    return " then ".join(dict.fromkeys(value for value in values if value != UNKNOWN))
+    return _THEN.join(dict.fromkeys(value for value in values if value != UNKNOWN))
+
+
+def renamed(text: str, names: Mapping[str, str]) -> str:
+    """Replace what ran by what it is called otherwise."""
+    return joined(names.get(one, one) for one in text.split(_THEN))
 
 
 def find_differences(

@@ -16,10 +16,12 @@ from analysis.data.sameness import (
     count_unknown,
     find_differences,
     other_text,
+    renamed,
     short,
     what_is_named,
 )
 from analysis.words import list_words
+from hpc.adapters.manifest_store import shas_before_looks
 from hpc.core.words import counted
 
 _SHOWN = 5
@@ -76,6 +78,8 @@ def find_cautions(frame: ExperimentFrame) -> Cautions:
     """Compare what the finished runs ran, and gather the warnings of their verdicts."""
     rows = [int(row) for row in np.flatnonzero(frame.usable)]
     ran = {aspect: frame.ran[aspect].tolist() for aspect in ASPECTS}
+    this_plan = dict.fromkeys(shas_before_looks(frame.manifest), str(frame.manifest["sha256"]))
+    ran["manifest"] = [renamed(text, this_plan) for text in ran["manifest"]]
     finished = np.flatnonzero((frame.tasks["outcome"] == "finished") & (frame.tasks["warnings"].map(len) > 0))
     return Cautions(
         differences=find_differences(ran, what_is_named(frame.manifest), rows),

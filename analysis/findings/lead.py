@@ -11,6 +11,7 @@ from analysis.findings.answer import CriterionAnswer
 from analysis.findings.configurations import Best, ConfigurationResult
 from analysis.findings.findings import Findings
 from analysis.findings.systems_text import say_dropped, say_lost, say_method
+from analysis.findings.verdict_text import say_threshold
 from analysis.statistics.comparisons import Comparison, is_better
 from analysis.statistics.systems import MethodOverSystems, OverSystems
 from analysis.words import coverage, list_counts, show_number, show_p
@@ -290,11 +291,9 @@ def _lost(findings: Findings) -> list[str]:
 def _of_spread(one: ConfigurationResult, primary: Metric) -> Lead:
     found = one.estimate
     if found.std is None or found.mean is None:
-        return Lead("ONE RUN", "warn", _mean(one, primary), ("One run says nothing of the spread.",))
-    share = f" ({200 * found.std / abs(found.mean):.2g} % of the mean)" if found.mean else ""
-    told = f"By the 2σ rule a change counts once it moves the mean by {show_number(2 * found.std, 2)}{share}."
+        return Lead("ONE RUN", "warn", _mean(one, primary), (say_threshold(found),))
     of = f" of {one.planned}" if found.n < one.planned else ""
     claim = f"{primary.name} = {show_number(found.mean)} ± {show_number(found.std, 2)} (n={found.n}{of})"
     ends = f"{show_number(found.low)} to {show_number(found.high)}"
     meant = f"± is the sample standard deviation; {coverage(found.level)} interval of the mean {ends}."
-    return Lead("BASELINE", "open", claim, (meant, told))
+    return Lead("BASELINE", "open", claim, (meant, say_threshold(found)))

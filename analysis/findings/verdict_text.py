@@ -8,6 +8,7 @@ from analysis.findings.cautions import Cautions, say_mixed
 from analysis.findings.configurations import Best, ConfigurationResult, JudgedConfigurations
 from analysis.findings.systems_text import say_over_systems
 from analysis.statistics.comparisons import Comparison, is_better
+from analysis.statistics.estimates import Estimate
 from analysis.statistics.optimism import Selection
 from analysis.words import coverage, list_counts, show_number, spread
 from hpc.core.experiment.spec import Metric
@@ -17,6 +18,14 @@ _SHOWN_APART = 3
 _SHOWN_SYSTEMS = 3
 _VISIBLE = 0.1
 """Share of a difference by which another one has to differ to be worth a sentence."""
+
+
+def say_threshold(found: Estimate) -> str:
+    """Say which change of a mean counts by the 2σ rule, for runs that differ in nothing but their seed."""
+    if found.std is None or found.mean is None:
+        return "One run says nothing of the spread."
+    share = f" ({200 * found.std / abs(found.mean):.2g} % of the mean)" if found.mean else ""
+    return f"By the 2σ rule a change counts once it moves the mean by {show_number(2 * found.std, 2)}{share}."
 
 
 def say_verdict(
@@ -40,6 +49,8 @@ def say_verdict(
     if not compared:
         reason = "No baseline is declared" if not frame.spec.get("baseline") else "Nothing but the baseline was run"
         untested = f"{reason}, so nothing was tested: the means below merely stand side by side."
+        if frame.spec.get("type") == "baseline_variance" and len(valued) == 1:
+            untested = f"These runs are a baseline, and compared with nothing. {say_threshold(valued[0].estimate)}"
         untested = f"Nothing is compared, because {refused.removesuffix('.')}." if refused else untested
         return tuple(text for text in (untested, say_mixed(cautions), *_say_bests(bests, primary)) if text)
     over = judged.over_systems

@@ -323,7 +323,12 @@ def _compared(frame: ExperimentFrame, findings: Findings, one: ConfigurationResu
 def _clock_table(clock: Comparison) -> Table:
     """How long runs took, in the form of the protocol."""
     base, difference = clock.reference or 0.0, clock.difference or 0.0
-    row = ("wall_time [s]", show_number(base), show_number(base + difference), f"{clock.relative_percent:+.1f} %")
+    row = (
+        _in_units("wall_time"),
+        show_number(base),
+        show_number(base + difference),
+        f"{clock.relative_percent:+.1f} %",
+    )
     head = ("", "Baseline Mean", "Experiment Mean", "Delta")
     return Table("clock", "Wall clock", head, (tuple(map(cell, row)),))
 
@@ -332,7 +337,7 @@ def _tests(tests: Mapping[str, Comparison], primary: Comparison) -> Table:
     """Cohen's d as σ_pooled = sqrt((σ_b² + σ_e²) / 2) has it, and whether the mean is 2σ from the baseline's."""
     rows = tuple(
         (
-            cell(name),
+            cell(_in_units(name)),
             cell("–" if one.difference is None else f"{one.difference:+.4g}"),
             cell(show_number(one.z, 3)),
             cell(show_number(one.cohens_d, 3)),
@@ -355,9 +360,14 @@ def _moments(frame: ExperimentFrame, findings: Findings, one: ConfigurationResul
     )
 
 
+def _in_units(metric: str) -> str:
+    """Name a metric; the one that we measure ourselves has a unit."""
+    return f"{metric} [s]" if metric == "wall_time" else metric
+
+
 def _moments_of(label: str, samples: Mapping[str, Sample]) -> Table:
     rows = tuple(
-        (cell(name), *_moment_cells(estimate(sample.values), sample.finite), cell(len(sample.finite)))
+        (cell(_in_units(name)), *_moment_cells(estimate(sample.values), sample.finite), cell(len(sample.finite)))
         for name, sample in samples.items()
     )
     return Table("moments", f"Statistics of {plain(label)}", ("Metric", "Mean", "Std", "Min", "Max", "n"), rows)

@@ -30,6 +30,20 @@ def manifest_sha(manifest: Mapping[str, Any]) -> str:
     return content_hash(content)
 
 
+def shas_before_looks(manifest: Mapping[str, Any]) -> frozenset[str]:
+    """Hashes that a plan had before its second looks: it is the same plan, but for the tasks these added."""
+    found: set[str] = set()
+    while looks := manifest.get("follow_ups"):
+        *earlier, last = looks
+        kept = {key: value for key, value in manifest.items() if key != "follow_ups"}
+        tasks = [task for task in manifest["tasks"] if task["task_id"] not in last["tasks"]]
+        manifest = {**kept, "tasks": tasks, **({"follow_ups": earlier} if earlier else {})}
+        if manifest_sha(manifest) != last["manifest_sha"]:
+            break  # something else was changed since
+        found.add(last["manifest_sha"])
+    return frozenset(found)
+
+
 def save_manifest(layout: RunLayout, manifest: Mapping[str, Any]) -> None:
     """Freeze a manifest under its hash and make it the newest."""
     frozen = layout.manifests / f"{manifest['sha256'][:16]}.json"

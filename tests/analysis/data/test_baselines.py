@@ -162,8 +162,8 @@ def test_the_form_of_the_protocol_has_the_stored_runs_metric_by_metric(root, tmp
 
     assert "## Baseline statistics (N=5)" in text
     assert "| val_loss | 3 | 0.0158114 | 2.98 | 3.02 | 5 |" in text
-    assert text.count("| wall_time | 102 | ") == 1
-    assert "| wall_time | -" in text or "| wall_time | +" in text
+    assert text.count(r"| wall_time \[s\] | 102 | ") == 1
+    assert r"| wall_time \[s\] | -" in text or r"| wall_time \[s\] | +" in text
     assert "|  | Baseline Mean | Experiment Mean | Delta |" in text
 
 

@@ -220,9 +220,11 @@ def test_cases_are_named_by_their_id() -> None:
 
 
 def test_single_configuration_has_a_name(tmp_path: Path) -> None:
-    """An experiment that varies nothing but the seed still has one configuration with a label."""
+    """An experiment that varies nothing but the seed has one with a label, what no stored baseline has."""
     tasks: list[dict[str, Any]] = [make_task({"depth": 2}, seed, f"S{seed}") for seed in (1, 2, 3)]
     experiment = Experiment(tmp_path, tasks, make_spec("variance", baseline=None))
     experiment.judged = [make_finished(experiment, task, {"final_error": 1.0 * task["seed"]}) for task in tasks]
 
     assert load_frame(experiment.write()).configurations == ("the only configuration",)
+    experiment.spec["analysis"] = {"baseline_from": "before"}
+    assert load_frame(experiment.write()).configurations == ("depth=2",)

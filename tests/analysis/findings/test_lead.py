@@ -48,6 +48,14 @@ def test_each_type_has_its_answer(tmp_path: Path, kind: str, word: str, claim: s
     assert [one for one in said if one not in text] == []
 
 
+def test_a_baseline_is_no_comparison_that_was_missed(tmp_path: Path) -> None:
+    """Its runs are what others are compared with; the verdict says what would count then."""
+    (said, *_) = find_findings(load_frame(TYPES["baseline_variance"](tmp_path).write())).verdict
+
+    assert said.startswith("These runs are a baseline, and compared with nothing.")
+    assert "moves the mean by 0.048 (1.4 % of the mean)" in said
+
+
 @pytest.mark.parametrize(
     ("arms", "word"),
     [

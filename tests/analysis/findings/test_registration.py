@@ -13,8 +13,9 @@ import h5py
 import pytest
 
 from analysis.data.frame import load_frame
+from analysis.findings.cautions import find_cautions
 from analysis.findings.registration import Registration, Standing, read_registration, record_look
-from hpc.adapters.manifest_store import manifest_sha
+from hpc.adapters.manifest_store import manifest_sha, shas_before_looks
 from hpc.core.errors import InputError
 from hpc.core.identity import content_hash
 from hpc.core.layout import RunLayout
@@ -134,6 +135,18 @@ def test_the_second_look_adds_exactly_what_was_not_settled(finished):
     (look,) = manifest["follow_ups"]
     assert (finished.runs / f"tiny/manifests/{look['manifest_sha'][:16]}.json").exists()
     assert len(finished.verdicts()) == 13
+
+
+def test_runs_of_before_and_after_a_second_look_are_of_one_plan(layout):
+    """Nothing is said to differ; where something else was changed since, the runs of before are of another plan."""
+    assert find_cautions(load_frame(layout)).differences == ()
+
+    def other_question(manifest: dict[str, Any]) -> None:
+        manifest["spec"]["brief"]["hypothesis"] = "Two is worse than one."
+        manifest["sha256"] = manifest_sha(manifest)
+
+    edit(layout.manifest, other_question)
+    assert shas_before_looks(json.loads(layout.manifest.read_text())) == frozenset()
 
 
 def test_a_second_second_look_finds_nothing_to_do(finished):
