@@ -154,18 +154,26 @@ TRAIN: Table = {
     "train.program": {"train.by_hand", "train.distributed"},
     "train.learner": {"train.trained"},
     "train.checkpoint": {"train.durable", "train.trained", "train.learner"},
-    "train.imitation": {"train.demonstrations", "train.learner"},
-    "train.classification": {"train.durable", "train.sequences", "train.learner"},
     "train.loop": {"train.schedule", "train.distributed", "train.trained", "train.learner", "train.checkpoint"},
+    "train.imitation": {"train.demonstrations", "train.rollout", "train.learner", "train.loop"},
+    "train.classification": {"train.durable", "train.sequences", "train.learner", "train.loop"},
+    "train.grpo": {
+        "train.systems", "train.demonstrations", "train.rollout", "train.schedule", "train.learner", "train.loop",
+        "train.trained",
+    },
     "train.memory": {"train.schedule", "train.trained", "train.learner", "train.checkpoint", "train.loop"},
     "train.recorder": {"train.memory"},
     "train.training": {
         "train.program", "train.schedule", "train.learner", "train.checkpoint", "train.loop", "train.memory",
         "train.recorder",
     },
+    "train.curriculum": {
+        "train.systems", "train.demonstrations", "train.rollout", "train.schedule", "train.learner", "train.trained",
+        "train.imitation", "train.grpo", "train.training",
+    },
     "train.control": {
-        "train.program", "train.systems", "train.demonstrations", "train.rollout", "train.model", "train.imitation",
-        "train.schedule", "train.learner", "train.loop", "train.training",
+        "train.program", "train.model", "train.schedule", "train.learner", "train.loop", "train.training",
+        "train.curriculum",
     },
     "train.symmetry": {
         "train.program", "train.sequence_models", "train.symmetry_data", "train.schedule", "train.learner",

@@ -7,6 +7,7 @@ functions of the step and need no state; NumPy's and Python's global generators 
 """
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,11 +39,13 @@ class Progress:
         step: Optimiser steps done.
         samples: Samples seen by all processes together: the position in the data.
         training_time_s: Seconds spent training, over all attempts.
+        moments_since: Optimiser step after which Adam's moments began anew.
     """
 
     step: int = 0
     samples: int = 0
     training_time_s: float = 0.0
+    moments_since: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Checkpoint:
         identity: The arguments that make the data and the model what they are.
         parameters: Trained values by name, float32.
         moments: Adam's ``exp_avg`` and ``exp_avg_sq``, each by parameter name.
+        began_with: Trained values before the first step of a later stage; empty where no stage asks for them.
     """
 
     path: Path
@@ -62,9 +66,16 @@ class Checkpoint:
     identity: dict[str, Any]
     parameters: dict[str, Tensor]
     moments: Moments
+    began_with: dict[str, Tensor]
 
 
-def save_checkpoint(home: Path, learner: Learner, progress: Progress, identity: dict[str, Any]) -> Path:
+def save_checkpoint(
+    home: Path,
+    learner: Learner,
+    progress: Progress,
+    identity: dict[str, Any],
+    began_with: Mapping[str, Tensor] | None = None,
+) -> Path:
     """Write a checkpoint, all processes together, and remove all but the newest two.
 
     Raises:
@@ -79,6 +90,7 @@ def save_checkpoint(home: Path, learner: Learner, progress: Progress, identity: 
     parameters, moments = gather_parameters(learner), _gather_moments(learner)
     if learner.is_main:
         state = {"progress": asdict(progress), "identity": identity, "parameters": parameters, "moments": moments}
+        state |= {"began_with": dict(began_with)} if began_with else {}
         write_tensors(partial / "state.pt", state)
     write_tensors(partial / f"rng-{learner.accelerator.process_index}.pt", random_state())
     learner.accelerator.wait_for_everyone()
@@ -99,7 +111,12 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
     try:
         state = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
         found = Checkpoint(
-            path, Progress(**state["progress"]), state["identity"], state["parameters"], state["moments"]
+            path,
+            Progress(**state["progress"]),
+            state["identity"],
+            state["parameters"],
+            state["moments"],
+            state.get("began_with", {}),
         )
     except Exception as error:  # torch raises whatever its readers stumble over: EOFError, KeyError, RuntimeError, …
         others = [other.name for other in _complete(path.parent) if other != path]
@@ -141,7 +158,8 @@ def _gather_moment(learner: Learner, key: str) -> dict[str, Tensor]:
 def restore_optimizer(learner: Learner, checkpoint: Checkpoint) -> None:
     """Give a fresh optimiser the moments it had; `build_learner` has put the parameters in already."""
     parameters = trained_parameters(learner.module)
-    steps = torch.tensor(float(checkpoint.progress.step))
+    progress = checkpoint.progress
+    steps = torch.tensor(float(progress.step - progress.moments_since))
     if learner.zero_optimizer is not None:
         _restore_zero(learner.zero_optimizer, parameters, steps, checkpoint)
         return

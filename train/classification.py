@@ -10,6 +10,7 @@ from torch import Tensor
 
 from train.durable import replace_tensors
 from train.learner import Learner
+from train.loop import DataSet
 from train.sequences import Labelled
 
 _TRAINING_MEASURED = 2000
@@ -17,7 +18,7 @@ _TRAINING_MEASURED = 2000
 
 
 @dataclass(frozen=True)
-class Sequences:
+class Sequences(DataSet):
     """Tokens (count, time) and the answer to each, (count,)."""
 
     numbers: Tensor

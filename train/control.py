@@ -1,6 +1,7 @@
-"""A small causal transformer learns to control a dynamical system from optimal demonstrations.
+"""A small causal transformer learns to control a dynamical system: from optimal demonstrations, by itself, or both.
 
 python -m train.control --system double_integrator --lora_rank 8 --output_dir out
+python -m train.control --system van_der_pol --training_type both --grpo_steps 200 --output_dir out
 torchrun --standalone --nproc_per_node 2 -m train.control --micro_batch_size 16 --zero_stage 2 --output_dir out
 
 Writes metrics.h5, checkpoints/ and outcome.json beside each other, and model.pt when it finishes. SIGUSR1 or SIGTERM:
@@ -10,6 +11,7 @@ saves after the current step and ends with exit code 85 ("start me again", with 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from train.program import Ending, Places, add_optimisation, add_running, positive, run_to_end
@@ -21,11 +23,14 @@ if TYPE_CHECKING:
     from train.learner import Learner
     from train.schedule import Schedule
 
+_SYSTEMS = ["double_integrator", "van_der_pol", "pendulum"]  # train.systems.SYSTEMS, without NumPy: --help is instant
+
 # What makes the data and the model: a checkpoint goes on only with the same. How a batch is divided, the learning rate
 # and the number of steps may change.
 _IDENTITY = (
-    "system", "training_type", "model", "d_model", "layers", "heads", "lora_rank", "horizon", "demonstrations",
-    "data_seed", "seed",
+    "system", "model_type", "training_type", "base_model", "start_from", "d_model", "layers", "heads", "lora_rank",
+    "lora_alpha", "lora_targets", "horizon", "demonstrations", "data_seed", "grpo_steps", "grpo_starts", "group_size",
+    "updates", "seed",
 )  # fmt: skip
 
 
@@ -35,20 +40,52 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m train.control", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--system", choices=["double_integrator", "van_der_pol"], default="double_integrator", help="what to control")
-    add("--training_type", choices=["sft"], default="sft", help="sft: imitate optimal demonstrations")
+    add("--system", choices=_SYSTEMS, default=_SYSTEMS[0], help="what to control, and to be tested on")
+    add(
+        "--model_type",
+        choices=["specialist", "universal"],
+        default="specialist",
+        help="learns this system alone, or all from as many demonstrations in total, told which one it drives",
+    )
+    add(
+        "--training_type",
+        choices=["sft", "grpo", "both"],
+        default="sft",
+        help="sft: imitate optimal demonstrations; grpo: improve on its own roll-outs; both: one after the other",
+    )
     # model
-    add("--model", metavar="PATH", help="local folder of a pretrained backbone (default: a small one from scratch)")
+    add(
+        "--base_model", metavar="PATH", help="local folder of a pretrained backbone (default: a small one from scratch)"
+    )
+    add("--start_from", metavar="PATH", help="model.pt of a finished run, or its folder: train it further")
     add("--d_model", type=positive, default=32, help="width of the backbone from scratch")
     add("--layers", type=positive, default=2, help="its layers")
     add("--heads", type=positive, default=4, help="its attention heads")
     add("--lora_rank", type=positive, default=8, help="rank of the LoRA adapters")
+    add("--lora_alpha", type=positive, help="the adapters count lora_alpha / lora_rank (default: twice the rank)")
+    add("--lora_targets", nargs="+", default=["all-linear"], metavar="NAME", help="linear layers that have adapters")
     add("--lora_dropout", type=float, default=0.0, help="dropout before the adapters")
     # data
     add("--demonstrations", type=positive, default=512, help="optimal trajectories to learn from")
     add("--horizon", type=positive, default=40, help="steps of 0.1 s in a trajectory; one token each")
     add("--data_seed", type=int, default=0, help="seed of the demonstrations")
     add("--evaluations", type=positive, default=64, help="held-out starts of the closed-loop test")
+    # reinforcement
+    add("--grpo_steps", type=positive, default=200, help="optimiser steps on its own roll-outs")
+    add("--grpo_learning_rate", type=float, default=1e-3, help="their peak learning rate")
+    add("--group_size", type=positive, default=16, help="roll-outs from one start, judged against each other")
+    add("--grpo_starts", type=positive, default=16, help="starts in an optimiser step, over all processes")
+    add(
+        "--exploration", type=float, default=0.3, help="spread of the noise, in units of the spread of optimal controls"
+    )
+    add("--updates", type=positive, default=2, help="optimiser steps on the same roll-outs")
+    add(
+        "--ratio_clip",
+        type=float,
+        default=0.2,
+        help="a step counts while the ratio of probabilities is within 1 ± this",
+    )
+    add("--kl", type=float, default=0.0, help="weight of the divergence from the policy before the first such step")
     add_optimisation(parser, samples="trajectories", epochs=10, micro_batch_size=32, learning_rate=5e-3)
     add_running(parser)
     return parser
@@ -60,34 +97,40 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
     Raises:
         HpcError: It diverged, its checkpoint cannot be loaded, its model cannot be read.
     """
-    from train.demonstrations import demonstrate
-    from train.imitation import Batches
+    from train.curriculum import draw, plan_stages
     from train.loop import validation_loss
-    from train.model import ModelConfig, build_policy, save_policy
-    from train.rollout import judge, roll_out
-    from train.systems import SYSTEMS
-    from train.training import Workload, schedule_of, train
+    from train.model import ModelConfig, build_policy, save_adapters, save_policy, start_from
+    from train.training import Workload, train
 
-    schedule = schedule_of(args, args.demonstrations, accelerator)
-    system = SYSTEMS[args.system]
-    data = demonstrate(system, args.demonstrations, args.evaluations, args.horizon, args.data_seed)
-    training, validation = (Batches.of(part, accelerator.device) for part in (data.training, data.validation))
-    config = ModelConfig(args.model, args.d_model, args.layers, args.heads, args.lora_rank, args.lora_dropout)
-    policy = build_policy(config, *training.scales(), args.seed)
+    lessons = draw(args, accelerator.device)
+    config = ModelConfig(
+        args.base_model,
+        args.d_model,
+        args.layers,
+        args.heads,
+        args.lora_rank,
+        args.lora_dropout,
+        args.lora_alpha or 0,
+        tuple(args.lora_targets),
+    )
+    if args.start_from:
+        policy = start_from(Path(args.start_from), config, args.seed)
+    else:
+        policy = build_policy(config, *lessons.training.scales(), args.seed)
+    stages = plan_stages(args, lessons, policy, accelerator)
 
     def validate(learner: Learner, schedule: Schedule) -> dict[str, float]:
-        return {"val_loss": validation_loss(learner, validation, schedule.micro_batch)}
-
-    def drive(learner: Learner, _: Schedule) -> dict[str, float]:
-        """Let the policy drive from the held-out starts."""
-        driven = roll_out(learner.policy, system, data.evaluation.states[:, 0], args.horizon)
-        return judge(driven, data.evaluation, system)
+        return {"val_loss": validation_loss(learner, lessons.validation, schedule.micro_batch)}
 
     def save(trained: dict[str, Tensor]) -> None:
-        save_policy(Places.of(args).task / "model.pt", config, policy, trained)
+        home = Places.of(args).task
+        save_policy(home / "model.pt", config, policy, trained)
+        if args.base_model:
+            save_adapters(home / "adapter", policy, trained)
 
     identity = {key: value for key, value in vars(args).items() if key in _IDENTITY}
-    return train(Workload(args, identity, policy, training, validate, drive, save), schedule, stop, accelerator)
+    workload = Workload(args, identity, policy, stages, validate, lambda learner, _: lessons.drive(learner), save)
+    return train(workload, stop, accelerator)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Optimal trajectories to learn from: LQR for the double integrator, iterative LQR for the Van der Pol oscillator.
+"""Optimal trajectories to learn from: LQR for the double integrator, iterative LQR for the others.
 
 Both minimise the infinite-horizon cost of `System.cost`: the finite problem that iterative LQR solves ends with the
 cost-to-go of the linearised system, so that the optimal control depends on the state alone and not on the time left.

@@ -1,16 +1,20 @@
 """What a policy learns from when it imitates: trajectories on the training device, and its distance from them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from train.demonstrations import Trajectories
 from train.learner import Learner
+from train.loop import DataSet
+from train.rollout import Told
 
 
 @dataclass(frozen=True)
-class Batches:
+class Batches(DataSet):
     """States (n, time, state) and optimal controls (n, time, control) on the training device."""
 
     states: Tensor
@@ -25,10 +29,12 @@ class Batches:
         return len(self.states)
 
     @classmethod
-    def of(cls, paths: Trajectories, device: torch.device) -> "Batches":
-        """Take what is seen and what is to be answered; nobody answers the last state."""
-        states, controls = (torch.tensor(part, dtype=torch.float32) for part in (paths.states[:, :-1], paths.controls))
-        return cls(states.to(device), controls.to(device))
+    def of(cls, parts: Sequence[tuple[Told, Trajectories]], device: torch.device) -> "Batches":
+        """Take what is seen and what is to be answered, one system after another; nobody answers the last state."""
+        states = np.concatenate([told.observe(paths.states[:, :-1]) for told, paths in parts])
+        controls = np.concatenate([paths.controls for _, paths in parts])
+        tensors = (torch.tensor(part, dtype=torch.float32, device=device) for part in (states, controls))
+        return cls(*tensors)
 
     def scales(self) -> tuple[Tensor, Tensor]:
         """Largest size of each state component and spread of each control component."""

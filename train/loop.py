@@ -59,14 +59,24 @@ class LoopConfig:
 class Samples(Protocol):
     """What is learned from, on the training device."""
 
+    loss_name: str = "loss"
+
     @property
     def tokens(self) -> int:
         """Tokens in one sample."""
 
-    def __len__(self) -> int: ...
-
     def loss(self, learner: Learner, rows: Tensor | slice) -> Tensor:
         """Mean loss over the given rows, a scalar that gradients flow through."""
+
+    def measured(self, learner: Learner) -> Mapping[str, float]:  # noqa: ARG002 of data there is nothing to measure
+        """What the last step measured besides its loss, by name; all processes call it together."""
+        return {}
+
+
+class DataSet(Samples, Protocol):
+    """Samples that can be counted."""
+
+    def __len__(self) -> int: ...
 
 
 Accumulate = Callable[[Learner, Samples, Schedule, int], tuple[Tensor, Schedule]]
@@ -116,7 +126,8 @@ def fit(
         gradient_norm = _clip(learner, config.clip)
         time_to_save = 0 < config.checkpoint_minutes <= (time.monotonic() - last_saved) / 60
         loss, stop_asked, save_due = _agree(learner, local_loss, bool(stop.name), time_to_save)
-        measured = {"loss": loss, "grad_norm": gradient_norm, "lr": learning_rate}
+        measured = {training.loss_name: loss, "grad_norm": gradient_norm, "lr": learning_rate}
+        measured |= training.measured(learner)
         measured |= _division_and_pace(config, schedule, training, time.perf_counter() - began)
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             recorder.log(step, **measured)
@@ -128,8 +139,10 @@ def fit(
             measured |= validate(schedule)
         recorder.log(step, **measured)
         progress = _advanced(progress, step, schedule, time.perf_counter() - began)
-        stopping = stop_asked and not finished
-        if stopping or save_due or _is_due(step, config.checkpoint_every):
+        done = step - schedule.before
+        whole = done % schedule.together == 0
+        stopping = stop_asked and whole and not finished
+        if stopping or (whole and (save_due or _is_due(step, config.checkpoint_every, schedule.together))):
             save(progress)
             last_saved = time.monotonic()
         if stopping:
@@ -137,7 +150,7 @@ def fit(
     return progress, schedule
 
 
-def validation_loss(learner: Learner, validation: Samples, micro_batch: int) -> float:
+def validation_loss(learner: Learner, validation: DataSet, micro_batch: int) -> float:
     """Loss on samples that are not learned from, a micro-batch at a time; the same on every process."""
     count = len(validation)
     learner.policy.eval()
@@ -183,7 +196,8 @@ def _division_and_pace(config: LoopConfig, schedule: Schedule, training: Samples
 
 def _advanced(progress: Progress, step: int, schedule: Schedule, seconds: float) -> Progress:
     """How far it came with this step, which took so long."""
-    return Progress(step, progress.samples + schedule.global_batch, progress.training_time_s + seconds)
+    samples, training_time_s = progress.samples + schedule.global_batch, progress.training_time_s + seconds
+    return Progress(step, samples, training_time_s, progress.moments_since)
 
 
 def _clip(learner: Learner, clip: float) -> float:
@@ -191,8 +205,9 @@ def _clip(learner: Learner, clip: float) -> float:
     return float(learner.accelerator.clip_grad_norm_(trained_parameters(learner.module).values(), clip or NO_CLIPPING))
 
 
-def _is_due(step: int, every: int) -> bool:
-    return every > 0 and step % every == 0
+def _is_due(step: int, every: int, together: int = 1) -> bool:
+    """Whether a multiple of `every` is among the last `together` steps."""
+    return every > 0 and step // every > (step - together) // every
 
 
 def _agree(learner: Learner, loss: Tensor, stop: bool, time_to_save: bool) -> tuple[float, bool, bool]:

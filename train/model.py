@@ -5,8 +5,8 @@ several scales (the transformer normalises every token, so size has to be spelle
 The control leaves through a linear head. This learns far faster than a vocabulary of bins, has no resolution limit near
 the origin, and fits any backbone that accepts ``inputs_embeds``.
 
-The backbone is frozen: a pretrained folder given as ``--model``, or a small Llama drawn from a fixed seed that stands
-for one (the same for every task, whatever its ``--seed``). LoRA adapters of rank ``--lora_rank`` on all its linear
+The backbone is frozen: a pretrained folder given as ``--base_model``, or a small Llama drawn from a fixed seed that
+stands for one (the same for every task, whatever its ``--seed``). LoRA adapters of rank ``--lora_rank`` on its linear
 layers, the encoder and the head are trained; they are also all that a checkpoint or ``model.pt`` holds.
 """
 
@@ -24,6 +24,8 @@ from hpc.core.errors import InputError
 from train.durable import replace_tensors
 from train.trained import load_trained
 
+ALL_LINEAR = "all-linear"
+"""Stands for every linear layer of the backbone."""
 _SCALES = (1.0, 0.25, 0.0625, 0.015625)  # resolution near the origin, as fractions of the largest state seen
 
 
@@ -38,6 +40,8 @@ class ModelConfig:
         heads: Its attention heads.
         lora_rank: Rank of the adapters.
         lora_dropout: Dropout before the adapters.
+        lora_alpha: The adapters count lora_alpha / lora_rank; 0 for twice the rank.
+        lora_targets: Names of the linear layers that have adapters, or ``all-linear``.
         backbone_seed: Seed of the frozen weights of the backbone from scratch.
     """
 
@@ -47,6 +51,8 @@ class ModelConfig:
     heads: int
     lora_rank: int
     lora_dropout: float = 0.0
+    lora_alpha: int = 0
+    lora_targets: tuple[str, ...] = (ALL_LINEAR,)
     backbone_seed: int = 0
 
 
@@ -77,20 +83,23 @@ def build_policy(config: ModelConfig, state_scale: Tensor, control_scale: Tensor
     """Build the policy; `seed` draws the trained parts, never the frozen ones.
 
     Raises:
-        InputError: The pretrained folder cannot be read.
+        InputError: The pretrained folder cannot be read, or has no layer of the names in `lora_targets`.
     """
     backbone = _pretrained(config.path) if config.path else _from_scratch(config)
     torch.manual_seed(seed)
     adapters = LoraConfig(
         r=config.lora_rank,
-        lora_alpha=2 * config.lora_rank,
+        lora_alpha=config.lora_alpha or 2 * config.lora_rank,
         lora_dropout=config.lora_dropout,
-        target_modules="all-linear",
+        target_modules=ALL_LINEAR if ALL_LINEAR in config.lora_targets else list(config.lora_targets),
     )
     with warnings.catch_warnings():  # peft uses an old name of transformers' own, and tells of what it sorts out itself
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
         warnings.filterwarnings("ignore", "fan_in_fan_out is set to False", UserWarning)
-        adapted = get_peft_model(backbone, adapters)
+        try:
+            adapted = get_peft_model(backbone, adapters)
+        except ValueError as error:  # no layer has such a name
+            raise InputError(str(error), "--lora_targets") from None
     return Policy(adapted, backbone.config.hidden_size, state_scale, control_scale)
 
 
@@ -104,6 +113,40 @@ def load_policy(path: Path) -> Policy:
     policy = build_policy(ModelConfig(**saved["config"]), saved["state_scale"], saved["control_scale"], seed=0)
     load_trained(policy, saved["parameters"])
     return policy.eval()
+
+
+def start_from(path: Path, config: ModelConfig, seed: int) -> Policy:
+    """Build a policy with the trained values of a finished run, to be trained further.
+
+    Args:
+        path: Its ``model.pt``, or the folder of it.
+        config: What is asked for now; has to be what the run was built with.
+        seed: As for `build_policy`.
+
+    Raises:
+        InputError: There is no such model, or it was built otherwise.
+    """
+    path = path / "model.pt" if path.is_dir() else path
+    try:
+        saved = torch.load(path, weights_only=True)
+        found = ModelConfig(**saved["config"])
+    except Exception as error:  # torch raises whatever its reader stumbles over
+        raise InputError(f"{path} is no model of train.control: {error}", "--start_from") from None
+    differing = [name for name, value in asdict(config).items() if getattr(found, name) != value]
+    if differing:
+        told = ", ".join(f"{name} {getattr(found, name)!r} there, {getattr(config, name)!r} here" for name in differing)
+        raise InputError(f"{path} was built otherwise: {told}", "--start_from")
+    policy = build_policy(config, saved["state_scale"], saved["control_scale"], seed)
+    load_trained(policy, saved["parameters"])
+    return policy
+
+
+def save_adapters(path: Path, policy: Policy, trained: dict[str, Tensor]) -> None:
+    """Write the adapters as peft reads them: ``PeftModel.from_pretrained(backbone, path)``."""
+    prefix = "backbone."
+    values = {name.removeprefix(prefix): value for name, value in trained.items() if name.startswith(prefix)}
+    adapted: Any = policy.backbone
+    adapted.save_pretrained(str(path), state_dict=values)
 
 
 def save_policy(path: Path, config: ModelConfig, policy: Policy, trained: dict[str, Tensor]) -> None:
@@ -134,5 +177,5 @@ def _pretrained(path: str) -> PreTrainedModel:
     try:
         model: PreTrainedModel = AutoModel.from_pretrained(Path(path), local_files_only=True)
     except (OSError, ValueError) as error:
-        raise InputError(f"no pretrained model can be read from {path}: {error}", "--model") from None
+        raise InputError(f"no pretrained model can be read from {path}: {error}", "--base_model") from None
     return model

@@ -17,7 +17,7 @@ class Schedule:
 
     Attributes:
         samples: Size of the data set.
-        steps: Optimiser steps in all.
+        steps: Optimiser step that is the last.
         micro_batch: Samples per process and forward pass.
         accumulation: Forward passes per process and optimiser step.
         processes: Number of processes.
@@ -25,6 +25,7 @@ class Schedule:
         warmup_steps: Steps of linear growth to the peak; a half cosine down to the least follows.
         seed: Seed of the order of the samples.
         least_learning_rate: Where the growth begins and the cosine ends.
+        before: Optimiser steps of the stages before; 0 where this is the first.
     """
 
     samples: int
@@ -36,6 +37,12 @@ class Schedule:
     warmup_steps: int
     seed: int
     least_learning_rate: float = 0.0
+    before: int = 0
+
+    @property
+    def together(self) -> int:
+        """Consecutive steps that learn from the same samples; no checkpoint is written between them."""
+        return 1
 
     @property
     def global_batch(self) -> int:
@@ -44,16 +51,44 @@ class Schedule:
 
     def learning_rate_at(self, step: int) -> float:
         """Learning rate of the given step, from 1: linear warm-up, then ``½ (1 + cos πt)`` down to the least."""
+        step, steps = step - self.before, self.steps - self.before
         span = self.learning_rate - self.least_learning_rate
         if step <= self.warmup_steps:
             return self.least_learning_rate + span * step / self.warmup_steps
-        done = (step - self.warmup_steps) / max(self.steps + 1 - self.warmup_steps, 1)
+        done = (step - self.warmup_steps) / max(steps + 1 - self.warmup_steps, 1)
         return self.least_learning_rate + span * 0.5 * (1 + math.cos(math.pi * done))
 
     def rows(self, step: int, micro: int, rank: int) -> NDArray[np.int64]:
         """Rows of the data set for one forward pass of one process."""
-        first = (step - 1) * self.global_batch + (micro * self.processes + rank) * self.micro_batch
-        return rows_at(self.seed, first, self.micro_batch, self.samples)
+        return rows_at(self.seed, self._first(step - self.before - 1, micro, rank), self.micro_batch, self.samples)
+
+    def _first(self, batch: int, micro: int, rank: int) -> int:
+        """Place in the stream of samples, from 0, where a forward pass of the given global batch begins."""
+        return batch * self.global_batch + (micro * self.processes + rank) * self.micro_batch
+
+
+@dataclass(frozen=True)
+class FreshSamples(Schedule):
+    """Samples that are made when they are needed: a row is a place in their endless stream.
+
+    Attributes:
+        updates: Consecutive optimiser steps that learn from the same ones; later steps never see them again.
+    """
+
+    updates: int = 1
+
+    @property
+    def together(self) -> int:
+        return self.updates
+
+    def rows(self, step: int, micro: int, rank: int) -> NDArray[np.int64]:
+        first = self._first((step - self.before - 1) // self.updates, micro, rank)
+        return np.arange(first, first + self.micro_batch)
+
+    def rows_beside(self, row: int, rank: int) -> NDArray[np.int64]:
+        """All rows of one process in the global batch that holds the given row."""
+        firsts = [self._first(row // self.global_batch, micro, rank) for micro in range(self.accumulation)]
+        return np.concatenate([np.arange(first, first + self.micro_batch) for first in firsts])
 
 
 def plan_schedule(args: argparse.Namespace, samples: int, processes: int) -> Schedule:

@@ -74,7 +74,7 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
     from train.classification import Sequences, accuracies, examples, save_model
     from train.sequence_models import VARIANTS, build
     from train.symmetry_data import draw
-    from train.training import Workload, schedule_of, train
+    from train.training import Stage, Workload, schedule_of, train
 
     schedule = schedule_of(args, args.samples, accelerator)
     epoch = args.samples / schedule.global_batch
@@ -113,13 +113,13 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
         args,
         identity,
         model,
-        training,
+        [Stage(training, schedule)],
         validate,
         judge=lambda _learner, _schedule: {},
         save=save,
         data_hash=data.sha256,
     )
-    return train(workload, schedule, stop, accelerator)
+    return train(workload, stop, accelerator)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -74,10 +74,17 @@ def _van_der_pol(states: Array, controls: Array) -> Array:
     return np.stack([velocity, (1 - position**2) * velocity - position + controls[..., 0]], -1)
 
 
+def _pendulum(states: Array, controls: Array) -> Array:
+    """``θ'' = 9.81 sin θ + u``: a pendulum of one metre, upright at the origin, moved by a torque."""
+    angle, velocity = states[..., 0], states[..., 1]
+    return np.stack([velocity, 9.81 * np.sin(angle) + controls[..., 0]], -1)
+
+
 SYSTEMS = {
     system.name: system
     for system in (
         System("double_integrator", _double_integrator, (1.0, 1.0), (0.1,), (2.0, 2.0)),
         System("van_der_pol", _van_der_pol, (1.0, 1.0), (0.1,), (2.0, 2.0)),
+        System("pendulum", _pendulum, (1.0, 1.0), (0.01,), (1.0, 1.0)),
     )
 }

@@ -1,5 +1,7 @@
 """The part of a model that is trained: all that a checkpoint or ``model.pt`` holds of it."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +11,7 @@ def trained_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def load_trained(model: nn.Module, values: dict[str, Tensor]) -> None:
+def load_trained(model: nn.Module, values: Mapping[str, Tensor]) -> None:
     """Overwrite what is trained.
 
     Raises:

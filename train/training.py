@@ -5,8 +5,8 @@ The workload brings samples (`train.loop.Samples`), a model, what to measure on 
 
 import argparse
 import resource
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -29,8 +29,26 @@ from train.program import Ending, Places
 from train.recorder import RunRecorder, record_adjustments
 from train.schedule import Schedule, plan_schedule
 
+Values = Mapping[str, torch.Tensor]
+"""Trained values in full precision, by name."""
 Measure = Callable[[Learner, Schedule], Mapping[str, float]]
 """Measures on what is not learned from; all processes call it together."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One way of learning; the next stage goes on with the model as this one leaves it.
+
+    Attributes:
+        training: What is learned from, on the training device.
+        schedule: Its steps, counted on from the stages before.
+        begin: Takes the trained values as they were before its first step; called by every process, and again when a
+            run is resumed within the stage. None where nobody asks: checkpoints are smaller.
+    """
+
+    training: Samples
+    schedule: Schedule
+    begin: Callable[[Values], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +59,7 @@ class Workload:
         args: Those of `add_optimisation` and `add_running`, with the program's own.
         identity: What a checkpoint has to have been made with: data and model.
         model: To be trained; the same values on every process.
-        training: What it learns from, on the training device.
+        stages: How it learns, one after another.
         validate: Measures on the way, every ``--validate_every`` steps and at the end.
         judge: Measures the trained model, besides.
         save: Writes the trained values, in full precision, by name; only the first process calls it.
@@ -51,7 +69,7 @@ class Workload:
     args: argparse.Namespace
     identity: dict[str, Any]
     model: torch.nn.Module
-    training: Samples
+    stages: Sequence[Stage]
     validate: Measure
     judge: Measure
     save: Callable[[dict[str, torch.Tensor]], object]
@@ -69,14 +87,15 @@ def schedule_of(args: argparse.Namespace, samples: int, accelerator: Any) -> Sch
     return plan_schedule(args, samples, accelerator.num_processes)
 
 
-def train(workload: Workload, schedule: Schedule, stop: StopRequest, accelerator: Any) -> Ending:
+def train(workload: Workload, stop: StopRequest, accelerator: Any) -> Ending:
     """Train to the end, or to a checkpoint on request; every process runs it.
 
     Raises:
         HpcError: It diverged, or its checkpoint cannot be loaded.
     """
     args, places = workload.args, Places.of(workload.args)
-    learner, progress = _take_up(workload, schedule, accelerator)
+    identity = {**workload.identity, "global_batch": workload.stages[0].schedule.global_batch}
+    learner, progress, began_with = _take_up(workload, identity, accelerator)
     recorder = (
         RunRecorder(places.attempt, vars(args), args.record_every, args.print_every)
         if learner.is_main
@@ -89,25 +108,30 @@ def train(workload: Workload, schedule: Schedule, stop: StopRequest, accelerator
         if learner.is_main:
             record_adjustments(places.attempt / "adjustments.json", adjustments)
 
-    identity = {**workload.identity, "global_batch": schedule.global_batch}
+    def save(progress: Progress) -> None:
+        save_checkpoint(places.attempt / "checkpoints", learner, progress, identity, began_with)
+
     try:
         with recorder:
-            progress, schedule = fit(
-                learner,
-                workload.training,
-                schedule=schedule,
-                config=LoopConfig(
-                    args.clip, args.checkpoint_every, args.checkpoint_minutes, args.validate_every, args.oom_in_process
-                ),
-                recorder=recorder,
-                stop=stop,
-                progress=progress,
-                save=lambda progress: save_checkpoint(places.attempt / "checkpoints", learner, progress, identity),
-                accumulate=Shrinking(learner, args.min_micro_batch_size, adjusted)
-                if args.oom_in_process
-                else accumulate,
-                validate=lambda schedule: {**workload.validate(learner, schedule), **_memory(learner.device)},
-            )
+            for stage in workload.stages:
+                schedule = stage.schedule
+                if progress.step >= schedule.steps and stage is not workload.stages[-1]:
+                    continue
+                progress, began_with = _begin(stage, learner, progress, began_with)
+                progress, schedule = fit(
+                    learner,
+                    stage.training,
+                    schedule=schedule,
+                    config=_loop(args),
+                    recorder=recorder,
+                    stop=stop,
+                    progress=progress,
+                    save=save,
+                    accumulate=Shrinking(learner, args.min_micro_batch_size, adjusted)
+                    if args.oom_in_process
+                    else accumulate,
+                    validate=lambda schedule: {**workload.validate(learner, schedule), **_memory(learner.device)},
+                )
             trained = gather_parameters(learner)
             if learner.is_main:
                 workload.save(trained)
@@ -116,7 +140,7 @@ def train(workload: Workload, schedule: Schedule, stop: StopRequest, accelerator
             division = {"micro_batch": schedule.micro_batch, "oom_adjustments": len(adjustments)}
             recorder.summary(
                 **judged,
-                **_pace(progress, workload.training.tokens),
+                **_pace(progress, stage.training.tokens),
                 **(division if args.oom_in_process else {}),
             )
     except Checkpointed as left:
@@ -124,19 +148,41 @@ def train(workload: Workload, schedule: Schedule, stop: StopRequest, accelerator
     return Ending(EXIT_DONE, progress.step, "finished", workload.data_hash)
 
 
-def _take_up(workload: Workload, schedule: Schedule, accelerator: Any) -> tuple[Learner, Progress]:
-    """Prepare the model for training, with what a checkpoint holds where there is one; give how far that had come."""
+def _loop(args: argparse.Namespace) -> LoopConfig:
+    return LoopConfig(
+        args.clip, args.checkpoint_every, args.checkpoint_minutes, args.validate_every, args.oom_in_process
+    )
+
+
+def _begin(stage: Stage, learner: Learner, progress: Progress, began_with: Values) -> tuple[Progress, Values]:
+    """Let a stage know the trained values it begins with; give them, and where the run stands."""
+    if progress.step == stage.schedule.before > 0:
+        learner.optimizer.state.clear()  # moments of another loss would make its first steps too long
+        progress = replace(progress, moments_since=progress.step)
+    if stage.begin is None:
+        return progress, {}
+    if progress.step == stage.schedule.before:
+        began_with = gather_parameters(learner)
+    stage.begin(began_with)
+    return progress, began_with
+
+
+def _take_up(workload: Workload, identity: dict[str, Any], accelerator: Any) -> tuple[Learner, Progress, Values]:
+    """Prepare the model for training, with what a checkpoint holds where there is one.
+
+    Returns:
+        The learner, how far it had come, and the trained values its stage began with.
+    """
     args, places = workload.args, Places.of(workload.args)
     torch.manual_seed(args.seed + accelerator.process_index)  # dropout: every process its own, from here on
-    identity = {**workload.identity, "global_batch": schedule.global_batch}
     checkpoint = load_checkpoint(places.resume, identity) if places.resume else None
     values = checkpoint.parameters if checkpoint else None
     learner = build_learner(accelerator, workload.model, args.weight_decay, values, wrapped=not args.oom_in_process)
     if checkpoint is None:
-        return learner, Progress()
+        return learner, Progress(), {}
     restore_optimizer(learner, checkpoint)
     load_random_state(learner, checkpoint)
-    return learner, checkpoint.progress
+    return learner, checkpoint.progress, checkpoint.began_with
 
 
 def _pace(progress: Progress, tokens: int) -> dict[str, float]:

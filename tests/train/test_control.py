@@ -145,19 +145,19 @@ def test_the_saved_model_controls_as_well(train_here: Train) -> None:
     """What model.pt holds reproduces the final error of the run that saved it."""
     from train.demonstrations import demonstrate
     from train.model import load_policy
-    from train.rollout import judge, roll_out
+    from train.rollout import Told, judge, roll_out
     from train.systems import SYSTEMS
 
     run, system = train_here("run", *TEN_STEPS), SYSTEMS["double_integrator"]
     held_out = demonstrate(system, 8, 4, 12, 0).evaluation
 
-    driven = roll_out(load_policy(run.home / "model.pt"), system, held_out.states[:, 0], 12)
+    driven = roll_out(load_policy(run.home / "model.pt"), Told(system), held_out.states[:, 0], 12)
 
     assert judge(driven, held_out, system)["final_error"] == pytest.approx(run.summary["final_error"], rel=1e-6)
 
 
 def test_a_pretrained_folder_is_loaded(train_here: Train, tmp_path: Path) -> None:
-    """--model takes a local folder, of any architecture that reads embeddings; a wrong one is named."""
+    """--base_model takes a local folder, of any architecture that reads embeddings; a wrong one is named."""
     from transformers import GPT2Config, GPT2Model
 
     from hpc.core.errors import InputError
@@ -165,11 +165,11 @@ def test_a_pretrained_folder_is_loaded(train_here: Train, tmp_path: Path) -> Non
     small = GPT2Config(vocab_size=8, n_embd=16, n_layer=1, n_head=2, n_positions=32, bos_token_id=0, eos_token_id=0)
     GPT2Model(small).save_pretrained(tmp_path / "pretrained")
 
-    run = train_here("run", *TEN_STEPS, "--model", str(tmp_path / "pretrained"), "--learning_rate", "0.01")
+    run = train_here("run", *TEN_STEPS, "--base_model", str(tmp_path / "pretrained"), "--learning_rate", "0.01")
 
     assert run.losses()[-1] < run.losses()[0]
     with pytest.raises(InputError, match="nowhere"):
-        train_here("none", *TEN_STEPS, "--model", str(tmp_path / "nowhere"))
+        train_here("none", *TEN_STEPS, "--base_model", str(tmp_path / "nowhere"))
 
 
 def test_a_gpu_reports_its_peak_memory(train_here: Train) -> None:

@@ -1,0 +1,139 @@
+"""What a policy of `train.control` learns from, stage by stage, and how it is tested."""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hpc.core.errors import InputError
+from hpc.core.retry.learned import largest_exact
+from train.demonstrations import Trajectories, demonstrate
+from train.grpo import Rollouts, Settings
+from train.imitation import Batches
+from train.learner import Learner
+from train.rollout import Told, judge, roll_out
+from train.schedule import FreshSamples, Schedule
+from train.systems import SYSTEMS
+from train.trained import load_trained, trained_parameters
+from train.training import Stage, schedule_of
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Data of a run.
+
+    Attributes:
+        training: Optimal trajectories to imitate.
+        validation: Optimal trajectories from other starts.
+        systems: What is learned: the system asked for, or all.
+        tests: Each system that is tested, with optimal trajectories from the held-out starts; the one asked for first.
+        before: Trained values before reinforcement began; empty without it.
+    """
+
+    training: Batches
+    validation: Batches
+    systems: list[Told]
+    tests: list[tuple[Told, Trajectories]]
+    before: dict[str, Tensor]
+
+    def drive(self, learner: Learner) -> dict[str, float]:
+        """Let the policy drive every system from the held-out starts: `train.rollout.judge` of the one asked for.
+
+        Of the others the same under ``NAME.metric``; and of the policy that reinforcement began with,
+        ``before_grpo.final_error`` and ``before_grpo.control_cost``.
+        """
+        (asked, optimal), *others = self.tests
+        found = self._judged(learner, asked, optimal)
+        for told, paths in others:
+            here = self._judged(learner, told, paths)
+            found |= {f"{told.system.name}.{name}": here[name] for name in ("final_error", "excess_cost")}
+        if self.before:
+            after = {name: value.detach().clone() for name, value in trained_parameters(learner.module).items()}
+            load_trained(learner.module, self.before)
+            began = self._judged(learner, asked, optimal)
+            load_trained(learner.module, after)
+            found |= {f"before_grpo.{name}": began[name] for name in ("final_error", "control_cost")}
+        return found
+
+    def _judged(self, learner: Learner, told: Told, optimal: Trajectories) -> dict[str, float]:
+        starts, horizon = optimal.states[:, 0], optimal.controls.shape[1]
+        return judge(roll_out(learner.policy, told, starts, horizon), optimal, told.system)
+
+
+def draw(args: argparse.Namespace, device: torch.device) -> Lessons:
+    """Solve the demonstrations. A universal policy has as many as a specialist, an equal share of each system."""
+    names = [args.system]
+    if args.model_type == "universal":
+        names += [name for name in SYSTEMS if name != args.system]
+    labels = [tuple(float(name == other) for other in SYSTEMS) if len(names) > 1 else () for name in names]
+    systems = [Told(SYSTEMS[name], label) for name, label in zip(names, labels, strict=True)]
+    counts = [
+        args.demonstrations // len(names) + (place < args.demonstrations % len(names)) for place in range(len(names))
+    ]
+    if 0 in counts:
+        raise InputError(f"{args.demonstrations} for {len(names)} systems: one each at least", "--demonstrations")
+    solved = [
+        demonstrate(told.system, count, args.evaluations, args.horizon, args.data_seed)
+        for told, count in zip(systems, counts, strict=True)
+    ]
+    return Lessons(
+        Batches.of([(told, each.training) for told, each in zip(systems, solved, strict=True)], device),
+        Batches.of([(told, each.validation) for told, each in zip(systems, solved, strict=True)], device),
+        systems,
+        [(told, each.evaluation) for told, each in zip(systems, solved, strict=True)],
+        {},
+    )
+
+
+def plan_stages(args: argparse.Namespace, lessons: Lessons, policy: torch.nn.Module, accelerator: Any) -> list[Stage]:
+    """Plan how a run learns.
+
+    Raises:
+        InputError: These processes cannot do what is asked.
+    """
+    imitation = schedule_of(args, len(lessons.training), accelerator)
+    stages = [] if args.training_type == "grpo" else [Stage(lessons.training, imitation)]
+    if args.training_type == "sft":
+        return stages
+    if accelerator.distributed_type.value == "DEEPSPEED":
+        raise InputError(
+            f"argument --training_type: {args.training_type} rolls out and updates the same weights in turn: not built "
+            "for DeepSpeed, which divides them; leave out --zero_stage"
+        )
+    schedule = _reinforcement(args, imitation, before=imitation.steps if stages else 0)
+    settings = Settings(args.group_size, args.exploration, args.ratio_clip, args.kl, args.seed)
+    rollouts = Rollouts(lessons.systems, args.horizon, settings, schedule)
+
+    def begin(values: Mapping[str, Tensor]) -> None:
+        lessons.before.update(values)
+        if args.kl:
+            rollouts.refer_to(policy, values)
+
+    return [*stages, Stage(rollouts, schedule, begin)]
+
+
+def _reinforcement(args: argparse.Namespace, imitation: Schedule, before: int) -> FreshSamples:
+    """Plan the optimiser steps on roll-outs, in forward passes no larger than those of imitation."""
+    batch = args.grpo_starts * args.group_size
+    micro = largest_exact(imitation.micro_batch, batch, imitation.processes, 1)
+    if micro is None:
+        raise InputError(
+            f"{args.grpo_starts} starts of {args.group_size} roll-outs are no equal share for each of "
+            f"{imitation.processes} processes",
+            "--grpo_starts",
+        )
+    return FreshSamples(
+        samples=0,
+        steps=before + args.grpo_steps,
+        micro_batch=micro,
+        accumulation=batch // (micro * imitation.processes),
+        processes=imitation.processes,
+        learning_rate=args.grpo_learning_rate,
+        warmup_steps=int(args.warmup * args.grpo_steps),
+        seed=args.seed,
+        before=before,
+        updates=args.updates,
+    )
