@@ -28,8 +28,8 @@ _SYSTEMS = ["double_integrator", "van_der_pol", "pendulum"]  # train.systems.SYS
 # What makes the data and the model: a checkpoint goes on only with the same. How a batch is divided, the learning rate
 # and the number of steps may change.
 _IDENTITY = (
-    "system", "model_type", "training_type", "base_model", "start_from", "d_model", "layers", "heads", "lora_rank",
-    "lora_alpha", "lora_targets", "horizon", "demonstrations", "data_seed", "grpo_steps", "grpo_starts", "group_size",
+    "system", "model_type", "training_type", "base_model", "start_from", "transferred", "d_model", "layers", "heads",
+    "lora_rank", "lora_alpha", "lora_targets", "horizon", "demonstrations", "data_seed", "grpo_steps", "grpo_starts", "group_size",
     "updates", "seed",
 )  # fmt: skip
 
@@ -58,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
         "--base_model", metavar="PATH", help="local folder of a pretrained backbone (default: a small one from scratch)"
     )
     add("--start_from", metavar="PATH", help="model.pt of a finished run, or its folder: train it further")
+    add("--transferred", choices=["all", "adapters", "none"], default="all", help="what is taken from it")
     add("--d_model", type=positive, default=32, help="width of the backbone from scratch")
     add("--layers", type=positive, default=2, help="its layers")
     add("--heads", type=positive, default=4, help="its attention heads")
@@ -114,7 +115,7 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
         tuple(args.lora_targets),
     )
     if args.start_from:
-        policy = start_from(Path(args.start_from), config, args.seed)
+        policy = start_from(Path(args.start_from), config, args.seed, args.transferred)
     else:
         policy = build_policy(config, *lessons.training.scales(), args.seed)
     stages = plan_stages(args, lessons, policy, accelerator)
@@ -129,7 +130,16 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
             save_adapters(home / "adapter", policy, trained)
 
     identity = {key: value for key, value in vars(args).items() if key in _IDENTITY}
-    workload = Workload(args, identity, policy, stages, validate, lambda learner, _: lessons.drive(learner), save)
+    workload = Workload(
+        args,
+        identity,
+        policy,
+        stages,
+        validate,
+        judge=lambda learner, _: lessons.drive(learner),
+        save=save,
+        data_hash=lessons.sha256,
+    )
     return train(workload, stop, accelerator)
 
 

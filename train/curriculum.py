@@ -1,6 +1,7 @@
 """What a policy of `train.control` learns from, stage by stage, and how it is tested."""
 
 import argparse
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,14 @@ class Lessons:
     systems: list[Told]
     tests: list[tuple[Told, Trajectories]]
     before: dict[str, Tensor]
+
+    @property
+    def sha256(self) -> str:
+        """Digest of everything that is learned from and tested with."""
+        parts = [self.training, self.validation]
+        arrays = [array.cpu().numpy() for part in parts for array in (part.states, part.controls)]
+        arrays += [array for _, paths in self.tests for array in (paths.states, paths.controls)]
+        return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
 
     def drive(self, learner: Learner) -> dict[str, float]:
         """Let the policy drive every system from the held-out starts: `train.rollout.judge` of the one asked for.

@@ -22,10 +22,13 @@ from transformers import AutoModel, LlamaConfig, LlamaModel, PreTrainedModel
 
 from hpc.core.errors import InputError
 from train.durable import replace_tensors
-from train.trained import load_trained
+from train.trained import load_trained, trained_parameters
 
 ALL_LINEAR = "all-linear"
 """Stands for every linear layer of the backbone."""
+TRANSFERRED = ("all", "adapters", "none")
+"""What may be taken from another run's model: every trained value, the adapters alone, or nothing (the control)."""
+_BACKBONE = "backbone."
 _SCALES = (1.0, 0.25, 0.0625, 0.015625)  # resolution near the origin, as fractions of the largest state seen
 
 
@@ -115,13 +118,14 @@ def load_policy(path: Path) -> Policy:
     return policy.eval()
 
 
-def start_from(path: Path, config: ModelConfig, seed: int) -> Policy:
+def start_from(path: Path, config: ModelConfig, seed: int, transferred: str) -> Policy:
     """Build a policy with the trained values of a finished run, to be trained further.
 
     Args:
         path: Its ``model.pt``, or the folder of it.
         config: What is asked for now; has to be what the run was built with.
-        seed: As for `build_policy`.
+        seed: As for `build_policy`; draws what is not transferred.
+        transferred: One of `TRANSFERRED`. Scales of states and controls are the run's in each case.
 
     Raises:
         InputError: There is no such model, or it was built otherwise.
@@ -137,14 +141,19 @@ def start_from(path: Path, config: ModelConfig, seed: int) -> Policy:
         told = ", ".join(f"{name} {getattr(found, name)!r} there, {getattr(config, name)!r} here" for name in differing)
         raise InputError(f"{path} was built otherwise: {told}", "--start_from")
     policy = build_policy(config, saved["state_scale"], saved["control_scale"], seed)
-    load_trained(policy, saved["parameters"])
+    fresh = {name: value.detach().clone() for name, value in trained_parameters(policy).items()}
+    taken = {name: value for name, value in saved["parameters"].items() if _is_taken(name, transferred)}
+    load_trained(policy, fresh | taken)
     return policy
+
+
+def _is_taken(name: str, transferred: str) -> bool:
+    return transferred == "all" or (transferred == "adapters" and name.startswith(_BACKBONE))
 
 
 def save_adapters(path: Path, policy: Policy, trained: dict[str, Tensor]) -> None:
     """Write the adapters as peft reads them: ``PeftModel.from_pretrained(backbone, path)``."""
-    prefix = "backbone."
-    values = {name.removeprefix(prefix): value for name, value in trained.items() if name.startswith(prefix)}
+    values = {name.removeprefix(_BACKBONE): value for name, value in trained.items() if name.startswith(_BACKBONE)}
     adapted: Any = policy.backbone
     adapted.save_pretrained(str(path), state_dict=values)
 

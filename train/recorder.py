@@ -15,7 +15,9 @@ from hpc.adapters.tracking import open_tracker
 from hpc.metrics import MetricsWriter
 from train.memory import Adjustment
 
-EVERY_STEP = frozenset({"loss", "grad_norm", "lr", "samples_per_second", "tokens_per_second", "micro_batch"})
+EVERY_STEP = frozenset(
+    {"loss", "policy_loss", "rollout_cost", "grad_norm", "lr", "samples_per_second", "tokens_per_second", "micro_batch"}
+)
 """What each step measures; a step that measured more is recorded and printed."""
 
 

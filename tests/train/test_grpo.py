@@ -174,13 +174,24 @@ def test_a_universal_policy_is_tested_on_every_system(train_here: Train) -> None
 
 def test_transfer_begins_where_the_source_ended(train_here: Train) -> None:
     """A policy started from another run's model drives as that one did, until it learns; another shape is refused."""
+    import torch
+
     source = train_here("source", "--max_steps", "8", "--micro_batch_size", "8")
     still = ("--max_steps", "1", "--learning_rate", "0", "--start_from", str(source.home))
     same = train_here("same", *still)
     other = train_here("other", *still, "--system", "pendulum")
+    parts = {what: train_here(what, *still, "--transferred", what) for what in ("adapters", "none")}
+
+    def values(run: Finished) -> dict[str, Any]:
+        return dict(torch.load(run.home / "model.pt", weights_only=True)["parameters"])
+
+    def taken(run: Finished) -> set[str]:
+        return {name.split(".")[0] for name, value in values(run).items() if torch.equal(value, values(source)[name])}
 
     assert same.summary["final_error"] == pytest.approx(source.summary["final_error"], rel=1e-6)
     assert other.summary["final_error"] > 0
+    assert taken(parts["adapters"]) == {"backbone"}
+    assert "head" not in taken(parts["none"])
     with pytest.raises(InputError, match="built otherwise: lora_rank 8 there, 4 here"):
         train_here("rank", *still, "--lora_rank", "4")
 

@@ -390,7 +390,7 @@ class _Reader:
             return int(token.text) if re.fullmatch(r"[+-]?\d+", token.text) else float(token.text)
         if token.kind == "text":
             return token.text[1:-1]
-        if token.kind == "name" and token.text not in _OWN_WORDS:
+        if token.kind == "name" and token.text != "versus":  # `all`, `and`: a parameter may have such a value
             return _CONSTANTS.get(token.text, token.text)
         self.place -= 1
         raise ValueError(f"a value is expected after '{name}=', not {self.found}")
