@@ -191,8 +191,8 @@ def test_help_does_not_wait_for_pytorch() -> None:
 @pytest.mark.parametrize(
     ("wrong", "valid"),
     [
-        (["--training_type", "grpo"], "'?sft'?"),
-        (["--system", "pendulum"], "'?double_integrator'?, '?van_der_pol'?"),
+        (["--training_type", "ppo"], "'?sft'?, '?grpo'?, '?both'?"),
+        (["--system", "cart_pole"], "'?double_integrator'?, '?van_der_pol'?, '?pendulum'?"),
         (["--mixed_precision", "fp16"], "'?no'?, '?bf16'?"),
         (["--micro_batch_size", "0"], "0 is not a whole number above 0"),
     ],

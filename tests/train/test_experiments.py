@@ -1,16 +1,20 @@
 """The shipped experiments of our programs, planned: how many runs, by which names, with arguments the program takes."""
 
+from argparse import ArgumentParser, Namespace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hpc.core.experiment.grid import expand
+from hpc.core.experiment.placeholders import RUN
 from hpc.core.experiment.spec import ExperimentSpec
+from hpc.core.launch.program import command_argv, command_experiments
 from hpc.experiments.schema import load_experiment
 
 EXPERIMENTS = Path(__file__).parents[2] / "manifests/experiments"
-COUNTS = {
+SYMMETRY = {
     "phase_diagram": 90,
     "phase_diagram_small": 12,
     "ablations": 4,
@@ -20,6 +24,18 @@ COUNTS = {
     "inverse_task_small": 12,
     "inverse_task_paper": 15,
 }
+CONTROL = {
+    "lora_sweep": 36,
+    "cross_system": 30,
+    "cross_system_small": 18,
+    "training_ablation": 9,
+    "training_ablation_small": 9,
+    "transfer_source": 5,
+    "transfer_source_small": 3,
+    "transfer": 30,
+    "transfer_small": 18,
+}
+COUNTS = {**SYMMETRY, **CONTROL}
 
 
 def load(name: str) -> ExperimentSpec:
@@ -32,22 +48,32 @@ def test_every_experiment_plans_its_runs(name: str, runs: int) -> None:
     spec = load(name)
     tasks = expand(spec)
     assert len({task.run_name for task in tasks}) == len(tasks) == runs
-    parser = import_module(spec.program.module or "").parser()
     for task in tasks:
         given = {**spec.program.args, **task.parameters, "seed": task.seed}
         if spec.batch:
             given[spec.batch.parameter] = spec.batch.micro
-        args = parser.parse_args([word for key, value in given.items() for word in (f"--{key}", str(value))])
+        args = read(spec, given)
         assert {key: getattr(args, key) for key in given} == given
 
 
-@pytest.mark.parametrize("name", COUNTS)
+def read(spec: ExperimentSpec, given: dict[str, Any]) -> Namespace:
+    """The arguments, as the program reads them from its command line."""
+    if spec.program.command is None:
+        program, words = spec.program.module, [word for key in given for word in (f"--{key}", str(given[key]))]
+    else:
+        sources = {name: f"/runs/{name}" for name in command_experiments(spec.program.command)}
+        _, _, program, *words = command_argv(spec.program.command, {**given, RUN: sources})
+    parser: ArgumentParser = import_module(program or "").parser()
+    return parser.parse_args(words)
+
+
+@pytest.mark.parametrize("name", [name for name in COUNTS if not name.startswith("transfer_source")])
 def test_every_experiment_says_what_would_answer_it(name: str) -> None:
     """Question, hypothesis, threshold and rule, and what happens otherwise; a baseline to compare with."""
     spec = load(name)
     assert all(spec.brief.get(key) for key in ("goal", "hypothesis", "success", "criterion", "if_wrong"))
     assert spec.baseline
-    assert spec.metrics.primary.goal == "max"
+    assert spec.metrics.primary.goal == ("max" if name in SYMMETRY else "min")
 
 
 def test_names_are_those_that_were_asked_for() -> None:

@@ -103,6 +103,7 @@ def test_counterparts_agree_in_what_varies_among_them() -> None:
         ("n ( lora_rank = 4 , learning_rate=1e-4 ) > 2", "n(lora_rank=4, learning_rate=0.0001) > 2"),
         ("not (p < 5 % or mean<1 and max<2)", "not (p < 5 % or (mean < 1 and max < 2))"),
         ("−5% <= change <= 5%", "-5% <= change and change <= 5%"),
+        ("change(x, kept=all versus kept=any) < 0", "change(x, kept=all versus kept=any) < 0"),
         ('mean(x, flag=true, name="a b", other=null) < 1', "mean(x, flag=True, name=a b, other=null) < 1"),
     ],
 )
