@@ -29,8 +29,8 @@ _SYSTEMS = ["double_integrator", "van_der_pol", "pendulum"]  # train.systems.SYS
 # and the number of steps may change.
 _IDENTITY = (
     "system", "model_type", "training_type", "base_model", "start_from", "transferred", "d_model", "layers", "heads",
-    "lora_rank", "lora_alpha", "lora_targets", "horizon", "demonstrations", "data_seed", "grpo_steps", "grpo_starts", "group_size",
-    "updates", "seed",
+    "lora_rank", "lora_alpha", "lora_targets", "horizon", "demonstrations", "data_seed",
+    "grpo_steps", "grpo_starts", "group_size", "exploration", "ratio_clip", "kl", "updates", "seed",
 )  # fmt: skip
 
 
