@@ -54,11 +54,13 @@ class Measured:
         value: What was measured.
         error: Its standard error; 0 for what was computed.
         text: How the page shows it.
+        of: Repetitions of which it is a share; None for another number.
     """
 
     value: float
     error: float
     text: str
+    of: int | None = None
 
 
 Cell = str | Measured
@@ -425,7 +427,7 @@ def measure_systems(repetitions: int, rng: np.random.Generator) -> Table:
     Values are logarithms times 10, so that what is printed are ratios.
     """
     rows: list[Sequence[Cell]] = []
-    count = max(10, repetitions // 200)
+    count = max(5, repetitions // 200)
     alike = [(f"{name}", draw, 0.0) for name, draw in DISTRIBUTIONS.items()]
     designs = (
         (2, (3, 3)),
@@ -438,15 +440,18 @@ def measure_systems(repetitions: int, rng: np.random.Generator) -> Table:
         (10, (5, 5)),
     )
     values = [*alike, ("normal, seeds alike", DISTRIBUTIONS["normal"], 1.0)]
+    truths = {
+        (name, shift): _truth_of_pairs(draw, common, shift, rng)
+        for name, draw, common in values
+        for shift in (0.0, 1.0)
+    }
     for (name, draw, common), (systems, sizes) in product(values, designs):
         if common and sizes[0] != sizes[1]:
             continue
         missed: list[Cell] = []
         wrong: list[bool] = []
         for shift in (0.0, 1.0):
-            ours, base = (draw(rng, (400_000,)) + common * draw(rng, (400_000,)) for _ in range(2))
-            pairs = ours - shift - base
-            truth = [-shift, float(stats.trim_mean(pairs, 0.25)), float((pairs < 0).mean())]
+            truth = truths[name, shift]
             hits = []
             for _ in range(count):
                 one = _over_systems(draw, systems, sizes, shift, common, rng)
@@ -459,6 +464,18 @@ def measure_systems(repetitions: int, rng: np.random.Generator) -> Table:
     head = ("values", "systems", "runs", *(f"{one}, alike" for one in parts), *(f"{one}, 1 σ" for one in parts),
             "called different, alike")  # fmt: skip
     return Table(head, rows)
+
+
+def _truth_of_pairs(
+    draw: Callable[[np.random.Generator, tuple[int, ...]], Floats],
+    common: float,
+    shift: float,
+    rng: np.random.Generator,
+) -> tuple[float, float, float]:
+    """Mean, interquartile mean and share below 0 of the difference of two runs, of one system as of many."""
+    ours, base = (draw(rng, (400_000,)) + common * draw(rng, (400_000,)) for _ in range(2))
+    pairs = ours - shift - base
+    return -shift, float(stats.trim_mean(pairs, 0.25)), float((pairs < 0).mean())
 
 
 def _over_systems(
@@ -649,7 +666,7 @@ def _share(share: float, of: int | None = None) -> Measured:
         return Measured(share, 0.0, text)
     # Agresti and Coull: two more of each kind, because what was never seen may still happen.
     seen = (share * of + 2) / (of + 4)
-    return Measured(share, float(np.sqrt(seen * (1 - seen) / of)), text)
+    return Measured(share, float(np.sqrt(seen * (1 - seen) / of)), text, of)
 
 
 def _bias(values: Floats) -> Measured:

@@ -1,11 +1,13 @@
 """The error rates that docs/statistics.md states: measured again, smaller, they have to be the same."""
 
 import re
+from collections.abc import Sequence
 from itertools import product
 
 import pytest
+from scipy import stats
 
-from benchmarks.error_rates import DISTRIBUTIONS, PAGE, TABLES, Measured, measure, read_table, replace_table
+from benchmarks.error_rates import DISTRIBUTIONS, PAGE, TABLES, Cell, Measured, measure, read_table, replace_table
 
 QUICK = 1000
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
@@ -29,6 +31,23 @@ def test_page_states_what_is_measured(name: str) -> None:
                 assert float(found[0]) / scale == near, (told, cell)
             else:
                 assert text == cell
+    for place, title in enumerate(table.head):
+        assert_alike(
+            [(row[place], told[place]) for row, told in zip(table.rows, stated, strict=True)], f"{name}: {title}"
+        )
+
+
+def assert_alike(column: Sequence[tuple[Cell, str]], where: str) -> None:
+    """Hold all rows of a column together against the page: of few repetitions a cell by itself says little.
+
+    Exact, by Fisher's test, as if the page rested on no more repetitions than were made here.
+    """
+    shares = [(cell, float(text.split()[0]) / 100) for cell, text in column if isinstance(cell, Measured) and cell.of]
+    count = sum(cell.of or 0 for cell, _ in shares)
+    ours = round(sum(cell.value * (cell.of or 0) for cell, _ in shares))
+    theirs = round(sum(share * (cell.of or 0) for cell, share in shares))
+    p = stats.fisher_exact([[ours, count - ours], [theirs, count - theirs]]).pvalue
+    assert p > 1e-4, f"{where}: {ours} of {count} here, {theirs} by the page"
 
 
 def test_measured_page_keeps_its_promises() -> None:
