@@ -4,8 +4,9 @@ python -m train.control --system double_integrator --lora_rank 8 --output_dir ou
 python -m train.control --system van_der_pol --training_type both --grpo_steps 200 --output_dir out
 torchrun --standalone --nproc_per_node 2 -m train.control --micro_batch_size 16 --zero_stage 2 --output_dir out
 
-Writes metrics.h5, checkpoints/ and outcome.json beside each other, and model.pt when it finishes. SIGUSR1 or SIGTERM:
-saves after the current step and ends with exit code 85 ("start me again", with --resume).
+Writes metrics.h5, checkpoints/ and outcome.json beside each other, and model.pt when it finishes; by hand also
+config.yaml, metrics.json and train.log. SIGUSR1 or SIGTERM: saves after the current step and ends with exit code 85
+("start me again", with --resume).
 """
 
 from __future__ import annotations
