@@ -23,7 +23,7 @@ from hpc.core.errors import EXIT_DONE, HpcError
 from hpc.core.failures.outcomes import Outcome
 from hpc.core.layout import RunLayout
 from hpc.core.slurm.successors import Course
-from hpc.rounds.values_now import best_of, measured_in, primary_of
+from hpc.rounds.values_now import asked_of_entries, best_of, measured_in, primary_of
 from hpc.workspace import Workspace
 
 PATIENCE_S = 3.0
@@ -121,7 +121,8 @@ def _read(layout: RunLayout, row: Row) -> Row:
     counts = Counter(entry["outcome"] for entry in entries)
     if entries and len(entries) < len(tasks):
         counts[Outcome.PLANNED.value] += len(tasks) - len(entries)
-    best = best_of(manifest, measured_in(entries, primary_of(manifest)[0]))
+    spec = asked_of_entries(layout, manifest, entries)
+    best = best_of(spec, measured_in(entries, primary_of(spec)[0]))
     return Row(
         row.name, row.planned, len(tasks), dict(counts), _collected(layout) if entries else None,
         str(best) if best else "", tuple(_state(layout)),

@@ -11,11 +11,8 @@ from hpc.adapters.result_ledger import read_ledger
 from hpc.core.errors import InputError
 from hpc.core.layout import RunLayout
 from hpc.core.question.ledger import Ledger
-from hpc.core.question.seal import SealEntry, as_sealed, history_from_json, place_that_counts
+from hpc.core.question.seal import SealEntry, as_sealed, history_from_json, place_by_times
 from hpc.core.records.record import record_from
-
-CLOCK_SKEW_S = 300.0
-"""How far the clocks of login and compute nodes may be apart; the seal itself counts what it found on disk."""
 
 _NAMED = 5
 
@@ -149,11 +146,7 @@ def read_sealed(layout: RunLayout, starts: Mapping[str, float], told: object, fi
         first[line.task_id] = min(began, first.get(line.task_id, began))
     noted = [line.time for line in ledger.lines]
 
-    def has_begun(entry: SealEntry) -> bool:
-        is_older = any(start < entry.time - CLOCK_SKEW_S for start in first.values())
-        return bool(entry.attempts_before) or is_older or any(time < entry.time for time in noted)
-
-    place = place_that_counts(entries, has_begun)
+    place = place_by_times(entries, first.values(), noted)
     seen = [*(look.time for look in looks), *(line.time for line in ledger.lines if line.is_result)]
     added = tuple(_added_seeds(entries[place:], seen))
     return Sealed(entries, problem, place, first, added, ledger, looks)

@@ -19,7 +19,7 @@ import numpy as np
 from analysis.data.folders import read_object_or_none
 from analysis.data.frame import ExperimentFrame, computable
 from analysis.data.part import added_rows
-from analysis.data.sealed import CLOCK_SKEW_S, Look, read_looks
+from analysis.data.sealed import Look, read_looks
 from analysis.data.values import DIVERGED, group_rows
 from analysis.findings.deviations import SHOWN, Deviation, few, names_of
 from analysis.findings.results_then import Consent, find_in_ledger, read_consents, values_then
@@ -29,7 +29,7 @@ from hpc.adapters.files import append_json_line
 from hpc.adapters.printed import last_printed
 from hpc.core.experiment.grid import identity_of
 from hpc.core.identity import task_id
-from hpc.core.question.seal import SealEntry, content_changes, content_digest
+from hpc.core.question.seal import CLOCK_SKEW_S, SealEntry, content_changes, content_digest
 from hpc.core.words import counted
 
 

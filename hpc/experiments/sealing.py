@@ -1,10 +1,11 @@
 """Sealing a plan on disk: ``seal.json`` gets its first entry before anything is submitted, and keeps it for ever."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from hpc.adapters.files import append_json_line, lock, read_json_or_none, write_json
+from hpc.adapters.result_ledger import read_ledger
 from hpc.core.errors import InputError
 from hpc.core.layout import RunLayout
 from hpc.core.question.bare import find_bare, with_tests
@@ -12,10 +13,12 @@ from hpc.core.question.criterion import parse_criterion
 from hpc.core.question.seal import (
     SealEntry,
     append_entry,
+    as_sealed,
     content_changes,
     content_digest,
     history_from_json,
     history_to_json,
+    place_by_times,
     place_that_counts,
     sealed_content,
 )
@@ -62,6 +65,28 @@ def seal_plan(layout: RunLayout, manifest: Mapping[str, Any]) -> tuple[SealEntry
         if len(sealed) > len(history):
             write_json(layout.seal, history_to_json(sealed))
         return sealed
+
+
+def asked_first(layout: RunLayout, spec: Mapping[str, Any], starts: Collection[float]) -> Mapping[str, Any]:
+    """Give an experiment with the question that counts, as the report answers it: what was sealed before any run began.
+
+    Args:
+        layout: The experiment.
+        spec: The experiment as it is planned now, as plain JSON values.
+        starts: When its runs began, as far as it is known, Unix seconds.
+
+    Returns:
+        The experiment as it is planned where nothing is sealed, or where the seal cannot be believed.
+    """
+    try:
+        history = read_seal(layout)
+    except (InputError, OSError):
+        return spec
+    if not history:
+        return spec
+    # One entry counts whatever has begun: most experiments are read without their ledger.
+    noted = [line.time for line in read_ledger(layout).lines] if len(history) > 1 else []
+    return as_sealed(spec, history[place_by_times(history, starts, noted)].content)
 
 
 def _count_attempts(layout: RunLayout) -> int:

@@ -1,5 +1,6 @@
 """The primary metric of what has finished, as `status`, `collect` and `ls` show it: read where it costs little.
 
+Metric, goal and baseline are those that the report answers by: what was sealed before any run began.
 From the newest collection where that has seen the run's end, else from the small ``metrics.json`` its wrapper left; of
 those `MOST_READ` at most.
 """
@@ -17,6 +18,7 @@ from hpc.core.failures.outcomes import Outcome
 from hpc.core.layout import RunLayout
 from hpc.core.question.best import Best, Measured, find_best, find_best_of_systems
 from hpc.core.question.systems import system_parameters
+from hpc.experiments.sealing import asked_first
 from hpc.snapshots.snapshot import Snapshot, TaskState
 
 if TYPE_CHECKING:
@@ -27,17 +29,18 @@ MOST_READ = 500
 
 def best_now(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> Best | None:
     """Find the best configuration among the finished runs of a snapshot; None where nothing is measured."""
-    name = primary_of(snapshot.manifest)[0]
+    spec = _asked(snapshot)
+    name = primary_of(spec)[0]
     finished = [task for task, outcome in zip(snapshot.tasks, outcomes, strict=True) if outcome is Outcome.FINISHED]
-    return best_of(snapshot.manifest, list(_measured(snapshot.layout, finished, name)))
+    return best_of(spec, list(_measured(snapshot.layout, finished, name)))
 
 
 def best_judged(judged: JudgedExperiment) -> Best | None:
     """Find the best configuration of what a collection judged."""
     from hpc.rounds.tables import final_values
 
-    manifest = judged.snapshot.manifest
-    name = primary_of(manifest)[0]
+    spec = _asked(judged.snapshot)
+    name = primary_of(spec)[0]
     runs = [
         measured
         for task in judged.of_outcome(Outcome.FINISHED)
@@ -46,13 +49,12 @@ def best_judged(judged: JudgedExperiment) -> Best | None:
             combination_of(task.state.task.case, task.state.task.parameters), final_values(task).get(name)
         )
     ]
-    return best_of(manifest, runs)
+    return best_of(spec, runs)
 
 
-def best_of(manifest: Mapping[str, Any], runs: Sequence[Measured]) -> Best | None:
+def best_of(spec: Mapping[str, Any], runs: Sequence[Measured]) -> Best | None:
     """Find the best configuration of an experiment; among systems, whose values do not compare, by what was gained."""
-    name, goal = primary_of(manifest)
-    spec = manifest["spec"]
+    name, goal = primary_of(spec)
     baseline = spec.get("baseline") if isinstance(spec.get("baseline"), dict) else None
     ranged = tuple(spec["metrics"]["primary"].get("range") or ())
     systems = system_parameters([run.combination for run in runs], baseline, str(spec.get("type") or ""), ranged)
@@ -61,10 +63,25 @@ def best_of(manifest: Mapping[str, Any], runs: Sequence[Measured]) -> Best | Non
     return find_best(runs, name, goal, baseline)
 
 
-def primary_of(manifest: Mapping[str, Any]) -> tuple[str, str]:
+def primary_of(spec: Mapping[str, Any]) -> tuple[str, str]:
     """Name and goal of the primary metric."""
-    primary = manifest["spec"]["metrics"]["primary"]
+    primary = spec["metrics"]["primary"]
     return str(primary["name"]), str(primary.get("goal") or "min")
+
+
+def asked_of_entries(
+    layout: RunLayout, manifest: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]
+) -> Mapping[str, Any]:
+    """The experiment with the question that counts, where a collection says when runs began."""
+    told = [one.get("started") for entry in entries for one in entry["attempts"]]
+    return asked_first(layout, manifest["spec"], [start for start in told if isinstance(start, int | float)])
+
+
+def _asked(snapshot: Snapshot) -> Mapping[str, Any]:
+    """The experiment with the question that counts."""
+    known = [one.record or one.row for task in snapshot.tasks for one in task.attempts]
+    starts = [one.started for one in known if one is not None and one.started is not None]
+    return asked_first(snapshot.layout, snapshot.manifest["spec"], starts)
 
 
 def measured_in(entries: Sequence[Mapping[str, Any]], name: str) -> list[Measured]:

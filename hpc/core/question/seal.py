@@ -5,7 +5,7 @@ the one before it, and the digest of its content travels in the record of every 
 without the other.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,8 @@ from hpc.core.identity import canonical_json, content_hash
 SCHEMA = 1
 QUESTION = ("goal", "hypothesis", "success", "criterion", "if_wrong", "stage")
 """What is sealed of the brief."""
+CLOCK_SKEW_S = 300.0
+"""How far the clocks of login and compute nodes may be apart; the seal itself counts what it found on disk."""
 _WHICH = ("grid", "zip", "cases", "sample", "where", "when")
 
 
@@ -109,6 +111,24 @@ def place_that_counts(history: Sequence[SealEntry], has_begun: Callable[[SealEnt
     while place + 1 < len(history) and not has_begun(history[place + 1]):
         place += 1
     return place
+
+
+def place_by_times(history: Sequence[SealEntry], starts: Collection[float], noted: Collection[float]) -> int:
+    """Find the entry whose question counts, by what is known of the runs.
+
+    Args:
+        history: Every entry, oldest first.
+        starts: When runs began, by compute nodes' clocks, Unix seconds.
+        noted: When results were noted in the ledger, Unix seconds.
+    """
+    return place_that_counts(
+        history,
+        lambda entry: (
+            bool(entry.attempts_before)
+            or any(start < entry.time - CLOCK_SKEW_S for start in starts)
+            or any(time < entry.time for time in noted)
+        ),
+    )
 
 
 def content_digest(spec: Mapping[str, Any]) -> str:

@@ -235,6 +235,10 @@ def test_the_first_criterion_is_answered_though_it_was_rewritten_after_the_runs(
     assert (later.primary, later.answer and later.answer.ruling) == ("cost", "SUPPORTED")
     assert list(kinds(project)) == ["changed_plan"]
     assert registration(project).headline.startswith("Confirmatory")
+    collected, listed = project.json("collect", "tiny", "--dry-run"), project.hpc("ls")
+    assert [collected["values"][name] for name in ("metric", "goal")] == ["loss", "min"]
+    assert "best loss so far (min, of 2 configurations)" in project.hpc("status", "tiny")
+    assert "loss so far (min" in listed
 
 
 def test_a_new_seal_after_all_folders_were_removed_does_not_count(project: LocalProject) -> None:

@@ -19,7 +19,7 @@ from hpc.core.question.seal import (
     history_to_json,
     sealed_content,
 )
-from hpc.experiments.sealing import read_seal, seal_notes, seal_plan
+from hpc.experiments.sealing import asked_first, read_seal, seal_notes, seal_plan
 from tests.local_projects import EXPERIMENT, make_project
 
 SPEC = {
@@ -79,6 +79,21 @@ def test_the_first_seal_stays_and_a_changed_plan_is_a_second_entry(layout: RunLa
     assert [entry.digest for entry in seal_plan(layout, manifest(CHANGED))] == [first.digest, content_digest(CHANGED)]
     assert read_seal(layout)[0] == first
     assert read_seal(layout)[1].previous == first.sha256
+
+
+def test_the_question_that_counts_is_the_last_before_any_run_began(layout: RunLayout) -> None:
+    """Planned otherwise before a run began: the second counts; a run before it: the first. Unsealed: as planned."""
+
+    def goal(starts: list[float]) -> str:
+        return str(asked_first(layout, CHANGED, starts)["metrics"]["primary"]["goal"])
+
+    assert goal([]) == "max"
+    seal_plan(layout, manifest(SPEC))
+    assert goal([]) == "min"
+    second = seal_plan(layout, manifest(CHANGED))[1]
+    assert (goal([]), goal([second.time + 1]), goal([second.time - 3600])) == ("max", "max", "min")
+    layout.seal.write_text("[]")
+    assert goal([second.time - 3600]) == "max"
 
 
 def test_the_digest_is_in_the_record_of_every_run_and_late_seals_are_told(tmp_path: Path) -> None:
