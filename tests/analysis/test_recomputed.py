@@ -4,6 +4,7 @@
 does a recomputer that no document has a number for.
 """
 
+import ast
 import contextlib
 import io
 import json
@@ -291,6 +292,18 @@ def test_every_recomputer_has_a_number(documents: dict[str, Told]) -> None:
     idle = [one for one in PATTERNS if one not in used and not re.match(r"best.*\.(result|rival|ties\.\*)\.", one)]
     assert idle == []
     assert {"best.rival.number", "best.result.number", "best_by_system.*.result.number"} <= used
+
+
+def test_the_recomputers_share_nothing_with_the_report() -> None:
+    """They import numpy, scipy, h5py and each other."""
+    for name in ("raw_experiment", "recomputing", "recomputing_systems"):
+        tree = ast.parse((Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8"))
+        named = {one.module for one in ast.walk(tree) if isinstance(one, ast.ImportFrom)}
+        named |= {alias.name for one in ast.walk(tree) if isinstance(one, ast.Import) for alias in one.names}
+        ours = {
+            one for one in named if one and one.split(".")[0] in ("analysis", "hpc", "train", "tests", "benchmarks")
+        }
+        assert ours <= {"tests.analysis", "tests.analysis.recomputing", "tests.analysis.recomputing_systems"}, name
 
 
 def changed(document: Any, path: Path_, value: Any) -> Any:
