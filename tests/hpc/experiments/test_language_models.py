@@ -14,7 +14,9 @@ RUNS = {
     "comparison_1M": 3,
     "depth_d12_d24": 6,
 }
-BOTH = [(f"{name}{size}", runs) for name, runs in RUNS.items() for size in ("", "_small")]
+BOTH = [(f"{name}{size}", runs) for name, runs in RUNS.items() for size in ("", "_small")] + [
+    ("weight_decay_1M_small", 3)
+]
 PRINTED = (
     "Step 489 | val_loss: 0.7659 | train_loss: 0.8147 | lr: 1.1e-07 | grad_norm: 0.9 | tokens_per_second: 5.2e+04"
     " | tokens: 1000000 | peak_memory_mib: 339.6"
