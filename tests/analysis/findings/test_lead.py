@@ -9,6 +9,7 @@ from analysis.data.frame import load_frame
 from analysis.findings.answer import answer_criterion
 from analysis.findings.findings import find_findings
 from analysis.findings.lead import Lead, find_lead
+from analysis.page.results import best_text
 from tests.analysis.made_experiments import Experiment, make_arms
 from tests.analysis.made_types import TYPES
 
@@ -50,10 +51,12 @@ def test_each_type_has_its_answer(tmp_path: Path, kind: str, word: str, claim: s
 
 def test_a_baseline_is_no_comparison_that_was_missed(tmp_path: Path) -> None:
     """Its runs are what others are compared with; the verdict says what would count then."""
-    (said, *_) = find_findings(load_frame(TYPES["baseline_variance"](tmp_path).write())).verdict
+    found = find_findings(load_frame(TYPES["baseline_variance"](tmp_path).write()))
+    said = found.verdict[0]
 
     assert said.startswith("These runs are a baseline, and compared with nothing.")
     assert "moves the mean by 0.048 (1.4 % of the mean)" in said
+    assert "optimistic" not in " ".join((best_text(found), *found.limitations))  # of one nothing was selected
 
 
 @pytest.mark.parametrize(
