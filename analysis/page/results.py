@@ -18,6 +18,7 @@ from analysis.statistics.optimism import FEWEST
 from analysis.statistics.stochastic_order import AlmostOrder
 from analysis.words import coverage, cut_note, plain, show_number, show_p, show_value
 from hpc.core.experiment.spec import Metric
+from hpc.core.words import counted
 
 MAX_CONFIGURATIONS = 60
 MAX_RATIONALES = 12
@@ -428,7 +429,8 @@ def _best_text(best: Best, primary: Metric) -> str:
         f"{show_interval(one.estimate)}."
     )
     if best.of > 1:
-        text += f" It is the best of {best.of} configurations, selected on these same data: its mean is optimistic."
+        of = counted(best.of, "configuration")
+        text += f" It is the best of {of}, selected on these same data: its mean is optimistic."
     if best.ties:
         text += f" It shares this mean with {best.ties_text}: only the order of the sweep puts it first."
     if not best.complete:
