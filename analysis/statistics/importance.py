@@ -178,9 +178,9 @@ def analyse_importance(
         (name, [one for one, keep in zip(column, usable, strict=True) if keep]) for name, column in parameters.items()
     )
     made = {name: (make_factor(name, column), column) for name, column in named}
-    factors = [factor for factor, _ in made.values() if factor]
+    factors, tied = _tell_apart([factor for factor, _ in made.values() if factor], blocks)
     reasons = ((name, _why_left_out(parameters[name], made[name][1])) for name, (one, _) in made.items() if one is None)
-    left_out = tuple((name, reason) for name, reason in reasons if reason)
+    left_out = (*((name, reason) for name, reason in reasons if reason), *tied)
     width = 1 + sum(len(one.values) - 1 for one in factors)
     if not factors or len(y) <= width or y.min() == y.max():
         return Importance(metric, len(y), (), (), None, level, "", left_out) if left_out else None
@@ -211,6 +211,34 @@ def analyse_importance(
         warning=_warning(model, factors, usable),
         left_out=left_out,
     )
+
+
+def _tell_apart(factors: Sequence[Factor], blocks: Collection[str]) -> tuple[list[Factor], list[tuple[str, str]]]:
+    """Keep the factors whose effects can be told apart: each adds a column to the design for each level but one.
+
+    Parameters that change together (`sweep.zip`) would each get a part of what they do together. The first stays, and
+    the one with more levels before one that follows from it; blocks stay before others.
+
+    Returns:
+        Those that stay, in their order, and the others with the reason.
+    """
+    order = sorted(factors, key=lambda one: (one.name not in blocks, -len(one.values)))
+    design, kept, tied = np.ones((len(factors[0].codes), 1)) if factors else np.ones((0, 1)), list[Factor](), {}
+    for one in order:
+        grown = np.concatenate([design, _sum_coded(one.codes, len(one.values))], axis=1)
+        if _span(np.unique(grown, axis=0)).shape[1] == grown.shape[1]:
+            design, kept = grown, [*kept, one]
+        else:
+            tied[one.name] = _why_tied(one, kept)
+    return [one for one in factors if one in kept], [(one.name, tied[one.name]) for one in factors if one.name in tied]
+
+
+def _why_tied(one: Factor, kept: Sequence[Factor]) -> str:
+    """Say which parameter settles the value of another; of several together there is no name."""
+    for other in kept:
+        if len(set(zip(other.codes.tolist(), one.codes.tolist(), strict=True))) == len(other.values):
+            return f"it changes together with {other.name}: what is told of that is what both do"
+    return "what it does cannot be told apart from what the others do"
 
 
 def _why_left_out(asked: Sequence[Any], column: Sequence[Any]) -> str:

@@ -540,7 +540,7 @@ def further_seeds(one: Numbers, alpha: float, margin: float | None) -> tuple[int
     return tuple(None if runs is None else runs - now for runs in (likely, whatever))  # type: ignore[return-value]
 
 
-def rule_alarm(one: Numbers) -> float | None:
+def rule_alarm(one: Numbers) -> float | Near | None:
     """Chance that the 2σ rule calls one of two equal configurations, for normal values, by integration."""
     if one["z"] is None:
         return None
@@ -548,6 +548,10 @@ def rule_alarm(one: Numbers) -> float | None:
     unit, df = math.sqrt(1 / n + 1 / m), m - 1
     if not 0 < one["pairs"] < m:
         return float(2 * stats.t.sf(2 / unit, df))
+    if df == 1:
+        # On a line the direction is one of two.
+        most = math.sqrt(1 / n - 1 / m)
+        return float(stats.t.sf((2 - most) / unit, df) + stats.t.sf((2 + most) / unit, df))
     half, most = (df - 1) / 2, math.sqrt((1 / n - 1 / m) * df)
     # One coordinate u of a random direction in df dimensions: (1 + u) / 2 is Beta; on a circle it is a cosine.
     chance, _ = integrate.quad(
@@ -556,7 +560,7 @@ def rule_alarm(one: Numbers) -> float | None:
         0, math.pi,
     )  # fmt: skip
     whole, _ = integrate.quad(lambda angle: math.sin(angle) ** (2 * half - 1), 0, math.pi)
-    return chance / whole
+    return Near(chance / whole, 1e-4 * chance / whole)  # the report has a sum over 400 places
 
 
 # Readings of what is missing
@@ -755,6 +759,19 @@ def importance(
             different = sorted(set(told))
         if len(different) > 1:
             names_of[name], codes[name] = different, np.array([different.index(one) for one in told])
+    for name in sorted(codes, key=lambda one: (one in blocks, len(names_of[one]), -list(columns).index(one))):
+        # What another parameter settles is that parameter's.
+        others = [other for other in codes if other != name]
+        if any(
+            len(set(zip(codes[one].tolist(), codes[name].tolist(), strict=True))) == len(names_of[one])
+            for one in others
+        ):
+            del codes[name], names_of[name]
+    if not codes or len(y) <= 1 + sum(len(one) - 1 for one in names_of.values()) or np.ptp(y) == 0:
+        # Nothing can be told; what varied in the plan and not among the values is named all the same.
+        is_named = any(name not in codes and len(set(map(repr, column))) > 1 for name, column in columns.items())
+        nothing: Numbers = {"runs": len(y), "noise": None, "level": plan.level, "parameters": [], "interactions": []}
+        return nothing if is_named else None
     # Effects as deviations from their mean: the last level is minus all others.
     coded = {
         name: np.vstack([np.eye(len(names_of[name]) - 1), -np.ones(len(names_of[name]) - 1)])[code]
@@ -775,6 +792,8 @@ def importance(
 
     def share(squares: float, of: int) -> Numbers:
         told = min(1.0, max(0.0, (squares - of * variance) / (total + variance)))
+        if not of or not variance:
+            return {"share": told, "low": told, "high": told, "p": None}
         f = squares / of / variance
         others = max(0.0, (total - squares) / variance - (len(y) - 1 - of)) + len(y)
         low, high = (noncentrality_of_f(f, of, df, part) for part in ((1 + plan.level) / 2, (1 - plan.level) / 2))
@@ -827,7 +846,7 @@ def level_means(
 ) -> Numbers:  # fmt: skip
     """Mean of each value with the other parameters held equal, and how the best stands out from the others."""
     x = np.column_stack([np.ones(len(y)), *coded.values()])
-    inverse = np.linalg.inv(x.T @ x)
+    inverse = np.linalg.pinv(x.T @ x)
     coefficients = inverse @ x.T @ y
     start = 1 + sum(one.shape[1] for one in list(coded.values())[: list(coded).index(name)])
     rows = []

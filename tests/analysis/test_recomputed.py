@@ -123,13 +123,13 @@ def make_on_stored(root: Path) -> Experiment:
 
 
 def make_sampled(root: Path) -> Experiment:
-    """A sampled number of many values, cut into parts, beside a choice; no configuration is repeated."""
+    """A sampled number of many values, cut into parts, one zipped to it, and a choice; no configuration is repeated."""
     rates = np.random.default_rng(8).uniform(0.1, 1.0, 24).round(3).tolist()
     spec = make_spec(
         "sampled", baseline=None, brief={"stage": "exploratory"}, run_name="{seed}",
         metrics={"primary": LOSS, "secondary": []}, sweep={"seeds": [1]},
     )  # fmt: skip
-    cells = [({"rate": rate, "kind": "ab"[place % 2]}, None) for place, rate in enumerate(rates)]
+    cells = [({"rate": rate, "decay": rate / 8, "kind": "ab"[place % 2]}, None) for place, rate in enumerate(rates)]
     return make_cells(
         root, spec, cells, (1,), "loss", lambda one, _: 1 + (one["rate"] - 0.4) ** 2, troubles={7: "timeout"}
     )

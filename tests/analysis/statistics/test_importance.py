@@ -177,3 +177,34 @@ def test_runs_without_chance_have_shares_and_no_test() -> None:
     found = analysed({"a": column}, column, [0.1, 0.1, 0.2, 0.2, 0.7, 0.7]).parameters[0]
 
     assert (found.share, found.p, found.p_best) == (pytest.approx(1.0), None, None)
+
+
+def test_parameters_that_change_together_are_one() -> None:
+    """Zipped, or settled by another: neither had a share of what both do; the one that stays has all of it."""
+    rng = np.random.default_rng(0)
+    rate = np.repeat([1, 2, 3, 4], 6)
+    wide = np.tile([8, 16], 12)
+    columns = {"half": (rate > 2).tolist(), "rate": rate.tolist(), "decay": (10 * rate).tolist(), "wide": wide.tolist()}
+    values = rate + 0.1 * rng.normal(size=24)
+    found = analyse_importance(columns, 10 * rate + wide, values, "min")
+    alone = analyse_importance({name: columns[name] for name in ("rate", "wide")}, 10 * rate + wide, values, "min")
+
+    assert found is not None
+    assert alone is not None
+    assert found.parameters == alone.parameters
+    assert found.parameters[0].name == "rate"
+    assert found.parameters[0].share > 0.9
+    told = "it changes together with rate: what is told of that is what both do"
+    assert found.left_out == (("half", told), ("decay", told))
+
+
+def test_a_parameter_that_several_settle_is_left_out() -> None:
+    """Its values follow from two others together: no single one stands for it."""
+    rng = np.random.default_rng(1)
+    grid = [(a, b) for a in (0, 1) for b in (0, 1) for _ in range(4)]
+    columns = {"a": [a for a, _ in grid], "b": [b for _, b in grid], "sum": [a + b for a, b in grid]}
+    found = analyse_importance(columns, [2 * a + b for a, b in grid], rng.normal(size=16), "min")
+
+    assert found is not None
+    assert [name for name, _ in found.left_out] == ["b"]
+    assert "cannot be told apart" in found.left_out[0][1]
