@@ -156,7 +156,10 @@ TRAIN: Table = {
     "train.checkpoint": {"train.durable", "train.trained", "train.learner"},
     "train.loop": {"train.schedule", "train.distributed", "train.trained", "train.learner", "train.checkpoint"},
     "train.imitation": {"train.demonstrations", "train.rollout", "train.learner", "train.loop"},
-    "train.classification": {"train.durable", "train.sequences", "train.learner", "train.loop"},
+    "train.sanity": {"train.learner", "train.loop", "train.trained"},
+    "train.classification": {
+        "train.durable", "train.sequences", "train.symmetry_data", "train.learner", "train.loop", "train.sanity",
+    },
     "train.grpo": {
         "train.systems", "train.demonstrations", "train.rollout", "train.schedule", "train.learner", "train.loop",
         "train.trained",
@@ -164,12 +167,12 @@ TRAIN: Table = {
     "train.memory": {"train.schedule", "train.trained", "train.learner", "train.checkpoint", "train.loop"},
     "train.recorder": {"train.memory"},
     "train.training": {
-        "train.program", "train.schedule", "train.learner", "train.checkpoint", "train.loop", "train.memory",
+        "train.sanity", "train.program", "train.schedule", "train.learner", "train.checkpoint", "train.loop", "train.memory",
         "train.recorder",
     },
     "train.curriculum": {
         "train.systems", "train.demonstrations", "train.rollout", "train.schedule", "train.learner", "train.trained",
-        "train.imitation", "train.grpo", "train.training",
+        "train.imitation", "train.grpo", "train.sanity", "train.training",
     },
     "train.control": {
         "train.program", "train.model", "train.schedule", "train.learner", "train.loop", "train.training",

@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from train.durable import replace_tensors
 from train.learner import Learner
 from train.loop import DataSet
+from train.sanity import SIMPLE, Expected
 from train.sequences import Labelled
+from train.symmetry_data import SymmetryData
 
 _TRAINING_MEASURED = 2000
 """Sequences of the training set that are measured on the way."""
@@ -74,6 +78,25 @@ def _right(learner: Learner, part: Sequences, micro_batch: int) -> tuple[float, 
         right += int((scores.argmax(dim=-1) == answers).sum())
         loss += float(torch.nn.functional.cross_entropy(scores, answers, reduction="sum"))
     return right / len(part), loss / len(part)
+
+
+def expect(data: SymmetryData, training: Sequences) -> Expected:
+    """What is known of a classifier before it is trained: it knows nothing of the answers."""
+    learned, tested = data.training, next(iter(data.measured.values()))
+
+    def one_hot(part: Labelled) -> NDArray[np.float32]:
+        tokens = part.tokens[:SIMPLE]
+        return np.eye(data.vocabulary, dtype=np.float32)[tokens].reshape(len(tokens), -1)
+
+    parts = {measured.removesuffix("_acc"): part.tokens for measured, part in data.measured.items()}
+    return Expected(
+        training=training,
+        loss=float(np.log(data.answers)),
+        why=f"log {data.answers}: {data.answers} answers alike",
+        rows={"training": learned.tokens, **parts},
+        simple=(one_hot(learned), learned.answers[:SIMPLE], one_hot(tested), tested.answers[:SIMPLE]),
+        classes=True,
+    )
 
 
 def save_model(path: Path, model: str, sizes: Mapping[str, Any], trained: Mapping[str, Tensor]) -> None:

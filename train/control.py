@@ -104,6 +104,7 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
     from train.model import ModelConfig, build_policy, save_adapters, save_policy, start_from
     from train.training import Workload, train
 
+    args.demonstrations = max(1, round(args.demonstrations * args.scale))
     lessons = draw(args, accelerator.device)
     config = ModelConfig(
         args.base_model,
@@ -139,6 +140,7 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
         validate,
         judge=lambda learner, _: lessons.drive(learner),
         save=save,
+        expect=lessons.expect,
         data_hash=lessons.sha256,
     )
     return train(workload, stop, accelerator)

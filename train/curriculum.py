@@ -16,6 +16,7 @@ from train.grpo import Rollouts, Settings
 from train.imitation import Batches
 from train.learner import Learner
 from train.rollout import Told, judge, roll_out
+from train.sanity import Expected
 from train.schedule import FreshSamples, Schedule
 from train.systems import SYSTEMS
 from train.trained import load_trained, trained_parameters
@@ -47,6 +48,24 @@ class Lessons:
         arrays = [array.cpu().numpy() for part in parts for array in (part.states, part.controls)]
         arrays += [array for _, paths in self.tests for array in (paths.states, paths.controls)]
         return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
+
+    def expect(self) -> Expected:
+        """What is known before anything is trained: nobody acts, and misses the optimal controls by their spread."""
+        parts = {"demonstrations": self.training, "validation": self.validation}
+        rows = {name: part.states.cpu().numpy() for name, part in parts.items()}
+        tested = Batches.of(self.tests, self.training.states.device).states.cpu().numpy()
+        (inputs, answers), (unseen, truth) = (
+            (part.states.flatten(0, 1).cpu().numpy(), part.controls[..., 0].flatten().cpu().numpy())
+            for part in parts.values()
+        )
+        return Expected(
+            training=self.training,
+            loss=1.0,
+            why="the spread of the optimal controls, squared, in units of itself",
+            rows={**rows, "tests": tested},
+            simple=(inputs, answers, unseen, truth),
+            classes=False,
+        )
 
     def drive(self, learner: Learner) -> dict[str, float]:
         """Let the policy drive every system from the held-out starts: `train.rollout.judge` of the one asked for.

@@ -94,6 +94,14 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     add("--checkpoint_minutes", type=float, default=10.0, help="minutes between checkpoints; 0: none")
     add("--validate_every", type=int, default=0, help="optimiser steps between validations; 0: at the end")
     add("--record_every", type=positive, default=1, help="optimiser steps between recorded losses and gradient norms")
+    add(
+        "--scale",
+        type=float,
+        default=1.0,
+        metavar="FRACTION",
+        help="of the data to learn from; 0.1 before the real run",
+    )
+    add("--sanity", action="store_true", help="train nothing: climb the ladder of checks, exit code 1 where one fails")
     add("--print_every", type=positive, default=20, help="optimiser steps between printed lines")
 
 

@@ -71,11 +71,12 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
     Raises:
         HpcError: It diverged, or its checkpoint cannot be loaded.
     """
-    from train.classification import Sequences, accuracies, examples, save_model
+    from train.classification import Sequences, accuracies, examples, expect, save_model
     from train.sequence_models import VARIANTS, build
     from train.symmetry_data import draw
     from train.training import Stage, Workload, schedule_of, train
 
+    args.samples = max(1, round(args.samples * args.scale))
     schedule = schedule_of(args, args.samples, accelerator)
     epoch = args.samples / schedule.global_batch
     args.validate_every = args.validate_every or round(args.log_every_epochs * epoch)
@@ -117,6 +118,7 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
         validate,
         judge=lambda _learner, _schedule: {},
         save=save,
+        expect=lambda: expect(data, training),
         data_hash=data.sha256,
     )
     return train(workload, stop, accelerator)

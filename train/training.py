@@ -13,7 +13,7 @@ import torch
 
 from hpc.adapters.tracking import NullTracker
 from hpc.callbacks.stop import StopRequest
-from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE
+from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, InputError
 from train.checkpoint import (
     Progress,
     gather_parameters,
@@ -27,6 +27,7 @@ from train.loop import Checkpointed, LoopConfig, Samples, accumulate, fit
 from train.memory import Adjustment, Shrinking, check_possible
 from train.program import Ending, Places
 from train.recorder import RunRecorder, record_adjustments
+from train.sanity import Expected, climb
 from train.schedule import Schedule, plan_schedule
 
 Values = Mapping[str, torch.Tensor]
@@ -63,6 +64,7 @@ class Workload:
         validate: Measures on the way, every ``--validate_every`` steps and at the end.
         judge: Measures the trained model, besides.
         save: Writes the trained values, in full precision, by name; only the first process calls it.
+        expect: What is known of it before anything is trained, for ``--sanity``.
         data_hash: Digest of the data it learns from and is measured by; None where nobody took one.
     """
 
@@ -73,6 +75,7 @@ class Workload:
     validate: Measure
     judge: Measure
     save: Callable[[dict[str, torch.Tensor]], object]
+    expect: Callable[[], Expected]
     data_hash: str | None = None
 
 
@@ -91,8 +94,10 @@ def train(workload: Workload, stop: StopRequest, accelerator: Any) -> Ending:
     """Train to the end, or to a checkpoint on request; every process runs it.
 
     Raises:
-        HpcError: It diverged, or its checkpoint cannot be loaded.
+        HpcError: It diverged, its checkpoint cannot be loaded, or a rung of ``--sanity`` broke.
     """
+    if workload.args.sanity:
+        return _climb(workload, accelerator)
     args, places = workload.args, Places.of(workload.args)
     identity = {**workload.identity, "global_batch": workload.stages[0].schedule.global_batch}
     learner, progress, began_with = _take_up(workload, identity, accelerator)
@@ -146,6 +151,16 @@ def train(workload: Workload, stop: StopRequest, accelerator: Any) -> Ending:
     except Checkpointed as left:
         return Ending(EXIT_CHECKPOINTED, left.step, str(left), workload.data_hash)
     return Ending(EXIT_DONE, progress.step, "finished", workload.data_hash)
+
+
+def _climb(workload: Workload, accelerator: Any) -> Ending:
+    """Climb the ladder of checks instead of training."""
+    if accelerator.num_processes > 1:
+        raise InputError("argument --sanity: takes one process")
+    torch.manual_seed(workload.args.seed)
+    learner = build_learner(accelerator, workload.model, 0.0, None, wrapped=False)
+    climb(learner, workload.expect(), Places.of(workload.args).attempt / "sanity.json")
+    return Ending(EXIT_DONE, 0, "all rungs of the ladder hold", workload.data_hash)
 
 
 def _loop(args: argparse.Namespace) -> LoopConfig:
