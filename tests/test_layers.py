@@ -167,8 +167,8 @@ TRAIN: Table = {
     "train.memory": {"train.schedule", "train.trained", "train.learner", "train.checkpoint", "train.loop"},
     "train.recorder": {"train.memory"},
     "train.training": {
-        "train.sanity", "train.program", "train.schedule", "train.learner", "train.checkpoint", "train.loop", "train.memory",
-        "train.recorder",
+        "train.sanity", "train.program", "train.schedule", "train.learner", "train.checkpoint", "train.loop",
+        "train.memory", "train.recorder",
     },
     "train.curriculum": {
         "train.systems", "train.demonstrations", "train.rollout", "train.schedule", "train.learner", "train.trained",
