@@ -4,7 +4,8 @@
     python -m hpc.status lora_sweep --watch
 
 Reads claims and exit records, asks Slurm once, and looks into the metrics of what runs. Outcomes are those that
-hpc.collect would give: what that has seen is taken from it, what ended since is looked at, and nothing is written.
+hpc.collect would give: what that has seen is taken from it, what ended since is looked at. Nothing is written but what
+was read of attempts that are over (`hpc.snapshots.remembered`), so that the next look reads only what changed.
 """
 
 import sys
@@ -31,8 +32,17 @@ from hpc.rounds.outcomes_now import find_outcomes
 from hpc.rounds.values_now import best_now
 from hpc.snapshots.other_code import describe_other_code
 from hpc.snapshots.outdated import describe_outdated
+from hpc.snapshots.remembered import Memory
 from hpc.snapshots.running import RunningTask, look_at_running
-from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot, TaskState, name_unreadable, take_snapshot
+from hpc.snapshots.snapshot import (
+    AttemptState,
+    Progress,
+    Snapshot,
+    TaskState,
+    name_unreadable,
+    newest_of,
+    take_snapshot,
+)
 from hpc.submissions.sources import split_ready
 from hpc.workspace import Workspace
 
@@ -143,9 +153,8 @@ def main(name: str | None, watch: str | None, as_json: bool) -> int:
     if every_s is not None:
         if as_json:
             raise InputError("--json prints one value: leave out --watch")
-        return keep_watching(layout, every_s)
-    snapshot = take_snapshot(layout, require_slurm=False)
-    standing = stand(snapshot)
+        return keep_watching(layout, every_s, writes=workspace.may_write(layout))
+    snapshot, standing = look(layout, writes=workspace.may_write(layout))
     if as_json:
         print_json({"experiment": layout.experiment, "tasks": len(snapshot.tasks), **asdict(standing)})
     else:
@@ -155,6 +164,20 @@ def main(name: str | None, watch: str | None, as_json: bool) -> int:
         note(_doubt(snapshot))
         return EXIT_TEMPORARY
     return EXIT_DONE
+
+
+def look(layout: RunLayout, *, writes: bool) -> tuple[Snapshot, Standing]:
+    """Look at an experiment, and at no record of an attempt that is over twice.
+
+    Args:
+        writes: Keep what was read for the next look: not with runs of somebody else.
+    """
+    memory = Memory(layout)
+    snapshot = take_snapshot(layout, require_slurm=False, memory=memory)
+    standing = stand(snapshot)
+    if writes:
+        memory.save()
+    return snapshot, standing
 
 
 def read_watch(name: str | None, watch: str | None) -> tuple[str | None, float | None]:
@@ -180,18 +203,17 @@ def _doubt(snapshot: Snapshot) -> str:
 # ── again and again ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def keep_watching(layout: RunLayout, every_s: float) -> int:
+def keep_watching(layout: RunLayout, every_s: float, *, writes: bool) -> int:
     """Show the standing again and again until nothing runs or waits: in place on a terminal, else block after block."""
     show = _show_in_place if sys.stdout.isatty() else _show_blocks
-    show(_looks(layout, every_s))
+    show(_looks(layout, every_s, writes=writes))
     return EXIT_DONE
 
 
-def _looks(layout: RunLayout, every_s: float) -> Iterator[list[str]]:
+def _looks(layout: RunLayout, every_s: float, *, writes: bool) -> Iterator[list[str]]:
     """What is to be shown, at each look."""
     while True:
-        snapshot = take_snapshot(layout, require_slurm=False)
-        standing = stand(snapshot)
+        snapshot, standing = look(layout, writes=writes)
         lines = [f"{time.strftime('%H:%M:%S', time.localtime(snapshot.taken))}  {layout.experiment}"]
         lines += render(snapshot, standing) + ([_doubt(snapshot)] if snapshot.slurm_problem else [])
         yield lines
@@ -227,10 +249,11 @@ def stand(snapshot: Snapshot) -> Standing:
     followed, is_followed = _following(snapshot.layout)
     best = best_now(snapshot, outcomes) if Outcome.FINISHED in outcomes else None
     answers = answers_now(snapshot, outcomes)
+    newest = newest_of(snapshot)
     return Standing(
         outcomes=count_outcomes(outcomes),
         retried=sum(len(task.attempts) > 1 for task in snapshot.tasks),
-        gpu_hours=sum(attempt.ended.gpu_seconds for attempt in attempts if attempt.ended) / 3600,
+        gpu_hours=sum(attempt.end.gpu_seconds for attempt in attempts if attempt.end) / 3600,
         eta_s=eta_s(outcomes, attempts),
         reasons=dict(Counter(attempt.row.reason for attempt in waiting if attempt.row and attempt.row.reason)),
         running=[
@@ -256,11 +279,11 @@ def stand(snapshot: Snapshot) -> Standing:
             if attempt.progress is Progress.RUNNING and is_job(attempt.job)
         },
         collected=seen.judged == 0 and seen.by_exit_code == 0,
-        other_code=describe_other_code(snapshot.layout, snapshot.manifest),
+        other_code=describe_other_code(snapshot.layout, snapshot.manifest, newest=newest),
         checks=count_answers(answers),
         checked=describe_checks(check_of(snapshot.manifest), answers),
         waits_for=_waits_for(snapshot, outcomes),
-        outdated=describe_outdated(snapshot.layout, snapshot.manifest),
+        outdated=describe_outdated(snapshot.layout, snapshot.manifest, newest),
     )
 
 
@@ -342,9 +365,9 @@ def _probed(layout: RunLayout) -> list[str]:
 def eta_s(outcomes: Sequence[Outcome], attempts: Sequence[AttemptState]) -> float | None:
     """Estimate the time left: median length of finished attempts × what is left ÷ what runs at once."""
     lengths = sorted(
-        attempt.ended.elapsed_s
+        attempt.end.elapsed_s
         for attempt in attempts
-        if attempt.ended and attempt.ended.exit_code in (EXIT_DONE, EXIT_CHECKPOINTED)
+        if attempt.end and attempt.end.exit_code in (EXIT_DONE, EXIT_CHECKPOINTED)
     )
     at_once = sum(outcome is Outcome.RUNNING for outcome in outcomes)
     left = at_once / 2 + sum(outcome is Outcome.PENDING for outcome in outcomes)

@@ -311,6 +311,11 @@ class RunLayout:
         return self.collected / "retry_plan.json"
 
     @property
+    def remembered(self) -> Path:
+        """What was read of attempts that are over (`hpc.snapshots.remembered`); may be deleted."""
+        return self.home / ".remembered.jsonl"
+
+    @property
     def learned(self) -> Path:
         """Micro-batches known to fit and known to fail (`hpc.core.retry.learned`); absent means nothing known."""
         return self.home / "learned.json"

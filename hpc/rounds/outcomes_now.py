@@ -67,7 +67,7 @@ def _known_verdict(state: TaskState) -> tuple[Verdict | None, bool]:
     last = state.last
     if last is None or state.is_live or state.has_kept_result:
         return None, True
-    if last.unreadable is not None or (last.ended is not None and not last.ended.is_done):
+    if last.unreadable is not None or (last.end is not None and not last.end.is_done):
         return _FAILED, True  # an exit code that is not 0 is never a success
     collected = _collected(state, last)
     return collected, collected is not None
@@ -79,7 +79,7 @@ def _collected(state: TaskState, last: AttemptState) -> Verdict | None:
         return None
     told = state.collected["attempts"][-1]
     has_seen = told["attempt"] == last.number and is_same(told, last) and told.get("verdict")
-    if not has_seen or (last.ended is not None and told.get("ended") != last.ended.ended):
+    if not has_seen or (last.end is not None and told.get("ended") != last.end.ended):
         return None
     is_success = told["verdict"].get("category") == FailureClass.SUCCESS
     return _SUCCESS if is_success else _FAILED

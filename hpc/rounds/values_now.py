@@ -107,7 +107,7 @@ def _measured(layout: RunLayout, finished: Sequence[TaskState], name: str) -> It
         if is_collected(state) and state.collected is not None:
             if not state.collected.get("altered"):
                 yield from _if_number(combination, state.collected["summary"].get(name))
-        elif read < MOST_READ and not (state.last and state.last.record and state.last.record.altered):
+        elif read < MOST_READ and not (state.last and state.last.began and state.last.began.altered):
             read += 1
             yield from _if_number(combination, _left(layout, state, name))
 
@@ -118,7 +118,7 @@ def is_collected(state: TaskState) -> bool:
     if entry is None or entry["outcome"] != Outcome.FINISHED or not entry["attempts"]:
         return False
     told = entry["attempts"][-1]
-    return state.has_kept_result or last is None or (last.ended is not None and told.get("ended") == last.ended.ended)
+    return state.has_kept_result or last is None or (last.end is not None and told.get("ended") == last.end.ended)
 
 
 def _left(layout: RunLayout, state: TaskState, name: str) -> object:

@@ -8,8 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from hpc.core.records.exit import ExitRecord
-from hpc.core.records.task import TaskRecord
+from hpc.snapshots.remembered import Began, Ended
 
 Entry = Mapping[str, Any]
 """A task, or one of its attempts, as ``verdicts.json`` has it."""
@@ -21,9 +20,9 @@ class Left(Protocol):
     @property
     def number(self) -> int: ...
     @property
-    def record(self) -> TaskRecord | None: ...
+    def began(self) -> Began | None: ...
     @property
-    def ended(self) -> ExitRecord | None: ...
+    def end(self) -> Ended | None: ...
     @property
     def unreadable(self) -> object | None: ...
 
@@ -65,7 +64,7 @@ def find_kept(entry: Entry | None, attempts: Sequence[Left]) -> Kept | None:
     """
     if entry is None or not entry["attempts"]:
         return None
-    present = {each.number: each for each in attempts if each.record is not None}
+    present = {each.number: each for each in attempts if each.began is not None}
     unreadable = {each.number for each in attempts if each.unreadable}
     gone = dict(_find_gone(entry, present, unreadable))
     last = entry["attempts"][-1]["attempt"]
@@ -88,12 +87,12 @@ def _find_gone(entry: Entry, present: Mapping[int, Left], unreadable: Collection
 
 def is_same(told: Entry, attempt: Left) -> bool:
     """Whether a folder is that of the execution that was collected, and not of a later one under the same number."""
-    return attempt.record is not None and attempt.record.started == told.get("started")
+    return attempt.began is not None and attempt.began.started == told.get("started")
 
 
 def _lost_its_end(entry: Entry, told: Entry, attempt: Left) -> bool:
     """Whether the record of a result's end was there and is not now: only that says how long a result took."""
-    return attempt.ended is None and told is entry["attempts"][-1] and "wall_time" in entry["summary"]
+    return attempt.end is None and told is entry["attempts"][-1] and "wall_time" in entry["summary"]
 
 
 def keep_without_metrics(entry: Entry | None, last: Left) -> Kept | None:

@@ -20,6 +20,7 @@ from hpc.core.records.exit import ExitRecord
 from hpc.core.records.index import Code
 from hpc.core.records.task import TaskRecord
 from hpc.core.words import FEW, counted, few
+from hpc.snapshots.remembered import Began, Ended
 from hpc.submissions.prepare import is_used, list_attempts, list_runs
 
 OTHER_CODE = "other_code"
@@ -57,17 +58,24 @@ class OtherCode:
     files: tuple[str, ...] = ()
 
 
-def find_other_code(layout: RunLayout, manifest: Mapping[str, Any], files: Files | None = None) -> OtherCode:
+Newest = Mapping[str, tuple[Began | None, Ended | None]]
+"""Run → its newest attempt and how that ended, where somebody has read them already."""
+
+
+def find_other_code(
+    layout: RunLayout, manifest: Mapping[str, Any], files: Files | None = None, newest: Newest | None = None
+) -> OtherCode:
     """Find the runs of a plan that other code made, by the run folder alone.
 
     Args:
         files: The planned code where no copy of it is made yet.
+        newest: What is read of it already; the records of other runs are read.
     """
     planned = manifest["provenance"]["code"]
     if not _has_copies(layout, planned["path"]):
         return OtherCode()
     by_copy: dict[str, list[Made]] = defaultdict(list)
-    for made in _made(layout, manifest):
+    for made in _made(layout, manifest, newest or {}):
         if made.code.sha256 != planned["sha256"]:
             by_copy[made.code.path].append(made)
     now = Path(planned["path"]) if files is None else files
@@ -89,7 +97,7 @@ def _has_copies(layout: RunLayout, planned: str) -> bool:
     return any(each.is_dir() and str(each) != planned for each in layout.code.iterdir())
 
 
-def _made(layout: RunLayout, manifest: Mapping[str, Any]) -> Iterator[Made]:
+def _made(layout: RunLayout, manifest: Mapping[str, Any], newest: Newest) -> Iterator[Made]:
     submitted = {
         entry.task_id: index.code
         for each, index in readable_indices(layout)
@@ -98,12 +106,13 @@ def _made(layout: RunLayout, manifest: Mapping[str, Any]) -> Iterator[Made]:
     }
     begun = set(list_runs(layout))
     for task in manifest["tasks"]:
-        record, ended = newest_records(layout, task["run_name"]) if task["run_name"] in begun else (None, None)
+        name = task["run_name"]
+        record, ended = (newest.get(name) or newest_records(layout, name)) if name in begun else (None, None)
         if record is None:
             if code := submitted.get(task["task_id"]):
-                yield Made(task["run_name"], code, is_finished=False)
+                yield Made(name, code, is_finished=False)
         elif record.task_id == task["task_id"] and (ended is None or ended.is_done):
-            yield Made(task["run_name"], record.code, is_finished=ended is not None)
+            yield Made(name, record.code, is_finished=ended is not None)
 
 
 def newest_records(layout: RunLayout, run_name: str) -> tuple[TaskRecord | None, ExitRecord | None]:
@@ -172,14 +181,17 @@ def _is_same(one: Path | LinkTo | None, other: Path | LinkTo | None) -> bool:
         return False
 
 
-def describe_other_code(layout: RunLayout, manifest: Mapping[str, Any], files: Files | None = None) -> list[str]:
+def describe_other_code(
+    layout: RunLayout, manifest: Mapping[str, Any], files: Files | None = None, newest: Newest | None = None
+) -> list[str]:
     """Say which runs other code made, what changed, and how to run them with what is planned; one sentence each.
 
     Args:
         files: The planned code where no copy of it is made yet.
+        newest: As `find_other_code`.
     """
     try:
-        found = find_other_code(layout, manifest, files)
+        found = find_other_code(layout, manifest, files, newest)
     except (HpcError, OSError):  # a warning is no reason to end a command
         return []
     name, since = layout.experiment, f"changed since: {few(found.files)}" if found.files else "its copy is gone"

@@ -7,8 +7,9 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hpc.adapters import proc, slurm
 from hpc.adapters.collected_file import read_entries
@@ -39,6 +40,7 @@ from hpc.core.slurm.executions import (
 )
 from hpc.core.slurm.states import SlurmState
 from hpc.snapshots.kept import Entry, Kept, find_kept
+from hpc.snapshots.remembered import Began, Ended, Memory, Over
 from hpc.submissions.prepare import comment_of, list_attempts, logged_jobs
 from hpc.submissions.receipts import LOCAL, asked_of
 
@@ -87,8 +89,8 @@ class AttemptState:
         job: Job it ran in; empty when nobody knows.
         progress: Whether it waits, runs or is over.
         layout: Its folder, which does not exist when it never started.
-        record: ``task.json``.
-        ended: ``exit.json``; None while it runs, and for ever when its node died.
+        began: ``task.json``, or what is remembered of it.
+        end: ``exit.json``, or what is remembered of it; None while it runs, and for ever when its node died.
         row: What Slurm says of this execution.
         entry: The element as ``index.json`` has it, for one that never started.
         asked: What its array asks for.
@@ -100,8 +102,8 @@ class AttemptState:
     job: str
     progress: Progress
     layout: AttemptLayout
-    record: TaskRecord | None
-    ended: ExitRecord | None
+    began: Began | None
+    end: Ended | None
     row: JobRow | None
     entry: Element | None = None
     asked: Resources | None = None
@@ -110,7 +112,33 @@ class AttemptState:
     @property
     def is_claimed(self) -> bool:
         """Whether its number is taken: a folder of that name is there, readable or not."""
-        return self.record is not None or self.unreadable is not None
+        return self.began is not None or self.unreadable is not None
+
+    @cached_property
+    def record(self) -> TaskRecord | None:
+        """``task.json`` whole; read now where it was remembered.
+
+        Raises:
+            TemporaryError: It was remembered, and changed a moment ago.
+        """
+        known = self.began
+        return known if known is None or isinstance(known, TaskRecord) else _whole(self.layout.task_json, TaskRecord)
+
+    @cached_property
+    def ended(self) -> ExitRecord | None:
+        """``exit.json`` whole; as `record`."""
+        known = self.end
+        return known if known is None or isinstance(known, ExitRecord) else _whole(self.layout.exit_json, ExitRecord)
+
+
+R = TypeVar("R")
+
+
+def _whole(path: Path, kind: type[R]) -> R:
+    try:
+        return read_record(path, kind)
+    except (InputError, FileNotFoundError) as error:
+        raise TemporaryError(f"{path} changed while it was looked at ({error}); try again") from None
 
 
 @dataclass(frozen=True)
@@ -135,7 +163,7 @@ class TaskState:
     @property
     def succeeded(self) -> bool:
         """An attempt ended well, by its exit code."""
-        ended_well = (attempt.ended is not None and attempt.ended.is_done for attempt in self.attempts)
+        ended_well = (attempt.end is not None and attempt.end.is_done for attempt in self.attempts)
         return self.has_kept_result or any(ended_well)
 
     @property
@@ -176,6 +204,16 @@ def name_unreadable(snapshot: Snapshot) -> list[str]:
     found = snapshot.all_unreadable
     lines = [f"cannot be read: {each}" for each in found[:MOST_NAMED]]
     return lines + ([f"and {len(found) - MOST_NAMED} more that cannot be read"] if len(found) > MOST_NAMED else [])
+
+
+def newest_of(snapshot: Snapshot) -> dict[str, tuple[Began | None, Ended | None]]:
+    """Run → its newest attempt and how that ended, where both are as they lie on disk and can be read."""
+    found: dict[str, tuple[Began | None, Ended | None]] = {}
+    for task in snapshot.tasks:
+        claimed = [attempt for attempt in task.attempts if attempt.is_claimed]
+        if claimed and claimed[-1].unreadable is None and task.kept is None:
+            found[task.task.run_name] = (claimed[-1].began, claimed[-1].end)
+    return found
 
 
 @dataclass(frozen=True)
@@ -231,12 +269,15 @@ class _Answer:
         return self.taken - since > LOST_S
 
 
-def take_snapshot(layout: RunLayout, *, require_slurm: bool = True, keep: bool = True) -> Snapshot:
+def take_snapshot(
+    layout: RunLayout, *, require_slurm: bool = True, keep: bool = True, memory: Memory | None = None
+) -> Snapshot:
     """Read the state of an experiment.
 
     Args:
         require_slurm: Raise when Slurm is needed and does not answer; otherwise go on with what the files say.
         keep: Let results stand whose folders are gone, as they were collected before.
+        memory: What is remembered of attempts that are over, and is to be of these; None reads every record.
 
     Raises:
         InputError: There is no manifest, or a file was damaged.
@@ -244,7 +285,7 @@ def take_snapshot(layout: RunLayout, *, require_slurm: bool = True, keep: bool =
     """
     manifest = load_manifest(layout)
     asked = [task_from_json(each) for each in manifest["tasks"]]
-    seen = look_at(layout, asked, require_slurm=require_slurm)
+    seen = look_at(layout, asked, require_slurm=require_slurm, memory=memory)
     tasks = _with_collected(seen.tasks, read_entries(layout) if keep else {})
     unreadable = (*seen.unreadable, *_unreadable_run_files(layout))
     return Snapshot(layout, manifest, tasks, seen.taken, seen.problem, unreadable)
@@ -267,7 +308,9 @@ class Seen:
     unreadable: tuple[Unreadable, ...]
 
 
-def look_at(layout: RunLayout, tasks: Sequence[Task], *, require_slurm: bool = True) -> Seen:
+def look_at(
+    layout: RunLayout, tasks: Sequence[Task], *, require_slurm: bool = True, memory: Memory | None = None
+) -> Seen:
     """Look at tasks, of the newest plan or of an earlier one.
 
     Raises:
@@ -294,7 +337,7 @@ def look_at(layout: RunLayout, tasks: Sequence[Task], *, require_slurm: bool = T
         for position, entry in enumerate(submission.index.entries):
             if entry.run_name not in submission.withdrawn.set_aside:
                 elements.setdefault(entry.task_id, []).append((submission, position))
-    states = tuple(_task_state(layout, task, elements.get(task.task_id, []), answer) for task in tasks)
+    states = tuple(_task_state(layout, task, elements.get(task.task_id, []), answer, memory) for task in tasks)
     states = _with_cancelled(_without_barred(states, submitted), submitted)
     return Seen(states, now, answer.problem, tuple(unreadable))
 
@@ -326,7 +369,7 @@ def _told_cancelled(task: TaskState, when: Mapping[tuple[int, str], float]) -> T
 
 
 def _ended_before_or_well(attempt: AttemptState, cancelled: float) -> bool:
-    return attempt.ended is not None and (attempt.ended.is_done or attempt.ended.ended < cancelled)
+    return attempt.end is not None and (attempt.end.is_done or attempt.end.ended < cancelled)
 
 
 def _cancelled_row(job: str, when: float) -> JobRow:
@@ -433,17 +476,18 @@ def _task_state(
     task: Task,
     elements: Sequence[tuple[_Submitted, int]],
     answer: _Answer,
+    memory: Memory | None = None,
 ) -> TaskState:
     """Join one task's attempts on disk with the elements that were submitted for it."""
     try:
-        numbers = list_attempts(layout, task.run_name)
+        numbers = memory.list_attempts(task.run_name) if memory else list_attempts(layout, task.run_name)
     except OSError as error:
         return TaskState(task, (_no_folder(layout, task, error),))
     attempts: list[AttemptState] = []
     jobs: set[str] = set()
     for number in reversed(numbers):
         attempt = layout.task(task.run_name).attempt(number)
-        state = _claimed(attempt, task, answer, jobs, is_newest=number == numbers[-1])
+        state = _claimed(attempt, task, answer, jobs, is_newest=number == numbers[-1], memory=memory)
         jobs.add(state.job)
         attempts.insert(0, state)
     for submission, position in elements:
@@ -465,7 +509,13 @@ def _no_folder(layout: RunLayout, task: Task, error: OSError) -> AttemptState:
 
 
 def _claimed(
-    attempt: AttemptLayout, task: Task | None, answer: _Answer, newer_jobs: Collection[str], *, is_newest: bool
+    attempt: AttemptLayout,
+    task: Task | None,
+    answer: _Answer,
+    newer_jobs: Collection[str],
+    *,
+    is_newest: bool,
+    memory: Memory | None = None,
 ) -> AttemptState:
     """Read one attempt that has a folder.
 
@@ -473,31 +523,36 @@ def _claimed(
         task: The task it should be of; None where nobody knows.
         newer_jobs: Jobs of the attempts after it.
         is_newest: Whether there is none after it.
+        memory: What is remembered of the attempts of that task.
     """
     number = attempt.number
+    recalled = memory.recall(task.run_name, number) if memory and task else None
     try:
-        record = read_record(attempt.task_json, TaskRecord)
-        _check_is_of(record, task, attempt)
+        began = recalled.began if recalled else read_record(attempt.task_json, TaskRecord)
+        _check_is_of(began, task, attempt)
     except (InputError, FileNotFoundError) as error:
         problem = _without_place(error) if isinstance(error, InputError) else "is missing"
         why = f"the attempt counts as never made once it is out of the way: {move_away(attempt.home)}"
         unreadable = Unreadable(attempt.task_json, problem, why)
         return AttemptState(number, 0, "", Progress.OVER, attempt, None, None, None, unreadable=unreadable)
     try:
-        ended = read_record_or_none(attempt.exit_json, ExitRecord)
-        row = _row_of(attempt, record, answer.executions, is_newest=record.job not in newer_jobs)
+        end = recalled.ended if recalled else read_record_or_none(attempt.exit_json, ExitRecord)
+        kept = recalled.row if recalled else _kept_row(attempt, began)
     except InputError as error:
         path = Path(error.source)
         why = f"without it the attempt is judged by what Slurm and its logs say: {move_away(path)}"
         unreadable = Unreadable(path, _without_place(error), why)
-        known = AttemptState(number, record.submission, record.job, Progress.OVER, attempt, record, None, None)
+        known = AttemptState(number, began.submission, began.job, Progress.OVER, attempt, began, None, None)
         return replace(known, unreadable=unreadable)
-    over = not is_newest or _is_over(record, ended, row, answer)
+    if memory and task and end and not recalled:
+        memory.note(task.run_name, number, Over(began, end, kept))
+    row = kept or _row_of(began, answer.executions, is_newest=began.job not in newer_jobs)
+    over = not is_newest or _is_over(began, end, row, answer)
     progress = Progress.OVER if over else Progress.RUNNING
-    return AttemptState(number, record.submission, record.job, progress, attempt, record, ended, row)
+    return AttemptState(number, began.submission, began.job, progress, attempt, began, end, row)
 
 
-def _check_is_of(record: TaskRecord, task: Task | None, attempt: AttemptLayout) -> None:
+def _check_is_of(record: Began, task: Task | None, attempt: AttemptLayout) -> None:
     """Raise InputError when a folder holds a run of another question: its numbers must not answer this one."""
     if attempt.number not in (0, record.attempt):  # 0: a folder somebody copied elsewhere
         raise InputError(f"is that of attempt {record.attempt}")
@@ -535,7 +590,7 @@ def _ended_badly(task: TaskState, submission: int) -> bool:
     if not mine:
         return True
     last = mine[-1]
-    return last.progress is Progress.OVER and not (last.ended and last.ended.is_done)
+    return last.progress is Progress.OVER and not (last.end and last.end.is_done)
 
 
 def attempt_in(folder: Path) -> tuple[RunLayout, AttemptState]:
@@ -543,7 +598,7 @@ def attempt_in(folder: Path) -> tuple[RunLayout, AttemptState]:
     folder = folder.absolute()
     attempt = AttemptLayout(folder)
     state = _claimed(attempt, None, _Answer({}), (), is_newest=True)
-    if state.ended is not None:  # without Slurm's word on it, the record of its end is the last word
+    if state.end is not None:  # without Slurm's word on it, the record of its end is the last word
         state = replace(state, progress=Progress.OVER)
     return RunLayout(folder.parents[3], folder.parents[2].name), state
 
@@ -557,35 +612,39 @@ def read_task(layout: RunLayout, task: Task) -> TaskState:
     return _task_state(layout, task, (), _Answer({}))
 
 
-def _row_of(attempt: AttemptLayout, record: TaskRecord, executions: Executions, *, is_newest: bool) -> JobRow | None:
-    """What Slurm says of an attempt: what was kept of it once it was over, else what it says now.
+def _kept_row(attempt: AttemptLayout, record: Began) -> JobRow | None:
+    """What was kept of Slurm's word on an attempt once it was over.
 
     Raises:
-        InputError: What was kept cannot be read.
+        InputError: It cannot be read.
     """
-    if record.scheduler == "local":
+    return None if record.scheduler == LOCAL else read_record_or_none(attempt.scheduler, JobRow)
+
+
+def _row_of(record: Began, executions: Executions, *, is_newest: bool) -> JobRow | None:
+    """What Slurm says of an attempt now."""
+    if record.scheduler == LOCAL:
         return None
-    kept = read_record_or_none(attempt.scheduler, JobRow)
-    if kept is not None:
-        return kept
     rows = executions.get(record.job, ())
     wanted = comment_of(record.manifest_sha, record.submission)
     ours = [row for row in rows if may_bear(row.comment, wanted)]
     return execution_of(ours, record.restart_count, is_newest=is_newest)
 
 
-def _is_over(record: TaskRecord, ended: ExitRecord | None, row: JobRow | None, answer: _Answer) -> bool:
+def _is_over(record: Began, end: Ended | None, row: JobRow | None, answer: _Answer) -> bool:
     """Whether nothing more will come of an attempt. Absent is never a result: not asked means not over."""
-    is_local = record.scheduler == "local"
-    if ended is not None and (ended.is_done or (is_local and not ended.starts_again)):
+    is_local = record.scheduler == LOCAL
+    if end is not None and (end.is_done or (is_local and not end.starts_again)):
         return True
-    if is_local and ended is None:
-        return not proc.may_live(record.host, record.pid, record.pid_namespace)
+    whole = record if isinstance(record, TaskRecord) else None  # without a record of its end, nothing is remembered
+    if is_local and end is None and whole:
+        return not proc.may_live(whole.host, whole.pid, whole.pid_namespace)
     if row is not None and row.state.is_finished:
         return True
-    if ended is not None:
-        return time.time() - ended.ended > SETTLE_S
-    return row is None and answer.has_lost(record.started, record.slurm.get("SLURM_CLUSTER_NAME", ""))
+    if end is not None:
+        return time.time() - end.ended > SETTLE_S
+    cluster = whole.slurm.get("SLURM_CLUSTER_NAME", "") if whole else ""
+    return row is None and answer.has_lost(record.started, cluster)
 
 
 def _unclaimed(layout: RunLayout, submission: _Submitted, position: int, answer: _Answer) -> AttemptState:
@@ -622,7 +681,7 @@ def _requeued(
     """An element that Slurm put back into the queue after its attempt: it waits, or was cancelled while it waited."""
     if not executions and not submission.cancelled:
         return []
-    mine = [each for each in attempts if each.record and each.submission == submission.index.submission]
+    mine = [each for each in attempts if each.began and each.submission == submission.index.submission]
     if not mine or mine[-1].progress is not Progress.OVER:
         return []
     newest, entry = mine[-1], submission.index.entries[position]
@@ -638,28 +697,28 @@ def _requeued(
 
 def _row_after(attempt: AttemptState, executions: Executions) -> JobRow | None:
     """The execution of its job that comes after an attempt and has not begun: it waits, or was cancelled before."""
-    if attempt.record is None:
+    if attempt.began is None:
         return None
-    mark = comment_of(attempt.record.manifest_sha, attempt.record.submission)
+    mark = comment_of(attempt.began.manifest_sha, attempt.began.submission)
     rows = [row for row in executions.get(attempt.job, ()) if may_bear(row.comment, mark)]
     if not rows or (rows[-1].state.is_finished and rows[-1].state is not SlurmState.CANCELLED):
         return None
     last = rows[-1]
     # Without accounting there is one row only; what was kept of the attempt tells whether that is another execution.
     was_over = attempt.row is not None and attempt.row.state not in (last.state, SlurmState.UNKNOWN)
-    is_another = len(rows) - 1 > attempt.record.restart_count or last.state.is_waiting
+    is_another = len(rows) - 1 > attempt.began.restart_count or last.state.is_waiting
     return last if is_another or (last.state.is_finished and was_over) else None
 
 
 def keep_scheduler_record(attempt: AttemptState) -> None:
     """Keep what Slurm said of an attempt that is over, because Slurm forgets."""
-    if attempt.record and attempt.row and attempt.row.state.is_finished and not attempt.layout.scheduler.exists():
+    if attempt.began and attempt.row and attempt.row.state.is_finished and not attempt.layout.scheduler.exists():
         write_json(attempt.layout.scheduler, asdict(attempt.row))
 
 
 def keep_cancelled(snapshot: Snapshot) -> None:
     """Keep which elements were cancelled before they began: Slurm forgets, and a person's last word is no accident."""
-    attempts = [each for task in snapshot.tasks for each in task.attempts if each.record is None]
+    attempts = [each for task in snapshot.tasks for each in task.attempts if each.began is None]
     cancelled: dict[int, dict[str, JobRow]] = {}
     for each in attempts:
         if each.row is not None and each.row.state is SlurmState.CANCELLED:

@@ -1,16 +1,11 @@
 """One bad thing never stops the rest: a run tree damaged in a thousand ways, every other task still judged."""
 
 import contextlib
-import json
-import os
-import random
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,12 +18,11 @@ from hpc.rounds.judge import JudgedTask
 from hpc.rounds.tables import final_values
 from hpc.snapshots.snapshot import take_snapshot
 from hpc.status import render, stand
+from tests.damages import COPIES, damages
 from tests.local_projects import EXPERIMENT, LocalProject, make_project
 
 MUTATIONS = 1000
 SEED = 20261128
-COPIES = ("code", "toolkit")
-"""What nobody reads to judge a run, and most of its files."""
 LONGEST_S = 20
 """A reader that takes longer hangs."""
 PROGRAM = """
@@ -54,137 +48,6 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> LocalProject:
     (home / "relaunched.json").write_text('{"kind": "relaunched", "schema": 1, "jobs": {"7_1": 1}}')
     (home / "learned.json").write_text('{"kind": "learned", "schema": 1, "shapes": {}}')
     return project
-
-
-# ── the ways to damage something ─────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class Damage:
-    """One thing done to a run tree.
-
-    Attributes:
-        what: For people.
-        path: The file or folder it is done to.
-        do: Does it.
-    """
-
-    what: str
-    path: Path
-    do: Callable[[], None]
-
-
-def _replace(path: Path, make: Callable[[], object]) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
-    make()
-
-
-def _cut(path: Path, chance: random.Random) -> Damage:
-    size = path.stat().st_size
-    left = chance.randrange(size) if size else 0
-    return Damage(f"cut to {left} bytes", path, lambda: os.truncate(path, left))
-
-
-def _flip(path: Path, chance: random.Random) -> Damage:
-    content = bytearray(path.read_bytes() or b"\0")
-    for _ in range(chance.choice((1, 3, 30))):
-        content[chance.randrange(len(content))] = chance.randrange(256)
-    return Damage("bytes flipped", path, lambda: _write(path, bytes(content)))
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-
-
-def _other_shape(path: Path, chance: random.Random) -> Damage:
-    value = chance.choice((b"", b"[]", b"{}", b"null", b"0", b'"x"', b"NaN", b"\xff\xfe", b"[" * 5000, b'{"kind": 3}'))
-    return Damage(f"holds {value[:12]!r}", path, lambda: _write(path, value))
-
-
-def _other_key(path: Path, chance: random.Random) -> Damage:
-    """Remove a key of a JSON file, or give it a value of another type, at any depth."""
-    try:
-        content = json.loads(path.read_text())
-    except ValueError:
-        return _flip(path, chance)
-    places = list(_places(content))
-    if not places:
-        return _other_shape(path, chance)
-    holder, key = chance.choice(places)
-    value = chance.choice((None, [], {}, "text", -1, 1e308, True, 2**70, "../../x", {"a": [1]}, _Removed))
-    what = f"{key!r} is {value!r:.20}"
-    if value is _Removed:
-        del holder[key]
-    else:
-        holder[key] = value
-    return Damage(what, path, lambda: path.write_text(json.dumps(content)))
-
-
-class _Removed:
-    """No value at all."""
-
-
-def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield value, key
-            yield from _places(item)
-    elif isinstance(value, list):
-        for number, item in enumerate(value):
-            yield value, number
-            yield from _places(item)
-
-
-def _pipe(path: Path, _: random.Random) -> Damage:
-    return Damage("is a named pipe", path, lambda: _replace(path, lambda: os.mkfifo(path)))
-
-
-def _folder(path: Path, _: random.Random) -> Damage:
-    return Damage("is a folder", path, lambda: _replace(path, path.mkdir))
-
-
-def _dangling(path: Path, _: random.Random) -> Damage:
-    return Damage("is a dangling link", path, lambda: _replace(path, lambda: path.symlink_to("nowhere")))
-
-
-def _gone(path: Path, _: random.Random) -> Damage:
-    return Damage("is gone", path, lambda: _replace(path, lambda: None))
-
-
-def _left_over(path: Path, chance: random.Random) -> Damage:
-    """What rsync, an editor or a purge leave beside things."""
-    name = chance.choice(("attempt-2", "attempt-9", ".attempt-1.ab.tmp", "attempt-x", "exit.json~", "0003", "\udcff"))
-    stray = (path if path.is_dir() else path.parent) / name
-    return Damage(f"beside it {name!r}", path, stray.mkdir)
-
-
-FILE_DAMAGES = (
-    _cut,
-    _flip,
-    _other_shape,
-    _other_key,
-    _other_key,
-    _other_key,
-    _pipe,
-    _folder,
-    _dangling,
-    _gone,
-    _left_over,
-)
-FOLDER_DAMAGES = (_gone, _left_over, _pipe, _dangling)
-
-
-def damages(home: Path, count: int) -> Iterator[Damage]:
-    """Draw what to damage and how; each is made for the tree as it then stands."""
-    chance = random.Random(SEED)  # noqa: S311  no secret
-    for _ in range(count):
-        paths = sorted(path for path in home.rglob("*") if path.relative_to(home).parts[0] not in COPIES)
-        path = chance.choice([each for each in paths if not each.name.endswith(".lock")])
-        kinds = FOLDER_DAMAGES if path.is_dir() else FILE_DAMAGES
-        yield chance.choice(kinds)(path, chance)
 
 
 # ── the law ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -222,7 +85,7 @@ def test_one_bad_thing_never_stops_the_rest(
     kept = tmp_path / "kept"
     shutil.copytree(layout.home, kept, symlinks=True)
     wrong, began = list[str](), time.monotonic()
-    for damage in damages(layout.home, MUTATIONS):
+    for damage in damages(layout.home, MUTATIONS, SEED):
         damage.do()
         place = str(damage.path.relative_to(layout.home))
         try:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,8 +63,8 @@ def test_slurm_has_to_say_that_it_is_over(tmp_path: Path, state: SlurmState | No
 def test_what_runs_or_ended_by_itself_is_left_alone(tmp_path: Path) -> None:
     """Running, or with a record of its end, or looked at before: nothing is touched."""
     attempt = died(tmp_path, scheduler="slurm", state=SlurmState.OUT_OF_MEMORY)
-    for other in ({"progress": Progress.RUNNING}, {"ended": exit_record()}):
-        tidy_left_behind(AttemptState(**{**vars(attempt), **other}))
+    for other in ({"progress": Progress.RUNNING}, {"end": exit_record()}):
+        tidy_left_behind(replace(attempt, **other))
     attempt.layout.scheduler.touch()
     tidy_left_behind(attempt)
     assert held(attempt.layout) == {"model.pt", "train.py"}
@@ -74,7 +75,8 @@ def test_on_this_machine_every_process_has_to_be_gone(tmp_path: Path) -> None:
     alive = died(tmp_path, scheduler="local", pid=proc.identity(os.getpid()))
     tidy_left_behind(alive)
     assert "train.py" in held(alive.layout)
-    dead = AttemptState(**{**vars(alive), "record": task_record(**{**vars(alive.record), "pid": NOBODY})})
+    assert alive.record is not None
+    dead = replace(alive, began=replace(alive.record, pid=NOBODY))
     left = {**os.environ, "HPC_ATTEMPT_DIR": str(dead.layout.home)}
     line = [sys.executable, "-c", ORPHAN]
     with subprocess.Popen(line, env=left, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:

@@ -1,0 +1,271 @@
+"""What earlier looks read of attempts that are over, so that the next look costs what changed: ``.remembered.jsonl``.
+
+A record does not change once its attempt has ended, so what `status` needs of ten thousand of them is kept in one file.
+Of a record it is believed as long as the file has the same inode, size and times; everything else is read. So a memory
+that is damaged, older than the runs, of another experiment or another version of ours costs time and says nothing
+false, and it may be deleted.
+
+A file that changed less than `SETTLED_S` before it was read is not remembered: it could change once more within the
+resolution of its times.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from hpc.adapters.files import read_regular, write_bytes
+from hpc.core import records
+from hpc.core.errors import InputError
+from hpc.core.layout import RunLayout
+from hpc.core.records.exit import ExitRecord
+from hpc.core.records.index import Code, Used
+from hpc.core.records.record import record_from
+from hpc.core.slurm.executions import JobRow
+from hpc.submissions.prepare import list_attempts
+
+SCHEMA = 1
+SETTLED_S = 2.0
+"""Seconds after which a file that changes again has other times: more than any file system rounds them by."""
+LEAST = 20
+"""So many new attempts are worth writing the file again; fewer are read again."""
+MOST_BYTES = 256 << 20
+"""A larger file is not read; that of 100,000 runs takes a tenth."""
+_READERS = ("task", "exit", "index", "record")
+"""Modules of `hpc.core.records` that say what a record is: what others of them read is not believed."""
+
+Stamp = list[int] | None
+"""Inode, size, times of the last change of content and of anything; None: there is none; empty: nobody can tell."""
+
+
+class Began(Protocol):
+    """What of ``task.json`` (`TaskRecord`) tells where an attempt that is over stands."""
+
+    @property
+    def task_id(self) -> str: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def submission(self) -> int: ...
+    @property
+    def job(self) -> str: ...
+    @property
+    def restart_count(self) -> int: ...
+    @property
+    def scheduler(self) -> str: ...
+    @property
+    def started(self) -> float: ...
+    @property
+    def code(self) -> Code: ...
+    @property
+    def altered(self) -> bool: ...
+    @property
+    def manifest_sha(self) -> str: ...
+    @property
+    def uses(self) -> tuple[Used, ...]: ...
+
+
+class Ended(Protocol):
+    """What of ``exit.json`` (`ExitRecord`) tells how an attempt counts."""
+
+    @property
+    def exit_code(self) -> int | None: ...
+    @property
+    def ended(self) -> float: ...
+    @property
+    def starts_again(self) -> bool: ...
+    @property
+    def gpu_seconds(self) -> float: ...
+    @property
+    def is_done(self) -> bool: ...
+    @property
+    def elapsed_s(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class Start:
+    """A `Began` out of memory; the fields are those of `TaskRecord`."""
+
+    task_id: str
+    attempt: int
+    submission: int
+    job: str
+    restart_count: int
+    scheduler: str
+    started: float
+    code: Code
+    altered: bool
+    manifest_sha: str
+    uses: tuple[Used, ...]
+
+
+@dataclass(frozen=True)
+class End:
+    """An `Ended` out of memory; the fields are those of `ExitRecord`."""
+
+    exit_code: int | None
+    started: float
+    ended: float
+    starts_again: bool
+    gpu_seconds: float
+
+    is_done = ExitRecord.is_done
+    elapsed_s = ExitRecord.elapsed_s
+
+
+@dataclass(frozen=True)
+class Over:
+    """An attempt whose end is on record.
+
+    Attributes:
+        row: What Slurm said of it, where that was kept.
+    """
+
+    began: Began
+    ended: Ended
+    row: JobRow | None
+
+
+class Memory:
+    """What is remembered of an experiment's attempts, and what one look at them adds.
+
+    The look asks `list_attempts` of each task, `recall` of each attempt, and where that knows nothing it reads the
+    records and may `note` them. `save` keeps what was recalled and noted, and forgets the rest.
+    """
+
+    def __init__(self, layout: RunLayout) -> None:
+        """Read what earlier looks left; nothing where there is none that can be believed."""
+        self._layout = layout
+        self._tasks = str(layout.tasks)  # ten thousand paths are put together: as texts, they take a tenth of the time
+        self._taken = time.time()
+        body = _read(layout)
+        self._before: Mapping[str, Any] = body.get("tasks", {})
+        self._origins: list[tuple[str, str, Code]] = [
+            (scheduler, manifest_sha, Code(path, sha256, tuple(roots)))
+            for scheduler, manifest_sha, path, sha256, roots in body.get("origins", ())
+        ]
+        self._after: dict[str, Any] = {}
+        self._unknown: dict[tuple[str, int], list[Stamp]] = {}
+        self._added = 0
+
+    def list_attempts(self, run_name: str) -> list[int]:
+        """Numbers of the attempts of a task that were claimed, in order.
+
+        Raises:
+            OSError: Its folder cannot be listed.
+        """
+        told = self._before.get(run_name)
+        stamp = _stamp(f"{self._tasks}/{run_name}")
+        if told is not None and stamp and stamp == told[0]:
+            numbers = told[1]
+        else:
+            numbers = list_attempts(self._layout, run_name)
+            stamp = stamp if self._is_settled(stamp) else []
+            self._added += bool(stamp)
+        self._after[run_name] = [stamp, numbers, []]
+        return list(numbers)
+
+    def recall(self, run_name: str, number: int) -> Over | None:
+        """Give what is known of an attempt; None where its records have to be read."""
+        told = self._told(run_name, number)
+        home = f"{self._tasks}/{run_name}/attempt-{number}"
+        stamps = [_stamp(f"{home}/task.json"), _stamp(f"{home}/exit.json"), _stamp(f"{home}/scheduler.json")]
+        if told is None or told[1] != stamps:
+            self._unknown[run_name, number] = stamps
+            return None
+        self._after[run_name][2].append(told)
+        _, _, origin, (task_id, submission, job, restarts, started, altered, uses), end, row = told
+        scheduler, manifest_sha, code = self._origins[origin]
+        used = tuple(record_from(Used, each) for each in uses)
+        began = Start(
+            task_id, number, submission, job, restarts, scheduler, started, code, altered, manifest_sha, used
+        )  # fmt: skip
+        return Over(began, End(*end), record_from(JobRow, row) if row else None)
+
+    def _told(self, run_name: str, number: int) -> Any:
+        """What earlier looks kept of an attempt; None for nothing."""
+        told = self._before.get(run_name)
+        return next((each for each in told[2] if each[0] == number), None) if told is not None else None
+
+    def note(self, run_name: str, number: int, over: Over) -> None:
+        """Take in what was read of an attempt after `recall` did not know it, unless its files changed just now."""
+        stamps = self._unknown[run_name, number]
+        task, end, row = stamps
+        is_settled = self._is_settled(task) and self._is_settled(end) and (row is None or self._is_settled(row))
+        began, ended = over.began, over.ended
+        if not is_settled or began.attempt != number or not isinstance(ended, ExitRecord):
+            return
+        origin = (began.scheduler, began.manifest_sha, began.code)
+        if origin not in self._origins:
+            self._origins.append(origin)
+        uses = [each.to_json() for each in began.uses]
+        self._after[run_name][2].append([
+            number, stamps, self._origins.index(origin),
+            [began.task_id, began.submission, began.job, began.restart_count, began.started, began.altered, uses],
+            [ended.exit_code, ended.started, ended.ended, ended.starts_again, ended.gpu_seconds],
+            asdict(over.row) if over.row else None,
+        ])  # fmt: skip
+        self._added += 1
+
+    def _is_settled(self, stamp: Stamp) -> bool:
+        """Whether a file is there and has not changed for a while."""
+        return self._taken - max(stamp[2:]) / 1e9 >= SETTLED_S if stamp else False
+
+    def save(self) -> None:
+        """Keep it for the next look, where that saves reading; a disk that is full or not ours to write is no error."""
+        if self._added < max(LEAST, len(self._after) // LEAST):
+            return
+        tasks = {name: told for name, told in self._after.items() if told[2]}
+        body = {"origins": [[*origin, code.path, code.sha256, code.roots] for *origin, code in self._origins]}
+        text = json.dumps({**body, "tasks": tasks}, ensure_ascii=True, separators=(",", ":"))
+        with contextlib.suppress(OSError):
+            write_bytes(self._layout.remembered, f"{_head(self._layout, text)}\n{text}\n".encode(), parents=False)
+
+
+def _read(layout: RunLayout) -> Mapping[str, Any]:
+    """What earlier looks left, as it was written by this version for this experiment; empty for anything else."""
+    try:
+        head, _, text = read_regular(layout.remembered, MOST_BYTES).decode("ascii").partition("\n")
+        is_whole = head == _head(layout, text.removesuffix("\n"))
+        return dict(json.loads(text)) if is_whole else {}
+    except (InputError, OSError, ValueError):
+        return {}
+
+
+def _head(layout: RunLayout, text: str) -> str:
+    """What tells that all of a memory is there, whose it is and who wrote it."""
+    told = {
+        "kind": "remembered", "schema": SCHEMA, "experiment": layout.experiment, "readers": _readers_digest(),
+        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+    }  # fmt: skip
+    return json.dumps(told, ensure_ascii=True)
+
+
+@cache
+def _readers_digest() -> str:
+    """Name the code that reads records: what other code took for one is not believed.
+
+    Raises:
+        OSError: It cannot be read (in an archive).
+    """
+    folder = Path(records.__file__).parent
+    return hashlib.sha256(b"".join((folder / f"{name}.py").read_bytes() for name in _READERS)).hexdigest()
+
+
+def _stamp(path: str) -> Stamp:
+    """What tells whether a file or folder has changed since."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  three of them an attempt
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return []
+    return [found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]

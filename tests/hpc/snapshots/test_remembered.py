@@ -1,0 +1,258 @@
+"""What is remembered of attempts that are over: never anything but what lies on disk, and no record is read twice."""
+
+import json
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpc.adapters.files import write_json
+from hpc.core.errors import HpcError, TemporaryError
+from hpc.core.layout import RunLayout
+from hpc.core.slurm.executions import JobRow
+from hpc.core.slurm.states import SlurmState
+from hpc.rounds.act import assess
+from hpc.snapshots import remembered, snapshot
+from hpc.snapshots.remembered import Began, Ended, Memory
+from hpc.snapshots.snapshot import AttemptState, Snapshot, newest_of, take_snapshot
+from hpc.status import look, render, stand
+from tests.damages import damages
+from tests.local_projects import EXPERIMENT, make_project
+
+CHANGES = 200
+SEED = 20261130
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An experiment of four runs: one failed, one has two attempts, one is as Slurm would leave it; collected once."""
+    project = make_project(
+        tmp_path_factory.mktemp("remembered") / "project",
+        EXPERIMENT.replace("x: [1, 2]", "x: [1, 2, 3, 4]"),
+        "import sys\nif sys.argv[1] == '3':\n    raise KeyError('a bug')\nprint(f'loss: {float(sys.argv[1]) / 2}')\n",
+    )
+    project.hpc("plan", "tiny", "--cluster", "local")
+    project.hpc("submit", "tiny", expect=1)
+    home = project.runs / "tiny"
+    second = home / "tasks/X2/attempt-2"
+    shutil.copytree(home / "tasks/X2/attempt-1", second)
+    _change(second / "task.json", attempt=2, altered=True)
+    _change(home / "tasks/X4/attempt-1/task.json", scheduler="slurm", job="7_3")
+    row = JobRow("7_3", "10", SlurmState.COMPLETED, started=1.0, ended=2.0, steps={"batch": SlurmState.COMPLETED})
+    write_json(home / "tasks/X4/attempt-1/scheduler.json", asdict(row))
+    assess(RunLayout(project.runs, "tiny"))
+    return home
+
+
+@pytest.fixture
+def layout(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunLayout:
+    """A copy of it, of which everything may be remembered at once; ends that nobody collected count by exit code."""
+    monkeypatch.setattr(remembered, "SETTLED_S", 0.0)
+    monkeypatch.setattr(remembered, "LEAST", 1)
+    monkeypatch.setattr("hpc.rounds.outcomes_now.MOST_JUDGED", 0)
+    shutil.copytree(made, tmp_path / "tiny", symlinks=True)
+    time.sleep(0.01)  # a file system's clock ticks every few ms
+    return RunLayout(tmp_path, "tiny")
+
+
+def _change(path: Path, **fields: object) -> None:
+    write_json(path, {**json.loads(path.read_text()), **fields})
+
+
+def _read_fields(record: object, kind: type[Began] | type[Ended]) -> dict[str, Any]:
+    names = [name for name in vars(kind) if not name.startswith("_")]
+    return {name: getattr(record, name) for name in names} if record else {}
+
+
+def _seen(attempt: AttemptState) -> dict[str, Any]:
+    """An attempt with what is remembered of its records, wherever that was read."""
+    told = {name: value for name, value in vars(attempt).items() if name not in ("record", "ended")}
+    return {**told, "began": _read_fields(attempt.began, Began), "end": _read_fields(attempt.end, Ended)}
+
+
+def shown(look_again: Callable[[], Snapshot]) -> object:
+    """All that `status` can say, and every state it says it from; or the error."""
+    try:
+        seen = look_again()
+        standing = stand(seen)
+    except HpcError as error:
+        return str(error)
+    attempts = [[_seen(attempt) for attempt in task.attempts] for task in seen.tasks]
+    return attempts, asdict(standing), render(seen, standing), newest_of(seen).keys()
+
+
+def with_memory(layout: RunLayout) -> Snapshot:
+    """Look with what is remembered, and keep what that adds."""
+    memory = Memory(layout)
+    seen = take_snapshot(layout, require_slurm=False, memory=memory)
+    memory.save()
+    return seen
+
+
+def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """List every record of an attempt that is read from here on."""
+    read: list[Path] = []
+    for name in ("read_record", "read_record_or_none"):
+        function = getattr(snapshot, name)
+
+        def counted(path: Path, kind: type, function: Any = function) -> Any:
+            if "attempt-" in str(path):
+                read.append(path)
+            return function(path, kind)
+
+        monkeypatch.setattr(snapshot, name, counted)
+    return read
+
+
+def test_no_record_is_read_twice(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second look reads none, and the third the one that changed; private as everything."""
+    first = shown(lambda: with_memory(layout))
+    read = count_reads(monkeypatch)
+    assert shown(lambda: with_memory(layout)) == first
+    assert read == []
+    assert layout.remembered.stat().st_mode & 0o777 == 0o600
+    attempt = layout.task("X1").attempt(1)
+    _change(attempt.exit_json, gpu_seconds=7200.0)
+    seen = with_memory(layout)
+    assert read == [attempt.task_json, attempt.exit_json]
+    assert stand(seen).gpu_hours == 2.0
+
+
+def test_what_changed_just_now_is_not_remembered(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may change once more within what a file system rounds times by."""
+    monkeypatch.setattr(remembered, "SETTLED_S", 3600.0)
+    with_memory(layout)
+    assert not layout.remembered.exists()
+
+
+def test_few_new_attempts_are_read_again(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is not written anew for each of them."""
+    monkeypatch.setattr(remembered, "LEAST", 20)
+    with_memory(layout)
+    assert not layout.remembered.exists()
+
+
+@pytest.mark.parametrize("other", ["cut", "edited", "another experiment", "other readers", "a folder"])
+def test_a_memory_that_is_not_ours_is_not_believed(
+    layout: RunLayout, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    """Everything is read then, and looking goes on where it cannot be written anew."""
+    first = shown(lambda: with_memory(layout))
+    text = layout.remembered.read_text()
+    if other == "cut":
+        layout.remembered.write_text(text[:-20])
+    elif other == "edited":
+        layout.remembered.write_text(text.replace('"X1"', '"X9"'))
+    elif other == "another experiment":
+        layout = RunLayout(layout.root, "other")
+        (layout.root / "tiny").rename(layout.home)
+        first = shown(lambda: take_snapshot(layout, require_slurm=False))
+    elif other == "other readers":
+        monkeypatch.setattr(remembered, "_readers_digest", lambda: "0" * 64)
+    else:
+        layout.remembered.unlink()
+        layout.remembered.mkdir()
+    read = count_reads(monkeypatch)
+    assert shown(lambda: with_memory(layout)) == first
+    assert len({path.parent for path in read}) == 5
+
+
+def test_runs_of_somebody_else_are_looked_at_and_left_alone(layout: RunLayout) -> None:
+    """What was read of them is not kept."""
+    look(layout, writes=False)
+    assert not layout.remembered.exists()
+    look(layout, writes=True)
+    assert layout.remembered.exists()
+
+
+def test_a_remembered_record_is_read_whole_where_it_is_needed(layout: RunLayout) -> None:
+    """All of it is there, and what vanished meanwhile is said."""
+    with_memory(layout)
+    attempts = {task.task.run_name: task.attempts[-1] for task in with_memory(layout).tasks}
+    record, ended = attempts["X1"].record, attempts["X1"].ended
+    assert record is not None
+    assert record.argv[0] == "python3"
+    assert ended is not None
+    assert ended.packages
+    attempts["X4"].layout.exit_json.unlink()
+    with pytest.raises(TemporaryError, match="changed while it was looked at"):
+        attempts["X4"].ended  # noqa: B018
+
+
+# ── the law ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _restore(made: Path, home: Path, chance: random.Random) -> None:
+    """Put a run, or all of it, back as from a backup: with the times it had."""
+    run = chance.choice(("X1", "X2", "X3", "X4"))
+    whole = chance.random() < 0.5
+    target, source = (home, made) if whole else (home / "tasks" / run, made / "tasks" / run)
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    elif os.path.lexists(target):
+        target.unlink()
+    if target.parent.is_dir():
+        shutil.copytree(source, target, symlinks=True)
+
+
+def _exchange(home: Path, chance: random.Random) -> None:
+    """Give two attempts each other's folder, or each other's end."""
+    attempts = sorted(home.glob("tasks/*/attempt-*"))
+    if len(attempts) < 2:
+        return
+    one, other = chance.sample(attempts, 2)
+    name = chance.choice(("", "task.json", "exit.json"))
+    paths = (one / name, other / name) if name else (one, other)
+    if all(path.exists() for path in paths):
+        paths[0].rename(home / "aside.tmp")
+        paths[1].rename(paths[0])
+        (home / "aside.tmp").rename(paths[1])
+
+
+def _same_size(home: Path, chance: random.Random) -> None:
+    """Change a digit in place, and give the file the time it had."""
+    paths = [path for path in home.glob("tasks/*/attempt-*/*.json") if path.is_file() and path.stat().st_size]
+    if paths:
+        path = chance.choice(sorted(paths))
+        before, text = path.stat(), path.read_bytes()
+        path.write_bytes(text.translate(bytes.maketrans(b"01", b"10")))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _memory_of_then(home: Path, chance: random.Random) -> None:
+    """Bring back an earlier memory, or keep this one for that."""
+    names = [home / ".remembered.jsonl", home.parent / "earlier"]
+    if chance.random() < 0.5:
+        names.reverse()
+    if names[0].is_file() and (names[1].is_file() or not os.path.lexists(names[1])):
+        shutil.copy(*names)
+
+
+def _collect(home: Path, _: random.Random) -> None:
+    try:
+        assess(RunLayout(home.parent, home.name))
+    except (HpcError, OSError):
+        return
+
+
+def test_a_look_with_memory_says_what_one_without_says(made: Path, layout: RunLayout) -> None:
+    """After any sequence of changes: damage of any file, restores, exchanges, edits that keep size and time."""
+    chance = random.Random(SEED)  # noqa: S311  no secret
+    recalled = 0
+    for step in range(CHANGES):
+        if not layout.home.is_dir() or chance.random() < 0.2:
+            _restore(made, layout.home, chance)
+        elif chance.random() < 0.5:
+            next(damages(layout.home, 1, SEED + step)).do()
+        else:
+            chance.choice((_exchange, _same_size, _memory_of_then, _collect))(layout.home, chance)
+        time.sleep(0.005)
+        assert shown(lambda: with_memory(layout)) == shown(lambda: take_snapshot(layout, require_slurm=False)), step
+        recalled += layout.remembered.is_file()
+    assert recalled > CHANGES / 3
