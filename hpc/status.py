@@ -25,7 +25,6 @@ from hpc.core.layout import RunLayout
 from hpc.core.printable import printable
 from hpc.core.question.best import Best
 from hpc.core.slurm.executions import fold_elements, is_job
-from hpc.core.slurm.pending import Kind, Pending, explain_pending
 from hpc.core.words import counted
 from hpc.rounds.checked import answers_now, check_of, count_answers, describe_checks
 from hpc.rounds.outcomes_now import find_outcomes
@@ -43,7 +42,6 @@ from hpc.snapshots.snapshot import (
     newest_of,
     take_snapshot,
 )
-from hpc.submissions.sources import split_ready
 from hpc.workspace import Workspace
 
 SHOWN = 8
@@ -293,6 +291,7 @@ def _waits_for(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> str:
         return ""
     from hpc.core.slurm.arrays import first_assignment
     from hpc.experiments.freezing import frozen_of
+    from hpc.submissions.sources import split_ready
 
     frozen = frozen_of(snapshot.manifest)
     planned = [task.task for task, outcome in zip(snapshot.tasks, outcomes, strict=True) if outcome is Outcome.PLANNED]
@@ -312,8 +311,13 @@ def _is_kept(task: TaskState) -> bool:
 
 def in_words(waiting: Sequence[AttemptState]) -> list[Waiting]:
     """Group waiting elements by why they wait; what needs somebody's help comes first."""
+    rows = [attempt.row for attempt in waiting if attempt.row]
+    if not rows:
+        return []
+    from hpc.core.slurm.pending import Kind, Pending, explain_pending
+
     groups: dict[tuple[str, Pending], list[str]] = defaultdict(list)
-    for row in (attempt.row for attempt in waiting if attempt.row):
+    for row in rows:
         groups[row.reason, explain_pending(row.state, row.reason)].append(row.job)
     found = [
         Waiting(reason, len(jobs), fold_elements(jobs), pending.kind.value, pending.meaning, pending.advice)

@@ -9,11 +9,9 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from hpc.adapters.files import follow_access, read_json_or_none
-from hpc.adapters.git import identify_project
 from hpc.adapters.manifest_store import named_runs, newest_experiment, planned_below, project_of
 from hpc.adapters.owner import TRUSTED, foreign_part, is_trusted, refuse_foreign
 from hpc.adapters.project import EXPERIMENTS, find_project, runs_root
@@ -142,6 +140,8 @@ class Workspace:
         recorded = project_of(_readable(layout.manifest))
         if recorded is None or recorded.folder == str(self.project.resolve()) or not (command or own.is_file()):
             return ""
+        from hpc.adapters.git import identify_project
+
         if identify_project(self.project).is_same(recorded):
             return ""
         command = command or f"python -m hpc.plan {layout.experiment}"
@@ -179,6 +179,8 @@ class Workspace:
         names = [path.stem for path in found]
         if not names:
             return "python -m hpc.init --yes"
+        from difflib import get_close_matches
+
         close = get_close_matches(stem, names, n=1, cutoff=0.0) if stem else []
         return f"python -m hpc.plan {shlex.quote((close or names[-1:])[0])}"
 

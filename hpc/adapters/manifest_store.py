@@ -60,15 +60,21 @@ def load_manifest(layout: RunLayout) -> dict[str, Any]:
     Raises:
         InputError: There is none that is whole.
     """
+    return find_manifest(layout)[0]
+
+
+def find_manifest(layout: RunLayout) -> tuple[dict[str, Any], InputError | None]:
+    """Read the newest manifest as `load_manifest`; and what is wrong with ``manifest.json``, None for nothing."""
     try:
-        return _checked(layout.manifest)
+        return _checked(layout.manifest), None
     except FileNotFoundError:
+        wrong = InputError("is missing", str(layout.manifest))
         problem = InputError(f"no manifest at {layout.manifest}; plan first: python -m hpc.plan {layout.experiment}")
     except InputError as error:
-        problem = error
+        wrong = problem = error
     for kept in sorted(layout.manifests.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True):
         with contextlib.suppress(InputError, OSError):
-            return _checked(kept)
+            return _checked(kept), wrong
     raise problem
 
 

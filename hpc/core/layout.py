@@ -183,7 +183,7 @@ class RunLayout:
     root: Path
     experiment: str
 
-    @property
+    @cached_property
     def home(self) -> Path:
         return self.root / self.experiment
 

@@ -28,7 +28,8 @@ from hpc.core.records.task import TaskRecord
 from hpc.core.words import counted
 from hpc.local.element import run_element
 from hpc.submissions.holds import describe_hold, held
-from hpc.submissions.receipts import LOCAL, asked_of, received_job
+from hpc.submissions.on_disk import asked_of, received_job
+from hpc.submissions.receipts import LOCAL
 from hpc.workspace import own_command, own_environment
 
 POLL_S = 0.2

@@ -20,9 +20,9 @@ from hpc.core.slurm.executions import is_job
 from hpc.rounds.refused import refused_launches, relaunch
 from hpc.snapshots.snapshot import Progress, Snapshot, TaskState, take_snapshot
 from hpc.submissions.holds import held, hold, keep_held
+from hpc.submissions.on_disk import received_job
 from hpc.submissions.portions import Fed, feed
 from hpc.submissions.prepare import AT_ONCE, Frozen, Terms, prepare_submissions, submit_to_local_queue
-from hpc.submissions.receipts import received_job
 from hpc.submissions.sources import look_at_jobs, split_ready
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ from hpc.core.layout import RunLayout
 from hpc.core.slurm.arrays import Assignment
 from hpc.rounds.act import hand_over
 from hpc.snapshots.snapshot import Progress, Snapshot, TaskState
+from hpc.submissions.on_disk import asked_of, received_job
 from hpc.submissions.portions import Fed
 from hpc.submissions.prepare import AT_ONCE, Frozen, Terms
-from hpc.submissions.receipts import LOCAL, asked_of, received_job
+from hpc.submissions.receipts import LOCAL
 
 
 def submit_behind_canary(

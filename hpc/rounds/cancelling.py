@@ -18,7 +18,7 @@ from hpc.core.experiment.spec import Task
 from hpc.core.layout import RunLayout
 from hpc.core.slurm.executions import fold_elements, is_job
 from hpc.snapshots.snapshot import AttemptState, Progress, look_at
-from hpc.submissions.receipts import received_job
+from hpc.submissions.on_disk import received_job
 
 PATIENCE_S = 40.0
 """How long a task of this machine may take to end after it was asked to: its wrapper gives it 20 seconds itself."""

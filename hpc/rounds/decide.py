@@ -34,8 +34,9 @@ from hpc.snapshots.evidence import checkpoint_names, gather, last_step
 from hpc.snapshots.measured import declared_steps, observations_of, throughput
 from hpc.snapshots.snapshot import AttemptState
 from hpc.submissions.holds import accepted, released_at
+from hpc.submissions.on_disk import asked_of
 from hpc.submissions.prepare import Frozen, cluster_of
-from hpc.submissions.receipts import LOCAL, asked_of
+from hpc.submissions.receipts import LOCAL
 
 MAX_EVIDENCE = 500
 """Characters of a line that are kept as the reason of a hold."""

@@ -38,7 +38,7 @@ from hpc.core.records.task import TaskRecord
 from hpc.core.resources import HOUR
 from hpc.core.words import counted
 from hpc.snapshots.snapshot import TaskState, look_at
-from hpc.submissions.prepare import is_used, list_attempts, list_runs
+from hpc.submissions.on_disk import is_used, list_attempts, list_runs
 
 RESULTS = (FailureClass.DIVERGENCE, FailureClass.NOT_CONVERGED)
 """Failures that are results: to run them anew under other settings is to choose what is reported."""

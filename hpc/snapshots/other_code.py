@@ -21,7 +21,7 @@ from hpc.core.records.index import Code
 from hpc.core.records.task import TaskRecord
 from hpc.core.words import FEW, counted, few
 from hpc.snapshots.remembered import Began, Ended
-from hpc.submissions.prepare import is_used, list_attempts, list_runs
+from hpc.submissions.on_disk import is_used, list_attempts, list_runs
 
 OTHER_CODE = "other_code"
 """What `collect --again` calls the finished ones of these runs."""

@@ -17,20 +17,21 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from hpc.adapters.files import read_regular, write_bytes
 from hpc.core import records
-from hpc.core.errors import InputError
+from hpc.core.errors import EXIT_DONE, InputError
 from hpc.core.layout import RunLayout
 from hpc.core.records.exit import ExitRecord
 from hpc.core.records.index import Code, Used
 from hpc.core.records.record import record_from
+from hpc.core.records.submitted import LOCAL
 from hpc.core.slurm.executions import JobRow
-from hpc.submissions.prepare import list_attempts
+from hpc.submissions.on_disk import list_attempts
 
 SCHEMA = 1
 SETTLED_S = 2.0
@@ -90,8 +91,7 @@ class Ended(Protocol):
     def elapsed_s(self) -> float: ...
 
 
-@dataclass(frozen=True)
-class Start:
+class Start(NamedTuple):
     """A `Began` out of memory; the fields are those of `TaskRecord`."""
 
     task_id: str
@@ -107,8 +107,7 @@ class Start:
     uses: tuple[Used, ...]
 
 
-@dataclass(frozen=True)
-class End:
+class End(NamedTuple):
     """An `Ended` out of memory; the fields are those of `ExitRecord`."""
 
     exit_code: int | None
@@ -117,12 +116,18 @@ class End:
     starts_again: bool
     gpu_seconds: float
 
-    is_done = ExitRecord.is_done
-    elapsed_s = ExitRecord.elapsed_s
+    @property
+    def is_done(self) -> bool:
+        """As `ExitRecord.is_done`."""
+        return self.exit_code == EXIT_DONE
+
+    @property
+    def elapsed_s(self) -> float:
+        """As `ExitRecord.elapsed_s`."""
+        return self.ended - self.started
 
 
-@dataclass(frozen=True)
-class Over:
+class Over(NamedTuple):
     """An attempt whose end is on record.
 
     Attributes:
@@ -177,14 +182,16 @@ class Memory:
         """Give what is known of an attempt; None where its records have to be read."""
         told = self._told(run_name, number)
         home = f"{self._tasks}/{run_name}/attempt-{number}"
-        stamps = [_stamp(f"{home}/task.json"), _stamp(f"{home}/exit.json"), _stamp(f"{home}/scheduler.json")]
+        stamps = [_stamp(f"{home}/task.json"), _stamp(f"{home}/exit.json"), None]
+        if told is None or self._origins[told[2]][0] != LOCAL:  # this machine's own queue keeps nothing there
+            stamps[2] = _stamp(f"{home}/scheduler.json")
         if told is None or told[1] != stamps:
             self._unknown[run_name, number] = stamps
             return None
         self._after[run_name][2].append(told)
         _, _, origin, (task_id, submission, job, restarts, started, altered, uses), end, row = told
         scheduler, manifest_sha, code = self._origins[origin]
-        used = tuple(record_from(Used, each) for each in uses)
+        used = tuple(record_from(Used, each) for each in uses) if uses else ()
         began = Start(
             task_id, number, submission, job, restarts, scheduler, started, code, altered, manifest_sha, used
         )  # fmt: skip
@@ -198,6 +205,8 @@ class Memory:
     def note(self, run_name: str, number: int, over: Over) -> None:
         """Take in what was read of an attempt after `recall` did not know it, unless its files changed just now."""
         stamps = self._unknown[run_name, number]
+        if over.began.scheduler == LOCAL:
+            stamps[2] = None
         task, end, row = stamps
         is_settled = self._is_settled(task) and self._is_settled(end) and (row is None or self._is_settled(row))
         began, ended = over.began, over.ended

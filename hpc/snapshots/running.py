@@ -1,15 +1,20 @@
 """How the tasks that run are doing: last step, primary metric, warning signs of their curves. Bounded, read-only.
 
-h5py is loaded only when something runs; at most `MOST_FILES` files of at most `MOST_BYTES` are opened.
+h5py and the rules on curves are loaded only when something runs; at most `MOST_FILES` files of at most `MOST_BYTES` are
+opened.
 """
+
+from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from hpc.core.failures.diagnosis import advice_of
-from hpc.core.failures.health import HealthWarning, Sign, examine
 from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot
+
+if TYPE_CHECKING:
+    from hpc.core.failures.health import HealthWarning
 
 MOST_FILES = 40
 MOST_BYTES = 64 << 20
@@ -67,6 +72,7 @@ def look_at_running(snapshot: Snapshot) -> tuple[RunningTask, ...]:
 
 
 def _look_at(run_name: str, attempt: AttemptState) -> RunningTask:
+    from hpc.core.failures.health import examine
     from hpc.snapshots.evidence import Results, last_step, read_results, values_of
 
     record = attempt.record
@@ -98,5 +104,8 @@ def _is_small(attempt: AttemptState) -> bool:
 
 def warned_of(found: Sequence[HealthWarning], *, resumed: bool) -> tuple[Warned, ...]:
     """Pick what is worth a line while it runs: what lasts. A flat loss proves nothing of a run that was resumed."""
+    from hpc.core.failures.diagnosis import advice_of
+    from hpc.core.failures.health import Sign
+
     lasting = [each for each in found if each.lasting and not (resumed and each.sign is Sign.NO_LEARNING)]
     return tuple(Warned(each.sign.value, each.text, advice_of(each.sign)) for each in lasting)

@@ -1,8 +1,10 @@
 """The present state of an experiment: every task, every attempt, what Slurm says of each. Shared by the commands.
 
-One sacct and one squeue call whatever the size; everything else is read from the run folder.
+One sacct and one squeue call whatever the size; everything else is read from the run folder. What few experiments have
+(Slurm, processes that may live, small files) is imported where it is met, so that `status` answers at once.
 """
 
+import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -11,10 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hpc.adapters import proc, slurm
 from hpc.adapters.collected_file import read_entries
-from hpc.adapters.files import move_away, read_json_or_none, read_record, read_record_or_none, write_json
-from hpc.adapters.manifest_store import check_manifest, list_submissions, load_index, load_manifest, task_from_json
+from hpc.adapters.files import move_away, read_record, read_record_or_none, write_json
+from hpc.adapters.manifest_store import find_manifest, list_submissions, load_index, task_from_json
 from hpc.adapters.owner import owner_in_slurm
 from hpc.adapters.withdrawn import NOTHING, read_withdrawn
 from hpc.core.errors import InputError, TemporaryError
@@ -22,13 +23,11 @@ from hpc.core.experiment.spec import Task
 from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout
 from hpc.core.records.aside import Withdrawn
 from hpc.core.records.exit import ExitRecord
-from hpc.core.records.hold import Accepted, Hold, Relaunched
 from hpc.core.records.index import Element, SubmissionIndex
 from hpc.core.records.record import Record
-from hpc.core.records.submitted import Asked
+from hpc.core.records.submitted import LOCAL, Asked
 from hpc.core.records.task import TaskRecord
 from hpc.core.resources import Resources
-from hpc.core.retry.learned import Learned
 from hpc.core.slurm.executions import (
     CancelledElements,
     Executions,
@@ -41,8 +40,7 @@ from hpc.core.slurm.executions import (
 from hpc.core.slurm.states import SlurmState
 from hpc.snapshots.kept import Entry, Kept, find_kept
 from hpc.snapshots.remembered import Began, Ended, Memory, Over
-from hpc.submissions.prepare import comment_of, list_attempts, logged_jobs
-from hpc.submissions.receipts import LOCAL, asked_of
+from hpc.submissions.on_disk import asked_of, comment_of, list_attempts, logged_jobs
 
 SETTLE_S = 60.0
 """How long Slurm may go on calling a job running after our record of its end; then our record alone decides."""
@@ -283,11 +281,11 @@ def take_snapshot(
         InputError: There is no manifest, or a file was damaged.
         TemporaryError: Slurm is needed and did not answer.
     """
-    manifest = load_manifest(layout)
+    manifest, problem = find_manifest(layout)
     asked = [task_from_json(each) for each in manifest["tasks"]]
     seen = look_at(layout, asked, require_slurm=require_slurm, memory=memory)
     tasks = _with_collected(seen.tasks, read_entries(layout) if keep else {})
-    unreadable = (*seen.unreadable, *_unreadable_run_files(layout))
+    unreadable = (*seen.unreadable, *_unreadable_run_files(layout, problem))
     return Snapshot(layout, manifest, tasks, seen.taken, seen.problem, unreadable)
 
 
@@ -324,6 +322,8 @@ def look_at(
     try:
         answer = ask_slurm(layout.experiment, since, now, owner_in_slurm(layout)) if is_on_slurm else _Answer({})
     except TemporaryError as error:
+        from hpc.adapters import slurm
+
         is_needless = isinstance(error, slurm.NotHere) and not _was_sent_to_slurm(prepared)
         if require_slurm and not is_needless:
             raise
@@ -403,24 +403,36 @@ def _readable(
     return found, unreadable
 
 
-def _unreadable_run_files(layout: RunLayout) -> Iterator[Unreadable]:
-    """Name the small files of the run folder that are not what we wrote; each reader goes on as said here."""
-    files: tuple[tuple[Path, type[Record], str], ...] = (
-        (layout.hold, Hold, "the experiment stays held until it is released"),
-        (layout.accepted, Accepted, "what was released may hold the experiment once more"),
-        (layout.relaunched, Relaunched, "jobs that cannot be launched are released anew"),
-        (layout.learned, Learned, "no micro-batch is known to fit"),
-    )
-    try:
-        check_manifest(read_json_or_none(layout.manifest), layout.manifest)
-    except InputError as error:
-        meaning = f"{_without_place(error)}: the newest copy in {layout.manifests.name}/ is read instead"
+def _unreadable_run_files(layout: RunLayout, of_manifest: InputError | None) -> Iterator[Unreadable]:
+    """Name the small files of the run folder that are not what we wrote; each reader goes on as said here.
+
+    Args:
+        of_manifest: What is wrong with ``manifest.json``.
+    """
+    if of_manifest is not None:
+        meaning = f"{_without_place(of_manifest)}: the newest copy in {layout.manifests.name}/ is read instead"
         yield Unreadable(layout.manifest, meaning, f"plan again: python -m hpc.plan {layout.experiment}")
-    for path, kind, meaning in files:
+    paths = (layout.hold, layout.accepted, layout.relaunched, layout.learned)
+    if not any(map(os.path.lexists, paths)):
+        return
+    for path, (kind, meaning) in zip(paths, _run_files(), strict=True):
         try:
             read_record_or_none(path, kind)
         except InputError as error:
             yield Unreadable(path, f"{_without_place(error)}: {meaning}", move_away(path))
+
+
+def _run_files() -> tuple[tuple[type[Record], str], ...]:
+    """What is in `hold`, `accepted`, `relaunched` and `learned`, and how it is gone on without."""
+    from hpc.core.records.hold import Accepted, Hold, Relaunched
+    from hpc.core.retry.learned import Learned
+
+    return (
+        (Hold, "the experiment stays held until it is released"),
+        (Accepted, "what was released may hold the experiment once more"),
+        (Relaunched, "jobs that cannot be launched are released anew"),
+        (Learned, "no micro-batch is known to fit"),
+    )
 
 
 def _without_place(error: InputError) -> str:
@@ -437,6 +449,8 @@ def ask_slurm(experiment: str, since: float, now: float, user: str = "") -> _Ans
     Raises:
         TemporaryError: squeue did not answer.
     """
+    from hpc.adapters import slurm
+
     queue = slurm.query_queue(experiment, user)
     try:
         accounting = slurm.query_accounting(experiment, since, user)
@@ -638,6 +652,8 @@ def _is_over(record: Began, end: Ended | None, row: JobRow | None, answer: _Answ
         return True
     whole = record if isinstance(record, TaskRecord) else None  # without a record of its end, nothing is remembered
     if is_local and end is None and whole:
+        from hpc.adapters import proc
+
         return not proc.may_live(whole.host, whole.pid, whole.pid_namespace)
     if row is not None and row.state.is_finished:
         return True

@@ -23,8 +23,7 @@ from hpc.core.records.hold import Accepted, Hold
 from hpc.core.slurm.executions import JobRow, expand_elements, fold_elements
 from hpc.core.slurm.pending import is_held
 from hpc.core.slurm.successors import Course
-from hpc.submissions.prepare import comment_of, logged_jobs
-from hpc.submissions.receipts import received_job
+from hpc.submissions.on_disk import comment_of, logged_jobs, received_job
 
 
 class ExperimentIsHeld(HpcError):  # noqa: N818  an answer, not an error

@@ -10,8 +10,7 @@ from hpc.core.records.index import SubmissionIndex
 from hpc.core.slurm.executions import JobRow
 from hpc.core.slurm.gpu_bound import LiveArray
 from hpc.submissions.holds import rows_of
-from hpc.submissions.prepare import comment_of, logged_jobs
-from hpc.submissions.receipts import asked_of, received_job
+from hpc.submissions.on_disk import asked_of, comment_of, logged_jobs, received_job
 
 _THROTTLE = re.compile(r"^#SBATCH --array=\S+%(\d+)$", re.MULTILINE)
 

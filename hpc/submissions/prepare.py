@@ -11,7 +11,6 @@ and submitted again while the first still lives, the claims of the tasks keep an
 """
 
 import contextlib
-import os
 import secrets
 import shutil
 import time
@@ -31,7 +30,7 @@ from hpc.adapters.withdrawn import read_withdrawn
 from hpc.core.errors import InputError
 from hpc.core.experiment.spec import ExperimentSpec, Task
 from hpc.core.identity import content_hash
-from hpc.core.layout import RunLayout, SubmissionLayout, attempt_number
+from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.profile import ClusterProfile
 from hpc.core.records.index import BatchArguments, CheckCommand, Code, Git, Image, SubmissionIndex
 from hpc.core.records.submitted import Asked
@@ -41,6 +40,7 @@ from hpc.core.slurm.arrays import ArrayPlan, Assignment, plan_arrays
 from hpc.core.slurm.executions import JobRow, is_job
 from hpc.core.slurm.gpu_bound import Place
 from hpc.core.slurm.partitions import Choice, choose
+from hpc.submissions.on_disk import comment_of, is_used, list_attempts, list_runs
 from hpc.submissions.receipts import LOCAL, asked_now, submit_once, write_receipt
 from hpc.submissions.sources import with_sources
 
@@ -177,11 +177,6 @@ def cluster_of(frozen: Frozen) -> str:
     return (slurm.read_config_value("ClusterName") or "") if frozen.profile.scheduler == "slurm" else ""
 
 
-def comment_of(manifest_sha: str, number: int) -> str:
-    """The mark by which a submission's job is found again."""
-    return f"{manifest_sha[:16]}/{number:03d}"
-
-
 def prepare_submissions(layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignment]) -> list[SubmissionLayout]:
     """Write a folder for each array these assignments need; a folder with equal content that is still unused is taken.
 
@@ -312,17 +307,6 @@ def publish_array(final: SubmissionLayout, index: SubmissionIndex, script: str) 
         shutil.rmtree(temporary.home, ignore_errors=True)  # not there any more when it was published
 
 
-def is_used(submission: SubmissionLayout) -> bool:
-    """Whether anybody asked Slurm for it, by us or by a plain ``sbatch`` (whose elements leave a log)."""
-    return submission.intent.exists() or submission.receipt.exists() or bool(logged_jobs(submission))
-
-
-def logged_jobs(submission: SubmissionLayout) -> list[str]:
-    """Array job ids whose elements left a log (``12_3.log``)."""
-    logs = submission.logs.iterdir() if submission.logs.is_dir() else ()
-    return sorted({path.stem.split("_")[0] for path in logs if is_job(path.stem)})
-
-
 def never_asked(layout: RunLayout, tasks: Iterable[Task], making_way: Collection[str] = ()) -> list[Task]:
     """The tasks that no submission anybody used holds, and that have no attempt: by the run folder alone.
 
@@ -355,20 +339,6 @@ def link_scripts(layout: RunLayout, submissions: Sequence[SubmissionLayout], ren
         link.symlink_to(submission.script)
         links.append(link)
     return links
-
-
-def list_runs(layout: RunLayout) -> list[str]:
-    """Names of the runs that have a folder; one look, where ten thousand would be taken."""
-    return [path.name for path in layout.tasks.iterdir()] if layout.tasks.is_dir() else []
-
-
-def list_attempts(layout: RunLayout, run_name: str) -> list[int]:
-    """Numbers of the attempts of a task that were claimed, in order."""
-    try:
-        with os.scandir(layout.task(run_name).home) as entries:
-            return sorted(number for each in entries if (number := attempt_number(each.name)))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 def half_submitted(layout: RunLayout) -> list[SubmissionLayout]:

@@ -21,8 +21,9 @@ from hpc.core.resources import MINUTE
 from hpc.core.retry.learned import shape_of_element
 from hpc.core.slurm.arrays import ArrayPlan, Assignment, plan_arrays
 from hpc.core.slurm.executions import JobRow
+from hpc.submissions.on_disk import asked_of
 from hpc.submissions.prepare import Frozen, cluster_of, in_partitions, publish_array
-from hpc.submissions.receipts import LOCAL, asked_now, asked_of, submit_once
+from hpc.submissions.receipts import LOCAL, asked_now, submit_once
 
 MAX_SHAPES = 16
 """Most shapes that are measured before an array starts; tasks of the others start as declared."""

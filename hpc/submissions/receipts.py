@@ -7,7 +7,6 @@ Arrays of tasks, probes and relays each have a folder with these two files, and 
 the experiment's lock.
 """
 
-import contextlib
 import os
 import socket
 import time
@@ -72,23 +71,6 @@ def asked_now(**terms: Any) -> Asked:
     return Asked(time=time.time(), host=socket.gethostname(), pid=os.getpid(), **terms)
 
 
-def asked_of(files: SubmissionLayout) -> Asked | None:
-    """Read who asked the scheduler for it: the receipt, else the intent; None when nobody did.
-
-    Raises:
-        InputError: One of them cannot be read.
-    """
-    return read_record_or_none(files.receipt, Asked) or read_record_or_none(files.intent, Asked)
-
-
-def received_job(files: SubmissionLayout) -> str:
-    """The job of a receipt; empty where there is none, or none that can be read."""
-    with contextlib.suppress(InputError):
-        receipt = read_record_or_none(files.receipt, Asked)
-        return receipt.job if receipt else ""
-    return ""
-
-
 def _received(files: SubmissionLayout) -> str:
     if job := read_record(files.receipt, Asked).job:
         return job
@@ -98,4 +80,4 @@ def _received(files: SubmissionLayout) -> str:
     )
 
 
-__all__ = ["LOCAL", "asked_now", "asked_of", "received_job", "submit_once", "write_receipt"]
+__all__ = ["LOCAL", "asked_now", "submit_once", "write_receipt"]

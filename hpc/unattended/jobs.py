@@ -24,8 +24,9 @@ from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.profile import ClusterProfile
 from hpc.core.slurm.executions import JobRow, is_refused_launch
 from hpc.core.slurm.successors import Course, Kind, Relay, plan_successors
+from hpc.submissions.on_disk import received_job
 from hpc.submissions.prepare import Frozen, in_partitions
-from hpc.submissions.receipts import asked_now, received_job, submit_once, write_receipt
+from hpc.submissions.receipts import asked_now, submit_once, write_receipt
 from hpc.unattended.lease import Guard, jobs_name
 from hpc.unattended.state import State, note_down, read_state, write_state
 from hpc.workspace import own_command, own_environment, python_path

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hpc.adapters.slurm import SlurmError
 from hpc.core.errors import InputError, TemporaryError
 from hpc.core.layout import SubmissionLayout
-from hpc.submissions.receipts import asked_now, asked_of, received_job, submit_once
+from hpc.submissions.on_disk import asked_of, received_job
+from hpc.submissions.receipts import asked_now, submit_once
 
 
 class Died(BaseException):
