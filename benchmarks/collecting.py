@@ -21,6 +21,7 @@ from benchmarks.measuring import (
     table,
     take_turns,
 )
+from hpc.core.layout import RunLayout
 
 STEPS = 100
 METRICS = 4
@@ -59,6 +60,17 @@ def collect(name: str, folder: Path, runs: int) -> Contender:
     return Contender(name, run)
 
 
+def status(name: str, folder: Path, *, forgets: bool = False) -> Contender:
+    """`hpc.status`, which remembers what it read of runs that are over; or has to read all of it."""
+
+    def run() -> Cost:
+        if forgets:
+            RunLayout(folder / "runs", NAME).remembered.unlink(missing_ok=True)
+        return execute((PYTHON, "-m", "hpc.status", NAME), folder=folder)
+
+    return Contender(name, run)
+
+
 def measure(folder: Path, *, runs: int, rounds: int) -> list[Line]:
     """Take the measurements below an empty folder."""
     all_runs, tenth = made(folder / "all", runs), made(folder / "tenth", runs // 10)
@@ -68,7 +80,8 @@ def measure(folder: Path, *, runs: int, rounds: int) -> list[Line]:
             floor("reading records and logs", "records", all_runs, runs),
             collect("**hpc.collect**", all_runs, runs),
             collect("**hpc.collect**, a tenth of the runs", tenth, runs // 10),
-            Contender("**hpc.status**", lambda: execute((PYTHON, "-m", "hpc.status", NAME), folder=all_runs)),
+            status("**hpc.status**", all_runs),
+            status("**hpc.status**, nothing remembered", all_runs, forgets=True),
         ],
         rounds,
     )

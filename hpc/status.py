@@ -172,7 +172,7 @@ def look(layout: RunLayout, *, writes: bool) -> tuple[Snapshot, Standing]:
     """
     memory = Memory(layout)
     snapshot = take_snapshot(layout, require_slurm=False, memory=memory)
-    standing = stand(snapshot)
+    standing = stand(snapshot, memory)
     if writes:
         memory.save()
     return snapshot, standing
@@ -238,9 +238,13 @@ def _show_in_place(looks: Iterator[list[str]]) -> None:
 # ── numbers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def stand(snapshot: Snapshot) -> Standing:
-    """Count, and look at what runs."""
-    seen = find_outcomes(snapshot)
+def stand(snapshot: Snapshot, memory: Memory | None = None) -> Standing:
+    """Count, and look at what runs.
+
+    Args:
+        memory: As `find_outcomes`.
+    """
+    seen = find_outcomes(snapshot, memory)
     outcomes = seen.outcomes
     attempts = [attempt for task in snapshot.tasks for attempt in task.attempts]
     waiting = [attempt for attempt in attempts if attempt.progress is Progress.WAITING]

@@ -11,6 +11,7 @@ from hpc.core.failures.evidence import FailureClass, Verdict
 from hpc.core.failures.outcomes import Outcome, outcome_of
 from hpc.core.layout import RunLayout
 from hpc.snapshots.kept import is_same
+from hpc.snapshots.remembered import Memory
 from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot, TaskState
 
 MOST_JUDGED = 200
@@ -32,15 +33,19 @@ class OutcomesNow:
     judged: int = 0
 
 
-def find_outcomes(snapshot: Snapshot) -> OutcomesNow:
-    """Tell every task's outcome. Writes nothing."""
+def find_outcomes(snapshot: Snapshot, memory: Memory | None = None) -> OutcomesNow:
+    """Tell every task's outcome. Writes nothing.
+
+    Args:
+        memory: What is remembered of ends that were looked at, and takes in those that are.
+    """
     outcomes: list[Outcome] = []
     judged = by_exit_code = 0
     for state in snapshot.tasks:
         verdict, is_known = _known_verdict(state)
         if not is_known and judged < MOST_JUDGED:
             judged += 1
-            verdict = _judge(snapshot.layout, state)
+            verdict = _judge(snapshot.layout, state, memory)
         elif not is_known:
             by_exit_code += 1
             verdict = _SUCCESS
@@ -85,10 +90,18 @@ def _collected(state: TaskState, last: AttemptState) -> Verdict | None:
     return _SUCCESS if is_success else _FAILED
 
 
-def _judge(layout: RunLayout, state: TaskState) -> Verdict | None:
+def _judge(layout: RunLayout, state: TaskState, memory: Memory | None) -> Verdict | None:
+    """Look at logs and metrics, unless they are known for those of a success."""
+    last, evidence = state.last, ""
+    if memory and last and last.began and state.collected is None:  # what was collected may stand for what is gone
+        evidence = memory.evidence(last.layout, submission=last.submission, job=last.job, row=last.row)
+        if memory.is_success(state.task.run_name, evidence):
+            return _SUCCESS
     from hpc.rounds.judge import judge_task
 
     task = judge_task(layout, state, include_running=False)
     if task.outcome is Outcome.FINISHED:
+        if memory:
+            memory.note_success(state.task.run_name, evidence)
         return _SUCCESS
     return task.attempts[-1].verdict if task.attempts else None

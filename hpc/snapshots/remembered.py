@@ -5,6 +5,9 @@ Of a record it is believed as long as the file has the same inode, size and time
 that is damaged, older than the runs, of another experiment or another version of ours costs time and says nothing
 false, and it may be deleted.
 
+So are the ends nobody has collected that were found a success by logs and metrics: as long as every file beside them is
+as it was, and the rules are. Of a failure the cause may pass (a file system's error), so it is looked at again.
+
 A file that changed less than `SETTLED_S` before it was read is not remembered: it could change once more within the
 resolution of its times.
 """
@@ -25,7 +28,7 @@ from typing import Any, NamedTuple, Protocol
 from hpc.adapters.files import read_regular, write_bytes
 from hpc.core import records
 from hpc.core.errors import EXIT_DONE, InputError
-from hpc.core.layout import RunLayout
+from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.core.records.exit import ExitRecord
 from hpc.core.records.index import Code, Used
 from hpc.core.records.record import record_from
@@ -40,6 +43,10 @@ LEAST = 20
 """So many new attempts are worth writing the file again; fewer are read again."""
 MOST_BYTES = 256 << 20
 """A larger file is not read; that of 100,000 runs takes a tenth."""
+JUDGED = 25
+"""What looking at logs and metrics of an end costs, in records that are read."""
+_RULES = ("core/failures", "core/records", "core/slurm", "adapters", "snapshots", "rounds")
+"""Folders of `hpc` that say what a success is."""
 _READERS = ("task", "exit", "index", "record")
 """Modules of `hpc.core.records` that say what a record is: what others of them read is not believed."""
 
@@ -157,7 +164,9 @@ class Memory:
             (scheduler, manifest_sha, Code(path, sha256, tuple(roots)))
             for scheduler, manifest_sha, path, sha256, roots in body.get("origins", ())
         ]
+        self._known_successes: Mapping[str, str] = body.get("successes", {})
         self._after: dict[str, Any] = {}
+        self._successes: dict[str, str] = {}
         self._unknown: dict[tuple[str, int], list[Stamp]] = {}
         self._added = 0
 
@@ -224,6 +233,41 @@ class Memory:
         ])  # fmt: skip
         self._added += 1
 
+    def evidence(self, attempt: AttemptLayout, *, submission: int, job: str, row: JobRow | None) -> str:
+        """Name all that a verdict on an attempt is given by; empty where part of it changed just now or is not seen.
+
+        Args:
+            submission, job: Which log of Slurm's is its own.
+            row: What Slurm says of it.
+        """
+        log = _stamp(f"{self._layout.submission(submission).logs}/{job}.log")
+        if not _rules_digest() or not (log is None or self._is_settled(log)):
+            return ""
+        lines = [_rules_digest(), repr((attempt.number, job, row, log))]
+        try:
+            with os.scandir(attempt.home) as entries:
+                for entry in sorted(entries, key=lambda each: each.name):
+                    stamp = None if entry.is_dir() else _stamp(entry.path)
+                    if stamp is not None and not self._is_settled(stamp):
+                        return ""
+                    lines.append(f"{entry.name}\0{stamp}")
+        except OSError:
+            return ""
+        return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+    def is_success(self, run_name: str, evidence: str) -> bool:
+        """Whether this evidence on the last attempt of a run was found a success."""
+        if not evidence or self._known_successes.get(run_name) != evidence:
+            return False
+        self._successes[run_name] = evidence
+        return True
+
+    def note_success(self, run_name: str, evidence: str) -> None:
+        """Take in that this evidence, which was named before it was looked at, is a success."""
+        if evidence:
+            self._successes[run_name] = evidence
+            self._added += JUDGED
+
     def _is_settled(self, stamp: Stamp) -> bool:
         """Whether a file is there and has not changed for a while."""
         return self._taken - max(stamp[2:]) / 1e9 >= SETTLED_S if stamp else False
@@ -233,8 +277,9 @@ class Memory:
         if self._added < max(LEAST, len(self._after) // LEAST):
             return
         tasks = {name: told for name, told in self._after.items() if told[2]}
-        body = {"origins": [[*origin, code.path, code.sha256, code.roots] for *origin, code in self._origins]}
-        text = json.dumps({**body, "tasks": tasks}, ensure_ascii=True, separators=(",", ":"))
+        origins = [[*origin, code.path, code.sha256, code.roots] for *origin, code in self._origins]
+        body = {"origins": origins, "tasks": tasks, "successes": self._successes}
+        text = json.dumps(body, ensure_ascii=True, separators=(",", ":"))
         with contextlib.suppress(OSError):
             write_bytes(self._layout.remembered, f"{_head(self._layout, text)}\n{text}\n".encode(), parents=False)
 
@@ -267,6 +312,14 @@ def _readers_digest() -> str:
     """
     folder = Path(records.__file__).parent
     return hashlib.sha256(b"".join((folder / f"{name}.py").read_bytes() for name in _READERS)).hexdigest()
+
+
+@cache
+def _rules_digest() -> str:
+    """Name the code that tells a success: what other code took for one is not believed; empty where it has no files."""
+    folder = Path(records.__file__).parents[2]
+    files = sorted(path for part in _RULES for path in (folder / part).glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest() if files else ""
 
 
 def _stamp(path: str) -> Stamp:

@@ -14,14 +14,15 @@ import pytest
 
 from hpc.adapters.files import write_json
 from hpc.core.errors import HpcError, TemporaryError
-from hpc.core.layout import RunLayout
+from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.core.slurm.executions import JobRow
 from hpc.core.slurm.states import SlurmState
 from hpc.rounds.act import assess
 from hpc.snapshots import remembered, snapshot
-from hpc.snapshots.remembered import Began, Ended, Memory
+from hpc.snapshots.evidence import Results, read_results
+from hpc.snapshots.remembered import Began, Ended
 from hpc.snapshots.snapshot import AttemptState, Snapshot, newest_of, take_snapshot
-from hpc.status import look, render, stand
+from hpc.status import Standing, look, render, stand
 from tests.damages import damages
 from tests.local_projects import EXPERIMENT, make_project
 
@@ -76,23 +77,25 @@ def _seen(attempt: AttemptState) -> dict[str, Any]:
     return {**told, "began": _read_fields(attempt.began, Began), "end": _read_fields(attempt.end, Ended)}
 
 
-def shown(look_again: Callable[[], Snapshot]) -> object:
+def shown(look_again: Callable[[], tuple[Snapshot, Standing]]) -> object:
     """All that `status` can say, and every state it says it from; or the error."""
     try:
-        seen = look_again()
-        standing = stand(seen)
+        seen, standing = look_again()
     except HpcError as error:
         return str(error)
     attempts = [[_seen(attempt) for attempt in task.attempts] for task in seen.tasks]
     return attempts, asdict(standing), render(seen, standing), newest_of(seen).keys()
 
 
-def with_memory(layout: RunLayout) -> Snapshot:
+def with_memory(layout: RunLayout) -> tuple[Snapshot, Standing]:
     """Look with what is remembered, and keep what that adds."""
-    memory = Memory(layout)
-    seen = take_snapshot(layout, require_slurm=False, memory=memory)
-    memory.save()
-    return seen
+    return look(layout, writes=True)
+
+
+def without(layout: RunLayout) -> tuple[Snapshot, Standing]:
+    """Look and read everything."""
+    seen = take_snapshot(layout, require_slurm=False)
+    return seen, stand(seen)
 
 
 def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
@@ -119,9 +122,9 @@ def test_no_record_is_read_twice(layout: RunLayout, monkeypatch: pytest.MonkeyPa
     assert layout.remembered.stat().st_mode & 0o777 == 0o600
     attempt = layout.task("X1").attempt(1)
     _change(attempt.exit_json, gpu_seconds=7200.0)
-    seen = with_memory(layout)
+    _, standing = with_memory(layout)
     assert read == [attempt.task_json, attempt.exit_json]
-    assert stand(seen).gpu_hours == 2.0
+    assert standing.gpu_hours == 2.0
 
 
 def test_what_changed_just_now_is_not_remembered(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +155,7 @@ def test_a_memory_that_is_not_ours_is_not_believed(
     elif other == "another experiment":
         layout = RunLayout(layout.root, "other")
         (layout.root / "tiny").rename(layout.home)
-        first = shown(lambda: take_snapshot(layout, require_slurm=False))
+        first = shown(lambda: without(layout))
     elif other == "other readers":
         monkeypatch.setattr(remembered, "_readers_digest", lambda: "0" * 64)
     else:
@@ -174,7 +177,7 @@ def test_runs_of_somebody_else_are_looked_at_and_left_alone(layout: RunLayout) -
 def test_a_remembered_record_is_read_whole_where_it_is_needed(layout: RunLayout) -> None:
     """All of it is there, and what vanished meanwhile is said."""
     with_memory(layout)
-    attempts = {task.task.run_name: task.attempts[-1] for task in with_memory(layout).tasks}
+    attempts = {task.task.run_name: task.attempts[-1] for task in with_memory(layout)[0].tasks}
     record, ended = attempts["X1"].record, attempts["X1"].ended
     assert record is not None
     assert record.argv[0] == "python3"
@@ -183,6 +186,34 @@ def test_a_remembered_record_is_read_whole_where_it_is_needed(layout: RunLayout)
     attempts["X4"].layout.exit_json.unlink()
     with pytest.raises(TemporaryError, match="changed while it was looked at"):
         attempts["X4"].ended  # noqa: B018
+
+
+def test_a_success_is_looked_at_once(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ends that nobody collected: until a file beside them changes, or the rules do."""
+    monkeypatch.setattr("hpc.rounds.outcomes_now.MOST_JUDGED", 200)
+    shutil.rmtree(layout.collected)
+    shutil.rmtree(layout.task("X2").attempt(2).home)  # no success: its metrics are those of attempt 1
+    read: list[AttemptLayout] = []
+
+    def counted(attempt: AttemptLayout) -> Results:
+        read.append(attempt)
+        return read_results(attempt)
+
+    monkeypatch.setattr("hpc.rounds.judge.read_results", counted)
+    first = shown(lambda: with_memory(layout))
+    assert {each.home.parent.name for each in read} == {"X1", "X2", "X4"}
+    read.clear()
+    assert shown(lambda: with_memory(layout)) == first
+    assert read == []
+    attempt = layout.task("X1").attempt(1)
+    os.truncate(attempt.metrics, 100)
+    _, standing = with_memory(layout)
+    assert read == [attempt]
+    assert standing.outcomes["finished"] == 2
+    read.clear()
+    monkeypatch.setattr(remembered, "_rules_digest", lambda: "0" * 64)
+    with_memory(layout)
+    assert len(read) > 1
 
 
 # ── the law ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -234,6 +265,10 @@ def _memory_of_then(home: Path, chance: random.Random) -> None:
         shutil.copy(*names)
 
 
+def _collected(_: str, names: list[str]) -> list[str]:
+    return [name for name in names if name == "collected"]
+
+
 def _collect(home: Path, _: random.Random) -> None:
     try:
         assess(RunLayout(home.parent, home.name))
@@ -241,18 +276,26 @@ def _collect(home: Path, _: random.Random) -> None:
         return
 
 
-def test_a_look_with_memory_says_what_one_without_says(made: Path, layout: RunLayout) -> None:
+@pytest.mark.parametrize(("judged", "changes"), [(0, CHANGES), (200, CHANGES // 3)])
+def test_a_look_with_memory_says_what_one_without_says(
+    made: Path, layout: RunLayout, monkeypatch: pytest.MonkeyPatch, judged: int, changes: int
+) -> None:
     """After any sequence of changes: damage of any file, restores, exchanges, edits that keep size and time."""
+    monkeypatch.setattr("hpc.rounds.outcomes_now.MOST_JUDGED", judged)
+    if judged:  # nobody ever collected
+        made = Path(shutil.copytree(made, layout.root / "made", symlinks=True, ignore=_collected))
+        shutil.rmtree(layout.collected)
+    kinds = (_exchange, _same_size, _memory_of_then, _same_size if judged else _collect)
     chance = random.Random(SEED)  # noqa: S311  no secret
     recalled = 0
-    for step in range(CHANGES):
+    for step in range(changes):
         if not layout.home.is_dir() or chance.random() < 0.2:
             _restore(made, layout.home, chance)
         elif chance.random() < 0.5:
             next(damages(layout.home, 1, SEED + step)).do()
         else:
-            chance.choice((_exchange, _same_size, _memory_of_then, _collect))(layout.home, chance)
+            chance.choice(kinds)(layout.home, chance)
         time.sleep(0.005)
-        assert shown(lambda: with_memory(layout)) == shown(lambda: take_snapshot(layout, require_slurm=False)), step
+        assert shown(lambda: with_memory(layout)) == shown(lambda: without(layout)), step
         recalled += layout.remembered.is_file()
-    assert recalled > CHANGES / 3
+    assert recalled > changes / 3
