@@ -534,7 +534,7 @@ def _fit_models(
         distinct = {id(one): one for one in (*(ours[place] for place in places), *others) if one is not base}
         arms = [one for one in distinct.values() if _is_of_model(one, base)]
         if len(arms) > 1:
-            contrasts = dict(zip(map(id, arms), _fit_model(arms, base), strict=True))
+            contrasts = dict(zip(map(id, arms), _fit_model(arms, base), strict=False))  # or none of them
             found |= {place: contrasts[id(ours[place])] for place in places if id(ours[place]) in contrasts}
     return found
 
@@ -548,7 +548,7 @@ def _is_of_model(one: Sample, base: Sample) -> bool:
 
 
 def _fit_model(arms: Sequence[Sample], base: Sample) -> list[_Contrast]:
-    """Compare arms with their baseline in one model.
+    """Compare arms with their baseline in one model; none where nothing varies but by arm and seed.
 
     Seeds are blocks of it, unless the baseline has further ones that every arm lacks and few are shared: all its runs
     are worth more than what a seed has in common then.
@@ -563,6 +563,9 @@ def _fit_model(arms: Sequence[Sample], base: Sample) -> list[_Contrast]:
             values[0, row, [column[seed] for seed in one.seeds.tolist()]] = (one.values - centre) / scale
     values[~np.isfinite(values)] = np.nan
     rows = model_rows(values[:, :, np.isfinite(values[0]).any(axis=0)], blocked=blocked)
+    if rows.error.max() <= _STEADY:
+        # Two pairs that differ by the same, in every arm: no spread to test by, and too few for flipping signs.
+        return []
     words = f"linear model over {len(arms)} arms"
     if blocked:
         words = f"seed-blocked {words} and {counted(int(np.isfinite(values[0]).any(axis=0).sum()), 'seed')}"

@@ -225,8 +225,11 @@ def contrasts_of(family: Sequence[tuple[Runs, Runs]]) -> list[Contrast | None]:
             if not are_steady(pairs_of(family[place][0], base)) and varies(family[place][0].array, base.array)
         ]  # fmt: skip
         if len(arms) > 1:
-            for place, contrast in zip(arms, fit_model(base, [family[place][0] for place in arms]), strict=True):
-                found[place] = contrast
+            fitted = fit_model(base, [family[place][0] for place in arms])
+            widest = max(np.ptp(one.array) for one in (base, *(family[place][0] for place in arms)))
+            if max(one.error for one in fitted) > 1e-9 * widest:
+                for place, contrast in zip(arms, fitted, strict=True):
+                    found[place] = contrast
     return found
 
 

@@ -387,3 +387,16 @@ def test_rounding_is_no_spread(spread: float) -> None:
     assert (found.p, found.z, found.p_equivalence) == (None, None, None)
     assert "neither sample varies" in found.note
     assert found.rule_verdict == "not computable"
+
+
+def test_two_seeds_that_add_the_same_to_every_arm_prove_nothing() -> None:
+    """No run varies but by its arm and its seed: the model has no spread, and p would be 0."""
+    seeds = np.arange(2)
+    base, *arms = (Sample(level + np.array([0.1, 0.5]), seeds) for level in (3.0, 3.2, 3.5))
+    found = compare_family(arms, [base, base], "min")
+
+    assert [one.test for one in found] == ["Welch's t test"] * 2
+    assert [one.p for one in found] == pytest.approx(
+        [stats.ttest_ind(one.values, base.values, equal_var=False).pvalue for one in arms]
+    )
+    assert {one.tested_verdict for one in found} == {"inconclusive"}
