@@ -79,7 +79,7 @@ def asked_of_entries(
 
 def _asked(snapshot: Snapshot) -> Mapping[str, Any]:
     """The experiment with the question that counts."""
-    known = [one.record or one.row for task in snapshot.tasks for one in task.attempts]
+    known = [one.began or one.row for task in snapshot.tasks for one in task.attempts]
     starts = [one.started for one in known if one is not None and one.started is not None]
     return asked_first(snapshot.layout, snapshot.manifest["spec"], starts)
 
