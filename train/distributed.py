@@ -53,6 +53,11 @@ def start(
     if not on_cpu:
         _make_deterministic()
     stage = zero_stage_asked(zero_stage)
+    if stage == 0 and precision != "no":
+        raise InputError(
+            f"ZeRO stage 0 with {precision} is not supported: DeepSpeed's optimiser counts a step before the first one; "
+            "--zero_stage 1 computes the same, and so does none"
+        )
     options: dict[str, Any] = {"cpu": on_cpu} if stage is None else _deepspeed(stage, on_cpu, micro_batch, clip)
     accelerator = Accelerator(mixed_precision=precision, gradient_accumulation_steps=accumulation, **options)
     _check(accelerator, stage)

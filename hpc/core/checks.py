@@ -558,6 +558,13 @@ def _check_launch(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
         return
     if launch.mixed_precision == "fp16" and not resources.gpus:
         yield Finding(("launch", "mixed_precision"), "fp16 needs a GPU, and resources.gpus is 0; write bf16 or no")
+    halved = draft.retry.divergence.mixed_precision if draft.retry and draft.retry.divergence else ""
+    if launch.zero_stage == 0 and not resources.gpus and "bf16" in (launch.mixed_precision, halved):
+        yield Finding(
+            ("launch", "deepspeed", "zero_stage"),
+            "stage 0 in bf16 on CPUs: DeepSpeed's optimiser counts a step before the first one, so the first updates "
+            "are too short; write 1, which computes the same, or mixed_precision: no",
+        )
     if resources.gpus and launch.processes and launch.processes > resources.gpus:
         yield Finding(
             ("launch", "processes"),

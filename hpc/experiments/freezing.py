@@ -153,7 +153,7 @@ def make_plan(
     check_program(spec.program, code, toolkit)
     inputs = find_inputs(workspace.project, spec.program.inputs)
     notes = (*notes, *notes_of(code, spec.program.inputs), *_unset_notes(spec, profile), *_relay_notes(layout, profile))
-    notes = (*notes, *_wandb_notes(spec, code))
+    notes = (*notes, *_wandb_notes(spec, code), *_launch_notes(spec))
     project = identify_project(workspace.project)
     provenance = {**_provenance(layout, code, toolkit, container, git, project), "inputs": inputs}
     provenance["asked"] = dict(asked or {})
@@ -238,6 +238,17 @@ def _relay_notes(layout: RunLayout, profile: ClusterProfile) -> tuple[str, ...]:
     except InputError as error:
         return (f"no submit --follow here: {error}",)
     return ()
+
+
+def _launch_notes(spec: ExperimentSpec) -> tuple[str, ...]:
+    """Say so where DeepSpeed is asked for and Accelerate would pass it over without a word."""
+    is_ours = (spec.program.module or "").startswith("train.")
+    if spec.launch.zero_stage is None or spec.resources.gpus or is_ours:
+        return ()
+    return (
+        "warning: launch.deepspeed without GPUs: a program that calls Accelerator() trains with plain data parallelism "
+        "there, and nothing says so; one that calls deepspeed.initialize does what is asked",
+    )
 
 
 def _wandb_notes(spec: ExperimentSpec, code: CodeFiles) -> tuple[str, ...]:

@@ -70,6 +70,15 @@ def test_other_settings_under_the_same_names_are_refused_once_there_are_results(
     assert "Rename the experiment" in told
 
 
+def test_deepspeed_that_nobody_would_start_is_said(project):
+    """Without GPUs Accelerate passes over DeepSpeed in silence; our own programs do not."""
+    zero = "launch: {kind: torchrun, deepspeed: {zero_stage: 2}}\n"
+    project.write_experiment(EXPERIMENT + zero)
+    assert "a program that calls Accelerator() trains with plain data parallelism" in " ".join(plan(project)["notes"])
+    project.write_experiment(EXPERIMENT + zero.replace("deepspeed: {zero_stage: 2}", "processes: 1"))
+    assert "Accelerator()" not in " ".join(plan(project)["notes"])
+
+
 def test_a_dry_run_writes_no_plan(project):
     """--dry-run says what would be, and leaves neither manifest nor scripts."""
     assert plan(project, "--dry-run")["tasks"] == 2

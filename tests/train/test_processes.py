@@ -124,6 +124,15 @@ def test_all_processes_stop_when_one_diverges(train_apart: Train) -> None:
     assert time.monotonic() - began < 60
 
 
+def test_stage_0_in_bf16_is_refused() -> None:
+    """Its optimiser is a step ahead from the start, and its values cannot be saved: said before anything is trained."""
+    from hpc.core.errors import InputError
+    from train.distributed import start
+
+    with pytest.raises(InputError, match="--zero_stage 1 computes the same"):
+        start(mixed_precision="bf16", zero_stage=0, accumulation=1, micro_batch=1, clip=1.0)
+
+
 def test_fewer_processes_than_announced_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """One process where the launcher announced two would train another experiment; it says how to start it."""
     from train.distributed import LaunchError, _check
