@@ -55,7 +55,7 @@ def start(
     stage = zero_stage_asked(zero_stage)
     if stage == 0 and precision != "no":
         raise InputError(
-            f"ZeRO stage 0 with {precision} is not supported: DeepSpeed's optimiser counts a step before the first one; "
+            f"ZeRO stage 0 with {precision} is not supported: DeepSpeed's optimiser counts a step before the first; "
             "--zero_stage 1 computes the same, and so does none"
         )
     options: dict[str, Any] = {"cpu": on_cpu} if stage is None else _deepspeed(stage, on_cpu, micro_batch, clip)
