@@ -21,9 +21,12 @@ def with_front(
 ) -> tuple[Drawing, ...]:
     """Put the picture that is the result before the others.
 
-    A phase diagram has its map, methods over systems have the first picture over the systems, the variance of a
-    baseline every run, one configuration against another the runs of both; all else the intervals of configurations.
+    A phase diagram has its map, whatever it is compared with; methods over systems have the first picture over the
+    systems, the variance of a baseline every run, one configuration against another the runs of both; all else the
+    intervals of configurations.
     """
+    if diagram := _draw_diagram(frame, findings, folder):
+        return (diagram, *drawings)
     over_systems = next((place for place, one in enumerate(drawings) if one.topic == "systems"), None)
     if over_systems is not None:
         first = replace(drawings[over_systems], topic=FRONT)
@@ -32,13 +35,21 @@ def with_front(
     return tuple(drawings) if front is None else (front, *drawings)
 
 
+def _draw_diagram(frame: ExperimentFrame, findings: Findings, folder: Path) -> Drawing | None:
+    if frame.spec.get("type") != "phase_diagram" or findings.primary is None or not _has_values(findings):
+        return None
+    return draw_front_map(frame, findings.primary, folder)
+
+
+def _has_values(findings: Findings) -> bool:
+    return any(one.estimate.n for one in findings.results)
+
+
 def _draw(frame: ExperimentFrame, findings: Findings, folder: Path) -> Drawing | None:
     primary = findings.primary
-    if primary is None or not any(one.estimate.n for one in findings.results):
+    if primary is None or not _has_values(findings):
         return None
     kind = frame.spec.get("type")
-    if kind == "phase_diagram" and (drawn := draw_front_map(frame, primary, folder)):
-        return drawn
     if kind == "baseline_variance" and not findings.compared:
         return draw_strip(frame, findings, primary, folder)
     if len(findings.compared) == 1 and findings.compared[0].estimate.n and len(findings.results) <= 2:

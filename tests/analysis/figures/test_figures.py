@@ -3,6 +3,7 @@
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -13,7 +14,8 @@ from analysis.data.frame import Series, load_frame
 from analysis.data.swept import find_swept
 from analysis.figures.all import draw_all
 from analysis.figures.curves import interesting_series, mean_curve
-from analysis.figures.drawing import FURTHER, axis_label, short, squeeze, themed_svg
+from analysis.figures.drawing import FURTHER, axis_label, drawing_style, short, squeeze, themed_svg
+from analysis.figures.front import with_front
 from analysis.figures.heatmap import choose_axes, grid_cells
 from analysis.figures.timeline import running_at_once
 from analysis.findings.findings import find_findings
@@ -214,6 +216,22 @@ def test_phase_diagram_hatches_what_failed_and_counts_every_cell(tmp_path: Path)
     assert "layers=4, gamma=0.7: n=0 of 2; failed: 2 oom_gpu" in titles
     assert "url(#" in svg[svg.index('id="cell-0-2-1"') :][:600]  # the hatch
     assert "final_error (lower is better)" in svg
+
+
+def test_a_phase_diagram_shows_its_map_first(tmp_path: Path) -> None:
+    """Also where its baseline leaves a parameter open, whose values then count as systems."""
+    experiment = _phase(tmp_path / "runs")
+    experiment.spec = make_spec("phase", type="phase_diagram", baseline={"gamma": 0.5})
+    frame = load_frame(experiment.write())
+    findings = find_findings(frame)
+    with drawing_style(()):
+        (front,) = with_front(frame, findings, tmp_path, ())
+        over_systems = replace(front, name="profiles", topic="systems")
+        first, *others = with_front(frame, findings, tmp_path, (over_systems,))
+
+    assert (first.name, first.topic) == ("front", "front")
+    assert "layers=4, gamma=0.7: n=0 of 2; failed: 2 oom_gpu" in (tmp_path / "front.svg").read_text(encoding="utf-8")
+    assert others == [over_systems]
 
 
 def test_three_parameters_have_parallel_axes_with_a_place_for_failures(tmp_path: Path) -> None:
