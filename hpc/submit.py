@@ -32,7 +32,7 @@ from hpc.snapshots.outdated import describe_outdated
 from hpc.snapshots.snapshot import Snapshot, name_unreadable, take_snapshot
 from hpc.submissions.holds import release, stop_if_held
 from hpc.submissions.portions import Fed, resume
-from hpc.submissions.prepare import AT_ONCE, Frozen, Terms, half_submitted
+from hpc.submissions.prepare import Frozen, Terms, half_submitted
 from hpc.submissions.probes import LIMIT_S, ToProbe, plan_probe, submit_probe, waiting_for
 from hpc.submissions.receipts import LOCAL
 from hpc.submissions.sources import split_ready
@@ -44,7 +44,9 @@ from hpc.workspace import Workspace
 @name_argument
 @click.option("--backend", type=click.Choice(["slurm", "local"]), help="Default: what the experiment was planned for.")
 @click.option(
-    "--max-parallel", type=click.IntRange(min=1), help="Local: tasks that run at once. Default: half the cores."
+    "--max-parallel",
+    type=click.IntRange(min=1),
+    help="Tasks that run at once, on Slurm of each array. Default: the profile's; locally else half the cores.",
 )
 @click.option("--detach", is_flag=True, help="Local: do not wait for the end.")
 @click.option("--release", "releases", is_flag=True, help="Let an experiment that is held go on, and submit the rest.")
@@ -219,7 +221,8 @@ def act(request: Request, present: Present, decided: Decided) -> Done:
     if decided.is_local:
         check_gpus(max((each.resources.gpus for each in decided.assignments), default=0))
     probes = submit_probe(layout, frozen, decided.probe) if decided.probe else {}
-    terms = Terms(after=waiting_for(decided.probe, probes)) if decided.probe else AT_ONCE
+    after = waiting_for(decided.probe, probes) if decided.probe else ""
+    terms = Terms(after=after, at_once=0 if decided.is_local else request.max_parallel or 0)
     if follows:
         leave_one_behind(layout, frozen)
     hand = partial(submit_behind_canary, present.snapshot) if request.canary else hand_over

@@ -51,7 +51,7 @@ def submit_behind_canary(
             return replace(first, waiting=tuple(assignments))
         ((number, job),) = first.jobs.items()
         assignments = assignments[1:]
-    behind = Terms(after=terms.after, waits_for=number, canary_job="" if job == LOCAL else job)
+    behind = replace(terms, waits_for=number, canary_job="" if job == LOCAL else job)
     rest = hand_over(layout, frozen, assignments, behind)
     return replace(rest, jobs={**first.jobs, **rest.jobs}, submitted=first.submitted + rest.submitted)
 

@@ -14,7 +14,7 @@ from hpc.core.errors import HpcError
 from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.profile import ClusterProfile
 from hpc.core.slurm.arrays import Assignment, plan_arrays
-from hpc.core.slurm.gpu_bound import LiveArray, Place, as_live, place
+from hpc.core.slurm.gpu_bound import LiveArray, Place, as_live, most_at_once, place
 from hpc.core.slurm.limits import Limit, Queued, Site, in_order, limits_of, tightest
 from hpc.submissions.in_queue import arrays_in_queue
 from hpc.submissions.prepare import AT_ONCE, Frozen, Terms, prepare_submissions, submit_to_slurm
@@ -107,7 +107,7 @@ def feed(layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignment], t
         found = place(plan.resources, len(plan.assignments), profile, live) if profile.max_gpus else Place()
         try:
             prepared = prepare_submissions(layout, frozen, plan.assignments)
-            submitted = submit_to_slurm(layout, prepared, terms.at(found))
+            submitted = submit_to_slurm(layout, prepared, terms.at(found, most_at_once(plan.resources, profile)))
         except slurm.SubmitLimitReached as refusal:
             left, why = len(plan.assignments) // 2, f"Slurm: {refusal}"
             continue

@@ -85,9 +85,15 @@ class Terms:
             at_once=self.at_once,
         )
 
-    def at(self, place: Place) -> "Terms":
-        """These terms, and those of a place among other arrays."""
-        return replace(self, after=":".join(filter(None, (self.after, *place.after))), at_once=place.at_once)
+    def at(self, place: Place, most: int = 0) -> "Terms":
+        """These terms, and those of a place among other arrays.
+
+        Args:
+            place: That place.
+            most: Most elements at a time as the script says; 0: it says nothing.
+        """
+        bounds = filter(None, (self.at_once, place.at_once, most if self.at_once else 0))
+        return replace(self, after=":".join(filter(None, (self.after, *place.after))), at_once=min(bounds, default=0))
 
 
 AT_ONCE = Terms()

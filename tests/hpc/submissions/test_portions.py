@@ -74,6 +74,17 @@ def test_what_fits_is_submitted_and_the_rest_by_the_same_command(project):
     assert runs_of(project) == sorted(f"X{x}" for x in range(1, 11))
 
 
+@pytest.mark.parametrize(("asked", "bound", "told"), [("3", 0, "0-9%3"), ("9", 4, "0-9%4"), (None, 4, "")])
+def test_fewer_at_once_can_be_asked_for(project, asked, bound, told):
+    """`--max-parallel` goes to sbatch beside the script, never above the profile's; without it the script rules."""
+    with (project.folder / "manifests/clusters/slurm.yaml").open("a") as profile:
+        profile.write(f"max_parallel: {bound}\n")
+    project.hpc("plan", "tiny")
+    project.hpc("submit", "tiny", *(("--max-parallel", asked) if asked else ()))
+    (call,) = project.calls("sbatch")
+    assert [word for word in call.split() if "--array" in word] == ([f"--array={told}"] if told else [])
+
+
 def test_a_full_queue_is_no_error_that_loses_anything(project):
     """No room: exit 75, a sentence with the limit, sbatch not called; the next call goes on."""
     load(project, 12)
