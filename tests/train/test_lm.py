@@ -128,6 +128,14 @@ def test_a_smaller_micro_batch_is_the_same_training(run: Start) -> None:
         assert one["val_loss"] == pytest.approx(other["val_loss"], abs=2e-4)
 
 
+def test_bf16_products_learn_the_same(run: Start) -> None:
+    """Nearly the same loss, not exactly, and weights in full precision."""
+    whole, rough = run("whole"), run("rough", "--precision", "bf16")
+    assert rough.steps[-1]["val_loss"] == pytest.approx(whole.steps[-1]["val_loss"], abs=0.05)
+    assert rough.timeless != whole.timeless
+    assert {values.dtype for values in rough.model.values()} == {torch.float32}
+
+
 def test_a_loss_that_is_not_finite_ends_it(run: Start) -> None:
     """With the step, so that a log of it can say so."""
     with pytest.raises(FloatingPointError, match=r"(loss|gradient norm) is (nan|inf) at step 2"):
