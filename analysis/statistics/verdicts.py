@@ -258,7 +258,8 @@ class _Pilots:
             enough = self._are_enough(rows, effect, middle)
             high[rows[enough]], low[rows[~enough]] = middle[rows[enough]], middle[rows[~enough]]
             rows = rows[high[rows] - low[rows] > 1]
-        return high
+        # Doubling may have gone beyond.
+        return np.where(high > _MOST, 0, high)
 
     def runs_for_any(self, at_least: Ints) -> Ints:
         """Find the fewest runs, never fewer than a number, that are enough whatever the true difference is.

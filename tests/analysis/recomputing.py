@@ -533,7 +533,7 @@ def further_seeds(one: Numbers, alpha: float, margin: float | None) -> tuple[int
         while high - above > 1:
             middle = (above + high) // 2
             above, high = (above, middle) if enough(size, middle) else (middle, high)
-        return high
+        return high if high <= 1000 else None
 
     likely = fewest(effect_size, now)
     whatever = likely if width else None

@@ -68,6 +68,8 @@ def test_seeds_for_a_verdict_are_the_fewest_that_do() -> None:
     assert power_of_test(1.0, [2.0], n, 0.05, paired=True) >= 0.8
     assert power_of_test(1.0, [2.0], n - 1, 0.05, paired=True) < 0.8
     assert seeds_for_verdict(1e-3, None, [2.0], 3, 0.05, paired=True) is None
+    for now in (3, 300, 400, 999):  # however the search comes there
+        assert seeds_for_verdict(0.1, None, [1.0, 1.0], now, 0.05, paired=False) is None
     assert seeds_for_verdict(100.0, None, [2.0], 5, 0.05, paired=True) == 6
 
 
