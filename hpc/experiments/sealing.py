@@ -5,11 +5,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from hpc.adapters.files import append_json_line, lock, read_json_or_none, write_json
-from hpc.adapters.result_ledger import read_ledger
 from hpc.core.errors import InputError
 from hpc.core.layout import RunLayout
-from hpc.core.question.bare import find_bare, with_tests
-from hpc.core.question.criterion import parse_criterion
 from hpc.core.question.seal import (
     SealEntry,
     append_entry,
@@ -84,8 +81,11 @@ def asked_first(layout: RunLayout, spec: Mapping[str, Any], starts: Collection[f
         return spec
     if not history:
         return spec
-    # One entry counts whatever has begun: most experiments are read without their ledger.
-    noted = [line.time for line in read_ledger(layout).lines] if len(history) > 1 else []
+    if len(history) == 1:  # it counts whatever has begun: most experiments are read without their ledger
+        return as_sealed(spec, history[0].content)
+    from hpc.adapters.result_ledger import read_ledger
+
+    noted = [line.time for line in read_ledger(layout).lines]
     return as_sealed(spec, history[place_by_times(history, starts, noted)].content)
 
 
@@ -140,6 +140,9 @@ def seal_notes(layout: RunLayout, spec: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _sureness_notes(spec: Mapping[str, Any]) -> Iterator[str]:
     """Say where a criterion can be met without being supported, and what to write instead."""
+    from hpc.core.question.bare import find_bare, with_tests  # here: `status` reads seals, and no criterion
+    from hpc.core.question.criterion import parse_criterion
+
     rule = parse_criterion(spec["brief"]["criterion"])
     bare = find_bare(rule, float((spec.get("analysis") or {}).get("alpha") or 0.05))
     if tested := [one for one in bare if one.test]:
