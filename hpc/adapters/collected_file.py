@@ -25,7 +25,12 @@ def read_entries(layout: RunLayout) -> Mapping[str, Entry]:
     except OSError:
         return {}
     entries = _read(layout.verdicts, status.st_mtime_ns, status.st_size, status.st_ino)
-    aside = {run.task_id for _, each in read_aside(layout) if each.time > status.st_mtime for run in each.runs}
+    return that_count(layout, entries, status.st_mtime)
+
+
+def that_count(layout: RunLayout, entries: Mapping[str, Entry], written: float) -> Mapping[str, Entry]:
+    """Leave out what was set aside since a collection was written (Unix seconds)."""
+    aside = {run.task_id for _, each in read_aside(layout) if each.time > written for run in each.runs}
     return {key: entry for key, entry in entries.items() if key not in aside} if aside else entries
 
 

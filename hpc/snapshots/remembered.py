@@ -25,6 +25,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from hpc.adapters.collected_file import Entry, read_aside, read_entries, that_count
 from hpc.adapters.files import read_regular, write_bytes
 from hpc.core import records
 from hpc.core.errors import EXIT_DONE, InputError
@@ -43,6 +44,10 @@ LEAST = 20
 """So many new attempts are worth writing the file again; fewer are read again."""
 MOST_BYTES = 256 << 20
 """A larger file is not read; that of 100,000 runs takes a tenth."""
+BRIEF = 10
+"""So many tasks of a collection cost what reading the record of an attempt does."""
+_OF_TASK = ("task_id", "run_name", "outcome", "altered", "kept", "summary", "check", "check_said", "check_text")
+_OF_ATTEMPT = ("attempt", "started", "ended", "manifest_sha")
 JUDGED = 25
 """What looking at logs and metrics of an end costs, in records that are read."""
 _RULES = ("core/failures", "core/records", "core/slurm", "adapters", "snapshots", "rounds")
@@ -164,6 +169,7 @@ class Memory:
             (scheduler, manifest_sha, Code(path, sha256, tuple(roots)))
             for scheduler, manifest_sha, path, sha256, roots in body.get("origins", ())
         ]
+        self._collected: tuple[Stamp, Mapping[str, Entry]] = tuple(body.get("collected", (None, {})))
         self._known_successes: Mapping[str, str] = body.get("successes", {})
         self._after: dict[str, Any] = {}
         self._successes: dict[str, str] = {}
@@ -233,6 +239,22 @@ class Memory:
         ])  # fmt: skip
         self._added += 1
 
+    def read_entries(self) -> Mapping[str, Entry]:
+        """What the newest collection says of each task, as `hpc.adapters.collected_file.read_entries`, in short."""
+        stamp = _stamp(str(self._layout.verdicts))
+        if not stamp:
+            self._collected = (None, {})
+            return read_entries(self._layout)
+        if stamp != self._collected[0]:
+            whole = read_entries(self._layout)
+            entries = {task_id: _in_short(entry) for task_id, entry in whole.items()}
+            # Without what was set aside, or where a file system's error left nothing, it is not all there is.
+            is_all = self._is_settled(stamp) and bool(entries) and not read_aside(self._layout)
+            self._collected = (stamp, entries) if is_all else (None, {})
+            self._added += len(self._collected[1]) // BRIEF
+            return entries
+        return that_count(self._layout, self._collected[1], stamp[2] / 1e9)
+
     def evidence(self, attempt: AttemptLayout, *, submission: int, job: str, row: JobRow | None) -> str:
         """Name all that a verdict on an attempt is given by; empty where part of it changed just now or is not seen.
 
@@ -278,10 +300,22 @@ class Memory:
             return
         tasks = {name: told for name, told in self._after.items() if told[2]}
         origins = [[*origin, code.path, code.sha256, code.roots] for *origin, code in self._origins]
-        body = {"origins": origins, "tasks": tasks, "successes": self._successes}
+        body = {"origins": origins, "tasks": tasks, "successes": self._successes, "collected": self._collected}
         text = json.dumps(body, ensure_ascii=True, separators=(",", ":"))
         with contextlib.suppress(OSError):
             write_bytes(self._layout.remembered, f"{_head(self._layout, text)}\n{text}\n".encode(), parents=False)
+
+
+def _in_short(entry: Entry) -> Entry:
+    """A task of a collection without what says nothing about where it stands; a tenth of it is left."""
+    kept = {name: entry[name] for name in _OF_TASK if name in entry}
+    return {**kept, "attempts": [_attempt_in_short(each) for each in entry["attempts"]]}
+
+
+def _attempt_in_short(told: Entry) -> Entry:
+    verdict = told.get("verdict")
+    kept = {name: told[name] for name in _OF_ATTEMPT if name in told}
+    return {**kept, "verdict": {"category": verdict.get("category"), "evidence": []} if verdict else None}
 
 
 def _read(layout: RunLayout) -> Mapping[str, Any]:

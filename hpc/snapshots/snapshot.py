@@ -284,7 +284,8 @@ def take_snapshot(
     manifest, problem = find_manifest(layout)
     asked = [task_from_json(each) for each in manifest["tasks"]]
     seen = look_at(layout, asked, require_slurm=require_slurm, memory=memory)
-    tasks = _with_collected(seen.tasks, read_entries(layout) if keep else {})
+    told = memory.read_entries() if memory else read_entries(layout)
+    tasks = _with_collected(seen.tasks, told if keep else {})
     unreadable = (*seen.unreadable, *_unreadable_run_files(layout, problem))
     return Snapshot(layout, manifest, tasks, seen.taken, seen.problem, unreadable)
 
