@@ -6,13 +6,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
 
 from hpc.adapters.yaml_file import load_yaml
+from hpc.callbacks.stop import StopRequest
 from hpc.metrics import is_complete
 from tests.train.train_runs import SMALL, Finished
+from train import program, symmetry
 from train.symmetry import METRICS
 
 pytestmark = pytest.mark.train
@@ -86,30 +89,36 @@ def test_a_long_run_records_some_of_its_steps(train_here: Train) -> None:
     assert set(run.series("train_loss")) == {5, 6}
 
 
-def by_hand(out: Path, *arguments: str) -> "subprocess.Popen[str]":
-    """Start it as a person types it, without the toolkit."""
-    words = ("--n_layers", "2", "--gamma", "1.0", "--seed", "42", "--output_dir", str(out), *arguments)
-    return subprocess.Popen(
-        [sys.executable, "-m", "train.symmetry", *SMALL["symmetry"], *words], stdout=subprocess.PIPE, text=True
-    )
+BY_HAND = (*SMALL["symmetry"], "--n_layers", "2", "--gamma", "1.0", "--seed", "42")
 
 
-def test_killed_by_hand_it_goes_on_bit_by_bit(tmp_path: Path, train_here: Train) -> None:
+def test_killed_by_hand_it_goes_on_bit_by_bit(
+    tmp_path: Path, train_here: Train, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Killed without a word and resumed it has the whole run's weights, and the four files that people look for."""
     import torch
+    from accelerate.state import AcceleratorState
 
     steps = ("--max_steps", "60", "--checkpoint_every", "2", "--print_every", "1", "--validate_every", "30")
     out = tmp_path / "out"
-    killed = by_hand(out, *steps)
+    words = [*BY_HAND, *steps, "--output_dir", str(out)]
+    killed = subprocess.Popen([sys.executable, "-m", "train.symmetry", *words], stdout=subprocess.PIPE, text=True)
     assert killed.stdout is not None
     heard = [next(line for line in killed.stdout if line.startswith(start)) for start in ("data_hash: ", "Step 00005")]
     killed.kill()
     killed.communicate()
     assert not (out / "metrics.json").exists()
 
-    resumed = by_hand(out, *steps, "--resume")
-    said, _ = resumed.communicate(timeout=180)
-    assert resumed.returncode == 0
+    def leave(_accelerator: object, _outcome: Path, code: int, **_: object) -> NoReturn:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(program, "leave", leave)
+    monkeypatch.setattr(StopRequest, "listen", lambda _: None)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    capfd.readouterr()
+    with pytest.raises(SystemExit, match="0"):
+        symmetry.main([*words, "--resume"])
+    said = capfd.readouterr().out
     assert "Step 00002 |" not in said
     whole = train_here("whole", "--n_layers", "2", *steps, program="symmetry")
     values = [torch.load(home / "model.pt", weights_only=True)["parameters"] for home in (out, whole.home)]
