@@ -174,11 +174,16 @@ def validate(model: nn.Module, tokens: Tensor, length: int, batch: int) -> float
 
 @torch.no_grad()
 def write_on(model: nn.Module, start: int, count: int, length: int, seed: int) -> list[int]:
-    """Let the model write, one token after the other, each drawn with the chance it gives it."""
+    """Let the model write, one token after the other, each drawn with the chance it gives it.
+
+    It always sees `length` tokens, zeros behind those that count: other shapes would take memory of their own.
+    """
     device, chance = next(model.parameters()).device, torch.Generator().manual_seed(seed)
     written = [start]
     for _ in range(count):
-        scores = model(torch.tensor([written[-length:]], device=device))[0, -1]
+        seen = written[-length:]
+        padded = torch.tensor([seen + [0] * (length - len(seen))], device=device)
+        scores = model(padded)[0, len(seen) - 1]
         written.append(int(torch.multinomial(scores.softmax(-1).cpu(), 1, generator=chance)))
     return written[1:]
 

@@ -164,6 +164,20 @@ def test_validation_counts_every_whole_sequence_alike() -> None:
     assert uneven == pytest.approx(together, rel=1e-6)
 
 
+@torch.no_grad()
+def test_what_it_writes_depends_on_what_came_before_alone() -> None:
+    """The zeros behind it change nothing: as drawn from a window that grows and then moves on."""
+    torch.manual_seed(1)
+    model, chance = lm.GPT(256, 16, 1, 16, 1), torch.Generator().manual_seed(3)
+    torch.nn.init.normal_(model.head.weight, std=2.0)
+    expected = [7]
+    for _ in range(30):
+        scores = model(torch.tensor([expected[-16:]]))[0, -1]
+        expected.append(int(torch.multinomial(scores.softmax(-1), 1, generator=chance)))
+
+    assert lm.write_on(model, 7, 30, 16, 3) == expected[1:]
+
+
 @pytest.mark.parametrize("module", [lm, text])
 def test_it_knows_nothing_of_the_toolkit(module) -> None:
     """No import of `hpc`, and of `train` only its own text: it runs wherever PyTorch is."""
