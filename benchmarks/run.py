@@ -29,6 +29,7 @@ SECTIONS = {
     "collecting": "Collecting 1,000 runs",
     "reporting": "Reporting 10,000 runs",
     "explaining": "Explaining failures",
+    "training": "A training step",
 }
 """Benchmark → heading, in the order of the page."""
 _PACKAGES = ("click", "filelock", "h5py", "jinja2", "numpy", "pydantic", "rich", "ruamel.yaml")
