@@ -15,7 +15,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from train.program import Ending, Places, add_optimisation, add_running, positive, run_to_end
+from hpc.core.errors import InputError
+from train.options import above_zero, number, positive, seed, share, size
+from train.program import Ending, Places, add_optimisation, add_running, check_heads, run_to_end
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,28 +68,31 @@ def parser() -> argparse.ArgumentParser:
     add("--lora_rank", type=positive, default=8, help="rank of the LoRA adapters")
     add("--lora_alpha", type=positive, help="the adapters count lora_alpha / lora_rank (default: twice the rank)")
     add("--lora_targets", nargs="+", default=["all-linear"], metavar="NAME", help="linear layers that have adapters")
-    add("--lora_dropout", type=float, default=0.0, help="dropout before the adapters")
+    add("--lora_dropout", type=share, default=0.0, help="dropout before the adapters")
     # data
     add("--demonstrations", type=positive, default=512, help="optimal trajectories to learn from")
     add("--horizon", type=positive, default=40, help="steps of 0.1 s in a trajectory; one token each")
-    add("--data_seed", type=int, default=0, help="seed of the demonstrations")
+    add("--data_seed", type=seed, default=0, help="seed of the demonstrations")
     add("--evaluations", type=positive, default=64, help="held-out starts of the closed-loop test")
     # reinforcement
     add("--grpo_steps", type=positive, default=200, help="optimiser steps on its own roll-outs")
-    add("--grpo_learning_rate", type=float, default=1e-3, help="their peak learning rate")
-    add("--group_size", type=positive, default=16, help="roll-outs from one start, judged against each other")
+    add("--grpo_learning_rate", type=size, default=1e-3, help="their peak learning rate")
+    add("--group_size", type=number(int, 2), default=16, help="roll-outs from one start, judged against each other")
     add("--grpo_starts", type=positive, default=16, help="starts in an optimiser step, over all processes")
     add(
-        "--exploration", type=float, default=0.3, help="spread of the noise, in units of the spread of optimal controls"
+        "--exploration",
+        type=above_zero,
+        default=0.3,
+        help="spread of the noise, in units of the spread of optimal controls",
     )
     add("--updates", type=positive, default=2, help="optimiser steps on the same roll-outs")
     add(
         "--ratio_clip",
-        type=float,
+        type=above_zero,
         default=0.2,
         help="a step counts while the ratio of probabilities is within 1 ± this",
     )
-    add("--kl", type=float, default=0.0, help="weight of the divergence from the policy before the first such step")
+    add("--kl", type=size, default=0.0, help="weight of the divergence from the policy before the first such step")
     add_optimisation(parser, samples="trajectories", epochs=10, micro_batch_size=32, learning_rate=5e-3)
     add_running(parser)
     return parser
@@ -97,13 +102,17 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
     """The whole run, top to bottom; every process runs it.
 
     Raises:
-        HpcError: It diverged, its checkpoint cannot be loaded, its model cannot be read.
+        HpcError: The arguments do not fit together, it diverged, its checkpoint or its model cannot be read.
     """
     from train.curriculum import draw, plan_stages
     from train.loop import validation_loss
     from train.model import ModelConfig, build_policy, save_adapters, save_policy, start_from
     from train.training import Workload, train
 
+    if not args.base_model:
+        check_heads(args.d_model, args.heads)
+    if args.transferred != "all" and not args.start_from:
+        raise InputError(f"{args.transferred}: there is nothing to take without --start_from", "--transferred")
     args.demonstrations = max(1, round(args.demonstrations * args.scale))
     lessons = draw(args, accelerator.device)
     config = ModelConfig(
@@ -118,6 +127,12 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
     )
     if args.start_from:
         policy = start_from(Path(args.start_from), config, args.seed, args.transferred)
+        if len(policy.state_scale) != lessons.training.states.shape[-1]:
+            raise InputError(
+                f"{args.start_from} reads {len(policy.state_scale)} numbers a state, a {args.model_type} of "
+                f"{args.system} {lessons.training.states.shape[-1]}: --model_type has to be as it was there",
+                "--start_from",
+            )
     else:
         policy = build_policy(config, *lessons.training.scales(), args.seed)
     stages = plan_stages(args, lessons, policy, accelerator)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hpc.core.errors import InputError
 from train.demonstrations import Trajectories
 from train.learner import Learner
 from train.loop import DataSet
@@ -37,7 +38,13 @@ class Batches(DataSet):
         return cls(*tensors)
 
     def scales(self) -> tuple[Tensor, Tensor]:
-        """Largest size of each state component and spread of each control component."""
+        """Largest size of each state component and spread of each control component.
+
+        Raises:
+            InputError: There is but one control.
+        """
+        if self.controls[..., 0].numel() < 2:
+            raise InputError("one demonstration of one step has no spread; more of either", "--demonstrations")
         return self.states.abs().amax((0, 1)).cpu(), self.controls.std((0, 1)).cpu()
 
     def loss(self, learner: Learner, rows: Tensor | slice) -> Tensor:

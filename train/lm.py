@@ -26,6 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from train.options import count, number, positive, seed, share, size, some
 from train.text import IGNORED, Data, draw, load_data
 
 UNFINISHED = 85
@@ -52,39 +53,33 @@ def parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     # text
     add("--text", default="", metavar="FILE", help="what to learn (default: what the source writes)")
-    add("--data_seed", type=_count, default=0, help="seed of the source")
+    add("--data_seed", type=seed, default=0, help="seed of the source")
     add("--tokenizer", choices=["byte", "bpe"], default="byte", help="bpe: byte pairs, by the package tokenizers")
-    add("--vocab_size", type=_count, default=512, help="tokens of bpe")
-    add("--seq_len", type=_count, default=64, help="tokens of a sequence")
+    add("--vocab_size", type=number(int, 256), default=512, help="tokens of bpe")
+    add("--seq_len", type=positive, default=64, help="tokens of a sequence")
     # model
-    add("--depth", type=_count, default=2, help="layers")
-    add("--width", type=_count, default=0, help="their width; 0: 64 for each layer there is")
-    add("--head_width", type=_count, default=16, help="width of an attention head; the width is a multiple")
+    add("--depth", type=positive, default=2, help="layers")
+    add("--width", type=count, default=0, help="their width; 0: 64 for each layer there is")
+    add("--head_width", type=positive, default=16, help="width of an attention head; the width is a multiple")
     # training
-    add("--train_tokens", type=_count, default=1_000_000, help="tokens to learn from, to the last one")
-    add("--batch_size", type=_count, default=32, help="sequences of a step")
-    add("--micro_batch_size", type=_count, default=0, help="sequences of a forward pass; 0: all of a step")
-    add("--lr", type=float, default=3e-3, help="peak of the learning rate")
+    add("--train_tokens", type=positive, default=1_000_000, help="tokens to learn from, to the last one")
+    add("--batch_size", type=positive, default=32, help="sequences of a step")
+    add("--micro_batch_size", type=count, default=0, help="sequences of a forward pass; 0: all of a step")
+    add("--lr", type=size, default=3e-3, help="peak of the learning rate")
     add("--schedule", choices=list(SCHEDULES), default="cosine", help="of the learning rate after the warm-up")
-    add("--warmup", type=float, default=0.05, help="fraction of the steps in which it rises")
-    add("--cooldown", type=float, default=0.4, help="fraction of the others in which a trapezoid falls")
-    add("--weight_decay", type=float, default=0.1, help="AdamW's, of matrices")
-    add("--clip", type=float, default=1.0, help="largest gradient norm")
+    add("--warmup", type=share, default=0.05, help="fraction of the steps in which it rises")
+    add("--cooldown", type=some, default=0.4, help="fraction of the others in which a trapezoid falls")
+    add("--weight_decay", type=size, default=0.1, help="AdamW's, of matrices")
+    add("--clip", type=size, default=1.0, help="largest gradient norm; 0: no clipping")
     add("--precision", choices=["fp32", "bf16"], default="fp32", help="of the model's products; weights are fp32")
-    add("--seed", type=_count, default=42, help="seed of the weights and of the order of the sequences")
+    add("--seed", type=seed, default=42, help="seed of the weights and of the order of the sequences")
     # running
-    add("--val_tokens", type=_count, default=32_768, help="held-out tokens to validate on, at most")
-    add("--eval_every", type=_count, default=0, help="steps between validations; 0: a tenth of all")
-    add("--checkpoint_every", type=_count, default=0, help="steps between checkpoints; 0: only when asked to stop")
+    add("--val_tokens", type=positive, default=32_768, help="held-out tokens to validate on, at most")
+    add("--eval_every", type=count, default=0, help="steps between validations; 0: a tenth of all")
+    add("--checkpoint_every", type=count, default=0, help="steps between checkpoints; 0: only when asked to stop")
     add("--output_dir", type=Path, default=Path("out"), help="where model.pt and checkpoints/ are written")
     add("--resume", default="", metavar="CHECKPOINT", help="go on from it")
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number")
-    return int(text)
 
 
 class Block(nn.Module):
@@ -127,12 +122,15 @@ class GPT(nn.Module):
         return scores.float()
 
 
+def width_of(args: argparse.Namespace) -> int:
+    """Width of the model that is asked for."""
+    return int(args.width or 64 * args.depth)
+
+
 def build(args: argparse.Namespace, vocabulary: int, device: torch.device) -> tuple[GPT, torch.optim.Optimizer]:
     """Draw the weights by the seed, and make their optimiser; only matrices decay."""
     torch.manual_seed(args.seed)
-    width = args.width or 64 * args.depth
-    if width % args.head_width:
-        sys.exit(f"train.lm: a width of {width} is no multiple of --head_width {args.head_width}")
+    width = width_of(args)
     is_bf16 = args.precision == "bf16"
     model = GPT(vocabulary, args.seq_len, args.depth, width, width // args.head_width, bf16=is_bf16).to(device)
     kinds = [[one for one in model.parameters() if (one.dim() == 2) == is_matrix] for is_matrix in (True, False)]
@@ -155,7 +153,7 @@ def learn(
         part_loss = loss_sum(model, part, wanted) / counted
         part_loss.backward()
         loss += part_loss.item()
-    norm = float(nn.utils.clip_grad_norm_(model.parameters(), clip))
+    norm = float(nn.utils.clip_grad_norm_(model.parameters(), clip or math.inf))
     optimizer.step()
     optimizer.zero_grad()
     return loss, norm
@@ -277,8 +275,12 @@ def _put(path: Path, content: Any) -> None:
 
 def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: dict[str, Any]) -> tuple[int, float]:
     """Take up a checkpoint; give its step and the seconds it had trained."""
-    saved = torch.load(path, weights_only=True)
-    if differing := [name for name, value in identity.items() if saved["identity"].get(name) != value]:
+    try:
+        saved = torch.load(path, weights_only=True)
+        known = saved["identity"]
+    except Exception as error:  # torch raises whatever its reader stumbles over
+        sys.exit(f"train.lm: {path} is no checkpoint that can be read: {type(error).__name__}: {error}")
+    if differing := [name for name, value in identity.items() if known.get(name) != value]:
         sys.exit(f"train.lm: checkpoint {path} is of another run: {', '.join(differing)} differ")
     model.load_state_dict(saved["model"])
     optimizer.load_state_dict(saved["optimizer"])
@@ -287,15 +289,19 @@ def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identit
 
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line; give the exit code."""
-    args = parser().parse_args(argv)
+    program = parser()
+    args = program.parse_args(argv)
+    if width_of(args) % args.head_width:
+        program.error(f"a width of {width_of(args)} is no multiple of --head_width {args.head_width}")
     asked: list[int] = []
-    for number in (signal.SIGUSR1, signal.SIGTERM):
-        signal.signal(number, lambda number, _frame: asked.append(number))
+    for asking in (signal.SIGUSR1, signal.SIGTERM):
+        signal.signal(asking, lambda asking, _frame: asked.append(asking))
     names = ("train_tokens", "val_tokens", "seq_len", "tokenizer", "vocab_size", "data_seed")
     try:
+        args.output_dir.mkdir(parents=True, exist_ok=True)
         data = load_data(args.text, **{name: getattr(args, name) for name in names})
     except (OSError, ValueError) as error:
-        sys.exit(f"train.lm: {error}")
+        program.error(str(error))
     print(f"data_hash: {data.sha256}", flush=True)
     return train(args, data, lambda: bool(asked))
 

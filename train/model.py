@@ -89,6 +89,7 @@ def build_policy(config: ModelConfig, state_scale: Tensor, control_scale: Tensor
         InputError: The pretrained folder cannot be read, or has no layer of the names in `lora_targets`.
     """
     backbone = _pretrained(config.path) if config.path else _from_scratch(config)
+    _check_targets(backbone, config.lora_targets)
     torch.manual_seed(seed)
     adapters = LoraConfig(
         r=config.lora_rank,
@@ -104,6 +105,16 @@ def build_policy(config: ModelConfig, state_scale: Tensor, control_scale: Tensor
         except ValueError as error:  # no layer has such a name
             raise InputError(str(error), "--lora_targets") from None
     return Policy(adapted, backbone.config.hidden_size, state_scale, control_scale)
+
+
+def _check_targets(backbone: nn.Module, targets: tuple[str, ...]) -> None:
+    """Names that peft knows beside one that it does not would be adapted alone, without a word."""
+    paths = [f".{name}" for name, _ in backbone.named_modules()]
+    unknown = [name for name in targets if name != ALL_LINEAR and not any(path.endswith(f".{name}") for path in paths)]
+    if unknown:
+        matrices = (name for name, value in backbone.named_parameters() if value.dim() == 2 and "embed" not in name)
+        valid = ", ".join([ALL_LINEAR, *sorted({name.split(".")[-2] for name in matrices})])
+        raise InputError(f"no layer has the name {', '.join(unknown)}; valid: {valid}", "--lora_targets")
 
 
 def load_policy(path: Path) -> Policy:
@@ -183,6 +194,8 @@ def _from_scratch(config: ModelConfig) -> LlamaModel:
 
 
 def _pretrained(path: str) -> PreTrainedModel:
+    if not Path(path).is_dir():  # transformers would take it for a name and ask its hub
+        raise InputError(f"{path} is no folder", "--base_model")
     try:
         model: PreTrainedModel = AutoModel.from_pretrained(Path(path), local_files_only=True)
     except (OSError, ValueError) as error:

@@ -16,21 +16,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hpc.callbacks.stop import StopRequest
-from hpc.core.errors import EXIT_FAILED, HpcError
+from hpc.core.errors import EXIT_FAILED, HpcError, InputError
 from hpc.core.layout import complete_checkpoints
 from train.by_hand import HandRecord, is_by_hand
 from train.distributed import end, leave, start
+from train.options import above_zero, count, positive, seed, share, size, some
 
 _NEWEST = Path("newest")
 """`--resume` without a name."""
-
-
-def positive(text: str) -> int:
-    """Read a whole number above 0 from the command line."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
-    return value
 
 
 def truth(text: str) -> bool:
@@ -51,8 +44,8 @@ def add_optimisation(
         epochs: Default; likewise the others.
     """
     add = parser.add_argument
-    add("--epochs", type=float, default=epochs, help=f"passes over the {samples}")
-    add("--max_steps", type=int, default=0, help="optimiser steps, instead of epochs")
+    add("--epochs", type=above_zero, default=epochs, help=f"passes over the {samples}")
+    add("--max_steps", type=count, default=0, help="optimiser steps, instead of epochs")
     add(
         "--micro_batch_size",
         type=positive,
@@ -60,14 +53,14 @@ def add_optimisation(
         help=f"{samples} per process and forward pass",
     )
     add("--gradient_accumulation_steps", type=positive, default=1, help="forward passes per optimiser step")
-    add("--learning_rate", type=float, default=learning_rate, help="its peak")
-    add("--warmup", type=float, default=0.1, help="fraction of the steps that warm up; a cosine follows")
-    add("--least_learning_rate", type=float, default=0.0, help="where the warm-up begins and the cosine ends")
-    add("--weight_decay", type=float, default=0.0, help="AdamW's weight decay")
-    add("--clip", type=float, default=1.0, help="largest gradient norm; 0: no clipping")
+    add("--learning_rate", type=size, default=learning_rate, help="its peak")
+    add("--warmup", type=share, default=0.1, help="fraction of the steps that warm up; a cosine follows")
+    add("--least_learning_rate", type=size, default=0.0, help="where the warm-up begins and the cosine ends")
+    add("--weight_decay", type=size, default=0.0, help="AdamW's weight decay")
+    add("--clip", type=size, default=1.0, help="largest gradient norm; 0: no clipping")
     add("--mixed_precision", choices=["no", "bf16"], help="default: ACCELERATE_MIXED_PRECISION, else no")
     add("--zero_stage", type=int, choices=[0, 1, 2, 3], help="DeepSpeed ZeRO (default: ACCELERATE_USE_DEEPSPEED)")
-    add("--seed", type=int, default=42, help="seed of the trained parts' start and of the order of the data")
+    add("--seed", type=seed, default=42, help="seed of the trained parts' start and of the order of the data")
     add(
         "--oom_in_process",
         type=truth,
@@ -90,19 +83,29 @@ def add_running(parser: argparse.ArgumentParser) -> None:
         metavar="CHECKPOINT",
         help="go on from it, or without a name from the newest in the output folder (default: HPC_RESUME_FROM)",
     )
-    add("--checkpoint_every", type=int, default=0, help="optimiser steps between checkpoints; 0: none")
-    add("--checkpoint_minutes", type=float, default=10.0, help="minutes between checkpoints; 0: none")
-    add("--validate_every", type=int, default=0, help="optimiser steps between validations; 0: at the end")
+    add("--checkpoint_every", type=count, default=0, help="optimiser steps between checkpoints; 0: none")
+    add("--checkpoint_minutes", type=size, default=10.0, help="minutes between checkpoints; 0: none")
+    add("--validate_every", type=count, default=0, help="optimiser steps between validations; 0: at the end")
     add("--record_every", type=positive, default=1, help="optimiser steps between recorded losses and gradient norms")
     add(
         "--scale",
-        type=float,
+        type=some,
         default=1.0,
         metavar="FRACTION",
         help="of the data to learn from; 0.1 before the real run",
     )
     add("--sanity", action="store_true", help="train nothing: climb the ladder of checks, exit code 1 where one fails")
     add("--print_every", type=positive, default=20, help="optimiser steps between printed lines")
+
+
+def check_heads(width: int, heads: int) -> None:
+    """Attention divides the width among its heads.
+
+    Raises:
+        InputError: It cannot.
+    """
+    if width % heads:
+        raise InputError(f"{heads} heads do not divide a width of {width} (--d_model)", "--heads")
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,10 @@ def run_to_end(args: argparse.Namespace, run: Callable[[StopRequest, Any], Endin
     stop = StopRequest()
     stop.listen()  # before PyTorch is imported, which takes seconds
     places = Places.of(args)
-    by_hand = HandRecord.begin(places.attempt, vars(args), resumes=places.resume is not None) if is_by_hand() else None
+    try:
+        by_hand = HandRecord.begin(places.attempt, vars(args), resumes=bool(places.resume)) if is_by_hand() else None
+    except OSError as error:
+        sys.exit(_say(InputError(f"nothing can be written to {places.attempt}: {error}", "--output_dir")))
 
     from torch.distributed.elastic.multiprocessing.errors import record
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from train.program import Ending, Places, add_optimisation, add_running, positive, run_to_end
+from train.options import number, positive, seed, size
+from train.program import Ending, Places, add_optimisation, add_running, check_heads, run_to_end
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     add("--model", choices=_MODELS, default="mamba_standard", help="what classifies")
     add("--mamba", type=int, choices=[1, 2], default=2, help="generation of the Mamba block; the paper has the second")
     add("--n_layers", type=positive, default=2, help="its layers")
-    add("--gamma", type=float, default=1.0, help="matrices are drawn from N(0, (1/inputs^gamma)^2)")
+    add("--gamma", type=size, default=1.0, help="matrices are drawn from N(0, (1/inputs^gamma)^2)")
     add("--d_model", type=positive, default=32, help="its width")
     add("--d_state", type=positive, default=128, help="states of Mamba's state space, a channel")
     add("--heads", type=positive, default=4, help="attention heads of a Transformer")
@@ -56,12 +57,13 @@ def parser() -> argparse.ArgumentParser:
     # data
     add("--samples", type=positive, default=300_000, help="sequences to learn from")
     add("--test_samples", type=positive, default=2_000, help="sequences of each test")
-    add("--data_seed", type=int, default=0, help="seed of the sequences")
-    add("--largest_number", type=positive, default=100, help="of the inverse task, in distribution")
+    add("--data_seed", type=seed, default=0, help="seed of the sequences")
+    # Three numbers of one class modulo 3 are 20, 23 and 26 at least; from 101 on they are out of distribution.
+    add("--largest_number", type=number(int, 26, 100), default=100, help="of the inverse task, in distribution")
     add_optimisation(parser, samples="sequences", epochs=210, micro_batch_size=32, learning_rate=1e-3)
     add_running(parser)
-    add("--log_every_epochs", type=float, default=10, help="epochs between measurements; before --validate_every")
-    add("--save_every_epochs", type=float, default=50, help="epochs between checkpoints; before --checkpoint_every")
+    add("--log_every_epochs", type=size, default=10, help="epochs between measurements; before --validate_every")
+    add("--save_every_epochs", type=size, default=50, help="epochs between checkpoints; before --checkpoint_every")
     return parser
 
 
@@ -76,6 +78,8 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
     from train.symmetry_data import draw
     from train.training import Stage, Workload, schedule_of, train
 
+    if VARIANTS[args.model].mixer == "attention":
+        check_heads(args.d_model, args.heads)
     args.samples = max(1, round(args.samples * args.scale))
     schedule = schedule_of(args, args.samples, accelerator)
     epoch = args.samples / schedule.global_batch

@@ -103,8 +103,10 @@ def load_data(
 
     Raises:
         OSError: The text cannot be read.
-        ValueError: It is too short for a sequence.
+        ValueError: It is too short for a sequence, or `val_tokens` are.
     """
+    if val_tokens < seq_len:
+        raise ValueError(f"--val_tokens {val_tokens} is less than one sequence (--seq_len {seq_len})")
     floor, longest = None, _LONGEST if tokenizer == "bpe" else 1
     if text:
         whole = Path(text).read_bytes()
@@ -167,7 +169,7 @@ def draw(tokens: Tensor, step: int, *, budget: int, batch: int, length: int, see
     epochs, places = np.divmod(np.arange(first, first + math.ceil(due / length)), windows)
     rows = np.array([_order(seed, int(epoch), windows)[place] for epoch, place in zip(epochs, places, strict=True)])
     cut = tokens[torch.from_numpy(rows)[:, None] * length + torch.arange(length + 1)].long()
-    targets = cut[:, 1:].flatten()
+    targets = cut[:, 1:].flatten().clone()  # of one sequence it would be a view of the inputs
     targets[due:] = IGNORED
     return cut[:, :-1], targets.view(-1, length)
 

@@ -156,7 +156,9 @@ def train(workload: Workload, stop: StopRequest, accelerator: Any) -> Ending:
 def _climb(workload: Workload, accelerator: Any) -> Ending:
     """Climb the ladder of checks instead of training."""
     if accelerator.num_processes > 1:
-        raise InputError("argument --sanity: takes one process")
+        raise InputError(f"takes one process, not {accelerator.num_processes}", "--sanity")
+    if workload.args.resume:
+        raise InputError("looks at the model before it is trained; leave out --resume", "--sanity")
     torch.manual_seed(workload.args.seed)
     learner = build_learner(accelerator, workload.model, 0.0, None, wrapped=False)
     climb(learner, workload.expect(), Places.of(workload.args).attempt / "sanity.json")

@@ -16,6 +16,18 @@ from train.by_hand import HandRecord, is_by_hand
 pytestmark = pytest.mark.train
 
 
+def test_a_folder_that_cannot_be_written_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With code 2, before PyTorch is imported."""
+    monkeypatch.setattr(StopRequest, "listen", lambda _: None)
+    (tmp_path / "file").touch()
+    args = symmetry.parser().parse_args(["--output_dir", str(tmp_path / "file/run")])
+    with pytest.raises(SystemExit, match="2"):
+        program.run_to_end(args, lambda *_: pytest.fail("it ran"))
+    assert "--output_dir: nothing can be written to" in capsys.readouterr().err
+
+
 def test_what_went_wrong_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that fails says so in its final values and in its log; `--resume` of nothing begins anew."""
 

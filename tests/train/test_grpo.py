@@ -194,6 +194,24 @@ def test_transfer_begins_where_the_source_ended(train_here: Train) -> None:
     assert "head" not in taken(parts["none"])
     with pytest.raises(InputError, match="built otherwise: lora_rank 8 there, 4 here"):
         train_here("rank", *still, "--lora_rank", "4")
+    with pytest.raises(InputError, match="reads 2 numbers a state, a universal of double_integrator 5"):
+        train_here("type", *still, "--model_type", "universal")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--transferred", "none"), "nothing to take without --start_from"),
+        (("--heads", "3"), "3 heads do not divide a width of 16"),
+        (("--base_model", "nowhere"), "nowhere is no folder"),
+        (("--demonstrations", "1", "--horizon", "1"), "one demonstration of one step has no spread"),
+        (("--sanity", "--resume", "some"), "leave out --resume"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(arguments: tuple[str, ...], told: str, train_here: Train) -> None:
+    """Before anything is trained, and before anybody is asked for a model of that name."""
+    with pytest.raises(InputError, match=told):
+        train_here("run", *arguments)
 
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
@@ -214,5 +232,5 @@ def test_adapters_are_saved_as_adapters(train_here: Train, tmp_path: Path) -> No
     assert adapted
     assert all(torch.equal(value, trained[f"backbone.{name}"]) for name, value in adapted.items())
     assert loaded.peft_config["default"].lora_alpha == 4
-    with pytest.raises(InputError, match="nobody"):
-        train_here("none", "--max_steps", "4", *asked, "--lora_targets", "nobody")
+    with pytest.raises(InputError, match="no layer has the name nobody; valid: all-linear, c_attn, c_fc, c_proj"):
+        train_here("none", "--max_steps", "4", *asked, "--lora_targets", "c_attn", "nobody")

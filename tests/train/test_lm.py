@@ -121,6 +121,37 @@ def test_another_runs_checkpoint_is_refused(run: Start) -> None:
     assert run("smaller", "--resume", str(saved), "--micro_batch_size", "2").code == 0
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--text", "/dev/null"), "the text is too short: of 0 tokens no sequence of 16"),
+        (("--val_tokens", "15"), "--val_tokens 15 is less than one sequence"),
+        (("--head_width", "7"), "a width of 16 is no multiple of --head_width 7"),
+        (("--output_dir", "/dev/null/x"), "Not a directory"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(
+    arguments: tuple[str, ...], told: str, run: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As argparse does: code 2, and what was found; before anything is trained."""
+    with pytest.raises(SystemExit, match="2"):
+        run("wrong", *arguments)
+    assert told in capsys.readouterr().err
+
+
+def test_what_is_no_checkpoint_is_refused(run: Start) -> None:
+    """A model is none, nor is a file that is missing."""
+    model = run("whole").home / "model.pt"
+    for path in (model, model.parent / "missing"):
+        with pytest.raises(SystemExit, match="is no checkpoint that can be read"):
+            run("other", "--resume", str(path))
+
+
+def test_without_clipping_it_learns(run: Start) -> None:
+    """0 stands for none, as in the other programs."""
+    assert run("free", "--clip", "0").timeless == run("wide", "--clip", "1e9").timeless
+
+
 def test_a_smaller_micro_batch_is_the_same_training(run: Start) -> None:
     """Also in the last step, whose sequences are fewer and not full."""
     whole, parts = run("whole"), run("parts", "--micro_batch_size", "3")
@@ -180,11 +211,14 @@ def test_what_it_writes_depends_on_what_came_before_alone() -> None:
 
 @pytest.mark.parametrize("module", [lm, text])
 def test_it_knows_nothing_of_the_toolkit(module) -> None:
-    """No import of `hpc`, and of `train` only its own text: it runs wherever PyTorch is."""
+    """No import of `hpc`, and of `train` only its text and how numbers are read: it runs wherever PyTorch is."""
     tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
     names = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    assert {name for name in names if name.split(".")[0] in ("hpc", "train", "analysis")} <= {"train.text"}
+    assert {name for name in names if name.split(".")[0] in ("hpc", "train", "analysis")} <= {
+        "train.text",
+        "train.options",
+    }
     assert "environ" not in Path(module.__file__).read_text(encoding="utf-8")
 
 

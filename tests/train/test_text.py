@@ -47,6 +47,7 @@ def test_every_token_of_the_budget_is_a_target_once_an_epoch(budget: int) -> Non
     assert targets[targets != IGNORED].tolist() == stream[:budget]
     assert (targets[budget:] == IGNORED).all()
     assert len(targets) - budget < length
+    assert all((inputs >= 0).all() for inputs, _ in steps)
     assert all((inputs + 1 == wanted)[wanted != IGNORED].all() for inputs, wanted in steps)
 
 
