@@ -119,7 +119,7 @@ def run_export(frame: object, layout: RunLayout, tool: str, folder: Path, projec
         raise InputError(f"no run of {layout.experiment} has ended; see python -m hpc.status {layout.experiment}")
     where = str(folder) if tool in (*TABLES, FOLDERS, "tensorboard") else project
     ledger = Ledger(folder / ".exported.json", {"to": tool, "where": where})
-    due = [run for run in runs if not ledger.has(run.task_id, run.digest)]
+    due = [run for run in runs if not ledger.has(run.task_id, run.digest) or _is_gone(tool, ledger.place(run.task_id))]
     files: Sequence[str] = ()
     if due and not dry_run:
         make_folder(folder)
@@ -131,6 +131,11 @@ def run_export(frame: object, layout: RunLayout, tool: str, folder: Path, projec
     left = len(frame.tasks) - len(runs)
     following = _next(tool, folder) if due else ""
     return Exported(layout.experiment, tool, where, names, len(runs) - len(due), left, files, following)
+
+
+def _is_gone(tool: str, place: str) -> bool:
+    """Whether somebody removed the folder that a run was copied to."""
+    return tool == FOLDERS and bool(place) and not Path(place).is_dir()
 
 
 def _write_tables(tool: str, runs: Sequence["ExportedRun"], folder: Path) -> list[str]:
@@ -169,7 +174,7 @@ def describe(told: Exported, *, dry_run: bool) -> list[str]:
     verb = "would send" if dry_run else "sent"
     lines = [
         f"{told.experiment}: {verb} {counted(len(told.sent), 'run')} to {told.to} ({told.where}), "
-        f"{told.unchanged} were there"
+        f"{counted(told.unchanged, 'was', 'were')} there"
     ]
     if told.not_ended:
         lines.append(f"{counted(told.not_ended, 'task has', 'tasks have')} not ended and are left out")

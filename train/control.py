@@ -81,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
     add("--grpo_starts", type=positive, default=16, help="starts in an optimiser step, over all processes")
     add(
         "--exploration",
-        type=above_zero,
+        type=number(float, 0.001, 100),
         default=0.3,
         help="spread of the noise, in units of the spread of optimal controls",
     )
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
     from train.training import Workload, train
 
     if not args.base_model:
-        check_heads(args.d_model, args.heads)
+        check_heads(args.d_model, args.heads, 2)
     if args.transferred != "all" and not args.start_from:
         raise InputError(f"{args.transferred}: there is nothing to take without --start_from", "--transferred")
     args.demonstrations = max(1, round(args.demonstrations * args.scale))

@@ -98,14 +98,18 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     add("--print_every", type=positive, default=20, help="optimiser steps between printed lines")
 
 
-def check_heads(width: int, heads: int) -> None:
+def check_heads(width: int, heads: int, multiple: int = 1) -> None:
     """Attention divides the width among its heads.
+
+    Args:
+        multiple: What the width of a head is a multiple of: 2 where positions are rotations.
 
     Raises:
         InputError: It cannot.
     """
-    if width % heads:
-        raise InputError(f"{heads} heads do not divide a width of {width} (--d_model)", "--heads")
+    if width % (heads * multiple):
+        needed = f"; --d_model has to be a multiple of {heads * multiple}"
+        raise InputError(f"{heads} heads do not divide a width of {width}{needed}", "--heads")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """A folder a run, by its name, as people keep results: model.pt, metrics.json, config.yaml, train.log.
 
-Copies of what lies in the task's own folder, with the output of all its attempts joined to one log.
+Copies of what lies in the task's own folder, with the output of all its attempts joined to one log. A model that is not
+there comes from the newest attempt that has one.
 """
 
 import os
@@ -12,10 +13,10 @@ from typing import IO
 from analysis.exports.runs import ExportedRun
 from hpc.adapters.files import make_folder, open_regular, temporary_name
 from hpc.core.errors import InputError
-from hpc.core.layout import RunLayout, TaskLayout, attempt_number
+from hpc.core.layout import AttemptLayout, RunLayout, TaskLayout, attempt_number
 
 LOG = "train.log"
-_CONFIG = "config.yaml"
+_CONFIG, _MODEL = "config.yaml", "model.pt"
 
 
 def copy_run(run: ExportedRun, layout: RunLayout, folder: Path) -> str:
@@ -25,7 +26,11 @@ def copy_run(run: ExportedRun, layout: RunLayout, folder: Path) -> str:
         InputError: A folder of that name holds files of somebody else.
     """
     task, target = layout.task(run.name), folder / run.name
-    files = [path for path in _entries(task.home) if path.is_file() and not path.is_symlink()]
+    files = [path for path in _entries(task.home) if _is_own(path)]
+    if not any(
+        path.name == _MODEL for path in files
+    ):  # a program that knows its attempt's folder alone leaves it there
+        files += [path for attempt in _attempts(task) if _is_own(path := attempt.home / _MODEL)][-1:]
     logs = list(_logs(task))
     if not files and not logs:
         return ""
@@ -44,14 +49,22 @@ def _entries(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*") if not path.name.startswith(".")) if folder.is_dir() else []
 
 
+def _is_own(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _attempts(task: TaskLayout) -> list[AttemptLayout]:
+    """The attempts that left something, oldest first."""
+    numbers = sorted(number for path in _entries(task.home) if (number := attempt_number(path.name)))
+    return [task.attempt(number) for number in numbers]
+
+
 def _logs(task: TaskLayout) -> Iterator[tuple[str, Path]]:
     """What the attempts printed, in order, each with its heading."""
-    numbers = sorted(number for path in _entries(task.home) if (number := attempt_number(path.name)))
-    for number in numbers:
-        attempt = task.attempt(number)
+    for attempt in _attempts(task):
         for path in (attempt.stdout, attempt.stderr):
             if path.is_file() and path.stat().st_size:
-                yield f"==> attempt {number}: {path.name}\n", path
+                yield f"==> attempt {attempt.number}: {path.name}\n", path
 
 
 def _is_ours(config: Path, experiment: str) -> bool:

@@ -33,6 +33,10 @@ class Ledger:
         """Whether this very content was sent."""
         return self._sent.get(task_id, {}).get("digest") == digest
 
+    def place(self, task_id: str) -> str:
+        """Where it was sent; empty where it was not, or where there was nothing to send."""
+        return self._sent.get(task_id, {}).get("place", "")
+
     def note(self, task_id: str, digest: str, place: str) -> None:
         """Write down that it was."""
         self._sent[task_id] = {"digest": digest, "place": place}

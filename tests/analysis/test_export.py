@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -235,6 +236,13 @@ def test_folders_hold_what_people_look_for(
     (tmp_path / "folders" / ".exported.json").unlink()
     export("folders")  # its own folders are written anew
     assert (target / "model.pt").read_text() == "weights"
+
+    shutil.rmtree(target)  # as is one that somebody removed
+    task.home.joinpath("model.pt").unlink()
+    for number in (1, 2):  # the program knew its attempt's folder alone
+        write_text(task.attempt(number).home / "model.pt", f"weights of {number}")
+    assert export("folders")["sent"] == [run.name]
+    assert (target / "model.pt").read_text() == "weights of 2"
 
 
 @pytest.mark.parametrize("tool", ["tensorboard", "folders"])

@@ -202,7 +202,8 @@ def test_transfer_begins_where_the_source_ended(train_here: Train) -> None:
     ("arguments", "told"),
     [
         (("--transferred", "none"), "nothing to take without --start_from"),
-        (("--heads", "3"), "3 heads do not divide a width of 16"),
+        (("--heads", "3"), "3 heads do not divide a width of 16; --d_model has to be a multiple of 6"),
+        (("--heads", "16"), "a multiple of 32"),
         (("--base_model", "nowhere"), "nowhere is no folder"),
         (("--demonstrations", "1", "--horizon", "1"), "one demonstration of one step has no spread"),
         (("--sanity", "--resume", "some"), "leave out --resume"),

@@ -15,7 +15,7 @@ from train import control, lm, symmetry
         (control, "clip", "-1", "a number of at least 0"),
         (control, "warmup", "1.5", "a number from 0 to 1"),
         (control, "kl", "1e400", "a number of at least 0"),
-        (control, "exploration", "0", "a number above 0"),
+        (control, "exploration", "0", "a number from 0.001 to 100"),
         (control, "group_size", "1", "a whole number of at least 2"),
         (control, "seed", "-1", "a whole number from 0 to 9223372036854775807"),
         (control, "horizon", "ten", "a whole number above 0"),
