@@ -280,8 +280,10 @@ def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identit
         known = saved["identity"]
     except Exception as error:  # torch raises whatever its reader stumbles over
         sys.exit(f"train.lm: {path} is no checkpoint that can be read: {type(error).__name__}: {error}")
-    if differing := [name for name, value in identity.items() if known.get(name) != value]:
-        sys.exit(f"train.lm: checkpoint {path} is of another run: {', '.join(differing)} differ")
+    differing = [name for name, value in identity.items() if known.get(name) != value]
+    if differing:
+        told = ", ".join(f"{name} {known.get(name)!r} there, {identity[name]!r} here" for name in differing)
+        sys.exit(f"train.lm: checkpoint {path} is of another run: {told}")
     model.load_state_dict(saved["model"])
     optimizer.load_state_dict(saved["optimizer"])
     return saved["step"], saved["seconds"]
