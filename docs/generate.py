@@ -51,6 +51,8 @@ def list_commands() -> Iterator[tuple[str, str]]:
         command = hpc.cli.main.get_command(group, verb)
         assert command is not None, verb  # noqa: S101  the table says there is one
         yield f"python -m hpc.{verb}", help_text(command, f"python -m hpc.{verb}")
+        for name, each in command.commands.items() if isinstance(command, click.Group) else ():
+            yield f"python -m hpc.{verb} {name}", help_text(each, f"python -m hpc.{verb} {name}")
     yield "python -m hpc.run_task", (hpc.run_task.__doc__ or "").strip()
     yield "python -m analysis.report", help_text(analysis.report.report, "python -m analysis.report")
 

@@ -14,6 +14,7 @@ COMMANDS = {
     "follow": "Follow an experiment until nothing is left: collect, retry, report.",
     "cancel": "Cancel what waits or runs, and the unattended loop.",
     "report": "Build the statistical report from what was collected.",
+    "history": "Keep the experiment log: record runs, ask what was tried.",
     "export": "Export results to wandb, TensorBoard, MLflow, tables or folders.",
     "adopt": "Take in runs that were made without this toolkit.",
     "why": "Explain a failure: a task, a Slurm job, an attempt or a log file.",

@@ -62,6 +62,9 @@ CORE: Table = {
     "hpc.core.profile": {"hpc.core.resources"},
     "hpc.core.experiment": {"hpc.core.errors", "hpc.core.identity", "hpc.core.layout", "hpc.core.resources"},
     "hpc.core.program": set(),
+    "hpc.core.history": {
+        "hpc.core.errors", "hpc.core.words", "hpc.core.printable", "hpc.core.credentials", "hpc.core.program",
+    },
     "hpc.core.records": {"hpc.core.errors", "hpc.core.experiment", "hpc.core.layout", "hpc.core.resources"},
     "hpc.core.question": {
         "hpc.core.words", "hpc.core.errors", "hpc.core.experiment", "hpc.core.identity", "hpc.core.records",
@@ -109,6 +112,7 @@ HPC: Table = {
         "hpc.snapshots",
         "hpc.rounds",
     },
+    "hpc.logbook": BELOW_ALL | {"hpc.console", "hpc.workspace"},
     "hpc.api": BELOW_ALL | {"hpc.workspace"},
     "hpc.cli": set(),
 }

@@ -130,6 +130,8 @@ def test_options_change_only_on_purpose() -> None:
     context = click.Context(hpc.cli.main)
     commands = {verb: hpc.cli.main.get_command(context, verb) for verb in COMMANDS}
     commands["analysis.report"] = analysis.report.report
+    groups = {verb: command for verb, command in commands.items() if isinstance(command, click.Group)}
+    commands |= {f"{verb} {name}": each for verb, group in groups.items() for name, each in group.commands.items()}
     found = {
         name: sorted(max(each.opts, key=len) for each in command.params if isinstance(each, click.Option))
         for name, command in commands.items()
@@ -153,6 +155,11 @@ def test_options_change_only_on_purpose() -> None:
             "--retry-failed",
         ],
         "cancel": ["--dry-run", "--json"],
+        "history": ["--json"],
+        "history start": ["--dry-run", "--goal", "--json", "--name"],
+        "history finish": ["--diverged-at", "--dry-run", "--failed", "--json", "--log", "--metrics"],
+        **{f"history {verb}": ["--dry-run", "--json"] for verb in ("note", "todo", "render")},
+        **{f"history {verb}": ["--json"] for verb in ("list", "best", "values", "compare", "ask")},
         "follow": ["--dry-run", "--json", "--max-parallel", "--number"],
         "why": ["--exit", "--json", "--jsonl", "--metrics", "--state"],
         "adopt": ["--dry-run", "--goal", "--json", "--metric", "--metrics", "--name", "--pattern"],

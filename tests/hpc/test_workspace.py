@@ -167,7 +167,7 @@ def test_a_root_that_can_be_none_is_said_by_every_verb(
     (home / "dangling").symlink_to(home / "gone")
     root = root.format(home=home)
     monkeypatch.setenv("HPC_ROOT", root)
-    words = {"export": ["--to", "csv"], "adopt": [".", "--pattern", "{x}_S{seed}"], "why": ["X1"]}
+    words = {"export": ["--to", "csv"], "adopt": [".", "--pattern", "{x}_S{seed}"], "why": ["X1"], "history": ["list"]}
     if verb in ("report", "export"):
         command = {"report": report.report, "export": export.export}[verb]
         done_code = run(command, verb, ["tiny", *words.get(verb, [])], verb)

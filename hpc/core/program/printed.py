@@ -67,7 +67,13 @@ def find_printed(source: str) -> tuple[Printed, ...]:
 
 def goal_of(name: str) -> str:
     """Whether a metric of this name is better high or low; low where the name does not say."""
-    return "max" if _words(name) & _HIGHER and not _words(name) & _LOWER else "min"
+    return known_goal(name) or "min"
+
+
+def known_goal(name: str) -> str:
+    """``min`` or ``max`` where the name says which is better; empty where it does not."""
+    words = _words(name)
+    return "min" if words & _LOWER else "max" if words & _HIGHER else ""
 
 
 def guess_for(name: str) -> str:

@@ -1,0 +1,151 @@
+"""Questions in plain English, by rules: what a question asks for, or None. Pure."""
+
+import re
+from dataclasses import dataclass
+
+UNDERSTOOD = (
+    "what learning rates have I tried?",
+    "what was my best run?  (also: the best val_loss, the highest score)",
+    "compare depth 12 with depth 24",
+    "what have I tried?  which runs diverged?  what is running?  what was my last run?",
+    "what should I try next?",
+)
+"""Examples of every question that is understood."""
+
+_FILL = r"(?:please |can you |could you |tell me |show me |show |list |so |hey |and )*"
+_DID = r"(?:try|use|test|run|sweep|explore)"
+_DONE = r"(?:tried|used|tested|run|swept|explored)"
+_TRIED = (
+    rf"(?:have (?:i|we) (?:already )?{_DONE}|did (?:i|we) (?:already )?{_DID}|were {_DONE}"
+    rf"|(?:has|have) been {_DONE}|(?:i|we)(?:'ve| have) {_DONE})"
+)
+_PARAMETER = r"(?P<name>[a-z_][\w .-]*?)"
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is asked for.
+
+    Attributes:
+        kind: ``values``, ``best``, ``compare``, ``list``, ``last``, ``todo``.
+        words: A parameter; a metric (or empty); sides; a state (or empty).
+    """
+
+    kind: str
+    words: tuple[str, ...] = ()
+
+
+def understand(question: str) -> Query | None:
+    """What a question asks for; None where no rule knows it."""
+    text = re.sub(r"\s+", " ", question.strip().lower().replace("’", "'")).rstrip(" ?!.")
+    text = re.sub(rf"^{_FILL}", "", text)
+    return _comparison(text) or _values(text) or _states(text) or _best(text) or _rest(text)
+
+
+def _comparison(text: str) -> Query | None:
+    found = re.fullmatch(
+        r"(?:compare|what(?: is|'s) the difference between|how (?:does|do|did)|is|which is better[,:]?) (.+)", text
+    )
+    if not found:
+        return None
+    words = found[1].split()
+    parts = (
+        words
+        if all("=" in word for word in words)
+        else re.split(
+            r"\s*(?:,| with | and | against | versus | vs\.? | to | or | compare(?:d)? (?:to|with) | better than )\s*",
+            found[1].removesuffix(" compare"),
+        )
+    )
+    sides = [re.sub(r"^(?:runs? |the |with |at )+", "", part.strip()) for part in parts if part.strip()]
+    name, read = "", []
+    for side in sides:
+        pair = re.fullmatch(r"([a-z_][\w.-]*(?: [a-z_][\w.-]*)*)\s*(?:=|:| of | )\s*(\S+)", side)
+        if pair and (not re.fullmatch(r"[a-z_][\w.-]*", pair[2]) or "=" in side):
+            name = pair[1].strip().replace(" ", "_")
+            read.append(f"{name}={pair[2]}")
+        elif name and re.fullmatch(r"[+-]?[\d.]\S*", side):  # depth 12 and 24
+            read.append(f"{name}={side}")
+        else:
+            read.append(side)
+    return Query("compare", tuple(read)) if len(read) > 1 else None
+
+
+_RUN_WORDS = {"run", "runs", "one", "experiment", "experiments", "model", "config", "configuration", "setting"}
+
+
+def _values(text: str) -> Query | None:
+    which = re.fullmatch(
+        rf"(?:what|which) {_PARAMETER} (?:is|was|were|works?|worked|did|does)(?: the)? best(?: so far)?", text
+    )
+    if which and which["name"] not in _RUN_WORDS:
+        return Query("values", (which["name"],))
+    of = r"values? (?:of|for) (?:the )?"
+    named = rf"{_PARAMETER}(?: values?| settings?)?"
+    patterns = (
+        rf"(?:what|which) (?:are the )?(?:different )?(?:{of})?{named} {_TRIED}(?: so far| before)?",
+        rf"(?:what |which )?{of}{_PARAMETER}(?: {_TRIED})?(?: so far)?",
+        rf"(?:the )?{named} (?:that )?{_TRIED}(?: so far)?",
+        rf"have (?:i|we) (?:already )?tried (?:different |other |several )?{_PARAMETER}",
+    )
+    found = next((match for each in patterns if (match := re.fullmatch(each, text))), None)
+    if not found:
+        return None
+    name = re.sub(r"^(?:how many |different |other |of the |the )+", "", found["name"].strip())
+    general = {
+        "",
+        "what",
+        "which",
+        "things",
+        "thing",
+        "experiments",
+        "experiment",
+        "runs",
+        "configs",
+        "configurations",
+        "else",
+    }
+    return Query("list") if name in general else Query("values", (name,))
+
+
+def _states(text: str) -> Query | None:
+    for state, words in (
+        ("diverged", r"diverg\w*|blew up|blow up|exploded|nan"), ("failed", r"fail\w*|crash\w*|died|broke"),
+        ("running", r"running|still run|in progress|not finished|unfinished"), ("finished", r"finished|completed|done"),
+    ):  # fmt: skip
+        if re.search(rf"\b(?:{words})\b", text) and re.match(
+            r"(?:what|which|how many|did|is|are|any|the|runs?)\b", text
+        ):
+            return Query("list", (state,))
+    return None
+
+
+def _best(text: str) -> Query | None:
+    found = re.search(r"\b(?:best|lowest|highest|smallest|largest|top|winner|winning)\b(?P<rest>.*)", text)
+    if not found:
+        return None
+    words = re.sub(
+        r"\b(?:runs?|experiment|results?|config\w*|settings?|model|one|so far|ever|did|i|we|have|had|get|got|is|was|my"
+        r"|our|of|by|on|in|the|for|value)\b",
+        " ",
+        found["rest"],
+    )
+    return Query("best", ("_".join(words.split()),))
+
+
+_NEXT = re.compile(
+    r"\b(?:try|do|run|test) next\b|\bthings? to try\b|\bto-?dos?\b|\bideas?\b|what (?:should|could|else) .*\btry\b"
+    r"|what'?s next"
+)
+_ALL = re.compile(
+    rf"{_TRIED}|\b(?:all|my|our|the) (?:experiments?|runs?)\b|^(?:experiments?|runs?|history|summary|everything)$"
+    r"|how many (?:experiments?|runs?)"
+)
+
+
+def _rest(text: str) -> Query | None:
+    if _NEXT.search(text):
+        return Query("todo")
+    if re.search(r"\b(?:last|latest|newest|most recent)\b", text):
+        return Query("last")
+    return Query("list") if _ALL.search(text) else None

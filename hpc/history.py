@@ -1,0 +1,369 @@
+"""The experiment log: what was tried, with which settings, and what came of it.
+
+    python -m hpc.history start --goal 'is 24 deep enough?' -- torchrun -m scripts.base_train -- --depth=24
+    python -m hpc.history finish base_train-1 val_loss=3.1 score=0.42
+    python -m hpc.history ask 'what learning rates have I tried?'
+
+``history.jsonl`` in the folder of all runs is the source: one event a line, never changed. ``experiments.md`` beside it
+is written from that, and what people write into it is kept.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from hpc.console import dry_run_option, json_option, note, print_json, speaks_plainly
+from hpc.core.errors import EXIT_DONE, InputError, NothingToDo, nearest
+from hpc.core.history.command import parse_command
+from hpc.core.history.compare import select
+from hpc.core.history.entries import Entry, Log, State, describe_results, fold, make_id, start_event
+from hpc.core.history.metrics import Standing, goal_of, settings_of, stand
+from hpc.core.history.page import escape
+from hpc.core.words import few
+from hpc.logbook.answers import (
+    answer_best,
+    answer_compare,
+    answer_list,
+    answer_question,
+    answer_todo,
+    answer_values,
+    entry_json,
+    tell,
+)
+from hpc.logbook.book import Book, time_now
+from hpc.workspace import Workspace
+
+Event = dict[str, Any]
+
+
+@click.group(
+    invoke_without_command=True,
+    epilog="Example: python -m hpc.history start -- python train.py --lr 1e-3 --depth 12",
+)
+@json_option
+@click.pass_context
+def main(ctx: click.Context, as_json: bool) -> None:
+    """Keep the experiment log: record runs, ask what was tried.
+
+    Without a subcommand it lists the log. A run is recorded by its own command line, whatever program it starts; the
+    toolkit's experiments are in the log by themselves.
+    """
+    ctx.obj = as_json
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_runs, sides=(), as_json=as_json)
+
+
+def _book() -> Book:
+    return Book(Workspace.current())
+
+
+def _speaks_json(as_json: bool) -> bool:
+    """Whether ``--json`` was given, before the subcommand or after it."""
+    return as_json or bool(click.get_current_context().obj)
+
+
+# ── recording ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@main.command(context_settings={"allow_interspersed_args": False})
+@click.option("--goal", default="", metavar="TEXT", help="What the run is to show.")
+@click.option("--name", default="", metavar="ID", help="Its id; default: what the command calls the run, or a number.")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
+@dry_run_option
+@json_option
+@speaks_plainly
+def start(goal: str, name: str, command: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
+    """Record that a training begins; nothing is started. Example: history start -- python train.py --lr 1e-3"""
+    book, parsed = _book(), parse_command(command)
+    made: Event = {}
+
+    def make(log: Log) -> Event:
+        taken = [entry.name for entry in log.entries]
+        if name and make_id(name, parsed, taken) != name:
+            raise InputError(_bad_id(name, taken))
+        made.update(start_event(make_id(name, parsed, taken), time_now(), parsed, escape(goal), *_git(book)))
+        return made
+
+    log = _keep(book, make, dry_run)
+    entry = _entry(log, made["id"])
+    same = [
+        each.name for each in book.runs(log)
+        if each.name != entry.name and each.program == entry.program
+        and _seeded(each) == _seeded(entry) and settings_of(each.run) == settings_of(entry.run)
+    ]  # fmt: skip
+    if _speaks_json(as_json):
+        print_json({**entry_json(entry), "same_settings": same, "recorded": not dry_run})
+        return EXIT_DONE
+    tell(f"{entry.name}: {'would be recorded' if dry_run else 'recorded'}, program {entry.program}, {entry.time}")
+    for key, value in entry.parameters.items():
+        tell(f"  {key} = {value}")
+    if entry.launching:
+        tell(f"  started with {entry.launching}")
+    if entry.commit:
+        tell(f"  commit {entry.commit[:12]}{', with files changed since' * entry.commit.endswith('+')}")
+    if same:
+        tell(f"the same settings were run before: {few(same)}")
+    tell(f"when it has ended: python -m hpc.history finish {entry.name} loss=VALUE score=VALUE")
+    return EXIT_DONE
+
+
+def _seeded(entry: Entry) -> list[tuple[str, str]]:
+    return sorted((name, value) for name, value in entry.parameters.items() if "seed" in name)
+
+
+def _bad_id(name: str, taken: list[str]) -> str:
+    if name in taken:
+        return f"there is a run '{name}' already; give another --name"
+    return f"'{name}' can be no id; use letters, digits and . _ - + = @, at most 60, beginning with a letter or digit"
+
+
+def _git(book: Book) -> tuple[str, bool]:
+    """Commit, and whether files were changed since."""
+    from hpc.adapters.git import read_git_state
+
+    state = read_git_state(book.workspace.project)
+    return (state.commit, state.dirty) if state else ("", False)
+
+
+@main.command()
+@click.argument("words", nargs=-1, metavar="[ID] [NAME=NUMBER]…")
+@click.option("--log", "log_file", metavar="FILE", help="Take the last 'name: value' of losses, scores and costs.")
+@click.option("--metrics", metavar="FILE", help="Take the final values of a metrics.h5.")
+@click.option("--diverged-at", type=click.IntRange(min=0), metavar="STEP", help="Record that it diverged, and where.")
+@click.option("--failed", is_flag=True, help="Record that it failed.")
+@dry_run_option
+@json_option
+@speaks_plainly
+def finish(
+    words: tuple[str, ...], log_file: str | None, metrics: str | None, diverged_at: int | None, failed: bool,
+    dry_run: bool, as_json: bool,
+) -> int:  # fmt: skip
+    """Record what came of a run, and hold it against those before. Example: history finish base_train-1 loss=3.1"""
+    from hpc.logbook.outcome import read_outcome
+
+    named = bool(words) and "=" not in words[0]
+    found = read_outcome(words[1:] if named else words, log_file, metrics)
+    diverged = diverged_at is not None or bool(found.lost)
+    if not found.results and not diverged and not failed:
+        raise InputError(
+            "no result given: NAME=NUMBER such as loss=3.1, --log FILE, --metrics FILE, --diverged-at STEP or --failed"
+        )
+    book, made, standings = _book(), Event(), list[Standing]()
+
+    def make(log: Log) -> Event:
+        entry = _entry(log, words[0]) if named else _only_running(log)
+        state = State.DIVERGED if diverged else State.FAILED if failed else State.FINISHED
+        event = {
+            "event": "finish", "id": entry.name, "time": time_now(), "state": state.value, "results": found.results,
+            "diverged_at": diverged_at if diverged_at is not None else found.step,
+        }  # fmt: skip
+        own = _after(entry, event)
+        earlier = [each.run for each in book.runs(log) if each.name != entry.name and each.state is State.FINISHED]
+        if state is State.FINISHED:
+            standings.extend(each for metric in own.results if (each := stand(own.run, earlier, metric)))
+        made.update(event, new_best=[each.metric for each in standings if each.is_best and not each.only_seed])
+        if entry.ended:
+            before = describe_results(entry.results) or entry.status
+            note(f"note: {entry.name} had ended already ({before}); this counts now")
+        return made
+
+    log = _keep(book, make, dry_run)
+    entry = _entry(log, made["id"])
+    for sentence in found.notes:
+        note(f"note: {sentence}")
+    if _speaks_json(as_json):
+        beside = [
+            {
+                "metric": each.metric, "value": each.value, "goal": each.goal, "new_best": each.is_best,
+                "best_before": {"id": each.best[0], "value": each.best[1]} if each.best else None,
+                "margin": each.margin, "seed_spread": each.spread.deviation if each.spread else None,
+            }
+            for each in standings
+        ]  # fmt: skip
+        print_json({**entry_json(entry), "beside": beside, "recorded": not dry_run})
+        return EXIT_DONE
+    tell(f"{entry.name}: {entry.status}{', ' * bool(entry.results)}{describe_results(entry.results)}")
+    if found.lost:
+        tell(f"no number at the end: {few(found.lost)}")
+    for each in standings:
+        tell(str(each))
+    unknown = [name for name in entry.results if not goal_of(name)]
+    if unknown and entry.state is State.FINISHED:
+        tell(f"kept and not judged, because the name does not say which is better: {few(unknown)}")
+    return EXIT_DONE
+
+
+def _after(entry: Entry, event: Mapping[str, Any]) -> Entry:
+    """An entry after its end was recorded."""
+    began = {
+        "event": "start", "id": entry.name, "time": entry.time, "command": entry.command, "program": entry.program,
+        "parameters": dict(entry.parameters),
+    }  # fmt: skip
+    return fold([began, event]).entries[0]
+
+
+def _entry(log: Log, name: str) -> Entry:
+    found = log.find(name)
+    if found is None or found.experiment:
+        names = [entry.name for entry in log.entries if not entry.experiment]
+        what = f"'{name}' is an experiment of the toolkit, which records by itself" if found else f"no run '{name}'"
+        raise InputError(f"{what}; {nearest(name, names[-20:]) if names else 'the log has none yet'}")
+    return found
+
+
+def _only_running(log: Log) -> Entry:
+    running = [entry for entry in log.entries if entry.state is State.RUNNING and not entry.experiment]
+    if len(running) != 1:
+        which = few([entry.name for entry in running]) if running else "no run is recorded as running"
+        raise InputError(f"which run? {which}; write: python -m hpc.history finish ID loss=3.1")
+    return running[0]
+
+
+@main.command("note")
+@click.argument("name", metavar="ID")
+@click.argument("text", nargs=-1, required=True)
+@dry_run_option
+@json_option
+@speaks_plainly
+def add_note(name: str, text: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
+    """Add an observation to a run. Example: history note base_train-1 'flat after step 3000'"""
+
+    def make(log: Log) -> Event:
+        if log.find(name) is None:
+            _entry(log, name)
+        return {"event": "note", "id": name, "time": time_now(), "text": _text(text)}
+
+    book = _book()
+    log = _keep(book, make, dry_run)
+    entry = log.find(name)
+    assert entry is not None  # noqa: S101  `make` has refused others
+    if _speaks_json(as_json):
+        print_json({**entry_json(entry), "recorded": not dry_run})
+    else:
+        tell(f"{name}: {'would be' if dry_run else 'is'} noted in {book.files.page}")
+    return EXIT_DONE
+
+
+def _text(words: tuple[str, ...]) -> str:
+    """Words as one line of Markdown.
+
+    Raises:
+        InputError: There is nothing in them.
+    """
+    if not (text := escape(" ".join(words))):
+        raise InputError("the text is empty")
+    return text
+
+
+@main.command()
+@click.argument("words", nargs=-1, metavar="[add TEXT | done NUMBER]")
+@dry_run_option
+@json_option
+@speaks_plainly
+def todo(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
+    """List the things to try; add one or tick one off. Example: history todo add 'lr 3e-4 at depth 24'"""
+    book = _book()
+
+    def make(log: Log) -> Event:
+        if words[0] == "add" and len(words) > 1:
+            return {"event": "todo", "time": time_now(), "text": _text(words[1:])}
+        if words[0] == "done" and len(words) == 2 and words[1].isdecimal() and 0 < int(words[1]) <= len(log.todos):
+            return {"event": "done", "time": time_now(), "text": log.todos[int(words[1]) - 1].text}
+        raise InputError(f"write 'todo', 'todo add TEXT' or 'todo done NUMBER' (1 to {len(log.todos)})")
+
+    answer_todo(_keep(book, make, dry_run) if words else book.read(page=True), _speaks_json(as_json))
+    return EXIT_DONE
+
+
+@main.command()
+@dry_run_option
+@json_option
+@speaks_plainly
+def render(dry_run: bool, as_json: bool) -> int:
+    """Write experiments.md anew, and keep what people wrote into it. Example: history render"""
+    book = _book()
+    if not book.files.events.exists() and not book.planned.experiments:
+        raise NothingToDo("the log is empty; to begin a run: python -m hpc.history start -- COMMAND")
+    log = book.read(page=True) if dry_run else book.record(lambda _log: None)
+    if _speaks_json(as_json):
+        print_json({"page": str(book.files.page), "runs": len(log.entries), "written": not dry_run})
+    else:
+        tell(f"{'would write' if dry_run else 'wrote'} {book.files.page}")
+    return EXIT_DONE
+
+
+def _keep(book: Book, make: Any, dry_run: bool) -> Log:
+    """Record an event; with ``--dry-run`` only say what the log would be."""
+    if not dry_run:
+        return book.record(make)
+    log = book.read(page=True)
+    return book.with_event(make(log))
+
+
+# ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@main.command("list")
+@click.argument("sides", nargs=-1, metavar="[PARAMETER=VALUE]…")
+@json_option
+@speaks_plainly
+def list_runs(sides: tuple[str, ...], as_json: bool) -> int:
+    """List the log, or the runs with certain values. Example: history list depth=12"""
+    book = _book()
+    log = book.read(page=True)
+    found = list(log.entries)
+    if sides:
+        found = book.runs(log)
+        for side in sides:
+            kept = {entry.name for entry in select(side, book.runs(log)).entries}
+            found = [entry for entry in found if entry.name in kept]
+    answer_list(found, _speaks_json(as_json), " has all of that" if sides else " is in the log")
+    return EXIT_DONE
+
+
+@main.command()
+@click.argument("metric", default="")
+@json_option
+@speaks_plainly
+def best(metric: str, as_json: bool) -> int:
+    """Show the best runs by a metric: losses low, scores high. Example: history best val_loss"""
+    book = _book()
+    answer_best(book.runs(book.read()), metric, _speaks_json(as_json))
+    return EXIT_DONE
+
+
+@main.command()
+@click.argument("parameter")
+@json_option
+@speaks_plainly
+def values(parameter: str, as_json: bool) -> int:
+    """Show which values of a parameter were tried. Example: history values lr"""
+    book = _book()
+    answer_values(book.runs(book.read()), parameter, _speaks_json(as_json))
+    return EXIT_DONE
+
+
+@main.command("compare")
+@click.argument("sides", nargs=-1, required=True, metavar="PARAMETER=VALUE|ID…")
+@json_option
+@speaks_plainly
+def compare_sides(sides: tuple[str, ...], as_json: bool) -> int:
+    """Compare values of a parameter, or runs. Example: history compare depth=12 depth=24"""
+    book = _book()
+    answer_compare(book.runs(book.read()), sides, _speaks_json(as_json))
+    return EXIT_DONE
+
+
+@main.command()
+@click.argument("question", nargs=-1, required=True)
+@json_option
+@speaks_plainly
+def ask(question: tuple[str, ...], as_json: bool) -> int:
+    """Ask in plain English. Example: history ask 'what learning rates have I tried?'"""
+    answer_question(_book(), " ".join(question), _speaks_json(as_json))
+    return EXIT_DONE
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The experiment log: kept, written as a page, and asked."""

@@ -1,0 +1,249 @@
+"""Answers of the experiment log, in words and tables or as one JSON value."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hpc.console import print_json, say
+from hpc.core.errors import InputError, nearest
+from hpc.core.history.ask import UNDERSTOOD, Query, understand
+from hpc.core.history.compare import cell, compare, find_parameters, select, tried_values
+from hpc.core.history.entries import Entry, Log, State, describe_results
+from hpc.core.history.metrics import (
+    LOSS,
+    SCORE,
+    best_runs,
+    describe_count,
+    goal_of,
+    leading,
+    number,
+    seed_spread,
+)
+from hpc.core.history.page import unescape, values_of
+from hpc.core.history.table import table_lines
+from hpc.core.printable import one_line
+from hpc.core.words import counted
+from hpc.logbook.book import Book
+
+TOP = 5
+"""Runs that `best` shows."""
+QUESTION = 500
+"""Characters of a question that are read."""
+
+
+def tell(text: str) -> None:
+    """Print one line: a name or a value in it cannot pass for a line of ours."""
+    say(one_line(text))
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table."""
+    for line in table_lines(columns, rows):
+        tell(line)
+
+
+def entry_json(entry: Entry) -> dict[str, Any]:
+    """An entry as programs read it."""
+    return {
+        "id": entry.name, "started": entry.time, "ended": entry.ended or None, "state": entry.state.value,
+        "status": entry.status, "diverged_at": entry.diverged_at, "command": entry.command, "program": entry.program,
+        "parameters": dict(entry.parameters), "results": dict(entry.results), "goal": entry.goal,
+        "new_best": list(entry.new_best), "notes": entry.remark, "observations": entry.observations,
+        "commit": entry.commit, "experiment": entry.experiment or None,
+    }  # fmt: skip
+
+
+def answer_list(entries: Sequence[Entry], as_json: bool, where: str) -> None:
+    """The summary table.
+
+    Args:
+        where: Said after "no run", where there is none: `` is running``.
+    """
+    if as_json:
+        print_json({"runs": [entry_json(entry) for entry in entries]})
+        return
+    if not entries:
+        tell(f"no run{where}; to begin one: python -m hpc.history start -- COMMAND")
+        return
+    rows = [
+        (
+            entry.name,
+            entry.date,
+            entry.config,
+            *map(unescape, values_of(entry)),
+            "; ".join(filter(None, [entry.told or entry.notice, unescape(entry.remark)])),
+        )
+        for entry in entries
+    ]
+    show_table(("run", "date", "config", "loss", "score", "notes"), rows)
+
+
+def answer_best(entries: Sequence[Entry], said: str, as_json: bool) -> None:
+    """The best runs by a metric; without one by the leading loss and the leading score."""
+    metrics = _metrics(entries, said)
+    runs = [entry.run for entry in entries]
+    answers = []
+    for metric in metrics:
+        goal = goal_of(metric) or "min"
+        ordered = best_runs(runs, metric, goal)
+        spread = seed_spread(runs, metric)
+        by_name = {entry.name: entry for entry in entries}
+        answers.append({
+            "metric": metric, "goal": goal, "seed_spread": spread.deviation if spread else None,
+            "runs": [entry_json(by_name[run.name]) for run in ordered[:TOP]],
+        })  # fmt: skip
+        if as_json:
+            continue
+        first = by_name[ordered[0].name]
+        way = "lower" if goal == "min" else "higher"
+        tell(
+            f"best {metric} ({way} is better, {describe_count(ordered)}): {number(first.results[metric])}, {first.name}"
+        )
+        tell(f"  {first.command}")
+        rows = [
+            (run.name, by_name[run.name].date, by_name[run.name].config, number(run.results[metric]))
+            for run in ordered[:TOP]
+        ]
+        if len(rows) > 1:
+            show_table(("run", "date", "config", metric), rows)
+            _say_margin(ordered[0].results[metric], ordered[1].results[metric], str(spread) if spread else "")
+        if not goal_of(metric):
+            tell(f"(the name {metric} does not say which is better; lower is taken to be)")
+    if as_json:
+        print_json({"best": answers})
+
+
+def _say_margin(first: float, second: float, spread: str) -> None:
+    known = f"seed spread {spread}" if spread else "no seed spread is known"
+    tell(f"ahead of the second by {number(abs(first - second))}; {known}")
+
+
+def _metrics(entries: Sequence[Entry], said: str) -> list[str]:
+    """The metrics that a word means.
+
+    Raises:
+        InputError: No run has such a result; the message lists those there are.
+    """
+    known = list(dict.fromkeys(name for entry in entries for name in entry.results))
+    if not known:
+        raise InputError("no run has results yet; record some: python -m hpc.history finish ID loss=3.1 score=0.42")
+    wanted = said.strip().lower().replace(" ", "_").replace("-", "_")
+    kinds = {"": (LOSS, SCORE), "loss": (LOSS,), "score": (SCORE,)}
+    exact = [name for name in known if name.lower().replace("/", "_").replace("-", "_") == wanted or name == said]
+    if exact:
+        return exact[:1]
+    if wanted in kinds:
+        leaders = [[name for entry in entries if (name := leading(entry.results, kind))] for kind in kinds[wanted]]
+        found = [max(dict.fromkeys(names), key=names.count) for names in leaders if names]
+        if found:
+            return found
+    near = [name for name in known if wanted and wanted in name.lower()]
+    if near:
+        return near[:1]
+    if not wanted:
+        return known[:1]
+    raise InputError(f"no run has a result '{said}'; {nearest(said, known)}")
+
+
+def answer_values(entries: Sequence[Entry], said: str, as_json: bool) -> None:
+    """Which values of a parameter were tried."""
+    names = find_parameters(said, entries)
+    found = {name: tried_values(name, entries) for name in names}
+    if as_json:
+        print_json({
+            name: [{"value": each.value, "runs": list(each.runs), "best": dict(each.best)} for each in tried]
+            for name, tried in found.items()
+        })  # fmt: skip
+        return
+    for name, tried in found.items():
+        runs = sum(len(each.runs) for each in tried)
+        listed = ", ".join(each.value for each in tried)
+        tell(f"{name}: {counted(len(tried), 'value')} in {counted(runs, 'run')}: {listed}")
+        rows = [(each.value, str(len(each.runs)), describe_results(each.best), each.runs[-1]) for each in tried]
+        show_table((name, "runs", "best", "last run"), rows)
+
+
+def answer_compare(entries: Sequence[Entry], said: Sequence[str], as_json: bool) -> None:
+    """Sides beside each other, and what it comes to."""
+    sides = [select(each, entries) for each in said]
+    if len(sides) < 2:
+        raise InputError("compare takes two sides or more: python -m hpc.history compare depth=12 depth=24")
+    found = compare(sides, entries)
+    if as_json:
+        print_json({
+            "sides": [
+                {
+                    "label": side.label, "runs": [entry.name for entry in side.entries],
+                    "values": {metric: side.values(metric) for metric in found.metrics},
+                }
+                for side in sides
+            ],
+            "differs": {name: list(values) for name, values in found.differs.items()},
+            "words": list(found.words),
+        })  # fmt: skip
+        return
+    rows = [("runs", *(str(len(side.entries)) for side in sides))]
+    rows += [(metric, *(cell(side, metric) for side in sides)) for metric in found.metrics]
+    show_table(("", *(side.label for side in sides)), rows)
+    for words in found.words or ("nothing was measured on both sides",):
+        tell(words)
+
+
+def answer_todo(log: Log, as_json: bool) -> None:
+    """Things to try."""
+    if as_json:
+        print_json({"todo": [{"text": each.text, "done": each.done} for each in log.todos]})
+        return
+    for n, each in enumerate(log.todos, 1):
+        tell(f"{n}. [{'x' if each.done else ' '}] {unescape(each.text)}")
+    if not log.todos:
+        tell("nothing to try is noted; add something: python -m hpc.history todo add 'lr 3e-4 at depth 24'")
+
+
+def answer_question(book: Book, question: str, as_json: bool) -> None:
+    """Answer a question in plain English.
+
+    Raises:
+        InputError: No rule knows it; the message says what is understood.
+    """
+    query = understand(question[:QUESTION])
+    if query is None:
+        raise InputError("this is not understood. Understood is, for example:\n  " + "\n  ".join(UNDERSTOOD))
+    log = book.read(page=query.kind in ("todo", "list"))
+    runs = book.runs(log)
+    _ANSWERS[query.kind](log, runs, query, as_json)
+
+
+def _list(log: Log, runs: Sequence[Entry], query: Query, as_json: bool) -> None:
+    state = query.words[0] if query.words else ""
+    found = [entry for entry in runs if entry.state == state] if state else list(log.entries)
+    answer_list(found, as_json, f" {'is' if state == State.RUNNING else 'has'} {state}" if state else " is in the log")
+
+
+def _last(log: Log, runs: Sequence[Entry], query: Query, as_json: bool) -> None:
+    del runs, query
+    answer_list(log.entries[-1:], as_json, " is in the log")
+
+
+def _best(log: Log, runs: Sequence[Entry], query: Query, as_json: bool) -> None:
+    del log
+    answer_best(runs, query.words[0], as_json)
+
+
+def _values(log: Log, runs: Sequence[Entry], query: Query, as_json: bool) -> None:
+    del log
+    answer_values(runs, query.words[0], as_json)
+
+
+def _compare(log: Log, runs: Sequence[Entry], query: Query, as_json: bool) -> None:
+    del log
+    answer_compare(runs, query.words, as_json)
+
+
+def _todo(log: Log, runs: Sequence[Entry], query: Query, as_json: bool) -> None:
+    del runs, query
+    answer_todo(log, as_json)
+
+
+_ANSWERS: Mapping[str, Any] = {
+    "list": _list, "last": _last, "best": _best, "values": _values, "compare": _compare, "todo": _todo,
+}  # fmt: skip

@@ -1,0 +1,118 @@
+"""The toolkit's own experiments in the log: read from what was planned and collected, and never written."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hpc.adapters.collected_file import read_entries
+from hpc.adapters.files import read_json_or_none
+from hpc.core.errors import HpcError
+from hpc.core.experiment.values import render_value
+from hpc.core.history.command import parse_command
+from hpc.core.history.entries import Entry, State
+from hpc.core.history.page import escape
+from hpc.core.layout import RunLayout
+from hpc.core.words import counted
+from hpc.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What the toolkit knows.
+
+    Attributes:
+        experiments: One entry each: the settings and results of its best run, and how many are done.
+        runs: Every run that was collected, named ``EXPERIMENT/RUN``.
+    """
+
+    experiments: tuple[Entry, ...] = ()
+    runs: tuple[Entry, ...] = ()
+
+
+def find_planned(workspace: Workspace) -> Planned:
+    """Look at each experiment below the root; one that cannot be read is left out, `hpc ls` says why."""
+    experiments: list[Entry] = []
+    runs: list[Entry] = []
+    for path in sorted(workspace.root.glob("*/manifest.json")):
+        layout = RunLayout(workspace.root, path.parent.name)
+        try:
+            workspace.refuse_foreign(layout, acts=False)
+            manifest: Any = read_json_or_none(layout.manifest)
+            own = list(_runs(layout, manifest["spec"]))
+            experiments.append(_experiment(layout, manifest, own))
+        except (HpcError, OSError, KeyError, TypeError, ValueError, AttributeError):
+            continue
+        runs += own
+    return Planned(tuple(experiments), tuple(runs))
+
+
+def _experiment(layout: RunLayout, manifest: Mapping[str, Any], runs: list[Entry]) -> Entry:
+    spec = manifest["spec"]
+    primary = spec["metrics"]["primary"]
+    name, goal = str(primary["name"]), str(primary.get("goal") or "min")
+    measured = [run for run in runs if name in run.results and run.state is State.FINISHED]
+    best = (min if goal == "min" else max)(measured, key=lambda run: run.results[name], default=None)
+    counts = Counter(run.state for run in runs)
+    tasks = counted(len(manifest["tasks"]), "task")
+    told = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
+    return Entry(
+        layout.experiment,
+        _when(layout.manifest),
+        f"hpc plan {layout.experiment}",
+        _program(spec),
+        best.parameters if best else {},
+        goal=escape(str((spec.get("brief") or {}).get("goal") or "")),
+        state=State.FINISHED if runs and counts[State.FINISHED] == len(manifest["tasks"]) else State.RUNNING,
+        results={name: best.results[name]} if best else {},
+        experiment=layout.experiment,
+        told=f"{told} of {tasks}" if told else f"planned, {tasks}",
+    )
+
+
+def _runs(layout: RunLayout, spec: Mapping[str, Any]) -> Iterator[Entry]:
+    program, planned = _program(spec), _when(layout.manifest)
+    for entry in read_entries(layout).values():
+        if entry.get("altered"):
+            continue
+        parameters = {str(name): render_value(value) for name, value in (entry.get("parameters") or {}).items()}
+        if entry.get("seed") is not None:
+            parameters["seed"] = render_value(entry["seed"])
+        if entry.get("case") is not None:
+            parameters["case"] = str(entry["case"])
+        found = Entry(
+            f"{layout.experiment}/{entry['run_name']}", planned, program=program, parameters=parameters,
+            experiment=layout.experiment, state=_state(entry),
+        )  # fmt: skip
+        yield replace(found, results=_numbers(entry["summary"])) if found.state is State.FINISHED else found
+
+
+def _state(entry: Mapping[str, Any]) -> State:
+    if entry["outcome"] == "finished":
+        return State.FINISHED
+    verdict = entry["attempts"][-1].get("verdict") if entry["attempts"] else None
+    if verdict and verdict.get("category") == "divergence":
+        return State.DIVERGED
+    return State.FAILED if entry["outcome"] == "failed" else State.RUNNING
+
+
+def _numbers(summary: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        name: float(value)
+        for name, value in summary.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    }
+
+
+def _program(spec: Mapping[str, Any]) -> str:
+    program = spec.get("program") or {}
+    if program.get("module"):
+        return str(program["module"])
+    return parse_command([str(program.get("command") or "")]).program
+
+
+def _when(path: Path) -> str:
+    return datetime.fromtimestamp(path.stat().st_mtime).astimezone().isoformat(timespec="seconds")
