@@ -98,7 +98,8 @@ def answer_best(entries: Sequence[Entry], said: str, as_json: bool) -> None:
         tell(
             f"best {metric} ({way} is better, {describe_count(ordered)}): {number(first.results[metric])}, {first.name}"
         )
-        tell(f"  {first.command}")
+        if first.command:
+            tell(f"  {first.command}")
         rows = [
             (run.name, by_name[run.name].date, by_name[run.name].config, number(run.results[metric]))
             for run in ordered[:TOP]

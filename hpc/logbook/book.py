@@ -121,14 +121,17 @@ class Book:
 
     def _changes(self, source: Source, log: Log) -> dict[str, Any]:
         text = self.files.read_page()
-        if text is None or text == render_page(log, stamp(source.lines)):
+        written = render_page(log, stamp(source.lines))
+        if text is None or text == written:
             return {}
         state = read_state(text)
         count = int(state.partition("-")[0]) if state else 0
         is_known = bool(state) and stamp(source.lines[:count]) == state
-        base = fold(source.events[:count], self.planned.experiments) if is_known else None
+        base = log if is_known else None
+        if is_known and count < len(source.lines):
+            base = fold(source.events[:count], self.planned.experiments)
         try:
-            found = changes(text, log, base)
+            found = changes(text, log, base, written)
         except InputError as error:
             raise InputError(str(error), str(self.files.page)) from None
         return {"event": "page", **found} if found else {}

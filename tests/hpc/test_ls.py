@@ -51,6 +51,25 @@ def test_an_experiment_is_a_row_with_its_best_value(project):
     assert "not yet" in told
 
 
+def test_the_experiment_log_has_it_by_itself(project):
+    """Planned and collected experiments are rows of `hpc history`, their runs answer its questions; notes are kept."""
+    project.write_experiment(EXPERIMENT.replace("tiny", "other"), "other")
+    project.hpc("plan", "other", "--cluster", "local")
+    listed = {row["id"]: row for row in project.json("history", "list")["runs"]}
+    assert (listed["tiny"]["status"], listed["tiny"]["results"]) == ("2 finished of 2 tasks", {"loss": 0.5})
+    assert listed["other"]["status"] == "planned, 2 tasks"
+    assert not (project.runs / "history.jsonl").exists()
+    project.hpc("history", "note", "tiny", "seen")
+    page = project.runs / "experiments.md"
+    page.write_text(page.read_text().replace("**Goal**: –", "**Goal**: mine"))
+    project.hpc("history", "render")
+    assert page.read_text().count("**Goal**: mine") == 2
+    assert "- seen" in page.read_text()
+    answer = project.hpc("history", "ask", "compare x 1 with x 2")
+    assert "loss: x=1 is better, 0.5 against 1 (-50.0%)" in answer
+    assert "an experiment of the toolkit" in project.hpc("history", "finish", "tiny", "loss=1", expect=2)
+
+
 def test_status_shows_the_value_before_and_after_it_is_collected(project):
     """From the run's own small file where no collection has seen it; the next step is said."""
     after = project.json("status", "tiny")

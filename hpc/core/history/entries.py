@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import count
 from typing import Any
 
 from hpc.core.history.command import Command
@@ -143,22 +144,42 @@ def fold(events: Sequence[Event], planned: Sequence[Entry] = ()) -> Log:
     Args:
         planned: Experiments of this toolkit, which have no events but what people wrote about them.
     """
-    entries = {entry.name: entry for entry in planned}
+    entries: dict[str, Entry] = {}
     problems: list[str] = []
-    for event in events:
-        if event.get("event") == "start":
-            started = _started(event)
-            if started is None or started.name in entries:
-                problems.append(f"a start of {one_line(str(event.get('id')))!r} that is incomplete or a second one")
-            else:
-                entries[started.name] = started
+    names = _take_starts(events, entries, problems)
+    for each in planned:
+        name = _unused(each.name, entries)
+        entries[name] = replace(each, name=name)
     page = _Page(entries, problems)
-    for event in events:
-        page.take(event)
+    for place, event in enumerate(events):
+        page.take(event, names.get(place))
     return Log(
         tuple(sorted(entries.values(), key=lambda entry: entry.time)), tuple(page.todos), tuple(page.extras),
         tuple(problems),
     )  # fmt: skip
+
+
+def _take_starts(events: Sequence[Event], entries: dict[str, Entry], problems: list[str]) -> dict[int, str]:
+    """Add an entry for each start; give the name each of them got, by its place.
+
+    A second start of an id comes from another log: it gets a name of its own. The very same event twice is one.
+    """
+    names: dict[int, str] = {}
+    first: dict[str, Event] = {}
+    for place, event in enumerate(events):
+        if event.get("event") != "start":
+            continue
+        started = _started(event)
+        if started is None:
+            problems.append(f"an incomplete start of {one_line(str(event.get('id')))!r}")
+        elif first.setdefault(started.name, event) is event or event != first[started.name]:
+            names[place] = _unused(started.name, entries)
+            entries[names[place]] = replace(started, name=names[place])
+    return names
+
+
+def _unused(name: str, entries: Mapping[str, Entry]) -> str:
+    return name if name not in entries else next(each for n in count(2) if (each := f"{name}+{n}") not in entries)
 
 
 class _Page:
@@ -168,9 +189,18 @@ class _Page:
         self.entries, self.problems = entries, problems
         self.todos: list[Todo] = []
         self.extras: list[str] = []
+        self.names: dict[str, str] = {}
 
-    def take(self, event: Event) -> None:
-        name, kind, text = str(event.get("id") or ""), event.get("event"), event.get("text")
+    def take(self, event: Event, started: str | None) -> None:
+        """Take an event.
+
+        Args:
+            started: The name its entry got, where it is a start: what follows under its id is about that one.
+        """
+        said, kind, text = str(event.get("id") or ""), event.get("event"), event.get("text")
+        if started is not None:
+            self.names[said] = started
+        name = self.names.get(said, said)
         if kind in ("finish", "note") and name not in self.entries:
             self.problems.append(f"a {kind} of {one_line(name)!r}, which was never started")
         elif kind == "finish":
@@ -262,12 +292,12 @@ def start_event(name: str, time: str, command: Command, goal: str, commit: str, 
     }  # fmt: skip
 
 
-_UNUSABLE = re.compile(r"[^A-Za-z0-9._+=@-]+")
+_UNUSABLE = re.compile(r"[^A-Za-z0-9._+@-]+")
 
 
 def is_id(text: str) -> bool:
     """Whether a text can be an id: it stands in tables, headings and command lines as it is."""
-    return bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+=@/-]*", text)) and len(text) <= 2 * LONGEST_ID
+    return bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+@/-]*", text)) and len(text) <= 2 * LONGEST_ID
 
 
 def make_id(name: str, command: Command, taken: Iterable[str]) -> str:
@@ -278,13 +308,13 @@ def make_id(name: str, command: Command, taken: Iterable[str]) -> str:
         taken: Ids there are.
     """
     called = name or next((command.parameters[key] for key in _CALLED if command.parameters.get(key)), "")
-    base = _UNUSABLE.sub("-", called).strip("-.+=@_")[:LONGEST_ID]
+    base = _UNUSABLE.sub("-", called).strip("-.+@_")[:LONGEST_ID]
     used = set(taken)
     if base and base not in used:
         return base
     if not base:
         stem = command.program.rsplit("/", 1)[-1].removesuffix(".py").removesuffix(".sh").rsplit(".", 1)[-1]
-        base = _UNUSABLE.sub("-", stem).strip("-.+=@_")[:LONGEST_ID] or "run"
+        base = _UNUSABLE.sub("-", stem).strip("-.+@_")[:LONGEST_ID] or "run"
     first = 1 if not called else 2
     return next(each for n in range(first, len(used) + 3) if (each := f"{base}-{n}") not in used)
 

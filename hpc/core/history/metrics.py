@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from hpc.core.program.printed import known_goal
 from hpc.core.words import counted
@@ -31,6 +32,7 @@ _PAIR = re.compile(
 _STEP = re.compile(r"\b(?:global_step|step|steps|iter|iteration|it)\b[\"']?\s*[:=#]?\s*(\d+)", re.IGNORECASE)
 
 
+@cache
 def kind_of(name: str) -> str:
     """What a result is by its name: ``loss``, ``score``, ``cost`` (time, memory, speed); empty for no idea."""
     goal, words = known_goal(name), set(re.findall(r"[a-z]+", name.lower().replace("_", " ")))

@@ -29,6 +29,7 @@ _BEST_LINE = re.compile(r"^(- \*\*(Run|Config|Loss|Score)\*\*: |Nothing has fini
 _TODO_LINE = re.compile(r"^\s*[-*] \[([ xX])\] (.*)$")
 _CONFLICT = re.compile(r"^(<{7}|\|{7}|={7}|>{7})( |$)")
 _MARKDOWN = re.compile(r"([\\`*\[\]|#~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
+_PLAIN = re.compile(r"[A-Za-z0-9 =.,;:/+%()-]*")
 NOTHING = "–"
 
 
@@ -37,6 +38,8 @@ NOTHING = "–"
 
 def escape(text: str) -> str:
     """A text of somebody's as one line of Markdown that is nothing but that text: no cell, link, HTML or heading."""
+    if _PLAIN.fullmatch(text):
+        return text.strip()
     plain = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKDOWN.sub(r"\\\1", plain).strip()
 
@@ -270,20 +273,21 @@ def _tidy(lines: Sequence[str]) -> str:
 # ── what somebody changed ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def changes(page: str, now: Log, base: Log | None) -> dict[str, Any]:
+def changes(page: str, now: Log, base: Log | None, written: str = "") -> dict[str, Any]:
     """What somebody wrote into a page since it was written, as the ``page`` event that keeps it; empty for nothing.
 
     Args:
         now: The log as it stands.
         base: The log that the page was written from; None where that is not known: then nothing is taken as removed.
+        written: The page of `now`, where it was written already.
 
     Raises:
         InputError: The page holds a merge conflict.
     """
     names = [entry.name for entry in now.entries]
     found = read_page(page, names)
-    old = read_page(render_page(base, ""), names) if base else None
-    ours = read_page(render_page(now, ""), names)
+    ours = read_page(written or render_page(now, ""), names)
+    old = ours if base is now else read_page(render_page(base, ""), names) if base else None
     event: dict[str, Any] = {}
     for key, theirs, before, current in (
         ("goals", found.goals, old.goals if old else None, ours.goals),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hpc.core.errors import InputError
 from hpc.core.history.command import parse_command
-from hpc.core.history.entries import fold, is_id, make_id, start_event
+from hpc.core.history.entries import Entry, fold, is_id, make_id, start_event
 from hpc.core.history.page import changes, escape, read_page, render_page, unescape
 
 HOSTILE = [
@@ -213,5 +213,13 @@ def test_events_of_two_logs_in_any_order():
     """Logs that were joined line by line mean the same; what means nothing is a problem, not an end."""
     assert fold(EVENTS[::-1]).find("b") == LOG.find("b")
     odd = fold([{"event": "finish", "id": "z"}, {"event": "dance"}, start("a"), start("a"), {"event": "start"}])
-    assert len(odd.problems) == 4
+    assert len(odd.problems) == 3
     assert [entry.name for entry in odd.entries] == ["a"]
+
+
+def test_two_runs_of_one_id_are_two_runs():
+    """Two copies of a log made the same id and were joined, or an experiment was planned under a run's name."""
+    both = [start("a"), finish("a", loss=1.0), start("a", "python other.py"), finish("a", loss=2.0)]
+    log = fold(both, [Entry("a", "2026", experiment="a")])
+    assert {entry.name: entry.results.get("loss") for entry in log.entries} == {"a": 1.0, "a+2": 2.0, "a+3": None}
+    assert changes(render_page(log, ""), log, log) == {}

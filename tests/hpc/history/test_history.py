@@ -231,6 +231,20 @@ def test_the_source_survives_a_page_that_is_gone_and_a_page_a_source_that_is_joi
     assert ask_json("list")["runs"][0]["id"] == "other"
 
 
+def test_the_page_may_be_a_link_and_the_source_must_be_a_file(folder: Path):
+    """A link keeps leading to the file in somebody's repository; a folder in the log's place is named."""
+    (folder / "runs").mkdir()
+    (folder / "runs/experiments.md").symlink_to("../mine.md")
+    say("start", "--", "python", "t.py")
+    assert (folder / "runs/experiments.md").is_symlink()
+    assert "### t-1" in (folder / "mine.md").read_text()
+    (folder / "mine.md").write_bytes(b"\xff\xfe")
+    assert "is no UTF-8 text" in call("render", expect=2).stderr
+    Path("runs/history.jsonl").unlink()
+    Path("runs/history.jsonl").mkdir()
+    assert "history.jsonl" in call("list", expect=2).stderr
+
+
 def test_a_dry_run_writes_nothing(log: None):
     """Of every subcommand that records; it says what would be."""
     before = {path: path.read_bytes() for path in Path("runs").iterdir()}
