@@ -9,7 +9,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "mlflow": ("mlflow",),
     "parquet": ("pyarrow",),
     "wandb": ("wandb",),
-    "train": ("accelerate", "deepspeed", "peft", "torch", "transformers"),
+    "train": ("accelerate", "deepspeed", "peft", "sklearn", "tokenizers", "torch", "transformers"),
 }
 """Part of the package → modules it brings; a module that several bring stands with the first. Held by a test against
 pyproject.toml."""

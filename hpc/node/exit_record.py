@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hpc.adapters.files import write_json
-from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE
+from hpc.adapters.files import open_regular, write_json
+from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, InputError
 from hpc.core.layout import AttemptLayout, TaskLayout
 from hpc.core.records.exit import ExitRecord, UnreadMetrics
 from hpc.core.records.task import TaskRecord
@@ -84,9 +84,9 @@ def _text_or_none(value: object) -> str | None:
 def _printed_data_hash(attempt: AttemptLayout) -> str | None:
     """What stands behind ``data_hash:`` in the first line of the output that begins with it; None without one."""
     try:
-        with attempt.stdout.open("rb") as file:
+        with open_regular(attempt.stdout) as file:
             found = _DATA_HASH.search(file.read(_DATA_HASH_WITHIN))
-    except OSError:
+    except (InputError, OSError):
         return None
     return found[1].decode() if found else None
 

@@ -16,7 +16,7 @@ UNIMPORTED = {"ninja"}
 def package(requirement: str) -> str:
     """The module of a requirement such as ``torch>=2``."""
     name = re.split(r"[<>=!~\[ ]", requirement)[0].replace("-", "_")
-    return {"mlflow_skinny": "mlflow"}.get(name, name)
+    return {"mlflow_skinny": "mlflow", "scikit_learn": "sklearn"}.get(name, name)
 
 
 @pytest.mark.parametrize("extra", sorted(set(DECLARED["optional-dependencies"]) - {"dev"}))
