@@ -70,10 +70,10 @@ class HistoryFiles:
         Raises:
             InputError: It is no regular file, not ours to read, or no UTF-8.
         """
+        if not self.page.exists():  # also a link to a file that is not there yet
+            return None
         try:
             return read_regular(self.page, MOST_JSON_BYTES).decode("utf-8")
-        except FileNotFoundError:
-            return None
         except UnicodeDecodeError as error:
             raise InputError(f"is no UTF-8 text ({error.reason} at byte {error.start})", str(self.page)) from None
 
