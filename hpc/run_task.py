@@ -112,7 +112,7 @@ def run(index_path: Path, position: int) -> int:
     attempt = task.attempt(number)
     prepare_task_folder(task, attempt, record)
     watch = Watch(task, attempt)
-    result = execute(record, attempt, watch)
+    result = _climb(record, attempt, watch) or execute(record, attempt, watch)
     if not watch.is_ours():
         print(f"hpc: {attempt.home} was removed while the program ran; its end is recorded nowhere", flush=True)
         return EXIT_STORAGE
@@ -126,6 +126,15 @@ def run(index_path: Path, position: int) -> int:
         run_check(record, attempt)
     tidy_up(record, attempt)
     return code
+
+
+def _climb(record: TaskRecord, attempt: AttemptLayout, watch: Watch) -> Supervision | None:
+    """Climb the ladder of checks before a canary; None where it held, or there is none to climb."""
+    if record.sanity is None or record.obstacle:
+        return None
+    from hpc.node.sanity import climb  # here: only a canary has one
+
+    return climb(record, attempt, watch)
 
 
 def _is_withdrawn(submission: SubmissionLayout, run_name: str) -> bool:

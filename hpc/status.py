@@ -470,7 +470,7 @@ def _running_lines(standing: Standing, now: float) -> list[str]:
 
 def _latest(task: RunningTask, now: float) -> str:
     if task.step is None:
-        return "no metrics yet"
+        return f"sanity: {task.rung}" if task.rung else "no metrics yet"
     value = f"  {task.metric} {task.value:.6g}" if task.value is not None else ""
     age = f"  {_ago(now - task.logged)}" if task.logged is not None else ""
     return f"step {task.step}{value}{age}"

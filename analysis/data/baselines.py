@@ -204,7 +204,7 @@ def _parts(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> It
 
 def _comparable(config: Mapping[str, Any], swept: Sequence[str]) -> dict[str, Any]:
     """Take out of a configuration what the experiment varies: that is what it is about."""
-    program = dict(config["program"])
+    program = {name: value for name, value in config["program"].items() if name != "sanity"}  # gives no number
     program["args"] = {name: value for name, value in (program.get("args") or {}).items() if name not in swept}
     if program.get("command"):
         program["command"] = shlex.join(_without(shlex.split(program["command"]), swept))

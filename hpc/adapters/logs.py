@@ -31,8 +31,9 @@ _HASH = 2654435761  # Knuth's multiplicative hash; the upper 16 bits index the t
 
 
 def read_program_logs(attempt: AttemptLayout) -> tuple[LogLine, ...]:
-    """Read what the program of an attempt printed, on every node."""
+    """Read what the program of an attempt printed, on every node; where it never began, what its ladder printed."""
     found = [(path, name) for name in ("stdout", "stderr") for path in sorted(attempt.home.glob(f"{name}*.log"))]
+    found = found or [(attempt.sanity_log, "sanity")]
     return tuple(line for path, name in found for line in read_log_or_say_why(path, name))
 
 

@@ -35,6 +35,7 @@ from hpc.core.experiment.spec import (
     Metrics,
     ResourceRule,
     RetryPolicy,
+    Sanity,
     Sweep,
     Value,
 )
@@ -113,6 +114,7 @@ class Draft:
     criterion: str | None = None
     analysis: Analysis | None = None
     acceptance: Check | None = None
+    sanity: Sanity | None = None
 
 
 def check(draft: Draft) -> tuple[Finding, ...]:
@@ -643,7 +645,7 @@ def _check_acceptance(draft: Draft, _: Sequence[Combination]) -> Iterator[Findin
         return
     arguments = (*draft.program.args, *parameter_names(draft.sweep), "seed")
     if draft.acceptance.command:
-        yield from _check_check_command(draft.acceptance.command, draft, draft.sweep, arguments)
+        yield from _check_words(("check", "command"), draft.acceptance.command, draft, draft.sweep, arguments)
     elif draft.metrics is not None:
         yield from _check_condition(draft.acceptance.expression, draft.metrics, arguments)
 
@@ -662,8 +664,32 @@ def _check_condition(text: str, metrics: Metrics, arguments: Sequence[str]) -> I
         yield Finding(("check",), f"speaks of no metric, so no run could fail it; name one of {', '.join(declared)}")
 
 
-def _check_check_command(command: str, draft: Draft, sweep: Sweep, arguments: Sequence[str]) -> Iterator[Finding]:
-    path = ("check", "command")
+def _check_sanity(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
+    if draft.sanity is None or draft.program is None or draft.sweep is None:
+        return
+    path = ("program", "sanity")
+    command = draft.program.command
+    if command and _runs_script(command):
+        yield Finding(
+            path, "is put behind program.command, where a shell's script does not read it; call a script file instead"
+        )
+        return
+    arguments = (*draft.program.args, *parameter_names(draft.sweep), "seed")
+    yield from _check_words(path, draft.sanity.words, draft, draft.sweep, arguments)
+
+
+def _runs_script(command: str) -> bool:
+    """Whether a shell reads a script in it; what cannot be split is said of the command itself."""
+    try:
+        return bool(script_positions(split_command(command)))
+    except ValueError:
+        return False
+
+
+def _check_words(
+    path: tuple[str, ...], command: str, draft: Draft, sweep: Sweep, arguments: Sequence[str]
+) -> Iterator[Finding]:
+    """Check a command line beside the program's own, with the same placeholders."""
     used, problems = _read_command(path, command)
     yield from problems
     if used is None:
@@ -709,6 +735,7 @@ _RULES: tuple[Rule, ...] = (
     _check_range,
     _check_criterion,
     _check_acceptance,
+    _check_sanity,
 )
 
 

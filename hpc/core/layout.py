@@ -85,6 +85,16 @@ class AttemptLayout:
         return self.home / "check.log"
 
     @property
+    def sanity_log(self) -> Path:
+        """What the ladder of checks before a canary printed; absent where none was climbed."""
+        return self.home / "sanity.log"
+
+    @property
+    def sanity(self) -> Path:
+        """The ladder's own folder, so that what it records is not taken for the run's; absent where it left nothing."""
+        return self.home / "sanity"
+
+    @property
     def adjustments(self) -> Path:
         """Changes of the micro-batch that the program made itself while it ran; absent when it made none."""
         return self.home / "adjustments.json"

@@ -373,7 +373,7 @@ def _address(value: Any) -> str:
 def _exactly_one(model: BaseModel) -> None:
     """Refuse a block in which not exactly one of its optional keys is given."""
     keys = [field.alias or name for name, field in type(model).model_fields.items() if not field.is_required()]
-    keys = [key for key in keys if key not in ("args", "on", "workdir", "inputs", "booleans", "config")]
+    keys = [key for key in keys if key not in ("args", "on", "workdir", "inputs", "booleans", "config", "sanity")]
     given = [key for key in keys if getattr(model, _field_name(type(model), key)) is not None]
     if len(given) != 1:
         found = f"it has {' and '.join(given)}" if given else "it has none"
@@ -482,6 +482,17 @@ class ConfigModel(Model):
     )
 
 
+class SanityModel(Model):
+    """Quick checks that the program can do instead of its work; `sanity: --sanity` is short for the words alone."""
+
+    words: Prose = Field(description="What its command line is given besides; placeholders as in `program.command`.")
+    time: Time = Field("0:10:00", description="Longest time they may take; beyond it the task has failed.")
+
+
+def _sanity(value: Any) -> Any:
+    return {"words": value} if isinstance(value, str) else value
+
+
 class ProgramModel(Model):
     """What every task runs: exactly one of `module` and `command`."""
 
@@ -521,6 +532,14 @@ class ProgramModel(Model):
         description="Files and folders that are not code and that the program reads by a path in the project "
         "(`data`, `checkpoints/base`): linked into every working folder, read-only in containers, and not frozen. "
         "`{data: /scratch/imagenet}` links something from elsewhere.",
+    )
+
+    sanity: Annotated[SanityModel, BeforeValidator(_sanity, json_schema_input_type=str | SanityModel)] | None = Field(
+        None,
+        description="Words such as `--sanity` or `--dry-run` with which the program does quick checks and ends. "
+        "`submit --canary` has the canary do them first, as one process in the same folder, environment and container; "
+        "its run begins only when they end with exit code 0. A line that begins with `sanity: ` says what was found; "
+        "the last one, of checks that fail, why. All that is printed is in `sanity.log`.",
     )
 
     @model_validator(mode="after")

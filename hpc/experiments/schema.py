@@ -54,6 +54,7 @@ from hpc.experiments.models import (
     ResourcesModel,
     RetryModel,
     SampleModel,
+    SanityModel,
     SweepModel,
     WandbModel,
     inner_model,
@@ -197,6 +198,7 @@ def _draft(sections: Mapping[str, Any], document: YamlDocument, problems: list[P
         criterion=sections["brief"].criterion if "brief" in sections else None,
         analysis=_analysis(sections["analysis"]) if "analysis" in sections else None,
         acceptance=_check(sections.get("check")),
+        sanity=_sanity(sections["program"].sanity) if "program" in sections else None,
     )
 
 
@@ -406,6 +408,10 @@ def _check(model: CheckModel | None) -> core.Check | None:
     return core.Check(model.expression or "", model.command or "", parse_time(model.time))
 
 
+def _sanity(model: SanityModel | None) -> core.Sanity | None:
+    return core.Sanity(model.words, parse_time(model.time)) if model else None
+
+
 def _after(declared: list[str | int], program: Program) -> tuple[str, ...]:
     """The experiments that come before this one, those that its program names included."""
     named = named_experiments(program.command, program.config.content if program.config else None)
@@ -441,6 +447,7 @@ def _spec(sections: Mapping[str, Any], draft: Draft) -> core.ExperimentSpec:
         wandb={name: text for name, text in wandb if text is not None} if wandb else None,
         notify=tuple(_notice(each) for each in sections["notify"]),
         check=draft.acceptance,
+        sanity=draft.sanity,
         after=_after(sections["after"] or [], _present(draft.program)),
         after_jobs=tuple(each for each in sections["after"] or [] if isinstance(each, int)),
         raw={

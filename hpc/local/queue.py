@@ -21,6 +21,7 @@ from hpc.adapters.manifest_store import list_submissions, load_index
 from hpc.adapters.withdrawn import read_withdrawn
 from hpc.console import note, say
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, InputError, TemporaryError
+from hpc.core.launch.sanity import rungs_in
 from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout
 from hpc.core.records.exit import ExitRecord
 from hpc.core.records.probe import ProbeEnd, ProbeIndex, ProbeTask
@@ -54,6 +55,7 @@ class QueuedElement:
         submission: Number of the submission it belongs to; 0 for a probe.
         waits_for: Number of the submission that has to succeed before it starts; 0: none.
         has_check: Whether a command checks it when its program has finished.
+        has_ladder: Whether a ladder of checks is climbed before its program begins.
     """
 
     script: Path
@@ -66,6 +68,7 @@ class QueuedElement:
     submission: int = 0
     waits_for: int = 0
     has_check: bool = False
+    has_ladder: bool = False
 
     @property
     def label(self) -> str:
@@ -130,6 +133,7 @@ def _elements_of(layout: RunLayout, submission: SubmissionLayout, waits_for: int
             submission=submission.number,
             waits_for=waits_for,
             has_check=index.check is not None,
+            has_ladder=index.sanity is not None,
         )
         for position, entry in enumerate(index.entries)
     )
@@ -336,11 +340,12 @@ def follow(layout: RunLayout, tell: Callable[[str], None] = say) -> int:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     waiting = list_open(layout)
+    ladders = _Ladders(waiting)
     failed = 0
     try:
         with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
             bar = progress.add_task(layout.experiment, total=len(waiting))
-            for element in _as_they_end(layout, waiting):
+            for element in _as_they_end(layout, waiting, ladders.tell):
                 failed += _say_how_it_ended(element, silent=console.is_terminal)
                 progress.advance(bar)
     except KeyboardInterrupt:
@@ -353,18 +358,59 @@ def follow(layout: RunLayout, tell: Callable[[str], None] = say) -> int:
         note(said)
     _, failed_canaries = canaries(layout)
     if kept := sum(each.waits_for in failed_canaries for each in waiting):
+        broken = next(filter(None, map(_broken_rung, waiting)), "")
         note(
-            f"the canary failed: {counted(kept, 'task was', 'tasks were')} not started; once mended: python -m "
-            f"hpc.submit {layout.experiment}"
+            f"the canary failed{f' ({broken})' if broken else ''}: {counted(kept, 'task was', 'tasks were')} not "
+            f"started; once mended: {_after_mending(layout, broken)}"
         )
     tell(f"next: python -m hpc.collect {layout.experiment}{' --retry-failed' if failed else ''}")
     return EXIT_FAILED if failed else EXIT_DONE
 
 
-def _as_they_end(layout: RunLayout, elements: Sequence[QueuedElement]) -> Iterator[QueuedElement]:
+def _after_mending(layout: RunLayout, broken: str) -> str:
+    """The command that sends the rest; what is mended in files has to be planned again first."""
+    submit = f"python -m hpc.submit {layout.experiment}"
+    return f"python -m hpc.plan {layout.experiment} && {submit} --canary" if broken else submit
+
+
+def _broken_rung(element: QueuedElement) -> str:
+    """Why the ladder before an element broke; empty where it held, or has none."""
+    ended = _newest(element)[1] if element.has_ladder else None
+    return f"sanity: {ended.sanity}" if isinstance(ended, ExitRecord) and ended.sanity else ""
+
+
+class _Ladders:
+    """Says each rung of the ladders before canaries once, as it is climbed."""
+
+    def __init__(self, elements: Sequence[QueuedElement]) -> None:
+        self._told = {element: 0 for element in elements if element.has_ladder}
+
+    def tell(self) -> None:
+        """Say what has been climbed since."""
+        for element, told in self._told.items():
+            rungs = rungs_in(_whole_lines(element.attempt.sanity_log))
+            for rung in rungs[told:]:
+                note(f"{element.run_name}: sanity: {rung}")
+            self._told[element] = len(rungs)
+
+
+def _whole_lines(log: Path) -> list[str]:
+    try:
+        text = log.read_text("utf-8", "replace")
+    except OSError:  # nothing was climbed yet
+        return []
+    return text[: text.rfind("\n") + 1].splitlines()
+
+
+def _as_they_end(
+    layout: RunLayout, elements: Sequence[QueuedElement], tell: Callable[[], None]
+) -> Iterator[QueuedElement]:
     """Yield elements as they end; those left when no runner is at work any more end without a record.
 
     Of a held experiment those that have not begun are left out, and those whose canary failed.
+
+    Args:
+        tell: Called at each look, before what has ended is given.
     """
     waiting = list(elements)
     last_seen = time.monotonic()
@@ -376,7 +422,9 @@ def _as_they_end(layout: RunLayout, elements: Sequence[QueuedElement]) -> Iterat
         waiting = [each for each in waiting if each.attempt.home.exists() or not (stopped or each.waits_for in failed)]
         cancelled = _cancelled(layout)
         waiting = [each for each in waiting if not _never_begins(each, cancelled)]
-        for element in [each for each in waiting if abandoned or _has_ended(each)]:
+        ended = [each for each in waiting if abandoned or _has_ended(each)]
+        tell()  # after that look: an end comes behind all that was said before it
+        for element in ended:
             waiting.remove(element)
             yield element
         time.sleep(POLL_S)
@@ -391,6 +439,6 @@ def _say_how_it_ended(element: QueuedElement, *, silent: bool) -> bool:
         return False
     failed = ended is None or ended.exit_code != EXIT_DONE
     if not silent:
-        how = f"exit {ended.exit_code}" if ended else "left no record"
+        how = _broken_rung(element) or (f"exit {ended.exit_code}" if ended else "left no record")
         note(f"{element.run_name}: {f'failed ({how})' if failed else 'finished'}")
     return failed

@@ -68,6 +68,7 @@ def exit_record(record: TaskRecord, result: Supervision, attempt: AttemptLayout)
         packages=_packages() if record.image is None else None,
         git_commit=record.git.commit if record.git else None,
         git_dirty=record.git.dirty if record.git else None,
+        sanity=result.sanity,
         data_hash=_text_or_none(outcome.get("data_hash")) or _printed_data_hash(attempt),
     )
 

@@ -67,6 +67,7 @@ class Supervision:
         output_lost: Why the program's output or its metrics could not be kept; empty when they were.
         unread: How many printed values could not be read as metrics.
         unread_example: What was wrong with the first of them.
+        sanity: Why the ladder of checks before the program ended the attempt; empty where it did not.
     """
 
     exit_code: int | None = None
@@ -77,6 +78,7 @@ class Supervision:
     output_lost: str = ""
     unread: int = 0
     unread_example: str = ""
+    sanity: str = ""
 
 
 @dataclass(frozen=True)

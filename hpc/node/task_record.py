@@ -15,7 +15,7 @@ from hpc.adapters import proc
 from hpc.adapters.files import read_record_or_none
 from hpc.core.errors import HpcError, InputError
 from hpc.core.experiment.processes import THREADS, processes_of
-from hpc.core.launch.arguments import arguments_of, check_argv, task_argv, task_files
+from hpc.core.launch.arguments import arguments_of, check_argv, sanity_argv, task_argv, task_files
 from hpc.core.launch.expansion import UnsetError, expand
 from hpc.core.launch.program import launch_of
 from hpc.core.layout import AttemptLayout, RunLayout, TaskLayout
@@ -67,9 +67,13 @@ def build_task(index: SubmissionIndex, entry: Element, task: TaskLayout, number:
     uses, lacking = _uses(entry, task, resume_from)
     if image and uses:
         image = replace(image, mounts=(*image.mounts, *((str(Path(each.path).parent), True) for each in uses)))
+    argv = task_argv(index, entry, task, number, resume_from, uses)
     return replace(
         record,
-        argv=task_argv(index, entry, task, number, resume_from, uses),
+        argv=argv,
+        # Who goes on from a checkpoint has climbed it before.
+        sanity=None if resume_from else index.sanity,
+        sanity_argv=() if resume_from else sanity_argv(index, entry, task, number, argv),
         files=task_files(index, entry, task, number, resume_from, uses),
         uses=uses,
         check_argv=check_argv(index, entry, task, number),

@@ -3,6 +3,9 @@
 The canary is a submission of its own, and the others wait for it: on Slurm by ``afterok``, on this machine by its exit
 record. When it fails, Slurm cancels them before they begin. That is no attempt of theirs (`hpc.snapshots.snapshot`
 leaves it out): they are not submitted yet, and `submit` submits them again. The caller holds the experiment's lock.
+
+Where the experiment has ``program.sanity``, the index of the canary's submission says so, and its wrapper climbs that
+ladder first (`hpc.node.sanity`). No other submission's does, that of a retry neither.
 """
 
 from collections.abc import Sequence
@@ -46,7 +49,7 @@ def submit_behind_canary(
         first, number = Fed(), live.submission
         job = received_job(layout.submission(number)) or live.job.partition("_")[0]
     else:
-        first = hand_over(layout, frozen, assignments[:1], replace(terms, is_canary=True))
+        first = hand_over(layout, replace(frozen, is_canary=True), assignments[:1], replace(terms, is_canary=True))
         if first.waiting:
             return replace(first, waiting=tuple(assignments))
         ((number, job),) = first.jobs.items()

@@ -38,4 +38,5 @@ def is_gone(attempt: AttemptState) -> bool:
         return row is not None and row.state.is_finished and row.state not in _OUT_OF_REACH
     if record.pid_namespace != proc.pid_namespace() or proc.may_live(record.host, record.pid, record.pid_namespace):
         return False
-    return not proc.started_with({"HPC_ATTEMPT_DIR": str(attempt.layout.home)})
+    folders = (attempt.layout.home, attempt.layout.sanity)  # of the run, and of the ladder before it
+    return not any(proc.started_with({"HPC_ATTEMPT_DIR": str(each)}) for each in folders)

@@ -147,6 +147,7 @@ def _told_by_wrapper(ended: ExitRecord, row: JobRow | None) -> Evidence:
         oom_kill_count=ended.oom_kill_count,
         exit_recorded=True,
         stalled=ended.stalled,
+        sanity=ended.sanity,
         unread=ended.metrics_unread.text if ended.metrics_unread else "",
     )
 

@@ -46,6 +46,7 @@ class RunningTask:
         value: Its last value; None when it was not logged yet or is no finite number.
         logged: Unix time of the last value of any metric; None before the first.
         warnings: What its curves show.
+        rung: Last rung it has climbed of a canary's ladder of checks; empty where it climbs none.
     """
 
     run_name: str
@@ -57,6 +58,7 @@ class RunningTask:
     value: float | None
     logged: float | None
     warnings: tuple[Warned, ...]
+    rung: str = ""
 
 
 def look_at_running(snapshot: Snapshot) -> tuple[RunningTask, ...]:
@@ -92,7 +94,18 @@ def _look_at(run_name: str, attempt: AttemptState) -> RunningTask:
         last if math.isfinite(last) else None,
         max(times, default=None),
         warned_of(found, resumed=record is not None and bool(record.resume_from)),
+        _rung(attempt) if record is not None and record.sanity else "",
     )
+
+
+def _rung(attempt: AttemptState) -> str:
+    """What the ladder said last, while the program itself has not begun."""
+    from hpc.adapters.logs import read_log_or_say_why
+    from hpc.core.launch.sanity import rungs_in
+
+    if attempt.layout.stdout.exists():
+        return ""
+    return (rungs_in(line.text for line in read_log_or_say_why(attempt.layout.sanity_log, "sanity")) or ["begins"])[-1]
 
 
 def _is_small(attempt: AttemptState) -> bool:

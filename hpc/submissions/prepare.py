@@ -32,7 +32,7 @@ from hpc.core.experiment.spec import ExperimentSpec, Task
 from hpc.core.identity import content_hash
 from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.profile import ClusterProfile
-from hpc.core.records.index import BatchArguments, CheckCommand, Code, Git, Image, SubmissionIndex
+from hpc.core.records.index import BatchArguments, CheckCommand, Code, Git, Image, SanityWords, SubmissionIndex
 from hpc.core.records.submitted import Asked
 from hpc.core.records.task import TaskRecord
 from hpc.core.resources import Resources
@@ -108,6 +108,7 @@ class Frozen:
         python: Interpreter of the wrapper.
         use_container: False runs the host's own environment although the manifest names an image.
         rehearses: Whether nothing may be written, not even a second name of the image.
+        is_canary: Whether others wait for these tasks: they climb the ladder of checks first, where there is one.
     """
 
     spec: ExperimentSpec
@@ -116,6 +117,7 @@ class Frozen:
     python: str
     use_container: bool = True
     rehearses: bool = False
+    is_canary: bool = False
 
     def index(self, plan: ArrayPlan) -> SubmissionIndex:
         """Everything the wrapper on the compute node needs, so that it reads one file; not numbered yet."""
@@ -145,6 +147,7 @@ class Frozen:
             signal_lead_s=self.profile.signal_lead_s,
             exclude_nodes=plan.exclude_nodes,
             check=self._check(),
+            sanity=self._sanity(),
         )
 
     @property
@@ -167,6 +170,10 @@ class Frozen:
     def _check(self) -> CheckCommand | None:
         check = self.spec.check
         return CheckCommand(check.command, check.time_s) if check and check.command else None
+
+    def _sanity(self) -> SanityWords | None:
+        sanity = self.spec.sanity
+        return SanityWords(sanity.words, sanity.time_s) if sanity and self.is_canary else None
 
     def _image(self) -> Image | None:
         image = self.manifest["provenance"]["image"]

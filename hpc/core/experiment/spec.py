@@ -220,6 +220,19 @@ class Check:
         return self.expression or self.command
 
 
+@dataclass(frozen=True)
+class Sanity:
+    """The ladder of checks that a canary climbs before its run.
+
+    Attributes:
+        words: What the program's command line is given besides; placeholders as there.
+        time_s: Seconds it may take.
+    """
+
+    words: str
+    time_s: int = 600
+
+
 EVENTS = ("ended", "held", "gave_up")
 """What a notice may be about: all is done, nothing more is started until somebody looks, or the rest is given up."""
 
@@ -268,6 +281,7 @@ class ExperimentSpec:
     wandb: Mapping[str, str] | None = None
     notify: tuple[Notice, ...] = ()
     check: Check | None = None
+    sanity: Sanity | None = None
     after: tuple[str, ...] = ()
     after_jobs: tuple[int, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict)

@@ -9,6 +9,7 @@ How it decides, in this order (the first step with an answer wins):
 4. scheduler     preempted, node lost: what the log says afterwards is fallout
 5. checkpointed  the program stopped on request and wants to go on
 6. log           deepest message that was not survived: causes before faults; the first of the first failing rank
+                 (of a canary's ladder of checks, after a named cause: the rung that broke)
 7. scheduler     time limit, cancelled; then the signals the wrapper saw
 8. log           symptoms: what ranks and launchers say once somebody is dead; then errors that seemed survived
 9. exit code     what is left; and what is not known is `unknown`, never a success
@@ -309,6 +310,7 @@ _STEPS: tuple[tuple[str, Callable[[Scene], Verdict | None]], ...] = (
     ("preemption or a lost node", _stated_taken_away),
     ("a damaged checkpoint", _asking(Step.RESUME)),
     ("a named cause in the log", _root_in_log),
+    ("a check before the run", _asking(Step.SANITY)),
     ("a loss that stays NaN", _asking(Step.PRINTED)),
     ("an error of the program itself", _fault_in_log),
     ("time limit, cancellation, signals", _asking(Step.ENDED)),

@@ -265,6 +265,18 @@ DIAGNOSES: dict[FailureClass, Diagnosis] = {
 
 BY_CAUSE: dict[tuple[FailureClass, str], Diagnosis] = {
     (F.CODE_BUG, "shapes"): _SHAPES,
+    (F.CODE_BUG, "sanity"): Diagnosis(
+        (
+            "data: rows are learned from and tested with, labels do not belong to their inputs, values are not finite",
+            "model: a part gets no gradient, the loss is averaged or scaled otherwise than meant",
+            "the check expects something else than this configuration has",
+        ),
+        (
+            "read sanity.log from its end",
+            "climb it by hand: sanity_argv in task.json is the command line",
+            "mend the first rung that breaks; those above it may break for the same reason",
+        ),
+    ),
     (F.OOM_GPU, "cpu_allocator"): Diagnosis(
         (
             "the micro-batch or sequence length is too large for the host's memory",

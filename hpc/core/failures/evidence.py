@@ -81,6 +81,7 @@ class Evidence:
         in_container: Whether the program was started through a container runtime.
         resumed: Whether it started from a checkpoint: a flat loss then proves nothing.
         stalled: That it was started again and again without getting anything done, in words; else empty.
+        sanity: Why the ladder of checks before a canary ended it, in words; else empty.
         unread: What it printed as metrics and nobody could read, in words; empty when there is nothing of the kind.
     """
 
@@ -109,6 +110,7 @@ class Evidence:
     in_container: bool = False
     resumed: bool = False
     stalled: str = ""
+    sanity: str = ""
     unread: str = ""
 
 

@@ -46,6 +46,7 @@ class Step(StrEnum):
     PROGRESS = "starts without progress"
     CHECKPOINT = "checkpoint on request"
     RESUME = "damaged checkpoint"
+    SANITY = "ladder of checks"  # after named causes, before errors of the program
     ENDED = "ended from outside"
     EXIT = "exit code"
 
@@ -154,6 +155,10 @@ def _checkpointed(scene: Scene) -> LogLine | None:
 
 def _stalled(scene: Scene) -> LogLine | None:
     return fact("exit record", scene.evidence.stalled) if scene.evidence.stalled else None
+
+
+def _rung_broke(scene: Scene) -> LogLine | None:
+    return fact("sanity", scene.evidence.sanity) if scene.evidence.sanity else None
 
 
 def _stalled_by_warning(scene: Scene) -> LogLine | None:
@@ -418,6 +423,17 @@ FACT_RULES: tuple[FactRule, ...] = (
         "why it does not go on",
         0.9,
         "see why it exits with 85 at once: it has to log a step or work for a while before it may ask again",
+    ),
+    FactRule(
+        "sanity-rung-broke",
+        Step.SANITY,
+        F.CODE_BUG,
+        "sanity",
+        _rung_broke,
+        "a check before the canary's run failed: nothing was trained, and the rest was not started",
+        "whether data, model or the check itself is wrong",
+        0.9,
+        "read sanity.log, mend what its last line names and send a canary again",
     ),
     FactRule(
         "checkpointed",

@@ -75,6 +75,20 @@ def check_argv(index: SubmissionIndex, entry: Element, task: TaskLayout, number:
     )
 
 
+def sanity_argv(
+    index: SubmissionIndex, entry: Element, task: TaskLayout, number: int, argv: Sequence[str]
+) -> tuple[str, ...]:
+    """Give the argument list of the ladder before a canary: the program's own, and its words; empty where none is.
+
+    Args:
+        argv: The program's own.
+    """
+    if index.sanity is None:
+        return ()
+    values = _values(index, entry, task, number)
+    return (*argv, *command_argv(index.sanity.words, values, index.program.booleans, index.program.optional))
+
+
 def _values(
     index: SubmissionIndex, entry: Element, task: TaskLayout, number: int, resume_from: str = ""
 ) -> dict[str, Any]:

@@ -63,6 +63,7 @@ class ExitRecord(Record):
         git_dirty: Whether there were changes besides; null outside git.
         data_hash: As the program recorded it in ``outcome.json``, or printed it as a line ``data_hash: …`` among the
             first of its output; null when it did neither.
+        sanity: Why the ladder of checks before the run ended it, in words: the rung that broke; empty where none did.
     """
 
     kind: ClassVar[str] = "exit"
@@ -96,6 +97,7 @@ class ExitRecord(Record):
     git_commit: str | None = None
     git_dirty: bool | None = None
     data_hash: str | None = None
+    sanity: str = ""
 
     @property
     def is_done(self) -> bool:

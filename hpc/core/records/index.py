@@ -191,6 +191,19 @@ class CheckCommand(Record):
 
 
 @dataclass(frozen=True)
+class SanityWords(Record):
+    """The ladder of checks that a canary climbs before its run.
+
+    Attributes:
+        words: What the program's command line is given besides, with placeholders, as it was declared.
+        time_s: Seconds it may take.
+    """
+
+    words: str
+    time_s: int
+
+
+@dataclass(frozen=True)
 class SubmissionIndex(Record):
     """One array of tasks; the common part, and one element for each array index.
 
@@ -219,6 +232,7 @@ class SubmissionIndex(Record):
         script_sha256: Digest of ``array.sbatch``; empty before it was recorded.
         toolkit: The frozen copy of our own packages; null before they had one beside the user's code, which held them.
         check: The acceptance check that runs after each: ``command``, ``time_s``; null without one.
+        sanity: The ladder of checks that is climbed before each: ``words``, ``time_s``; null but for a canary.
     """
 
     kind: ClassVar[str] = "submission"
@@ -247,3 +261,4 @@ class SubmissionIndex(Record):
     script_sha256: str = ""
     toolkit: Code | None = None
     check: CheckCommand | None = None
+    sanity: SanityWords | None = None

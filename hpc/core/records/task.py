@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from hpc.core.experiment.program import Launch
 from hpc.core.layout import name_problem
-from hpc.core.records.index import CheckCommand, Code, Git, Image, Used
+from hpc.core.records.index import CheckCommand, Code, Git, Image, SanityWords, Used
 from hpc.core.records.record import Record
 from hpc.core.resources import Resources
 
@@ -93,6 +93,8 @@ class TaskRecord(Record):
         check: The acceptance check to run after it: ``command``, ``time_s``; null without one.
         check_argv: That check's command line.
         uses: Finished runs of other experiments that it started from.
+        sanity: The ladder of checks to climb before it: ``words``, ``time_s``; null for none.
+        sanity_argv: That ladder's command line.
     """
 
     kind: ClassVar[str] = "task"
@@ -149,6 +151,8 @@ class TaskRecord(Record):
     check: CheckCommand | None = None
     check_argv: tuple[str, ...] = ()
     uses: tuple[Used, ...] = ()
+    sanity: SanityWords | None = None
+    sanity_argv: tuple[str, ...] = ()
 
     def problems(self) -> Iterator[str]:
         """A name that is no folder's, an attempt that is none."""

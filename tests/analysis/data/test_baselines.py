@@ -101,6 +101,12 @@ def test_another_code_configuration_or_environment_refuses_it(root, changed, exp
     assert not stored.samples
 
 
+def test_checks_before_a_canary_make_no_other_program(root):
+    """They give no number."""
+    program = {**PROGRAM, "command": COMMAND + " --norm {norm}", "sanity": {"words": "--dry-run"}}
+    assert found(root, program=program).refused == ""
+
+
 def test_other_data_refuses_it(root):
     """Where the programs recorded what they trained on, another hash refuses; not recorded, it is said so."""
 

@@ -35,10 +35,27 @@ def test_every_fact_rule_decides_some_case() -> None:
     """Each conclusion from states, records and metrics, and each proof of success, decides at least one case."""
     decided = {answered.verdict.rule for answered in answer_corpus()}
     from_records = {
-        rule.id for rule in FACT_RULES if rule.step is Step.RESUME
+        rule.id for rule in FACT_RULES if rule.step in (Step.RESUME, Step.SANITY)
     }  # known of our own attempts only, tested below
     expected = {rule.id for rule in FACT_RULES} - from_records | set(SUCCESS_RULES) | {"nothing-known"}
     assert expected - decided == set()
+
+
+@pytest.mark.parametrize(
+    ("log", "exit_code", "category"),
+    [
+        ("SanityError: sanity: leakage: 3 of 9 rows of test are in training, too", 1, "code_bug"),
+        ("sanity: initial loss: it is nan, not near 0.7", 3, "code_bug"),
+        ("RuntimeError: CUDA out of memory. Tried to allocate 2.00 GiB", 1, "oom_gpu"),
+        ("ModuleNotFoundError: No module named 'einops'", 1, "environment"),
+    ],
+)
+def test_a_rung_that_broke_goes_behind_a_named_cause(log: str, exit_code: int, category: str) -> None:
+    """A ladder that lacks memory or a package is no fault of data or model; whatever else it says is one."""
+    verdict = classify(Evidence(exit_code=exit_code, exit_recorded=True, sanity=log, log=lines(log)))
+    assert verdict.category == category
+    assert (verdict.rule == "sanity-rung-broke") == (category == "code_bug")
+    assert log in [line.text for line in verdict.evidence]
 
 
 def test_rules_are_well_formed() -> None:

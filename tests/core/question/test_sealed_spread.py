@@ -9,3 +9,12 @@ def test_a_spread_learnt_later_changes_no_seal() -> None:
 
     assert sealed_content({"analysis": {"alpha": 0.05, "sigma": 0.2}}) == plain
     assert sealed_content({"analysis": {"alpha": 0.01}}) != plain
+
+
+def test_checks_before_a_canary_change_no_seal() -> None:
+    """They give no number: whoever adds them later asks the same question. Another command is another question."""
+    plain = sealed_content({"program": {"command": "a {x}"}})
+
+    assert sealed_content({"program": {"command": "a {x}", "sanity": {"words": "--dry-run"}}}) == plain
+    assert sealed_content({"program": {"command": "b {x}", "sanity": {"words": "--dry-run"}}}) != plain
+    assert sealed_content({"program": None}) == sealed_content({})

@@ -12,7 +12,7 @@ import pytest
 from hpc.adapters.yaml_file import YamlDocument, parse_yaml
 from hpc.core.errors import InputError
 from hpc.core.experiment.grid import expand
-from hpc.core.experiment.spec import Breaker, Divergence, RetryPolicy
+from hpc.core.experiment.spec import Breaker, Divergence, RetryPolicy, Sanity
 from hpc.experiments import schema
 from hpc.experiments.models import ExperimentModel, ProfileModel, field_reference, inner_model, json_schema
 from hpc.experiments.overrides import Overrides
@@ -416,3 +416,18 @@ def test_no_mistake_is_answered_in_the_words_of_a_library(model, monkeypatch):
 
     assert len(kinds) >= 8
     assert kinds - {*schema._MESSAGES, "extra_forbidden", "missing", "literal_error"} == set()
+
+
+@pytest.mark.parametrize(
+    ("written", "sanity"),
+    [("--sanity", Sanity("--sanity")), ('{words: "--check {seed}", time: "0:30:00"}', Sanity("--check {seed}", 1800))],
+)
+def test_checks_before_a_canary_make_no_other_task(written, sanity):
+    """In a word or as a block; tasks keep their ids, so what was run before stands; written down it reads the same."""
+    plain, spec = load(MINIMAL), load(MINIMAL.replace("epochs: 1}}", f"epochs: 1}}, sanity: {written}}}"))
+
+    assert (plain.sanity, spec.sanity) == (None, sanity)
+    assert "sanity" not in plain.raw["program"]
+    assert spec.program == plain.program
+    assert [task.task_id for task in expand(spec)] == [task.task_id for task in expand(plain)]
+    assert load(json.dumps(spec.raw)).sanity == sanity

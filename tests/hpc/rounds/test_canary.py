@@ -142,3 +142,44 @@ def test_on_this_machine_nothing_starts_behind_a_failed_canary(local):
     ends = {run: json.loads((local.attempt(run) / "exit.json").read_text()) for run in ("X2", "X3", "X4")}
     assert all(ends[run]["started"] >= ends["X2"]["ended"] for run in ("X3", "X4"))
     assert local.json("collect", "tiny", expect=1)["outcomes"]["finished"] == 3
+
+
+CLIMBS = """
+import pathlib, sys
+if sys.argv[3:] == ["--check"]:
+    print("sanity: shapes: 4 x 3")
+    mended = pathlib.Path("{folder}/mended").exists()
+    sys.exit(print("sanity: leakage: none") if mended else "CheckError: sanity: leakage: 3 of 9 rows")
+print("loss: 1")
+"""
+
+
+def test_a_ladder_that_breaks_holds_the_rest_and_names_the_rung(tmp_path):
+    """Each rung is said as it is climbed; the others are not begun, no retry is planned, and the way on is named."""
+    text = FOUR.replace('{seed}"', '{seed}"\n  sanity: --check')
+    project = make_project(tmp_path / "local", text, CLIMBS.format(folder=tmp_path))
+    project.hpc("plan", "tiny", "--cluster", "local")
+    told = project.hpc("submit", "tiny", "--canary", expect=1)
+    assert told.count("X1: sanity: shapes: 4 x 3\n") == 1
+    assert "X1: failed (sanity: leakage: 3 of 9 rows)" in told
+    assert "the canary failed (sanity: leakage: 3 of 9 rows): 3 tasks were not started" in told
+    assert "python -m hpc.plan tiny && python -m hpc.submit tiny --canary" in told
+    assert attempts(project) == ["X1"]
+    answer = project.json("collect", "tiny", "--retry-failed", expect=1)
+    assert (answer["failures"], answer["outcomes"]["planned"]) == ({"code_bug": 1}, 3)
+    assert "sanity-rung-broke" in project.hpc("why", "X1")
+    (tmp_path / "mended").touch()
+    told = project.hpc("submit", "tiny", "--canary")
+    assert told.index("X2: sanity: leakage: none") < told.index("X2: finished")
+    logs = sorted(path.parents[1].name for path in project.runs.glob("tiny/tasks/*/attempt-1/sanity.log"))
+    assert logs == ["X1", "X2"]
+
+
+def test_on_slurm_the_canary_alone_is_told_to_climb(tmp_path, monkeypatch):
+    """Its index has the words, that of the rest and those of retries have none."""
+    text = FOUR.replace('{seed}"', '{seed}"\n  sanity: {words: --check, time: "0:30:00"}')
+    made = make_slurm_project(tmp_path / "project", monkeypatch, text)
+    made.client("sbatch", f"echo $((99 + $(grep -vc test-only {made.folder}/sbatch.calls)))")
+    made.hpc("submit", "tiny", "--canary")
+    told = [json.loads((made.runs / f"tiny/submissions/{n:03d}/index.json").read_text())["sanity"] for n in (1, 2, 3)]
+    assert told == [None, {"words": "--check", "time_s": 1800}, None]
