@@ -15,7 +15,7 @@ from typing import Any
 
 from hpc.adapters import proc
 from hpc.adapters.collected_file import finished_runs
-from hpc.adapters.files import lock, make_folder, read_record, readable_record
+from hpc.adapters.files import lock, make_folder, open_regular, read_record, readable_record
 from hpc.adapters.local import LocalExecutor, count_gpus
 from hpc.adapters.manifest_store import list_submissions, load_index
 from hpc.adapters.withdrawn import read_withdrawn
@@ -36,6 +36,8 @@ from hpc.workspace import own_command, own_environment
 POLL_S = 0.2
 START_UP_S = 5.0
 """How long a runner may take from its start to holding the queue."""
+_MOST_SAID = 1 << 20
+"""Bytes of a ladder's log in which rungs are looked for."""
 SETTLE_S = 60.0
 """After this long an element that was to start again has not, and will not."""
 
@@ -396,8 +398,9 @@ class _Ladders:
 
 def _whole_lines(log: Path) -> list[str]:
     try:
-        text = log.read_text("utf-8", "replace")
-    except OSError:  # nothing was climbed yet
+        with open_regular(log) as file:
+            text = file.read(_MOST_SAID).decode("utf-8", "replace")
+    except (InputError, OSError):  # nothing was climbed yet, or it is no log
         return []
     return text[: text.rfind("\n") + 1].splitlines()
 

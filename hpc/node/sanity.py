@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hpc.adapters.files import make_folder
-from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_FAILED
+from hpc.adapters.files import make_folder, open_regular
+from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_FAILED, InputError
 from hpc.core.launch.launchers import Placement
 from hpc.core.launch.sanity import why_it_broke
 from hpc.core.layout import AttemptLayout
@@ -93,8 +93,8 @@ def _why(record: TaskRecord, attempt: AttemptLayout, result: Supervision) -> str
 
 def _last_lines(log: Path) -> list[str]:
     try:
-        with log.open("rb") as file:
+        with open_regular(log) as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - _READ))
             return file.read().decode("utf-8", "replace").splitlines()
-    except OSError:
+    except (InputError, OSError):
         return []
