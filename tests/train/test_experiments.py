@@ -56,6 +56,20 @@ def test_every_experiment_plans_its_runs(name: str, runs: int) -> None:
         assert {key: getattr(args, key) for key in given} == given
 
 
+WITHOUT_LADDER = {"cross_system", "cross_system_small", "transfer", "transfer_small"}
+"""docs/site-limits.md says why."""
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_the_words_of_the_ladder_are_the_programs(name: str) -> None:
+    """What the canary is given besides its arguments, the program knows."""
+    spec = load(name)
+    assert (spec.sanity is None) == (name in WITHOUT_LADDER)
+    if spec.sanity:
+        parser: ArgumentParser = import_module(spec.program.module or "").parser()
+        assert parser.parse_args(spec.sanity.words.split()).sanity
+
+
 def read(spec: ExperimentSpec, given: dict[str, Any]) -> Namespace:
     """The arguments, as the program reads them from its command line."""
     if spec.program.command is None:
