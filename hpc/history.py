@@ -8,7 +8,7 @@
 is written from that, and what people write into it is kept.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -18,7 +18,7 @@ from hpc.core.errors import EXIT_DONE, InputError, NothingToDo, nearest
 from hpc.core.history.command import parse_command
 from hpc.core.history.compare import select
 from hpc.core.history.entries import Entry, Log, State, describe_results, fold, make_id, start_event
-from hpc.core.history.metrics import Standing, goal_of, settings_of, stand
+from hpc.core.history.metrics import Standing, goal_of, seed_of, settings_of, stand
 from hpc.core.history.page import escape
 from hpc.core.words import few
 from hpc.logbook.answers import (
@@ -90,7 +90,7 @@ def start(goal: str, name: str, command: tuple[str, ...], dry_run: bool, as_json
     same = [
         each.name for each in book.runs(log)
         if each.name != entry.name and each.program == entry.program
-        and _seeded(each) == _seeded(entry) and settings_of(each.run) == settings_of(entry.run)
+        and seed_of(each.run) == seed_of(entry.run) and settings_of(each.run) == settings_of(entry.run)
     ]  # fmt: skip
     if _speaks_json(as_json):
         print_json({**entry_json(entry), "same_settings": same, "recorded": not dry_run})
@@ -106,10 +106,6 @@ def start(goal: str, name: str, command: tuple[str, ...], dry_run: bool, as_json
         tell(f"the same settings were run before: {few(same)}")
     tell(f"when it has ended: python -m hpc.history finish {entry.name} loss=VALUE score=VALUE")
     return EXIT_DONE
-
-
-def _seeded(entry: Entry) -> list[tuple[str, str]]:
-    return sorted((name, value) for name, value in entry.parameters.items() if "seed" in name)
 
 
 def _bad_id(name: str, taken: list[str]) -> str:
@@ -293,7 +289,7 @@ def render(dry_run: bool, as_json: bool) -> int:
     return EXIT_DONE
 
 
-def _keep(book: Book, make: Any, dry_run: bool) -> Log:
+def _keep(book: Book, make: Callable[[Log], Event], dry_run: bool) -> Log:
     """Record an event; with ``--dry-run`` only say what the log would be."""
     if not dry_run:
         return book.record(make)

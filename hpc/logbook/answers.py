@@ -208,7 +208,10 @@ def answer_question(book: Book, question: str, as_json: bool) -> None:
     """
     query = understand(question[:QUESTION])
     if query is None:
-        raise InputError("this is not understood. Understood is, for example:\n  " + "\n  ".join(UNDERSTOOD))
+        raise InputError(
+            "this is not understood. Understood is, for example:\n  " + "\n  ".join(UNDERSTOOD) + "\n"
+            "to record a run: python -m hpc.history start -- COMMAND, then python -m hpc.history finish ID loss=3.1"
+        )
     log = book.read(page=query.kind in ("todo", "list"))
     runs = book.runs(log)
     _ANSWERS[query.kind](log, runs, query, as_json)
@@ -227,7 +230,17 @@ def _last(log: Log, runs: Sequence[Entry], query: Query, as_json: bool) -> None:
 
 def _best(log: Log, runs: Sequence[Entry], query: Query, as_json: bool) -> None:
     del log
-    answer_best(runs, query.words[0], as_json)
+    if any(query.words[0] in name.lower() for run in runs for name in run.results) or not _is_parameter(runs, query):
+        answer_best(runs, query.words[0], as_json)
+    else:  # "the best learning rate": its values, each with the best that came of it
+        answer_values(runs, query.words[0], as_json)
+
+
+def _is_parameter(runs: Sequence[Entry], query: Query) -> bool:
+    try:
+        return bool(query.words[0] and find_parameters(query.words[0], runs))
+    except InputError:
+        return False
 
 
 def _values(log: Log, runs: Sequence[Entry], query: Query, as_json: bool) -> None:

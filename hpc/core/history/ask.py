@@ -114,7 +114,7 @@ def _states(text: str) -> Query | None:
         ("running", r"running|still run|in progress|not finished|unfinished"), ("finished", r"finished|completed|done"),
     ):  # fmt: skip
         if re.search(rf"\b(?:{words})\b", text) and re.match(
-            r"(?:what|which|how many|did|is|are|any|the|runs?)\b", text
+            r"(?:what|which|how many|did|is|are|any|the|my|all|runs?|diverged|failed|running|finished|crashed)\b", text
         ):
             return Query("list", (state,))
     return None

@@ -175,7 +175,9 @@ def _mask(words: Sequence[str]) -> Iterator[str]:
 
 
 def _masked_in_script(found: re.Match[str]) -> str:
-    is_secret = names_secret(found["name"].replace("-", "_")) or looks_secret("value", found["value"].encode())
+    is_secret = names_secret(found["name"].replace("-", "_")) or looks_secret(
+        "value", found["value"].encode("utf-8", "replace")
+    )
     return f"{found['name']}{found['between']}{MASKED}" if is_secret else found[0]
 
 

@@ -9,12 +9,12 @@ from hpc.core.history.entries import Entry, State
 from hpc.core.history.metrics import (
     COST,
     LOSS,
-    NAMES,
     SCORE,
-    SEEDS,
     Spread,
     deviation_of,
     goal_of,
+    is_name,
+    is_seed,
     kind_of,
     leading,
     mean_of,
@@ -192,7 +192,7 @@ def _differing(sides: Sequence[Side]) -> dict[str, tuple[str, ...]]:
     for name in names:
         values = [{entry.parameters.get(name, "not given") for entry in side.entries} for side in sides]
         keys = [frozenset(map(value_key, each)) for each in values]
-        if name not in asked | NAMES | SEEDS and len(set(keys)) > 1:
+        if not (name in asked or is_name(name) or is_seed(name)) and len(set(keys)) > 1:
             found[name] = tuple(", ".join(sorted(each, key=value_key)) for each in values)
     return found
 

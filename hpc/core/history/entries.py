@@ -14,7 +14,7 @@ from itertools import count
 from typing import Any
 
 from hpc.core.history.command import Command
-from hpc.core.history.metrics import NAMES, Run, number
+from hpc.core.history.metrics import Run, is_name, number
 from hpc.core.printable import one_line
 
 SHOWN = 6
@@ -86,7 +86,7 @@ class Entry:
     @property
     def config(self) -> str:
         """Its parameters in short, without where it writes."""
-        own = [f"{name}={value}" for name, value in self.parameters.items() if name not in NAMES]
+        own = [f"{name}={value}" for name, value in self.parameters.items() if not is_name(name)]
         return ", ".join(own[:SHOWN]) + (", …" if len(own) > SHOWN else "")
 
     @property

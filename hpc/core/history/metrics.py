@@ -62,6 +62,16 @@ def _is_held_out(name: str) -> bool:
     return bool(set(re.findall(r"[a-z]+", name.lower().replace("_", " "))) & set(_HELD_OUT))
 
 
+def is_seed(parameter: str) -> bool:
+    """Whether a parameter is the seed: ``seed``, ``trainer.seed``."""
+    return parameter.lower().rpartition(".")[2] in SEEDS
+
+
+def is_name(parameter: str) -> bool:
+    """Whether a parameter says what a run is called or where it writes; see `NAMES`."""
+    return parameter.lower().rpartition(".")[2] in NAMES
+
+
 @dataclass(frozen=True)
 class Ending:
     """What a log says at its end.
@@ -141,13 +151,13 @@ class Spread:
 
 def settings_of(run: Run) -> tuple[str, tuple[tuple[str, str], ...]]:
     """What makes a run another one than its seed and its name: program and parameters, comparable."""
-    own = sorted((name, value) for name, value in run.parameters.items() if name not in SEEDS | NAMES)
+    own = sorted((name, value) for name, value in run.parameters.items() if not (is_seed(name) or is_name(name)))
     return run.program, tuple(own)
 
 
 def seed_of(run: Run) -> str | None:
     """The seed as typed; None where the command names none."""
-    return next((run.parameters[name] for name in sorted(SEEDS) if name in run.parameters), None)
+    return next((value for name, value in run.parameters.items() if is_seed(name)), None)
 
 
 def seed_spread(runs: Sequence[Run], metric: str) -> Spread | None:

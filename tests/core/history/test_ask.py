@@ -23,6 +23,8 @@ QUESTIONS = {
     "what have I tried?": ("list",),
     "how many runs did we run": ("list",),
     "which runs diverged?": ("list", "diverged"),
+    "diverged runs": ("list", "diverged"),
+    "the best learning rate": ("best", "learning_rate"),
     "what is running?": ("list", "running"),
     "what was my last run?": ("last",),
     "what should I try next?": ("todo",),

@@ -70,6 +70,8 @@ def test_the_seed_spread_is_pooled_over_settings():
     assert spread is not None
     assert (spread.deviation, spread.runs, spread.groups) == (pytest.approx(math.sqrt(variance)), 5, 2)
     assert seed_spread(runs[-1:], "loss") is None
+    nested = [Run("g", "t.py", {"trainer.seed": seed}, {"loss": 1.0 + int(seed)}) for seed in ("1", "2")]
+    assert seed_spread(nested, "loss") is not None
     assert seed_spread([run("a", 1.0, lr=1, seed=1), run("b", 1.1, lr=1, seed=1)], "loss") is None
 
 

@@ -135,6 +135,7 @@ def test_a_divergence_is_recorded_with_its_step(log: None):
              "train_time: depth=12 is better, 102 against 205", "Trade-off: depth=24 for loss; depth=12 for train_time",
              "depth=24: 1 of 3 runs diverged or failed", "Not only that differs: lr"),
         ),
+        ("the best learning rate", ("values", "learning-rate"), ("lr: 3 values", "1e-3  3     loss 3.1, score 0.42")),
         ("what is running?", ("list", "depth=48"), ("train-6",)),
     ],
 )  # fmt: skip
@@ -316,6 +317,13 @@ def test_hostile_values_reach_no_terminal(log: None):
         assert "\x1b" not in each
         assert "\nrow" not in each.replace("b\nrow'\n```", "")
     assert ask_json("values", "x")["x"][0]["value"] == bad
+
+
+def test_arguments_that_are_no_utf_8_are_kept():
+    """As they are in the source; the page and the terminal show a mark in their place."""
+    say("start", "--", "bash", "-c", "A=\udcff python t.py --x '\udcff y'")
+    assert "\N{REPLACEMENT CHARACTER}" in page()
+    assert ask_json("values", "x")["x"][0]["value"] == "\udcff y"
 
 
 # ── speed, by what is loaded ─────────────────────────────────────────────────────────────────────────────────────
