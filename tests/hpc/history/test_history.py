@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -153,6 +155,38 @@ def test_things_to_try_by_command_and_by_hand():
     assert "2. [x] by hand" in say("todo", "done", "2")
     assert "by hand" in say("ask", "what should I try next?")
     assert page().endswith("- [ ] lr 3e-4 at depth 24\n- [x] by hand\n")
+
+
+def test_without_a_subcommand_it_lists(log: None):
+    """In words and as JSON."""
+    assert say() == say("list")
+    assert json.loads(say("--json")) == ask_json("list") == json.loads(say("list", "--json"))
+
+
+SHOWN = re.findall(r"^```text\n(\$ .*?)^```", (ROOT / "docs/history.md").read_text(), re.MULTILINE | re.DOTALL)
+LINE = "torchrun --standalone --nproc_per_node=8 -m scripts.base_train --"
+
+
+def test_the_documentation_shows_what_is_printed():
+    """Every command of docs/history.md, with the runs between them that it does not show."""
+    between = {
+        1: [
+            "finish base_train-1 val_loss=3.30 score=0.37 train_time=100",
+            f"start {LINE} --depth=12 --lr=1e-3 --seed=2", "finish val_loss=3.32 score=0.36 train_time=102",
+            f"start {LINE} --depth=12 --lr=1e-3 --seed=3", "finish val_loss=3.33 score=0.36 train_time=103",
+            f"start {LINE} --depth=24 --lr=1e-3 --seed=1 --run=deep",
+        ],
+        2: [f"start {LINE} --depth=24 --lr=1e-2 --seed=1"],
+    }  # fmt: skip
+    shown = [each for block in SHOWN for each in re.split(r"^\$ hpc history ", block, flags=re.MULTILINE) if each]
+    assert len(shown) == 5
+    for place, (command, _, output) in enumerate(each.partition("\n") for each in shown):
+        for line in between.get(place, []):
+            say(*line.split())
+        told = say(*shlex.split(command)).replace("python -m hpc.history", "hpc history")
+        assert re.sub(r"\d{4}-\S+T\S+", "", told) == re.sub(r"\d{4}-\S+T\S+", "", output.rstrip() + "\n")
+    for row in re.findall(r"^\| (?:base_train|deep).*", (ROOT / "docs/history.md").read_text(), re.MULTILINE):
+        assert re.sub(r"\d{4}-\d\d-\d\d", "", row) in re.sub(r"\d{4}-\d\d-\d\d", "", page())
 
 
 # ── results from files ───────────────────────────────────────────────────────────────────────────────────────────
