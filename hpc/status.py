@@ -100,6 +100,7 @@ class Standing:
         checks: Answer of the declared check → finished runs; empty without one.
         checked: The same in words, with the runs that failed it.
         waits_for: Which runs of other experiments are missing for tasks that are not submitted yet; empty for none.
+        broken: Which rung a canary's ladder of checks broke at, while tasks are not submitted yet; empty for none.
     """
 
     outcomes: Mapping[str, int]
@@ -126,6 +127,7 @@ class Standing:
     checked: str = ""
     waits_for: str = ""
     outdated: Sequence[str] = ()
+    broken: str = ""
 
     @property
     def is_over(self) -> bool:
@@ -286,7 +288,17 @@ def stand(snapshot: Snapshot, memory: Memory | None = None) -> Standing:
         checked=describe_checks(check_of(snapshot.manifest), answers),
         waits_for=_waits_for(snapshot, outcomes),
         outdated=describe_outdated(snapshot.layout, snapshot.manifest, newest),
+        broken=_broken_rung(snapshot, outcomes),
     )
+
+
+def _broken_rung(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> str:
+    """What keeps the rest from being started: the rung at which the newest attempt of a canary failed."""
+    if Outcome.PLANNED not in outcomes or not snapshot.manifest["spec"]["program"].get("sanity"):
+        return ""
+    failed = (task for task, outcome in zip(snapshot.tasks, outcomes, strict=True) if outcome is Outcome.FAILED)
+    ends = ((task.task.run_name, task.attempts[-1].ended) for task in failed if task.attempts)
+    return next((f"{name}: sanity: {ended.sanity}" for name, ended in ends if ended and ended.sanity), "")
 
 
 def _waits_for(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> str:
@@ -419,6 +431,7 @@ def render(snapshot: Snapshot, standing: Standing) -> list[str]:
             "runner was killed, or the machine started again)"
         )
     lines += [standing.waits_for] if standing.waits_for else []
+    lines += [f"the canary failed before its run: {standing.broken}"] if standing.broken else []
     lines += standing.probed
     # What is held says itself how it goes on.
     lines += standing.followed[:-1] if standing.held else standing.followed
@@ -433,6 +446,8 @@ def next_step(name: str, standing: Standing) -> list[str]:
         return []
     if standing.abandoned and not standing.is_followed:
         return [f"to go on with them: python -m hpc.submit {name}"]
+    if standing.broken and not standing.is_followed:
+        return [f"once mended: python -m hpc.plan {name} && python -m hpc.submit {name} --canary"]
     if failed and (not standing.collected or standing.is_followed):
         return [f"why they failed: python -m hpc.collect {name}"]
     if planned and not standing.is_followed:

@@ -165,12 +165,18 @@ def test_a_ladder_that_breaks_holds_the_rest_and_names_the_rung(tmp_path):
     assert "the canary failed (sanity: leakage: 3 of 9 rows): 3 tasks were not started" in told
     assert "python -m hpc.plan tiny && python -m hpc.submit tiny --canary" in told
     assert attempts(project) == ["X1"]
+    standing = project.hpc("status", "tiny")
+    assert (
+        "the canary failed before its run: X1: sanity: leakage: 3 of 9 rows\nonce mended: python -m hpc.plan"
+        in standing
+    )
     answer = project.json("collect", "tiny", "--retry-failed", expect=1)
     assert (answer["failures"], answer["outcomes"]["planned"]) == ({"code_bug": 1}, 3)
     assert "sanity-rung-broke" in project.hpc("why", "X1")
     (tmp_path / "mended").touch()
     told = project.hpc("submit", "tiny", "--canary")
     assert told.index("X2: sanity: leakage: none") < told.index("X2: finished")
+    assert "before its run" not in project.hpc("status", "tiny")  # nothing is kept back by it any more
     logs = sorted(path.parents[1].name for path in project.runs.glob("tiny/tasks/*/attempt-1/sanity.log"))
     assert logs == ["X1", "X2"]
 
