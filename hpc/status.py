@@ -294,7 +294,7 @@ def stand(snapshot: Snapshot, memory: Memory | None = None) -> Standing:
 
 def _broken_rung(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> str:
     """What keeps the rest from being started: the rung at which the newest attempt of a canary failed."""
-    if Outcome.PLANNED not in outcomes or not snapshot.manifest["spec"]["program"].get("sanity"):
+    if Outcome.PLANNED not in outcomes or not (snapshot.manifest["spec"].get("program") or {}).get("sanity"):
         return ""
     failed = (task for task, outcome in zip(snapshot.tasks, outcomes, strict=True) if outcome is Outcome.FAILED)
     ends = ((task.task.run_name, task.attempts[-1].ended) for task in failed if task.attempts)
