@@ -266,7 +266,8 @@ def todo(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
             return {"event": "todo", "time": time_now(), "text": _text(words[1:])}
         if words[0] == "done" and len(words) == 2 and words[1].isdecimal() and 0 < int(words[1]) <= len(log.todos):
             return {"event": "done", "time": time_now(), "text": log.todos[int(words[1]) - 1].text}
-        raise InputError(f"write 'todo', 'todo add TEXT' or 'todo done NUMBER' (1 to {len(log.todos)})")
+        which = f"1 to {len(log.todos)}" if log.todos else "nothing is noted yet"
+        raise InputError(f"write 'todo', 'todo add TEXT' or 'todo done NUMBER' ({which})")
 
     answer_todo(_keep(book, make, dry_run) if words else book.read(page=True), _speaks_json(as_json))
     return EXIT_DONE

@@ -21,11 +21,12 @@ _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _PYTHON = re.compile(r"(?:i?python|pypy)[\d.]*")
 _URL_PASSWORD = re.compile(r"(://[^/@\s:]+:)[^/@\s]+@")
 _IN_SCRIPT = re.compile(r"(?P<name>[A-Za-z_][\w-]*)(?P<between>=|\s+)(?P<value>'[^']*'|\"[^\"]*\"|[^\s;&|]+)")
+_VOCABULARY = re.compile(r"(?i)(?:eos|bos|pad|unk|sep|cls|mask|start|end|special|stop|image)_token$")
 _SHELLS = frozenset({"bash", "sh", "zsh", "dash", "ksh"})
 _BESIDE = frozenset({"cd", "source", ".", "export", "module", "set", "ulimit", "mkdir", "echo", "tee", "sleep"})
 """Commands of a script that train nothing."""
 _SEPARATORS = frozenset({"&&", "||", ";", "|", "&"})
-_REDIRECT = re.compile(r"(?:\d?|&)(?:>>?|<)(?P<target>.*)")
+_REDIRECT = re.compile(r"(?:\d?|&)(?:>>?|<)(?P<target>[^<>]*)")
 _PYTHON_VALUED = frozenset({"-W", "-X"})
 _TWO_VALUES = frozenset({"--mca", "-mca", "--gmca"})
 
@@ -133,9 +134,10 @@ def parse_command(words: Sequence[str]) -> Command:
     Raises:
         InputError: There is no program in it.
     """
-    typed = _split(words[0]) if len(words) == 1 and re.search(r"\s", words[0]) else tuple(words)
-    masked = tuple(_mask(typed))
-    reader = _Reader(_training_part(masked))
+    is_script = len(words) == 1 and bool(re.search(r"\s", words[0]))
+    masked = tuple(_mask(_split(words[0]) if is_script else words))
+    # A shell that handed words over has taken its operators out: what looks like one was quoted.
+    reader = _Reader(_training_part(masked) if is_script else list(masked))
     reader.find_program()
     if not reader.program:
         raise InputError(
@@ -160,7 +162,7 @@ def _mask(words: Sequence[str]) -> Iterator[str]:
     is_next = False
     for word in words:
         name, given, value = word.lstrip("-+").partition("=")
-        called_so = names_secret(re.sub(r"\W", "_", name))
+        called_so = _names_secret(name)
         if is_next and not word.startswith("-"):
             yield MASKED
         elif re.search(r"\s", word):  # a script
@@ -174,10 +176,14 @@ def _mask(words: Sequence[str]) -> Iterator[str]:
         is_next = word.startswith("-") and not given and called_so
 
 
+def _names_secret(name: str) -> bool:
+    """Whether a parameter or variable is called as secrets are; ``--eos_token`` is a word of a vocabulary."""
+    plain = re.sub(r"\W", "_", name)
+    return names_secret(plain) and not _VOCABULARY.search(plain)
+
+
 def _masked_in_script(found: re.Match[str]) -> str:
-    is_secret = names_secret(found["name"].replace("-", "_")) or looks_secret(
-        "value", found["value"].encode("utf-8", "replace")
-    )
+    is_secret = _names_secret(found["name"]) or looks_secret("value", found["value"].encode("utf-8", "replace"))
     return f"{found['name']}{found['between']}{MASKED}" if is_secret else found[0]
 
 

@@ -79,6 +79,14 @@ def test_secrets_are_not_kept(words):
     assert "S3CRET" not in repr(found)
 
 
+def test_a_word_of_a_vocabulary_is_no_secret():
+    """Special tokens are parameters like others, and so are counts of tokens."""
+    found = parse_command(["python", "t.py", "--eos_token", "<e>", "--num_tokens", "5", "--tokenizer=bpe"])
+    assert parse_command(["python t.py --eos_token '<e>' --x 1 > log"]).parameters == {"eos_token": "<e>", "x": "1"}
+    assert parse_command(["python", "t.py", "--a", ">", "--b", ";"]).parameters == {"a": ">", "b": ";"}
+    assert found.parameters == {"eos_token": "<e>", "num_tokens": "5", "tokenizer": "bpe"}
+
+
 @pytest.mark.parametrize("words", [[], [""], ["A=1"], ["torchrun"], ["python"], ["--"], ["python 'x"]])
 def test_what_holds_no_program_is_refused(words):
     """With a sentence that shows how to write it."""
