@@ -7,6 +7,8 @@ transformers' Trainer is the peer: it does as much, and writes to no file here. 
 """
 
 import argparse
+import contextlib
+import io
 import os
 import tempfile
 import time
@@ -15,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ["OMP_NUM_THREADS"] = "1"
+os.environ |= {"OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"}  # else DeepSpeed says which it takes
 
 import torch
 from accelerate import Accelerator
@@ -73,7 +75,7 @@ def ours(policy: Policy, batches: Batches, steps: int, home: Path) -> Cost:
         warmup=0.0, least_learning_rate=1e-3, seed=0,
     )  # fmt: skip
     recorder = RunRecorder(home, {}, 1, NEVER)
-    with recorder:
+    with recorder, contextlib.redirect_stdout(io.StringIO()):  # what it prints
         return timed(
             lambda: fit(
                 learner,

@@ -29,6 +29,10 @@ def train_here(tmp_path: Path) -> Callable[..., Finished]:
     from train.distributed import start
 
     def train(name: str, *arguments: str, program: str = "control") -> Finished:
+        import torch
+
+        # Beside other tests, threads that wait for each other take minutes for what one does in seconds.
+        torch.set_num_threads(1)
         module = import_module(f"train.{program}")
         args = module.parser().parse_args([*SMALL[program], "--output_dir", str(tmp_path / name), *arguments])
         AcceleratorState._reset_state(reset_partial_state=True)  # else the first run's precision stays for all

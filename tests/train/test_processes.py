@@ -31,7 +31,7 @@ def test_ddp_equals_one_process_and_zero3_goes_on_from_it(train_here: Train, tra
     third = train_apart("third", 2, *HALF, "--zero_stage", "3", "--resume", two.checkpoint(4))
 
     assert (two.code, third.code) == (0, 0), two.stderr + third.stderr
-    assert two.outcome == {"code": 0, "step": 8, "reason": "finished"}
+    assert {"code": 0, "step": 8, "reason": "finished"}.items() <= two.outcome.items()
     np.testing.assert_allclose(two.losses(), one.losses(), rtol=1e-5)
     np.testing.assert_allclose(third.losses(), one.losses(after=4), rtol=1e-5)
     assert third.summary["final_error"] == pytest.approx(one.summary["final_error"], rel=1e-4)
