@@ -50,7 +50,6 @@ WAYS: Mapping[str, Way] = {
     "one process, halved after step 12 (healed)": Way(1, micro(8, 2), "one process"),
     "two processes (DDP)": Way(2, micro(8)),
     "two processes, accumulation 2": Way(2, micro(4, 2)),
-    "two processes, ZeRO 0": Way(2, (*micro(8), "--zero_stage", "0")),
     "two processes, ZeRO 1": Way(2, (*micro(8), "--zero_stage", "1")),
     "two processes, ZeRO 2": Way(2, (*micro(8), "--zero_stage", "2")),
     "two processes, ZeRO 3": Way(2, (*micro(8), "--zero_stage", "3")),

@@ -1,4 +1,4 @@
-"""Start and end of the processes of one run: one or many, on CPU or GPU, plain, DDP or DeepSpeed ZeRO 0-3.
+"""Start and end of the processes of one run: one or many, on CPU or GPU, plain, DDP or DeepSpeed ZeRO 1-3.
 
 Everything comes from the launcher's environment; nothing is needed to run by hand.
 """
@@ -39,7 +39,7 @@ def start(
         The ``accelerate.Accelerator``.
 
     Raises:
-        InputError: A precision that is not supported.
+        InputError: A precision or a ZeRO stage that is not supported.
         LaunchError: Fewer processes, or another kind of training, than the launcher announced.
     """
     import torch
@@ -53,11 +53,9 @@ def start(
     if not on_cpu:
         _make_deterministic()
     stage = zero_stage_asked(zero_stage)
-    if stage == 0 and precision != "no":
-        raise InputError(
-            f"ZeRO stage 0 with {precision} is not supported: DeepSpeed's optimiser counts a step before the first; "
-            "--zero_stage 1 computes the same, and so does none"
-        )
+    if stage == 0:
+        # It gives no gradient norm, and in bf16 its optimiser counts a step before the first one.
+        raise InputError("ZeRO stage 0 divides nothing and is not supported; leave out --zero_stage: DDP does the same")
     options: dict[str, Any] = {"cpu": on_cpu} if stage is None else _deepspeed(stage, on_cpu, micro_batch, clip)
     accelerator = Accelerator(mixed_precision=precision, gradient_accumulation_steps=accumulation, **options)
     _check(accelerator, stage)

@@ -36,14 +36,8 @@ class Learner:
 
     @property
     def zero_optimizer(self) -> Any:
-        """DeepSpeed's optimiser where values live inside it; None where they are plain parameters.
-
-        Stage 0 in full precision steps the plain parameters.
-        """
-        if self.accelerator.distributed_type.value != "DEEPSPEED":
-            return None
-        zero = int(self.accelerator.state.deepspeed_plugin.zero_stage) > 0
-        return self.policy.optimizer if zero or self.accelerator.mixed_precision != "no" else None
+        """DeepSpeed's optimiser, inside which the values live; None where they are plain parameters."""
+        return self.policy.optimizer if self.accelerator.distributed_type.value == "DEEPSPEED" else None
 
 
 def build_learner(

@@ -59,7 +59,7 @@ def add_optimisation(
     add("--weight_decay", type=size, default=0.0, help="AdamW's weight decay")
     add("--clip", type=size, default=1.0, help="largest gradient norm; 0: no clipping")
     add("--mixed_precision", choices=["no", "bf16"], help="default: ACCELERATE_MIXED_PRECISION, else no")
-    add("--zero_stage", type=int, choices=[0, 1, 2, 3], help="DeepSpeed ZeRO (default: ACCELERATE_USE_DEEPSPEED)")
+    add("--zero_stage", type=int, choices=[1, 2, 3], help="DeepSpeed ZeRO (default: ACCELERATE_USE_DEEPSPEED)")
     add("--seed", type=seed, default=42, help="seed of the trained parts' start and of the order of the data")
     add(
         "--oom_in_process",

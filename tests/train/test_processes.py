@@ -124,13 +124,16 @@ def test_all_processes_stop_when_one_diverges(train_apart: Train) -> None:
     assert time.monotonic() - began < 60
 
 
-def test_stage_0_in_bf16_is_refused() -> None:
-    """Its optimiser is a step ahead from the start, and its values cannot be saved: said before anything is trained."""
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_stage_0_is_refused(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gives no gradient norm, and in bf16 its optimiser is a step ahead: said before anything is trained."""
     from hpc.core.errors import InputError
     from train.distributed import start
 
-    with pytest.raises(InputError, match="--zero_stage 1 computes the same"):
-        start(mixed_precision="bf16", zero_stage=0, accumulation=1, micro_batch=1, clip=1.0)
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO_STAGE", "0")
+    with pytest.raises(InputError, match="leave out --zero_stage: DDP does the same"):
+        start(mixed_precision=precision, zero_stage=None, accumulation=1, micro_batch=1, clip=1.0)
 
 
 def test_fewer_processes_than_announced_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
