@@ -1,4 +1,4 @@
-"""How each command of this wing starts and ends: exit codes of the contract, one sentence for what went wrong."""
+"""How each command of this wing starts and ends: exit codes, one sentence for what went wrong."""
 
 import errno
 from collections.abc import Iterator, Sequence

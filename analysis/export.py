@@ -183,7 +183,7 @@ def describe(told: Exported, *, dry_run: bool) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; give the exit code of the contract."""
+    """Run the command; return its exit code."""
     return run(export, "python -m analysis.export", arguments, "this export")
 
 

@@ -143,7 +143,7 @@ class Elsewhere(RunLayout):
 
 
 def to_write_for(layout: RunLayout, out: Path | None = None) -> RunLayout:
-    """Give the runs as they are where they are ours or trusted, else as to be looked at only.
+    """Return the runs as they are where they are ours or trusted, else as to be looked at only.
 
     Args:
         out: Where the report goes instead; of somebody else's runs ``report-NAME`` in the current folder by itself.
@@ -215,7 +215,7 @@ def _note(built: BuiltReport, text: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; give the exit code of the contract."""
+    """Run the command; return its exit code."""
     return run(report, "python -m analysis.report", arguments, "the report")
 
 

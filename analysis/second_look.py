@@ -159,7 +159,7 @@ def second_look(name: str, root: Path | None) -> None:
 
 
 def main() -> int:
-    """Run the command; give the exit code of the contract."""
+    """Run the command; return its exit code."""
     return run(second_look, "python -m analysis.second_look", None, "the second look")
 
 

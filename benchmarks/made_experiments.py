@@ -76,7 +76,7 @@ def planned(folder: Path) -> RunLayout:
 
 
 def finished(layout: RunLayout, steps: int, metrics: int) -> None:
-    """Give every planned task one finished attempt, as the wrapper and a program with `metrics` metrics leave it."""
+    """Write one finished attempt a planned task, as the wrapper and a program with `metrics` metrics leave it."""
     submissions = list_submissions(layout)
     submit_to_local_queue(submissions)
     job = Job.from_environment({"HPC_LOCAL_JOB": "local-benchmark"})

@@ -101,7 +101,7 @@ def print_table(
 
 
 def speaks_plainly(command: Callable[P, int | None]) -> Callable[P, None]:
-    """Turn what a command raises into a sentence on stderr and the exit code CONTRACT.md promises."""
+    """Turn what a command raises into a sentence on stderr and the exit code that scripts rely on."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:

@@ -192,7 +192,7 @@ def explain(target: str, evidence: Evidence, consequence: "Consequence | None" =
 
 
 def answer(explained: Explained) -> Answer:
-    """An explanation as CONTRACT's JSON: target, category, rule, evidence, confidence, summary, suggestion, retry …"""
+    """An explanation as JSON with fixed keys: target, category, rule, evidence, confidence, summary, suggestion …"""
     verdict, row = explained.verdict, find_rule(explained.verdict.rule)
     action = default_action(verdict.category)
     return {

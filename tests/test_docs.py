@@ -52,21 +52,21 @@ def links(page: Path) -> Iterator[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """Give the names of a page's headings, as readers of Markdown build them."""
+    """Return the names of a page's headings, as readers of Markdown build them."""
     text = _CODE.sub("", page.read_text(encoding="utf-8"))
     titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-") for title in titles}
 
 
 def code_of(page: Path) -> str:
-    """Give everything a page shows as code."""
+    """Return everything a page shows as code."""
     text = page.read_text(encoding="utf-8")
     blocks = [match.group(0) for match in _CODE.finditer(text)]
     return "\n".join([*blocks, *_INLINE.findall(_CODE.sub("", text))])
 
 
 def make_targets() -> set[str]:
-    """Give the targets of the Makefile that have a line of help."""
+    """Return the targets of the Makefile that have a line of help."""
     return set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
@@ -151,7 +151,7 @@ def test_every_experiment_that_is_shown_is_valid(page: Path) -> None:
 
 
 def options_of(module: str) -> set[str] | None:
-    """Give the options of one of our click commands; None for programs of another kind."""
+    """Return the options of one of our click commands; None for programs of another kind."""
     room, _, verb = module.partition(".")
     command: click.Command | None = None
     if room == "hpc" and verb in hpc.cli.COMMANDS:
@@ -176,7 +176,7 @@ def test_every_command_has_help_and_an_example(verb: str) -> None:
 
 
 def examples() -> list[str]:
-    """Give every example line of every command's help."""
+    """Return every example line of every command's help."""
     context = click.Context(hpc.cli.main)
     commands = [hpc.cli.main.get_command(context, verb) for verb in hpc.cli.COMMANDS]
     text = "\n".join(

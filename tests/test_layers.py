@@ -192,7 +192,7 @@ TRAIN: Table = {
 
 
 def module_name(path: Path) -> str:
-    """Give ``hpc/core/experiment/grid.py`` as ``hpc.core.experiment.grid``."""
+    """Return ``hpc/core/experiment/grid.py`` as ``hpc.core.experiment.grid``."""
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 

@@ -156,7 +156,7 @@ def _gather_moment(learner: Learner, key: str) -> dict[str, Tensor]:
 
 
 def restore_optimizer(learner: Learner, checkpoint: Checkpoint) -> None:
-    """Give a fresh optimiser the moments it had; `build_learner` has put the parameters in already."""
+    """Restore the moments that a fresh optimiser had; `build_learner` has put the parameters in already."""
     parameters = trained_parameters(learner.module)
     progress = checkpoint.progress
     steps = torch.tensor(float(progress.step - progress.moments_since))

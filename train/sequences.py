@@ -65,7 +65,7 @@ def composite(count: int, rng: np.random.Generator, *, is_test: bool, held_out: 
 
 
 def answer(keys: Ints, anchors: Ints) -> Ints:
-    """Give the answers to keys, shape (count,), with their pairs of anchors, (count, 2)."""
+    """Return the answers to keys, shape (count,), with their pairs of anchors, (count, 2)."""
     shifts = np.zeros(max(SHIFTS) + 1, dtype=np.int64)
     shifts[list(SHIFTS)] = list(SHIFTS.values())
     added = shifts[anchors].sum(axis=1)

@@ -297,7 +297,7 @@ def _opened(layout: RunLayout) -> Iterator[h5py.File]:
 def _in_manifest_order(
     asked: Sequence[Mapping[str, Any]], judged: Sequence[Mapping[str, Any]], source: str
 ) -> list[Mapping[str, Any]]:
-    """Give the judged tasks in the manifest's order.
+    """Return the judged tasks in the manifest's order.
 
     Raises:
         InputError: They are not exactly the manifest's tasks, each once, with the manifest's parameters.
@@ -392,7 +392,7 @@ def _values(results: h5py.File, rows: Sequence[Mapping[str, Any]]) -> pd.DataFra
 
 
 def computable(values: Floats) -> Floats:
-    """Give the values that can be computed with: NaN for what is not finite or has no square, 0 for what vanishes."""
+    """Return the values that can be computed with: NaN for what is not finite or has no square, 0 for what vanishes."""
     with np.errstate(invalid="ignore"):
         size = np.abs(values)
     found: Floats = np.where(size <= LARGEST, np.where(size < 1 / LARGEST, 0.0, values), np.nan)
@@ -518,7 +518,7 @@ def _joined(row: int, attempt: Ints, step: Ints, value: Floats, time: Floats) ->
 
 
 def _drawable(values: Floats) -> Floats:
-    """Give a curve's values; what no axis can hold is infinite, and drawn as what it is."""
+    """Return a curve's values; what no axis can hold is infinite, and drawn as what it is."""
     found: Floats = np.where(np.abs(values) > LARGEST, np.copysign(np.inf, values), values)
     return found
 

@@ -116,7 +116,7 @@ class Sealed:
         return max(sum(start < entry.time for start in self.starts.values()), 1 if entry.attempts_before else 0)
 
     def asked(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Give an experiment with the question that counts; seeds added after a look are those of a second one."""
+        """Return an experiment with the question that counts; seeds added after a look are those of a second one."""
         if self.counting is None:
             return spec
         asked = as_sealed(spec, self.counting.content)

@@ -34,7 +34,7 @@ def group_rows(frame: ExperimentFrame) -> list[npt.NDArray[np.int64]]:
 
 
 def combinations_of(frame: ExperimentFrame) -> list[Combination]:
-    """Give the parameters of each configuration, its case among them, in the manifest's order."""
+    """Return the parameters of each configuration, its case among them, in the manifest's order."""
     asked = frame.manifest["tasks"]
     return [_combination(asked[int(rows[0])]) for rows in group_rows(frame)]
 
@@ -45,7 +45,7 @@ def _combination(task: Mapping[str, Any]) -> Combination:
 
 
 def declared_baseline(frame: ExperimentFrame) -> dict[str, Value] | None:
-    """Give what the experiment declares as its baseline, a case under ``case``; None where it declares none."""
+    """Return what the experiment declares as its baseline, a case under ``case``; None where it declares none."""
     declared = frame.spec.get("baseline")
     return {(CASE if name == "id" else name): value for name, value in declared.items()} if declared else None
 
@@ -69,5 +69,5 @@ def find_changed_beside(frame: ExperimentFrame) -> dict[int, tuple[str, ...]]:
 
 
 def finite_or_none(value: Any) -> float | None:
-    """Give a number as it is; None for NaN, for an infinity and where there is none."""
+    """Return a number as it is; None for NaN, for an infinity and where there is none."""
     return float(value) if value is not None and np.isfinite(value) else None

@@ -172,7 +172,7 @@ def finish(
 
 
 def _with_hints(svg: str, hints: Mapping[str, str]) -> str:
-    """Give groups a title, which browsers show under the pointer without any script."""
+    """Add a title to groups, which browsers show under the pointer without any script."""
 
     def told(match: "re.Match[str]") -> str:
         text = hints.get(match[1])

@@ -190,7 +190,7 @@ def _draw_map(
 def _panels(
     frame: ExperimentFrame, others: Sequence[Swept]
 ) -> tuple[list[tuple[str, npt.NDArray[np.int64]]], tuple[str, ...]]:
-    """Give a panel to each combination of the other parameters, or pool them where they are too many."""
+    """Draw a panel for each combination of the other parameters, or pool them where they are too many."""
     everything = np.arange(len(frame.tasks))
     groups: dict[tuple[int, ...], list[int]] = {}
     for row in everything:

@@ -360,7 +360,7 @@ def _as_shares(*percent: float | None) -> tuple[float | None, ...]:
 
 
 def _telling(decision: Decision) -> Sequence[Clause]:
-    """Give the comparisons to list: all of them, or of very many those that decide first."""
+    """Return the comparisons to list: all of them, or of very many those that decide first."""
     if len(decision.clauses) <= _MOST_SHOWN:
         return decision.clauses
     decides: Mapping[Ruling, Callable[[Clause], bool]] = {

@@ -108,7 +108,7 @@ def account_for_looks(
 def runs_by_configuration(
     frame: ExperimentFrame, members: Sequence[Ints], values: Floats, every_value: Floats
 ) -> list[Runs]:
-    """Give each configuration's planned runs.
+    """Return each configuration's planned runs.
 
     Args:
         frame: The experiment.

@@ -312,7 +312,7 @@ def as_sample(values: npt.ArrayLike | Sample) -> Sample:
 
 
 def find_pairs(ours: Sample, base: Sample) -> tuple[Floats, Floats] | None:
-    """Give the values of both sides seed by seed; None where the design has no pairs, or fewer than 2 are complete.
+    """Return the values of both sides seed by seed; None where the design has no pairs, or fewer than 2 are complete.
 
     A run without a value takes its partner out with it.
 

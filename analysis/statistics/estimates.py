@@ -108,7 +108,7 @@ def estimate(values: npt.ArrayLike, level: float = LEVEL) -> Estimate:
 def bca_intervals(
     samples: Sequence[npt.ArrayLike], rng: np.random.Generator, level: float = LEVEL, resamples: int = RESAMPLES
 ) -> tuple[Interval | None, ...]:
-    """Give the bias-corrected and accelerated bootstrap interval of each sample's mean (Efron 1987; scipy's).
+    """Return the bias-corrected and accelerated bootstrap interval of each sample's mean (Efron 1987; scipy's).
 
     Samples of equal size are resampled together, so that thousands cost about a second.
 

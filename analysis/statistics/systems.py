@@ -273,7 +273,7 @@ def friedman(ranks: Floats) -> Omnibus:
 
 
 def nemenyi(methods: int, systems: int, alpha: float) -> float:
-    """Give the difference of average ranks from which on two methods differ, any two of them (Nemenyi 1963)."""
+    """Return the difference of average ranks from which on two methods differ, any two of them (Nemenyi 1963)."""
     quantile = float(stats.studentized_range.ppf(1 - alpha, methods, np.inf))
     return quantile / math.sqrt(2) * math.sqrt(methods * (methods + 1) / (6 * systems))
 
@@ -377,7 +377,7 @@ def stratified_rank_test(ours: Sequence[Floats], base: Sequence[Floats]) -> tupl
 
 
 def score_interval(share: Floats, sizes: Sequence[tuple[int, int]], level: float) -> tuple[Floats, Floats]:
-    """Give the interval of a share of pairs, averaged over systems; Newcombe's (2006, method 5) for one system.
+    """Return the interval of a share of pairs, averaged over systems; Newcombe's (2006, method 5) for one system.
 
     Where the share and θ differ by t standard errors at θ; it stays wide where the share is 0 or 1. Hanley and
     McNeil's standard error at the mean share is not below that of shares that differ between systems.

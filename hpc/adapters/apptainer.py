@@ -51,7 +51,7 @@ def _mount(path: str, *, read_only: bool) -> str:
 
 
 def container_environment(variables: Mapping[str, str], command: str = "apptainer") -> dict[str, str]:
-    """Give variables the prefix by which they pass ``--cleanenv``; their values never stand on a command line.
+    """Return variables with the prefix by which they pass ``--cleanenv``; their values never stand on a command line.
 
     Args:
         command: What starts the container. SingularityCE knows its own prefix only; where ``singularity`` is another

@@ -15,7 +15,7 @@ Entry = Mapping[str, Any]
 
 
 def read_entries(layout: RunLayout) -> Mapping[str, Entry]:
-    """Give the tasks of the newest collection by id; none where there is none, or it cannot be read.
+    """Return the tasks of the newest collection by id; none where there is none, or it cannot be read.
 
     It is derived, so a damaged one is no error: the next collection replaces it. What was set aside since counts no
     more.

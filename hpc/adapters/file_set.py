@@ -26,7 +26,7 @@ _PREPARED = ".prepared-"
 
 @contextlib.contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """Give a folder to write new files into; when the block ends they replace those of the same names.
+    """Yield a folder to write new files into; when the block ends they replace those of the same names.
 
     One caller at a time: others wait for it.
 

@@ -88,7 +88,7 @@ def for_group(mode: int) -> int:
 
 
 def share(home: Path, mode: int) -> None:
-    """Give the run in a folder `mode` (0o700 or `GROUP_READS`), the folder itself last; nothing where it has it.
+    """Set the mode of the run in a folder (0o700 or `GROUP_READS`), the folder itself last; nothing where it has it.
 
     Links are left alone, and so is what belongs to somebody else.
     """
@@ -421,7 +421,7 @@ def read_json_lines(path: Path, last_bytes: int | None = None) -> list[Any]:
 
 
 def publish_folder(prepared: Path, target: Path) -> bool:
-    """Give a prepared, non-empty folder its final name; False when somebody else was first (nothing is changed).
+    """Rename a prepared, non-empty folder to its final name; False when somebody else was first (nothing is changed).
 
     Renaming onto a non-empty folder fails on every file system, so exactly one of any number of callers succeeds.
     """

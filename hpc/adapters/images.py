@@ -125,7 +125,7 @@ def name_of_pin(path: Path, sha256: str) -> Path:
 
 
 def pin_image(path: Path, sha256: str) -> Path:
-    """Give an image a name of its content, so that a later build does not change what queued tasks run.
+    """Name an image after its content, so that a later build does not change what queued tasks run.
 
     A second link to the same file, not a copy. A sandbox folder, and an image in a folder that takes no links
     (read-only, another owner's), stays under its own name.

@@ -53,7 +53,7 @@ def give_back(path: Path, lease: Lease) -> None:
 
 
 def beat(path: Path) -> None:
-    """Give a sign of life: the file server's clock becomes the file's time, which `os.utime` asks it for."""
+    """Show a sign of life: the file server's clock becomes the file's time, which `os.utime` asks it for."""
     make_folder(path.parent)
     path.touch(0o600)
 
@@ -87,7 +87,7 @@ def last_sign(path: Path, lease: Lease) -> float:
 
 
 class Heartbeat:
-    """Gives signs of life in a thread of its own until it is left."""
+    """Shows signs of life in a thread of its own until it is left."""
 
     def __init__(self, path: Path, every_s: float) -> None:
         """Touch `path` every so many seconds."""

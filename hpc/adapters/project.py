@@ -16,7 +16,7 @@ EXPERIMENTS = Path("manifests", "experiments")
 
 
 def find_project(start: Path, trusted: Sequence[str] = ()) -> Path:
-    """Give the project that a folder belongs to; the folder itself where there is none.
+    """Return the project that a folder belongs to; the folder itself where there is none.
 
     Args:
         start: Where the command was started, absolute.

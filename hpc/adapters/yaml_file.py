@@ -148,7 +148,7 @@ def _compose(text: str, source: str) -> "Node | None":
 
 
 def _directives(text: str) -> Iterator[int]:
-    """Give the lines of directives before the content; ``%YAML 1.1`` would change what ``on`` means."""
+    """Return the lines of directives before the content; ``%YAML 1.1`` would change what ``on`` means."""
     for number, line in enumerate(text.splitlines(), 1):
         if line.startswith("%"):
             yield number

@@ -81,7 +81,7 @@ class Attempt:
 
     @contextlib.contextmanager
     def checkpoint(self, step: int) -> Iterator[Path]:
-        """Give a folder to save into; it counts as a checkpoint only once every process has left without an error."""
+        """Yield a folder to save into; it counts as a checkpoint only once every process has left without an error."""
         final = self.folder / "checkpoints" / f"step-{step:08d}"
         prepared = final.with_name(final.name + ".tmp")
         make_folder(final.parent, parents=False)

@@ -337,7 +337,7 @@ def _check_config(draft: Draft, grid: Sequence[Combination]) -> Iterator[Finding
 
 
 def _values_of(name: str, args: Mapping[str, Any], grid: Sequence[Combination]) -> list[Any]:
-    """Give the different values of a parameter or fixed argument."""
+    """Return the different values of a parameter or fixed argument."""
     values = [args[name]] if name in args else [one[name] for one in grid if name in one]
     return list({value_key(value): value for value in values}.values())
 
@@ -452,7 +452,7 @@ def _check_baseline(draft: Draft, grid: Sequence[Combination]) -> Iterator[Findi
 
 
 def _nearest_combinations(baseline: Mapping[str, Value], grid: Sequence[Combination]) -> list[Combination]:
-    """Give what the sweep has instead: fewest parameters that differ, then the smallest difference in numbers."""
+    """Return what the sweep has instead: fewest parameters that differ, then the smallest difference in numbers."""
 
     def distance(one: Combination) -> tuple[int, float]:
         wrong = [name for name, value in baseline.items() if not agrees(one, {name: value})]

@@ -354,7 +354,7 @@ def attempt_number(folder_name: str) -> int | None:
 
 
 def complete_checkpoints(names: Iterable[str]) -> list[str]:
-    """Give the complete checkpoints among the entries of a ``checkpoints`` folder, oldest first.
+    """Return the complete checkpoints among the entries of a ``checkpoints`` folder, oldest first.
 
     Names sort by age. What is still being written ends in ``.tmp``, and hidden names belong to the file system (such as
     ``.nfs…`` of a file that was removed while it was open) or to somebody's tool.

@@ -163,7 +163,7 @@ def make_plan(
 
 
 def kept_second_looks(before: Mapping[str, Any], tasks: Sequence[Task]) -> list[Task]:
-    """Give the tasks that second looks added and whose configuration is still asked for: planning again keeps them.
+    """Return the tasks that second looks added and whose configuration is still asked for: planning again keeps them.
 
     Args:
         before: The manifest before; may be empty.
@@ -211,7 +211,7 @@ def _settings_problems(spec: ExperimentSpec, profile: ClusterProfile) -> Iterato
 
 
 def _site_texts(spec: ExperimentSpec, profile: ClusterProfile) -> Iterator[tuple[str, str]]:
-    """Give what the node expands, each with its place."""
+    """Return what the node expands, each with its place."""
     for whose, variables in ((f"profile {profile.name}, ", profile.environment), ("", spec.environment)):
         yield from ((text, f"{whose}environment.{name}") for name, text in variables.items())
     yield from ((bind, f"profile {profile.name}, binds") for bind in profile.binds)
@@ -440,7 +440,7 @@ def _on_nodes(toolkit: CodeFiles) -> list[str]:
 
 
 def find_inputs(project: Path, inputs: Mapping[str, str]) -> dict[str, str]:
-    """Give the absolute paths of what is linked into working folders; what is relative has to be there.
+    """Return the absolute paths of what is linked into working folders; what is relative has to be there.
 
     Raises:
         InputError: Some are not; all are named.

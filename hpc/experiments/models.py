@@ -137,7 +137,7 @@ def _seeds(value: Any) -> Any:
 
 
 def _range_of(value: Any) -> range | None:
-    """Give the seeds of a range; None for what is none, and for one that is empty or endless."""
+    """Return the seeds of a range; None for what is none, and for one that is empty or endless."""
     match = RANGE.fullmatch(value) if isinstance(value, str) else None
     found = range(int(match[1]), int(match[2]) + 1) if match else range(0)
     return found if 0 < len(found) <= MAX_TASKS else None
@@ -573,7 +573,7 @@ class RangeModel(Model):
     choices: Values | None = Field(None, description="A list to choose from.")
 
     def chosen(self) -> tuple[str, list[Any]]:
-        """Give the one key that is set, and its values."""
+        """Return the one key that is set, and its values."""
         fields = type(self).model_fields
         return next(
             (field.alias or name, getattr(self, name))
@@ -687,7 +687,7 @@ class SourceModel(Model):
     tensorboard: Line | None = Field(None, description="Folder of TensorBoard's event files that it leaves.")
 
     def chosen(self) -> tuple[str, str]:
-        """Give the one key that is set, and its text."""
+        """Return the one key that is set, and its text."""
         fields = type(self).model_fields
         given = ((field.alias or name, getattr(self, name)) for name, field in fields.items())
         return next((key, text) for key, text in given if text is not None)
@@ -1190,12 +1190,12 @@ class ProfileModel(Model):
 
 
 def json_schema(model: type[Model] = ExperimentModel) -> dict[str, Any]:
-    """Give the JSON Schema of a file, for editors that complete and check while one types."""
+    """Return the JSON Schema of a file, for editors that complete and check while one types."""
     return {"$schema": "http://json-schema.org/draft-07/schema#", **model.model_json_schema(by_alias=True)}
 
 
 def field_reference(model: type[Model] = ExperimentModel) -> str:
-    """Give every field of a file as Markdown tables, one a block, in the order in which they are written."""
+    """Return every field of a file as Markdown tables, one a block, in the order in which they are written."""
     return "\n".join(_block_reference(model, ""))
 
 

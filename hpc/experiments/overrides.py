@@ -26,7 +26,7 @@ class Overrides:
 
 
 def apply_overrides(document: YamlDocument, overrides: Overrides) -> tuple[YamlDocument, list[Problem]]:
-    """Give the document as if the changes had been written into it; and what is malformed, or meets no keys."""
+    """Return the document as if the changes had been written into it; and what is malformed, or meets no keys."""
     data = copy.deepcopy(document.data)
     origins: dict[YamlPath, str] = {}
     problems: list[Problem] = []

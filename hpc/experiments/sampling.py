@@ -25,7 +25,7 @@ class Range:
     values: tuple[Any, ...]
 
     def at(self, position: float) -> Value:
-        """Give the value at a position in [0, 1)."""
+        """Return the value at a position in [0, 1)."""
         match self.kind:
             case "linear":
                 return _rounded(self._between(position, self.values[0], self.values[1]))
@@ -73,7 +73,7 @@ def draw(space: Mapping[str, Range], n: int, method: str, seed: int) -> tuple[Ma
 
 
 def _unit_points(dimensions: int, n: int, method: str, seed: int) -> Sequence[Sequence[float]]:
-    """Give n points in the unit cube, one row each."""
+    """Return n points in the unit cube, one row each."""
     try:
         import numpy as np
         from scipy.stats import qmc

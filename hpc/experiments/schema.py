@@ -237,7 +237,7 @@ def _sweep(model: SweepModel) -> core.Sweep:
 
 
 def _cases(model: SweepModel) -> tuple[dict[str, core.Value], ...]:
-    """Give the cases, those of several axes crossed: the last axis varies fastest."""
+    """Return the cases, those of several axes crossed: the last axis varies fastest."""
     if not model.axes:
         return tuple(model.cases)
     return tuple(_crossed(chosen) for chosen in product(*model.axes.values()))
@@ -272,7 +272,7 @@ def _run_name(sections: Mapping[str, Any], sweep: core.Sweep | None) -> str | No
 
 
 def _named(sweep: core.Sweep, name: str) -> str:
-    """Give a parameter's part of the default run name."""
+    """Return a parameter's part of the default run name."""
     listed = (*sweep.grid.get(name, ()), *sweep.zipped.get(name, ()), *(one.get(name) for one in sweep.points))
     odd = any(not is_single(value) or (isinstance(value, str) and not is_plain(value)) for value in listed)
     return f"{name}{{{name}:slug}}" if odd else f"{name}{{{name}}}"
@@ -281,7 +281,7 @@ def _named(sweep: core.Sweep, name: str) -> str:
 def _metrics(
     sections: Mapping[str, Any], document: YamlDocument, problems: list[Problem]
 ) -> tuple[core.Metrics | None, tuple[str, ...] | None]:
-    """Give the metrics and, where the source tells, the names that can be written."""
+    """Return the metrics and, where the source tells, the names that can be written."""
     model: MetricsModel | None = sections.get("metrics")
     if model is None:
         return None, None

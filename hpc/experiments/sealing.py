@@ -65,7 +65,7 @@ def seal_plan(layout: RunLayout, manifest: Mapping[str, Any]) -> tuple[SealEntry
 
 
 def asked_first(layout: RunLayout, spec: Mapping[str, Any], starts: Collection[float]) -> Mapping[str, Any]:
-    """Give an experiment with the question that counts, as the report answers it: what was sealed before any run began.
+    """Return an experiment with the question that the report answers: what was sealed before any run began.
 
     Args:
         layout: The experiment.

@@ -46,7 +46,7 @@ def decide_second_look(layout: RunLayout) -> dict[str, Any]:
 
 
 def make_second_look(layout: RunLayout, decided: Mapping[str, Any]) -> Plan:
-    """Give the experiment with the tasks that a second look adds; nothing is written (see `write_second_look`).
+    """Return the experiment with the tasks that a second look adds; nothing is written (see `write_second_look`).
 
     Raises:
         InputError: The experiment was planned again since the decision.
@@ -80,7 +80,7 @@ def make_second_look(layout: RunLayout, decided: Mapping[str, Any]) -> Plan:
 
 
 def further_tasks(spec: ExperimentSpec, extensions: Sequence[Mapping[str, Any]]) -> list[Task]:
-    """Give the task of each configuration and seed that was decided."""
+    """Return the task of each configuration and seed that was decided."""
     return [
         make_task(spec, {**({CASE: each["case"]} if each["case"] is not None else {}), **each["parameters"]}, seed)
         for each in extensions

@@ -154,7 +154,7 @@ def _peak_gpu_memory(attempt: AttemptLayout) -> float | None:
 
 
 def summary_of(attempt: AttemptLayout) -> tuple[dict[str, Any], bool, int | None]:
-    """Give the final values the program left, whether its metrics are complete, and the last step it logged."""
+    """Return the final values the program left, whether its metrics are complete, and the last step it logged."""
     told = object_or_empty(attempt.home / "summary.json")
     values, step = told.get("summary"), told.get("last_step")
     return values if isinstance(values, dict) else {}, told.get("complete") is True, step if type(step) is int else None

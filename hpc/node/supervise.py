@@ -500,7 +500,7 @@ def _share(attempt: AttemptLayout, node_rank: int) -> Path:
 
 
 def _over_nodes(record: TaskRecord, attempt: AttemptLayout) -> TaskRecord:
-    """Give the task of this node's wrapper when there are several: srun, which starts a share on each (`main`)."""
+    """Return the task of this node's wrapper when there are several: srun, which starts a share on each (`main`)."""
     argv = [
         "srun", f"--nodes={record.nodes}", f"--ntasks={record.nodes}", "--ntasks-per-node=1",
         "--kill-on-bad-exit=1",

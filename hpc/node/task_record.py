@@ -245,7 +245,7 @@ def _python_path(index: SubmissionIndex, attempt: AttemptLayout) -> str:
 def _environment(
     index: SubmissionIndex, record: TaskRecord, task: TaskLayout, attempt: AttemptLayout, settings: Mapping[str, str]
 ) -> dict[str, str]:
-    """Give what the program is told by environment: CONTRACT's variables, wandb's, and the user's own settings."""
+    """Return what the program is told by environment: our variables, wandb's, and the user's own settings."""
     threads = processes_of(index.program, index.launch, index.resources).threads
     variables = {
         # What the site or the caller has set before us is meant; a container sees it because it stands here.

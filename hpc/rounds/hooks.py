@@ -102,7 +102,7 @@ class _Hook:
         return not self._given_up
 
     def ask(self, *arguments: object) -> Any:
-        """Give the function's answer; raises as `HookProcess`."""
+        """Return the function's answer; raises as `HookProcess`."""
         try:
             if self._process is None:
                 self._process = HookProcess()
@@ -169,7 +169,7 @@ class HookProcess:
             raise ImportError(f"{told['problem']} (looked in {', '.join(map(str, folders))})")
 
     def ask(self, *arguments: object) -> Any:
-        """Give the function's answer, as JSON holds it.
+        """Return the function's answer, as JSON holds it.
 
         Raises:
             HookEndedError: The process ended, or did not answer in time.

@@ -147,7 +147,7 @@ def judge_experiment(
     again: Collection[str] = (),
     writes: bool = True,
 ) -> JudgedExperiment:
-    """Give every attempt that is over its verdict, keep what Slurm said of it, and tidy up after a killed wrapper.
+    """Judge every attempt that is over, keep what Slurm said of it, and tidy up after a killed wrapper.
 
     Args:
         include_running: Read the metrics of what runs, too.
@@ -166,7 +166,7 @@ def judge_experiment(
 
 
 def judge_task(layout: RunLayout, state: TaskState, *, include_running: bool) -> JudgedTask:
-    """Give every attempt of a task that is over its verdict. Writes nothing."""
+    """Judge every attempt of a task that is over. Writes nothing."""
     attempts = tuple(_judge_attempt(layout, attempt, include_running=include_running) for attempt in state.attempts)
     kept = state.kept
     if attempts and attempts[-1].lacks_metrics and not state.has_kept_result:

@@ -117,7 +117,7 @@ def differences(plan: Plan, manifest: Mapping[str, Any]) -> list[str]:
 
 
 def changed_since(workspace: Workspace, manifest: Mapping[str, Any]) -> tuple[Plan | None, list[str]]:
-    """Give the plan that the present files would make, and what it would change.
+    """Return the plan that the present files would make, and what it would change.
 
     None and nothing where the command is not typed in the experiment's project.
 

@@ -226,7 +226,7 @@ def _has_delivered(record: TaskRecord | None, results: Results) -> bool:
 
 
 def values_of(series: Series) -> tuple[float, ...]:
-    """Give the last `MAX_VALUES` values of a series as plain numbers."""
+    """Return the last `MAX_VALUES` values of a series as plain numbers."""
     return tuple(float(value) for value in series.value[-MAX_VALUES:])
 
 

@@ -194,7 +194,7 @@ class Memory:
         return list(numbers)
 
     def recall(self, run_name: str, number: int) -> Over | None:
-        """Give what is known of an attempt; None where its records have to be read."""
+        """Return what is known of an attempt; None where its records have to be read."""
         told = self._told(run_name, number)
         home = f"{self._tasks}/{run_name}/attempt-{number}"
         stamps = [_stamp(f"{home}/task.json"), _stamp(f"{home}/exit.json"), None]

@@ -205,7 +205,7 @@ def prepare_submissions(layout: RunLayout, frozen: Frozen, assignments: Sequence
 def _needed(
     layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignment]
 ) -> Iterator[tuple[ArrayPlan, SubmissionIndex, SubmissionLayout | None]]:
-    """Give each array these assignments need with the folder that is there for it, unused, if there is one."""
+    """Return each array these assignments need with the folder that is there for it, unused, if there is one."""
     if frozen.profile.scheduler == "slurm":  # also for a script that was written for this machine's own queue
         directive(layout.submissions)
     unused = [(each, index) for each, index in readable_indices(layout) if not is_used(each)]
@@ -233,7 +233,7 @@ class Rehearsed:
 
 
 def rehearse_submissions(layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignment]) -> list[Rehearsed]:
-    """Give what `prepare_submissions` would write; nothing is written.
+    """Return what `prepare_submissions` would write; nothing is written.
 
     Raises:
         InputError: A script cannot be rendered, or one was changed since.
@@ -271,7 +271,7 @@ def check_script(submission: SubmissionLayout) -> None:
 
 
 def _write_submission(layout: RunLayout, frozen: Frozen, plan: ArrayPlan, index: SubmissionIndex) -> SubmissionLayout:
-    """Give the next free number to a folder that is complete before anybody can see it."""
+    """Publish a folder under the next free number; it is complete before anybody can see it."""
     number = _newest(layout) + 1
     while True:
         final = layout.submission(number)
@@ -288,7 +288,7 @@ def choose_partitions(profile: ClusterProfile, resources: Resources) -> Choice |
 
 
 def in_partitions(profile: ClusterProfile, resources: Resources) -> ClusterProfile:
-    """Give the profile with those of its partitions that can run a task."""
+    """Return the profile with those of its partitions that can run a task."""
     choice = choose_partitions(profile, resources)
     return replace(profile, partition=",".join(choice.taken)) if choice else profile
 

@@ -71,7 +71,7 @@ class Job:
 
 
 def rehearse(layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignment]) -> tuple[Job, ...]:
-    """Give every job that would be submitted; nothing is written.
+    """Return every job that would be submitted; nothing is written.
 
     Raises:
         InputError: A script cannot be rendered, or is no valid shell.

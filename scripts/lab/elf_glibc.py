@@ -173,7 +173,7 @@ def refuse_newer(versions: list[VersionNeed]) -> None:
 
 
 def rename_symbols(elf: Elf, version: VersionNeed, versions: list[VersionNeed]) -> list[str]:
-    """Give each symbol of this version the name of its C99 twin; returns the old names."""
+    """Rename each symbol of this version to its C99 twin; returns the old names."""
     names = elf.symbol_names()
     taken = names + [v.name_at for v in versions]
     wanting = [at for at, index in zip(names, elf.symbol_versions(), strict=True) if index == version.index]

@@ -16,7 +16,7 @@ PRINTABLE = st.characters(exclude_categories=["Cc", "Cs", "Co", "Cn", "Zl", "Zp"
 
 
 def message(text):
-    """Give the whole complaint about a text."""
+    """Return the whole complaint about a text."""
     with pytest.raises(InputError) as caught:
         parse_yaml(text, "x.yaml")
     return str(caught.value)

@@ -190,7 +190,7 @@ def make_judged(
 
 
 def make_spec(name: str = "lora_sweep", **changed: Any) -> dict[str, Any]:
-    """The experiment of the contract, as the manifest keeps it."""
+    """The usual example of an experiment, as the manifest keeps it."""
     return {
         "name": name,
         "type": "hyperparameter_sweep",
@@ -237,7 +237,7 @@ def make_arms(
 def add_curve(
     experiment: Experiment, row: int, level: float, last: int = 120, attempt: int = 1, first: int = 10
 ) -> None:
-    """Give a task a training loss that falls towards `level` with a little noise of its own."""
+    """Write a task's training loss, which falls towards `level` with a little noise of its own."""
     rng = np.random.default_rng(1000 * row + attempt)
     points = experiment.series.setdefault("train/loss", [])
     for step in range(first, last + 1, 10):

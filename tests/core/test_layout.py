@@ -54,7 +54,7 @@ def test_every_path_stays_inside_the_run():
 
 
 def test_the_layout_is_the_documented_one():
-    """The paths others rely on are where the contract says."""
+    """The paths others rely on are where they were promised to be."""
     run = RunLayout(Path("runs"), "e")
     attempt = run.task("R8").attempt(2)
 

@@ -69,12 +69,12 @@ class Answered:
 
     @property
     def label(self) -> str:
-        """Give the class the case has."""
+        """Return the class the case has."""
         return str(self.case["category"])
 
     @property
     def given(self) -> str:
-        """Give the class it was given."""
+        """Return the class it was given."""
         return self.verdict.category.value
 
     @property

@@ -69,7 +69,7 @@ def test_a_sweep_is_planned_run_and_read_from_python(told: dict[str, object]) ->
 
 
 def test_what_there_is_nothing_to_do_for_raises_so(told: dict[str, object]) -> None:
-    """Exit codes of the contract become the exceptions of the house, with the command's own words."""
+    """Exit codes become the exceptions of the house, with the command's own words."""
     assert "everything is queued, running or done" in str(told["nothing"])
 
 

@@ -55,7 +55,7 @@ def project(tmp_path: Path) -> LocalProject:
 
 
 def modes(folder: Path) -> dict[str, int]:
-    """Give the permissions of everything below a folder, and of the folder; links have none of their own."""
+    """Return the permissions of everything below a folder, and of the folder; links have none of their own."""
     found = [folder, *(path for path in folder.rglob("*") if not path.is_symlink())]
     return {str(path.relative_to(folder.parent)): stat.S_IMODE(path.stat().st_mode) & 0o777 for path in found}
 

@@ -18,7 +18,7 @@ READ: Mapping[str, tuple[str, Any]] = {
 
 
 def resources_of(spec: ExperimentSpec, task: Task) -> Resources:
-    """Give what a task asks for."""
+    """Return what a task asks for."""
     if not spec.resource_rules:
         return spec.resources
     return asked_with(spec.resources, spec.resource_rules, _values(spec.program.args, task))
@@ -30,7 +30,7 @@ def _values(args: Mapping[str, Any], task: Task) -> dict[str, Any]:
 
 
 def every_resources(spec: ExperimentSpec, tasks: Iterable[Task]) -> tuple[Resources, ...]:
-    """Give the different resources that some tasks ask for, in order of first appearance."""
+    """Return the different resources that some tasks ask for, in order of first appearance."""
     if not spec.resource_rules:
         return (spec.resources,)
     return tuple(dict.fromkeys(resources_of(spec, task) for task in tasks)) or (spec.resources,)
@@ -68,7 +68,7 @@ def read_amounts(written: Mapping[str, Any]) -> dict[str, int]:
 
 
 def asked_of_tasks(spec: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> list[Resources]:
-    """Give what each task of a manifest asks for, by the manifest's own specification."""
+    """Return what each task of a manifest asks for, by the manifest's own specification."""
     written = spec.get("resources") or {}
     base, rules = Resources(**read_amounts(written)), read_rules(written.get("for") or ())
     args = (spec.get("program") or {}).get("args") or {}

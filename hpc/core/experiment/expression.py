@@ -337,7 +337,7 @@ def _numbers(function: Callable[[Any, Any], Any], left: Any, right: Any) -> tupl
 
 
 def _boolean(parts: Sequence[Evaluate], *, stop_at: bool) -> Evaluate:
-    """Give the part that decides, as Python does: ``-('x' or a)`` is no number."""
+    """Return the part that decides, as Python does: ``-('x' or a)`` is no number."""
 
     def evaluate(values: Values) -> Any:
         for part in parts:

@@ -35,7 +35,7 @@ _IDENTIFYING: Mapping[str, Any] = {"workdir": ".", "booleans": TRUE_FALSE, "conf
 
 
 def parameter_names(sweep: Sweep) -> tuple[str, ...]:
-    """Give every swept name, in order of first appearance; the seed and the case's id are not among them."""
+    """Return every swept name, in order of first appearance; the seed and the case's id are not among them."""
     sources = (*sweep.cases, *sweep.points, sweep.zipped, sweep.grid)
     return tuple(dict.fromkeys(name for source in sources for name in source if name != "id"))
 
@@ -47,7 +47,7 @@ def combination_count(sweep: Sweep) -> int:
 
 
 def combinations(sweep: Sweep) -> Iterator[Combination]:
-    """Give every combination that `where` lets through, each with the parameters that `when` leaves it, once.
+    """Return every combination that `where` lets through, each with the parameters that `when` leaves it, once.
 
     Raises:
         ValueError: A condition cannot be read, or not computed for one of them.
@@ -96,7 +96,7 @@ def _all_combinations(sweep: Sweep) -> Iterator[Combination]:
 def placeholder_values(
     combination: Combination, seed: int | None = None, args: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Give what templates may name for one combination: fixed arguments, parameters, `seed`, `case` (also as `id`)."""
+    """Return what templates may name for one combination: fixed arguments, parameters, `seed`, `case` (or `id`)."""
     values = {**(args or {}), **combination}
     if CASE in combination:
         values["id"] = combination[CASE]
@@ -106,7 +106,7 @@ def placeholder_values(
 
 
 def expand(spec: ExperimentSpec) -> tuple[Task, ...]:
-    """Give every task of an experiment, in order.
+    """Return every task of an experiment, in order.
 
     Raises:
         ValueError: `where` or the run name cannot be computed for a combination.
@@ -120,7 +120,7 @@ def expand(spec: ExperimentSpec) -> tuple[Task, ...]:
 
 
 def make_task(spec: ExperimentSpec, combination: Combination, seed: int) -> Task:
-    """Give the task of one combination and one seed, which need not be among the sweep's.
+    """Return the task of one combination and one seed, which need not be among the sweep's.
 
     Raises:
         ValueError: The run name cannot be computed for it.
@@ -143,7 +143,7 @@ def _task(
 
 
 def run_name_of(program: Program, template: Template, combination: Combination, seed: int) -> str:
-    """Give the name of one task's folder.
+    """Return the name of one task's folder.
 
     Raises:
         ValueError: A format does not fit its value.
@@ -158,19 +158,19 @@ def run_name_of(program: Program, template: Template, combination: Combination, 
 
 
 def combination_id(program: Program, combination: Combination, seed: int) -> str:
-    """Give the id of the task of one combination and seed; a case is known by its parameters."""
+    """Return the id of the task of one combination and seed; a case is known by its parameters."""
     parameters = {name: value for name, value in combination.items() if name != CASE}
     return task_id(program_identity(program), {**parameters, "seed": seed})
 
 
 def program_identity(program: Program) -> dict[str, Any]:
-    """Give the part of a task's identity that all tasks of an experiment share."""
+    """Return the part of a task's identity that all tasks of an experiment share."""
     config = {"config": {**vars(program.config)}} if program.config else {}
     return identity_of({**vars(program), **config})
 
 
 def identity_of(program: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the same of a program as a manifest holds it; what is left at its default is no part of it."""
+    """Return the same of a program as a manifest holds it; what is left at its default is no part of it."""
     what = "command" if program.get("module") is None else "module"
     said = {name: program.get(name, default) for name, default in _IDENTIFYING.items()}
     changed = {name: value for name, value in said.items() if value != _IDENTIFYING[name]}

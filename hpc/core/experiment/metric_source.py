@@ -213,7 +213,7 @@ def leaves(record: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def number_of(value: Any) -> float | None:
-    """Give a JSON value as a number; also a text that holds one: strict JSON has no NaN, and some loggers round."""
+    """Return a JSON value as a number; also a text that holds one: strict JSON has no NaN, and some loggers round."""
     if isinstance(value, str):
         return parse_number(value)
     try:

@@ -96,12 +96,12 @@ def _field(name: str, spec: str, conversion: str | None) -> Field:
 
 @cache
 def field_names(template: Template) -> tuple[str, ...]:
-    """Give the names a template uses, in order of first use."""
+    """Return the names a template uses, in order of first use."""
     return tuple(dict.fromkeys(part.name for part in template if isinstance(part, Field)))
 
 
 def experiments_in(template: Template) -> tuple[str, ...]:
-    """Give the experiments whose runs a template names, in order of first use."""
+    """Return the experiments whose runs a template names, in order of first use."""
     named = (part.experiment for part in template if isinstance(part, Field))
     return tuple(dict.fromkeys(filter(None, named)))
 

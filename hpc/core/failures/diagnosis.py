@@ -340,7 +340,7 @@ BY_SIGN: dict[Sign, Diagnosis] = {
 
 
 def diagnose(category: FailureClass, cause: str = "") -> Diagnosis:
-    """Give causes and steps of a sub-cause, or of its class where it has no row of its own."""
+    """Return causes and steps of a sub-cause, or of its class where it has no row of its own."""
     return BY_CAUSE.get((category, cause), DIAGNOSES[category])
 
 

@@ -120,7 +120,7 @@ _RAISED = r"^\s*(?:[\w]+\.){0,8}"
 
 
 def _named(words: str) -> str:
-    """Give the pattern of an exception whose class name holds one of these words; case counts, as in Python."""
+    """Return the pattern of an exception whose class name holds one of these words; case counts, as in Python."""
     return (
         _RAISED
         + rf"(?-i:[A-Za-z]\w{{0,40}}?)?(?-i:{words})(?-i:\w{{0,40}})?(?-i:Error|Exception|Timeout|Failure)\b(?: ?:|$)"
@@ -136,7 +136,7 @@ _CPU_ALLOCATOR = (
 
 
 def _named_after(category: FailureClass, words: str, what: str, leaves_open: str, **more: Any) -> Rule:
-    """Give the row of the exceptions whose names speak of a class, where no row knows the message."""
+    """Return the row of the exceptions whose names speak of a class, where no row knows the message."""
     return _row(
         f"named-{category.value}", category, "named", _named(words), f"an exception named after {what}", leaves_open,
         **{"tier": Tier.FAULT, "confidence": 0.7, **more},

@@ -13,7 +13,7 @@ from hpc.core.records.index import Element, SubmissionIndex, Used
 
 
 def arguments_of(index: SubmissionIndex, entry: Element) -> dict[str, Any]:
-    """Give the program's arguments by name; what a retry overrides wins, then the batch sizes of this attempt."""
+    """Return the program's arguments by name; what a retry overrides wins, then the batch sizes of this attempt."""
     arguments = {**index.program.args, **entry.parameters, "seed": entry.seed, **entry.overrides}
     if index.batch:
         arguments[index.batch.parameter] = entry.micro_batch
@@ -29,7 +29,7 @@ def task_argv(
     resume_from: str = "",
     uses: Sequence[Used] = (),
 ) -> tuple[str, ...]:
-    """Give the program's argument list; a command may also name places of this run, and of runs it starts from.
+    """Return the program's argument list; a command may also name places of this run, and of runs it starts from.
 
     Args:
         number: Of the attempt.
@@ -57,7 +57,7 @@ def task_files(
     resume_from: str,
     uses: Sequence[Used] = (),
 ) -> dict[str, str]:
-    """Give the files that are written into the working folder: path in it → text."""
+    """Return the files that are written into the working folder: path in it → text."""
     config = index.program.config
     if config is None:
         return {}
@@ -67,7 +67,7 @@ def task_files(
 
 
 def check_argv(index: SubmissionIndex, entry: Element, task: TaskLayout, number: int) -> tuple[str, ...]:
-    """Give the argument list of the acceptance check; empty where there is none to run."""
+    """Return the argument list of the acceptance check; empty where there is none to run."""
     if index.check is None:
         return ()
     return command_argv(
@@ -78,7 +78,7 @@ def check_argv(index: SubmissionIndex, entry: Element, task: TaskLayout, number:
 def sanity_argv(
     index: SubmissionIndex, entry: Element, task: TaskLayout, number: int, argv: Sequence[str]
 ) -> tuple[str, ...]:
-    """Give the argument list of the ladder before a canary: the program's own, and its words; empty where none is.
+    """Return the argument list of the ladder before a canary: the program's own, and its words; empty where none is.
 
     Args:
         argv: The program's own.

@@ -41,7 +41,7 @@ def _with(content: Any, name: str, value: Any) -> Any:
 
 
 def _step(content: Any, name: str) -> tuple[str, str]:
-    """Give the key that a dotted name begins with here, and what is left of the name; empty where it leads nowhere."""
+    """Return the key that a dotted name begins with here, and the rest of the name; empty where it leads nowhere."""
     if isinstance(content, Mapping):
         parts = name.split(".")
         for count in range(len(parts), 0, -1):
@@ -84,19 +84,19 @@ def _experiment_of(text: str) -> str:
 
 
 def experiments_named(content: Any) -> tuple[str, ...]:
-    """Give the experiments whose runs a template names, as ``{run:train}``, in order of first use."""
+    """Return the experiments whose runs a template names, as ``{run:train}``, in order of first use."""
     written = (found[0] for text in _texts(content) for found in _FIELD.finditer(text) if found[1] == RUN)
     return tuple(dict.fromkeys(filter(None, map(_experiment_of, written))))
 
 
 def names_taken(content: Any, names: Sequence[str]) -> tuple[str, ...]:
-    """Give those of the names that a template takes a value of."""
+    """Return those of the names that a template takes a value of."""
     written = {found[1] for text in _texts(content) for found in _FIELD.finditer(text)}
     return tuple(name for name in names if name in written or _step(content, name)[0])
 
 
 def placeholders(content: Any, names: Sequence[str]) -> Iterator[Field]:
-    """Give the placeholders of a template that stand for these names.
+    """Return the placeholders of a template that stand for these names.
 
     Raises:
         ValueError: One has a format that is none.
@@ -114,7 +114,7 @@ def is_block(content: Any, name: str) -> bool:
 
 
 def keys_of(content: Any, before: str = "") -> Iterator[str]:
-    """Give the dotted names of all keys."""
+    """Return the dotted names of all keys."""
     for key, inner in content.items() if isinstance(content, Mapping) else ():
         yield before + key
         yield from keys_of(inner, f"{before}{key}.")
@@ -151,7 +151,7 @@ def content_problems(file: str, content: Any, where: str = "") -> Iterator[str]:
 
 
 def written(config: ConfigFile, values: Mapping[str, Any]) -> str:
-    """Give the text of a task's own file.
+    """Return the text of a task's own file.
 
     Raises:
         ValueError: A format does not fit its value.

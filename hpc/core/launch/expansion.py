@@ -28,7 +28,7 @@ class UnsetError(ValueError):
 
 
 def references(text: str) -> tuple[str, ...]:
-    """Give the variables a text names, in order of first use; ``~`` names HOME."""
+    """Return the variables a text names, in order of first use; ``~`` names HOME."""
     names = (_name(piece) for piece in _PIECE.finditer(text))
     return tuple(dict.fromkeys(name for name in names if name))
 

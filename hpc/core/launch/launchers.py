@@ -134,12 +134,12 @@ def copies(kind: str, place: Placement) -> int:
 
 
 def launch_defaults(place: Placement) -> dict[str, str]:
-    """Give the variables that hold unless the user sets them: without GPUs the CPU is named to every library."""
+    """Return the variables that hold unless the user sets them: without GPUs the CPU is named to every library."""
     return {} if place.gpus else {"ACCELERATE_USE_CPU": "true", "DS_ACCELERATOR": "cpu"}
 
 
 def launch_environment(kind: str, place: Placement, copy: int = 0) -> dict[str, str]:
-    """Give the variables by which the processes of a task find each other.
+    """Return the variables by which the processes of a task find each other.
 
     Args:
         copy: Which of the `copies` on this node; its rank where no launcher gives one.

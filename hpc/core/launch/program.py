@@ -62,7 +62,7 @@ class ProgramLike(Protocol):
 
 
 def program_argv(program: ProgramLike, values: Mapping[str, Any]) -> tuple[str, ...]:
-    """Give the argument list of one task.
+    """Return the argument list of one task.
 
     Args:
         program: A module is given all of `values`; a command those it has placeholders for.
@@ -102,7 +102,7 @@ def module_argv(module: str, values: Mapping[str, Any], booleans: str = TRUE_FAL
 
 
 def _spelled(field: Field, value: Any, booleans: str) -> Field:
-    """Give a placeholder without a format the program's own way to write true and false."""
+    """Return the placeholder; one without a format gets the program's own way to write true and false."""
     is_plain = not field.spec and isinstance(value, bool) and booleans != TRUE_FALSE
     return replace(field, spec=booleans) if is_plain else field
 
@@ -138,7 +138,7 @@ def command_argv(
 
 
 def _left_out(words: Sequence[str], absent: Collection[str]) -> set[int]:
-    """Give the words of parameters that have no value, with the options that they would be the value of."""
+    """Return the words of parameters that have no value, with the options that they would be the value of."""
     found: set[int] = set()
     for index, word in enumerate(words) if absent else ():
         template = parse_template(word)
@@ -217,7 +217,7 @@ def launcher_in(command: str) -> str:
 
 
 def command_names(command: str) -> tuple[str, ...]:
-    """Give the placeholders of a command, in order of first use.
+    """Return the placeholders of a command, in order of first use.
 
     Raises:
         ValueError: The command or a placeholder in it is malformed.
@@ -227,7 +227,7 @@ def command_names(command: str) -> tuple[str, ...]:
 
 
 def command_experiments(command: str) -> tuple[str, ...]:
-    """Give the experiments whose runs a command names, as ``{run:train}``, in order of first use.
+    """Return the experiments whose runs a command names, as ``{run:train}``, in order of first use.
 
     Raises:
         ValueError: The command or a placeholder in it is malformed.
@@ -237,7 +237,7 @@ def command_experiments(command: str) -> tuple[str, ...]:
 
 
 def named_experiments(command: str | None, content: Any = None) -> tuple[str, ...]:
-    """Give the experiments whose runs a program names: in its command, and in the content of its configuration file.
+    """Return the experiments whose runs a program names: in its command, and in the content of its configuration file.
 
     Raises:
         ValueError: The command or a placeholder in it is malformed.
@@ -251,7 +251,7 @@ def named_experiments(command: str | None, content: Any = None) -> tuple[str, ..
 
 
 def experiments_before(spec: Mapping[str, Any]) -> tuple[str, ...]:
-    """Give the experiments that one comes after, by its YAML: those of `after`, and those its program names."""
+    """Return the experiments that one comes after, by its YAML: those of `after`, and those its program names."""
     declared, program = spec.get("after") or [], spec.get("program") or {}
     after = [each for each in (declared if isinstance(declared, list | tuple) else [declared]) if isinstance(each, str)]
     config = program.get("config")
@@ -290,12 +290,12 @@ def _script_problems(template: Template) -> Iterator[str]:
 
 
 def _words_within(template: Template) -> Iterator[str]:
-    """Give the placeholders for several words that stand inside one."""
+    """Return the placeholders for several words that stand inside one."""
     return (part.name for part in template if isinstance(part, Field) and part.spec == WORDS and len(template) > 1)
 
 
 def command_fields(command: str) -> tuple[Field, ...]:
-    """Give the placeholders of a command with their formats, each once.
+    """Return the placeholders of a command with their formats, each once.
 
     Raises:
         ValueError: The command or a placeholder in it is malformed.
@@ -305,7 +305,7 @@ def command_fields(command: str) -> tuple[Field, ...]:
 
 
 def _quoted_fields(template: Template) -> Iterator[str]:
-    """Give the placeholders that stand inside quotes (or right after a backslash) of a shell script."""
+    """Return the placeholders that stand inside quotes (or right after a backslash) of a shell script."""
     state = ""
     previous = " "
     for part in template:

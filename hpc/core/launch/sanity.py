@@ -9,7 +9,7 @@ _LONGEST = 300
 
 
 def rungs_in(lines: Iterable[str]) -> list[str]:
-    """Give what each rung says, in order, without the prefix."""
+    """Return what each rung says, in order, without the prefix."""
     return [found[1].strip() for line in lines if (found := _RUNG.match(line))]
 
 

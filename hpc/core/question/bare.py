@@ -109,7 +109,7 @@ def _bare(one: Comparison, alpha: float) -> Bare | None:
 
 
 def _test_of(one: Comparison, alpha: float) -> Comparison | None:
-    """Give the test that is about a comparison of estimates."""
+    """Return the test that is about a comparison of estimates."""
     left, right = one.left, one.right
     if isinstance(left, Term) and isinstance(right, Term):
         is_of_two = left.function == right.function == "mean" and left.metric == right.metric and right.of

@@ -81,7 +81,7 @@ def varying_names(found: Sequence[Combination]) -> tuple[str, ...]:
 
 
 def values_of(one: Combination, names: Sequence[str]) -> tuple[object, ...]:
-    """Give the values of some parameters as a key; None where one is absent."""
+    """Return the values of some parameters as a key; None where one is absent."""
     return tuple(value_key(one[name]) if name in one else None for name in names)
 
 

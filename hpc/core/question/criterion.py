@@ -401,7 +401,7 @@ def _written(pairs: Pairs | None) -> str:
 
 
 def walk(rule: Rule) -> Iterator[Rule]:
-    """Give a rule and every rule inside it, from left to right."""
+    """Return a rule and every rule inside it, from left to right."""
     yield rule
     if isinstance(rule, Not | Each):
         yield from walk(rule.part)
@@ -450,7 +450,7 @@ def terms(rule: Rule) -> list[Term]:
 
 
 def bind(rule: Rule, question: Question) -> Rule:
-    """Give the rule with each quantity bound to its configurations; `all` and `any` are written out.
+    """Return the rule with each quantity bound to its configurations; `all` and `any` are written out.
 
     Raises:
         ValueError: A name or value is not in the experiment, or not exactly one configuration is meant.
@@ -502,7 +502,7 @@ def _told(value: Value) -> str:
 
 
 def _selected(term: Term, question: Question) -> list[Term]:
-    """Give the term once for each configuration it can mean; none is compared with itself."""
+    """Return the term once for each configuration it can mean; none is compared with itself."""
     places = [place for place, one in enumerate(question.combinations) if agrees(one, dict(term.of))]
     metric = term.metric or question.metrics[0]
     if not FUNCTIONS[term.function].compares or (term.versus is None and question.has_stored_baseline):
@@ -516,7 +516,7 @@ def _selected(term: Term, question: Question) -> list[Term]:
 
 
 def _only(term: Term, question: Question) -> Term:
-    """Give the one configuration that is meant outside `all` and `any`.
+    """Return the one configuration that is meant outside `all` and `any`.
 
     Raises:
         ValueError: There is none, or more than one.

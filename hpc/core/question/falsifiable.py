@@ -67,7 +67,7 @@ def _comparisons(rule: Rule) -> list[Comparison]:
 
 
 def _wanted(rule: Rule, *, wanted: bool) -> Iterator[tuple[Comparison, bool]]:
-    """Give each comparison and whether the rule wants it to hold (False below an odd number of `not`)."""
+    """Return each comparison and whether the rule wants it to hold (False below an odd number of `not`)."""
     if isinstance(rule, Comparison):
         yield rule, wanted
     elif isinstance(rule, Join):
@@ -186,7 +186,7 @@ def _answer(one: Comparison | Each, taken: Mapping[Term | Each, Amount], questio
 
 
 def _values(comparisons: Sequence[Comparison], question: Question) -> dict[Term | Each, Sequence[Amount]]:
-    """Give each quantity every value that can make a difference to these comparisons."""
+    """Return for each quantity every value that can make a difference to these comparisons."""
     linked = _linked(comparisons)
     thresholds = {term: {0.0} if term.function in _SAME_SIGN else set[float]() for term in linked}
     for one in comparisons:

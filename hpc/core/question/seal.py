@@ -75,7 +75,7 @@ def _deciding(program: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 
 
 def as_sealed(spec: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
-    """Give an experiment with the question, metrics, baseline and analysis that were sealed.
+    """Return an experiment with the question, metrics, baseline and analysis that were sealed.
 
     Metrics that were declared since stand behind the sealed ones.
 

@@ -63,7 +63,7 @@ class Record:
         yield from ()
 
     def to_json(self) -> dict[str, Any]:
-        """Give the record as JSON can hold it."""
+        """Return the record as JSON can hold it."""
         head = {"kind": self.kind, "schema": self.schema} if self.kind else {}
         return {**head, **_written_fields(self)}
 
@@ -141,7 +141,7 @@ def _as_they_are(hint: Any) -> frozenset[type]:
 
 @cache
 def _reader(hint: Any) -> Reader:
-    """Give what checks a value against a type, or raises RecordError. Made once: an index holds ten thousand values."""
+    """Return what checks a value against a type or raises. Made once: an index holds ten thousand values."""
     if hint is Any:
         return lambda value: value
     if hint in _PLAIN:

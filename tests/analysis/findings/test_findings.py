@@ -73,7 +73,7 @@ def test_healed_oom_says_what_changed(found: Findings) -> None:
 
 
 def _taken_up(experiment: Experiment, row: int, *ended: tuple[str, str], outcome: str = "finished") -> None:
-    """Give a task one attempt per (category, cause), each resumed from the one before, and a last one that succeeds."""
+    """Write an attempt of a task per (category, cause), each resumed from the last, and one more that succeeds."""
     task = experiment.judged[row]
     verdicts = [make_verdict(category, "", cause=cause) for category, cause in ended]
     last = {"finished": make_verdict("success"), "failed": make_verdict("code_bug", "KeyError")}.get(outcome)

@@ -21,7 +21,7 @@ SEEDS = st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=3, unique=True)
 
 
 def experiment(sweep, run_name="x", program=None):
-    """Give an experiment around a sweep."""
+    """Return an experiment around a sweep."""
     return ExperimentSpec(
         name="e", type="comparison", program=program or Program(module="m"), sweep=sweep,
         metrics=Metrics(Metric("loss")),

@@ -1,4 +1,4 @@
-"""``experiments.md``: S4's format, and what people write into it survives every writing anew."""
+"""``experiments.md``: its fixed format, and what people write into it survives every writing anew."""
 
 from __future__ import annotations
 

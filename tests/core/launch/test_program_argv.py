@@ -34,12 +34,12 @@ HOSTILE = [
 
 
 def module(**values):
-    """Give the argument list of a module."""
+    """Return the argument list of a module."""
     return program_argv(Program(module="train.control"), values)
 
 
 def command(text, **values):
-    """Give the argument list of a command."""
+    """Return the argument list of a command."""
     return program_argv(Program(command=text), values)
 
 

@@ -40,7 +40,7 @@ def load(text, *assignments, **overrides):
 
 
 def problems(text, *assignments, **overrides):
-    """Give every message about an experiment's text."""
+    """Return every message about an experiment's text."""
     with pytest.raises(InputError) as caught:
         load(text, *assignments, **overrides)
     return str(caught.value).splitlines()
@@ -380,7 +380,7 @@ ODD = (
 
 
 def blocks(model, path=()):
-    """Give the path of every block of a file that holds keys."""
+    """Return the path of every block of a file that holds keys."""
     yield path, model
     for name, field in model.model_fields.items():
         inner = inner_model(field.annotation)
@@ -389,7 +389,7 @@ def blocks(model, path=()):
 
 
 def with_value(base, path, value):
-    """Give a copy of the data with a value put somewhere, blocks made on the way."""
+    """Return a copy of the data with a value put somewhere, blocks made on the way."""
     data = copy.deepcopy(base)
     place = data
     for step in path[:-1]:

@@ -234,7 +234,7 @@ def _restore(made: Path, home: Path, chance: random.Random) -> None:
 
 
 def _exchange(home: Path, chance: random.Random) -> None:
-    """Give two attempts each other's folder, or each other's end."""
+    """Swap the folders of two attempts, or their ends."""
     attempts = sorted(home.glob("tasks/*/attempt-*"))
     if len(attempts) < 2:
         return

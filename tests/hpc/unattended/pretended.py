@@ -116,7 +116,7 @@ class PretendedSlurm:
         return read_json_lines(self.project.runs / "tiny/follow.jsonl")
 
     def begin_the_end(self) -> str:
-        """Give the number of the relay that runs."""
+        """Return the number of the relay that runs."""
         return self.number_of(next(job for job, queue in self.named("follow:tiny").items() if "RUNNING" in queue))
 
     def let_the_next_one_run(self) -> int:
