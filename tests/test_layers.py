@@ -58,6 +58,7 @@ CORE: Table = {
     "hpc.core.printable": set(),
     "hpc.core.typed": set(),
     "hpc.core.credentials": set(),
+    "hpc.core.prose": set(),
     "hpc.core.resources": set(),
     "hpc.core.profile": {"hpc.core.resources"},
     "hpc.core.experiment": {"hpc.core.errors", "hpc.core.identity", "hpc.core.layout", "hpc.core.resources"},

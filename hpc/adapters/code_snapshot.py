@@ -38,7 +38,7 @@ def code_digest(files: Files) -> str:
         largest = max(sizes, key=sizes.__getitem__)
         raise InputError(
             f"the code to freeze holds {total >> 20} MiB, more than {MAX_BYTES >> 20}; the largest file is {largest}. "
-            f"Data does not belong to the code: add it to .gitignore, and name it in program.inputs ([{largest}])"
+            f"Data is no code; it is linked where the program runs by  program: {{inputs: [{largest}]}}"
         )
     return digest_of(_line(name, source) for name, source in sorted(files.items()))
 

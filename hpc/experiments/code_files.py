@@ -1,13 +1,13 @@
 """Which files of a project are its code, and which are not copied that a program may miss.
 
-Never code: the run folder, ``manifests/``, prose, and files that git does not track and that look like secrets. Links
-are copied as links; submodules are code. Nothing here writes.
+Never code: the run folder, ``manifests/``, prose, and files that git does not track and that are large, look like
+secrets, or belong to an environment or a cache. Links are copied as links; submodules are code. Nothing here writes.
 """
 
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
@@ -21,21 +21,26 @@ from hpc.core.errors import InputError, Problem
 from hpc.core.experiment.placeholders import field_names, parse_template
 from hpc.core.experiment.program import Program
 from hpc.core.launch.program import split_command
+from hpc.core.prose import SUFFIXES as PROSE
+from hpc.core.prose import is_about_the_project, is_prose
 
 MOST_NAMED = 10
 """Files a note names."""
 LARGE_BYTES = 1 << 20
-"""Outside git, files from this size on are code only by their suffix."""
+"""Files that git does not track are, from this size on, code only by their suffix."""
+HUGE_BYTES = 1 << 26
+"""From this size on not even by that."""
 _SOURCE_SUFFIXES = frozenset({".py", ".yaml", ".yml", ".json", ".toml", ".txt", ".cfg", ".sh", ".j2", ".csv"})
 _LITTER = frozenset({
-    "__pycache__", ".venv", "venv", "env", ".env.d", "node_modules", "wandb", "images", ".lab", ".git", ".mypy_cache",
-    ".pytest_cache", ".ruff_cache", ".hypothesis", ".ipynb_checkpoints", ".tox", ".nox", ".idea", ".vscode", ".eggs",
-    ".DS_Store", "build", "dist", "htmlcov", ".coverage",
+    "__pycache__", ".venv", ".env.d", "node_modules", "wandb", "mlruns", "lightning_logs", ".lab", ".git",
+    ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".ipynb_checkpoints", ".tox", ".nox", ".idea",
+    ".vscode", ".eggs", ".DS_Store", "htmlcov", ".coverage", "nohup.out",
 })  # fmt: skip
-"""Never code, and nothing a program would miss."""
+"""Never code unless git tracks it, and nothing a program would miss."""
 _LITTER_SUFFIXES = frozenset({".pyc", ".pyo", ".egg-info", ".swp"})
-_PROSE_SUFFIXES = frozenset({".md", ".rst", ".adoc"})
-_PROSE_NAMES = ("LICENSE", "LICENCE", "COPYING", "NOTICE", "AUTHORS", "CHANGELOG", "CITATION.cff")
+_BUILT = frozenset({"build", "dist"})
+_ENVIRONMENTS = ("pyvenv.cfg", "conda-meta")
+_IMAGES = ("*.sif", "*.sqsh")
 _RUNNERS = frozenset({"python", "python3", "torchrun", "accelerate", "deepspeed", "bash", "sh"})
 _SCRIPTS = frozenset({".py", ".sh"})
 _NO_CODE = frozenset({"manifests", ".github", ".pre-commit-config.yaml"})
@@ -48,7 +53,7 @@ class Reason(StrEnum):
     BROKEN = "cannot be copied"
     SECRET = "looks like a secret"  # noqa: S105
     IGNORED = "ignored by git"
-    LARGE = "large, and outside git"
+    LARGE = "large, and not in git"
 
 
 @dataclass(frozen=True)
@@ -77,16 +82,22 @@ class CodeFiles:
         )
 
 
-def find_code(project: Path, root: Path) -> CodeFiles:
+def find_code(project: Path, root: Path, inputs: Iterable[str] = ()) -> CodeFiles:
     """Sort the files of a project.
 
     Args:
         root: Folder of all runs, which may lie in it.
+        inputs: What is linked where the program runs; large files of that are no code, whoever tracks them.
     """
     tracked = list_code_files(project)
-    names = list_files(project) if tracked is None else tracked
-    names = [name for name in names if not is_no_code(name) and not (project / name).is_relative_to(root)]
-    unasked = set(names) if tracked is None else set(list_untracked(project))
+    untracked = set(list_untracked(project)) if tracked is not None else set()
+    listed = list_files(project) if tracked is None else _without_litter(project, tracked, untracked)
+    listed = [name for name in listed if _is_part(name) and not (project / name).is_relative_to(root)]
+    unasked = set(listed) if tracked is None else untracked
+    linked = tuple(map(os.path.normpath, inputs))
+    large = [name for name in listed if name in untracked and _is_data(project / name)]
+    given = [name for name in listed if is_in(str(name), linked) and _size(project / name) >= LARGE_BYTES]
+    names = _without_prose(project, sorted({*listed} - {*large, *given}))
     broken = {name: why for name in names if (why := _unusable(project / name))}
     secret = {name: why for name in names if name not in broken and (why := _secret(project, name))}
     kept = [name for name in names if name not in broken and not (name in secret and name in unasked)]
@@ -95,7 +106,7 @@ def find_code(project: Path, root: Path) -> CodeFiles:
         Reason.BROKEN: broken,
         Reason.SECRET: {name: why for name, why in secret.items() if name in unasked},
         Reason.IGNORED: {} if tracked is None else dict.fromkeys(_ignored(project, root), ""),
-        Reason.LARGE: dict.fromkeys(_large(project, names, root), "") if tracked is None else {},
+        Reason.LARGE: dict.fromkeys(_large(project, names, root) if tracked is None else large, ""),
     }
     return CodeFiles(
         files,
@@ -113,8 +124,22 @@ def is_in(name: str, folders: Iterable[str]) -> bool:
 
 def is_no_code(name: PurePath) -> bool:
     """Whether a file has no part in what a program does: prose, experiments and profiles, what only git reads."""
-    is_prose = name.suffix.lower() in _PROSE_SUFFIXES or name.name.upper().startswith(_PROSE_NAMES)
-    return name.parts[0] in _NO_CODE or name.name in _OF_GIT or (is_prose and name.suffix != ".py")
+    return not _is_part(name) or is_prose(name)
+
+
+def _is_part(name: PurePath) -> bool:
+    return name.parts[0] not in _NO_CODE and name.name not in _OF_GIT
+
+
+def _without_prose(project: Path, names: Sequence[Path]) -> list[Path]:
+    """What is no prose; a text that one of the sources names is none, such as the ``prompt.md`` that it opens."""
+    prose = {name for name in names if is_prose(name)}
+    asked = {name for name in prose if name.suffix in PROSE and not is_about_the_project(name)}
+    if asked:
+        sources = [project / name for name in names if name.suffix in _SOURCE_SUFFIXES and not _is_data(project / name)]
+        texts = [path.read_bytes() for path in sources if path.is_file() and not path.is_symlink()]
+        prose -= {name for name in asked if any(os.fsencode(name.name) in text for text in texts)}
+    return [name for name in names if name not in prose]
 
 
 def list_files(folder: Path) -> list[Path]:
@@ -122,16 +147,57 @@ def list_files(folder: Path) -> list[Path]:
     found = []
     for parent, folders, names in os.walk(folder):
         links = [name for name in folders if Path(parent, name).is_symlink()]
-        folders[:] = sorted(name for name in folders if name not in links and not _is_hidden(name))
+        folders[:] = sorted(name for name in folders if name not in links and not _is_passed_over(Path(parent, name)))
         for name in sorted((*names, *links)):
             path = Path(parent, name)
-            if not _is_hidden(name) and (path.suffix in _SOURCE_SUFFIXES or _size(path) < LARGE_BYTES):
+            if not _is_hidden(name) and not _is_data(path):
                 found.append(path.relative_to(folder))
     return found
 
 
+def _is_data(path: Path) -> bool:
+    """Whether a file that git does not track is too large to be taken for code."""
+    return _size(path) >= (HUGE_BYTES if path.suffix in _SOURCE_SUFFIXES else LARGE_BYTES)
+
+
 def _is_hidden(name: str) -> bool:
-    return name in _LITTER or name.startswith(".") or PurePath(name).suffix in _LITTER_SUFFIXES
+    """Whether a file is nobody's source by its name; a configuration may be called ``.config.yaml``."""
+    path = PurePath(name)
+    return _is_litter_name(path) or (name.startswith(".") and path.suffix not in _SOURCE_SUFFIXES)
+
+
+def _is_passed_over(folder: Path) -> bool:
+    return folder.name.startswith(".") or _is_litter(folder)
+
+
+def _is_litter_name(path: PurePath) -> bool:
+    return path.name in _LITTER or path.suffix in _LITTER_SUFFIXES
+
+
+def _is_litter(path: Path) -> bool:
+    """Whether a file or folder is a cache, an environment, built, or an image, and nothing a program would miss.
+
+    ``env``, ``build`` and ``images`` may as well be somebody's package or pictures: what is in them tells.
+    """
+    if _is_litter_name(path) or any((path / name).exists() for name in _ENVIRONMENTS):
+        return True
+    if not path.is_dir():
+        return False
+    if path.name in _BUILT:
+        return next(path.glob("*.py"), None) is None
+    return path.name == "images" and any(next(path.glob(each), None) for each in _IMAGES)
+
+
+def _without_litter(project: Path, names: Iterable[Path], untracked: Container[Path]) -> list[Path]:
+    """What git tracks, and of what it would track what is no litter: not everybody's .gitignore names ``.venv``."""
+    known: dict[Path, bool] = {Path(): False}
+
+    def is_litter(path: Path) -> bool:
+        if path not in known:
+            known[path] = is_litter(path.parent) or _is_litter(project / path)
+        return known[path]
+
+    return [name for name in names if name not in untracked or not (_is_litter_name(name) or is_litter(name.parent))]
 
 
 def _size(path: Path) -> int:
@@ -143,10 +209,12 @@ def _large(project: Path, names: Iterable[Path], root: Path) -> Iterator[Path]:
     """The files outside git that are too large to be taken for code."""
     taken = set(names)
     for parent, folders, files in os.walk(project):
-        folders[:] = [name for name in folders if not _is_hidden(name) and Path(parent, name) != root]
+        folders[:] = [
+            each for each in folders if Path(parent, each) != root and not _is_passed_over(Path(parent, each))
+        ]
         for name in files:
             path = Path(parent, name).relative_to(project)
-            if not _is_hidden(name) and path not in taken and _size(project / path) >= LARGE_BYTES:
+            if not _is_hidden(name) and path not in taken and _is_data(project / path):
                 yield path
 
 
@@ -184,7 +252,7 @@ def _ignored(project: Path, root: Path) -> Iterator[str]:
     folders = {name for name in found if name.endswith("/")}
     for name in found:
         path = PurePath(name)
-        is_litter = any(part in _LITTER for part in path.parts) or path.suffix in _LITTER_SUFFIXES
+        is_litter = any(_is_litter(project / each) for each in (path, *path.parents[:-1]))
         is_below_one = is_in(name, folders - {name})
         if not is_litter and not is_below_one and not is_no_code(path) and not root.is_relative_to(project / name):
             yield name
@@ -249,7 +317,10 @@ def _note(reason: Reason, found: Mapping[str, str], *, in_git: bool) -> str:
             shown = _named(_with_reason(found))
             return f"left out of the copy of the code, because they look like secrets: {shown}; {remedy}"
         case Reason.IGNORED | Reason.LARGE:
-            because = "git ignores them" if reason is Reason.IGNORED else "they are large and in no git repository"
+            large = (
+                "they are large and git does not track them" if in_git else "they are large and in no git repository"
+            )
+            because = "git ignores them" if reason is Reason.IGNORED else large
             wanted = ", ".join(name.rstrip("/") for name in names[:MOST_NAMED])
             return (
                 f"left out of the copy of the code, because {because}: {_named(names)}. What the program reads of them "

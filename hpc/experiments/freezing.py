@@ -149,7 +149,7 @@ def make_plan(
     notes = (*notes, *_disk_notes(workspace.root, spec, tasks), *seal_notes(layout, spec.raw))
     notes = (*notes, *_baseline_notes(layout, spec.analysis.baseline_from))
     notes = (*notes, *_waiting_notes(layout, spec, tasks))
-    code, toolkit = find_code(workspace.project, workspace.root), _own_code()
+    code, toolkit = find_code(workspace.project, workspace.root, spec.program.inputs.values()), _own_code()
     check_program(spec.program, code, toolkit)
     inputs = find_inputs(workspace.project, spec.program.inputs)
     notes = (*notes, *notes_of(code, spec.program.inputs), *_unset_notes(spec, profile), *_relay_notes(layout, profile))

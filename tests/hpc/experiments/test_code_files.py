@@ -60,6 +60,57 @@ def test_outside_git_environments_caches_and_large_data_are_left_out(tmp_path: P
     assert notes_of(code, {"data": "data"}) == ()
 
 
+INPUTS = (
+    "t.py", "conf/copying.yaml", "authors.csv", "license_plates.csv", "notice.json", "prompts/system.md", "prompt.md",
+    "images/a.png", "env/cart.py", "build/__init__.py", ".config.yaml",
+)  # fmt: skip
+PROSE = ("LICENSE-MIT", "COPYING.LESSER", "LICENSE.txt", "pkg/README.md", "notes.md", "docs/guide.md", "Readme.rst")
+
+
+@pytest.mark.parametrize("in_git", [True, False])
+def test_what_a_program_reads_is_no_prose_and_no_litter(tmp_path: Path, *, in_git: bool) -> None:
+    """By its place and what it holds, not because its name begins like that of a licence or an environment."""
+    write(tmp_path, *INPUTS, *PROSE)
+    (tmp_path / "t.py").write_text("open('prompt.md'); open('README.md')")
+    if in_git:
+        commit(tmp_path)
+    code = find_code(tmp_path, tmp_path / "runs")
+    assert set(code.files) == set(INPUTS)
+    assert notes_of(code) == ()
+
+
+@pytest.mark.parametrize("in_git", [True, False])
+def test_what_nobody_asked_git_to_track_is_no_code_when_it_is_a_cache_or_large(tmp_path: Path, *, in_git: bool) -> None:
+    """A repository whose .gitignore says nothing of environments, caches, trackers and checkpoints."""
+    write(tmp_path, "t.py")
+    if in_git:
+        commit(tmp_path)
+    write(tmp_path, ".venv/lib/a.py", "mine/pyvenv.cfg", "mine/lib/b.py", "conda/conda-meta/history", "conda/c.py")
+    write(tmp_path, "__pycache__/t.pyc", "wandb/run-1/f", "lightning_logs/version_0/metrics.csv", "nohup.out")
+    write(tmp_path, "build/lib/t.py", "images/train.sif", "new.py", "pkg/env/e.py")
+    write(tmp_path, "model.pt", size=1 << 20)
+    code = find_code(tmp_path, tmp_path / "runs")
+    assert set(code.files) == {"t.py", "new.py", "pkg/env/e.py"}
+    (note,) = notes_of(code)
+    assert "program: {inputs: [model.pt]}" in note
+    if in_git:
+        commit(tmp_path)
+        assert {"model.pt", "wandb/run-1/f"} <= set(find_code(tmp_path, tmp_path / "runs").files)
+
+
+@pytest.mark.parametrize("in_git", [True, False])
+def test_large_data_that_is_linked_is_no_code(tmp_path: Path, *, in_git: bool) -> None:
+    """Whoever tracks it: to name it in program.inputs is the way out when the code is too large to freeze."""
+    write(tmp_path, "t.py", "data/loader.py")
+    write(tmp_path, "data/table.csv", size=1 << 20)
+    if in_git:
+        commit(tmp_path)
+    assert set(find_code(tmp_path, tmp_path / "runs").files) == {"t.py", "data/loader.py", "data/table.csv"}
+    code = find_code(tmp_path, tmp_path / "runs", ["data/"])
+    assert set(code.files) == {"t.py", "data/loader.py"}
+    assert notes_of(code, {"data": "data/"}) == ()
+
+
 def test_what_git_ignores_is_named_with_the_way_to_link_it(tmp_path: Path) -> None:
     """Folders as a whole; runs, caches and environments are not named."""
     write(tmp_path, "t.py", "data/a", "data/b", "ckpt/base.pt", "runs/e/x", ".venv/y", "z.pyc")

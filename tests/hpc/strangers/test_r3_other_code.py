@@ -27,6 +27,7 @@ def ran(repository: Repository) -> Repository:
     repository.write("lib/a.py", "x = 1")
     repository.write("conf.yaml", "lr: 1")
     repository.write("README.md", "read me")
+    repository.write("prompts/system.md", "be brief")
     repository.experiment("command: python t.py {seed}", sweep="{seeds: [1, 2]}", resources="{cpus: 1, mem: 200MB}")
     repository.plan(cluster="local")
     assert repository.on_a_node() == 0
@@ -56,6 +57,11 @@ def edit_a_setting(repository: Repository) -> list[str]:
     return ["conf.yaml"]
 
 
+def edit_a_prompt(repository: Repository) -> list[str]:
+    repository.write("prompts/system.md", "be long")
+    return ["prompts/system.md"]
+
+
 def add_a_file(repository: Repository) -> list[str]:
     repository.write("lib/b.py", "")
     return ["lib/b.py"]
@@ -83,7 +89,7 @@ def edit_many(repository: Repository) -> list[str]:
 
 @pytest.mark.parametrize(
     "change",
-    [edit, edit_a_module, edit_a_setting, add_a_file, remove_a_file, rename_a_file, edit_two, edit_many],
+    [edit, edit_a_module, edit_a_setting, edit_a_prompt, add_a_file, remove_a_file, rename_a_file, edit_two, edit_many],
 )
 def test_r3_kept_runs_of_other_code_are_said_wherever_one_looks(
     ran: Repository, change: Callable[[Repository], list[str]]
