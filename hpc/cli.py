@@ -10,6 +10,7 @@ COMMANDS = {
     "submit": "Submit what is not done yet, to Slurm or to this machine.",
     "ls": "List the experiments: age, counts, best value, held or followed.",
     "status": "Show where an experiment stands.",
+    "logs": "Show what a task printed, follow it, or search the logs of all runs.",
     "collect": "Gather, classify and record every run; retry what can be healed.",
     "follow": "Follow an experiment until nothing is left: collect, retry, report.",
     "cancel": "Cancel what waits or runs, and the unattended loop.",

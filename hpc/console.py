@@ -56,6 +56,23 @@ def show_text(text: str) -> None:
     click.echo(printable(text))
 
 
+def show_bytes(data: bytes) -> None:
+    """Print what a program of the user's printed: cleaned on a terminal, else byte for byte, as `cat` does."""
+    if sys.stdout.isatty():
+        click.echo(printable(data.decode("utf-8", "replace")), nl=False)
+        return
+    stream = sys.stdout.buffer
+    sys.stdout.flush()  # what was said before comes first
+    stream.write(data)
+    stream.flush()
+
+
+def go_unread() -> None:
+    """Nobody reads on (``| head``): throw away what is still to be printed, so that the last flush does not fail."""
+    with open(os.devnull, "wb") as nothing:  # noqa: PTH123  a descriptor is what is wanted
+        os.dup2(nothing.fileno(), sys.stdout.fileno())
+
+
 def note(text: str) -> None:
     """Print a line beside the result."""
     click.echo(printable(spelled(text)), err=True)

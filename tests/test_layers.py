@@ -60,6 +60,7 @@ CORE: Table = {
     "hpc.core.credentials": set(),
     "hpc.core.prose": set(),
     "hpc.core.resources": set(),
+    "hpc.core.log_search": {"hpc.core.errors"},
     "hpc.core.profile": {"hpc.core.resources"},
     "hpc.core.experiment": {"hpc.core.errors", "hpc.core.identity", "hpc.core.layout", "hpc.core.resources"},
     "hpc.core.program": set(),
@@ -102,6 +103,7 @@ HPC: Table = {
     "hpc.experiments": BELOW_ALL | {"hpc.workspace", "hpc.submissions"},
     "hpc.snapshots": BELOW_ALL | {"hpc.submissions"},
     "hpc.rounds": BELOW_ALL | {"hpc.workspace", "hpc.node", "hpc.experiments", "hpc.snapshots", "hpc.submissions"},
+    "hpc.housekeeping": BELOW_ALL | {"hpc.workspace", "hpc.submissions", "hpc.snapshots", "hpc.rounds"},
     "hpc.newcomer": BELOW_ALL | {"hpc.experiments", "hpc.metrics", "hpc.node"},
     "hpc.unattended": BELOW_ALL
     | {

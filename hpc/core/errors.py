@@ -95,3 +95,14 @@ def nearest(word: str, valid: Sequence[str]) -> str:
     listed = "valid: " + ", ".join(sorted(valid))
     close = get_close_matches(word, valid, n=1, cutoff=0.6)
     return f"did you mean '{close[0]}'? ({listed})" if close else listed
+
+
+def nearest_of_many(word: str, valid: Sequence[str], most: int = 8) -> str:
+    """The same of so many that they are not all listed: the nearest, and how many there are."""
+    from difflib import get_close_matches
+
+    if len(valid) <= most:
+        return nearest(word, valid)
+    close = get_close_matches(word, valid, n=most, cutoff=0.3)
+    shown = ", ".join(close or sorted(valid)[:most])
+    return (f"did you mean '{close[0]}'? " if close else "") + f"(valid: {shown}, … of {len(valid)})"

@@ -154,6 +154,7 @@ def test_options_change_only_on_purpose() -> None:
             "--again", "--dry-run", "--forget-gone", "--include-running", "--json", "--max-parallel", "--replan",
             "--retry-failed",
         ],
+        "logs": ["--attempt", "--follow", "--grep", "--json", "--rank", "--stderr", "--stdout", "--tail"],
         "cancel": ["--dry-run", "--json"],
         "history": ["--json"],
         "history start": ["--dry-run", "--goal", "--json", "--name"],

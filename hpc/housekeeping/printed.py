@@ -1,0 +1,211 @@
+"""What the programs of attempts printed: which files hold it, and following it while they run."""
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpc.adapters.files import readable_record
+from hpc.adapters.log_lines import LogReader, start_of_tail
+from hpc.core.errors import InputError
+from hpc.core.experiment.spec import Task
+from hpc.core.layout import AttemptLayout, RunLayout
+from hpc.core.records.task import TaskRecord
+from hpc.snapshots.snapshot import Progress, TaskState, look_at
+from hpc.submissions.on_disk import list_attempts
+
+STREAMS = ("stdout", "stderr")
+LOOK_S = 0.25
+"""Seconds between two looks into a log in which something happens; twice as long after each in which nothing did, up
+to `IDLE_S`."""
+IDLE_S = 2.0
+ASK_S = 15.0
+"""Seconds after which it is asked again whether a task is over, where no record of its end says so before."""
+_NODE = re.compile(r"(stdout|stderr)(?:\.node(\d+))?\.log")
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A file with what an attempt printed.
+
+    Attributes:
+        run_name: The task's.
+        attempt: Number of the attempt.
+        stream: ``stdout`` or ``stderr``; ``sanity`` or ``check`` for what was printed before and after the program.
+        node: Which of its nodes, from 0.
+        path: The file.
+    """
+
+    run_name: str
+    attempt: int
+    stream: str
+    node: int
+    path: Path
+
+    @property
+    def label(self) -> str:
+        """Say which, as in ``R8_S42 attempt 2 stderr``."""
+        node = f" node {self.node}" if self.node else ""
+        return f"{self.run_name} attempt {self.attempt} {self.stream}{node}"
+
+
+def printed_of(attempt: AttemptLayout, streams: Sequence[str] = STREAMS, node: int | None = None) -> list[Printed]:
+    """List the logs of an attempt, stdout first; where the program never began, what its ladder of checks printed.
+
+    Args:
+        node: One node alone; None: all of them.
+    """
+    try:
+        names = os.listdir(attempt.home)  # noqa: PTH208  names are enough
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    run = attempt.home.parent.name
+    logs = ((each[1], int(each[2] or 0), each[0]) for each in map(_NODE.fullmatch, names) if each)
+    found = [
+        Printed(run, attempt.number, stream, of, attempt.home / name)
+        for stream, of, name in logs
+        if stream in streams and node in (None, of)
+    ]
+    found.sort(key=lambda each: (STREAMS.index(each.stream), each.node))
+    if not found and attempt.sanity_log.exists():
+        found = [Printed(run, attempt.number, "sanity", 0, attempt.sanity_log)]
+    return found
+
+
+def node_of(attempt: AttemptLayout, rank: int) -> int:
+    """On which node of an attempt a rank ran; all ranks of a node print into the same log.
+
+    Raises:
+        InputError: It has no such rank.
+    """
+    record = readable_record(attempt.task_json, TaskRecord)
+    if record is None:
+        raise InputError("cannot be read, so nobody knows its ranks; leave out --rank", str(attempt.task_json))
+    nodes = 1 if record.on_first_node else record.nodes
+    if rank >= nodes * record.processes:
+        most, run = nodes * record.processes - 1, attempt.home.parent.name
+        raise InputError(f"--rank {rank}: {run} has {f'ranks 0 to {most}' if most else 'rank 0 alone'}")
+    return rank // record.processes
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Something that came in.
+
+    Attributes:
+        source: Where from.
+        data: What was printed.
+        said: What happened to the log before that; empty for nothing.
+    """
+
+    source: Printed
+    data: bytes
+    said: str = ""
+
+
+class Follower:
+    """Follows what a task prints, from attempt to attempt, until it is over."""
+
+    def __init__(
+        self,
+        layout: RunLayout,
+        task: Task,
+        logs_of: Callable[[AttemptLayout], list[Printed]],
+        is_over: Callable[[TaskState], bool],
+        *,
+        only: int | None = None,
+        tail: int | None = None,
+    ) -> None:
+        """Follow a task.
+
+        Args:
+            logs_of: Lists the logs of an attempt that are wanted.
+            is_over: Says of a task of which nothing waits or runs whether nothing more will.
+            only: One attempt alone.
+            tail: So many lines of each log that is there already; None: all.
+        """
+        self._layout, self._task, self._logs_of, self._is_over = layout, task, logs_of, is_over
+        self._only, self._tail = only, tail
+        self._number = self._ended_number = 0
+        self._readers: dict[Path, tuple[Printed, LogReader]] = {}
+
+    def pieces(self) -> Iterator[Piece | None]:
+        """Yield what comes in; None where nothing did and it is time to wait. Ends once the task is over."""
+        asked = float("-inf")
+        while True:
+            is_last = False
+            # Asked before the logs are read to their end, or what was printed in between would be lost.
+            if self._has_newly_ended() or time.monotonic() - asked > ASK_S:
+                asked = time.monotonic()
+                is_last = self._is_the_end()
+            came = False
+            for piece in self._read():
+                came = True
+                yield piece
+            if is_last:
+                self._close()
+                return
+            if not came:
+                yield None
+
+    def _attempts(self) -> list[int]:
+        numbers = list_attempts(self._layout, self._task.run_name)
+        return [each for each in numbers if self._only in (None, each)]
+
+    def _has_newly_ended(self) -> bool:
+        """Whether the newest attempt has left the record of its end since it was looked for last."""
+        newest = max(self._attempts(), default=0)
+        before, attempt = self._ended_number, self._layout.task(self._task.run_name).attempt(newest)
+        if newest > before and attempt.exit_json.exists():
+            self._ended_number = newest
+        return self._ended_number > before
+
+    def _is_the_end(self) -> bool:
+        """Whether nothing more will be printed."""
+        state = look_at(self._layout, [self._task], require_slurm=False).tasks[0]
+        if self._only is not None:
+            return not any(each.number == self._only and each.progress is not Progress.OVER for each in state.attempts)
+        return not state.is_live and self._is_over(state)
+
+    def _read(self) -> Iterator[Piece]:
+        numbers = self._attempts()
+        for number in numbers if self._number else numbers[-1:]:
+            if 0 < self._number < number:  # the one before is read to its end
+                yield from self._drain()
+                self._close()
+            if number >= self._number:
+                self._open(number)
+        yield from self._drain()
+
+    def _open(self, number: int) -> None:
+        """Begin to read the logs of an attempt that are there by now; those of the first one at their end."""
+        tail = None if self._number else self._tail
+        self._number = number
+        for each in self._logs_of(self._layout.task(self._task.run_name).attempt(number)):
+            if each.path not in self._readers:
+                start = 0 if tail is None else start_of_tail(each.path, tail)
+                self._readers[each.path] = each, LogReader(each.path, start)
+
+    def _drain(self) -> Iterator[Piece]:
+        for source, reader in list(self._readers.values()):
+            while (data := reader.read()) or reader.said:
+                yield Piece(source, data, reader.said)
+
+    def _close(self) -> None:
+        for _, reader in self._readers.values():
+            reader.close()
+        self._readers.clear()
+
+
+def with_pauses(pieces: Iterator[Piece | None], sleep: Callable[[float], None] = time.sleep) -> Iterator[Piece]:
+    """Wait where nothing comes in: shortly at first, then longer."""
+    pause = LOOK_S
+    for piece in pieces:
+        if piece is not None:
+            pause = LOOK_S
+            yield piece
+        else:
+            sleep(pause)
+            pause = min(2 * pause, IDLE_S)
