@@ -5,6 +5,7 @@ secrets, or belong to an environment or a cache. Links are copied as links; subm
 """
 
 import os
+import re
 import stat
 import sys
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,8 @@ from hpc.core.credentials import MOST_BYTES, looks_secret
 from hpc.core.errors import InputError, Problem
 from hpc.core.experiment.placeholders import field_names, parse_template
 from hpc.core.experiment.program import Program
-from hpc.core.launch.program import split_command
+from hpc.core.history.command import parse_command
+from hpc.core.launch.program import script_positions, split_command
 from hpc.core.prose import SUFFIXES as PROSE
 from hpc.core.prose import is_about_the_project, is_prose
 
@@ -41,7 +43,8 @@ _LITTER_SUFFIXES = frozenset({".pyc", ".pyo", ".egg-info", ".swp"})
 _BUILT = frozenset({"build", "dist"})
 _ENVIRONMENTS = ("pyvenv.cfg", "conda-meta")
 _IMAGES = ("*.sif", "*.sqsh")
-_RUNNERS = frozenset({"python", "python3", "torchrun", "accelerate", "deepspeed", "bash", "sh"})
+_OTHER_INTERPRETERS = frozenset({"Rscript", "julia", "perl", "ruby", "node", "lua"})
+_INTERPRETER = re.compile(rf"i?python[\d.]*|pypy\d*|(?:ba|z|da|k)?sh|{'|'.join(_OTHER_INTERPRETERS)}")
 _SCRIPTS = frozenset({".py", ".sh"})
 _NO_CODE = frozenset({"manifests", ".github", ".pre-commit-config.yaml"})
 _OF_GIT = frozenset({".gitignore", ".gitattributes", ".gitmodules"})
@@ -82,12 +85,13 @@ class CodeFiles:
         )
 
 
-def find_code(project: Path, root: Path, inputs: Iterable[str] = ()) -> CodeFiles:
+def find_code(project: Path, root: Path, inputs: Iterable[str] = (), experiment: str = "") -> CodeFiles:
     """Sort the files of a project.
 
     Args:
         root: Folder of all runs, which may lie in it.
         inputs: What is linked where the program runs; large files of that are no code, whoever tracks them.
+        experiment: Its text: a ``prompt.md`` that it names is no prose.
     """
     tracked = list_code_files(project)
     untracked = set(list_untracked(project)) if tracked is not None else set()
@@ -97,7 +101,7 @@ def find_code(project: Path, root: Path, inputs: Iterable[str] = ()) -> CodeFile
     linked = tuple(map(os.path.normpath, inputs))
     large = [name for name in listed if name in untracked and _is_data(project / name)]
     given = [name for name in listed if is_in(str(name), linked) and _size(project / name) >= LARGE_BYTES]
-    names = _without_prose(project, sorted({*listed} - {*large, *given}))
+    names = _without_prose(project, sorted({*listed} - {*large, *given}), experiment)
     broken = {name: why for name in names if (why := _unusable(project / name))}
     secret = {name: why for name in names if name not in broken and (why := _secret(project, name))}
     kept = [name for name in names if name not in broken and not (name in secret and name in unasked)]
@@ -131,13 +135,14 @@ def _is_part(name: PurePath) -> bool:
     return name.parts[0] not in _NO_CODE and name.name not in _OF_GIT
 
 
-def _without_prose(project: Path, names: Sequence[Path]) -> list[Path]:
-    """What is no prose; a text that one of the sources names is none, such as the ``prompt.md`` that it opens."""
+def _without_prose(project: Path, names: Sequence[Path], experiment: str) -> list[Path]:
+    """What is no prose; a text that a source or the experiment names, as ``prompt.md``, is none."""
     prose = {name for name in names if is_prose(name)}
     asked = {name for name in prose if name.suffix in PROSE and not is_about_the_project(name)}
     if asked:
         sources = [project / name for name in names if name.suffix in _SOURCE_SUFFIXES and not _is_data(project / name)]
         texts = [path.read_bytes() for path in sources if path.is_file() and not path.is_symlink()]
+        texts.append(os.fsencode(experiment))
         prose -= {name for name in asked if any(os.fsencode(name.name) in text for text in texts)}
     return [name for name in names if name not in prose]
 
@@ -355,14 +360,16 @@ def check_program(program: Program, code: CodeFiles, toolkit: CodeFiles) -> None
     if workdir.parts and not code.holds(str(workdir)):
         raise InputError([Problem(f"there is no folder {workdir} in the copy of the code", "program.workdir")])
     wanted = program_file(program)
-    if wanted is None:
+    module = program_module(program)
+    path = wanted or (f"{module.replace('.', '/')}.py" if module else None)
+    if path is None:
         return
-    name = os.path.normpath(workdir / wanted)
+    name = os.path.normpath(workdir / path)
     if (
         is_in(name, program.inputs)
         or name.startswith("..")
         or code.holds(name)
-        or (program.module and _importable(program.module, code, toolkit))
+        or (module and _importable(module, code, toolkit))
     ):
         return
     where = "program.module" if program.module else "program.command"
@@ -371,18 +378,39 @@ def check_program(program: Program, code: CodeFiles, toolkit: CodeFiles) -> None
 
 def program_file(program: Program) -> str | None:
     """The file of the project a program is started from, as it is written; None where that cannot be told."""
+    word, before = _started(program)
+    is_script = "/" in word or PurePath(word).suffix in _SCRIPTS or (before and _INTERPRETER.fullmatch(before))
+    return word if word and before != "-m" and is_script and not PurePath(word).is_absolute() else None
+
+
+def program_module(program: Program) -> str | None:
+    """The module a program is started as; None where it is none."""
     if program.module is not None:
-        return f"{program.module.replace('.', '/')}.py"
-    words = split_command(program.command or "")
-    if "/" in words[0] and not PurePath(words[0]).is_absolute() and not field_names(parse_template(words[0])):
-        return words[0]
-    if PurePath(words[0]).name not in _RUNNERS or not {"-c", "-m"}.isdisjoint(words):
-        return None
-    scripts = (word for word in words[1:] if PurePath(word).suffix in _SCRIPTS)
-    script = next(scripts, None)
-    if script is None or PurePath(script).is_absolute() or field_names(parse_template(script)):
-        return None
-    return script
+        return program.module
+    word, before = _started(program)
+    return word if before == "-m" else None
+
+
+def _started(program: Program) -> tuple[str, str]:
+    """The word of a command that trains (behind launchers, ``env``, ``uv run``), and ``-m`` or who interprets it.
+
+    Empty where there is none, where it is filled in for each task, or where it stands in a script for a shell.
+    """
+    words = split_command(program.command or "") if program.module is None else ()
+    if not words or script_positions(words) or "-c" in words:
+        return "", ""
+    try:
+        found = parse_command([*words]).program
+    except InputError:
+        return "", ""
+    if PurePath(found).name in _OTHER_INTERPRETERS:
+        found = next((word for word in words[words.index(found) + 1 :] if not word.startswith("-")), "")
+    if found not in words or field_names(parse_template(found)):
+        return "", ""
+    before = words[: words.index(found)]
+    if before[-1:] in (("-m",), ("--module",)):
+        return found, "-m"
+    return found, next((each for word in before if _INTERPRETER.fullmatch(each := PurePath(word).name)), "")
 
 
 def _importable(module: str, code: CodeFiles, toolkit: CodeFiles) -> bool:

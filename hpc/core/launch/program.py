@@ -267,6 +267,8 @@ def command_problems(command: str) -> Iterator[str]:
     """
     words = split_command(command)
     scripts = script_positions(words)
+    if found := re.match(r"([A-Za-z_]\w*)=", words[0]):
+        yield f"begins with '{words[0]}', which no shell reads; write it into environment:, or env before {found[0]}…"
     for index, word in enumerate(words):
         template = parse_template(word)
         if index in scripts:

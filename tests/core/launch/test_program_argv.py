@@ -125,6 +125,7 @@ def test_the_script_of_a_shell_is_found(text, found):
     ("python t.py {x} && echo done", "no shell reads it"),
     ("python t.py {x} > log", "no shell reads it"),
     ("cd a; python t.py {x}", "no shell reads it"),
+    ("A=1 python t.py {x}", "into environment:, or env before A=…"),
     ("python $HOME/t.py {x}", "no shell expands"),
     ("python $(which t.py) {x}", "no shell expands"),
 ])  # fmt: skip
@@ -136,7 +137,7 @@ def test_commands_that_would_not_do_what_they_seem_to_are_refused(text, part):
 @pytest.mark.parametrize("text", [
     "python t.py --x {x}", "bash -c 'source env.sh && python t.py {x} > log'", "bash -c 'echo \"$HOME\" {x}'",
     "bash -c \"echo 'fine' {x} # don't\"", "torchrun --nproc_per_node=2 t.py {x} --cost '$5'",
-    "bash -c 'echo $(date) {x}'",
+    "bash -c 'echo $(date) {x}'", "env A=1 python t.py {x}", "python t.py lr={x}",
     "bash -c 'echo `date`'", r"""bash -c 'echo "\\" {x}'""",
 ])  # fmt: skip
 def test_ordinary_commands_are_not_complained_about(text):

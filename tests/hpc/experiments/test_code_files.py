@@ -11,7 +11,16 @@ import pytest
 from hpc.adapters.code_snapshot import LinkTo, code_digest, freeze_code
 from hpc.core.errors import InputError
 from hpc.core.experiment.program import Program
-from hpc.experiments.code_files import CodeFiles, Reason, check_program, find_code, import_roots, notes_of, program_file
+from hpc.experiments.code_files import (
+    CodeFiles,
+    Reason,
+    check_program,
+    find_code,
+    import_roots,
+    notes_of,
+    program_file,
+    program_module,
+)
 
 
 def write(folder: Path, *names: str, size: int = 1) -> None:
@@ -76,6 +85,7 @@ def test_what_a_program_reads_is_no_prose_and_no_litter(tmp_path: Path, *, in_gi
         commit(tmp_path)
     code = find_code(tmp_path, tmp_path / "runs")
     assert set(code.files) == set(INPUTS)
+    assert set(find_code(tmp_path, tmp_path / "runs", (), "--prompt notes.md").files) == {*INPUTS, "notes.md"}
     assert notes_of(code) == ()
 
 
@@ -199,6 +209,24 @@ COMMANDS = {
     "python {script}": None,
     "bash -c 'python t.py'": None,
     "true": None,
+    "python3.11 t.py": "t.py",
+    "python -W ignore scripts/train --x y.py": "scripts/train",
+    "env A=1 python t.py": "t.py",
+    "nice -n 5 python t.py": "t.py",
+    "uv run t.py": "t.py",
+    "uv run --no-sync python t.py": "t.py",
+    "srun -n 2 python t.py": "t.py",
+    "bash -e run": "run",
+    "Rscript --vanilla t.R": "t.R",
+    "coverage run t.py": None,
+    "mytool t.py": None,
+    "torchrun -m pkg.t": None,
+}
+MODULES = {
+    "python -m pkg.t": "pkg.t",
+    "torchrun --nproc_per_node 2 -m pkg.t": "pkg.t",
+    "python -m torch.distributed.run t.py": None,
+    "python t.py -m pkg": None,
 }
 
 
@@ -206,6 +234,12 @@ COMMANDS = {
 def test_the_program_file_is_found_in_the_command(command: str) -> None:
     """What cannot be told is not judged."""
     assert program_file(Program(command=command)) == COMMANDS[command]
+
+
+@pytest.mark.parametrize("command", MODULES)
+def test_the_module_is_found_in_the_command(command: str) -> None:
+    """Also behind a launcher; what the program itself is told is none."""
+    assert program_module(Program(command=command)) == MODULES[command]
 
 
 CODE = CodeFiles(
@@ -218,6 +252,8 @@ OURS = CodeFiles({"train/control.py": Path("x"), "train/__init__.py": Path("x")}
     Program(command="python t.py"), Program(command="python t.py", workdir="pkg"), Program(module="pkg.t"),
     Program(module="pkg"), Program(module="lib.m"), Program(module="train.control"), Program(module="installed.cli"),
     Program(command="python ../t.py", workdir="pkg"), Program(command="python data/t.py", inputs={"data": "data"}),
+    Program(command="python -m pkg.t"), Program(command="python -m lib.m"), Program(command="python -m installed.cli"),
+    Program(command="python pkg"),
 ])  # fmt: skip
 def test_a_program_of_the_copy_is_planned(program: Program) -> None:
     """By its folder, as a module of theirs, of ours, or of a package that is installed."""
@@ -231,6 +267,8 @@ def test_a_program_of_the_copy_is_planned(program: Program) -> None:
     (Program(module="pkg.x"), "there is no pkg/x.py"),
     (Program(module="train.controll"), "there is no train/controll.py"),
     (Program(command="python manifests/gen.py"), "manifests and prose are never copied"),
+    (Program(command="python -m pkg.x"), "there is no pkg/x.py"),
+    (Program(command="python3.12 tt.py"), "there is no tt.py"),
 ])  # fmt: skip
 def test_a_program_that_the_copy_lacks_is_refused(program: Program, says: str) -> None:
     """With what is near, or why it is not there."""
