@@ -97,6 +97,8 @@ def find_code(project: Path, root: Path, inputs: Iterable[str] = (), experiment:
     untracked = set(list_untracked(project)) if tracked is not None else set()
     listed = list_files(project) if tracked is None else _without_litter(project, tracked, untracked)
     listed = [name for name in listed if _is_part(name) and not (project / name).is_relative_to(root)]
+    homes = run_folders(project, listed)
+    listed = [name for name in listed if homes.isdisjoint(name.parents)]
     unasked = set(listed) if tracked is None else untracked
     linked = tuple(map(os.path.normpath, inputs))
     large = [name for name in listed if name in untracked and _is_data(project / name)]
@@ -121,6 +123,15 @@ def find_code(project: Path, root: Path, inputs: Iterable[str] = (), experiment:
     )
 
 
+def run_folders(project: Path, names: Iterable[Path]) -> set[Path]:
+    """Where experiments lie that were planned below another root than now; relative to the project."""
+    return {
+        name.parent
+        for name in names
+        if name.name == "manifest.json" and (project / name.parent / "submissions").is_dir()
+    }
+
+
 def is_in(name: str, folders: Iterable[str]) -> bool:
     """Whether a path is one of these, or below one."""
     return any(PurePath(name).is_relative_to(folder) for folder in folders)
@@ -132,7 +143,8 @@ def is_no_code(name: PurePath) -> bool:
 
 
 def _is_part(name: PurePath) -> bool:
-    return name.parts[0] not in _NO_CODE and name.name not in _OF_GIT
+    """Whether a file may be code; bytecode is none, though many a repository tracks it: Python makes it anew."""
+    return name.parts[0] not in _NO_CODE and name.name not in _OF_GIT and "__pycache__" not in name.parts
 
 
 def _without_prose(project: Path, names: Sequence[Path], experiment: str) -> list[Path]:
@@ -259,7 +271,8 @@ def _ignored(project: Path, root: Path) -> Iterator[str]:
         path = PurePath(name)
         is_litter = any(_is_litter(project / each) for each in (path, *path.parents[:-1]))
         is_below_one = is_in(name, folders - {name})
-        if not is_litter and not is_below_one and not is_no_code(path) and not root.is_relative_to(project / name):
+        is_of_runs = root.is_relative_to(project / name) or (project / name).is_relative_to(root)
+        if not is_litter and not is_below_one and not is_no_code(path) and not is_of_runs:
             yield name
 
 

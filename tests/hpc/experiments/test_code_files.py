@@ -108,6 +108,20 @@ def test_what_nobody_asked_git_to_track_is_no_code_when_it_is_a_cache_or_large(t
         assert {"model.pt", "wandb/run-1/f"} <= set(find_code(tmp_path, tmp_path / "runs").files)
 
 
+def test_bytecode_and_runs_that_git_tracks_are_no_code(tmp_path: Path) -> None:
+    """A copy that held bytecode was never again taken for what was planned; runs below another root are no code."""
+    write(tmp_path, "t.py", "pkg/__pycache__/m.pyc", "old/e/manifest.json", "old/e/submissions/001/index.json")
+    write(tmp_path, "old/e/code/0123/t.py", "data/manifest.json", "runs/e/code/0123/ignored/x")
+    (tmp_path / ".gitignore").write_text("ignored\n")
+    commit(tmp_path)
+    code = find_code(tmp_path, tmp_path / "runs")
+    assert set(code.files) == {"t.py", "data/manifest.json"}
+    assert notes_of(code) == ()
+    copy = tmp_path / "copies" / code_digest(code.files)
+    freeze_code(code.files, copy)
+    freeze_code(code.files, copy)
+
+
 @pytest.mark.parametrize("in_git", [True, False])
 def test_large_data_that_is_linked_is_no_code(tmp_path: Path, *, in_git: bool) -> None:
     """Whoever tracks it: to name it in program.inputs is the way out when the code is too large to freeze."""
