@@ -10,8 +10,8 @@ import subprocess
 
 import click
 
-from hpc.console import PassedOn, dry_run_option, json_option, name_argument, speaks_plainly, typed
-from hpc.workspace import own_command, python_path
+from hpc.console import PassedOn, dry_run_option, json_option, name_argument, note, speaks_plainly, typed
+from hpc.workspace import Workspace, own_command, python_path
 
 
 @click.command(cls=PassedOn, epilog="Example: python -m hpc.export lora_sweep --to tensorboard")
@@ -29,8 +29,10 @@ from hpc.workspace import own_command, python_path
 @dry_run_option
 @json_option
 @speaks_plainly
-def main(**_: object) -> int:
+def main(name: str | None, root: str | None, **_: object) -> int:
     """Export collected results of experiment NAME (default: the one planned last) to another tool."""
+    if root is None and (said := Workspace.current().other_project_of(name)):
+        note(f"warning: {said}")
     command = [*own_command("analysis.export"), *typed()]
     return subprocess.run(command, env={**os.environ, "PYTHONPATH": python_path()}, check=False).returncode
 

@@ -11,8 +11,8 @@ import subprocess
 
 import click
 
-from hpc.console import PassedOn, name_argument, speaks_plainly, typed
-from hpc.workspace import own_command, python_path
+from hpc.console import PassedOn, name_argument, note, speaks_plainly, typed
+from hpc.workspace import Workspace, own_command, python_path
 
 
 @click.command(cls=PassedOn, epilog="Example: python -m hpc.report lora_sweep --format html,md --bundle")
@@ -28,8 +28,10 @@ from hpc.workspace import own_command, python_path
 @click.option("--bundle", is_flag=True, help="Pack everything into one archive, report-NAME.zip, to send or keep.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON value.")
 @speaks_plainly
-def main(**_: object) -> int:
+def main(name: str | None, root: str | None, **_: object) -> int:
     """Build the statistical report of experiment NAME (default: the one planned last) from what was collected."""
+    if root is None and (said := Workspace.current().other_project_of(name)):
+        note(f"warning: {said}")
     command = [*own_command("analysis.report"), *typed()]
     return subprocess.run(command, env={**os.environ, "PYTHONPATH": python_path()}, check=False).returncode
 

@@ -152,6 +152,13 @@ class Workspace:
             f"If it is the same project at another place: {command} --moved"
         )
 
+    def other_project_of(self, name: str | None) -> str:
+        """What `other_project` says of an experiment that is only read; empty where there is none, which others say."""
+        try:
+            return self.other_project(self._find(name))
+        except InputError:
+            return ""
+
     def may_write(self, layout: RunLayout) -> bool:
         """Whether runs are ours or trusted; those of others are looked at, and nothing is written."""
         return foreign_part(layout) is None or is_trusted(layout.home, self.trusted)

@@ -16,6 +16,7 @@ import hpc.status
 import hpc.submit
 from hpc.adapters.manifest_store import manifest_sha
 from hpc.core.records.project import Project
+from hpc.workspace import Workspace
 from tests.hpc.strangers.repository import Repository
 
 
@@ -223,7 +224,9 @@ def test_r2_submit_and_status_know_whose_runs_they_see(repository: Repository) -
     code, told = told_by(hpc.status.main, second, "theirs")
     assert (code, "warning: " in told, "1 planned" in told) == (0, True, True)
     assert "warning: " in told_by(hpc.collect.main, second, "theirs")[1]
+    assert Workspace(second.folder, repository.root).other_project_of("theirs") in told
     for anywhere in (repository, at(repository, repository.root.parent)):
+        assert Workspace(anywhere.folder, repository.root).other_project_of("theirs") == ""
         assert told_by(hpc.submit.main, anywhere, "theirs", "--dry-run")[0] == 0
         assert "warning" not in told_by(hpc.status.main, anywhere, "theirs")[1]
 
