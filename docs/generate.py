@@ -25,7 +25,7 @@ import hpc.why  # noqa: E402
 from hpc.core.records.attempt_verdict import AttemptVerdict  # noqa: E402
 from hpc.core.records.check import CheckRecord  # noqa: E402
 from hpc.core.records.exit import ExitRecord  # noqa: E402
-from hpc.core.records.hold import Accepted, Hold  # noqa: E402
+from hpc.core.records.hold import Accepted, HeldRuns, Hold  # noqa: E402
 from hpc.core.records.index import Element, SubmissionIndex  # noqa: E402
 from hpc.core.records.probe import ProbeEnd, Try  # noqa: E402
 from hpc.core.records.record import Record  # noqa: E402
@@ -89,6 +89,7 @@ RECORDS: Mapping[str, type[Record]] = {
     "try": Try,
     "intent.json": Asked,
     "hold.json": Hold,
+    "held_runs.json": HeldRuns,
     "accepted.json": Accepted,
     "attempts": AttemptVerdict,
 }

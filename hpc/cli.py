@@ -13,6 +13,8 @@ COMMANDS = {
     "logs": "Show what a task printed, follow it, or search the logs of all runs.",
     "collect": "Gather, classify and record every run; retry what can be healed.",
     "follow": "Follow an experiment until nothing is left: collect, retry, report.",
+    "hold": "Hold an experiment or single tasks: nothing more starts.",
+    "release": "Release what is held, in Slurm and in this machine's queue.",
     "cancel": "Cancel what waits or runs, and the unattended loop.",
     "report": "Build the statistical report from what was collected.",
     "history": "Keep the experiment log: record runs, ask what was tried.",

@@ -100,6 +100,7 @@ class Standing:
         checks: Answer of the declared check → finished runs; empty without one.
         checked: The same in words, with the runs that failed it.
         waits_for: Which runs of other experiments are missing for tasks that are not submitted yet; empty for none.
+        held_runs: Single runs that a person holds → who, and why.
         broken: Which rung a canary's ladder of checks broke at, while tasks are not submitted yet; empty for none.
     """
 
@@ -127,6 +128,7 @@ class Standing:
     checked: str = ""
     waits_for: str = ""
     outdated: Sequence[str] = ()
+    held_runs: Mapping[str, str] = field(default_factory=dict)
     broken: str = ""
 
     @property
@@ -288,6 +290,7 @@ def stand(snapshot: Snapshot, memory: Memory | None = None) -> Standing:
         checked=describe_checks(check_of(snapshot.manifest), answers),
         waits_for=_waits_for(snapshot, outcomes),
         outdated=describe_outdated(snapshot.layout, snapshot.manifest, newest),
+        held_runs=_held_runs(snapshot),
         broken=_broken_rung(snapshot, outcomes),
     )
 
@@ -351,6 +354,15 @@ def _hold(layout: RunLayout) -> str | None:
     return describe_hold(layout) or None
 
 
+def _held_runs(snapshot: Snapshot) -> dict[str, str]:
+    if not snapshot.layout.held_runs.exists():
+        return {}
+    from hpc.submissions.held_runs import why_held
+
+    why = why_held(snapshot.layout)
+    return {task.task.run_name: said for task in snapshot.tasks if (said := why(task.task.run_name))}
+
+
 def _following(layout: RunLayout) -> tuple[list[str], bool]:
     """What the unattended loop has to say, and whether it goes on."""
     if not layout.follow_state.exists():
@@ -404,6 +416,10 @@ def render(snapshot: Snapshot, standing: Standing) -> list[str]:
     counts, name = standing.outcomes, snapshot.layout.experiment
     lines = [f"{name}: {render_counts(counts)}"]
     lines += [standing.held] if standing.held else []
+    if standing.held_runs:
+        first, why = next(iter(standing.held_runs.items()))
+        others = f" and {len(standing.held_runs) - 1} more" if len(standing.held_runs) > 1 else ""
+        lines.append(f"{first}{others} {why}. To go on: python -m hpc.release {name}")
     lines += [standing.best] if standing.best else []
     lines += [standing.checked] if standing.checked else []
     lines += _running_lines(standing, snapshot.taken)

@@ -30,6 +30,7 @@ from hpc.rounds.canary import submit_behind_canary
 from hpc.snapshots.other_code import describe_other_code
 from hpc.snapshots.outdated import describe_outdated
 from hpc.snapshots.snapshot import Snapshot, name_unreadable, take_snapshot
+from hpc.submissions.held_runs import split_held
 from hpc.submissions.holds import release, stop_if_held
 from hpc.submissions.portions import Fed, resume
 from hpc.submissions.prepare import Frozen, Terms, half_submitted
@@ -311,7 +312,8 @@ def show(request: Request, decided: Decided, done: Done) -> None:
 
 def show_dry_run(request: Request, present: Present, decided: Decided) -> int:
     """Say what would be submitted."""
-    split = split_ready(request.layout, decided.frozen.spec, decided.assignments)
+    by_hand = split_held(request.layout, decided.assignments)
+    split = split_ready(request.layout, decided.frozen.spec, by_hand.free)
     names = [assignment.task.run_name for assignment in split.ready]
     experiment, probe = request.layout.experiment, decided.probe
     if request.as_json:
@@ -320,6 +322,7 @@ def show_dry_run(request: Request, present: Present, decided: Decided) -> int:
                 "experiment": experiment,
                 "would_submit": names,
                 **({"would_wait": len(split.waiting), "limit": split.why} if split.waiting else {}),
+                **({"held": [each.task.run_name for each in by_hand.kept]} if by_hand.kept else {}),
                 "would_adopt": [each.number for each in present.unfinished],
                 "would_probe": [each.task.run_name for each in probe.tasks] if probe else [],
             }
@@ -330,6 +333,8 @@ def show_dry_run(request: Request, present: Present, decided: Decided) -> int:
     say(f"{experiment}: would submit {counted(len(names), 'task')}" + (f": {', '.join(names[:10])}" if names else ""))
     if split.waiting:
         say(f"{len(split.waiting)} more would wait for other experiments ({split.why})")
+    if by_hand.kept:
+        say(f"{len(by_hand.kept)} more would be left for later: {by_hand.why}")
     for submission in present.unfinished:
         say(f"would look for the job of submission {submission.number:03d}, which has no receipt, and adopt it")
     return EXIT_DONE

@@ -243,6 +243,16 @@ class RunLayout:
         return self.home / "hold.json"
 
     @property
+    def held_runs(self) -> Path:
+        """Single runs that a person holds, and why; absent while there is none."""
+        return self.home / "held_runs.json"
+
+    @property
+    def holds(self) -> Path:
+        """Who held and released what, when and why, one JSON object a line; only ever appended to."""
+        return self.home / "holds.jsonl"
+
+    @property
     def accepted(self) -> Path:
         """What somebody looked at and released: it does not hold the experiment again."""
         return self.home / "accepted.json"

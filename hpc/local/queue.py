@@ -28,6 +28,7 @@ from hpc.core.records.probe import ProbeEnd, ProbeIndex, ProbeTask
 from hpc.core.records.task import TaskRecord
 from hpc.core.words import counted
 from hpc.local.element import run_element
+from hpc.submissions.held_runs import why_held
 from hpc.submissions.holds import describe_hold, held
 from hpc.submissions.on_disk import asked_of, received_job
 from hpc.submissions.receipts import LOCAL
@@ -247,6 +248,8 @@ def run_queue(layout: RunLayout, max_parallel: int) -> None:
         waiting = [each for each in waiting if each.waits_for in succeeded]
         if held(layout):  # what runs goes on; a release starts another runner
             waiting = []
+        why = why_held(layout)
+        waiting = [each for each in waiting if not why(each.run_name)]
         if not waiting and not running and not left_over:
             return
         if any(each.measures for each in (*waiting, *running, *left_over)):
@@ -281,7 +284,10 @@ def list_abandoned(layout: RunLayout) -> list[QueuedElement]:
     if _was_just_started(layout) or held(layout):
         return []
     try:
-        return [] if is_at_work(layout) else [each for each in list_open(layout) if not each.attempt.home.exists()]
+        if is_at_work(layout):
+            return []
+        why = why_held(layout)
+        return [each for each in list_open(layout) if not each.attempt.home.exists() and not why(each.run_name)]
     except PermissionError:  # somebody else's run: whether its queue is worked off is not ours to see
         return []
 
@@ -423,6 +429,8 @@ def _as_they_end(
         abandoned = time.monotonic() - last_seen > START_UP_S
         stopped, (_, failed) = held(layout), canaries(layout)
         waiting = [each for each in waiting if each.attempt.home.exists() or not (stopped or each.waits_for in failed)]
+        why = why_held(layout)
+        waiting = [each for each in waiting if each.attempt.home.exists() or not why(each.run_name)]
         cancelled = _cancelled(layout)
         waiting = [each for each in waiting if not _never_begins(each, cancelled)]
         ended = [each for each in waiting if abandoned or _has_ended(each)]

@@ -19,6 +19,8 @@ from hpc.core.slurm.arrays import Assignment, first_assignment
 from hpc.core.slurm.executions import is_job
 from hpc.rounds.refused import refused_launches, relaunch
 from hpc.snapshots.snapshot import Progress, Snapshot, TaskState, take_snapshot
+from hpc.submissions.by_hand import keep_runs_held
+from hpc.submissions.held_runs import split_held
 from hpc.submissions.holds import held, hold, keep_held
 from hpc.submissions.on_disk import received_job
 from hpc.submissions.portions import Fed, feed
@@ -127,7 +129,8 @@ def _next_attempt(state: TaskState) -> int:
 def hand_over(layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignment], terms: Terms = AT_ONCE) -> Fed:
     """Write the arrays these assignments need and submit what Slurm takes now, or all to this machine (job ``local``).
 
-    What has to come after runs that have not finished, or jobs that did not end well, is left for later.
+    What has to come after runs that have not finished, or jobs that did not end well, is left for later, and so is what
+    a person holds.
 
     Args:
         terms: What they wait for.
@@ -137,6 +140,10 @@ def hand_over(layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignmen
         TemporaryError: Slurm did not answer; the same call goes on with the rest.
         SlurmError: Slurm refused a script.
     """
+    keep_runs_held(layout)
+    by_hand = split_held(layout, assignments)
+    if by_hand.kept:
+        return _joined(hand_over(layout, frozen, by_hand.free, terms), Fed(waiting=by_hand.kept, why=by_hand.why))
     split = split_ready(layout, frozen.spec, assignments)
     begun = tuple(each for each in split.ready if each.attempt > 1 or not frozen.spec.after_jobs)
     fed = _joined(_submit(layout, frozen, begun, terms), Fed(waiting=split.waiting, why=split.why))

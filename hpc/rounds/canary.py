@@ -16,6 +16,7 @@ from hpc.core.layout import RunLayout
 from hpc.core.slurm.arrays import Assignment
 from hpc.rounds.act import hand_over
 from hpc.snapshots.snapshot import Progress, Snapshot, TaskState
+from hpc.submissions.held_runs import split_held
 from hpc.submissions.on_disk import asked_of, received_job
 from hpc.submissions.portions import Fed
 from hpc.submissions.prepare import AT_ONCE, Frozen, Terms
@@ -39,6 +40,11 @@ def submit_behind_canary(
         TemporaryError: Slurm did not answer; the same call goes on with the rest.
         SlurmError: Slurm refused a script.
     """
+    by_hand = split_held(layout, assignments)  # no canary is one that is not to start
+    if by_hand.kept:
+        fed = submit_behind_canary(snapshot, layout, frozen, by_hand.free, terms)
+        why = "; ".join(filter(None, (fed.why, by_hand.why)))
+        return replace(fed, waiting=(*fed.waiting, *by_hand.kept), why=why)
     if not assignments:
         return Fed()
     canary = newest_canary(snapshot)

@@ -413,7 +413,7 @@ def _unreadable_run_files(layout: RunLayout, of_manifest: InputError | None) -> 
     if of_manifest is not None:
         meaning = f"{_without_place(of_manifest)}: the newest copy in {layout.manifests.name}/ is read instead"
         yield Unreadable(layout.manifest, meaning, f"plan again: python -m hpc.plan {layout.experiment}")
-    paths = (layout.hold, layout.accepted, layout.relaunched, layout.learned)
+    paths = (layout.hold, layout.held_runs, layout.accepted, layout.relaunched, layout.learned)
     if not any(map(os.path.lexists, paths)):
         return
     for path, (kind, meaning) in zip(paths, _run_files(), strict=True):
@@ -424,12 +424,13 @@ def _unreadable_run_files(layout: RunLayout, of_manifest: InputError | None) -> 
 
 
 def _run_files() -> tuple[tuple[type[Record], str], ...]:
-    """What is in `hold`, `accepted`, `relaunched` and `learned`, and how it is gone on without."""
-    from hpc.core.records.hold import Accepted, Hold, Relaunched
+    """What is in `hold`, `held_runs`, `accepted`, `relaunched` and `learned`, and how it is gone on without."""
+    from hpc.core.records.hold import Accepted, HeldRuns, Hold, Relaunched
     from hpc.core.retry.learned import Learned
 
     return (
         (Hold, "the experiment stays held until it is released"),
+        (HeldRuns, "no run starts until it is released"),
         (Accepted, "what was released may hold the experiment once more"),
         (Relaunched, "jobs that cannot be launched are released anew"),
         (Learned, "no micro-batch is known to fit"),

@@ -9,7 +9,7 @@ The caller holds the experiment's lock.
 
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from hpc.adapters import slurm
@@ -23,6 +23,7 @@ from hpc.core.records.hold import Accepted, Hold
 from hpc.core.slurm.executions import JobRow, expand_elements, fold_elements
 from hpc.core.slurm.pending import is_held
 from hpc.core.slurm.successors import Course
+from hpc.submissions.held_runs import elements_of, held_runs
 from hpc.submissions.on_disk import comment_of, logged_jobs, received_job
 
 
@@ -82,15 +83,24 @@ def hold(layout: RunLayout, trip: Trip) -> Hold:
     Raises:
         TemporaryError: Slurm did not answer. The hold stands; the next command holds what waits.
     """
+    found = Hold(
+        time=time.time(),
+        reason=trip.reason,
+        command=_release_command(layout),
+        fingerprint=trip.fingerprint,
+        evidence=trip.evidence,
+        tasks=tuple(trip.tasks),
+    )
+    return put_on_hold(layout, found)
+
+
+def put_on_hold(layout: RunLayout, found: Hold) -> Hold:
+    """Hold an experiment as it is said, unless it is held already; give what is written in ``hold.json``.
+
+    Raises:
+        TemporaryError: Slurm did not answer. The hold stands; the next command holds what waits.
+    """
     if held(layout) is None:
-        found = Hold(
-            time=time.time(),
-            reason=trip.reason,
-            command=_release_command(layout),
-            fingerprint=trip.fingerprint,
-            evidence=trip.evidence,
-            tasks=tuple(trip.tasks),
-        )
         replace_json(layout.hold, found.to_json())
     keep_held(layout)
     present = held(layout)
@@ -143,9 +153,21 @@ def release(layout: RunLayout) -> Hold | None:
         known = sorted(accepted(layout) | {present.fingerprint})
         write_json(layout.accepted, Accepted(tuple(known), time.time()).to_json())
     if present.jobs:
-        slurm.release_jobs(jobs_to_release(rows_of(layout), present.jobs))
+        rows = rows_of(layout)
+        slurm.release_jobs(jobs_to_release(rows, present.jobs, _stay_held(layout, rows, present)))
     layout.hold.unlink()
     return present
+
+
+def _stay_held(layout: RunLayout, rows: Sequence[JobRow], present: Hold) -> set[str]:
+    """Elements of single runs that a person holds: they stay held, and are noted as held for that."""
+    known = held_runs(layout)
+    if not known.runs:
+        return set()
+    stay = {row.job for row in elements_of(layout, known.runs, rows) if not row.state.is_finished}
+    taken_over = stay & {row.job for row in rows if is_held(row.state, row.reason) and row.job in _Jobs(present.jobs)}
+    replace_json(layout.held_runs, replace(known, jobs=tuple(sorted({*known.jobs, *taken_over}))).to_json())
+    return stay
 
 
 def _is_known_to_slurm(layout: RunLayout) -> bool:
@@ -186,11 +208,16 @@ def jobs_to_hold(rows: Iterable[JobRow], ours: Iterable[str]) -> list[str]:
     return jobs
 
 
-def jobs_to_release(rows: Iterable[JobRow], held_jobs: Iterable[str]) -> list[str]:
-    """Name what of the held jobs Slurm still has; running elements of a held array too, lest their requeue waits."""
+def jobs_to_release(rows: Iterable[JobRow], held_jobs: Iterable[str], stay: Collection[str] = ()) -> list[str]:
+    """Name what of the held jobs Slurm still has; running elements of a held array too, lest their requeue waits.
+
+    Args:
+        stay: Elements that are not to be released.
+    """
     mine = _Jobs(held_jobs)
-    left = [row.job for row in rows if not row.state.is_finished and row.job in mine]
-    whole = {job.split("_")[0] for job in left if job.split("_")[0] in mine.whole}
+    left = [row.job for row in rows if not row.state.is_finished and row.job in mine and row.job not in stay]
+    in_parts = {job.split("_")[0] for job in stay}
+    whole = {array for job in left if (array := job.split("_")[0]) in mine.whole and array not in in_parts}
     return [*sorted(whole), *fold_elements(job for job in left if job.split("_")[0] not in whole)]
 
 

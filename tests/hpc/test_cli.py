@@ -116,7 +116,9 @@ def test_each_command_speaks_json(verb: str) -> None:
     assert "--json" in {option for parameter in command.params for option in parameter.opts}
 
 
-@pytest.mark.parametrize("verb", ["init", "plan", "submit", "collect", "follow", "cancel", "export", "adopt"])
+@pytest.mark.parametrize(
+    "verb", ["init", "plan", "submit", "collect", "follow", "hold", "release", "cancel", "export", "adopt"]
+)
 def test_each_command_that_acts_can_be_rehearsed(verb: str) -> None:
     """Every command that changes something has `--dry-run`."""
     command = hpc.cli.main.get_command(click.Context(hpc.cli.main), verb)
@@ -155,6 +157,8 @@ def test_options_change_only_on_purpose() -> None:
             "--retry-failed",
         ],
         "logs": ["--attempt", "--follow", "--grep", "--json", "--rank", "--stderr", "--stdout", "--tail"],
+        "hold": ["--dry-run", "--json", "--reason"],
+        "release": ["--dry-run", "--json"],
         "cancel": ["--dry-run", "--json"],
         "history": ["--json"],
         "history start": ["--dry-run", "--goal", "--json", "--name"],

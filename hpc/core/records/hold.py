@@ -1,4 +1,4 @@
-"""``hold.json``, ``accepted.json`` and ``relaunched.json``: why nothing more starts, and what was let go on."""
+"""``hold.json``, ``held_runs.json``, ``accepted.json``, ``relaunched.json``: why nothing starts, what was let go."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ class Hold(Record):
         evidence: The line that decided.
         tasks: Run names of the tasks that failed alike.
         jobs: Slurm jobs that we hold for it.
+        by: Who holds it, as ``user@host``; empty where its failures do.
     """
 
     kind: ClassVar[str] = "hold"
@@ -29,6 +30,37 @@ class Hold(Record):
     fingerprint: str = ""
     evidence: str = ""
     tasks: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ()
+    by: str = ""
+
+
+@dataclass(frozen=True)
+class HeldRun(Record):
+    """Why one run is held.
+
+    Attributes:
+        time: Unix time.
+        by: Who holds it, as ``user@host``.
+        reason: Why, one clause; empty where nobody said.
+    """
+
+    time: float
+    by: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class HeldRuns(Record):
+    """Single runs that are held.
+
+    Attributes:
+        runs: Run name → who holds it, when and why.
+        jobs: Array elements that we hold for them.
+    """
+
+    kind: ClassVar[str] = "held_runs"
+
+    runs: Mapping[str, HeldRun] = field(default_factory=dict)
     jobs: tuple[str, ...] = ()
 
 

@@ -1,0 +1,78 @@
+"""Which single runs a person holds (``held_runs.json``), as everything that would start one asks it."""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from hpc.adapters.files import read_record_or_none
+from hpc.adapters.manifest_store import readable_indices
+from hpc.core.errors import InputError
+from hpc.core.layout import RunLayout
+from hpc.core.records.hold import HeldRun, HeldRuns
+from hpc.core.slurm.arrays import Assignment
+from hpc.core.slurm.executions import JobRow
+from hpc.core.words import few
+from hpc.submissions.on_disk import comment_of, logged_jobs, received_job
+
+
+def held_runs(layout: RunLayout) -> HeldRuns:
+    """The runs that are held; none where there is no such file.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    return read_record_or_none(layout.held_runs, HeldRuns) or HeldRuns()
+
+
+def why_held(layout: RunLayout) -> Callable[[str], str]:
+    """Read which runs are held; what it gives says of a run why, empty where it is not.
+
+    Where nobody can read it every run is: one that was to wait must not start.
+    """
+    try:
+        runs = held_runs(layout).runs
+    except InputError as error:
+        unreadable = f"nobody can read which runs are held ({error})"
+        return lambda _: unreadable
+    return lambda run: _describe(runs[run]) if run in runs else ""
+
+
+def _describe(run: HeldRun) -> str:
+    return f"held by {run.by}" + (f": {run.reason}" if run.reason else "")
+
+
+@dataclass(frozen=True)
+class Free:
+    """Assignments of which some are held.
+
+    Attributes:
+        free: What may be submitted.
+        kept: What is held.
+        why: Which, and how to go on; empty where nothing is.
+    """
+
+    free: tuple[Assignment, ...]
+    kept: tuple[Assignment, ...] = ()
+    why: str = ""
+
+
+def split_held(layout: RunLayout, assignments: Sequence[Assignment]) -> Free:
+    """Tell what may be submitted from what a person holds."""
+    if not layout.held_runs.exists():
+        return Free(tuple(assignments))
+    why = why_held(layout)
+    kept = tuple(each for each in assignments if why(each.task.run_name))
+    free = tuple(each for each in assignments if not why(each.task.run_name))
+    names = few([each.task.run_name for each in kept])
+    return Free(free, kept, f"{names} held; to go on: python -m hpc.release {layout.experiment}" if kept else "")
+
+
+def elements_of(layout: RunLayout, runs: Collection[str], rows: Iterable[JobRow]) -> list[JobRow]:
+    """Those of Slurm's rows that are elements of these runs."""
+    marks: dict[str, str] = {}
+    for submission, index in readable_indices(layout):
+        wanted = [position for position, entry in enumerate(index.entries) if entry.run_name in runs]
+        jobs = {received_job(submission), *logged_jobs(submission)}
+        mark = comment_of(index.manifest_sha, index.submission)
+        for position in wanted:
+            marks |= {f"{job}_{position}": mark for job in jobs} | {f"{mark} {position}": mark}
+    return [row for row in rows if row.job in marks or f"{row.comment} {row.job.rpartition('_')[2]}" in marks]
