@@ -6,6 +6,7 @@ import click
 
 COMMANDS = {
     "init": "Make this repository ready: an experiment that runs its own program.",
+    "brief": "Ask what an experiment is to find out, and write its brief.",
     "plan": "Check an experiment, freeze its manifest, write the Slurm scripts.",
     "submit": "Submit what is not done yet, to Slurm or to this machine.",
     "ls": "List the experiments: age, counts, best value, held or followed.",

@@ -48,7 +48,7 @@ from hpc.core.words import counted
 from hpc.experiments.code_files import CodeFiles, check_program, find_code, mentions, notes_of
 from hpc.experiments.on_nodes import ON_NODES, module_of
 from hpc.experiments.overrides import Overrides
-from hpc.experiments.sealing import seal_notes, seal_plan
+from hpc.experiments.sealing import refuse_unasked, seal_notes, seal_plan
 from hpc.submissions.prepare import Frozen, prepare_submissions
 from hpc.submissions.sources import split_ready
 from hpc.workspace import OWN_CODE, Workspace
@@ -136,6 +136,7 @@ def make_plan(
     workspace.refuse_foreign(layout)
     if not moved and (others := workspace.other_project(layout, command)):
         raise InputError(others)
+    refuse_unasked(layout, spec, file)
     before = read_json_or_none(layout.manifest)
     if before is not None:
         check_manifest(before, layout.manifest)

@@ -465,6 +465,19 @@ class BriefModel(Model):
         description="The same threshold as a rule the report evaluates: SUPPORTED, MET AT FACE VALUE, REFUTED or "
         "UNDECIDED. See docs/pre-registration.md.",
     )
+    data: Prose | None = Field(None, description="Which data, in which version, how much.")
+    splits: Prose | None = Field(None, description="How they are split, and what keeps the parts apart.")
+    known_issues: Prose | None = Field(None, description="What is known to be wrong with them, and who looked.")
+    model: Prose | None = Field(None, description="Which model, and the settings the result hangs on.")
+    baseline: Prose | None = Field(
+        None, description="What it is compared with, in words; the configuration itself is the key `baseline` outside."
+    )
+    tuning: Prose | None = Field(None, description="How the baseline was tuned, and how what is compared with it.")
+    metrics: Prose | None = Field(
+        None, description="Which number decides, which stand beside it, what is worth having, over how many seeds."
+    )
+    constraints: Prose | None = Field(None, description="Compute and time there are, and what is dropped first.")
+    decision: Prose | None = Field(None, description="What will be done one way or the other.")
     if_wrong: Prose | None = Field(None, description="What will be done when the hypothesis does not hold.")
     stage: Literal["exploratory", "confirmatory"] = Field(
         "exploratory", description="`confirmatory` when the hypothesis was fixed before the runs, else `exploratory`."

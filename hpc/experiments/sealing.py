@@ -1,11 +1,14 @@
 """Sealing a plan on disk: ``seal.json`` gets its first entry before anything is submitted, and keeps it for ever."""
 
+import shlex
 import time
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from hpc.adapters.files import append_json_line, lock, read_json_or_none, write_json
-from hpc.core.errors import InputError
+from hpc.core.errors import InputError, Problem
+from hpc.core.experiment.spec import ExperimentSpec
 from hpc.core.layout import RunLayout
 from hpc.core.question.seal import (
     SealEntry,
@@ -89,6 +92,36 @@ def asked_first(layout: RunLayout, spec: Mapping[str, Any], starts: Collection[f
     return as_sealed(spec, history[place_by_times(history, starts, noted)].content)
 
 
+def refuse_unasked(layout: RunLayout, spec: ExperimentSpec, file: Path) -> None:
+    """Refuse to plan what calls itself confirmatory and has nothing to confirm.
+
+    What was sealed so before runs began is past mending, and is warned of by `seal_notes`.
+
+    Raises:
+        InputError: It lacks a hypothesis, a criterion or a baseline; all that it lacks.
+    """
+    from hpc.experiments.briefing import lacking  # here: `status` reads seals, and no question
+
+    lacks = lacking(spec)
+    if not lacks or (_count_attempts(layout) and read_seal(layout)):
+        return
+    where = {name: name if name == "baseline" else f"brief.{name}" for name in lacks}
+    problems = [Problem(f"is missing: {_WANTED[name]}", where[name]) for name in lacks]
+    remedy = (
+        "it is confirmatory, so this has to be said before anything runs: "
+        f"python -m hpc.brief {shlex.quote(file.stem)}; or call it exploratory (brief.stage)"
+    )
+    last = problems[-1]
+    raise InputError([*problems[:-1], Problem(last.message, last.where, remedy=remedy)], str(file))
+
+
+_WANTED = {
+    "hypothesis": "what is expected, and of which parameter",
+    "criterion": "the threshold as a rule that the report evaluates",
+    "baseline": "what it is compared with: a configuration, analysis.baseline_from, or brief.baseline in words",
+}
+
+
 def _count_attempts(layout: RunLayout) -> int:
     """Count the attempts there are, those that were set aside included."""
     return sum(1 for _ in layout.tasks.glob("*/attempt-*")) + sum(1 for _ in layout.aside.glob("*/*/attempt-*"))
@@ -133,9 +166,31 @@ def seal_notes(layout: RunLayout, spec: Mapping[str, Any]) -> tuple[str, ...]:
             "confirmatory, but without brief.criterion: the report can quote the criterion of success, not evaluate "
             "it; write it as a rule (docs/pre-registration.md) before anything runs"
         )
+    elif brief.get("stage") != "confirmatory" and not (brief.get("hypothesis") or brief.get("criterion")):
+        notes.append(
+            "exploratory, and without a hypothesis: whatever comes out, nothing will have been predicted. To say what "
+            f"you expect: python -m hpc.brief {shlex.quote(str(spec.get('name') or layout.experiment))}"
+        )
     elif brief.get("stage") == "confirmatory":
         notes += _sureness_notes(spec)
     return tuple(notes)
+
+
+def sealed_words(layout: RunLayout) -> str:
+    """Say that a question is sealed, and what a change of it means; empty where nothing is sealed."""
+    history = read_seal(layout)
+    if not history:
+        return ""
+    counting = history[place_that_counts(history, lambda one: bool(one.attempts_before))]
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(counting.time))
+    begun = _count_attempts(layout)
+    if not begun:
+        return f"sealed on {when} ({counting.digest[:16]}), and nothing has begun: the next plan seals what is said now"
+    return (
+        f"sealed on {when} ({counting.digest[:16]}), and {counted(begun, 'attempt has', 'attempts have')} begun since: "
+        "the report answers the question that was sealed. What you change now is listed there as a deviation, and "
+        "answered below it as exploratory. For another question write another experiment, with a `name:` of its own"
+    )
 
 
 def _sureness_notes(spec: Mapping[str, Any]) -> Iterator[str]:

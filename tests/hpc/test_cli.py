@@ -117,7 +117,7 @@ def test_each_command_speaks_json(verb: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["init", "plan", "submit", "collect", "follow", "hold", "release", "cancel", "export", "adopt"]
+    "verb", ["init", "brief", "plan", "submit", "collect", "follow", "hold", "release", "cancel", "export", "adopt"]
 )
 def test_each_command_that_acts_can_be_rehearsed(verb: str) -> None:
     """Every command that changes something has `--dry-run`."""
@@ -142,6 +142,7 @@ def test_options_change_only_on_purpose() -> None:
 
     assert found == {
         "init": ["--dry-run", "--goal", "--json", "--metric", "--name", "--run-help", "--yes"],
+        "brief": ["--dry-run", "--from", "--json", "--non-interactive"],
         "plan": [
             "--cluster", "--dry-run", "--json", "--moved", "--replace", "--resource-limits", "--second-look", "--seeds",
             "--set",

@@ -12,8 +12,11 @@ from typing import Any
 from hpc.core.identity import canonical_json, content_hash
 
 SCHEMA = 1
-QUESTION = ("goal", "hypothesis", "success", "criterion", "if_wrong", "stage")
-"""What is sealed of the brief."""
+QUESTION = (
+    "goal", "hypothesis", "success", "criterion", "data", "splits", "known_issues", "model", "baseline", "tuning",
+    "metrics", "constraints", "decision", "if_wrong", "stage",
+)  # fmt: skip
+"""What is sealed of the brief: every answer that is there."""
 CLOCK_SKEW_S = 300.0
 """How far the clocks of login and compute nodes may be apart; the seal itself counts what it found on disk."""
 _WHICH = ("grid", "zip", "cases", "sample", "where", "when")

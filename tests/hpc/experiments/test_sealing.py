@@ -114,11 +114,21 @@ def test_the_digest_is_in_the_record_of_every_run_and_late_seals_are_told(tmp_pa
 
 
 def test_a_confirmatory_experiment_without_a_rule_is_warned(layout: RunLayout) -> None:
-    """Prose alone cannot be evaluated; the plan says so and goes on. An exploratory one may do without."""
+    """Prose alone cannot be evaluated, which is said of one that has begun. An exploratory one may do without."""
     prose = {**SPEC, "brief": {"success": "lower is better", "stage": "confirmatory"}}
 
     assert "without brief.criterion" in seal_notes(layout, prose)[0]
-    assert seal_notes(layout, {**prose, "brief": {"stage": "exploratory"}}) == ()
+    assert seal_notes(layout, {**prose, "brief": {"stage": "exploratory", "hypothesis": "x lowers loss"}}) == ()
+
+
+def test_exploring_without_a_prediction_is_said(layout: RunLayout) -> None:
+    """With the command that asks for one; a criterion is a prediction, too."""
+    (note,) = seal_notes(layout, {**SPEC, "brief": {"stage": "exploratory"}})
+
+    assert "without a hypothesis" in note
+    assert note.endswith("python -m hpc.brief a")
+    assert seal_notes(layout, {**SPEC, "brief": {}}) == (note,)
+    assert seal_notes(layout, {**SPEC, "brief": {"criterion": "change(x=2 versus x=1) < 0"}}) == ()
 
 
 def test_an_edited_seal_is_refused_by_its_hash(layout: RunLayout) -> None:

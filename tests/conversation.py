@@ -1,0 +1,48 @@
+"""A person at a terminal: a command in a pseudo-terminal of its own, each answer typed when it is asked for."""
+
+import os
+import pty
+import select
+import subprocess
+import sys
+import termios
+from collections.abc import Sequence
+from pathlib import Path
+
+ASKS = (b"  > ", b"[Y/n]: ")
+"""How a question of ours ends."""
+LONGEST_S = 60
+
+
+def converse(
+    command: Sequence[str], answers: Sequence[str], folder: Path, environment: dict[str, str]
+) -> tuple[int, str]:
+    """Run ``python COMMAND`` and answer what it asks.
+
+    Returns:
+        The exit code, and everything that stood on the terminal.
+    """
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (50, 200))
+    process = subprocess.Popen(
+        [sys.executable, *command], cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs,
+        start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    seen, waiting = b"", list(answers)
+    try:
+        while select.select([ours], [], [], LONGEST_S)[0]:
+            try:
+                piece = os.read(ours, 65536)
+            except OSError:  # the other end was closed: the command is over
+                break
+            seen += piece
+            if seen.endswith(ASKS):
+                assert waiting, f"asked more than there are answers:\n{seen.decode()}"
+                os.write(ours, waiting.pop(0).encode() + b"\n")
+        code = process.wait(LONGEST_S)
+    finally:
+        process.kill()
+        os.close(ours)
+    assert not waiting, f"never asked for {waiting}:\n{seen.decode()}"
+    return code, seen.decode().replace("\r\n", "\n")
