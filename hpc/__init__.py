@@ -5,6 +5,39 @@ What others may use: ``hpc.load``, ``hpc.plan``, ``hpc.submit``, ``hpc.collect``
 on compute nodes imports this package thousands of times (docs/decisions/0019-python.md).
 """
 
+_OLDEST_PYTHON = (3, 11)
+_RUN_BY_ANY = ("hpc.run_task",)
+"""Commands that the standard library is enough for."""
+
+
+def _refuse_bare_python() -> None:
+    """End ``python -m hpc.plan`` in one sentence where that Python has not what it needs: often it is another one."""
+    import sys
+
+    words = getattr(sys, "orig_argv", ["-m", "hpc.plan"])  # an older Python has none
+    if sys.argv[:1] != ["-m"] or "-m" not in words:  # else Python looks for no command just now
+        return
+    command = words[words.index("-m") + 1 :]
+    if not command or command[0].count(".") != 1 or command[0] in _RUN_BY_ANY:
+        return
+    import importlib.util
+    import shlex
+    from pathlib import Path
+
+    is_old = sys.version_info[:2] < _OLDEST_PYTHON
+    if not is_old and importlib.util.find_spec("click"):
+        return
+    oldest = ".".join(map(str, _OLDEST_PYTHON))
+    lacks = f"is older than {oldest}" if is_old else "has not the packages of hpc-batch"
+    own = Path(__file__).parents[1] / ".venv/bin/python"
+    install = [f"python{oldest}" if is_old else sys.executable, "-m", "pip", "install", "hpc-batch"]
+    line = [str(own), "-m", *command] if own.exists() else install
+    sys.stderr.write(f"error: this Python ({sys.executable}) {lacks}; type: {' '.join(map(shlex.quote, line))}\n")
+    raise SystemExit(2)
+
+
+_refuse_bare_python()
+
 _PUBLIC = {
     "load": "analysis.loaded",
     "plan": "hpc.api",

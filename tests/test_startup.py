@@ -134,3 +134,22 @@ def test_packages_are_known_without_opening_their_metadata(monkeypatch: pytest.M
     monkeypatch.setattr("io.open", lambda *_: pytest.fail("a file was opened"))
     found = exit_record._packages()
     assert {normal(name): version for name, version in found.items()} == true
+
+
+@pytest.mark.parametrize("module", ["hpc.plan", "hpc.status", "hpc.report"])
+def test_a_python_without_our_packages_gets_one_sentence(tmp_path: Path, module: str) -> None:
+    """Often it is another one than that of the environment: the line that helps is there to be pasted."""
+    command = [sys.executable, "-S", "-m", module, "lora sweep"]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: this Python ({sys.executable}) has not the packages of hpc-batch; type: ")
+    assert line.endswith(("pip install hpc-batch", f".venv/bin/python -m {module} 'lora sweep'"))
+
+
+@pytest.mark.parametrize("line", ["import hpc", "import hpc.core.layout"])
+def test_a_python_without_our_packages_may_import_us(tmp_path: Path, line: str) -> None:
+    """The wrapper on compute nodes does, and needs none of them."""
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    subprocess.run([sys.executable, "-S", "-c", line], cwd=tmp_path, env=environment, check=True)
