@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 P = ParamSpec("P")
+EXIT_UNREAD = 141
+"""As a shell says of a command that SIGPIPE ended."""
 _TYPED = "hpc.console.typed"
 
 name_argument = click.argument("name", required=False)
@@ -137,6 +139,9 @@ def speaks_plainly(command: Callable[P, int | None]) -> Callable[P, None]:
         except KeyboardInterrupt:
             note("interrupted")
             code = EXIT_INTERRUPTED
+        except BrokenPipeError:  # `| head` has read enough
+            go_unread()
+            code = EXIT_UNREAD
         except OSError as error:
             note(f"error: {describe_os_error(error)}")
             code = 1

@@ -102,6 +102,7 @@ class Standing:
         waits_for: Which runs of other experiments are missing for tasks that are not submitted yet; empty for none.
         held_runs: Single runs that a person holds → who, and why.
         broken: Which rung a canary's ladder of checks broke at, while tasks are not submitted yet; empty for none.
+        adopted: Whether its runs were made without us: what is missing of them is never started.
     """
 
     outcomes: Mapping[str, int]
@@ -130,6 +131,7 @@ class Standing:
     outdated: Sequence[str] = ()
     held_runs: Mapping[str, str] = field(default_factory=dict)
     broken: str = ""
+    adopted: bool = False
 
     @property
     def is_over(self) -> bool:
@@ -292,6 +294,7 @@ def stand(snapshot: Snapshot, memory: Memory | None = None) -> Standing:
         outdated=describe_outdated(snapshot.layout, snapshot.manifest, newest),
         held_runs=_held_runs(snapshot),
         broken=_broken_rung(snapshot, outcomes),
+        adopted="adopted" in snapshot.manifest["provenance"],
     )
 
 
@@ -458,6 +461,8 @@ def next_step(name: str, standing: Standing) -> list[str]:
     """The one thing to type next; nothing where that has been said, or waiting is all."""
     counts = standing.outcomes
     failed, planned = counts[Outcome.FAILED], counts[Outcome.PLANNED]
+    if standing.adopted:
+        return [f"next: python -m hpc.{'report' if standing.collected else 'collect'} {name}"]
     if standing.held or any("python -m hpc." in line for line in standing.followed[-1:]):
         return []
     if standing.abandoned and not standing.is_followed:

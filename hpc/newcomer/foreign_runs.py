@@ -73,8 +73,14 @@ def read_pattern(pattern: str) -> tuple[re.Pattern[str], tuple[str, ...]]:
         raise InputError(
             f"--pattern {pattern!r}: {{{dotted}}} has a dot; name it by its last part, {dotted.rsplit('.', 1)[-1]}"
         )
-    text = "".join(rf"(?P<{part.name}>[^/]+?)" if isinstance(part, Field) else re.escape(part) for part in parts)
-    return re.compile(text), tuple(names)
+    return re.compile("".join(map(_expression, parts))), tuple(names)
+
+
+def _expression(part: str | Field) -> str:
+    """A part of a pattern; a seed is a whole number, so that ``S1_old`` beside ``S1`` is no run."""
+    if isinstance(part, str):
+        return re.escape(part)
+    return r"(?P<seed>[0-9]+)" if part.name == "seed" else rf"(?P<{part.name}>[^/]+?)"
 
 
 def read_value(text: str) -> Value:
@@ -119,11 +125,8 @@ def find_runs(home: Path, pattern: str, source: MetricSource | None) -> tuple[li
 
 def _read_run(folder: Path, values: Mapping[str, str], source: MetricSource | None) -> ForeignRun:
     parameters = {name: read_value(text) for name, text in values.items() if name != "seed"}
-    seed = read_value(values.get("seed", "0"))
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise InputError(f"{folder}: the seed is {values['seed']!r}, and has to be a whole number")
     readings, ended = _read_numbers(folder, source)
-    return ForeignRun(folder, parameters, seed, _read_config(folder), readings, ended)
+    return ForeignRun(folder, parameters, int(values.get("seed", 0)), _read_config(folder), readings, ended)
 
 
 def _read_numbers(folder: Path, source: MetricSource | None) -> tuple[list[Reading], float]:

@@ -12,6 +12,7 @@ from hpc import adopt
 from hpc.collect import main as collect
 from hpc.core.errors import InputError
 from hpc.newcomer.foreign_runs import find_runs, read_pattern, read_value
+from hpc.status import main as status
 from hpc.submit import main as submit
 
 PATTERN = "L{n_layers}_G{gamma}_S{seed}"
@@ -89,7 +90,12 @@ def test_adopted_runs_are_never_started(results: Path) -> None:
     done = call(submit, "old")
     assert done.exit_code == 2
     assert "were adopted from" in done.stderr
+    assert "next: python -m hpc.collect old" in call(status, "old").output
     assert "would be started again" not in call(collect, "old", "--retry-failed", "--dry-run").output
+    call(collect, "old")
+    told = call(status, "old").output
+    assert "next: python -m hpc.report old" in told
+    assert "hpc.submit" not in told
 
 
 def test_a_second_time_nothing_is_overwritten(results: Path) -> None:
@@ -146,7 +152,6 @@ def test_a_name_that_no_folder_of_ours_can_have_stops_no_other(tmp_path: Path, m
     [
         (lambda home: (home / "L1_G0.5_S1/config.json").write_text('{"gamma": 0.7}'), "its configuration says 0.7"),
         (lambda home: (home / "L2_G1.0_S1").rename(home / "L01_G0.5_S1"), "are the same run by their names"),
-        (lambda home: (home / "L2_G1.0_S1").rename(home / "L2_G1.0_Sx"), "has to be a whole number"),
     ],
 )
 def test_contradictions_are_refused(results: Path, spoil: Any, said: str) -> None:
@@ -177,6 +182,16 @@ def test_bad_input_is_a_sentence(results: Path, arguments: tuple[str, ...], said
     assert done.exit_code == 2
     assert said in done.stderr
     assert not Path("runs").exists()
+
+
+def test_a_folder_whose_seed_is_none_is_named_and_stops_no_other(results: Path) -> None:
+    """Copies that somebody kept beside the runs."""
+    (results / "L2_G1.0_S1").rename(results / "L2_G1.0_S1_old")
+    done = call(adopt.main, str(results), "--pattern", PATTERN, "--name", "old")
+
+    assert done.exit_code == 0, done.stderr
+    assert "not called like the pattern: L2_G1.0_S1_old" in done.stdout
+    assert "missing: L2_G1.0_S1" in done.stdout
 
 
 def test_several_numbers_need_a_choice(results: Path) -> None:

@@ -94,6 +94,19 @@ def test_why_shows_a_log_without_what_it_would_do_to_the_terminal(tmp_path: Path
     assert controls(printed) == []
 
 
+def test_a_reader_that_has_read_enough_is_no_error(tmp_path: Path) -> None:
+    """`hpc why LOG | head -1` ends without a word, as any program that SIGPIPE ends."""
+    log = tmp_path / "run.log"
+    log.write_text("ValueError: bad\n")
+    read, write = os.pipe()
+    os.close(read)
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    command = [sys.executable, "-m", "hpc.why", str(log)]
+    done = subprocess.run(command, env=environment, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (console.EXIT_UNREAD, "")
+
+
 def test_no_report_is_offered_while_retries_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`collect` that has just submitted retries names the best value, and no next line that leaves them out."""
     best, layout = cast("Best", "best loss"), RunLayout(tmp_path, "tiny")
