@@ -129,11 +129,15 @@ RANGE = re.compile(r"\s*(\d{1,10})\s*(?:-|\.\.)\s*(\d{1,10})\s*", re.ASCII)
 
 
 def _seeds(value: Any) -> Any:
-    """Write out ranges such as ``0-9`` and ``1..5``, both ends included."""
-    parts = value if isinstance(value, list) else [value] if _range_of(value) else value
+    """Write out ranges such as ``0-9`` and ``1..5``, both ends included; ``0-2,7`` is a list of them."""
+    parts = [_digits(part) for part in value.split(",")] if isinstance(value, str) else value
     if not isinstance(parts, list):
-        return value
+        raise _fail(f"must be a list such as [1, 2] or a range such as 0-9, not {shown(value)}")
     return [seed for part in parts for seed in (_range_of(part) or [part])]
+
+
+def _digits(text: str) -> int | str:
+    return int(text) if re.fullmatch(r"\s*\d{1,10}\s*", text, re.ASCII) else text
 
 
 def _range_of(value: Any) -> range | None:

@@ -2,7 +2,10 @@
 
 from dataclasses import replace
 
+import pytest
+
 from hpc.adapters.yaml_file import parse_yaml
+from hpc.core.errors import InputError
 from hpc.core.experiment.asking import asked_of_tasks, every_resources, resources_of
 from hpc.core.experiment.grid import expand
 from hpc.core.experiment.spec import ExperimentSpec, Task
@@ -79,3 +82,18 @@ def test_ranges_of_seeds_are_written_out() -> None:
     assert load().sweep.seeds == (0, 1)
     assert load(seeds="0-2,5..6").sweep.seeds == (0, 1, 2, 5, 6)
     assert load().raw["sweep"]["seeds"] == [0, 1]
+    assert experiment_from(parse_yaml(SIZES.replace("0-1", "0-2, 7"), "x.yaml")).sweep.seeds == (0, 1, 2, 7)
+
+
+@pytest.mark.parametrize(("seeds", "said"), [
+    ("5-1", "not the text '5-1'; a range goes from the smaller seed to the larger"),
+    ("0-99999999", "such as 0-9, and holds 100,000 at most"),
+    ("a-b", "must be a whole number, not the text 'a-b'"),
+    ("3", "must be a list such as [1, 2] or a range such as 0-9, not 3"),
+    ("{from: 1}", "must be a list such as [1, 2] or a range such as 0-9, not a block of keys"),
+])  # fmt: skip
+def test_what_is_no_range_is_told_what_is_one(seeds: str, said: str) -> None:
+    """The most natural slips, with the way to write what was meant."""
+    with pytest.raises(InputError, match=r"sweep\.seeds") as raised:
+        experiment_from(parse_yaml(SIZES.replace("0-1", seeds), "x.yaml"))
+    assert said in str(raised.value)
