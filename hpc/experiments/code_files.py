@@ -361,8 +361,11 @@ def mentions(code: CodeFiles, word: bytes) -> bool:
     return any(word in file.read_bytes() for file in files)
 
 
-def check_program(program: Program, code: CodeFiles, toolkit: CodeFiles) -> None:
+def check_program(program: Program, code: CodeFiles, toolkit: CodeFiles, key: str = "program.command") -> None:
     """Refuse to plan a program that the working folder will not hold: every task would end at once.
+
+    Args:
+        key: Where its command stands in the experiment.
 
     Raises:
         InputError: The folder, script or module is not in the copy of the code; the message says why it is not.
@@ -385,7 +388,7 @@ def check_program(program: Program, code: CodeFiles, toolkit: CodeFiles) -> None
         or (module and _importable(module, code, toolkit))
     ):
         return
-    where = "program.module" if program.module else "program.command"
+    where = "program.module" if program.module else key
     raise InputError([Problem(f"there is no {name} in the copy of the code{_why_not(name, code)}", where)])
 
 

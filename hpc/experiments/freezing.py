@@ -153,6 +153,8 @@ def make_plan(
     code = find_code(workspace.project, workspace.root, spec.program.inputs.values(), canonical_json(spec.raw))
     toolkit = _own_code()
     check_program(spec.program, code, toolkit)
+    if spec.check and spec.check.command:
+        check_program(replace(spec.program, module=None, command=spec.check.command), code, toolkit, "check.command")
     inputs = find_inputs(workspace.project, spec.program.inputs)
     notes = (*notes, *notes_of(code, spec.program.inputs), *_unset_notes(spec, profile), *_relay_notes(layout, profile))
     notes = (*notes, *_wandb_notes(spec, code), *_launch_notes(spec))

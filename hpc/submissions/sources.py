@@ -71,6 +71,8 @@ def read_others(layout: RunLayout, spec: ExperimentSpec) -> tuple[Other, ...]:
 
 
 def _unknown(layout: RunLayout, name: str) -> Problem:
+    if name == layout.experiment:
+        return Problem(f"'{name}' comes after '{name}' itself: it would wait for ever", "after")
     known = planned_below(layout.root)
     hint = f"{nearest(name, known)}. " if known else ""
     return Problem(f"no runs of '{name}' below {layout.root}; {hint}Plan it first: python -m hpc.plan {name}", "after")

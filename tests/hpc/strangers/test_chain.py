@@ -192,6 +192,8 @@ def test_experiments_that_wait_for_each_other_are_refused(chain: Repository) -> 
     chain.experiment("command: python t.py {x} {seed}", name="train", sweep="{grid: {x: [1, 2]}, seeds: [1]}",
                      run_name="'X{x}_S{seed}'", after="theirs")  # fmt: skip
     assert "'theirs' comes after 'train' itself" in chain.plan(name="train", cluster="here", expect=2)
+    chain.experiment("command: python e.py {run:alone} {seed}", name="alone")
+    assert "'alone' comes after 'alone' itself" in chain.plan(name="alone", cluster="here", expect=2)
 
 
 def test_after_alone_waits_for_all_that_agree(chain: Repository) -> None:

@@ -102,6 +102,7 @@ def test_a_check_is_answered_everywhere_and_takes_no_run_away(
         ("{command: 'verify {sed}'}", "there is no value for {sed}"),
         ("{command: 'verify > log'}", "no shell reads it"),
         ("{command: verify, time: soon}", "soon"),
+        ("{command: python verfy.py}", "check.command: there is no verfy.py in the copy of the code"),
     ],
 )
 def test_a_check_that_could_not_judge_is_refused_at_plan(repository: Repository, check: str, said: str) -> None:
