@@ -17,6 +17,7 @@ COMMANDS = {
     "hold": "Hold an experiment or single tasks: nothing more starts.",
     "release": "Release what is held, in Slurm and in this machine's queue.",
     "cancel": "Cancel what waits or runs, and the unattended loop.",
+    "clean": "Make room: say what can go and what stays, then remove it.",
     "report": "Build the statistical report from what was collected.",
     "history": "Keep the experiment log: record runs, ask what was tried.",
     "export": "Export results to wandb, TensorBoard, MLflow, tables or folders.",

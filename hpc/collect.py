@@ -24,7 +24,7 @@ from hpc.adapters.collected_file import read_entries
 from hpc.adapters.files import lock
 from hpc.adapters.manifest_store import load_manifest
 from hpc.console import dry_run_option, json_option, name_argument, note, print_json, print_table, say, speaks_plainly
-from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_TEMPORARY, InputError
+from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_TEMPORARY, InputError, TemporaryError
 from hpc.core.failures.outcomes import Outcome, count_outcomes, render_counts
 from hpc.core.layout import RunLayout
 from hpc.core.slurm.executions import is_job
@@ -104,7 +104,8 @@ def main(
         )
         notes = _consent(layout, present, asked, acts=acts) if asked else []
         fed = act_on(present, also=_replaced(present, asked)) if acts else Fed()
-    done = Collection(layout, present, resumed | dict(fed.jobs), fed, (*notes, *present.notes))
+    cleaned = _clean_up(layout, present) if writes and not dry_run else ()
+    done = Collection(layout, present, resumed | dict(fed.jobs), fed, (*notes, *present.notes, *cleaned))
     if acts:
         _send_notices(done)
     if as_json:
@@ -135,6 +136,19 @@ class Collection:
     def tasks(self) -> Sequence[JudgedTask]:
         """Every task with its verdict."""
         return self.present.judged.tasks
+
+
+def _clean_up(layout: RunLayout, present: Assessment) -> list[str]:
+    """Remove the checkpoints of what is recorded now, where the experiment asks for it; say what was freed."""
+    from hpc.housekeeping.freeing import clean_recorded, is_asked_for, say_freed
+
+    if not is_asked_for(present.judged.snapshot.manifest):
+        return []
+    try:
+        with lock(layout.lock):
+            return say_freed(clean_recorded(layout))
+    except TemporaryError as error:
+        return [f"nothing was cleaned up: {error}"]
 
 
 def _send_notices(done: Collection) -> None:

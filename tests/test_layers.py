@@ -114,6 +114,7 @@ HPC: Table = {
         "hpc.experiments",
         "hpc.snapshots",
         "hpc.rounds",
+        "hpc.housekeeping",
     },
     "hpc.logbook": BELOW_ALL | {"hpc.console", "hpc.workspace"},
     "hpc.api": BELOW_ALL | {"hpc.workspace"},

@@ -1099,6 +1099,11 @@ class ExperimentModel(Model):
     container: ContainerModel = Field(ContainerModel(), description="The image.")  # type: ignore[call-arg]
     retry: RetryModel = Field(RetryModel(), description="What happens after a failure.")  # type: ignore[call-arg]
     tracking: TrackingModel = Field(TrackingModel(), description="Logging besides the run folder.")  # type: ignore[call-arg]
+    clean_up: Literal["when_recorded"] | None = Field(
+        None,
+        description="`when_recorded`: the checkpoints of a run are removed as soon as a collection has recorded its "
+        "result, unattended too (docs/housekeeping.md). Left out: only `hpc clean` removes any.",
+    )
     notify: list[NoticeModel] = Field([], description="Who hears when it ends or is held.")
     environment: dict[Variable, VariableValue] = Field(
         {},

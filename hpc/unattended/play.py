@@ -16,13 +16,14 @@ from typing import Any
 from hpc.adapters.files import lock
 from hpc.adapters.manifest_store import load_manifest
 from hpc.console import note, spelled
-from hpc.core.errors import EXIT_DONE, InputError, NothingToDo
+from hpc.core.errors import EXIT_DONE, HpcError, InputError, NothingToDo
 from hpc.core.failures.outcomes import count_outcomes, render_counts
 from hpc.core.layout import RunLayout
 from hpc.core.resources import DAY
 from hpc.core.slurm.arrays import Assignment
 from hpc.core.slurm.successors import Course, Relay, decide, next_interval
 from hpc.experiments.freezing import frozen_of
+from hpc.housekeeping.freeing import clean_recorded
 from hpc.rounds.act import Assessment, act_on, assess, live_arrays, not_submitted
 from hpc.rounds.canary import awaits_canary
 from hpc.submissions.holds import held
@@ -144,7 +145,24 @@ def play_round(layout: RunLayout, guard: Guard, number: int | None = None) -> Ro
         new = never_submitted(present)
         guard()
         fed = act_on(present, also=new)
-        return conclude(layout, state, present, replace(fed, jobs={**jobs, **fed.jobs}), new, guard)
+        done = conclude(layout, state, present, replace(fed, jobs={**jobs, **fed.jobs}), new, guard)
+        clean_up(layout)
+        return done
+
+
+def clean_up(layout: RunLayout) -> None:
+    """Remove the checkpoints of what is recorded now, where the experiment asks for it. Under the lock.
+
+    What hinders it is noted down, and hinders no round.
+    """
+    try:
+        freed = clean_recorded(layout)
+    except (HpcError, OSError) as error:
+        note_down(layout, "not cleaned up", why=str(error))
+        return
+    if freed.items or freed.problems:
+        size = freed.size()
+        note_down(layout, "cleaned up", bytes=size.bytes, files=size.files, problems=list(freed.problems))
 
 
 def conclude(

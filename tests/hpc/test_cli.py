@@ -117,8 +117,12 @@ def test_each_command_speaks_json(verb: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["init", "brief", "plan", "submit", "collect", "follow", "hold", "release", "cancel", "export", "adopt"]
-)
+    "verb",
+    [
+        "init", "brief", "plan", "submit", "collect", "follow", "hold", "release", "clean", "cancel", "export",
+        "adopt",
+    ],
+)  # fmt: skip
 def test_each_command_that_acts_can_be_rehearsed(verb: str) -> None:
     """Every command that changes something has `--dry-run`."""
     command = hpc.cli.main.get_command(click.Context(hpc.cli.main), verb)
@@ -158,6 +162,10 @@ def test_options_change_only_on_purpose() -> None:
             "--retry-failed",
         ],
         "logs": ["--attempt", "--follow", "--grep", "--json", "--rank", "--stderr", "--stdout", "--tail"],
+        "clean": [
+            "--aside", "--caches", "--checkpoints", "--code", "--dry-run", "--images", "--json", "--older-than",
+            "--work", "--yes",
+        ],
         "hold": ["--dry-run", "--json", "--reason"],
         "release": ["--dry-run", "--json"],
         "cancel": ["--dry-run", "--json"],
