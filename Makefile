@@ -18,13 +18,13 @@ TEST  := env -u HPC_ROOT -u HPC_CLUSTER $(PY) -m pytest -n 3 --dist loadfile --n
 # Options for the command behind a target: make submit EXP=lora_sweep ARGS="--dry-run"
 ARGS  ?=
 
-.PHONY: help setup setup-login demo check test fuzz manifests submit report image cluster-up cluster-down lint bench docs clean
+.PHONY: help setup setup-login demo check test fuzz manifests submit report image cluster-up cluster-down lint bench docs docs-site clean
 
 help: ## This list
 	@awk -F ' *## ' '/^[a-z-]+:.*##/ { sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 $(READY): pyproject.toml constraints.txt scripts/setup
-	@scripts/setup train,report,dev && touch $@
+	@scripts/setup train,report,dev,docs-site && touch $@
 
 $(DEMO): pyproject.toml constraints.txt scripts/setup
 	@scripts/setup demo,report && touch $@
@@ -88,6 +88,9 @@ bench: $(READY) ## Measurements beside their floors and peers, written to docs/b
 
 docs: $(READY) ## Write the generated pages of docs/
 	@$(PY) docs/generate.py
+
+docs-site: $(READY) ## Build the documentation as a site, without any network: build/site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs --quiet build && echo "written: build/site/index.html"
 
 clean: ## Remove .venv and caches; runs, images and the cluster stay
 	@rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -22,14 +22,19 @@ import hpc.cli
 from hpc.adapters.yaml_file import parse_yaml
 from hpc.core.experiment.grid import expand
 from hpc.experiments.schema import experiment_from
+from tests.pages import blocks
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+GUIDES = [page for page in PAGES if page.parent.name != "decisions" and page.name != "CHANGELOG.md"]
+"""Pages that tell what to type today; records of decisions and the changelog tell what once was."""
 _CODE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`[^`\n]+`")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)|<img[^>]*src=\"([^\"]+)\"|srcset=\"([^\"]+)\"")
 _MODULE = re.compile(r"python3? -m ((?:hpc|train|analysis|benchmarks)(?:\.\w+)+)((?: [^|;&#\n`]*)?)")
-_YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_YAML = re.compile(r"^```yaml[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SHELL = {"bash", "console", "text", "shell", "sh"}
+_TYPED = re.compile(r"""(?:^|^\$ |&& |; |\| )hpc ([a-z_-]+(?=[ |;&#`]|$)(?:'[^']*'|"[^"]*"|[^|;&#`'"])*)""")
 _TARGET = re.compile(r"\bmake ([a-z][a-z-]*)")
 
 
@@ -63,6 +68,15 @@ def code_of(page: Path) -> str:
     text = page.read_text(encoding="utf-8")
     blocks = [match.group(0) for match in _CODE.finditer(text)]
     return "\n".join([*blocks, *_INLINE.findall(_CODE.sub("", text))])
+
+
+def in_the_nav() -> set[str]:
+    """Return the pages that mkdocs.yml puts into the nav, or names as left out of it, by their path below docs/."""
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    named = re.findall(r": (\S+(?:\.md|/))$", text[text.index("\nnav:") :], re.MULTILINE)
+    left_out = re.findall(r"^  /(\S+)$", text[text.index("not_in_nav: |") : text.index("\nnav:")], re.MULTILINE)
+    patterns = [f"{each}*.md" if each.endswith("/") else each for each in (*named, *left_out)]
+    return {path.relative_to(ROOT / "docs").as_posix() for each in patterns for path in (ROOT / "docs").glob(each)}
 
 
 def make_targets() -> set[str]:
@@ -128,6 +142,13 @@ def test_every_make_target_that_is_named_exists(page: Path) -> None:
     assert named <= make_targets()
 
 
+def test_every_page_is_in_the_nav_of_the_site() -> None:
+    """A new page gets its line in mkdocs.yml, under nav or among those that are left out on purpose."""
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+
+    assert sorted(pages - in_the_nav()) == []
+
+
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda path: path.name)
 def test_every_command_that_is_shown_exists(page: Path) -> None:
     """Each `python -m` of ours is a module, and each option shown with it is one the command has."""
@@ -142,12 +163,64 @@ def test_every_command_that_is_shown_exists(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_experiment_that_is_shown_is_valid(page: Path) -> None:
-    """An experiment in YAML on a page is one that `hpc.plan` takes; the README has at least one."""
+    """An experiment in YAML on a page is one that `hpc.plan` takes."""
     shown = [text for text in _YAML.findall(page.read_text(encoding="utf-8")) if text.startswith("name:")]
 
-    assert shown or page.name != "README.md"
+    assert shown or page.name != "own-program.md"
     for text in shown:
         assert expand(experiment_from(parse_yaml(text, page.name)))
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_line_of_hpc_is_one_that_can_be_typed(page: Path) -> None:
+    """Each ``hpc VERB …`` that any page shows as code names a verb, and options that this verb has."""
+    assert [f"hpc {line}: {wrong}" for line in typed_lines(page) if (wrong := misread(line))] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "is_right"),
+    [
+        ("plan NAME --dry-run", True),
+        ("history best val_loss --json", True),
+        ("plan NAME --dryrun", False),
+        ("plam NAME", False),
+        ("history bets", False),
+        ("history start -- python train.py --lr 1e-3", True),
+        ("history start torchrun --nproc_per_node=8 train.py", True),
+    ],
+)
+def test_a_line_that_cannot_be_typed_is_seen(line: str, is_right: bool, tmp_path: Path) -> None:
+    """A verb, a subcommand and an option that are not there; what belongs to somebody else's program is left alone."""
+    page = tmp_path / "page.md"
+    page.write_text(f"```console\n$ hpc {line}   # why\n```\n\nand `hpc {line}`.\n")
+
+    (shown, again) = typed_lines(page)
+
+    assert shown == again
+    assert (misread(shown) == "") is is_right
+
+
+def typed_lines(page: Path) -> list[str]:
+    """Return what follows ``hpc`` in each command line of a page, up to a comment or a pipe."""
+    text = page.read_text(encoding="utf-8")
+    lines = [line for block in blocks(text) if block.language in SHELL for line in block.text.splitlines()]
+    inline = [code.strip("`") for code in _INLINE.findall(_CODE.sub("", text))]
+    return [match[1].strip() for line in (*lines, *inline) for match in _TYPED.finditer(line)]
+
+
+def misread(line: str) -> str:
+    """Return what a command line's own parser says against it; nothing where it takes the line."""
+    command: click.Command | None = hpc.cli.main
+    words = shlex.split(line)
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        command = command.get_command(click.Context(command), words.pop(0))
+    if command is None:
+        return "no such command"
+    try:
+        command.make_parser(click.Context(command, **command.context_settings)).parse_args(words)
+    except click.UsageError as error:
+        return error.format_message()
+    return ""
 
 
 def options_of(module: str) -> set[str] | None:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.pages import blocks
+
 ROOT = Path(__file__).parents[1]
+WIDTH = 120
 # Papers that lie outside the project, and numbers of tickets; `(?<!tasks/)` and the like are run names in paths.
 PRIVATE = re.compile(
     r"\b(?:CONTRACT|DESIGN|HOUSE|FINDINGS|FIELD|STYLE|REQUIREMENTS)\.md\b"
@@ -75,3 +78,20 @@ def test_nothing_is_cited_that_a_reader_cannot_open():
 def test_a_citation_is_seen(text: str):
     """The pattern knows the citations that once stood here."""
     assert PRIVATE.search(text)
+
+
+NARROW = [
+    *sorted((ROOT / "docs/how-to").glob("*.md")),
+    *(ROOT / "docs" / name for name in ("examples/README.md", "glossary.md", "index.md", "overview.md", "tutorial.md")),
+]
+"""Pages written at the width of our code; older ones join when they are rewritten."""
+
+
+@pytest.mark.parametrize("page", NARROW, ids=lambda path: path.name)
+def test_prose_ends_at_the_width_of_our_code(page: Path):
+    """120 characters, which a terminal and a diff show whole. Tables, headings, HTML and code may be longer."""
+    text = page.read_text(encoding="utf-8")
+    for block in blocks(text):
+        text = text.replace(block.text, "")
+
+    assert [line for line in text.splitlines() if len(line) > WIDTH and not line.startswith(("|", "#", "<", "!"))] == []

@@ -9,6 +9,8 @@ import pytest
 from hpc.core.extras import EXTRAS, missing_package
 
 DECLARED = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+TOOLS = {"dev", "docs-site"}
+"""Extras for work on the project: nothing of ours imports what they bring."""
 UNIMPORTED = {"ninja"}
 """Tools that an extra brings and nothing imports."""
 
@@ -19,7 +21,7 @@ def package(requirement: str) -> str:
     return {"mlflow_skinny": "mlflow", "scikit_learn": "sklearn"}.get(name, name)
 
 
-@pytest.mark.parametrize("extra", sorted(set(DECLARED["optional-dependencies"]) - {"dev"}))
+@pytest.mark.parametrize("extra", sorted(set(DECLARED["optional-dependencies"]) - TOOLS))
 def test_every_package_of_an_extra_has_its_sentence(extra: str) -> None:
     """The table names what pyproject.toml declares: a module that is missing is answered by the line that brings it."""
     modules = {package(each) for each in DECLARED["optional-dependencies"][extra]} - UNIMPORTED
