@@ -82,7 +82,8 @@ def test_a_citation_is_seen(text: str):
 
 NARROW = [
     *sorted((ROOT / "docs/how-to").glob("*.md")),
-    *(ROOT / "docs" / name for name in ("examples/README.md", "glossary.md", "index.md", "overview.md", "tutorial.md")),
+    *(ROOT / f"docs/{name}.md" for name in ("examples/README", "glossary", "index", "overview")),
+    *(ROOT / f"docs/{name}.md" for name in ("requirements", "troubleshooting", "tutorial")),
 ]
 """Pages written at the width of our code; older ones join when they are rewritten."""
 

@@ -266,7 +266,7 @@ def example_rule(subject: Subject) -> str:
 
 
 def rewrite(subject: Subject, brief: Brief, code: Path | None = None) -> tuple[str, tuple[str, ...]]:
-    """Give the file's text with the brief in it, and which answers are new; nothing is written.
+    """Return the file's text with the brief in it, and which answers are new; nothing is written.
 
     The file is read again: somebody may have edited it while questions were answered.
 

@@ -39,7 +39,7 @@ class Edit:
 def with_block(
     text: str, source: str, key: str, values: Mapping[str, str], order: Sequence[str], behind: Sequence[str] = ()
 ) -> str:
-    """Give a YAML text in which a top-level block holds the given texts; its other keys stay.
+    """Return a YAML text in which a top-level block holds the given texts; its other keys stay.
 
     Args:
         text: A file that can be read.
