@@ -39,7 +39,7 @@ _LITTER = frozenset({
     ".vscode", ".eggs", ".DS_Store", "htmlcov", ".coverage", "nohup.out",
 })  # fmt: skip
 """Never code unless git tracks it, and nothing a program would miss."""
-_LITTER_SUFFIXES = frozenset({".pyc", ".pyo", ".egg-info", ".swp"})
+_LITTER_SUFFIXES = frozenset({".pyc", ".pyo", ".egg-info", ".swp", ".sif", ".sqsh"})
 _BUILT = frozenset({"build", "dist"})
 _ENVIRONMENTS = ("pyvenv.cfg", "conda-meta")
 _IMAGES = ("*.sif", "*.sqsh")

@@ -24,6 +24,8 @@ MAX_VALUES = 10_000
 """Values of a series that a verdict looks at: the last ones."""
 SUMMARY = "summary.json"
 MOST_PROBLEMS = 5
+MOST_SHOWN = 200
+"""Characters of a pattern or path."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ def gather(layout: RunLayout, attempt: AttemptState, results: Results) -> Eviden
         silent_s=_silence(results, ended.ended if ended else row.ended if row else None),
         in_container=record is not None and record.image is not None,
         resumed=record is not None and bool(record.resume_from),
+        unmatched=_unmatched(record, ended, results),
     )
 
 
@@ -218,6 +221,21 @@ def _lack(record: TaskRecord | None, results: Results) -> str:
     if not results.complete or primary in ("", MEASURED) or primary in results.summary:
         return ""
     return f"complete, but without a final value of the primary metric {primary}"
+
+
+def _unmatched(record: TaskRecord | None, ended: ExitRecord | None, results: Results) -> str:
+    """Why the primary metric is not where the experiment says; empty where it is, or another reason is known."""
+    if record is None or ended is None or ended.metrics_unread or results.complete is None or results.problem:
+        return ""
+    kind, text = (*record.metrics_source, "")[:2]
+    primary = record.primary_metric
+    if kind == "hdf5" or primary in ("", MEASURED) or primary in results.series or primary in results.summary:
+        return ""
+    if kind == "stdout":
+        return f"no line of its output matched {primary} in metrics.source.stdout: {text[:MOST_SHOWN]}"
+    if kind == "json":
+        return f"no line of its output was a JSON object with {primary} (metrics.source.json)"
+    return f"it left no {text[:MOST_SHOWN]} with {primary} (metrics.source.{kind})"
 
 
 def _has_delivered(record: TaskRecord | None, results: Results) -> bool:

@@ -83,6 +83,8 @@ class Evidence:
         stalled: That it was started again and again without getting anything done, in words; else empty.
         sanity: Why the ladder of checks before a canary ended it, in words; else empty.
         unread: What it printed as metrics and nobody could read, in words; empty when there is nothing of the kind.
+        unmatched: Why no value of the primary metric was found where the experiment says it stands, in words; else
+            empty.
     """
 
     state: SlurmState | None = None
@@ -112,6 +114,7 @@ class Evidence:
     stalled: str = ""
     sanity: str = ""
     unread: str = ""
+    unmatched: str = ""
 
 
 @dataclass(frozen=True)

@@ -263,6 +263,12 @@ def _without_result(scene: Scene) -> LogLine | None:
     return fact("metrics", "the program ended normally, but metrics.h5 is absent or not marked complete")
 
 
+def _nothing_matched(scene: Scene) -> LogLine | None:
+    """The experiment says where the numbers stand, and none of the primary metric was there."""
+    found, said = _without_result(scene), scene.evidence.unmatched
+    return fact("metrics", f"the program ended normally, but {said}") if found and said else None
+
+
 def _damaged_resume(scene: Scene) -> LogLine | None:
     """A damaged file that stopped a resumed attempt before it logged a step: earlier attempts read the inputs well."""
     event = scene.deepest(Tier.ROOT)
@@ -660,6 +666,17 @@ FACT_RULES: tuple[FactRule, ...] = (
         "the command timeout ended it: 124 is its code",
         "that the program does not use this code itself",
         0.75,
+    ),
+    FactRule(
+        "metrics-source-matched-nothing",
+        Step.EXIT,
+        F.CONFIG,
+        "no_match",
+        _nothing_matched,
+        "the program ended normally, and nothing that it printed or left was what `metrics.source` asks for",
+        "whether the program ended early, or says its numbers otherwise",
+        0.9,
+        "hold metrics.source against what the program printed (stdout.log) or left (work/); mend it and plan again",
     ),
     FactRule(
         "ended-without-result",

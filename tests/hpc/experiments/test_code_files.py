@@ -97,7 +97,7 @@ def test_what_nobody_asked_git_to_track_is_no_code_when_it_is_a_cache_or_large(t
         commit(tmp_path)
     write(tmp_path, ".venv/lib/a.py", "mine/pyvenv.cfg", "mine/lib/b.py", "conda/conda-meta/history", "conda/c.py")
     write(tmp_path, "__pycache__/t.pyc", "wandb/run-1/f", "lightning_logs/version_0/metrics.csv", "nohup.out")
-    write(tmp_path, "build/lib/t.py", "images/train.sif", "new.py", "pkg/env/e.py")
+    write(tmp_path, "build/lib/t.py", "images/train.sif", "by-digest/ab.sif", "new.py", "pkg/env/e.py")
     write(tmp_path, "model.pt", size=1 << 20)
     code = find_code(tmp_path, tmp_path / "runs")
     assert set(code.files) == {"t.py", "new.py", "pkg/env/e.py"}

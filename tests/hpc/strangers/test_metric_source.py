@@ -1,0 +1,54 @@
+"""A pattern that nothing matches, a file that nobody wrote: the commonest slip beside a wrong command."""
+
+import json
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import hpc.collect
+from tests.hpc.strangers.repository import Repository
+
+PROGRAM = "open('log.csv', 'w').write('step,acc\\n1,0.5\\n'); print('loss: 1'); print('{\"step\": 1, \"acc\": 2}')"
+SOURCES = {
+    "{stdout: 'loss=(?P<loss>.*)'}": "no line of its output matched loss in metrics.source.stdout: loss=(?P<loss>.*)",
+    "{json: step}": "no line of its output was a JSON object with loss (metrics.source.json)",
+    "{csv: lgo.csv}": "it left no lgo.csv with loss (metrics.source.csv)",
+    "{csv: log.csv}": "it left no log.csv with loss (metrics.source.csv)",
+    "{json_file: results.json}": "it left no results.json with loss (metrics.source.json_file)",
+    "{tensorboard: runs}": "it left no runs with loss (metrics.source.tensorboard)",
+}
+
+
+def verdict_of(repository: Repository) -> dict[str, Any]:
+    """The verdict on the only run's last attempt."""
+    done = CliRunner().invoke(hpc.collect.main, ["theirs"])
+    assert done.exit_code in (0, 1), done.output
+    (task,) = json.loads((repository.root / "theirs/collected/verdicts.json").read_text())["tasks"]
+    return dict(task["attempts"][-1]["verdict"])
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_what_was_looked_for_and_not_found_is_said(repository: Repository, source: str) -> None:
+    """No blind retry of hours: the experiment is to be mended, and the evidence says where."""
+    repository.write("t.py", PROGRAM)
+    repository.profile("here", scheduler="local")
+    repository.experiment()
+    path = repository.folder / "manifests/experiments/theirs.yaml"
+    path.write_text(path.read_text().replace("{stdout: 'loss=(?P<loss>\\S+)'}", source))
+    repository.plan(cluster="here")
+    assert repository.on_a_node() == 0
+    verdict = verdict_of(repository)
+    assert (verdict["category"], verdict["rule"]) == ("config", "metrics-source-matched-nothing")
+    assert [line["text"] for line in verdict["evidence"]] == [f"the program ended normally, but {SOURCES[source]}"]
+
+
+@pytest.mark.parametrize("program", ["print('loss=much')", "raise SystemExit(3)"])
+def test_another_reason_goes_before_it(repository: Repository, program: str) -> None:
+    """A value that is no number is that; a program that failed is no matter of patterns."""
+    repository.write("t.py", program)
+    repository.profile("here", scheduler="local")
+    repository.experiment()
+    repository.plan(cluster="here")
+    repository.on_a_node()
+    assert verdict_of(repository)["rule"] != "metrics-source-matched-nothing"
