@@ -40,7 +40,7 @@ def names_out(folder: Path, command: str) -> Iterator[None]:
 
 
 def run(command: click.Command, name: str, arguments: Sequence[str] | None, purpose: str) -> int:
-    """Run a command; give its exit code.
+    """Run a command; return its exit code.
 
     Args:
         command: What click made of the function.

@@ -36,7 +36,7 @@ _PACKAGES = ("click", "filelock", "h5py", "jinja2", "numpy", "pydantic", "rich",
 
 
 def run(name: str, *, quick: bool) -> str:
-    """Run one benchmark; give its table.
+    """Run one benchmark; return its table.
 
     Raises:
         subprocess.CalledProcessError: It failed; what it said stands on stderr.

@@ -188,7 +188,7 @@ def _say_rest(done: Collection, *, writes: bool, forgotten: Sequence[str], dry_r
 
 
 def _finish(done: Collection, max_parallel: int | None, tell: Callable[[str], None]) -> int:
-    """Work off on this machine what was submitted here; give the exit code."""
+    """Work off on this machine what was submitted here; return the exit code."""
     if done.fed.waiting and not done.jobs:
         return EXIT_TEMPORARY
     profile = done.present.judged.frozen.profile
@@ -231,7 +231,7 @@ def _prepare(workspace: Workspace, layout: RunLayout, names: tuple[str, ...], *,
 
 
 def _consent(layout: RunLayout, present: Assessment, asked: Asked, *, acts: bool) -> list[str]:
-    """Refuse what cannot be started again, write down the rest; give what there is to say about it.
+    """Refuse what cannot be started again, write down the rest; return what there is to say about it.
 
     Raises:
         InputError: A named run lives, never ran or is gone; or the plan is older than what mends it.

@@ -173,7 +173,7 @@ def _log_as_json(log: Printed, tail: int) -> dict[str, object]:
 
 
 def follow(layout: RunLayout, task: Task, wanted: Wanted) -> int:
-    """Show what a task prints until it is over; give 0 where it finished, else 1."""
+    """Show what a task prints until it is over; return 0 where it finished, else 1."""
 
     def is_over(state: TaskState) -> bool:
         return state.succeeded or not state.attempts or not goes_on(layout) or is_left_alone(layout, state)
@@ -203,7 +203,7 @@ def is_left_alone(layout: RunLayout, state: TaskState) -> bool:
 
 
 def say_end(layout: RunLayout, task: Task) -> int:
-    """Say how a task stands that nothing more is printed of; give the exit code."""
+    """Say how a task stands that nothing more is printed of; return the exit code."""
     snapshot = take_snapshot(layout, require_slurm=False)
     states = tuple(each for each in snapshot.tasks if each.task.task_id == task.task_id)
     outcomes = find_outcomes(replace(snapshot, tasks=states)).outcomes
@@ -220,7 +220,7 @@ def say_end(layout: RunLayout, task: Task) -> int:
 
 
 def show_matches(layout: RunLayout, run: str | None, search: Search, wanted: Wanted, *, as_json: bool) -> int:
-    """Show the lines that match, with run and line number; give 0 where there is one, else 1, as grep does."""
+    """Show the lines that match, with run and line number; return 0 where there is one, else 1, as grep does."""
     logs = list(_logs_of_all(layout, run, wanted))
     runs = len({each.run_name for each in logs})
     counts: Counter[str] = Counter()

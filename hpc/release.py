@@ -71,7 +71,7 @@ def _submit_command(layout: RunLayout) -> str:
 
 
 def _start_here(layout: RunLayout) -> int:
-    """Start what waits in this machine's own queue; give how many."""
+    """Start what waits in this machine's own queue; return how many."""
     from hpc.local.queue import default_parallel, list_open, start_detached
 
     if held(layout) or not (layout.home / ".local").is_dir():

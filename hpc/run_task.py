@@ -88,7 +88,7 @@ def _check_position(position: int, count: int, path: Path) -> None:
 
 
 def run(index_path: Path, position: int) -> int:
-    """Run one element; give the exit code.
+    """Run one element; return the exit code.
 
     Raises:
         HpcError: What was frozen cannot be used.
@@ -147,7 +147,7 @@ def _is_withdrawn(submission: SubmissionLayout, run_name: str) -> bool:
 
 
 def finish(task: TaskLayout, attempt: AttemptLayout, record: TaskRecord, result: Supervision, job: Job) -> int:
-    """Record how an attempt ended, and have it started again where that was asked for; give the exit code."""
+    """Record how an attempt ended, and have it started again where that was asked for; return the exit code."""
     ended = exit_record(record, result, attempt)
     if ended.fenced:
         write_json(

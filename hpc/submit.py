@@ -253,7 +253,7 @@ def check_done(request: Request, decided: Decided, done: Done) -> None:
 
 
 def run_here(request: Request, decided: Decided, done: Done) -> int:
-    """Let this machine's own queue begin; give the exit code, that of the tasks where they are waited for."""
+    """Let this machine's own queue begin; return the exit code, that of the tasks where they are waited for."""
     layout = request.layout
     if left := [] if done.jobs or request.as_json else list_abandoned(layout):
         note(f"{len(left)} left in this machine's queue by a runner that is gone: they go on")

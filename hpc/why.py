@@ -42,7 +42,7 @@ Answer = dict[str, Any]
 
 
 def parse_exit(text: str | int | None) -> tuple[int | None, int | None]:
-    """Read ``1:0`` (code:signal, as sacct prints it) or a bare code; give code and signal, None where unknown or 0.
+    """Read ``1:0`` (code:signal, as sacct prints it) or a bare code; return code and signal, None where unknown or 0.
 
     Raises:
         InputError: It is neither.

@@ -67,7 +67,7 @@ class LocalProject:
         return run_python(command, self.folder, command_environment(**more), timeout)
 
     def hpc(self, verb: str, *arguments: str, expect: int = 0, timeout: float = 120, **more: str) -> str:
-        """Run ``python -m hpc.<verb>``; give stdout and stderr."""
+        """Run ``python -m hpc.<verb>``; return stdout and stderr."""
         done = self.call("-m", f"hpc.{verb}", *arguments, timeout=timeout, **more)
         told = done.stdout + done.stderr
         assert done.returncode == expect, f"{verb}: {done.returncode}\n{told}"
@@ -75,7 +75,7 @@ class LocalProject:
         return told
 
     def json(self, verb: str, *arguments: str, expect: int = 0, timeout: float = 120, **more: str) -> Any:
-        """Run a command with ``--json``; give its answer."""
+        """Run a command with ``--json``; return its answer."""
         done = self.call("-m", f"hpc.{verb}", *arguments, "--json", timeout=timeout, **more)
         assert done.returncode == expect, done.stdout + done.stderr
         return json.loads(done.stdout)

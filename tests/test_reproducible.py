@@ -22,7 +22,7 @@ def test_one(number):
 
 
 def examples_tried(folder: Path, profile: str) -> list[str]:
-    """Run a property test under our conftest; give the examples in order."""
+    """Run a property test under our conftest; return the examples in order."""
     shutil.copy(REPO / "tests/conftest.py", folder)
     (folder / "test_it.py").write_text(PRINTS_EXAMPLES)
     done = subprocess.run(

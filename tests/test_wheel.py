@@ -19,7 +19,7 @@ PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
 
 
 def run(command: list[str], folder: Path, **more: str) -> str:
-    """Run a command as a user without our PYTHONPATH would; give what it printed."""
+    """Run a command as a user without our PYTHONPATH would; return what it printed."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HPC_", "PYTHON", "PIP_"))}
     done = subprocess.run(
         command, cwd=folder, env={**kept, **more}, capture_output=True, text=True, timeout=120, check=False

@@ -98,7 +98,7 @@ def draw(count: int, batch: int, seed: int, step: int) -> Tensor:
 
 
 def backward(policy: nn.Module, states: Tensor, controls: Tensor, parts: int) -> float:
-    """Add one micro-batch's gradients; give its part of the step's loss, the mean squared error of the controls."""
+    """Add one micro-batch's gradients; return its part of the step's loss, the mean squared error of the controls."""
     loss = nn.functional.mse_loss(policy(states), controls) / parts
     loss.backward()
     return loss.item()
@@ -120,7 +120,7 @@ def save(folder: Path, parts: tuple[Any, ...], step: int) -> None:
 
 
 def load(folder: Path, parts: tuple[Any, ...]) -> int:
-    """Restore what `save` saved; give its step."""
+    """Restore what `save` saved; return its step."""
     saved = torch.load(folder / "state.pt", weights_only=True)
     for part, state in zip(parts, saved["parts"], strict=True):
         part.load_state_dict(state)

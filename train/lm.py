@@ -147,7 +147,7 @@ def loss_sum(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
 def learn(
     model: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, targets: Tensor, micro: int, clip: float
 ) -> tuple[float, float]:
-    """Make one step; give the mean loss over its targets and the gradient's norm before it is clipped."""
+    """Make one step; return the mean loss over its targets and the gradient's norm before it is clipped."""
     counted, loss = int((targets != IGNORED).sum()), 0.0
     for part, wanted in zip(inputs.split(micro), targets.split(micro), strict=True):
         part_loss = loss_sum(model, part, wanted) / counted
@@ -187,7 +187,7 @@ def write_on(model: nn.Module, start: int, count: int, length: int, seed: int) -
 
 
 def train(args: argparse.Namespace, data: Data, stop: Callable[[], bool]) -> int:
-    """Train to the end of the budget, or to a checkpoint on request; give the exit code.
+    """Train to the end of the budget, or to a checkpoint on request; return the exit code.
 
     Raises:
         FloatingPointError: The loss or the gradient is not finite any more.
@@ -274,7 +274,7 @@ def _put(path: Path, content: Any) -> None:
 
 
 def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: dict[str, Any]) -> tuple[int, float]:
-    """Take up a checkpoint; give its step and the seconds it had trained."""
+    """Take up a checkpoint; return its step and the seconds it had trained."""
     try:
         saved = torch.load(path, weights_only=True)
         known = saved["identity"]
@@ -290,7 +290,7 @@ def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identit
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run from the command line; give the exit code."""
+    """Run from the command line; return the exit code."""
     program = parser()
     args = program.parse_args(argv)
     if width_of(args) % args.head_width:

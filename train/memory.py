@@ -113,7 +113,7 @@ class Shrinking:
         self._add_up(self._failed)
 
     def __call__(self, learner: Learner, training: Samples, schedule: Schedule, step: int) -> tuple[Tensor, Schedule]:
-        """Leave the step's gradients, averaged over all processes; give this process's loss and the schedule in use.
+        """Leave the step's gradients, averaged over all processes; return this process's loss and the schedule in use.
 
         Raises:
             Exception: Whatever the model raises; an out-of-memory error only when the micro-batch may shrink no more.
@@ -136,7 +136,7 @@ class Shrinking:
     def _try(
         self, learner: Learner, training: Samples, schedule: Schedule, step: int, *, may_fail: bool
     ) -> tuple[Tensor, str]:
-        """Run the passes of one step; give the loss, and the first line of an out-of-memory error."""
+        """Run the passes of one step; return the loss, and the first line of an out-of-memory error."""
         try:
             return self._passes(learner, training, schedule, step), ""
         except Exception as failure:

@@ -172,7 +172,7 @@ def _loop(args: argparse.Namespace) -> LoopConfig:
 
 
 def _begin(stage: Stage, learner: Learner, progress: Progress, began_with: Values) -> tuple[Progress, Values]:
-    """Let a stage know the trained values it begins with; give them, and where the run stands."""
+    """Let a stage know the trained values it begins with; return them, and where the run stands."""
     if progress.step == stage.schedule.before > 0:
         learner.optimizer.state.clear()  # moments of another loss would make its first steps too long
         progress = replace(progress, moments_since=progress.step)

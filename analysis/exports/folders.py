@@ -20,7 +20,7 @@ _CONFIG, _MODEL = "config.yaml", "model.pt"
 
 
 def copy_run(run: ExportedRun, layout: RunLayout, folder: Path) -> str:
-    """Copy one run; give its folder, empty where nothing of the run is left to copy.
+    """Copy one run; return its folder, empty where nothing of the run is left to copy.
 
     Raises:
         InputError: A folder of that name holds files of somebody else.

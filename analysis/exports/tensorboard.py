@@ -19,7 +19,7 @@ _OURS = ".hpc"
 
 
 def write_run(run: ExportedRun, folder: Path) -> str:
-    """Write one run; give its folder.
+    """Write one run; return its folder.
 
     Raises:
         InputError: A folder of that name holds files of somebody else.

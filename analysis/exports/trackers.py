@@ -16,7 +16,7 @@ _AT_ONCE = 1000
 
 
 def send_to_wandb(run: ExportedRun, folder: Path, project: str) -> str:
-    """Send one run, offline or online as WANDB_MODE says (default: offline, sent later by ``wandb sync``); give its id.
+    """Send one run, offline or online as WANDB_MODE says (default: offline, sent later by ``wandb sync``): its id.
 
     Args:
         run: The run.
@@ -53,7 +53,7 @@ def _by_step(run: ExportedRun) -> Mapping[int, dict[str, float]]:
 
 
 def send_to_mlflow(run: ExportedRun, folder: Path, project: str) -> str:
-    """Send one run to MLFLOW_TRACKING_URI (default: the folder); give its id. One that is there already is left alone.
+    """Send one run to MLFLOW_TRACKING_URI (default: the folder): its id. One that is there already is left alone.
 
     Args:
         run: The run.

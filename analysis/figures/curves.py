@@ -201,7 +201,7 @@ def _panel_title(axes: Axes, one: ConfigurationResult, n: int) -> None:
 
 
 def scale_values(axes: Axes, curves: Sequence[Floats]) -> str:
-    """Choose the value axis: logarithmic over two decades, else from 0, else cut; give the words for the label."""
+    """Choose the value axis: logarithmic over two decades, else from 0, else cut; return the words for the label."""
     every = np.concatenate(curves)
     finite = every[np.isfinite(every)]
     if not len(finite):

@@ -71,7 +71,7 @@ def _baseline_values(frame: ExperimentFrame, findings: Findings, primary: Metric
 def _fill_runs(
     axes: Axes, sides: tuple[Values, Values], found: Comparison, primary: Metric, level: float
 ) -> dict[str, str]:
-    """Both sides as columns; give what each line says under a pointer."""
+    """Both sides as columns; return what each line says under a pointer."""
     hints = {}
     base, ours = sides
     shared = sorted(seed for seed in base.keys() & ours.keys() if np.isfinite(base[seed]) and np.isfinite(ours[seed]))

@@ -89,7 +89,7 @@ def _fill_spread(axes: Axes, one: ConfigurationResult, ends: tuple[float, float]
 
 
 def _fill_run(axes: Axes, frame: ExperimentFrame, row: int, value: float, place: float, gid: str) -> str:
-    """Draw one run, or say on its line why it has no value; give its words."""
+    """Draw one run, or say on its line why it has no value; return its words."""
     name = str(frame.tasks["run_name"].iloc[row])
     if np.isfinite(value):
         axes.plot([value], [place], marker="o", color=HUES[0], markersize=6.5, linewidth=0, gid=gid, zorder=3)

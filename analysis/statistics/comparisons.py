@@ -283,7 +283,7 @@ def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
 
 
 def two_sigma_rule(difference: float, z: float, goal: str) -> tuple[str, str]:
-    """Apply the thresholds to z = |difference| / σ_baseline; give (strength, verdict).
+    """Apply the thresholds to z = |difference| / σ_baseline; return (strength, verdict).
 
     2 and more is clear (WINNER or LOSER by direction), 1 to 2 suggestive but inconclusive, below 1 noise.
     """
@@ -673,7 +673,7 @@ def _call_infinite(found: Fields, sides: _Sides) -> None:
 
 
 def _test_rows(ready: Sequence[_Ready], goal: str, plan: AnalysisPlan) -> list[tuple[int, dict[str, Any]]]:
-    """Compute everything that tests samples of equal sizes; give the fields of each comparison by its place."""
+    """Compute everything that tests samples of equal sizes; return the fields of each comparison by its place."""
     ours, base = np.stack([one.ours for one in ready]), np.stack([one.base for one in ready])
     is_paired, scale = ready[0].is_paired, np.array([one.scale for one in ready])
     welch = welch_rows(ours, base, plan.confidence)

@@ -18,7 +18,7 @@ class LocalExecutor:
         self._executor = submitit.LocalExecutor(folder=str(folder))
 
     def start(self, gpus: tuple[int, ...], run: Callable[..., int], *arguments: str | int) -> Any:
-        """Start a function with the given GPUs; give submitit's job."""
+        """Start a function with the given GPUs; return submitit's job."""
         self._executor.update_parameters(
             timeout_min=_NEVER_IN_TIME_MIN, gpus_per_node=len(gpus), visible_gpus=gpus, tasks_per_node=1
         )

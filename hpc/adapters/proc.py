@@ -148,7 +148,7 @@ def catches(pid: int, number: int) -> bool:
 
 
 def end_descendants(grace_s: float, kill_s: float = 10.0) -> int:
-    """End every descendant of this process: SIGTERM, then SIGKILL after the grace; give how many had to be killed.
+    """End every descendant of this process: SIGTERM, then SIGKILL after the grace; return how many had to be killed.
 
     Nobody is reaped here: a child whose `Popen` finds it already reaped would count as having exited with 0. What
     SIGKILL has not ended after `kill_s` hangs in the kernel (state D), and is left to whoever ends the job.

@@ -23,7 +23,7 @@ def read_ledger(layout: RunLayout) -> Ledger:
 
 
 def append_results(layout: RunLayout, choose: Callable[[Mapping[str, Line]], Sequence[Line]]) -> str:
-    """Add lines; give the hash of the last one, empty where there is none.
+    """Add lines; return the hash of the last one, empty where there is none.
 
     Args:
         choose: Gets the newest line of each task, gives the lines to add.

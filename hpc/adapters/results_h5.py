@@ -153,7 +153,7 @@ def _series_columns(rows: Sequence[Rows]) -> Iterator[tuple[str, Column]]:
 
 
 def _column(group: h5py.Group, link: str, values: Column, name: str | None = None) -> tuple[int, Column]:
-    """Make room for a column; give its place in the file with the values that belong there."""
+    """Make room for a column; return its place in the file with the values that belong there."""
     settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     settings.set_layout(h5py.h5d.CONTIGUOUS)
     settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)

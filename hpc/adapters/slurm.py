@@ -75,7 +75,7 @@ def run_client(
 def ask_client(
     arguments: Sequence[str], timeout_s: float = TIMEOUT_S, ping: Sequence[str] = (), text: str = "", **variables: str
 ) -> tuple[str, str]:
-    """Run one Slurm command; give what it prints on stdout and on stderr. Bytes that are no UTF-8 come as ``\\xff``.
+    """Run one Slurm command; return what it prints on stdout and on stderr. Bytes that are no UTF-8 come as ``\\xff``.
 
     Args:
         ping: A small question to the same daemon. A client that is slow is waited for only while this is answered.

@@ -10,7 +10,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
 def parse_memory(text: str | int) -> int:
-    """Read ``32GB``, ``32G``, ``500M``, ``1.5TiB`` or a bare number of MiB, as Slurm does (powers of 1024); give MiB.
+    """Read ``32GB``, ``32G``, ``500M``, ``1.5TiB`` or a bare number of MiB, as Slurm does (powers of 1024); return MiB.
 
     Raises:
         ValueError: The text is no amount of memory, or none at all.
@@ -28,7 +28,7 @@ def render_memory(mib: int) -> str:
 
 
 def parse_time(text: str | int) -> int:
-    """Read a time limit in Slurm's spellings; give seconds.
+    """Read a time limit in Slurm's spellings; return seconds.
 
     ``30`` (minutes), ``30:00`` (minutes:seconds), ``24:00:00``, ``2-00`` (days-hours), ``2-12:30``, ``2-12:30:00``.
 

@@ -43,7 +43,7 @@ def read_seal(layout: RunLayout) -> tuple[SealEntry, ...]:
 
 
 def seal_plan(layout: RunLayout, manifest: Mapping[str, Any]) -> tuple[SealEntry, ...]:
-    """Seal what a manifest asks, if it is not what was sealed last; give every entry, oldest first.
+    """Seal what a manifest asks, if it is not what was sealed last; return every entry, oldest first.
 
     Raises:
         InputError: The file was edited.

@@ -16,7 +16,7 @@ MAX_RESTARTS = 1000
 
 
 def run_element(script: str, position: int, log: str) -> int:
-    """Run one array element to its end, again after each exit 85, as Slurm would; give its exit code.
+    """Run one array element to its end, again after each exit 85, as Slurm would; return its exit code.
 
     Where Slurm has a cgroup, this process is the one to which everything falls that a killed wrapper leaves behind.
     """

@@ -24,7 +24,7 @@ def open_probes(layout: RunLayout) -> list[QueuedElement]:
 
 
 def cancel_probes(layout: RunLayout, probes: Sequence[QueuedElement]) -> list[QueuedElement]:
-    """Withdraw probes, ask those that measure here to end, kill what does not heed it; give what could not be ended.
+    """Withdraw probes, ask those that measure here to end, kill what does not heed it; return what could not be ended.
 
     The caller holds the experiment's lock.
     """

@@ -192,7 +192,7 @@ def _ended_well(element: QueuedElement) -> bool | None:
 
 
 def _newest(element: QueuedElement) -> tuple[AttemptLayout, ExitRecord | ProbeEnd | None]:
-    """Follow the attempts of one element, each begun after exit 85 of the one before; give the last, and its end."""
+    """Follow the attempts of one element, each begun after exit 85 of the one before; return the last, and its end."""
     attempt = element.attempt
     while _starts_again(ended := _end_of(element, attempt)):
         following = AttemptLayout(attempt.home.with_name(f"attempt-{attempt.number + 1}"))
@@ -337,7 +337,7 @@ def start_detached(layout: RunLayout, max_parallel: int) -> None:
 
 
 def follow(layout: RunLayout, tell: Callable[[str], None] = say) -> int:
-    """Wait until this machine's queue is empty: a bar on a terminal, one line a task elsewhere; give the exit code.
+    """Wait until this machine's queue is empty: a bar on a terminal, one line a task elsewhere; return the exit code.
 
     Args:
         tell: Prints the next command; `note` where stdout is for one JSON value.

@@ -50,7 +50,7 @@ def run_check(record: TaskRecord, attempt: AttemptLayout) -> None:
 
 
 def _run(record: TaskRecord, attempt: AttemptLayout, time_s: float) -> int | None:
-    """Run it to its end; give its return code, None where its time was over."""
+    """Run it to its end; return its return code, None where its time was over."""
     line, environment = in_its_environment(record, record.check_argv, record.environment)
     limit = None if record.memory_limit_mib is None else int(record.memory_limit_mib)
     proc.adopt_orphans()

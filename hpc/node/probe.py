@@ -202,7 +202,7 @@ def conclusion(tries: Sequence[Try]) -> str:
 
 
 def run(index_path: Path, position: int) -> int:
-    """Probe one shape; give 0 when a micro-batch was found that fits."""
+    """Probe one shape; return 0 when a micro-batch was found that fits."""
     index = read_record(index_path, ProbeIndex)
     if position >= len(index.entries):
         raise InputError(f"index {position}; this probe has 0 to {len(index.entries) - 1}", str(index_path))

@@ -105,7 +105,7 @@ def obstacle_to_restart(task: TaskLayout, attempt: AttemptLayout, record: TaskRe
 
 
 def start_again(attempt: AttemptLayout, job: Job, obstacle: str) -> int:
-    """After exit 85: put this element back into the queue (or let the local backend do so); give our exit code."""
+    """After exit 85: put this element back into the queue (or let the local backend do so); return our exit code."""
     if obstacle:
         print(f"hpc: attempt {attempt.number} is not started again: {obstacle}", flush=True)
         return EXIT_FAILED

@@ -38,7 +38,7 @@ class _Ladder(AttemptLayout):
 def climb(
     record: TaskRecord, attempt: AttemptLayout, find_loss: Callable[[], Loss | None] = lambda: None
 ) -> Supervision | None:
-    """Climb the ladder; give None where it held, else how the attempt ends with it.
+    """Climb the ladder; return None where it held, else how the attempt ends with it.
 
     Args:
         find_loss: Says why this attempt has to go, if it has to; as `supervise` takes it.

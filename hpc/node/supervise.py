@@ -138,7 +138,7 @@ def placement_of(task: TaskRecord, node_rank: int) -> Placement:
 def start(
     task: TaskRecord, attempt: AttemptLayout, place: Placement
 ) -> tuple[list[subprocess.Popen[bytes]], IO[bytes] | None]:
-    """Start this node's launch lines; give them, and the pipe of stdout when a tap is to read it."""
+    """Start this node's launch lines; return them, and the pipe of stdout when a tap is to read it."""
     kind = task.launch.kind
     argv = launch_argv(kind, task.argv, place)
     tapped = task.metrics_source[0] != "hdf5" and place.node_rank == 0

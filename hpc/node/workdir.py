@@ -53,7 +53,7 @@ def write_files(work: Path, files: Mapping[str, str]) -> None:
 
 
 def _put(name: str, entry: Path | LinkTo, target: Path, *, shared: bool) -> str:
-    """Put one file or link in its place; give its line of the digest.
+    """Put one file or link in its place; return its line of the digest.
 
     Args:
         shared: Whether the group may read it.

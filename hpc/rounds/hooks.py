@@ -51,7 +51,7 @@ def ask_hook(
     situation: Situation,
     tasks: Sequence[tuple[FailedTask, Callable[[], Evidence]]],
 ) -> RetryPlan:
-    """Ask about every failed task; give the plan with what it answered, and what was wrong with its answers.
+    """Ask about every failed task; return the plan with what it answered, and what was wrong with its answers.
 
     Args:
         name: ``module:function``.

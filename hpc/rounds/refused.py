@@ -31,7 +31,7 @@ def _is_refused(attempt: AttemptState) -> bool:
 
 
 def relaunch(layout: RunLayout, jobs: Iterable[str]) -> list[str]:
-    """Release what was not released too often yet; give those jobs. The caller holds the experiment's lock.
+    """Release what was not released too often yet; return those jobs. The caller holds the experiment's lock.
 
     Raises:
         TemporaryError: Slurm did not answer; the count was written first, so that a death in between costs a try.

@@ -62,7 +62,7 @@ def hold_by_hand(layout: RunLayout, reason: str) -> Hold:
 
 
 def hold_runs(layout: RunLayout, names: Collection[str], reason: str) -> list[str]:
-    """Hold runs, and what waits for them in Slurm; give those that were not held before, which keep their reason.
+    """Hold runs, and what waits for them in Slurm; return those that were not held before, which keep their reason.
 
     Raises:
         InputError: The file cannot be read.
@@ -103,7 +103,7 @@ def _joined(jobs: Iterable[str], more: Iterable[str]) -> tuple[str, ...]:
 
 
 def release_runs(layout: RunLayout, names: Collection[str]) -> dict[str, HeldRun]:
-    """Let held runs go on; give those that were held, each with who held it and why.
+    """Let held runs go on; return those that were held, each with who held it and why.
 
     Raises:
         InputError: The file cannot be read.

@@ -76,7 +76,7 @@ def stop_if_held(layout: RunLayout, *, dry_run: bool = False) -> None:
 
 
 def hold(layout: RunLayout, trip: Trip) -> Hold:
-    """Start nothing more, and hold what waits in Slurm's queue; give what is written in ``hold.json``.
+    """Start nothing more, and hold what waits in Slurm's queue; return what is written in ``hold.json``.
 
     An experiment that is held already keeps its first reason.
 
@@ -95,7 +95,7 @@ def hold(layout: RunLayout, trip: Trip) -> Hold:
 
 
 def put_on_hold(layout: RunLayout, found: Hold) -> Hold:
-    """Hold an experiment as it is said, unless it is held already; give what is written in ``hold.json``.
+    """Hold an experiment as it is said, unless it is held already; return what is written in ``hold.json``.
 
     Raises:
         TemporaryError: Slurm did not answer. The hold stands; the next command holds what waits.

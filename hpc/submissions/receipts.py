@@ -28,7 +28,7 @@ def submit_once(
     find: Callable[[Asked], str | None] = lambda _: None,
     more: Mapping[str, Any] | None = None,
 ) -> str:
-    """Submit what has no receipt yet; give its job.
+    """Submit what has no receipt yet; return its job.
 
     Args:
         files: Where the two files stand.

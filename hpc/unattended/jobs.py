@@ -179,7 +179,7 @@ def settle_successors(
     interval_s: float,
     guard: Guard = lambda: None,
 ) -> tuple[Relay, ...]:
-    """Bring the relays in Slurm's queue to what is wanted; give those that then wait.
+    """Bring the relays in Slurm's queue to what is wanted; return those that then wait.
 
     What is new is submitted before anything old is cancelled, so that at no moment none waits. Under the lock.
 

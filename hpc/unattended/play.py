@@ -255,7 +255,7 @@ def _state_or_none(layout: RunLayout) -> State | None:
 
 
 def build_report(layout: RunLayout, limit_s: float) -> str:
-    """Build the report as a command line of its own; give where it is, or say why there is none."""
+    """Build the report as a command line of its own; return where it is, or say why there is none."""
     if importlib.util.find_spec("analysis") is None:
         return "not built: the package analysis is not installed"
     command = own_command("analysis.report", layout.experiment, "--root", str(layout.root))

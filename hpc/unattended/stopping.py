@@ -31,7 +31,7 @@ def waiting_relays(layout: RunLayout) -> list[str]:
 
 
 def stop_following(layout: RunLayout) -> list[str]:
-    """End the loop; give the jobs of the relays that were cancelled.
+    """End the loop; return the jobs of the relays that were cancelled.
 
     Raises:
         TemporaryError: Slurm did not answer; no relay does anything any more, and the same call goes on.

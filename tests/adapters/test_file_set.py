@@ -32,7 +32,7 @@ with replacing(folder) as prepared:
 
 
 def write(folder: Path, content: str, kill_at: int = 0) -> int:
-    """Replace all three files in a process of its own, killed before its n-th rename; give its exit code."""
+    """Replace all three files in a process of its own, killed before its n-th rename; return its exit code."""
     command = [sys.executable, "-c", WRITER, str(folder), content, str(kill_at)]
     return subprocess.run(command, env=command_environment(), check=False, timeout=60).returncode
 

@@ -107,7 +107,7 @@ class Project:
     def hpc(
         self, verb: str, *arguments: str, expect: int | Collection[int] | None = 0, timeout: float = 300, **more: str
     ) -> str:
-        """Run ``python -m hpc.<verb>`` in the project; give stdout. None expects 0 or 1."""
+        """Run ``python -m hpc.<verb>`` in the project; return stdout. None expects 0 or 1."""
         valid = (0, 1) if expect is None else (expect,) if isinstance(expect, int) else expect
         environment = {**self.lab.environment, "PYTHONPATH": str(REPO), **more}
         done = run_python(["-m", f"hpc.{verb}", *arguments], self.folder, environment, timeout)

@@ -88,7 +88,7 @@ def call_with_deadly_sbatch(project: Project, moment: str, *command: str) -> Non
 
 
 def kill_everywhere(project: Project, *command: str) -> int:
-    """Run a command, killed before its 1st, 2nd, … act, until one run lives to its end; give how many were killed."""
+    """Run a command, killed before its 1st, 2nd, … act, until one run lives to its end; return how many were killed."""
     for moment in range(1, 100):
         done = call(project, str(FAKES / "killed.py"), str(moment), *command)
         if done.returncode != -signal.SIGKILL:

@@ -22,7 +22,7 @@ follow: {{every: '0:00:03', time: '0:05:00', mem: 1GB}}
 
 
 def kill_the_follower(project: Project, name: str) -> str:
-    """Wait for the first relay to hold the lease, and kill -9 its process; give its job."""
+    """Wait for the first relay to hold the lease, and kill -9 its process; return its job."""
     lease = project.runs / name / "follow.lease"
     killed: list[str] = []
 

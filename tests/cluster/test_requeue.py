@@ -60,7 +60,7 @@ container: {{{container}}}
 
 
 def start(project: Project, name: str, how: str, steps: int, container: str = "") -> dict[str, Path]:
-    """Plan and submit; give each run's folder once all have taken a step."""
+    """Plan and submit; return each run's folder once all have taken a step."""
     (project.folder / "steps.py").write_text(PROGRAM)
     project.write_experiment(name, EXPERIMENT.format(name=name, how=how, steps=steps, container=container))
     project.hpc("plan", name)

@@ -61,7 +61,7 @@ class Typist:
         )  # fmt: skip
 
     def call(self, verb: str, *arguments: str) -> str:
-        """Start a command as this user does; give all it printed."""
+        """Start a command as this user does; return all it printed."""
         done = self.type(f"{self.start.replace('{verb}', verb)} {shlex.join(arguments)}")
         assert "Traceback" not in done.stderr, done.stderr
         return done.stdout + done.stderr
@@ -99,7 +99,7 @@ WAYS: dict[str, Callable[[Path], Typist]] = {"hpc": as_script, "python3 -m": as_
 
 
 def scenes(user: Typist) -> list[tuple[str, str]]:
-    """Play the road with its mishaps; give each scene with what was printed."""
+    """Play the road with its mishaps; return each scene with what was printed."""
     experiment = user.folder / "manifests/experiments/tiny.yaml"
     told = [("nothing planned", user.call("status")), ("a typo", user.call("status", "tinny"))]
     told += [("rehearsed", user.call("plan", "tiny", "--dry-run", "--set", "resources.mem=600MB"))]

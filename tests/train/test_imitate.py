@@ -18,7 +18,7 @@ SMALL = ("--demonstrations", "64", "--width", "16", "--epochs", "12")
 
 @pytest.fixture
 def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Train in a folder of its own; give the losses."""
+    """Train in a folder of its own; return the losses."""
     torch.set_num_threads(1)
 
     def run(name: str, *more: str) -> np.ndarray:

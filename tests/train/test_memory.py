@@ -41,7 +41,7 @@ def room(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Exception], None]:
 
 
 def run_short(home: Path, processes: int, rank: int, room_mib: int, *arguments: str) -> tuple[Finished, str]:
-    """Start the workload as a user does, with one process short of memory from the second step on; give its log too."""
+    """Start the workload as a user does, with one process short of memory from the second step on: its log too."""
     begin = [sys.executable]
     if processes > 1:
         begin += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]

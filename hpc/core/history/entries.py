@@ -160,7 +160,7 @@ def fold(events: Sequence[Event], planned: Sequence[Entry] = ()) -> Log:
 
 
 def _take_starts(events: Sequence[Event], entries: dict[str, Entry], problems: list[str]) -> dict[int, str]:
-    """Add an entry for each start; give the name each of them got, by its place.
+    """Add an entry for each start; return the name each of them got, by its place.
 
     A second start of an id comes from another log: it gets a name of its own. The very same event twice is one.
     """

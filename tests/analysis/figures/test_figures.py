@@ -35,7 +35,7 @@ from tests.analysis.made_experiments import (
 
 
 def _draw(experiment: Experiment, folder: Path, further: Sequence[str] = ()) -> dict[str, str]:
-    """Draw everything; give each SVG file's text by figure name."""
+    """Draw everything; return each SVG file's text by figure name."""
     folder.mkdir()
     frame = load_frame(experiment.write())
     names = [one.name for one in draw_all(frame, find_findings(frame), folder, further)]

@@ -92,7 +92,7 @@ def test_oscillation() -> None:
 
 
 def descend(learning_rate: float, steps: int = 120, seed: int = 0) -> Curves:
-    """Train a linear model by stochastic gradient descent; give loss and gradient norm of each step."""
+    """Train a linear model by stochastic gradient descent; return loss and gradient norm of each step."""
     source = np.random.default_rng(seed)
     truth, weights = source.normal(size=8), source.normal(size=8)
     curves: Curves = {"loss": [], "grad_norm": []}

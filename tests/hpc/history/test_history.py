@@ -56,7 +56,7 @@ def page() -> str:
 
 
 def run(line: str, *results: str) -> str:
-    """Record a run; give its id."""
+    """Record a run; return its id."""
     name = ask_json("start", "--", *line.split())["id"]
     say("finish", name, *results)
     return name

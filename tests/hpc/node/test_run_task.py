@@ -48,7 +48,7 @@ def index_of(project: LocalProject) -> Path:
 
 
 def run(project: LocalProject, position: int = 0, expect: int = 0, **more: str) -> str:
-    """Run one element by hand to its end; give what the wrapper prints."""
+    """Run one element by hand to its end; return what the wrapper prints."""
     wrapper = start(project, position, **more)
     told = wrapper.communicate(timeout=60)[0]
     assert wrapper.returncode == expect, told

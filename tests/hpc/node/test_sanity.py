@@ -67,7 +67,7 @@ def start(project: LocalProject, **more: str) -> "subprocess.Popen[str]":
 
 
 def run(project: LocalProject, how: str, expect: int, **more: str) -> dict[str, Any]:
-    """Run the first element to its end; give the record of it."""
+    """Run the first element to its end; return the record of it."""
     (project.folder.parent / "how").write_text(how)
     wrapper = start(project, **more)
     told = wrapper.communicate(timeout=60)[0]

@@ -69,7 +69,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def problem_of(layout: RunLayout) -> str:
-    """Collect; give what was wrong with the disk."""
+    """Collect; return what was wrong with the disk."""
     try:
         assess(layout)
     except TemporaryError as error:
@@ -116,7 +116,7 @@ def test_a_full_disk_is_said_and_nothing_is_submitted(project: LocalProject, sma
 
 
 def collect_until(layout: RunLayout, kill_at: int) -> int:
-    """Collect in a fork that is killed before its n-th rename in ``collected/``; give its exit code."""
+    """Collect in a fork that is killed before its n-th rename in ``collected/``; return its exit code."""
     child = os.fork()
     if not child:
         renames = count(1)

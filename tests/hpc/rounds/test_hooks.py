@@ -19,7 +19,7 @@ TASK = FailedTask("t1", "X1", (AttemptFacts(1, Verdict(FailureClass.CODE_BUG, "r
 
 
 def ask(folder: Path, body: str, name: str) -> tuple[str, tuple[str, ...]]:
-    """Ask a function of this body; give what is decided and what was wrong."""
+    """Ask a function of this body; return what is decided and what was wrong."""
     (folder / f"{name}.py").write_text(body)
     plan = plan_retries([TASK], SITUATION)
     asked = ask_hook(f"{name}:decide", [folder], plan, SITUATION, [(TASK, Evidence)])
@@ -106,7 +106,7 @@ def test_what_its_process_does_to_itself_is_said(
 
 
 def ask_about_many(folder: Path, body: str, name: str, count: int) -> tuple[list[str], tuple[str, ...]]:
-    """Ask about tasks T0, T1, …; give the reasons by task in order, and what was wrong."""
+    """Ask about tasks T0, T1, …; return the reasons by task in order, and what was wrong."""
     (folder / f"{name}.py").write_text(body)
     tasks = [replace(TASK, task_id=f"t{number}", run_name=f"T{number}") for number in range(count)]
     asked = ask_hook(

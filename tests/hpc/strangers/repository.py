@@ -74,7 +74,7 @@ class Repository:
             subprocess.run([*base, *each], check=True, capture_output=True)
 
     def plan(self, *arguments: str, name: str = "theirs", cluster: str = "s", expect: int = 0) -> str:
-        """Plan as at a terminal, in this process; give what was said (of ``--json`` the JSON)."""
+        """Plan as at a terminal, in this process; return what was said (of ``--json`` the JSON)."""
         self.monkeypatch.chdir(self.folder)
         self.monkeypatch.setenv("HPC_ROOT", str(self.root))
         done = CliRunner().invoke(hpc.plan.main, [name, "--cluster", cluster, *arguments])
@@ -82,7 +82,7 @@ class Repository:
         return done.stdout if "--json" in arguments else done.output
 
     def on_a_node(self, number: int = 1, position: int = 0, *, name: str = "theirs", **more: str) -> int:
-        """Start one element of a submission as Slurm does; give the exit code of the script."""
+        """Start one element of a submission as Slurm does; return the exit code of the script."""
         script = self.root / name / f"submissions/{number:03d}/array.sbatch"
         told = command_environment(SLURM_ARRAY_TASK_ID=str(position), **more)
         # A login shell's PATH, where `python` is ours.

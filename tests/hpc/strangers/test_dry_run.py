@@ -13,7 +13,7 @@ ACCEPTS = 'cat > "$SAW"; echo "sbatch: Job 7 to start at 2026-11-29T04:30:00 usi
 
 
 def pretend_sbatch(repository: Repository, answer: str) -> Path:
-    """Put an `sbatch` on PATH; give the file in which it may leave what it read."""
+    """Put an `sbatch` on PATH; return the file in which it may leave what it read."""
     tools, saw = repository.root.parent / "bin", repository.root.parent / "saw"
     tools.mkdir()
     (tools / "sbatch").write_text(f"#!/bin/sh\n{answer}\n")

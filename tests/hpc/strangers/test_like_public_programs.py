@@ -127,7 +127,7 @@ def put(repository: Repository, public: Public) -> None:
 
 
 def by_hand(folder: Path, words: list[str]) -> list[str]:
-    """Run it where it lies, as its README says; give its lines."""
+    """Run it where it lies, as its README says; return its lines."""
     done = subprocess.run(
         [sys.executable, *words], cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)},
         capture_output=True, text=True, timeout=60, check=True,

@@ -117,7 +117,7 @@ def test_an_unclear_answer_keeps_the_intent_and_sends_no_array_twice(project, an
 
 
 def while_accounting_hangs(project: LocalProject, verb: str, expect: int) -> str:
-    """Run a command while everything that asks slurmdbd hangs, with a tenth of our patience; give what it says."""
+    """Run a command while everything that asks slurmdbd hangs, with a tenth of our patience; return what it says."""
     client(project, "sacct", "exec sleep 600")
     client(project, "sacctmgr", "exec sleep 600")
     began = time.monotonic()

@@ -110,7 +110,7 @@ def test_without_a_batch_there_is_nothing_to_measure(tmp_path: Path) -> None:
 
 
 def clients(project: LocalProject, **scripts: str) -> dict[str, str]:
-    """Pretend Slurm's clients, which note how they are called; give the environment that finds them."""
+    """Pretend Slurm's clients, which note how they are called; return the environment that finds them."""
     folder = project.folder / "bin"
     folder.mkdir(exist_ok=True)
     for name in ("sbatch", "squeue", "sacct", "scontrol", "sacctmgr"):

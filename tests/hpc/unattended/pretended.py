@@ -45,7 +45,7 @@ class PretendedSlurm:
         fill_at: int | None = None,
         patience_s: float = 300.0,
     ) -> list[int]:
-        """Run a command; give the exit codes, negative for a signal."""
+        """Run a command; return the exit codes, negative for a signal."""
         request = {
             "folder": str(self.project.folder),
             "module": module,
@@ -120,7 +120,7 @@ class PretendedSlurm:
         return self.number_of(next(job for job, queue in self.named("follow:tiny").items() if "RUNNING" in queue))
 
     def let_the_next_one_run(self) -> int:
-        """Begin the relay that has waited longest; give its exit code."""
+        """Begin the relay that has waited longest; return its exit code."""
         job = next(iter(self.waiting()))
         self.set_state(job, "RUNNING")
         (code,) = self.run("hpc.follow", "tiny", "--number", self.number_of(job))
