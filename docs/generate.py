@@ -71,7 +71,7 @@ def commands_page() -> str:
 def fields_page() -> str:
     """``docs/experiment.md``."""
     return (
-        f"# What stands in the YAML files\n\n{GENERATED} For editors there is a JSON Schema: `experiment.schema.json`. "
+        f"# Experiment and cluster files\n\n{GENERATED} For editors there is a JSON Schema: `experiment.schema.json`. "
         "Files are YAML 1.2: `1e-4` is a number, `on` is text. Whatever is wrong with a file is reported at once, "
         "each mistake with its line and the nearest valid name.\n\n"
         f"## Experiment\n\n{field_reference(ExperimentModel).rstrip()}\n\n"
@@ -156,7 +156,7 @@ def outdated() -> list[str]:
 
 
 def main() -> int:
-    """Write or check; give the exit code."""
+    """Write or check; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing, exit 1 when something is out of date")
     old = outdated()

@@ -286,6 +286,16 @@ def test_the_readme_starts_with_the_two_commands() -> None:
     assert text.index("make demo") < text.index("make test") < text.index("sbatch manifests/rendered")
 
 
+def test_the_readme_is_one_screen_with_a_picture() -> None:
+    """At most 450 words beside its links' addresses, five lines to start, a picture that loads at once."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    first = next(block for block in blocks(text) if block.language == "bash")
+
+    assert len(re.sub(r"\]\([^)]*\)", "]", text).split()) <= 450
+    assert len(first.text.splitlines()) == 5
+    assert 10_000 < (ROOT / "docs/assets/report.png").stat().st_size <= 150_000
+
+
 def test_the_changelog_knows_this_version() -> None:
     """The version in pyproject.toml has its section, with a date."""
     version = re.search(r'^version = "([^"]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
