@@ -27,6 +27,7 @@ from hpc.core.resources import render_memory, render_time
 from hpc.core.slurm.arrays import ArrayPlan, first_assignment, plan_arrays
 from hpc.core.slurm.gpu_bound import Place, describe_places, place_all
 from hpc.core.words import counted
+from hpc.experiments.advising import advise, describe_advice, describe_all
 from hpc.experiments.detecting import describe_detectable, find_detectable
 from hpc.experiments.freezing import Change, Plan
 from hpc.experiments.overrides import Overrides
@@ -60,6 +61,7 @@ from hpc.workspace import Workspace
     is_flag=True,
     help="Set aside the results that runs of other settings left under the same names; kept, and named in the report.",
 )
+@click.option("--advice", "advises", is_flag=True, help="Say of cheaper designs what each costs and gives up.")
 @click.option("--moved", is_flag=True, help="Runs that were planned in another folder are this project's: it moved.")
 @dry_run_option
 @json_option
@@ -72,6 +74,7 @@ def main(
     resource_limits: str,
     second_look: bool,
     replaces: bool,
+    advises: bool,
     moved: bool,
     dry_run: bool,
     as_json: bool,
@@ -93,7 +96,10 @@ def main(
     plan = replace(plan, notes=(*plan.notes, *describe_in_the_way(plan.layout, done.making_way), *older))
     aside = [each.run_name for each in done.making_way if each.attempts]
     command = f"{request.command} --replace" if replaces else request.command
-    return tell(plan, done.new, done.submissions, workspace, command, dry_run=dry_run, as_json=as_json, set_aside=aside)
+    return tell(
+        plan, done.new, done.submissions, workspace, command, dry_run=dry_run, as_json=as_json, advises=advises,
+        set_aside=aside,
+    )  # fmt: skip
 
 
 def extend(workspace: Workspace, layout: RunLayout, *, dry_run: bool, as_json: bool) -> int:
@@ -124,12 +130,14 @@ def tell(
     *,
     dry_run: bool,
     as_json: bool,
+    advises: bool = False,
     **more: object,
 ) -> int:
     """Link and check the scripts, say what was planned, give the exit code.
 
     Args:
         command: The command line that plans this.
+        advises: Whether every cheaper design is named.
     """
     links = link_scripts(plan.layout, submissions, workspace.rendered) if not dry_run else []
     asked = [first_assignment(plan.frozen.spec, task) for task in new]
@@ -142,7 +150,7 @@ def tell(
         print_json({**describe(plan, new, links, objections), **more, **rehearsed})
     else:
         estimates = [trial.said for trial in trials.values() if trial.said]
-        show(plan, new, links, command if dry_run else "", jobs, estimates)
+        show(plan, new, links, command if dry_run else "", jobs, estimates, advises=advises)
     for objection in objections:
         note(f"warning: {objection}")
     return EXIT_FAILED if any("not checked" not in objection for objection in objections) else EXIT_DONE
@@ -186,6 +194,7 @@ def describe(plan: Plan, new: Sequence[Task], links: Sequence[Path], objections:
             for array, place in zip(arrays, places_of(plan, arrays), strict=True)
         ],
         "can_find": can_find.to_json() if can_find else None,
+        "advice": advise(spec, plan.tasks, can_find).to_json(),
         "partitions": describe_partitions(plan, arrays),
         "scripts": [str(link) for link in links],
         "objections": list(objections),
@@ -218,6 +227,8 @@ def show(
     rehearsed: str,
     jobs: Sequence[Job],
     estimates: Sequence[str],
+    *,
+    advises: bool = False,
 ) -> None:
     """Print arrays, tasks and GPU hours, what changed, and the exact next command.
 
@@ -225,6 +236,7 @@ def show(
         rehearsed: The command line that was only rehearsed; empty where it was not.
         jobs: What it would submit.
         estimates: When and where Slurm would start each array now, in its words.
+        advises: Whether every cheaper design is named.
     """
     spec, profile = plan.frozen.spec, plan.frozen.profile
     arrays = plan_arrays([first_assignment(spec, task) for task in new], profile)
@@ -246,7 +258,9 @@ def show(
         if told_where := describe_partitions(plan, arrays):
             say("\n".join([*told_where, *(f"Slurm's estimate: {each}" for each in estimates)]))
     can_find = find_detectable(plan.layout, spec, plan.tasks)
-    for text in describe_detectable(can_find, spec.metrics.primary.name):
+    advice = advise(spec, plan.tasks, can_find)
+    told_of = describe_detectable(can_find, spec.metrics.primary.name)
+    for text in (*told_of, *(describe_all(advice) if advises else describe_advice(advice))):
         say(text)
     change = plan.change
     if change.kept or change.removed:

@@ -76,6 +76,9 @@ ALWAYS_SEVERAL = {
     ("hpc/core/question/criterion.py", "len(found)", "configurations"),
     ("hpc/core/slurm/partitions.py", "resources.nodes", "nodes"),
     ("hpc/core/retry/answer.py", "len(task.attempts)", "attempts"),
+    ("hpc/experiments/advising.py", "MOST_SEEDS", "seeds"),
+    ("hpc/experiments/advising.py", "one.runs", "runs"),  # of two configurations at least
+    ("hpc/experiments/detecting.py", "runs", "runs"),  # two at least: there is a spread
     ("hpc/experiments/detecting.py", "len(stored)", "runs"),  # two at least, said a line above
     ("hpc/submit.py", "LIMIT_S // MINUTE", "minutes"),
     ("hpc/init.py", "len(found)", "programs"),

@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import inf, isfinite
+from math import fsum, inf, isfinite, sqrt
 from statistics import fmean, stdev
 from typing import Any
 
 from hpc.adapters.files import read_json_or_none
+from hpc.core.errors import InputError
 from hpc.core.experiment.grid import CASE, Combination
 from hpc.core.experiment.spec import ExperimentSpec, Task
 from hpc.core.identity import canonical_json
@@ -15,6 +16,9 @@ from hpc.core.layout import RunLayout
 from hpc.core.question.baseline import counterparts
 from hpc.core.question.detectable import POWER, Design
 from hpc.core.words import counted
+
+MOST_SIBLINGS = 20
+"""So many collected experiments are looked at, the newest first."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,8 @@ def find_detectable(layout: RunLayout, spec: ExperimentSpec, tasks: Sequence[Tas
     design = Design(max(Counter(pairs.values()).values()), seeds, kept, len(pairs), spec.analysis.alpha)
     more = replace(design, seeds=seeds + 1, baseline=kept if spec.analysis.baseline_from else kept + 1)
     fewer = replace(design, arms=design.arms - 1, comparisons=design.comparisons - 1) if design.arms > 1 else None
-    return CanFind(design, _spread(spec, stored), design.smallest, more.smallest, fewer.smallest if fewer else None)
+    spread = _spread(spec, stored) or _spread_of_siblings(layout, spec)
+    return CanFind(design, spread, design.smallest, more.smallest, fewer.smallest if fewer else None)
 
 
 def describe_detectable(found: CanFind | None, metric: str) -> tuple[str, ...]:
@@ -141,6 +146,48 @@ def _spread(spec: ExperimentSpec, stored: Sequence[float]) -> Spread | None:
     if len(stored) < 2:
         return None
     return Spread(stdev(stored), mean, f"{len(stored)} runs of {spec.analysis.baseline_from}")
+
+
+def _spread_of_siblings(layout: RunLayout, spec: ExperimentSpec) -> Spread | None:
+    """The spread between seeds in the newest collected runs of the same program and metric, here or in a sibling.
+
+    Pooled over the configurations that ran with several seeds; the mean is that of their means.
+    """
+    found = [(path.stat().st_mtime, path) for path in layout.root.glob("*/collected/verdicts.json")]
+    for _, path in sorted(found, reverse=True)[:MOST_SIBLINGS]:
+        sibling = RunLayout(layout.root, path.parent.parent.name)
+        groups = _values_of(sibling, spec)
+        inside = [fsum((value - fmean(group)) ** 2 for value in group) for group in groups]
+        free = sum(len(group) - 1 for group in groups)
+        if free and fsum(inside) > 0:
+            runs = sum(len(group) for group in groups)
+            return Spread(sqrt(fsum(inside) / free), fmean(map(fmean, groups)), f"{runs} runs of {sibling.experiment}")
+    return None
+
+
+def _values_of(sibling: RunLayout, spec: ExperimentSpec) -> list[list[float]]:
+    """What finished runs of a sibling gave, for each configuration with several; none of another program or metric."""
+    try:
+        judged = _mapping(read_json_or_none(sibling.verdicts)).get("tasks")
+        planned = _mapping(_mapping(read_json_or_none(sibling.manifest)).get("spec"))
+    except (InputError, OSError):
+        return []
+    if _what_runs(_mapping(planned.get("program"))) != _what_runs(vars(spec.program)) or not isinstance(judged, list):
+        return []
+    values: dict[str, list[float]] = {}
+    for task in map(_mapping, judged):
+        value = _mapping(task.get("summary")).get(spec.metrics.primary.name)
+        if task.get("outcome") == "finished" and not task.get("altered") and isinstance(value, int | float):
+            values.setdefault(canonical_json([task.get("case"), task.get("parameters")]), []).append(float(value))
+    return [group for group in values.values() if len(group) > 1 and all(map(isfinite, group))]
+
+
+def _what_runs(program: Mapping[str, Any]) -> str:
+    """The program itself: its module, or its command up to the first argument."""
+    words = str(program.get("command") or "").split()
+    script = next((place for place, word in enumerate(words) if word.endswith((".py", ".sh", ".R", ".jl"))), 0)
+    module = next((place + 1 for place, word in enumerate(words) if word == "-m"), 0)
+    return str(program.get("module") or " ".join(words[: max(script, module) + 1]))
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -148,8 +148,8 @@ def test_options_change_only_on_purpose() -> None:
         "init": ["--dry-run", "--goal", "--json", "--metric", "--name", "--run-help", "--yes"],
         "brief": ["--dry-run", "--from", "--json", "--non-interactive"],
         "plan": [
-            "--cluster", "--dry-run", "--json", "--moved", "--replace", "--resource-limits", "--second-look", "--seeds",
-            "--set",
+            "--advice", "--cluster", "--dry-run", "--json", "--moved", "--replace", "--resource-limits",
+            "--second-look", "--seeds", "--set",
         ],
         "submit": [
             "--backend", "--canary", "--detach", "--dry-run", "--follow", "--json", "--max-parallel", "--probe",
