@@ -141,7 +141,11 @@ def test_every_printed_command_can_be_pasted(way: str, tmp_path: Path) -> None:
         found = {command: found[command] for command in {_verb(each): each for each in found}.values()}
     for command, scene in found.items():
         done = user.type(command)
-        assert done.returncode in (0, 1, 3), f"{scene}: {command}\n{done.stdout}{done.stderr}"
+        answer = f"{scene}: {command}\n{done.stdout}{done.stderr}"
+        if _verb(command) == "brief":  # it asks, and there is nobody at this terminal
+            assert "What do you want to know?" in done.stderr, answer
+            continue
+        assert done.returncode in (0, 1, 3), answer
         assert "no such option" not in done.stderr.lower()
     why = next(text for scene, text in told if scene == "why")
     assert f"{user.start.replace('{verb}', 'collect')} tiny --retry-failed --again data" in why  # folded by no margin
