@@ -60,7 +60,8 @@ def test_a_paragraph_no_page(tmp_path: Path) -> None:
     assert size == "design: 4 rank × 3 rate = 12 configurations × 3 seeds = 36 runs; 24 repeats for the spread"
     assert told == "estimable: the effect of rank, rate; how they act together"
     assert cheaper == (
-        "cheaper, to explore (runs): one at a time 18, Sobol 24, successive halving 11; --advice says what each gives up"
+        "cheaper, to explore (runs): one at a time 18, Sobol 24, successive halving 11; "
+        "--advice says what each gives up"
     )
     assert worth.startswith("worth having is 5 %: 3 seeds find it where seeds alone spread by at most 0.")
     assert "\n".join(["```text", size, told, cheaper, worth, "```"]) in (ROOT / "docs/sweeping.md").read_text()

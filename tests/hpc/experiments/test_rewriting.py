@@ -68,6 +68,31 @@ def test_shipped_experiments_lose_no_line(path: Path) -> None:
     assert parse_yaml(new, "").data["brief"]["if_wrong" if "if_wrong" in load_yaml(path).data["brief"] else "goal"]
 
 
+LONG = "a long answer " * 12 + "end"
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "written"),
+    [
+        ("  goal: old   # why", LONG, f"  goal: {LONG}   # why"),
+        ("  goal: old", "short", "  goal: short"),
+        ("  goal: >-   # why\n    old\n    one\n", "short", "  goal: short   # why\n"),
+        ("  goal: >-   # why\n    old", "a: b", '  goal: "a: b"   # why'),
+        ("  goal:   # why", "short", "  goal: short   # why"),
+        ("  goal: 'old'", "2", '  goal: "2"'),
+        ("  goal: old", "one\n two\n\nthree", "  goal: |-\n    one\n     two\n\n    three"),
+    ],
+)
+def test_a_value_is_replaced_where_it_stands(entry: str, value: str, written: str) -> None:
+    """With what stands behind it; a long text is folded only where no comment follows."""
+    before, after = "name: x\nbrief:\n", "\n# below\nz: 1\n"
+
+    assert with_block(before + entry + after, "", "brief", {"goal": value}, KEYS) == before + written + after
+    assert with_block("brief:\n  goal: old\n", "", "brief", {"goal": LONG}, KEYS).startswith(
+        "brief:\n  goal: >-\n    a"
+    )
+
+
 def test_new_keys_stand_in_the_order_of_the_questions() -> None:
     """Whatever was there first."""
     text = "name: x\nbrief:\n  hypothesis: h\n  stage: exploratory\n"
