@@ -45,6 +45,16 @@ class LazyGroup(click.Group):
         command.epilog = (command.epilog or "").replace("python -m hpc.", "hpc ")
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Say which verb was nearest to one that is none."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            from hpc.core.errors import nearest
+
+            ctx.fail(f"there is no command '{args[0]}'; {nearest(args[0], list(COMMANDS))}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs without importing them."""
         del ctx

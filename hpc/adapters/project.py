@@ -37,7 +37,7 @@ def runs_root(project: Path, environment: Mapping[str, str]) -> Path:
         InputError: It, or what it would lie in, is no folder.
     """
     asked = environment.get("HPC_ROOT")
-    root = Path(asked or project / "runs").absolute()
+    root = Path(asked or project / "runs").expanduser().absolute()  # a quoted ~ would be a folder of that name
     check_root(root, "HPC_ROOT" if asked else "the folder of the runs")
     return root
 

@@ -56,3 +56,4 @@ def test_runs_lie_in_the_project_unless_said_otherwise(tmp_path: Path, monkeypat
 
     assert runs_root(tmp_path / "home", {}) == tmp_path / "home/runs"
     assert runs_root(tmp_path / "home", {"HPC_ROOT": "x"}) == tmp_path / "x"
+    assert runs_root(tmp_path / "home", {"HPC_ROOT": "~/x"}) == Path.home() / "x"  # quoted in a script of theirs

@@ -217,6 +217,7 @@ def test_an_unknown_verb_is_a_usage_error() -> None:
 
     assert done.returncode == 2
     assert "nonsense" in done.stderr
+    assert "did you mean 'plan'?" in run("hpc.cli", "pln").stderr
 
 
 @pytest.mark.parametrize("verb", COMMANDS)
