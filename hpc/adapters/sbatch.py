@@ -124,7 +124,7 @@ def resource_options(resources: Resources, profile: ClusterProfile, exclude: tup
     return options
 
 
-def _program_path(profile: ClusterProfile, python: str) -> str:
+def program_path(profile: ClusterProfile, python: str) -> str:
     """The folder in which a host's program finds its `python`, if it is not what PATH says; empty if it is.
 
     That is the interpreter that planned, unless the site decides by its setup lines, the profile names an interpreter
@@ -220,7 +220,7 @@ def render_sbatch(
         "signal_lead_s": signal_lead_s(plan.resources, profile),
         "options": list(resource_options(plan.resources, profile, plan.exclude_nodes).items()),
         "setup": profile.setup,
-        "program_path": _program_path(profile, python),
+        "program_path": program_path(profile, python),
         "environment": _settled(profile),  # the program gets all of them from the wrapper
         "code": code,
         "python": python,

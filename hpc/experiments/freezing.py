@@ -7,6 +7,7 @@ starts.
 import importlib.util
 import os
 import platform
+import shlex
 import shutil
 import sys
 import time
@@ -27,7 +28,7 @@ from hpc.adapters.manifest_store import (
     task_from_json,
     task_to_json,
 )
-from hpc.adapters.sbatch import render_relay
+from hpc.adapters.sbatch import program_path, render_relay
 from hpc.adapters.yaml_file import YamlDocument
 from hpc.core.credentials import names_secret
 from hpc.core.errors import InputError, Problem
@@ -157,7 +158,7 @@ def make_plan(
         check_program(replace(spec.program, module=None, command=spec.check.command), code, toolkit, "check.command")
     inputs = find_inputs(workspace.project, spec.program.inputs)
     notes = (*notes, *notes_of(code, spec.program.inputs), *_unset_notes(spec, profile), *_relay_notes(layout, profile))
-    notes = (*notes, *_wandb_notes(spec, code), *_launch_notes(spec))
+    notes = (*notes, *_wandb_notes(spec, code), *_launch_notes(spec), *_interpreter_notes(profile, container))
     project = identify_project(workspace.project)
     provenance = {**_provenance(layout, code, toolkit, container, git, project), "inputs": inputs}
     provenance["asked"] = dict(asked or {})
@@ -242,6 +243,23 @@ def _relay_notes(layout: RunLayout, profile: ClusterProfile) -> tuple[str, ...]:
     except InputError as error:
         return (f"no submit --follow here: {error}",)
     return ()
+
+
+def _interpreter_notes(profile: ClusterProfile, image: object) -> tuple[str, ...]:
+    """Say so where programs run by another Python than the one that is active here: other packages, other numbers."""
+    environment = os.environ
+    active = environment.get("VIRTUAL_ENV", "")
+    line = f"source {shlex.quote(active)}/bin/activate"
+    if not active and (name := environment.get("CONDA_DEFAULT_ENV", "base")) != "base":
+        active, line = environment.get("CONDA_PREFIX", ""), f"conda activate {shlex.quote(name)}"
+    if image or not active or os.path.realpath(active) == os.path.realpath(sys.prefix):
+        return ()
+    if not program_path(profile, _python(profile)):
+        return ()
+    return (
+        f"`python` in tasks is {sys.executable}, where hpc-batch is installed, and not that of {active}, which is "
+        f"active here. To take that one: setup: [{line}] in manifests/clusters/{profile.name}.yaml",
+    )
 
 
 def _launch_notes(spec: ExperimentSpec) -> tuple[str, ...]:

@@ -110,6 +110,31 @@ def test_without_setup_python_is_the_one_that_planned(site: Repository) -> None:
 
 
 @pytest.mark.parametrize(
+    ("active", "setup", "said"),
+    [
+        ({"VIRTUAL_ENV": "/opt/their env"}, "", "setup: [source '/opt/their env'/bin/activate]"),
+        ({"CONDA_DEFAULT_ENV": "mine", "CONDA_PREFIX": "/opt/mine"}, "", "setup: [conda activate mine]"),
+        ({"CONDA_DEFAULT_ENV": "base", "CONDA_PREFIX": "/opt/conda"}, "", ""),
+        ({"VIRTUAL_ENV": sys.prefix}, "", ""),
+        ({"VIRTUAL_ENV": "/opt/theirs"}, "[module load x]", ""),
+    ],
+)
+def test_an_active_environment_that_is_not_taken_is_said(
+    site: Repository, active: dict[str, str], setup: str, said: str
+) -> None:
+    """Other packages give other numbers: `plan` names both, and the line that takes the other one."""
+    for name in ("VIRTUAL_ENV", "CONDA_DEFAULT_ENV", "CONDA_PREFIX"):
+        site.monkeypatch.delenv(name, raising=False)
+    for name, value in active.items():
+        site.monkeypatch.setenv(name, value)
+    site.profile(**({"setup": setup} if setup else {}))
+    site.experiment()
+    told = " ".join(site.plan().split())
+    assert ("`python` in tasks is" in told) == bool(said)
+    assert said in told
+
+
+@pytest.mark.parametrize(
     ("profile", "mark", "first"),
     [
         (ClusterProfile("s"), "", True),
