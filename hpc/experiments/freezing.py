@@ -52,7 +52,7 @@ from hpc.experiments.overrides import Overrides
 from hpc.experiments.sealing import refuse_unasked, seal_notes, seal_plan
 from hpc.submissions.prepare import Frozen, prepare_submissions
 from hpc.submissions.sources import split_ready
-from hpc.workspace import OWN_CODE, Workspace
+from hpc.workspace import BUILT_IN, OWN_CODE, Workspace
 
 _OWN_PACKAGES = ("hpc", "train")
 _NEEDED = {"train.control": ("torch", "accelerate"), "train.imitate": ("torch",)}
@@ -158,7 +158,12 @@ def make_plan(
         check_program(replace(spec.program, module=None, command=spec.check.command), code, toolkit, "check.command")
     inputs = find_inputs(workspace.project, spec.program.inputs)
     notes = (*notes, *notes_of(code, spec.program.inputs), *_unset_notes(spec, profile), *_relay_notes(layout, profile))
-    notes = (*notes, *_wandb_notes(spec, code), *_launch_notes(spec), *_interpreter_notes(profile, container))
+    notes = (
+        *notes,
+        *_wandb_notes(spec, code),
+        *_launch_notes(spec),
+        *_interpreter_notes(workspace, profile, container),
+    )
     project = identify_project(workspace.project)
     provenance = {**_provenance(layout, code, toolkit, container, git, project), "inputs": inputs}
     provenance["asked"] = dict(asked or {})
@@ -245,7 +250,7 @@ def _relay_notes(layout: RunLayout, profile: ClusterProfile) -> tuple[str, ...]:
     return ()
 
 
-def _interpreter_notes(profile: ClusterProfile, image: object) -> tuple[str, ...]:
+def _interpreter_notes(workspace: Workspace, profile: ClusterProfile, image: object) -> tuple[str, ...]:
     """Say so where programs run by another Python than the one that is active here: other packages, other numbers."""
     environment = os.environ
     active = environment.get("VIRTUAL_ENV", "")
@@ -256,9 +261,12 @@ def _interpreter_notes(profile: ClusterProfile, image: object) -> tuple[str, ...
         return ()
     if not program_path(profile, _python(profile)):
         return ()
+    own = workspace.project / "manifests/clusters"
+    copy = f"mkdir -p {shlex.quote(str(own))} && cp {shlex.quote(str(BUILT_IN / profile.name))}.yaml $_ && "
+    line = f"echo {shlex.quote(f'setup: [{line}]')} >> {shlex.quote(str(own / profile.name))}.yaml"
     return (
         f"`python` in tasks is {sys.executable}, where hpc-batch is installed, and not that of {active}, which is "
-        f"active here. To take that one: setup: [{line}] in manifests/clusters/{profile.name}.yaml",
+        f"active here. To take that one: {'' if (own / f'{profile.name}.yaml').exists() else copy}{line}",
     )
 
 

@@ -112,8 +112,8 @@ def test_without_setup_python_is_the_one_that_planned(site: Repository) -> None:
 @pytest.mark.parametrize(
     ("active", "setup", "said"),
     [
-        ({"VIRTUAL_ENV": "/opt/their env"}, "", "setup: [source '/opt/their env'/bin/activate]"),
-        ({"CONDA_DEFAULT_ENV": "mine", "CONDA_PREFIX": "/opt/mine"}, "", "setup: [conda activate mine]"),
+        ({"VIRTUAL_ENV": "/opt/their env"}, "", "activate]' >> "),
+        ({"CONDA_DEFAULT_ENV": "mine", "CONDA_PREFIX": "/opt/mine"}, "", "echo 'setup: [conda activate mine]' >> "),
         ({"CONDA_DEFAULT_ENV": "base", "CONDA_PREFIX": "/opt/conda"}, "", ""),
         ({"VIRTUAL_ENV": sys.prefix}, "", ""),
         ({"VIRTUAL_ENV": "/opt/theirs"}, "[module load x]", ""),
