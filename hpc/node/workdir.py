@@ -14,8 +14,9 @@ from hpc.adapters.code_snapshot import LinkTo, changed, digest_of, file_line, li
 from hpc.adapters.files import for_group, group_reads, make_folder, write_text
 from hpc.core.records.index import Code
 
-LINKED_FROM = 1 << 20
-"""Bytes. Larger files of the code are linked, not copied: they are read, and a program that writes them is refused."""
+LINKED_FROM = 1 << 26
+"""Bytes. Larger files of the code are linked, not copied: they are read, and a program that writes them is refused. A
+checkpoint that somebody committed is smaller, and a program may save over it."""
 
 
 def lay_out(code: Code, work: Path, inputs: Mapping[str, str]) -> None:

@@ -226,6 +226,21 @@ def held(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
+def test_r1_a_checkpoint_that_the_repository_holds_is_each_tasks_own(repository: Repository) -> None:
+    """Saved over by its default name, by every task: each reads back its own, and the frozen code stays as it is."""
+    repository.write("model.pt", "0" * (2 << 20))
+    repository.write(
+        "t.py", "import sys; open('model.pt', 'r+').write(sys.argv[1]); print('loss=' + open('model.pt').read(1))"
+    )
+    repository.git()
+    repository.experiment("command: python t.py {seed}", sweep="{seeds: [1, 2]}")
+    repository.plan()
+    assert [repository.on_a_node(position=place) for place in (0, 1)] == [0, 0]
+    assert [repository.printed(run) for run in ("S1", "S2")] == [["loss=1"], ["loss=2"]]
+    (frozen,) = repository.root.glob("theirs/code/*/model.pt")
+    assert frozen.read_text() == "0" * (2 << 20)
+
+
 def test_what_is_large_is_linked_and_read(
     repository: Repository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
