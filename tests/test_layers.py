@@ -118,7 +118,7 @@ HPC: Table = {
     },
     "hpc.logbook": BELOW_ALL | {"hpc.console", "hpc.workspace"},
     "hpc.api": BELOW_ALL | {"hpc.workspace"},
-    "hpc.cli": set(),
+    "hpc.cli": {"hpc.core"},
 }
 """The commands stand above these; what they may import is in `hpc_table`."""
 ANALYSIS: Table = {
