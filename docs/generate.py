@@ -22,6 +22,7 @@ import analysis.report  # noqa: E402  our own packages, after their place was fo
 import hpc.cli  # noqa: E402
 import hpc.run_task  # noqa: E402
 import hpc.why  # noqa: E402
+from hpc.core.checkup.check import KINDS, Group, Severity  # noqa: E402
 from hpc.core.records.attempt_verdict import AttemptVerdict  # noqa: E402
 from hpc.core.records.check import CheckRecord  # noqa: E402
 from hpc.core.records.exit import ExitRecord  # noqa: E402
@@ -77,6 +78,27 @@ def fields_page() -> str:
         f"## Experiment\n\n{field_reference(ExperimentModel).rstrip()}\n\n"
         f"## Cluster profile\n\n{field_reference(ProfileModel).rstrip()}\n"
     )
+
+
+def doctor_page() -> str:
+    """``docs/doctor.md``: written by hand, but for the table of checks."""
+    text = (DOCS / "doctor.md").read_text(encoding="utf-8")
+    return _CHECKS.sub(lambda found: f"{found[1]}\n{checks_table()}\n{found[2]}", text)
+
+
+_CHECKS = re.compile(r"(<!-- checks -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def checks_table() -> str:
+    """Every check there is, by what it is about."""
+    says = {Severity.NOTE: "notes", Severity.WARNING: "warns", Severity.BLOCKING: "**blocks**"}
+    groups = {group: [kind for kind in KINDS if kind.group is group] for group in Group}
+    parts = []
+    for group, kinds in groups.items():
+        parts += [f"**{group[0].upper()}{group[1:]}**", "", "| check | looks at | at worst |", "|---|---|---|"]
+        parts += [f"| {kind.name} | {kind.asks} | {says[kind.worst]} |" for kind in kinds]
+        parts.append("")
+    return "\n".join(parts)
 
 
 RECORDS: Mapping[str, type[Record]] = {
@@ -142,6 +164,7 @@ def pages() -> Mapping[str, str]:
         "failure-classes.md": hpc.why.render_failure_table(),
         "experiment.md": fields_page(),
         "data-formats.md": data_formats_page(),
+        "doctor.md": doctor_page(),
         "experiment.schema.json": json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n",
     }
 

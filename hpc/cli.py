@@ -8,6 +8,7 @@ COMMANDS = {
     "init": "Make this repository ready: an experiment that runs its own program.",
     "brief": "Ask what an experiment is to find out, and write its brief.",
     "plan": "Check an experiment, freeze its manifest, write the Slurm scripts.",
+    "doctor": "Look whether all that runs need is there; say how to mend it.",
     "submit": "Submit what is not done yet, to Slurm or to this machine.",
     "ls": "List the experiments: age, counts, best value, held or followed.",
     "status": "Show where an experiment stands.",

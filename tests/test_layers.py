@@ -74,6 +74,9 @@ CORE: Table = {
     },
     "hpc.core.launch": {"hpc.core.experiment", "hpc.core.layout", "hpc.core.records"},
     "hpc.core.slurm": {"hpc.core.experiment", "hpc.core.records", "hpc.core.profile", "hpc.core.resources"},
+    "hpc.core.checkup": {
+        "hpc.core.errors", "hpc.core.words", "hpc.core.resources", "hpc.core.profile", "hpc.core.slurm",
+    },
     "hpc.core.failures": {
         "hpc.core.words", "hpc.core.printable", "hpc.core.experiment", "hpc.core.records", "hpc.core.slurm",
     },
@@ -117,6 +120,7 @@ HPC: Table = {
         "hpc.housekeeping",
     },
     "hpc.logbook": BELOW_ALL | {"hpc.console", "hpc.workspace"},
+    "hpc.checkup": BELOW_ALL | {"hpc.workspace", "hpc.experiments", "hpc.submissions"},
     "hpc.api": BELOW_ALL | {"hpc.workspace"},
     "hpc.cli": {"hpc.core"},
 }

@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 REPO = Path(__file__).parents[1]
 ROOMS = (
     "hpc.core", "hpc.adapters", "hpc.experiments", "hpc.submissions", "hpc.snapshots", "hpc.rounds", "hpc.unattended",
-    "hpc.local", "hpc.newcomer",
+    "hpc.local", "hpc.newcomer", "hpc.checkup",
 )  # fmt: skip
 """What commands import, at once or when they come to it; the commands themselves each fork reads anew."""
 LIBRARIES = ("click", "h5py", "jinja2", "rich.console", "rich.live", "rich.progress", "rich.table", "ruamel.yaml")

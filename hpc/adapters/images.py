@@ -45,6 +45,16 @@ def find_image(name: str, folder: Path, clone: Path | None = None, apptainer: st
     Raises:
         InputError: There is no such image; the message says how to come by it.
     """
+    path = locate_image(name, folder, clone, apptainer)
+    return ImageFile(name, path, "" if path.is_dir() else _sha256(path))
+
+
+def locate_image(name: str, folder: Path, clone: Path | None = None, apptainer: str = "apptainer") -> Path:
+    """Find where an image is, as `find_image` does, without reading it.
+
+    Raises:
+        InputError: As there.
+    """
     if found := _ELSEWHERE.fullmatch(name):
         raise InputError(_fetched_first(name, found["path"], folder, apptainer))
     path = Path(name) if "/" in name or name.endswith(".sif") else folder / f"{name}.sif"
@@ -53,7 +63,7 @@ def find_image(name: str, folder: Path, clone: Path | None = None, apptainer: st
         known = sorted(each.stem for each in folder.glob("*.sif"))
         there = f"there is {', '.join(known)}" if known else f"{folder} holds none"
         raise InputError(f"no image {path}; {there}. {_how_to_come_by(path, clone)}")
-    return ImageFile(name, path, "" if path.is_dir() else _sha256(path))
+    return path
 
 
 def find_squashfs(name: str, folder: Path) -> ImageFile:
@@ -62,8 +72,18 @@ def find_squashfs(name: str, folder: Path) -> ImageFile:
     Raises:
         InputError: There is no such file; the message says how to come by it.
     """
+    path = locate_squashfs(name, folder)
+    return ImageFile(name, path, _sha256(path) if path.is_absolute() else "")
+
+
+def locate_squashfs(name: str, folder: Path) -> Path:
+    """Find where an image of pyxis is, as `find_squashfs` does, without reading it; a reference is no absolute path.
+
+    Raises:
+        InputError: As there.
+    """
     if reference := _enroot_reference(name):
-        return ImageFile(name, Path(reference), "")
+        return Path(reference)
     path = Path(name) if "/" in name or name.endswith(".sqsh") else folder / f"{name}.sqsh"
     path = path.absolute()
     if not path.is_file():
@@ -73,7 +93,7 @@ def find_squashfs(name: str, folder: Path) -> ImageFile:
         raise InputError(f"no image {path}; {there}. Make a file of one on a node with enroot: {make}")
     if set(str(path)) & set(",:#"):
         raise InputError(f"{path}: pyxis reads a comma, colon or # otherwise; give the image another place")
-    return ImageFile(name, path, _sha256(path))
+    return path
 
 
 def is_reference(image: ImageFile) -> bool:
@@ -150,6 +170,19 @@ def _sha256(path: Path) -> str:
         return record
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def build_record(path: Path) -> tuple[str, bool]:
+    """The digest that an image's build recorded, and whether the file is as large and as old as it was then.
+
+    An empty digest where nothing is recorded.
+    """
+    lock = path.parent / "images.lock.toml"
+    try:
+        record = tomllib.loads(lock.read_text(encoding="utf-8")).get(path.stem, {})
+    except (OSError, ValueError):
+        return "", False
+    return str(record.get("sha256") or ""), _recorded(path) is not None
 
 
 def _recorded(path: Path) -> str | None:

@@ -96,7 +96,7 @@ def memory_option(mib: int, cpus: int, gpus: int, profile: ClusterProfile) -> di
             return {"mem": render_memory(mib)}
 
 
-def _gpu_options(gpus: int, profile: ClusterProfile) -> dict[str, str]:
+def gpu_options(gpus: int, profile: ClusterProfile) -> dict[str, str]:
     """Ask for GPUs per node as the site takes it, and for its other generic resources. One task runs on a node."""
     asked = f"{profile.gpu_type}:{gpus}" if profile.gpu_type else str(gpus)
     is_gres = gpus and profile.gpu_option == "gres"
@@ -113,7 +113,7 @@ def resource_options(resources: Resources, profile: ClusterProfile, exclude: tup
         "cpus-per-task": str(resources.cpus),
         **memory_option(resources.memory_mib, resources.cpus, resources.gpus, profile),
         "time": render_time(resources.time_s),
-        **_gpu_options(resources.gpus, profile),
+        **gpu_options(resources.gpus, profile),
     }
     for name in ("partition", "account", "qos", "constraint"):
         if value := getattr(profile, name):

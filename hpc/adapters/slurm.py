@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar, overload
 
+from hpc.core.checkup.site import ALLOWED_FIELDS, Allowed, Partition, parse_allowed, parse_config, parse_partitions
 from hpc.core.errors import HpcError, TemporaryError
 from hpc.core.resources import DAY
 from hpc.core.slurm.answers import has_no_accounting, is_refusal, is_submit_limit, parse_job_id, shown
@@ -96,7 +97,7 @@ def ask_client(
     if "configuration source" in message:
         raise NotHere(
             f"{arguments[0]} finds no slurm.conf here: try again on a login node of the cluster, or plan with "
-            "--cluster local to use this machine alone"
+            "--cluster local to use this machine alone; what else is missing here: python -m hpc.doctor"
         )
     if is_refusal(message):
         raise SlurmError(f"{arguments[0]}: {message}")
@@ -119,7 +120,10 @@ def _call(
             errors="backslashreplace",
         )
     except FileNotFoundError:
-        raise NotHere(f"{arguments[0]} is not on PATH: run this on a login node of the cluster") from None
+        raise NotHere(
+            f"{arguments[0]} is not on PATH: run this on a login node of the cluster; what else is missing here: "
+            "python -m hpc.doctor"
+        ) from None
     except OSError as error:
         raise TemporaryError(f"{arguments[0]} cannot be started here: {error.strerror}; try again later") from None
     with process:
@@ -536,3 +540,64 @@ def query_load(*, everybody: bool) -> list[Queued]:
     )
     rows = (line.split("|") for line in answer.splitlines())
     return [Queued(*(_text(cell) for cell in row)) for row in rows if len(row) == 4]
+
+
+# ── what a site says of itself (hpc doctor) ──────────────────────────────────────────────────────────────────────────
+
+
+def ask_version() -> str:
+    """The clients' own version, such as ``22.05.8``; empty where it is not said."""
+    found = re.search(r"\d+\.\d+\S*", _or_nothing(lambda: run_client(["sinfo", "--version"], timeout_s=QUICK_S), ""))
+    return found[0] if found else ""
+
+
+def ask_controller() -> dict[str, str]:
+    """Read ``scontrol show config``, its time in UTC under ``as of``.
+
+    Raises:
+        TemporaryError: The controller does not answer.
+        SlurmError: It refuses.
+    """
+    return parse_config(run_client(["scontrol", "show", "config"], timeout_s=QUICK_S, TZ="UTC"))
+
+
+def ask_accounting(user: str, cluster: str) -> tuple[Allowed, ...]:
+    """Ask the data base for a user's associations.
+
+    Raises:
+        TemporaryError: It does not answer.
+        SlurmError: There is none.
+    """
+    command = ["sacctmgr", "-nP", "show", "user", user, "withassoc", f"format={ALLOWED_FIELDS}"]
+    return parse_allowed(run_client(command, timeout_s=QUICK_S).splitlines(), cluster)
+
+
+def ask_partitions() -> tuple[Partition, ...]:
+    """Ask for every partition; none where Slurm does not say."""
+    command = ["scontrol", "--oneliner", "--all", "show", "partition"]
+    return parse_partitions(_or_nothing(lambda: run_client(command, timeout_s=QUICK_S), "").splitlines())
+
+
+def ask_kinds() -> tuple[NodeKind, ...]:
+    """Ask for the kinds of nodes of every partition; none where Slurm does not say."""
+    command = ["sinfo", "--noheader", "--all", "--exact", "--format=%R|%a|%l|%D|%c|%m|%G"]
+    return tuple(parse_kinds(_or_nothing(lambda: run_client(command, timeout_s=QUICK_S), "").splitlines()))
+
+
+def ask_hosts(partition: str) -> list[str]:
+    """Names of the machines of a partition (an empty name: of all), as they call themselves; none where not said."""
+    command = ["sinfo", "--noheader", "--Node", "--format=%n", *([f"--partition={partition}"] if partition else [])]
+    return list(dict.fromkeys(_or_nothing(lambda: run_client(command, timeout_s=QUICK_S), "").split()))
+
+
+def query_state(job: str) -> str:
+    """The state of a job that was just submitted, with squeue's reason: ``PENDING Resources``; empty where unknown.
+
+    Raises:
+        TemporaryError: Slurm did not answer.
+    """
+    try:
+        answer = run_client(["squeue", "--noheader", "--all", f"--jobs={job}", "--format=%T %r"], timeout_s=QUICK_S)
+    except SlurmError:
+        return ""
+    return " ".join(answer.split())

@@ -21,6 +21,8 @@ EXIT_CHECKPOINTED = 85
 EXIT_INTERRUPTED = 130
 
 
+DOCTOR = "python -m hpc.doctor"
+"""The command that looks at everything runs need."""
 _MAKE_ROOM = "free space, or keep runs elsewhere (HPC_ROOT)"
 _REMEDIES: Mapping[int | None, str] = {
     errno.ENOSPC: _MAKE_ROOM,
@@ -85,7 +87,9 @@ class TemporaryError(HpcError):
 def describe_os_error(error: OSError) -> str:
     """Say what the file system answered and what to do: a full or read-only disk says only that it is one."""
     remedy = _REMEDIES.get(error.errno)
-    return f"{error}; {remedy}, then type the same command again" if remedy else str(error)
+    if not remedy:
+        return str(error)
+    return f"{error}; {remedy}, then type the same command again; whatever else is wrong here: {DOCTOR}"
 
 
 def nearest(word: str, valid: Sequence[str]) -> str:

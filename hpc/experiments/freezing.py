@@ -132,7 +132,7 @@ def make_plan(
     spec = load_experiment(file, overrides, code=workspace.project)
     tasks = expand(spec)
     _check_against_site(spec, tasks, profile)
-    profile = _absolute(profile, workspace.project)
+    profile = with_absolute_paths(profile, workspace.project)
     layout = RunLayout(workspace.root, spec.name)
     workspace.refuse_foreign(layout)
     if not moved and (others := workspace.other_project(layout, command)):
@@ -152,7 +152,7 @@ def make_plan(
     notes = (*notes, *_baseline_notes(layout, spec.analysis.baseline_from))
     notes = (*notes, *_waiting_notes(layout, spec, tasks))
     code = find_code(workspace.project, workspace.root, spec.program.inputs.values(), canonical_json(spec.raw))
-    toolkit = _own_code()
+    toolkit = own_code()
     check_program(spec.program, code, toolkit)
     if spec.check and spec.check.command:
         check_program(replace(spec.program, module=None, command=spec.check.command), code, toolkit, "check.command")
@@ -292,7 +292,7 @@ def _wandb_notes(spec: ExperimentSpec, code: CodeFiles) -> tuple[str, ...]:
     )
 
 
-def _absolute(profile: ClusterProfile, project: Path) -> ClusterProfile:
+def with_absolute_paths(profile: ClusterProfile, project: Path) -> ClusterProfile:
     """Make the profile's paths hold wherever a job starts; plain command names stay what PATH finds."""
 
     def absolute(value: str) -> str:
@@ -318,7 +318,10 @@ def _container(spec: ExperimentSpec, profile: ClusterProfile) -> tuple[dict[str,
         if is_local:
             return None, (f"no Apptainer here: the host's own Python ({sys.executable}) runs the tasks",)
         raise InputError(f"profile {profile.name} names no apptainer, and the experiment asks for an image")
-    image = find_image(spec.container.image, Path(profile.image_dir), OWN_CODE, profile.apptainer)
+    try:
+        image = find_image(spec.container.image, Path(profile.image_dir), OWN_CODE, profile.apptainer)
+    except InputError as error:
+        raise InputError(f"{error}; what else it needs: python -m hpc.doctor {spec.name}") from None
     return {"name": image.name, "path": str(image.path), "sha256": image.sha256}, ()
 
 
@@ -458,7 +461,7 @@ def write_plan(plan: Plan, new: Sequence[Task]) -> list[SubmissionLayout]:
     return submissions
 
 
-def _own_code() -> CodeFiles:
+def own_code() -> CodeFiles:
     """Our packages, as far as a program or the wrapper needs them."""
     found = (path for package in _OWN_PACKAGES for path in sorted((OWN_CODE / package).rglob("*.py")))
     return CodeFiles({str(path.relative_to(OWN_CODE)): path for path in found})

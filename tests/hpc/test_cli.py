@@ -155,6 +155,7 @@ def test_options_change_only_on_purpose() -> None:
             "--backend", "--canary", "--detach", "--dry-run", "--follow", "--json", "--max-parallel", "--probe",
             "--release",
         ],
+        "doctor": ["--cluster", "--dry-run", "--json", "--wait", "--write-profile"],
         "ls": ["--json"],
         "status": ["--json", "--watch"],
         "collect": [
