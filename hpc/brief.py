@@ -56,7 +56,12 @@ def main(name: str, answers: Path | None, non_interactive: bool, dry_run: bool, 
         refuse_missing(subject, brief, shlex.quote(name))
     else:
         brief = interview(subject, given)
-    text, changed = rewrite(subject, brief, workspace.project)
+    try:
+        text, changed = rewrite(subject, brief, workspace.project)
+    except InputError:
+        if not (non_interactive or as_json):
+            tell_so_far(brief)
+        raise
     if as_json:
         print_json(describe(subject, brief, changed, sealed, written=bool(changed) and not dry_run))
     else:
@@ -99,8 +104,10 @@ def interview(subject: Subject, given: Mapping[str, str]) -> dict[str, str]:
             else:
                 answer = ask_one(subject, asked, brief)
             brief = in_order({**brief, asked.key: probe(subject, asked, answer)})
-    except click.Abort:
+    except click.Abort as error:
         tell_so_far(brief)
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
         raise InputError("nobody answered, and nothing was written; --non-interactive names what is missing") from None
     return brief
 
@@ -111,11 +118,17 @@ def ask_one(subject: Subject, asked: Asked, brief: Mapping[str, str]) -> str:
         return ask_stage(asked, brief.get("stage", STAGES[0]))
     if asked.key == "criterion":
         return ask_rule(subject, asked, brief)
-    return put(asked.question, asked.hint, brief.get(asked.key, ""))
+    return put(asked.question, asked.hint, brief.get(asked.key, ""), asked.key)
 
 
-def put(question: str, hint: str, now: str) -> str:
-    """Print a question and read the line that answers it.
+def put(question: str, hint: str, now: str, key: str = "") -> str:
+    """Print a question and read the line that answers it, again where it cannot stand in a brief.
+
+    Args:
+        question: What is asked.
+        hint: What an answer holds.
+        now: What Enter keeps; empty for nothing.
+        key: Of the answer; empty where it is checked elsewhere.
 
     Raises:
         click.Abort: Nobody answers.
@@ -123,9 +136,16 @@ def put(question: str, hint: str, now: str) -> str:
     note(f"  {question} ({hint})" if hint else f"  {question}")
     if now:
         note(f"  now: {now}")
-    answer = str(click.prompt("  >", default=now, show_default=False, prompt_suffix=" ", err=True))
-    # what a terminal could not decode is no text, and could not be written
-    return answer.strip().encode("utf-8", "replace").decode("utf-8")
+    from hpc.experiments.briefing import not_an_answer
+
+    while True:
+        typed = str(click.prompt("  >", default=now, show_default=False, prompt_suffix=" ", err=True))
+        # what a terminal could not decode is no text, and could not be written
+        answer = typed.strip().encode("utf-8", "replace").decode("utf-8")
+        wrong = not_an_answer(key, answer) if key and answer else ""
+        if not wrong:
+            return answer
+        note(f"  no: {wrong}")
 
 
 def ask_stage(asked: Asked, now: str) -> str:
@@ -166,7 +186,7 @@ def probe(subject: Subject, asked: Asked, answer: str) -> str:
         if not (flags := flags_of(subject, asked.key, answer)):
             break
         note(f"  ! {flags[0].betrays}.")
-        again = put(flags[0].question, "say it in one sentence; Enter leaves it as it is", answer)
+        again = put(flags[0].question, "say it in one sentence; Enter leaves it as it is", answer, asked.key)
         if again == answer:
             break
         answer = again

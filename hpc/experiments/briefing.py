@@ -265,6 +265,20 @@ def example_rule(subject: Subject) -> str:
     return f"relative_change({of}) {sign}{amount} and adjusted_p < {subject.spec.analysis.alpha:g}"
 
 
+def not_an_answer(key: str, answer: str) -> str:
+    """Say why a text cannot stand in a brief (endless, control characters); empty where it can."""
+    from pydantic import ValidationError
+
+    from hpc.experiments.models import BriefModel
+
+    try:
+        BriefModel.model_validate({key: answer})
+    except ValidationError as error:
+        found = error.errors(include_url=False)[0]
+        return str(found.get("ctx", {}).get("text", found["msg"]))
+    return ""
+
+
 def rewrite(subject: Subject, brief: Brief, code: Path | None = None) -> tuple[str, tuple[str, ...]]:
     """Return the file's text with the brief in it, and which answers are new; nothing is written.
 

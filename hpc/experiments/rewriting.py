@@ -237,9 +237,6 @@ def _end_of(text: str, entry: "tuple[Node, Node]") -> int:
     """Where an entry ends: blank lines behind a folded text, and comments behind a block, are not its own."""
     name, node = entry
     written = text[node.start_mark.index : node.end_mark.index]
-    if getattr(node, "flow_style", None) is False and node.value:  # a block ends where its last entry does
-        last = node.value[-1]
-        return _end_of(text, last if isinstance(last, tuple) else (last, last))
     return int(node.start_mark.index + len(written.rstrip()) if written.strip() else name.end_mark.index + 1)
 
 

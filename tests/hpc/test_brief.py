@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -167,6 +168,52 @@ def test_what_was_answered_is_not_lost_when_nobody_goes_on(project: Path) -> Non
     kept = re.search(r"^brief:\n(?:  .*\n)+", done.stderr, re.MULTILINE)
     assert kept is not None
     assert parse_yaml(kept[0], "").data["brief"]["hypothesis"] == "Rank 16: lowers loss #1 against rank 8."
+
+
+def test_an_answer_that_cannot_be_written_is_asked_for_again(project: Path) -> None:
+    """Endless, or with a control character: said at once, not when all has been answered."""
+    answers = {key: text for key, text in ANSWERS.items() if key != "data"}
+    Path("answers.yaml").write_text(json.dumps(answers))
+    done = brief(
+        "--from", "answers.yaml", typed="\n".join(["d" * 3000, "a\x07b", "TinyStories", "", "", "", "y"]) + "\n"
+    )
+
+    assert done.exit_code == 0, done.output
+    assert "no: is 3,000 characters long; 1,000 are allowed" in done.stderr
+    assert "no: holds the control character" in done.stderr
+    assert written()["data"] == "TinyStories"
+
+
+def test_interrupted_is_interrupted(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C: exit code 130, nothing written, and what was answered printed."""
+
+    def pressed(*_: str) -> str:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise click.Abort from None  # as click.prompt does
+
+    monkeypatch.setattr(hpc.brief, "put", pressed)
+    done = brief("--from", "answers.yaml")
+
+    assert done.exit_code == 130
+    assert "answered so far" in done.stderr
+    assert Path("manifests/experiments/ranks.yaml").read_text() == EXPERIMENT
+
+
+def test_answers_survive_a_file_that_broke_meanwhile(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody's edit that is no experiment: refused, and the answers are printed for --from."""
+    ask = hpc.brief.put
+
+    def edits(*words: str) -> str:
+        Path("manifests/experiments/ranks.yaml").write_text(EXPERIMENT.replace("rank: [4", "rang: [4"))
+        return ask(*words)
+
+    monkeypatch.setattr(hpc.brief, "put", edits)
+    done = brief("--from", "answers.yaml", typed="\n\n\n")
+
+    assert done.exit_code == 2
+    assert "  goal: Which rank gives the lowest loss?" in done.stderr
 
 
 def test_no_is_no(project: Path) -> None:
