@@ -26,12 +26,16 @@ from hpc.core.experiment.grid import parameter_names
 from hpc.core.experiment.spec import Sweep
 from hpc.core.identity import canonical_json, content_hash
 from hpc.core.layout import RunLayout
+from hpc.core.prose import is_manifest, is_prose
 from hpc.core.words import counted
 
 SCHEMA = 1
 ASPECTS = ("code", "data", "config", "environment")
-_NOT_PROGRAM = ("manifests", "docs", "tests", "benchmarks", "containers", "hpc", "analysis")
-"""Folders whose files do not change what a run computes: questions, texts, this toolkit; the image has its own hash."""
+_NOT_PROGRAM = ("docs", "tests")
+"""Folders whose files do not change what a run computes."""
+_NOT_OURS = ("manifests", "benchmarks", "containers", "hpc", "analysis")
+"""Likewise in a clone of the toolkit, and where an earlier version put it beside the program: the image has its own
+hash. In anybody else's repository such folders are part of the program."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,10 +242,11 @@ def _program_digest(layout: RunLayout, code_sha: str) -> str:
     folder = layout.code / code_sha[:16]
     if not code_sha or not folder.is_dir():
         return ""
+    passed_over = (*_NOT_PROGRAM, *(_NOT_OURS if (folder / "hpc/run_task.py").is_file() else ()))
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
-        if path.is_file() and name.parts[0] not in _NOT_PROGRAM and path.suffix != ".md":
+        if path.is_file() and name.parts[0] not in passed_over and not (is_prose(name) or is_manifest(name)):
             digest.update(
                 f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode("utf-8", "surrogateescape")
             )

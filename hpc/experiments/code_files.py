@@ -1,7 +1,8 @@
 """Which files of a project are its code, and which are not copied that a program may miss.
 
-Never code: the run folder, ``manifests/``, prose, and files that git does not track and that are large, look like
-secrets, or belong to an environment or a cache. Links are copied as links; submodules are code. Nothing here writes.
+Never code: the run folder, experiments and profiles, prose, and files that git does not track and that are large, look
+like secrets, or belong to an environment or a cache. Links are copied as links; submodules are code. Nothing here
+writes.
 """
 
 import os
@@ -24,7 +25,7 @@ from hpc.core.experiment.program import Program
 from hpc.core.history.command import parse_command
 from hpc.core.launch.program import script_positions, split_command
 from hpc.core.prose import SUFFIXES as PROSE
-from hpc.core.prose import is_about_the_project, is_prose
+from hpc.core.prose import is_about_the_project, is_manifest, is_prose
 
 MOST_NAMED = 10
 """Files a note names."""
@@ -46,7 +47,7 @@ _IMAGES = ("*.sif", "*.sqsh")
 _OTHER_INTERPRETERS = frozenset({"Rscript", "julia", "perl", "ruby", "node", "lua"})
 _INTERPRETER = re.compile(rf"i?python[\d.]*|pypy\d*|(?:ba|z|da|k)?sh|{'|'.join(_OTHER_INTERPRETERS)}")
 _SCRIPTS = frozenset({".py", ".sh"})
-_NO_CODE = frozenset({"manifests", ".github", ".pre-commit-config.yaml"})
+_NO_CODE = frozenset({".github", ".pre-commit-config.yaml"})
 _OF_GIT = frozenset({".gitignore", ".gitattributes", ".gitmodules"})
 
 
@@ -144,7 +145,8 @@ def is_no_code(name: PurePath) -> bool:
 
 def _is_part(name: PurePath) -> bool:
     """Whether a file may be code; bytecode is none, though many a repository tracks it: Python makes it anew."""
-    return name.parts[0] not in _NO_CODE and name.name not in _OF_GIT and "__pycache__" not in name.parts
+    is_kept_out = is_manifest(name) or name.parts[0] in _NO_CODE or name.name in _OF_GIT
+    return not is_kept_out and "__pycache__" not in name.parts
 
 
 def _without_prose(project: Path, names: Sequence[Path], experiment: str) -> list[Path]:
@@ -444,6 +446,6 @@ def _why_not(name: str, code: CodeFiles) -> str:
         if any(name == each or (each.endswith("/") and name.startswith(each)) for each in found):
             return f": {reason}"
     if is_no_code(PurePath(name)):
-        return ": manifests and prose are never copied"
+        return ": experiments, profiles and prose are never copied"
     near = get_close_matches(name, list(code.files), n=1, cutoff=0.5)
     return f"; did you mean '{near[0]}'?" if near else ""

@@ -17,6 +17,7 @@ from hpc.adapters.manifest_store import readable_indices
 from hpc.core.errors import HpcError
 from hpc.core.layout import RunLayout
 from hpc.core.prose import SUFFIXES as PROSE
+from hpc.core.prose import is_manifest
 from hpc.core.records.exit import ExitRecord
 from hpc.core.records.index import Code
 from hpc.core.records.task import TaskRecord
@@ -26,7 +27,6 @@ from hpc.submissions.on_disk import is_used, list_attempts, list_runs
 
 OTHER_CODE = "other_code"
 """What `collect --again` calls the finished ones of these runs."""
-_NO_CODE = ("manifests/", "docs/")
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,8 @@ def changed_files(before: Path, now: Path | Files, project: Path | None = None) 
     ours = _own_packages(then, later, project)
     return [
         name for name in sorted({*then, *later})
-        if not name.startswith((*ours, *_NO_CODE)) and not _is_same(then.get(name), later.get(name))
+        if not name.startswith((*ours, "docs/")) and not is_manifest(PurePath(name))
+        and not _is_same(then.get(name), later.get(name))
         and not (PurePath(name).suffix in PROSE and not (name in then and name in later))  # once all of it was copied
     ]  # fmt: skip
 

@@ -82,6 +82,8 @@ def test_the_runs_are_stored_once_and_used(root):
     ("changed", "expected"),
     [
         ({"code": {"train_llm.py": "print(2)"}}, "other code ("),
+        ({"code": {"hpc/model.py": "x = 2"}}, "other code ("),
+        ({"code": {"prompts/system.md": "be long"}}, "other code ("),
         ({"provenance": {"image": {"sha256": "e" * 64}}}, "environment (.*: image c0ffee00"),
         ({"provenance": {"packages": {"torch": "2.0.0"}}}, "environment (.*: packages.torch 2.13.0 there and 2.0.0"),
         ({"program": {**PROGRAM, "command": COMMAND + " --norm {norm}", "args": {"train_tokens": 5}}},
@@ -99,6 +101,13 @@ def test_another_code_configuration_or_environment_refuses_it(root, changed, exp
     assert part in stored.refused
     assert stored.refused.count("there,") == 1
     assert not stored.samples
+
+
+def test_in_a_clone_of_the_toolkit_its_packages_are_no_program(tmp_path: Path) -> None:
+    """A baseline outlives an upgrade of ours, also where it was measured in our own repository."""
+    ours = {**CODE, "hpc/run_task.py": "", "hpc/model.py": "x = 1"}
+    make(tmp_path, "variance", {"": 3.0}, SEEDS, ours, type="baseline_variance").write()
+    assert found(tmp_path, code={**ours, "hpc/model.py": "x = 2"}).refused == ""
 
 
 def test_checks_before_a_canary_make_no_other_program(root):

@@ -71,9 +71,19 @@ def test_outside_git_environments_caches_and_large_data_are_left_out(tmp_path: P
 
 INPUTS = (
     "t.py", "conf/copying.yaml", "authors.csv", "license_plates.csv", "notice.json", "prompts/system.md", "prompt.md",
-    "images/a.png", "env/cart.py", "build/__init__.py", ".config.yaml",
+    "manifests/train.json", "manifests/dev/list.json", "images/a.png", "env/cart.py", "build/__init__.py",
+    ".config.yaml",
 )  # fmt: skip
-PROSE = ("LICENSE-MIT", "COPYING.LESSER", "LICENSE.txt", "pkg/README.md", "notes.md", "docs/guide.md", "Readme.rst")
+PROSE = (
+    "LICENSE-MIT",
+    "COPYING.LESSER",
+    "LICENSE.txt",
+    "pkg/README.md",
+    "notes.md",
+    "docs/guide.md",
+    "Readme.rst",
+    "manifests/schema/x.json",
+)
 
 
 @pytest.mark.parametrize("in_git", [True, False])
@@ -280,7 +290,7 @@ def test_a_program_of_the_copy_is_planned(program: Program) -> None:
     (Program(command="python x.py", workdir="pkg"), "there is no pkg/x.py"),
     (Program(module="pkg.x"), "there is no pkg/x.py"),
     (Program(module="train.controll"), "there is no train/controll.py"),
-    (Program(command="python manifests/gen.py"), "manifests and prose are never copied"),
+    (Program(command="bash manifests/clusters/gen.sh"), "experiments, profiles and prose are never copied"),
     (Program(command="python -m pkg.x"), "there is no pkg/x.py"),
     (Program(command="python3.12 tt.py"), "there is no tt.py"),
 ])  # fmt: skip
