@@ -19,10 +19,12 @@ COMMANDS = {
     "release": "Release what is held, in Slurm and in this machine's queue.",
     "cancel": "Cancel what waits or runs, and the unattended loop.",
     "clean": "Make room: say what can go and what stays, then remove it.",
+    "archive": "Archive an experiment as one file that can be checked and restored.",
     "report": "Build the statistical report from what was collected.",
     "history": "Keep the experiment log: record runs, ask what was tried.",
     "export": "Export results to wandb, TensorBoard, MLflow, tables or folders.",
     "adopt": "Take in runs that were made without this toolkit.",
+    "shell": "Open a shell where a run ran: its container, code and folder.",
     "why": "Explain a failure: a task, a Slurm job, an attempt or a log file.",
 }
 """Verb → one line of help, kept here so that `hpc --help` loads none of them; a test holds it against the commands."""

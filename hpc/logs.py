@@ -14,7 +14,7 @@ import click
 
 from hpc.adapters.collected_file import read_entries
 from hpc.adapters.log_lines import FoundLine, LogReader, search_log, start_of_tail
-from hpc.console import go_unread, json_option, name_argument, note, print_json, say, show_bytes, speaks_plainly
+from hpc.console import json_option, name_argument, note, print_json, say, show_bytes, speaks_plainly
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, InputError, NothingToDo, Problem
 from hpc.core.experiment.spec import Task
 from hpc.core.failures.outcomes import Outcome
@@ -22,7 +22,7 @@ from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.core.log_search import Search, parse_search
 from hpc.core.words import counted
 from hpc.housekeeping.named import find_attempt, find_run, newest_run
-from hpc.housekeeping.printed import STREAMS, Follower, Printed, node_of, printed_of, with_pauses
+from hpc.housekeeping.printed import STREAMS, Follower, Printed, node_of, printed_of, with_pauses, wrapper_logs
 from hpc.rounds.cancelling import all_tasks
 from hpc.rounds.outcomes_now import find_outcomes
 from hpc.snapshots.snapshot import TaskState, take_snapshot
@@ -81,18 +81,14 @@ def main(
         raise InputError(problems)
     wanted = Wanted(attempt, rank, (only,) if only else STREAMS, tail)
     layout = Workspace.current().layout(name, acts=False)
-    try:
-        if grep is not None:
-            return show_matches(layout, run, parse_search(grep), wanted, as_json=as_json)
-        task, which = (find_run(layout, run), "") if run else newest_run(layout)
-        if which:
-            note(f"{layout.experiment}: {which}")
-        if follows:
-            return follow(layout, task, wanted)
-        return show(layout, task, wanted, as_json=as_json)
-    except BrokenPipeError:
-        go_unread()
-        return EXIT_DONE
+    if grep is not None:
+        return show_matches(layout, run, parse_search(grep), wanted, as_json=as_json)
+    task, which = (find_run(layout, run), "") if run else newest_run(layout)
+    if which:
+        note(f"{layout.experiment}: {which}")
+    if follows:
+        return follow(layout, task, wanted)
+    return show(layout, task, wanted, as_json=as_json)
 
 
 def _contradictions(*, follows: bool, grep: str | None, as_json: bool) -> Iterator[Problem]:
@@ -135,6 +131,9 @@ def logs_there(layout: RunLayout, task: Task, wanted: Wanted) -> list[Printed]:
         NothingToDo: It has printed nothing.
     """
     number = find_attempt(layout, task, wanted.attempt)
+    if not number and (logs := wrapper_logs(layout, task.run_name)):
+        note(f"{task.run_name}: no attempt has begun; this was printed instead of one")
+        return logs
     if not number:
         raise NothingToDo(
             f"{task.run_name} has not begun; see python -m hpc.status {layout.experiment}, "
@@ -211,8 +210,11 @@ def say_end(layout: RunLayout, task: Task) -> int:
     if outcome is Outcome.FINISHED:
         note(f"{task.run_name}: finished")
         return EXIT_DONE
-    why = f"; python -m hpc.why {task.run_name}" if outcome is Outcome.FAILED else ""
-    note(f"{task.run_name}: {outcome}{why}")
+    ways = {
+        Outcome.FAILED: f"; python -m hpc.why {task.run_name}",
+        Outcome.PLANNED: f", and not submitted; to submit it: python -m hpc.submit {layout.experiment}",
+    }
+    note(f"{task.run_name}: {outcome}{ways.get(outcome, '')}")
     return EXIT_FAILED
 
 

@@ -58,6 +58,7 @@ CORE: Table = {
     "hpc.core.printable": set(),
     "hpc.core.typed": set(),
     "hpc.core.credentials": set(),
+    "hpc.core.crate": set(),
     "hpc.core.prose": set(),
     "hpc.core.resources": set(),
     "hpc.core.log_search": {"hpc.core.errors"},
@@ -106,7 +107,7 @@ HPC: Table = {
     "hpc.experiments": BELOW_ALL | {"hpc.workspace", "hpc.submissions"},
     "hpc.snapshots": BELOW_ALL | {"hpc.submissions"},
     "hpc.rounds": BELOW_ALL | {"hpc.workspace", "hpc.node", "hpc.experiments", "hpc.snapshots", "hpc.submissions"},
-    "hpc.housekeeping": BELOW_ALL | {"hpc.workspace", "hpc.submissions", "hpc.snapshots", "hpc.rounds"},
+    "hpc.housekeeping": BELOW_ALL | {"hpc.workspace", "hpc.node", "hpc.submissions", "hpc.snapshots", "hpc.rounds"},
     "hpc.newcomer": BELOW_ALL | {"hpc.experiments", "hpc.metrics", "hpc.node"},
     "hpc.unattended": BELOW_ALL
     | {

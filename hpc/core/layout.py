@@ -253,6 +253,11 @@ class RunLayout:
         return self.home / "holds.jsonl"
 
     @property
+    def restored(self) -> Path:
+        """Says that it was unpacked from an archive: no scheduler here knows its jobs; absent otherwise."""
+        return self.home / "restored.json"
+
+    @property
     def accepted(self) -> Path:
         """What somebody looked at and released: it does not hold the experiment again."""
         return self.home / "accepted.json"

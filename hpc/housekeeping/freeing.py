@@ -406,6 +406,9 @@ def carry_out(layout: RunLayout, cleaning: Cleaning) -> Freed:
         if item.told is not None and not _still(layout, item):
             problems.append(f"{item.run} has changed meanwhile: nothing more of it was removed")
             continue
+        if item.path.is_relative_to(layout.root) and (why := why_not_ours(layout.root, item.path)):
+            problems.append(f"{item.path} stays: {why}")
+            continue
         try:
             remove(item.path)
         except FileNotFoundError:

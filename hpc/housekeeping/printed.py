@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hpc.adapters.files import readable_record
 from hpc.adapters.log_lines import LogReader, start_of_tail
+from hpc.adapters.manifest_store import readable_indices
 from hpc.core.errors import InputError
 from hpc.core.experiment.spec import Task
 from hpc.core.layout import AttemptLayout, RunLayout
@@ -33,7 +34,7 @@ class Printed:
     Attributes:
         run_name: The task's.
         attempt: Number of the attempt.
-        stream: ``stdout`` or ``stderr``; ``sanity`` or ``check`` for what was printed before and after the program.
+        stream: ``stdout`` or ``stderr``; ``sanity`` for the ladder before the program, ``wrapper`` for Slurm and ours.
         node: Which of its nodes, from 0.
         path: The file.
     """
@@ -71,6 +72,17 @@ def printed_of(attempt: AttemptLayout, streams: Sequence[str] = STREAMS, node: i
     found.sort(key=lambda each: (STREAMS.index(each.stream), each.node))
     if not found and attempt.sanity_log.exists():
         found = [Printed(run, attempt.number, "sanity", 0, attempt.sanity_log)]
+    return found
+
+
+def wrapper_logs(layout: RunLayout, run_name: str) -> list[Printed]:
+    """What Slurm and the wrapper printed of a run's newest element: all there is where no attempt began."""
+    found: list[Printed] = []
+    for submission, index in readable_indices(layout):
+        for position, entry in enumerate(index.entries):
+            if entry.run_name == run_name:
+                logs = sorted(submission.logs.glob(f"*_{position}.log"))
+                found = [Printed(run_name, entry.attempt, "wrapper", 0, path) for path in logs] or found
     return found
 
 

@@ -185,10 +185,15 @@ def naming(program: str) -> Iterator[None]:
 
 
 def in_its_environment(
-    task: TaskRecord, argv: Sequence[str], variables: Mapping[str, str]
+    task: TaskRecord, argv: Sequence[str], variables: Mapping[str, str], host: Mapping[str, str] | None = None
 ) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Put a launch line into the container, or into the host's own environment where there is none."""
-    host = {name: value for name, value in os.environ.items() if name not in _RANK_VARIABLES}
+    """Put a launch line into the container, or into the host's own environment where there is none.
+
+    Args:
+        host: That environment; None: this process's.
+    """
+    host = os.environ if host is None else host
+    host = {name: value for name, value in host.items() if name not in _RANK_VARIABLES}
     image = task.image
     if image is None:
         # What PATH has was decided by the array script: setup lines, or the interpreter that planned. Ours comes last,

@@ -253,12 +253,14 @@ class _Answer:
         taken: Unix time; None when Slurm was not asked, or did not answer in full.
         cluster: The cluster that answered; empty when it did not say.
         problem: Who did not answer, and why; empty when all did, or nobody was asked.
+        is_restored: Whether the runs came out of an archive: nothing of them waits or runs anywhere.
     """
 
     executions: Executions
     taken: float | None = None
     cluster: str = ""
     problem: str = ""
+    is_restored: bool = False
 
     def has_lost(self, since: float, cluster: str) -> bool:
         """Whether a job of that cluster, unknown to Slurm now, has been so for too long to be merely not listed yet."""
@@ -318,10 +320,13 @@ def look_at(
     now = time.time()
     prepared, unreadable = _readable(list_submissions(layout))
     # Also for prepared ones: somebody may have typed `sbatch` a second ago, and only Slurm knows.
-    is_on_slurm = any(index.scheduler == "slurm" for _, index in prepared)
+    is_restored = layout.restored.exists()
+    is_on_slurm = not is_restored and any(index.scheduler == "slurm" for _, index in prepared)
     since = min((index.created for _, index in prepared), default=now)
     try:
-        answer = ask_slurm(layout.experiment, since, now, owner_in_slurm(layout)) if is_on_slurm else _Answer({})
+        answer = _Answer({}, is_restored=is_restored)
+        if is_on_slurm:
+            answer = ask_slurm(layout.experiment, since, now, owner_in_slurm(layout))
     except TemporaryError as error:
         from hpc.adapters import slurm
 
@@ -510,7 +515,9 @@ def _task_state(
         entry = submission.index.entries[position]
         # Jobs of a script that was submitted twice find the attempt taken and run nothing: they are no attempts.
         if entry.attempt not in numbers:
-            attempts.append(_unclaimed(layout, submission, position, answer))
+            never = _unclaimed(layout, submission, position, answer)
+            if not answer.is_restored or never.progress is Progress.OVER:  # what waited elsewhere is none of ours
+                attempts.append(never)
         else:
             attempts += _requeued(layout, submission, position, answer.executions, attempts)
     return TaskState(task, tuple(sorted(attempts, key=lambda each: (each.number, each.submission))))
@@ -650,6 +657,8 @@ def _row_of(record: Began, executions: Executions, *, is_newest: bool) -> JobRow
 def _is_over(record: Began, end: Ended | None, row: JobRow | None, answer: _Answer) -> bool:
     """Whether nothing more will come of an attempt. Absent is never a result: not asked means not over."""
     is_local = record.scheduler == LOCAL
+    if answer.is_restored:
+        return True
     if end is not None and (end.is_done or (is_local and not end.starts_again)):
         return True
     whole = record if isinstance(record, TaskRecord) else None  # without a record of its end, nothing is remembered

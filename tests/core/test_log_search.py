@@ -13,8 +13,11 @@ PARTS = (
     "a", "b", r"\s", "[^a]", ".", "^", "$", r"\b", r"\B", "a+", "b*", r"\s*", "(?=a)", "(?<!b)", r"(?!\s)", r"\Z", "a?",
     "(a|b)", r"\s++", ".*", r"\w", r"\.*", r"\\.*", "a|b.*", "(?i:A)",
 )  # fmt: skip
-patterns = st.lists(st.sampled_from(PARTS), min_size=1, max_size=4).map("".join)
-logs = st.text(alphabet="ab \n\r.\\", max_size=24)
+patterns = st.one_of(
+    st.lists(st.sampled_from(PARTS), min_size=1, max_size=4).map("".join),
+    st.text("aB |", min_size=1).map("(?i){}".format),
+)
+logs = st.text(alphabet="aAb \n\r.\\", max_size=24)
 
 
 def writings(line: bytes) -> list[bytes]:

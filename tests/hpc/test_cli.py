@@ -119,8 +119,8 @@ def test_each_command_speaks_json(verb: str) -> None:
 @pytest.mark.parametrize(
     "verb",
     [
-        "init", "brief", "plan", "submit", "collect", "follow", "hold", "release", "clean", "cancel", "export",
-        "adopt",
+        "init", "brief", "plan", "submit", "collect", "follow", "hold", "release", "clean", "archive", "cancel",
+        "export", "adopt",
     ],
 )  # fmt: skip
 def test_each_command_that_acts_can_be_rehearsed(verb: str) -> None:
@@ -167,6 +167,10 @@ def test_options_change_only_on_purpose() -> None:
             "--aside", "--caches", "--checkpoints", "--code", "--dry-run", "--images", "--json", "--older-than",
             "--work", "--yes",
         ],
+        "archive": [
+            "--dry-run", "--json", "--leave-out", "--output", "--partial", "--restore", "--root", "--with",
+        ],
+        "shell": ["--attempt", "--json", "--print", "--srun"],
         "hold": ["--dry-run", "--json", "--reason"],
         "release": ["--dry-run", "--json"],
         "cancel": ["--dry-run", "--json"],

@@ -14,6 +14,7 @@ from hpc.adapters.removal import measure, remove, why_not_ours
 from hpc.core.layout import RunLayout
 from hpc.housekeeping.freeing import KINDS, find_protected, plan_cleaning
 from hpc.snapshots.snapshot import take_snapshot
+from hpc.unattended.play import clean_up
 from tests.local_projects import REPO, LocalProject, copy_project
 
 KILLED = str(REPO / "tests/fakes/killed.py")
@@ -270,6 +271,15 @@ def test_a_clean_up_that_is_declared_happens_when_it_is_recorded(ran, tmp_path):
     assert checkpoints(project, "X1") == ["step_1", "step_2"]
     assert "cleaned up: checkpoints of 1 recorded run" in project.hpc("collect", "tiny", expect=1)
     assert (checkpoints(project, "X1"), checkpoints(project, "X2")) == ([], ["step_1", "step_2"])
+    # A round of the unattended loop does the same, and notes it down.
+    shutil.copytree(
+        ran.project.attempt("X1") / "checkpoints", project.attempt("X1") / "checkpoints", dirs_exist_ok=True
+    )
+    layout = RunLayout(project.runs, "tiny")
+    clean_up(layout)
+    assert checkpoints(project, "X1") == []
+    ledger = [json.loads(line) for line in layout.follow_ledger.read_text().splitlines()]
+    assert ledger[-1]["files"] == 2
     project.write_experiment(text + "clean_up: sometimes\n")
     assert "when_recorded" in project.hpc("plan", "tiny", "--cluster", "local", expect=2)
 

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpc import logs
+from hpc.console import EXIT_UNREAD
 from hpc.core.experiment.spec import Task
 from hpc.core.layout import RunLayout
 from hpc.housekeeping import printed
 from hpc.housekeeping.printed import IDLE_S, LOOK_S, Follower, printed_of, with_pauses
 from hpc.snapshots.snapshot import AttemptState, Progress, Seen, TaskState
-from tests.local_projects import command_environment
+from tests.local_projects import command_environment, copy_project
 
 
 def test_one_stream_is_the_file_and_both_are_told_apart(project):
@@ -76,6 +78,30 @@ def test_grep_names_run_and_line_and_counts(project):
     assert "no line of 2 runs matches 'nowhere'" in project.hpc("logs", "tiny", "--grep", "nowhere", expect=1)
 
 
+def test_where_no_attempt_began_the_wrapper_speaks(project, tmp_path):
+    """A setup line that failed, a node without the file system: what Slurm and the wrapper printed is shown."""
+    mine = copy_project(project.folder, tmp_path / "project")
+    (wrapper,) = mine.runs.glob("tiny/submissions/*/logs/*_1.log")
+    wrapper.write_text("hpc: setup failed with 1 at: module load nothing\n")
+    shutil.rmtree(mine.runs / "tiny/tasks/X2")
+    told = mine.hpc("logs", "tiny", "X2")
+    assert "setup failed with 1 at: module load nothing" in told
+    assert "no attempt has begun" in told
+
+
+def test_what_the_loop_leaves_alone_is_over(monkeypatch):
+    """A failed task that is followed unattended ends only once the loop has declined that very attempt."""
+    layout = RunLayout(Path("/nowhere"), "tiny")
+    attempt = AttemptState(2, 1, "", Progress.OVER, layout.task("X1").attempt(2), None, None, None)
+    state = TaskState(Task("0" * 12, "X1", {}, 1, None), (attempt,))
+    for number, action, is_over in ((2, "declined", True), (1, "declined", False), (2, "retry", False)):
+        entry = {"attempts": [{"attempt": number}], "decision": {"action": action}}
+        monkeypatch.setattr(logs, "read_entries", lambda _, entry=entry: {"0" * 12: entry})
+        assert logs.is_left_alone(layout, state) is is_over
+    monkeypatch.setattr(logs, "read_entries", lambda _: {})
+    assert not logs.is_left_alone(layout, state)
+
+
 def test_json_has_the_lines(project):
     """One value with the lines of each log, the last ones where a number is given."""
     answer = project.json("logs", "tiny", "X1", "--tail", "1")
@@ -91,6 +117,7 @@ def test_a_reader_who_leaves_is_no_error(project):
         text=True, check=False,
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("==> X1 attempt 1 stdout <==\n", "")
+    assert done.returncode in (0, EXIT_UNREAD)
 
 
 # following
