@@ -18,13 +18,17 @@ from hpc.core.words import counted, few
 NEEDED = ("sbatch", "squeue", "scontrol", "scancel", "sinfo")
 WANTED = ("sacct", "sacctmgr", "srun")
 SKEW_S, BAD_SKEW_S = 5, 60
-LEAST_KILL_WAIT_S = 10
+LEAST_KILL_WAIT_S, ENOUGH_LEAD_S = 10, 60
 OK, NOTE, WARNING, BLOCKING = Severity.OK, Severity.NOTE, Severity.WARNING, Severity.BLOCKING
 
 
 def edit(profile: ClusterProfile, line: str) -> str:
-    """Say which line of the profile to write."""
-    return f"write into manifests/clusters/{profile.name}.yaml:  {line}"
+    """The command that writes a line of the profile in the place of the one of its key, typed in the project's folder.
+
+    ``$a\\`` ends a last line that has no end; a profile that is built in gets a file that goes before it.
+    """
+    key, file = line.partition(":")[0], shlex.quote(f"manifests/clusters/{profile.name}.yaml")
+    return f"sed -i -e '/^{key}:/d' -e '$a\\' {file}; echo {shlex.quote(line)} >> {file}"
 
 
 def plan_again(needs: Needs, profile: ClusterProfile) -> str:
@@ -398,10 +402,11 @@ def judge_endings(site: SiteFacts, profile: ClusterProfile) -> Check | None:
         return None
     over = _seconds(site.config.get("OverTimeLimit", "")) or 0
     said = f"KillWait {wait} s, OverTimeLimit {over} min, SIGUSR1 {profile.signal_lead_s} s before the limit"
-    if wait < LEAST_KILL_WAIT_S:
-        mend = edit(profile, f"signal_lead_s: {max(profile.signal_lead_s, 120)}") + "  so that a checkpoint comes first"
-        severity = WARNING if profile.signal_lead_s < 60 else NOTE
-        return Check("time to end", said, f"KillWait {LEAST_KILL_WAIT_S} s or more", mend, severity)
+    if wait < LEAST_KILL_WAIT_S and profile.signal_lead_s < ENOUGH_LEAD_S:
+        mend = edit(profile, "signal_lead_s: 120") + "  # a checkpoint then comes before the end"
+        return Check(
+            "time to end", said, f"KillWait {LEAST_KILL_WAIT_S} s or more, or an earlier signal", mend, WARNING
+        )
     return Check("time to end", said)
 
 

@@ -119,6 +119,11 @@ def old_slurm_on_cgroup_v2(patient: Patient) -> None:
     (patient.site / "version").write_text("slurm 21.08.8\n")
 
 
+def short_kill_wait(patient: Patient) -> None:
+    patient.change(patient.site / "config", "= 30 sec", "= 2 sec")
+    patient.change(patient.profile, "scheduler: slurm", "scheduler: slurm\nsignal_lead_s: 20")
+
+
 def no_flock(patient: Patient) -> None:
     def refuse(_descriptor: int, _operation: int) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
@@ -374,9 +379,7 @@ FAULTS = {
         "--retry-failed",
         NOTE,
     ),
-    "a short KillWait": Fault(
-        config("= 30 sec", "= 2 sec"), "slurm", "time to end", "KillWait 2 s", "signal_lead_s", NOTE
-    ),
+    "a short KillWait": Fault(short_kill_wait, "slurm", "time to end", "KillWait 2 s", "signal_lead_s: 120", WARNING),
     "overrides": Fault(
         config("SlurmdParameters        = (null)", "SlurmdParameters = config_overrides"),
         "slurm",
@@ -516,7 +519,7 @@ def test_every_check_can_be_made(patient: Patient) -> None:
 
 COMMANDS = {
     "python", "export", "ulimit", "chmod", "ls", "du", "wandb", "module", "mount", "apptainer", "sysctl", "sacctmgr",
-    "scontrol", "sinfo", "srun", "timedatectl", "nvidia-smi",
+    "scontrol", "sinfo", "srun", "timedatectl", "nvidia-smi", "sed",
 }  # fmt: skip
 
 
@@ -537,6 +540,9 @@ def test_a_planted_fault_is_found_and_can_be_mended(patient: Patient, name: str)
     if check.mend.split(" ")[0] in COMMANDS:  # then all of it can be pasted: remarks stand behind a #
         assert subprocess.run([BASH, "-n"], input=check.mend, text=True, check=False).returncode == 0
         assert shlex.split(check.mend, comments=True)
+    if check.mend.startswith(("sed ", "chmod ")):  # then pasting it is all there is to do
+        subprocess.run([BASH, "-e", "-c", check.mend], cwd=patient.folder, check=True)
+        assert patient.checks(fault.subject)[fault.name].severity is OK, check.mend
 
 
 @pytest.mark.parametrize("name", ["accounting hung", "controller dead", "controller hung"])
