@@ -82,7 +82,7 @@ def test_a_citation_is_seen(text: str):
 
 NARROW = [
     *sorted((ROOT / "docs/how-to").glob("*.md")),
-    *(ROOT / f"docs/{name}.md" for name in ("examples/README", "glossary", "index", "overview")),
+    *(ROOT / f"docs/{name}.md" for name in ("examples/README", "glossary", "housekeeping", "index", "overview")),
     *(ROOT / f"docs/{name}.md" for name in ("requirements", "troubleshooting", "tutorial")),
     ROOT / "README.md",
 ]
