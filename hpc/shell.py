@@ -95,21 +95,16 @@ def _scratch(layout: RunLayout, run: str, *, shared: bool) -> Path:
 
 
 def _start(inside: Inside, line: tuple[str, ...]) -> int:
-    note(f"{inside.record.run_name} attempt {inside.record.attempt}, in a copy: {inside.folder}")
+    where = "in a copy" if inside.folder.is_relative_to(inside.scratch) else "in its own folder, which is no copy"
+    note(f"{inside.record.run_name} attempt {inside.record.attempt}, {where}: {inside.folder}")
     note(f"it was started with: {_without_secrets(inside)}")
     signal.signal(signal.SIGINT, lambda *_: None)  # it is the shell's: no ignored signal, which a child would inherit
     try:
         done = subprocess.run(line, cwd=inside.folder, env=dict(inside.environment), check=False)
     except OSError as error:
         raise InputError(f"{line[0]} cannot be started: {error.strerror}") from None
-    note(f"the copy stays: rm -r {shlex.quote(str(_top(inside)))}")
+    note(f"the copy stays: rm -r {shlex.quote(str(inside.scratch))}")
     return done.returncode if done.returncode >= 0 else 128 - done.returncode
-
-
-def _top(inside: Inside) -> Path:
-    """The copy's own folder, above that of the attempt."""
-    own = f"attempt-{inside.record.attempt}"
-    return next((each.parent for each in (inside.folder, *inside.folder.parents) if each.name == own), inside.folder)
 
 
 def _without_secrets(inside: Inside) -> str:

@@ -40,7 +40,8 @@ class Inside:
 
     Attributes:
         record: The attempt as it was claimed.
-        folder: The copy's working folder, in which the program is started.
+        scratch: The copy.
+        folder: The working folder in it, in which the program is started.
         program: The line it was started with, in the copy.
         line: What is started now.
         environment: Its variables.
@@ -48,6 +49,7 @@ class Inside:
     """
 
     record: TaskRecord
+    scratch: Path
     folder: Path
     program: tuple[str, ...]
     line: tuple[str, ...]
@@ -87,15 +89,16 @@ def prepare(
     record = read_attempt(attempt)
     task, copy = layout.task(record.run_name), AttemptLayout(scratch / attempt.home.name)
     make_folder(copy.checkpoints)
+    moved = _moved(record, attempt, copy, layout)
     if has_own_folder(record):
-        _lay_out(record, attempt, copy)
-    moved = _Moved(str(attempt.home), str(copy.home), str(task.home), str(scratch))
+        _lay_out(record, attempt, copy, moved)
     inside = replace(
         record,
+        code=replace(record.code, path=moved.place(record.code.path)),
         argv=tuple(map(moved, record.argv)),
         workdir=moved(record.workdir),
         environment={name: moved(value) for name, value in record.environment.items()},
-        image=_closed(record.image, task.home, scratch),
+        image=_closed(record.image, task.home, scratch, moved),
         nodes=1,
     )
     place = placement_of(inside, 0)
@@ -106,15 +109,31 @@ def prepare(
         **launch_environment(inside.launch.kind, place),
         COMMAND: shlex.join(program),
     }
-    line, environment = in_its_environment(inside, command or _shell(inside), variables, host)
+    around = {name: moved.place(value) for name, value in host.items()}
+    line, environment = in_its_environment(inside, command or _shell(inside), variables, around)
     told = {name: value for name, value in environment.items() if os.environ.get(name) != value}
-    return Inside(record, Path(inside.workdir or inside.code.path), program, line, environment, told)
+    return Inside(record, scratch, Path(inside.workdir or inside.code.path), program, line, environment, told)
 
 
-def _lay_out(record: TaskRecord, attempt: AttemptLayout, copy: AttemptLayout) -> None:
+def _moved(record: TaskRecord, attempt: AttemptLayout, copy: AttemptLayout, layout: RunLayout) -> "_Moved":
+    """How what the record names is called now: the attempt's folder by the copy's, and the run's where it lies today.
+
+    Raises:
+        InputError: The record contradicts itself, so that the program would be started in the run's own folder.
+    """
+    attempt_then = record.environment.get("HPC_ATTEMPT_DIR") or str(attempt.home)
+    task_then = record.environment.get("HPC_TASK_DIR") or str(attempt.home.parent)
+    home_then = str(Path(task_then).parents[1])
+    moved = _Moved(attempt_then, str(copy.home), task_then, str(copy.home.parent), home_then, str(layout.home))
+    place = Path(moved(record.workdir))
+    if place.is_relative_to(layout.home) and has_own_folder(record):
+        raise InputError(f"{attempt.task_json} names {record.workdir}, which is not of that attempt")
+    return moved
+
+
+def _lay_out(record: TaskRecord, attempt: AttemptLayout, copy: AttemptLayout, moved: "_Moved") -> None:
     """The code and inputs as the program found them, and over them what it left."""
-    lay_out(record.code, copy.work, record.inputs)
-    moved = _Moved(str(attempt.home), str(copy.home), str(attempt.home.parent), str(copy.home.parent))
+    lay_out(replace(record.code, path=moved.place(record.code.path)), copy.work, record.inputs)
     write_files(copy.work, {name: moved(text) for name, text in record.files.items()})
     if attempt.work.is_dir():
         _overlay(attempt.work, copy.work)
@@ -139,17 +158,26 @@ def _overlay(source: Path, target: Path) -> None:
 
 @dataclass(frozen=True)
 class _Moved:
-    """Names the copy where a text named the attempt, or the task's folder but for its other attempts."""
+    """Names the copy where a text named the attempt, or the task's folder but for its other attempts.
+
+    What else it names of the experiment is found where that lies today: runs may have been moved since.
+    """
 
     attempt: str
     copy: str
     task: str
     scratch: str
+    home_then: str = ""
+    home: str = ""
 
     def __call__(self, text: str) -> str:
         """Rename in a text."""
         text = self._renamed(text, self.attempt, self.copy, "")
-        return self._renamed(text, self.task, self.scratch, "/attempt-")
+        return self.place(self._renamed(text, self.task, self.scratch, "/attempt-"))
+
+    def place(self, text: str) -> str:
+        """Rename the experiment's folder alone."""
+        return self._renamed(text, self.home_then, self.home, "") if self.home_then != self.home else text
 
     @staticmethod
     def _renamed(text: str, old: str, new: str, but: str) -> str:
@@ -161,11 +189,12 @@ class _Moved:
         return joined
 
 
-def _closed(image: Image | None, task: Path, scratch: Path) -> Image | None:
+def _closed(image: Image | None, task: Path, scratch: Path, moved: _Moved) -> Image | None:
     """The container sees the run read-only, and the copy."""
     if image is None:
         return None
-    mounts = [(path, True if path == str(task) else read_only) for path, read_only in image.mounts]
+    placed = [(moved.place(path), read_only) for path, read_only in image.mounts]
+    mounts = [(path, True if path == str(task) else read_only) for path, read_only in placed]
     return replace(image, mounts=(*mounts, (str(scratch), False)))
 
 

@@ -18,7 +18,7 @@ from hpc.core.records.task import TaskRecord
 from hpc.housekeeping import inside
 from hpc.housekeeping.inside import _Moved, as_shell_line, prepare, step_options, through_srun
 from tests.fake_slurm import make_slurm_project
-from tests.local_projects import LocalProject, command_environment
+from tests.local_projects import LocalProject, command_environment, copy_project
 
 TOKEN = "hf_" + "a1B2c3" * 7
 
@@ -84,6 +84,18 @@ def test_the_printed_line_works_when_pasted(project, scratch):
     )
     (copy,) = scratch.iterdir()
     assert pasted.stdout == f"X2 in\n{copy}/attempt-1/work\n"
+
+
+def test_of_runs_that_were_moved_the_copy_is_the_same(project, tmp_path, scratch):
+    """Copied or restored elsewhere: the code is found there, and nothing leads back to where they were made."""
+    mine = copy_project(project.folder, tmp_path / "moved")
+    shown = 'pwd; env; python3 -c "import program" 2>&1 | tail -1'
+    told = mine.hpc("shell", "tiny", "X2", "--", "sh", "-c", shown, TMPDIR=str(scratch))
+    (copy,) = scratch.iterdir()
+    assert f"{copy}/attempt-1/work\n" in told
+    assert f"rm -r {copy}\n" in told
+    assert str(project.runs) not in told
+    assert str(mine.runs / "tiny/toolkit") in told
 
 
 def test_what_cannot_be_is_said(project):
