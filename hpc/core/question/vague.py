@@ -60,12 +60,13 @@ _DIRECTION = (
     r"|\b(?:fall|rise|drop|grow|improv|reduc|increas|decreas|rais|gain)\w*|\bat (?:least|most)\b|[↓↑≤≥<>]"
 )
 _CLAIM = (
-    r"\b(?:than|against|versus|vs|not|never|nothing|no more|same|equal\w*|alike|only|every|each|all|at (?:least"
+    r"\b(?:than|against|versus|vs|not|never|nothing|no (?:more|effect)|same|equal\w*|alike|only|every|each|all"
+    r"|at (?:least"
     r"|most))\b"
     r"|\b(?:depend|cost|need|lower|rais|rais|increas|decreas|reduc|improv|help|hurt|harm|beat|win|lose|spread"
     r"|stay|learn"
     r"|reach|fail|match|exceed|compos|generali[sz]|transfer|converg|diverg|overfit|drop|fall|rise|grow|shrink|chang"
-    r"|scale|saturat|dominat|explain|matter|close|doubl|halv|unchanged|train|predict|outperform|degrad|worsen)\w*"
+    r"|scale|saturat|differ|dominat|explain|matter|close|doubl|halv|unchanged|train|predict|outperform|degrad|worsen)\w*"
     r"|\b\w+(?:er|worse|better|best|most|less|more|fewer)\b|\d"
 )
 
@@ -76,7 +77,8 @@ FLAGS = (
          "constraints", "decision", "if_wrong"),
         "nobody knows this yet",
         "Who knows it, and what would have to be looked up before the first run?",
-        says=r"^\W*(?:tbd|tba|todo|fixme|xxx|later|unclear|whatever|no idea|no clue|not (?:sure|yet)(?: yet)?"
+        says=r"^\W*(?:the usual|hm+|undecided|not decided|tbd"
+        r"|tba|todo|fixme|xxx|later|unclear|whatever|no idea|no clue|not (?:sure|yet)(?: yet)?"
         r"|unknown|skip)"
         r"\W*$|^\W+$|\b(?:don'?t|do not) know\b|\bto be (?:decided|determined|defined|seen)\b|\bnot sure yet\b"
         r"|\bno idea\b",
@@ -134,7 +136,8 @@ FLAGS = (
         ("model", "tuning", "constraints"),
         "defaults are choices that somebody made for other data",
         "Which values are they, those that the result hangs on, and why do they suit these data?",
-        says=r"\bdefaults?\b|\b(?:usual|standard|normal|same old|common) (?:one|model|settings?"
+        says=r"\bstandard \w+ settings\b|\bas in (?:the|their) (?:repo\w*|code|paper)\b"
+        r"|\bdefaults?\b|\b(?:usual|standard|normal|same old|common) (?:one|model|settings?"
         r"|config(?:uration)?s?|values?"
         r"|hyper-?parameters?|setup|recipe)\b|\bout of the box\b|\bwhatever (?:the|it|they|is)\b"
         r"|\bstock (?:settings?|config\w*|values?)\b|\b(?:same|as) (?:\w+ )?as (?:always|ever|before|usual)\b"
@@ -170,7 +173,7 @@ FLAGS = (
         ("baseline",),
         "a number by itself is neither good nor bad",
         "What would a reader hold it against: today's setting, a linear model, chance?",
-        says=r"^\W*(?:none|no|not|nope|nothing|n/?a|-+)\b(?!-)|^\W*$|\bno baseline\b"
+        says=r"\bskip\b|^\W*(?:none|no|not|nope|nothing|n/?a|-+)\b(?!-)|^\W*$|\bno baseline\b"
         r"|\b(?:don'?t|do not|does not|doesn'?t) (?:have|need|compare|want)\b|\bnot (?:needed|necessary|applicable)\b"
         r"|\bisn'?t (?:any|one)\b|\b(?:will|to) add\b|\bnot available\b|\bnothing to compare\b"
         r"|\bcompare(?:d)? (?:it )?later\b",
@@ -227,7 +230,8 @@ FLAGS = (
         ("splits", "data", "tuning", "known_issues"),
         "what is measured may have been seen while training or choosing",
         "Which data decide when to stop and what to keep, and which are looked at once, at the end?",
-        says=r"\b(?:tun\w+|select\w*|chos\w+|choos\w+|pick\w*|stopp?\w*|validat\w+|early stopping"
+        says=r"\bvalidation (?:set )?(?:equals|is|=) (?:the )?test\b"
+        r"|\b(?:tun\w+|select\w*|chos\w+|choos\w+|pick\w*|stopp?\w*|validat\w+|early stopping"
         r"|optimi[sz]\w+)\b[^.;,]{0,25}"
         r"\b(?:on|by|with|using) (?:the |our )?test\b|\bearly stopping[^.;,]{0,20}\btest\b|\btest (?:set|data"
         r"|split) (?:as|for) (?:the |our )?(?:validat|early|tun|select|choos|dev)"
@@ -244,7 +248,7 @@ FLAGS = (
         "it is not said what the model has never seen",
         "Which rows are held out, by what are they kept apart, and who looks at them when?",
         says=_NOTHING,
-        wants=r"\b(?:valid\w*|dev|test\w*|held|hold|fold\w*|unseen|never|split|published|independent"
+        wants=r"\b(?:valid\w*|dev|test\w*|held|hold|fold\w*|anew|generated|simulated|unseen|never|split|published|independent"
         r"|separate\w*|new|fresh|disjoint)\b|\d",
     ),
     Flag(
@@ -252,17 +256,20 @@ FLAGS = (
         ("known_issues",),
         "nobody looked, or it is not said who did and for what",
         "Who looked, and for what: duplicates, wrong labels, missing values, one subject in two splits?",
-        says=r"^\W*(?:none|no|nope|nothing|n/?a|not|-+)\b|\bshould be (?:clean|fine|ok(?:ay)?|good)\b"
+        says=r"\b(?:never|not|haven'?t) looked\b|\beverything(?:'s| is)? (?:fine|ok|clean)\b"
+        r"|^\W*(?:none|no|nope|nothing|n/?a|not|-+)\b|\bshould be (?:clean|fine|ok(?:ay)?|good)\b"
         r"|\b(?:looks?|seems?|probably|is|are) (?:clean|fine|ok(?:ay)?|good|al ?right)\b|\bso (?:it'?s )?fine\b"
         r"|\b(?:don'?t|do not) (?:think|believe|expect)\b|\bnot that (?:i|we)\b",
-        unless=r"\d|\b(?:look|check|hash|search|count|inspect|audit|verif|compar|remov|drop|dedup|test|scan)\w*",
+        unless=r"\d|\b(?<!never )(?<!not )"
+        r"(?:look|check|hash|search|count|inspect|audit|verif|compar|remov|drop|dedup|test|scan)\w*",
     ),
     Flag(
         "until_it_works",
         ("if_wrong",),
         "looking until it holds makes anything hold",
         "What will be done, and told to whom, if it does not hold?",
-        says=r"\b(?:try|retry|add|run|use|take|increas\w+|collect)\b(?: \w+){0,4}? (?:again|more|other|another"
+        says=r"\btweak\w*|\b(?:can'?t|cannot|won'?t|will not) fail\b"
+        r"|\b(?:try|retry|add|run|use|take|increas\w+|collect)\b(?: \w+){0,4}? (?:again|more|other|another"
         r"|further|different|larger|number of|seeds)\b"
         r"|\b(?:re)?try (?:again|harder)\b|^\W*(?:then )?(?:we )?re-?run (?:it|this)\b|\blook (?:deeper|closer"
         r"|further)\b|\buntil the (?:effect|result|difference)\b|\buntil it (?:works|does|is|holds)\b|\b(?:tune"
