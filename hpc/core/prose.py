@@ -37,7 +37,7 @@ def is_manifest(name: PurePath) -> bool:
     Args:
         name: Path inside the project.
     """
-    return len(name.parts) > 2 and name.parts[0] == "manifests" and name.parts[1] in _OUR_MANIFESTS
+    return len(name.parts) > 1 and name.parts[0] == "manifests" and name.parts[1] in _OUR_MANIFESTS
 
 
 def is_about_the_project(name: PurePath) -> bool:
