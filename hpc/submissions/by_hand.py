@@ -51,7 +51,7 @@ def hold_by_hand(layout: RunLayout, reason: str) -> Hold:
         TemporaryError: Slurm did not answer. The hold stands; the next command holds what waits.
     """
     by, was_held = this_person(), held(layout) is not None
-    said = f"by {by}" + (f": {reason}" if reason else "")
+    said = f"{reason or 'by hand'} ({by})"
     found = put_on_hold(layout, Hold(time.time(), said, f"python -m hpc.release {layout.experiment}", by=by))
     if not was_held:
         note_hold(layout, "hold", (), reason)

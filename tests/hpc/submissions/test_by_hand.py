@@ -157,7 +157,7 @@ def test_hold_and_release_say_who_and_why(project):
     assert (told["reason"], told["jobs"]) == ("new data on Monday", ["7"])
     record = json.loads((project.runs / "tiny/hold.json").read_text())
     assert record["by"] == told["by"]
-    assert f"by {told['by']}: new data on Monday. To go on: python -m hpc.release tiny" in project.hpc(
+    assert f"tiny is held: new data on Monday ({told['by']}). To go on: python -m hpc.release tiny" in project.hpc(
         "hold", "tiny", "--reason", "other", expect=3
     )
     assert json.loads((project.runs / "tiny/hold.json").read_text()) == record
