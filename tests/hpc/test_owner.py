@@ -79,7 +79,11 @@ def test_a_supervisor_looks_collects_and_reports_and_changes_nothing(project: Lo
     status = as_user(SUPERVISOR, GROUP, project, "hpc.status", "tiny")
     collect = as_user(SUPERVISOR, GROUP, project, "hpc.collect", "tiny")
     report = as_user(SUPERVISOR, GROUP, project, "analysis.report", "tiny", "--format", "md")
+    logs = as_user(SUPERVISOR, GROUP, project, "hpc.logs", "tiny", "X1", "--stdout")
+    archive = as_user(SUPERVISOR, GROUP, project, "hpc.archive", "tiny", "--output", "a.tar.gz")
 
+    assert (logs.returncode, logs.stdout) == (0, "loss: 1\n")
+    assert archive.returncode == 0, archive.stderr
     assert status.returncode == 0, status.stderr
     assert "1 finished" in status.stdout
     assert collect.returncode == 1, collect.stderr
@@ -98,6 +102,10 @@ def test_a_supervisor_looks_collects_and_reports_and_changes_nothing(project: Lo
         ("hpc.collect", "tiny", "--forget-gone"),
         ("hpc.follow", "tiny"),
         ("hpc.plan", "tiny", "--second-look"),
+        ("hpc.hold", "tiny"),
+        ("hpc.hold", "tiny", "X1"),
+        ("hpc.release", "tiny"),
+        ("hpc.clean", "tiny", "--yes"),
     ],
 )
 def test_what_acts_is_refused_to_the_group(project: LocalProject, command: tuple[str, ...]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpc.adapters import proc
 from hpc.adapters.removal import measure, remove, why_not_ours
 from hpc.core.layout import RunLayout
 from hpc.housekeeping.freeing import KINDS, find_protected, plan_cleaning
@@ -122,6 +123,20 @@ def new_attempt(project: LocalProject) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "attempt": 2}))
 
 
+def runs_again(project: LocalProject) -> None:
+    """It is at work: by this very process, on this machine."""
+    (project.attempt("X1") / "exit.json").unlink()
+    path = project.attempt("X1") / "task.json"
+    alive = {
+        "started": 9e8,
+        "host": proc.this_host(),
+        "pid": proc.identity(os.getpid()),
+        "pid_namespace": proc.pid_namespace(),
+    }
+    path.write_text(json.dumps({**json.loads(path.read_text()), **alive}))
+    assert take_snapshot(RunLayout(project.runs, "tiny")).tasks[0].is_live
+
+
 def forget(project: LocalProject) -> None:
     """Nothing was collected."""
     shutil.rmtree(project.runs / "tiny/collected")
@@ -167,6 +182,7 @@ def start_from(project: LocalProject) -> None:
 REASONS = (
     change_exit,
     new_attempt,
+    runs_again,
     forget,
     cut,
     linked_attempt,
