@@ -20,7 +20,7 @@ from hpc.core.errors import HpcError
 from hpc.core.layout import complete_checkpoints
 from train.durable import sync_folder, write_tensors
 from train.learner import Learner
-from train.trained import trained_parameters
+from train.trained import whole
 
 Moments = dict[str, dict[str, Tensor]]
 _MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -133,9 +133,9 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
 
 def gather_parameters(learner: Learner) -> dict[str, Tensor]:
     """Trained values in full precision, by name; all processes call it together."""
-    parameters = trained_parameters(learner.module)
+    parameters = learner.parameters()
     if learner.zero_optimizer is None:
-        return {name: parameter.detach().float().cpu().clone() for name, parameter in parameters.items()}
+        return {name: whole(parameter.detach()).float().cpu().clone() for name, parameter in parameters.items()}
     from deepspeed.utils import safe_get_full_fp32_param
 
     return {name: safe_get_full_fp32_param(parameter).cpu().clone() for name, parameter in parameters.items()}
@@ -146,10 +146,10 @@ def _gather_moments(learner: Learner) -> Moments:
 
 
 def _gather_moment(learner: Learner, key: str) -> dict[str, Tensor]:
-    parameters = trained_parameters(learner.module)
+    parameters = learner.parameters()
     if learner.zero_optimizer is None:
         state = learner.optimizer.state
-        return {name: state[parameter][key].cpu().clone() for name, parameter in parameters.items()}
+        return {name: whole(state[parameter][key]).cpu().clone() for name, parameter in parameters.items()}
     from deepspeed.utils import safe_get_full_optimizer_state as gather
 
     return {name: gather(parameter, key).cpu().clone() for name, parameter in parameters.items()}
@@ -157,15 +157,25 @@ def _gather_moment(learner: Learner, key: str) -> dict[str, Tensor]:
 
 def restore_optimizer(learner: Learner, checkpoint: Checkpoint) -> None:
     """Restore the moments that a fresh optimiser had; `build_learner` has put the parameters in already."""
-    parameters = trained_parameters(learner.module)
+    parameters = learner.parameters()
     progress = checkpoint.progress
     steps = torch.tensor(float(progress.step - progress.moments_since))
     if learner.zero_optimizer is not None:
         _restore_zero(learner.zero_optimizer, parameters, steps, checkpoint)
         return
     for name, parameter in parameters.items():
-        moments = {key: checkpoint.moments[key][name].to(parameter.device) for key in _MOMENTS}
+        moments = {key: _placed_as(parameter, checkpoint.moments[key][name]) for key in _MOMENTS}
         learner.optimizer.state[parameter] = {"step": steps.clone(), **moments}
+
+
+def _placed_as(parameter: Any, value: Tensor) -> Tensor:
+    """Put a value where a parameter is; divided as FSDP has divided it."""
+    value = value.to(parameter.device)
+    if not hasattr(parameter, "full_tensor"):
+        return value
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(value, parameter.device_mesh, parameter.placements)
 
 
 def _restore_zero(zero: Any, parameters: dict[str, Any], steps: Tensor, checkpoint: Checkpoint) -> None:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from hpc.core.errors import InputError
 from train.options import above_zero, number, positive, seed, share, size
-from train.program import Ending, Places, add_optimisation, add_running, check_heads, run_to_end
+from train.program import Ending, Places, add_optimisation, add_running, check_heads, refuse_sizes, run_to_end
+from train.sizes import possible_sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from hpc.callbacks.stop import StopRequest
     from train.learner import Learner
     from train.schedule import Schedule
+    from train.training import Workload
 
 _SYSTEMS = ["double_integrator", "van_der_pol", "pendulum"]  # train.systems.SYSTEMS, without NumPy: --help is instant
 
@@ -104,10 +106,23 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
     Raises:
         HpcError: The arguments do not fit together, it diverged, its checkpoint or its model cannot be read.
     """
+    from train.training import train
+
+    with possible_sizes(refuse_sizes):
+        workload = prepare(args, accelerator)
+    return train(workload, stop, accelerator)
+
+
+def prepare(args: argparse.Namespace, accelerator: Any) -> Workload:
+    """Make data and model.
+
+    Raises:
+        HpcError: The arguments do not fit together, or a model cannot be read.
+    """
     from train.curriculum import draw, plan_stages
     from train.loop import validation_loss
     from train.model import ModelConfig, build_policy, save_adapters, save_policy, start_from
-    from train.training import Workload, train
+    from train.training import Workload
 
     if not args.base_model:
         check_heads(args.d_model, args.heads, 2)
@@ -147,7 +162,7 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
             save_adapters(home / "adapter", policy, trained)
 
     identity = {key: value for key, value in vars(args).items() if key in _IDENTITY}
-    workload = Workload(
+    return Workload(
         args,
         identity,
         policy,
@@ -158,7 +173,6 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
         expect=lessons.expect,
         data_hash=lessons.sha256,
     )
-    return train(workload, stop, accelerator)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -126,10 +126,11 @@ def plan_stages(args: argparse.Namespace, lessons: Lessons, policy: torch.nn.Mod
     stages = [] if args.training_type == "grpo" else [Stage(lessons.training, imitation)]
     if args.training_type == "sft":
         return stages
-    if accelerator.distributed_type.value == "DEEPSPEED":
+    divided = "--zero_stage" if accelerator.distributed_type.value == "DEEPSPEED" else "--fsdp" if args.fsdp else ""
+    if divided:
         raise InputError(
             f"argument --training_type: {args.training_type} rolls out and updates the same weights in turn: not built "
-            "for DeepSpeed, which divides them; leave out --zero_stage"
+            f"for {'FSDP' if args.fsdp else 'DeepSpeed'}, which divides them; leave out {divided}"
         )
     schedule = _reinforcement(args, imitation, before=imitation.steps if stages else 0)
     settings = Settings(args.group_size, args.exploration, args.ratio_clip, args.kl, args.seed)
@@ -153,6 +154,12 @@ def _reinforcement(args: argparse.Namespace, imitation: Schedule, before: int) -
             f"{imitation.processes} processes",
             "--grpo_starts",
         )
+    if args.least_learning_rate > args.grpo_learning_rate:
+        raise InputError(
+            f"{args.least_learning_rate:g} is above the peak of reinforcement, --grpo_learning_rate "
+            f"{args.grpo_learning_rate:g}",
+            "--least_learning_rate",
+        )
     return FreshSamples(
         samples=0,
         steps=before + args.grpo_steps,
@@ -162,6 +169,7 @@ def _reinforcement(args: argparse.Namespace, imitation: Schedule, before: int) -
         learning_rate=args.grpo_learning_rate,
         warmup_steps=int(args.warmup * args.grpo_steps),
         seed=args.seed,
+        least_learning_rate=args.least_learning_rate,
         before=before,
         updates=args.updates,
     )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from hpc.callbacks.loop import Attempt
 from train.demonstrations import Trajectories, demonstrate
+from train.sizes import possible_sizes
 from train.systems import SYSTEMS, System
 
 EVALUATIONS = 64
@@ -53,13 +54,16 @@ class Layer(nn.Module):
 
 def main(argv: list[str] | None = None) -> None:
     """Train, then drive the system from starts that training has not seen."""
-    args = parser().parse_args(argv)
+    program = parser()
+    args = program.parse_args(argv)
     torch.manual_seed(args.seed)
     system = SYSTEMS["double_integrator"]
-    data = demonstrate(system, args.demonstrations, EVALUATIONS, args.horizon, seed=0)
-    states, controls = tensor(data.training.states[:, :-1]), tensor(data.training.controls)
-    layers = (Layer(args.width) for _ in range(args.depth))
-    policy = nn.Sequential(nn.Linear(states.shape[-1], args.width), *layers, nn.Linear(args.width, controls.shape[-1]))
+    with possible_sizes(program.error):
+        data = demonstrate(system, args.demonstrations, EVALUATIONS, args.horizon, seed=0)
+        states, controls = tensor(data.training.states[:, :-1]), tensor(data.training.controls)
+        layers = (Layer(args.width) for _ in range(args.depth))
+        entry = nn.Linear(states.shape[-1], args.width)
+        policy = nn.Sequential(entry, *layers, nn.Linear(args.width, controls.shape[-1]))
     optimizer = torch.optim.AdamW(policy.parameters(), lr=args.learning_rate)
     batch = min(args.micro_batch_size * args.gradient_accumulation_steps, len(states))
     steps = args.epochs * len(states) // batch

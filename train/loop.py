@@ -20,7 +20,7 @@ from train.checkpoint import Progress
 from train.distributed import NO_CLIPPING
 from train.learner import Learner
 from train.schedule import Schedule
-from train.trained import trained_parameters
+from train.trained import whole
 
 
 class DivergenceError(HpcError):
@@ -202,7 +202,8 @@ def _advanced(progress: Progress, step: int, schedule: Schedule, seconds: float)
 
 def _clip(learner: Learner, clip: float) -> float:
     """Bound the gradient norm and return what it was, over all processes; DeepSpeed has bounded it and only says so."""
-    return float(learner.accelerator.clip_grad_norm_(trained_parameters(learner.module).values(), clip or NO_CLIPPING))
+    norm = learner.accelerator.clip_grad_norm_(learner.parameters().values(), clip or NO_CLIPPING)
+    return float(whole(norm) if isinstance(norm, Tensor) else norm)
 
 
 def _is_due(step: int, every: int, together: int = 1) -> bool:

@@ -80,12 +80,14 @@ def divide_further(schedule: Schedule, least: int) -> Schedule | None:
     return replace(schedule, micro_batch=micro, accumulation=accumulation)
 
 
-def check_possible(accelerator: Any) -> None:
+def check_possible(accelerator: Any, fsdp: str = "") -> None:
     """Raise InputError where processes exchange something in the middle of a step."""
-    if accelerator.distributed_type.value == "DEEPSPEED":
+    is_zero = accelerator.distributed_type.value == "DEEPSPEED"
+    if is_zero or fsdp:
         raise InputError(
-            "argument --oom_in_process: not together with DeepSpeed, whose processes exchange gradients (stage 3: "
-            "parameters too) while they compute: one that fails leaves the others waiting. "
+            f"argument --oom_in_process: not together with {'DeepSpeed' if is_zero else 'FSDP'}, whose processes "
+            "exchange gradients (and stage 3 or FSDP parameters) while they compute: one that fails leaves the others "
+            "waiting. "
             "Leave it out: collect --retry-failed starts such a task again with half the micro-batch"
         )
 

@@ -19,7 +19,7 @@ from hpc.callbacks.stop import StopRequest
 from hpc.core.errors import EXIT_FAILED, HpcError, InputError
 from hpc.core.layout import complete_checkpoints
 from train.by_hand import HandRecord, is_by_hand
-from train.distributed import end, leave, start
+from train.distributed import ask_launcher, end, leave, start
 from train.options import above_zero, count, positive, seed, share, size, some
 
 _NEWEST = Path("newest")
@@ -60,6 +60,23 @@ def add_optimisation(
     add("--clip", type=size, default=1.0, help="largest gradient norm; 0: no clipping")
     add("--mixed_precision", choices=["no", "bf16"], help="default: ACCELERATE_MIXED_PRECISION, else no")
     add("--zero_stage", type=int, choices=[1, 2, 3], help="DeepSpeed ZeRO (default: ACCELERATE_USE_DEEPSPEED)")
+    add(
+        "--offload",
+        choices=["optimizer", "parameters"],
+        help="what DeepSpeed keeps in the host's memory (stage 3: both)",
+    )
+    add(
+        "--fsdp",
+        choices=["full", "gradients"],
+        help="divide by FSDP: parameters too, or gathered until the backward pass",
+    )
+    add(
+        "--gradient_checkpointing",
+        type=truth,
+        metavar="true|false",
+        help="keep the input of each layer only, and compute the rest again in the backward pass",
+    )
+    add("--torch_compile", type=truth, metavar="true|false", help="compile the layers for training")
     add("--seed", type=seed, default=42, help="seed of the trained parts' start and of the order of the data")
     add(
         "--oom_in_process",
@@ -96,6 +113,11 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     )
     add("--sanity", action="store_true", help="train nothing: climb the ladder of checks, exit code 1 where one fails")
     add("--print_every", type=positive, default=20, help="optimiser steps between printed lines")
+
+
+def refuse_sizes(why: str) -> NoReturn:
+    """Raise InputError for sizes that this machine cannot hold."""
+    raise InputError(why)
 
 
 def check_heads(width: int, heads: int, multiple: int = 1) -> None:
@@ -173,6 +195,7 @@ def run_to_end(args: argparse.Namespace, run: Callable[[StopRequest, Any], Endin
         args: Those of `add_optimisation` and `add_running`, with the program's own.
         run: The whole run; takes the request to stop and the ``accelerate.Accelerator``. Every process calls it.
     """
+    ask_launcher(args)
     stop = StopRequest()
     stop.listen()  # before PyTorch is imported, which takes seconds
     places = Places.of(args)
@@ -188,6 +211,9 @@ def run_to_end(args: argparse.Namespace, run: Callable[[StopRequest, Any], Endin
         accelerator = start(
             mixed_precision=args.mixed_precision,
             zero_stage=args.zero_stage,
+            offload=args.offload,
+            fsdp=args.fsdp,
+            torch_compile=args.torch_compile,
             accumulation=args.gradient_accumulation_steps,
             micro_batch=args.micro_batch_size,
             clip=args.clip,

@@ -79,8 +79,14 @@ class Rung:
     found: str
 
 
-def climb(learner: Learner, expected: Expected, record: Path) -> list[Rung]:
+def climb(learner: Learner, expected: Expected, record: Path, smaller: str = "--scale 0.1") -> list[Rung]:
     """Climb the ladder: print each rung, write all that held to `record`.
+
+    Args:
+        learner: The model before its first step.
+        expected: What is known of it.
+        record: File that is written.
+        smaller: The arguments of a small run, which comes next.
 
     Raises:
         SanityError: A rung broke; it names the rung, what was found and what to look at.
@@ -97,7 +103,7 @@ def climb(learner: Learner, expected: Expected, record: Path) -> list[Rung]:
         print(f"sanity: {name}: {found}", flush=True)  # noqa: T201 the log
     learner.module.load_state_dict(model)
     _write(record, held, "")
-    print("sanity: all rungs hold; next: the same with --scale 0.1, then the run", flush=True)  # noqa: T201
+    print(f"sanity: all rungs hold; next: the same with {smaller}, then the run", flush=True)  # noqa: T201
     return held
 
 

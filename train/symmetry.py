@@ -14,7 +14,8 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from train.options import number, positive, seed, size
-from train.program import Ending, Places, add_optimisation, add_running, check_heads, run_to_end
+from train.program import Ending, Places, add_optimisation, add_running, check_heads, refuse_sizes, run_to_end
+from train.sizes import possible_sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from hpc.callbacks.stop import StopRequest
     from train.learner import Learner
     from train.schedule import Schedule
+    from train.training import Workload
 
 METRICS = (
     "train_loss", "train_acc", "test_acc", "composite_acc", "symmetric_acc", "ood_acc", "loss", "grad_norm", "lr",
@@ -73,10 +75,23 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
     Raises:
         HpcError: It diverged, or its checkpoint cannot be loaded.
     """
+    from train.training import train
+
+    with possible_sizes(refuse_sizes):
+        workload = prepare(args, accelerator)
+    return train(workload, stop, accelerator)
+
+
+def prepare(args: argparse.Namespace, accelerator: Any) -> Workload:
+    """Make data and model.
+
+    Raises:
+        InputError: The arguments do not fit together.
+    """
     from train.classification import Sequences, accuracies, examples, expect, save_model
     from train.sequence_models import VARIANTS, build
     from train.symmetry_data import draw
-    from train.training import Stage, Workload, schedule_of, train
+    from train.training import Stage, Workload, schedule_of
 
     if VARIANTS[args.model].mixer == "attention":
         check_heads(args.d_model, args.heads)
@@ -114,7 +129,7 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
         return accuracies(learner, measured, training, schedule.micro_batch)
 
     identity = {key: value for key, value in vars(args).items() if key in _IDENTITY}
-    workload = Workload(
+    return Workload(
         args,
         identity,
         model,
@@ -125,7 +140,6 @@ def run(args: argparse.Namespace, stop: StopRequest, accelerator: Any) -> Ending
         expect=lambda: expect(data, training),
         data_hash=data.sha256,
     )
-    return train(workload, stop, accelerator)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -26,3 +26,9 @@ def load_trained(model: nn.Module, values: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(values[name])
+
+
+def whole(value: Tensor) -> Tensor:
+    """A value as it is undivided; all processes call it together where FSDP has divided it."""
+    gathered: Tensor = value.full_tensor() if hasattr(value, "full_tensor") else value
+    return gathered

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from hpc.adapters.files import write_json
 from hpc.adapters.tracking import NullTracker
 from hpc.callbacks.stop import StopRequest
 from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, InputError
@@ -86,7 +87,7 @@ def schedule_of(args: argparse.Namespace, samples: int, accelerator: Any) -> Sch
         InputError: These processes cannot do what is asked.
     """
     if args.oom_in_process:
-        check_possible(accelerator)
+        check_possible(accelerator, args.fsdp or "")
     return plan_schedule(args, samples, accelerator.num_processes)
 
 
@@ -194,7 +195,20 @@ def _take_up(workload: Workload, identity: dict[str, Any], accelerator: Any) -> 
     torch.manual_seed(args.seed + accelerator.process_index)  # dropout: every process its own, from here on
     checkpoint = load_checkpoint(places.resume, identity) if places.resume else None
     values = checkpoint.parameters if checkpoint else None
-    learner = build_learner(accelerator, workload.model, args.weight_decay, values, wrapped=not args.oom_in_process)
+    learner = build_learner(
+        accelerator,
+        workload.model,
+        args.weight_decay,
+        values,
+        wrapped=not args.oom_in_process,
+        fsdp=args.fsdp or "",
+        gradient_checkpointing=bool(args.gradient_checkpointing),
+        torch_compile=bool(args.torch_compile),
+    )
+    if learner.is_main and learner.zero_optimizer is not None:
+        # Accelerate's infinity, by which DeepSpeed prints nothing, is no JSON.
+        used = {name: value for name, value in accelerator.deepspeed_config.items() if name != "steps_per_print"}
+        write_json(places.attempt / "deepspeed.json", used)
     if checkpoint is None:
         return learner, Progress(), {}
     restore_optimizer(learner, checkpoint)

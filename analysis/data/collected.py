@@ -40,6 +40,11 @@ class _Launch:
     processes: int | None = None
     mixed_precision: str | None = None
     zero_stage: int | None = None
+    offload: str | None = None
+    fsdp: str | None = None
+    fsdp_wrap: tuple[str, ...] | None = None
+    gradient_checkpointing: bool | None = None
+    torch_compile: bool | None = None
 
 
 @dataclass(frozen=True)

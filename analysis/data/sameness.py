@@ -133,7 +133,13 @@ def _launch_text(launch: Mapping[str, Any]) -> str:
     precision = launch.get("mixed_precision")
     parts += [str(precision)] if precision and precision != "no" else []
     parts += [f"ZeRO {launch['zero_stage']}"] if launch.get("zero_stage") is not None else []
+    parts += [f"{launch['offload']} in host memory"] if launch.get("offload") else []
+    parts += [f"FSDP {launch['fsdp']}"] if launch.get("fsdp") else []
+    parts += [said for key, said in _SWITCHES.items() if launch.get(key)]
     return ", ".join(parts)
+
+
+_SWITCHES = {"gradient_checkpointing": "gradient checkpointing", "torch_compile": "compiled"}
 
 
 def _processes_text(processes: int | None) -> str:

@@ -49,6 +49,7 @@ from hpc.core.launch.config_file import (
     placeholders,
 )
 from hpc.core.launch.launchers import LAUNCHERS
+from hpc.core.launch.possible import NO_FP16, OURS, Asked, refusals
 from hpc.core.launch.program import (
     CONFIG,
     PLACES,
@@ -552,21 +553,31 @@ def _check_divergence(draft: Draft, _: Sequence[Combination]) -> Iterator[Findin
             yield Finding((*path, "set", name), f"the command has no {{{name}}}; {nearest(name, parameters)}")
     if asked.mixed_precision == "fp16" and draft.resources and not draft.resources.gpus:
         yield Finding((*path, "mixed_precision"), "fp16 needs a GPU, and resources.gpus is 0; write bf16 or no")
+    elif asked.mixed_precision == "fp16" and draft.program.module in OURS:
+        yield Finding((*path, "mixed_precision"), NO_FP16)
 
 
-def _check_launch(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
+def _check_launch(draft: Draft, grid: Sequence[Combination]) -> Iterator[Finding]:
     launch, resources = draft.launch, draft.resources
     if launch is None or resources is None:
         return
-    if launch.mixed_precision == "fp16" and not resources.gpus:
-        yield Finding(("launch", "mixed_precision"), "fp16 needs a GPU, and resources.gpus is 0; write bf16 or no")
+    program = draft.program or Program()
     halved = draft.retry.divergence.mixed_precision if draft.retry and draft.retry.divergence else ""
-    if launch.zero_stage == 0 and not resources.gpus and "bf16" in (launch.mixed_precision, halved):
-        yield Finding(
-            ("launch", "deepspeed", "zero_stage"),
-            "stage 0 in bf16 on CPUs: DeepSpeed's optimiser counts a step before the first one, so the first updates "
-            "are too short; write 1, which computes the same, or mixed_precision: no",
-        )
+
+    def values(name: str) -> set[str]:
+        given = (one.get(name, program.args.get(name)) for one in grid or [{}])
+        return {str(value) for value in given if value is not None}
+
+    asked = Asked(
+        module=program.module or "",
+        program=program,
+        launch=launch,
+        resources=resources,
+        formats={launch.mixed_precision, halved or launch.mixed_precision},
+        training_types=values("training_type"),
+        halves_in_process="True" in values("oom_in_process"),
+    )
+    yield from (Finding(path, why) for path, why in refusals(asked))
     if resources.gpus and launch.processes and launch.processes > resources.gpus:
         yield Finding(
             ("launch", "processes"),

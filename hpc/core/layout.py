@@ -75,6 +75,11 @@ class AttemptLayout:
         return self.home / "outcome.json"
 
     @property
+    def deepspeed(self) -> Path:
+        """DeepSpeed's configuration; absent where a run has none. Programs of `train` write what they really used."""
+        return self.home / "deepspeed.json"
+
+    @property
     def check_json(self) -> Path:
         """What the acceptance check came to; absent where none ran to its end."""
         return self.home / "check.json"

@@ -161,7 +161,6 @@ def make_plan(
     notes = (
         *notes,
         *_wandb_notes(spec, code),
-        *_launch_notes(spec),
         *_interpreter_notes(workspace, profile, container),
     )
     project = identify_project(workspace.project)
@@ -267,17 +266,6 @@ def _interpreter_notes(workspace: Workspace, profile: ClusterProfile, image: obj
     return (
         f"`python` in tasks is {sys.executable}, where hpc-batch is installed, and not that of {active}, which is "
         f"active here. To take that one: {'' if (own / f'{profile.name}.yaml').exists() else copy}{line}",
-    )
-
-
-def _launch_notes(spec: ExperimentSpec) -> tuple[str, ...]:
-    """Say so where DeepSpeed is asked for and Accelerate would pass it over without a word."""
-    is_ours = (spec.program.module or "").startswith("train.")
-    if spec.launch.zero_stage is None or spec.resources.gpus or is_ours:
-        return ()
-    return (
-        "warning: launch.deepspeed without GPUs: a program that calls Accelerator() trains with plain data parallelism "
-        "there, and nothing says so; one that calls deepspeed.initialize does what is asked",
     )
 
 

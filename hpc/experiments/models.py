@@ -761,6 +761,26 @@ class DeepspeedModel(Model):
     """DeepSpeed, through Accelerate or its own launcher."""
 
     zero_stage: Annotated[int, Field(ge=0, le=3)] = Field(description="ZeRO stage 0 to 3.")
+    offload: Literal["optimizer", "parameters"] | None = Field(
+        None,
+        description="What is kept in the host's memory instead of the GPU's: `optimizer` (its state and its step), "
+        "`parameters` (those too, stage 3 only). Left out: nothing.",
+    )
+
+
+class FsdpModel(Model):
+    """Fully sharded data parallelism of PyTorch (FSDP2)."""
+
+    sharding: Literal["full", "gradients"] = Field(
+        "full",
+        description="What the processes divide: `full`: parameters, gradients and optimiser state; `gradients`: a "
+        "layer's parameters stay gathered from the forward to the backward pass, which saves time and costs memory.",
+    )
+    wrap: list[Parameter] = Field(
+        [],
+        description="Classes of the layers that are gathered one at a time: `[LlamaDecoderLayer]`. Empty: the model is "
+        "gathered whole. Programs of `train` know theirs.",
+    )
 
 
 class LaunchModel(Model):
@@ -776,6 +796,15 @@ class LaunchModel(Model):
         "no", description="Number format of forward and backward pass."
     )
     deepspeed: DeepspeedModel | None = Field(None, description="DeepSpeed settings; left out means no DeepSpeed.")
+    fsdp: FsdpModel | None = Field(None, description="FSDP settings; left out means no FSDP.")
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="Keep the input of each layer only and compute the rest again in the backward pass: less memory, "
+        "a third more time. By programs of `train`, and by Accelerate with `fsdp`.",
+    )
+    torch_compile: bool = Field(
+        default=False, description="Compile the model before it is trained. By programs of `train`, and by Accelerate."
+    )
 
 
 class BatchModel(Model):

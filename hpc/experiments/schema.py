@@ -356,6 +356,11 @@ def _launch(model: LaunchModel) -> Launch:
         processes=None if model.processes == "auto" else model.processes,
         mixed_precision=model.mixed_precision,
         zero_stage=model.deepspeed.zero_stage if model.deepspeed else None,
+        offload=(model.deepspeed.offload or "") if model.deepspeed else "",
+        fsdp=model.fsdp.sharding if model.fsdp else "",
+        fsdp_wrap=tuple(model.fsdp.wrap) if model.fsdp else (),
+        gradient_checkpointing=model.gradient_checkpointing,
+        torch_compile=model.torch_compile,
     )
 
 
@@ -571,6 +576,7 @@ _MESSAGES: Mapping[str, str] = {
     "int_from_float": "must be a whole number, not {found}",
     "float_type": "must be a number, not {found}",
     "finite_number": "must be a finite number",
+    "bool_type": "must be true or false, not {found}",
     "string_type": "must be text, not {found}",
     "string_too_short": "is empty",
     "string_too_long": "is longer than {max_length} characters",

@@ -134,6 +134,8 @@ def claim(task: TaskLayout, number: int, record: TaskRecord) -> bool:
         make_folder(prepared.checkpoints)
         write_json(prepared.claim, claimed_by.to_json())
         write_json(prepared.task_json, record.to_json())
+        if record.deepspeed:
+            write_json(prepared.deepspeed, dict(record.deepspeed))
         if has_own_folder(record):
             lay_out(record.code, prepared.work, record.inputs)
             write_files(prepared.work, record.files)

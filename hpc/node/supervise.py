@@ -121,8 +121,8 @@ def not_started(attempt: AttemptLayout, why: str, exit_code: int) -> Supervision
 
 
 def placement_of(task: TaskRecord, node_rank: int) -> Placement:
-    """Read process counts and meeting point out of ``task.json``."""
-    launch = task.launch
+    """Read process counts, meeting point and options out of ``task.json``."""
+    launch, attempt = task.launch, AttemptLayout(Path(task.environment.get("HPC_ATTEMPT_DIR", "")))
     return Placement(
         nodes=1 if task.on_first_node else task.nodes,
         node_rank=node_rank,
@@ -132,6 +132,12 @@ def placement_of(task: TaskRecord, node_rank: int) -> Placement:
         gpus=task.gpus,
         mixed_precision=launch.mixed_precision,
         zero_stage=launch.zero_stage,
+        offload=launch.offload,
+        deepspeed_config=str(attempt.deepspeed) if task.deepspeed else "",
+        fsdp=launch.fsdp,
+        fsdp_wrap=launch.fsdp_wrap,
+        gradient_checkpointing=launch.gradient_checkpointing,
+        torch_compile=launch.torch_compile,
     )
 
 

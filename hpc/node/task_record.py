@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from hpc.adapters import proc
 from hpc.adapters.files import read_record_or_none
@@ -17,6 +18,7 @@ from hpc.core.errors import HpcError, InputError
 from hpc.core.experiment.processes import THREADS, processes_of
 from hpc.core.launch.arguments import arguments_of, check_argv, sanity_argv, task_argv, task_files
 from hpc.core.launch.expansion import UnsetError, expand
+from hpc.core.launch.launchers import deepspeed_config
 from hpc.core.launch.program import launch_of
 from hpc.core.layout import AttemptLayout, RunLayout, TaskLayout
 from hpc.core.records.index import Element, Image, SubmissionIndex, Used
@@ -75,6 +77,7 @@ def build_task(index: SubmissionIndex, entry: Element, task: TaskLayout, number:
         sanity=None if resume_from else index.sanity,
         sanity_argv=() if resume_from else sanity_argv(index, entry, task, number, argv),
         files=task_files(index, entry, task, number, resume_from, uses),
+        deepspeed=_deepspeed(record),
         uses=uses,
         check_argv=check_argv(index, entry, task, number),
         environment=_environment(index, record, task, attempt, settings.variables),
@@ -126,6 +129,13 @@ def _asked(index: SubmissionIndex, entry: Element, number: int, job: Job) -> Tas
         inputs=index.program.inputs,
         check=index.check,
     )
+
+
+def _deepspeed(record: TaskRecord) -> Mapping[str, Any]:
+    """DeepSpeed's configuration; empty where it was not asked for."""
+    if record.launch.zero_stage is None:
+        return {}
+    return deepspeed_config(record.launch, record.micro_batch, record.accumulation)
 
 
 def _here(record: TaskRecord, job: Job) -> TaskRecord:

@@ -70,13 +70,16 @@ def test_other_settings_under_the_same_names_are_refused_once_there_are_results(
     assert "Rename the experiment" in told
 
 
-def test_deepspeed_that_nobody_would_start_is_said(project):
-    """Without GPUs Accelerate passes over DeepSpeed in silence; our own programs do not."""
-    zero = "launch: {kind: torchrun, deepspeed: {zero_stage: 2}}\n"
-    project.write_experiment(EXPERIMENT + zero)
-    assert "a program that calls Accelerator() trains with plain data parallelism" in " ".join(plan(project)["notes"])
-    project.write_experiment(EXPERIMENT + zero.replace("deepspeed: {zero_stage: 2}", "processes: 1"))
-    assert "Accelerator()" not in " ".join(plan(project)["notes"])
+def test_deepspeed_that_nobody_would_start_is_refused(project):
+    """Without GPUs Accelerate passes over DeepSpeed in silence; torchrun tells the program nothing of it."""
+    for kind, said in (
+        ("accelerate", "trains with plain data parallelism"),
+        ("torchrun", "valid: kind: accelerate or"),
+    ):
+        project.write_experiment(EXPERIMENT + f"launch: {{kind: {kind}, deepspeed: {{zero_stage: 2}}}}\n")
+        told = " ".join(project.hpc("plan", "tiny", "--cluster", "local", expect=2).split())
+        assert "launch.deepspeed: " in told
+        assert said in told
 
 
 def test_a_dry_run_writes_no_plan(project):

@@ -157,9 +157,24 @@ def test_what_cannot_be_is_refused(train_here: Train) -> None:
         return str(caught.value)
 
     assert "leave out --zero_stage" in refused("DEEPSPEED", 2)
+    args.fsdp = "full"
+    assert "leave out --fsdp" in refused("MULTI_GPU", 2)
+    args.fsdp = None
     assert "3 starts of 4 roll-outs are no equal share for each of 5 processes" in refused("MULTI_CPU", 5)
     with pytest.raises(InputError, match=r"no model of train\.control"):
         train_here("none", *GRPO, "--start_from", "nowhere")
+
+
+def test_the_least_learning_rate_holds_in_every_stage(train_here: Train) -> None:
+    """Of imitation and of reinforcement: one below it is trained with nowhere, and a lower peak is refused."""
+    least = ("--training_type", "both", "--max_steps", "4", "--warmup", "0.5", "--least_learning_rate", "9e-4")
+    run = train_here("run", *GRPO[2:], *least)
+    rates = run.series("lr")
+
+    assert len(rates) == 4 + int(dict(zip(GRPO[::2], GRPO[1::2], strict=True))["--grpo_steps"])
+    assert min(rates.values()) >= 9e-4
+    with pytest.raises(InputError, match=r"--least_learning_rate: 0\.01 is above the peak of .*_learning_rate 0\.001"):
+        train_here("high", *GRPO, "--learning_rate", "0.1", "--least_learning_rate", "0.01")
 
 
 def test_a_universal_policy_is_tested_on_every_system(train_here: Train) -> None:

@@ -5,6 +5,8 @@ import math
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ import torch
 
 from hpc.core.experiment.metric_source import match_line, parse_source
 from hpc.experiments.schema import load_experiment
-from train import lm, text
+from train import gpt, lm, sizes, text
 
 pytestmark = pytest.mark.train
 ROOT = Path(__file__).parents[2]
@@ -105,7 +107,7 @@ def test_it_stops_with_a_checkpoint_when_told(run: Start, monkeypatch: pytest.Mo
             os.kill(os.getpid(), signal.SIGUSR1)
         return text.draw(tokens, step, **packing)
 
-    monkeypatch.setattr(lm, "draw", interrupted)
+    monkeypatch.setattr(gpt, "draw", interrupted)
     half = run("half")
     monkeypatch.undo()
     rest = run("rest", "--resume", str(half.home / "checkpoints/step-00000005.pt"))
@@ -184,14 +186,14 @@ def test_a_loss_that_is_not_finite_ends_it(run: Start) -> None:
 def test_the_learning_rate_follows_its_schedule(schedule: str, shares: list[float]) -> None:
     """Up in a line, then as named: flat, flat and down in a line, or half a cosine; it is 0 one step after the last."""
     args = lm.parser().parse_args(["--lr", "2", "--warmup", "0.34", "--schedule", schedule, "--cooldown", "0.4"])
-    assert [lm.learning_rate(args, step, 6) / 2 for step in range(1, 7)] == pytest.approx(shares, abs=1e-6)
+    assert [gpt.learning_rate(args, step, 6) / 2 for step in range(1, 7)] == pytest.approx(shares, abs=1e-6)
 
 
 def test_validation_counts_every_whole_sequence_alike() -> None:
     """The mean over batches of unequal size is that over all sequences at once."""
-    model = lm.GPT(256, 16, 1, 16, 1)
+    model = gpt.GPT(256, 16, 1, 16, 1)
     tokens = torch.arange(16 * 7 + 5, dtype=torch.uint8)
-    uneven, together = (lm.validate(model, tokens, 16, batch) for batch in (3, 100))
+    uneven, together = (gpt.validate(model, tokens, 16, batch) for batch in (3, 100))
     assert uneven == pytest.approx(together, rel=1e-6)
 
 
@@ -199,26 +201,26 @@ def test_validation_counts_every_whole_sequence_alike() -> None:
 def test_what_it_writes_depends_on_what_came_before_alone() -> None:
     """The zeros behind it change nothing: as drawn from a window that grows and then moves on."""
     torch.manual_seed(1)
-    model, chance = lm.GPT(256, 16, 1, 16, 1), torch.Generator().manual_seed(3)
+    model, chance = gpt.GPT(256, 16, 1, 16, 1), torch.Generator().manual_seed(3)
     torch.nn.init.normal_(model.head.weight, std=2.0)
     expected = [7]
     for _ in range(30):
         scores = model(torch.tensor([expected[-16:]]))[0, -1]
         expected.append(int(torch.multinomial(scores.softmax(-1), 1, generator=chance)))
 
-    assert lm.write_on(model, 7, 30, 16, 3) == expected[1:]
+    assert gpt.write_on(model, 7, 30, 16, 3) == expected[1:]
 
 
-@pytest.mark.parametrize("module", [lm, text])
+@pytest.mark.parametrize("module", [lm, gpt, text, sizes])
 def test_it_knows_nothing_of_the_toolkit(module) -> None:
-    """No import of `hpc`, and of `train` only its text and how numbers are read: it runs wherever PyTorch is."""
+    """No import of `hpc`, and of `train` only parts that have none either: it runs wherever PyTorch is."""
     tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
     names = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     assert {name for name in names if name.split(".")[0] in ("hpc", "train", "analysis")} <= {
-        "train.text",
-        "train.options",
-    }
+        "train.gpt", "train.text", "train.options", "train.sizes",
+        "train.lm_sanity",  # where --sanity is asked for alone
+    }  # fmt: skip
     assert "environ" not in Path(module.__file__).read_text(encoding="utf-8")
 
 
@@ -229,3 +231,31 @@ def test_the_shipped_experiments_read_its_lines(run: Start) -> None:
     done = run("whole")
     readings = [reading for line in done.out.splitlines() if (reading := match_line(source, line))]
     assert [{"Step": reading.step, **reading.values} for reading in readings] == done.steps
+
+
+def test_the_ladder_of_a_language_model(run: Start) -> None:
+    """--sanity climbs every rung and trains nothing; a text that is tested with what it taught is refused."""
+    done = run("ladder", "--sanity", "--train_tokens", "4000")
+    assert done.code == 0
+    rungs = re.findall(r"^sanity: ([a-z ]+): ", done.out, re.MULTILINE)
+    assert rungs == ["shapes", "leakage", "initial loss", "one batch", "simple baselines"]
+    assert "next: the same with --train_tokens 400, then the run" in done.out
+    assert not (done.home / "model.pt").exists()
+
+    text = done.home / "text"
+    text.write_text("abcdefghijklmnop" * 200)
+    assert run("leak", "--sanity", "--text", str(text)).code == 1
+
+
+def test_its_help_knows_the_schedules() -> None:
+    """They stand there without PyTorch, and are those that there are."""
+    assert list(gpt.SCHEDULES) == lm._SCHEDULES
+
+
+def test_its_help_does_not_wait_for_pytorch() -> None:
+    """Reading the command line imports nothing heavy."""
+    asked = "import sys, train.lm as c; c.parser().format_help(); print(sorted(sys.modules))"
+    modules = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout
+
+    assert "'train.options'" in modules
+    assert all(f"'{heavy}'" not in modules for heavy in ("torch", "numpy", "hpc"))

@@ -176,3 +176,5 @@ def test_deepspeed_is_refused_with_the_way_out() -> None:
     check_possible(SimpleNamespace(distributed_type=SimpleNamespace(value="MULTI_GPU")))
     with pytest.raises(InputError, match=r"not together with DeepSpeed.* collect --retry-failed"):
         check_possible(SimpleNamespace(distributed_type=SimpleNamespace(value="DEEPSPEED")))
+    with pytest.raises(InputError, match=r"not together with FSDP.* collect --retry-failed"):
+        check_possible(SimpleNamespace(distributed_type=SimpleNamespace(value="MULTI_GPU")), "full")

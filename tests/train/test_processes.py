@@ -1,7 +1,7 @@
 """Several processes, started as users start them: the same curve however the batch is divided; signals; failures.
 
-Tolerances: DDP and ZeRO stay within 1e-5 (relative, 8 steps) of one process with the same global batch; a resume with
-the same processes and the same ZeRO stage is bitwise.
+Tolerances: DDP, FSDP and ZeRO stay within 1e-5 (relative, 8 steps) of one process with the same global batch; a resume
+with the same processes and the same ZeRO stage is bitwise.
 """
 
 import json
@@ -12,12 +12,17 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from hpc.core.errors import InputError
 from hpc.metrics import is_complete
 from tests.train.train_runs import Finished, command
+from train.control import parser
+from train.distributed import ask_launcher, start
 
 pytestmark = pytest.mark.train
 Train = Callable[..., Finished]
@@ -124,16 +129,92 @@ def test_all_processes_stop_when_one_diverges(train_apart: Train) -> None:
     assert time.monotonic() - began < 60
 
 
+def test_fsdp_goes_on_from_one_process_whatever_the_data_divide_by(train_here: Train, train_apart: Train) -> None:
+    """45 samples in batches of 6 by two: the losses, the validation and the checkpoint of one process that went on.
+
+    The optimiser's moments were divided on the way in and are whole on the way out; layers are computed twice.
+    """
+    uneven = ("--demonstrations", "45", "--max_steps", "8", "--checkpoint_every", "4", "--validate_every", "4")
+    one = train_here("one", *uneven, "--micro_batch_size", "6")
+    options = ("--fsdp", "gradients", "--gradient_checkpointing", "true", "--resume", one.checkpoint(4))
+    two = train_apart("two", 2, *uneven, "--micro_batch_size", "3", *options)
+
+    assert two.code == 0, two.stderr
+    np.testing.assert_allclose(two.losses(), one.losses(after=4), rtol=1e-5)
+    assert two.series("val_loss")[8] == pytest.approx(one.series("val_loss")[8], rel=1e-5)
+    states = [torch.load(Path(run.checkpoint(8), "state.pt"), weights_only=True) for run in (one, two)]
+    for there, here in zip(*(flat(state) for state in states), strict=True):
+        torch.testing.assert_close(here, there, rtol=1e-4, atol=1e-6)
+
+
+def flat(state: dict[str, Any]) -> list[torch.Tensor]:
+    """Trained values and both moments of a checkpoint, in order."""
+    parts = [state["parameters"], *(state["moments"][name] for name in ("exp_avg", "exp_avg_sq"))]
+    return [part[name] for part in parts for name in sorted(part)]
+
+
+REFUSALS = [
+    ({"zero_stage": 2, "fsdp": "full"}, 2, "--fsdp: divides what --zero_stage divides"),
+    ({"fsdp": "full"}, 1, "--fsdp: divides a model among processes, and this is one"),
+    ({"offload": "optimizer"}, 2, "--offload: is DeepSpeed's; add --zero_stage 2"),
+    ({"offload": "parameters", "zero_stage": 2}, 2, "--offload: ZeRO stage 2 divides no parameters"),
+    ({"torch_compile": True, "zero_stage": 3}, 2, "--torch_compile: not with ZeRO stage 3"),
+    ({"torch_compile": True}, 1, "--torch_compile: needs a compiler, and neither no-such-g\\+\\+ nor clang"),
+    ({"mixed_precision": "fp16"}, 1, "'fp16' is not supported; valid: bf16, no"),
+]
+
+
+@pytest.mark.parametrize(("options", "processes", "said"), REFUSALS)
+def test_what_does_not_go_together_is_refused_before_anything_is_prepared(
+    options: dict[str, Any], processes: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand nobody planned it: the program says it itself, by the name of its option."""
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    monkeypatch.setenv("CXX", "no-such-g++")
+    monkeypatch.setattr("train.distributed.shutil.which", lambda _: None)
+    asked = {"mixed_precision": "no", "zero_stage": None, **options}
+    with pytest.raises(InputError, match=said):
+        start(accumulation=1, micro_batch=1, clip=1.0, **asked)
+
+
+LAUNCHERS_WORDS = {
+    "ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3", "ACCELERATE_USE_FSDP": "true",
+    "ACCELERATE_DEEPSPEED_OFFLOAD_OPTIMIZER_DEVICE": "cpu", "ACCELERATE_DEEPSPEED_OFFLOAD_PARAM_DEVICE": "cpu",
+    "FSDP_RESHARD_AFTER_FORWARD": "false", "HPC_GRADIENT_CHECKPOINTING": "true",
+    "ACCELERATE_DYNAMO_BACKEND": "inductor", "ACCELERATE_DEEPSPEED_CONFIG_FILE": "/nowhere",
+}  # fmt: skip
+
+
+def test_the_launcher_is_asked_for_what_the_command_line_leaves_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And Accelerate, which would do it a second time or not at all, sees none of what we do ourselves."""
+    for name, value in LAUNCHERS_WORDS.items():
+        monkeypatch.setenv(name, value)
+    left_open, given = (
+        parser().parse_args([]),
+        parser().parse_args(["--offload", "optimizer", "--torch_compile", "false"]),
+    )
+    ask_launcher(given)
+    assert (given.zero_stage, given.offload, given.torch_compile) == (3, "optimizer", False)
+    for name, value in LAUNCHERS_WORDS.items():
+        monkeypatch.setenv(name, value)
+    ask_launcher(left_open)
+    assert (left_open.offload, left_open.fsdp) == ("parameters", "gradients")
+    assert left_open.gradient_checkpointing
+    assert left_open.torch_compile
+    assert (
+        not {"ACCELERATE_USE_FSDP", "ACCELERATE_DYNAMO_BACKEND", "ACCELERATE_DEEPSPEED_CONFIG_FILE"} & os.environ.keys()
+    )
+
+
 @pytest.mark.parametrize("precision", ["no", "bf16"])
 def test_stage_0_is_refused(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It gives no gradient norm, and in bf16 its optimiser is a step ahead: said before anything is trained."""
-    from hpc.core.errors import InputError
-    from train.distributed import start
-
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO_STAGE", "0")
+    args = parser().parse_args([])
+    ask_launcher(args)
     with pytest.raises(InputError, match="leave out --zero_stage: DDP does the same"):
-        start(mixed_precision=precision, zero_stage=None, accumulation=1, micro_batch=1, clip=1.0)
+        start(mixed_precision=precision, zero_stage=args.zero_stage, accumulation=1, micro_batch=1, clip=1.0)
 
 
 def test_fewer_processes_than_announced_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,16 @@
 
 import dataclasses
 import itertools
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from train.loop import validation_loss
 from train.schedule import Schedule, rows_at
 
 PLAN = Schedule(
@@ -24,6 +30,47 @@ def test_division_of_the_batch_changes_no_sample(micro: int, accumulation: int, 
     divided = dataclasses.replace(PLAN, micro_batch=micro, accumulation=accumulation, processes=processes)
 
     assert [_rows_of_step(divided, step) for step in (1, 7, 30)] == [_rows_of_step(PLAN, step) for step in (1, 7, 30)]
+
+
+@given(
+    samples=st.integers(1, 97),
+    micro=st.integers(1, 7),
+    accumulation=st.integers(1, 4),
+    processes=st.integers(1, 5),
+    seed=st.integers(0, 9),
+)
+def test_uneven_batches_lose_and_repeat_nothing(
+    samples: int, micro: int, accumulation: int, processes: int, seed: int
+) -> None:
+    """However badly the data divide: steps are those of one process, and each pass takes each sample exactly once."""
+    divided = Schedule(samples, 60, micro, accumulation, processes, 0.1, 3, seed)
+    whole = dataclasses.replace(divided, micro_batch=divided.global_batch, accumulation=1, processes=1)
+    steps = range(1, -(-2 * samples // divided.global_batch) + 1)
+    seen = [row for step in steps for row in _rows_of_step(divided, step)]
+
+    assert seen == [row for step in steps for row in _rows_of_step(whole, step)]
+    assert sorted(seen[:samples]) == sorted(seen[samples : 2 * samples]) == list(range(samples))
+
+
+@given(count=st.integers(1, 40), micro=st.integers(1, 50))
+def test_validation_takes_each_sample_once(count: int, micro: int) -> None:
+    """The last, smaller part counts by its samples: the mean over all, whatever the division, on every process."""
+    asked: list[int] = []
+
+    class Numbers:
+        def __len__(self) -> int:
+            return count
+
+        def loss(self, _: object, rows: slice) -> torch.Tensor:
+            asked.extend(range(rows.start, rows.stop))
+            return torch.arange(rows.start, rows.stop, dtype=torch.float64).mean()
+
+    learner: Any = SimpleNamespace(policy=torch.nn.Identity())
+    samples: Any = Numbers()
+    found = validation_loss(learner, samples, micro)
+
+    assert asked == list(range(count))
+    assert found == pytest.approx((count - 1) / 2)
 
 
 def test_each_epoch_sees_each_sample_once_in_a_new_order() -> None:

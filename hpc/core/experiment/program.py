@@ -58,9 +58,19 @@ class Launch:
         processes: Processes per node; None lets `hpc.core.experiment.processes` count them.
         mixed_precision: ``no``, ``fp16`` or ``bf16``.
         zero_stage: DeepSpeed ZeRO stage 0 to 3; None means no DeepSpeed.
+        offload: What DeepSpeed keeps in the host's memory: ``optimizer``, or ``parameters`` too; empty for nothing.
+        fsdp: What PyTorch's FSDP divides: ``full``, or ``gradients`` and optimiser state alone; empty for no FSDP.
+        fsdp_wrap: Classes of the layers that are gathered one at a time; none: the model is gathered whole.
+        gradient_checkpointing: Whether activations are computed again in the backward pass.
+        torch_compile: Whether the model is compiled.
     """
 
     kind: str = "plain"
     processes: int | None = None
     mixed_precision: str = "no"
     zero_stage: int | None = None
+    offload: str = ""
+    fsdp: str = ""
+    fsdp_wrap: tuple[str, ...] = ()
+    gradient_checkpointing: bool = False
+    torch_compile: bool = False

@@ -7,6 +7,9 @@ themselves, and the program records its own outcome.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from hpc.core.experiment.program import Launch
 
 PYTHONS = frozenset({"python", "python3"})
 
@@ -24,6 +27,12 @@ class Placement:
         gpus: GPUs per node; 0 means that the processes compute on the CPU.
         mixed_precision: ``no``, ``fp16`` or ``bf16``.
         zero_stage: DeepSpeed ZeRO stage; None means no DeepSpeed.
+        offload: What DeepSpeed keeps in the host's memory: ``optimizer`` or ``parameters``; empty for nothing.
+        deepspeed_config: Path of DeepSpeed's JSON; empty where there is none.
+        fsdp: What FSDP divides: ``full`` or ``gradients``; empty for no FSDP.
+        fsdp_wrap: Classes of the layers that FSDP gathers one at a time.
+        gradient_checkpointing: Whether activations are computed again in the backward pass.
+        torch_compile: Whether the model is compiled.
     """
 
     nodes: int = 1
@@ -34,6 +43,12 @@ class Placement:
     gpus: int = 0
     mixed_precision: str = "no"
     zero_stage: int | None = None
+    offload: str = ""
+    deepspeed_config: str = ""
+    fsdp: str = ""
+    fsdp_wrap: tuple[str, ...] = ()
+    gradient_checkpointing: bool = False
+    torch_compile: bool = False
 
     @property
     def world_size(self) -> int:
@@ -61,6 +76,32 @@ def _torchrun(argv: Sequence[str], place: Placement) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+_FSDP_OPTIONS = {
+    "FSDP_VERSION": "fsdp_version",
+    "FSDP_RESHARD_AFTER_FORWARD": "fsdp_reshard_after_forward",
+    "FSDP_AUTO_WRAP_POLICY": "fsdp_auto_wrap_policy",
+    "FSDP_TRANSFORMER_CLS_TO_WRAP": "fsdp_transformer_layer_cls_to_wrap",
+    "FSDP_ACTIVATION_CHECKPOINTING": "fsdp_activation_checkpointing",
+}
+"""Variable that `accelerate.Accelerator` reads → the option of ``accelerate launch`` that sets it."""
+
+
+def _fsdp(place: Placement) -> dict[str, str]:
+    """Return Accelerate's settings of FSDP, by the variables that carry them."""
+    wrapped = {"FSDP_TRANSFORMER_CLS_TO_WRAP": ",".join(place.fsdp_wrap)} if place.fsdp_wrap else {}
+    return {
+        "FSDP_VERSION": "2",
+        "FSDP_RESHARD_AFTER_FORWARD": "true" if place.fsdp == "full" else "false",
+        "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP" if wrapped else "NO_WRAP",
+        **wrapped,
+        "FSDP_ACTIVATION_CHECKPOINTING": "true" if place.gradient_checkpointing else "false",
+    }
+
+
+def _dynamo(place: Placement) -> str:
+    return "inductor" if place.torch_compile else "no"
+
+
 def _accelerate(argv: Sequence[str], place: Placement) -> tuple[str, ...]:
     if place.world_size == 1 and place.zero_stage is None:
         # For one process the launcher adds seconds and a parent that swallows signals; the variables it would set
@@ -71,10 +112,15 @@ def _accelerate(argv: Sequence[str], place: Placement) -> tuple[str, ...]:
     options = [
         f"--num_processes={place.world_size}", f"--num_machines={place.nodes}", f"--machine_rank={place.node_rank}",
         f"--main_process_ip={place.address}", f"--main_process_port={place.port}",
-        f"--mixed_precision={place.mixed_precision}", "--dynamo_backend=no",
+        f"--mixed_precision={place.mixed_precision}", f"--dynamo_backend={_dynamo(place)}",
     ]  # fmt: skip
     if place.zero_stage is not None:
-        options += ["--use_deepspeed", f"--zero_stage={place.zero_stage}", "--deepspeed_multinode_launcher=standard"]
+        file = place.deepspeed_config
+        told = f"--deepspeed_config_file={file}" if file else f"--zero_stage={place.zero_stage}"
+        options += ["--use_deepspeed", told, "--deepspeed_multinode_launcher=standard"]
+    elif place.fsdp:
+        options.append("--use_fsdp")
+        options += [f"--{_FSDP_OPTIONS[name]}={value}" for name, value in _fsdp(place).items()]
     else:
         # Not --cpu, even on CPUs: `accelerate launch --cpu --num_processes 2` starts two unrelated single-process runs.
         options.append("--multi_gpu")
@@ -152,6 +198,21 @@ def launch_environment(kind: str, place: Placement, copy: int = 0) -> dict[str, 
             "ACCELERATE_USE_DEEPSPEED": "true",
             "ACCELERATE_DEEPSPEED_ZERO_STAGE": str(place.zero_stage),
         }
+    if place.offload:
+        variables["ACCELERATE_DEEPSPEED_OFFLOAD_OPTIMIZER_DEVICE"] = "cpu"
+    if place.offload == "parameters":
+        variables["ACCELERATE_DEEPSPEED_OFFLOAD_PARAM_DEVICE"] = "cpu"
+    if place.deepspeed_config:
+        variables |= {
+            "ACCELERATE_DEEPSPEED_CONFIG_FILE": place.deepspeed_config,
+            "HPC_DEEPSPEED_CONFIG": place.deepspeed_config,
+        }
+    if place.fsdp:
+        variables |= {"ACCELERATE_USE_FSDP": "true", **_fsdp(place)}
+    if place.gradient_checkpointing:
+        variables["HPC_GRADIENT_CHECKPOINTING"] = "true"
+    if place.torch_compile:
+        variables["ACCELERATE_DYNAMO_BACKEND"] = _dynamo(place)
     if kind == "plain" and place.world_size > 1:
         variables |= {
             "RANK": str(place.node_rank * place.processes + copy),
@@ -160,3 +221,34 @@ def launch_environment(kind: str, place: Placement, copy: int = 0) -> dict[str, 
             "LOCAL_WORLD_SIZE": str(place.processes),
         }
     return variables
+
+
+_FORMATS = {"bf16": {"bf16": {"enabled": True}}, "fp16": {"fp16": {"enabled": True}}}
+
+
+def deepspeed_config(launch: Launch, micro_batch: int | None, accumulation: int | None) -> dict[str, Any]:
+    """Return DeepSpeed's configuration, the content of ``deepspeed.json``; what only the program knows is left to it.
+
+    Args:
+        launch: With a ZeRO stage.
+        micro_batch: Samples per forward pass of one process; None where the experiment declares no batch.
+        accumulation: Forward passes per optimiser step, likewise.
+
+    Returns:
+        With ``auto`` where Accelerate fills in what the program says. DeepSpeed alone knows no such word: there the
+        program adds what is missing.
+    """
+    zero: dict[str, Any] = {"stage": launch.zero_stage}
+    if launch.offload:
+        zero["offload_optimizer"] = {"device": "cpu"}
+    if launch.offload == "parameters":
+        zero["offload_param"] = {"device": "cpu"}
+    if launch.zero_stage == 3:
+        zero["stage3_gather_16bit_weights_on_model_save"] = True  # else what is saved are this process's parts
+    asked = {
+        "train_micro_batch_size_per_gpu": micro_batch or "auto",
+        "gradient_accumulation_steps": accumulation or "auto",
+        "gradient_clipping": "auto",
+    }
+    known = asked if launch.kind != "deepspeed" else {name: one for name, one in asked.items() if one != "auto"}
+    return {"zero_optimization": zero, **known, **_FORMATS.get(launch.mixed_precision, {})}

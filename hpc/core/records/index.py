@@ -214,7 +214,7 @@ class SubmissionIndex(Record):
         created: Unix time.
         scheduler: ``slurm`` or ``local``.
         program: What each task runs: ``module`` or ``command``, and fixed ``args``.
-        launch: How its processes are started: ``kind``, ``processes``, ``mixed_precision``, ``zero_stage``.
+        launch: How its processes are started: ``kind``, ``processes``, ``mixed_precision``, ``zero_stage``, ….
         resources: What each element asks for: ``nodes``, ``gpus``, ``cpus``, ``memory_mib``, ``time_s``, ``disk_mib``.
         code: The frozen copy of the user's code: ``path``, ``sha256``, ``roots``.
         entries: One an array index, in order.

@@ -95,6 +95,7 @@ class TaskRecord(Record):
         uses: Finished runs of other experiments that it started from.
         sanity: The ladder of checks to climb before it: ``words``, ``time_s``; null for none.
         sanity_argv: That ladder's command line.
+        deepspeed: Content of ``deepspeed.json`` as it was written before the start; empty without DeepSpeed.
     """
 
     kind: ClassVar[str] = "task"
@@ -153,6 +154,7 @@ class TaskRecord(Record):
     uses: tuple[Used, ...] = ()
     sanity: SanityWords | None = None
     sanity_argv: tuple[str, ...] = ()
+    deepspeed: Mapping[str, Any] = field(default_factory=dict)
 
     def problems(self) -> Iterator[str]:
         """A name that is no folder's, an attempt that is none."""

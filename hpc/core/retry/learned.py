@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+from hpc.core.experiment.program import Launch
 from hpc.core.identity import content_hash
 from hpc.core.launch.program import launch_of
 from hpc.core.records.index import Element, SubmissionIndex
@@ -125,11 +126,17 @@ def shape_of_element(index: SubmissionIndex, entry: Element, cluster: str = "") 
         {**index.program.args, **entry.parameters, **entry.overrides},
         index.batch.shape if index.batch else None,
         asdict(index.resources),
-        asdict(launch_of(index, entry)),
+        _launch_shape(launch_of(index, entry)),
         index.container.sha256 if index.container else "",
         index.code.sha256,
         cluster,
     )
+
+
+def _launch_shape(launch: Launch) -> dict[str, Any]:
+    """Fields of a launch; those of later versions only where they are used: what was learned before stays known."""
+    plain, later = asdict(Launch()), ("offload", "fsdp", "fsdp_wrap", "gradient_checkpointing", "torch_compile")
+    return {name: value for name, value in asdict(launch).items() if name not in later or value != plain[name]}
 
 
 def learn(known: Known, observations: Iterable[Observation]) -> Known:

@@ -32,7 +32,7 @@ STORED = Path(__file__).parents[2] / "data/runs/planned_by_83e23e9.tar.gz"
 LATER = {
     "pid_namespace", "metrics_unread", "stalled", "script_sha256", "toolkit", "profile_environment", "inputs",
     "on_first_node", "workdir", "obstacle", "adopted", "check", "check_argv", "uses", "files",
-    "sanity", "sanity_argv",
+    "sanity", "sanity_argv", "deepspeed", "offload", "fsdp", "fsdp_wrap", "gradient_checkpointing", "torch_compile",
 }  # fmt: skip
 """Fields that came after commit 83e23e9."""
 
