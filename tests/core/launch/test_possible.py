@@ -1,9 +1,12 @@
 """What a launch cannot do: laws over every combination; the tables of docs/distribution.md held against them."""
 
+import importlib.util
 import re
+import sys
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,6 +91,51 @@ def test_a_program_that_computes_alone_is_started_once_and_told_nothing() -> Non
         assert [path for path, _ in refusals(asked(Launch(processes=2), module))] == [("launch", "processes")]
         assert not is_refused(Launch(processes=1), module)
         assert is_refused(Launch(processes=1, torch_compile=True), module)
+
+
+def benchmark() -> Any:
+    """`benchmarks.launches`, which is no package."""
+    found = importlib.util.spec_from_file_location("benchmarks_launches", ROOT / "benchmarks/launches.py")
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    sys.modules[found.name] = module
+    found.loader.exec_module(module)
+    return module
+
+
+def cells_of(name: str) -> dict[tuple[str, str], str]:
+    """A table of docs/distribution.md: (row, column) → cell."""
+    page = (ROOT / "docs/distribution.md").read_text(encoding="utf-8")
+    match = re.search(rf"<!-- launches of {name} -->\n+(.*?)\n+<!-- end -->", page, re.DOTALL)
+    assert match, name
+    head, _, *rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in match[1].splitlines()]
+    return {(row, column): cell for row, *cells in rows for column, cell in zip(head[1:], cells, strict=True)}
+
+
+LARGEST = {"fp32": 1e-5, "gradient checkpointing": 1e-5, "compiled": 1e-5, "bf16": 0.1, "bf16, both": 0.1}
+"""How far a loss may lie from one process's in the same number format."""
+
+
+def test_the_page_has_every_combination_as_plan_answers_it() -> None:
+    """Each cell is refused by `plan`, was run within its tolerance, or needs a GPU; none is missing, none invented."""
+    launches = benchmark()
+    ours, others = cells_of("ours"), cells_of("others")
+    assert list(ours) == [(division, setting) for division, setting, _ in launches.ours()]
+    for division, setting, launch in launches.ours():
+        cell = ours[division, setting]
+        assert (cell == launches.REFUSED) == is_refused(replace(launch, processes=2), "train.control"), setting
+        if cell != launches.REFUSED:
+            assert float(cell) <= LARGEST[setting], (division, setting)
+    assert len(others) == 2 * len(list(launches.others()))
+    for division, kind, launch in launches.others():
+        for gpus, where in ((0, "CPUs"), (2, "GPUs")):
+            cell = others[division, f"{kind}, {where}"]
+            assert (cell == launches.REFUSED) == is_refused(replace(launch, processes=2), gpus=gpus), (division, kind)
+            if cell != launches.REFUSED and gpus:
+                assert cell == launches.ON_GPUS
+            elif cell != launches.REFUSED:
+                assert float(cell) <= LARGEST["fp32"], (division, kind)
 
 
 @pytest.mark.parametrize("module", sorted(OURS | ALONE))
