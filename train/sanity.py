@@ -119,7 +119,7 @@ def _shapes(learner: Learner, expected: Expected) -> str:
             raise SanityError(f"{name} has {int((~np.isfinite(rows)).sum())} values that are not finite")
     try:
         with torch.no_grad():
-            loss = expected.training.loss(learner, _first(learner, expected, 2))
+            loss = expected.training.loss(learner, _spread(learner, expected, 2))
     except (RuntimeError, IndexError, ValueError) as error:
         raise SanityError(f"the model does not take the samples: {error}") from error
     if loss.dim():
@@ -140,7 +140,7 @@ def _leakage(_: Learner, expected: Expected) -> str:
 def _initial_loss(learner: Learner, expected: Expected) -> str:
     learner.policy.eval()
     with torch.no_grad():
-        loss = float(expected.training.loss(learner, _first(learner, expected, _INITIAL)))
+        loss = float(expected.training.loss(learner, _spread(learner, expected, _INITIAL)))
     learner.policy.train()
     if not expected.loss / _FACTOR <= loss <= expected.loss * _FACTOR:
         raise SanityError(
@@ -153,7 +153,7 @@ def _initial_loss(learner: Learner, expected: Expected) -> str:
 def _one_batch(learner: Learner, expected: Expected) -> str:
     trained = trained_parameters(learner.module)
     optimizer = torch.optim.AdamW(trained.values(), lr=_RATE, weight_decay=0.0)
-    rows = _first(learner, expected, _BATCH)
+    rows = _spread(learner, expected, _BATCH)
     learner.policy.eval()  # by heart: no dropout
     losses: list[float] = []
     moved: set[str] = set()
@@ -220,5 +220,7 @@ def _some(rows: Rows) -> Rows:
     return chosen
 
 
-def _first(learner: Learner, expected: Expected, most: int) -> torch.Tensor:
-    return torch.arange(min(most, len(expected.training)), device=learner.device)
+def _spread(learner: Learner, expected: Expected, most: int) -> torch.Tensor:
+    """Rows from the first to the last: the data may lie in order, one kind after another."""
+    count = len(expected.training)
+    return torch.linspace(0, count - 1, min(most, count), device=learner.device, dtype=torch.float64).round().long()

@@ -125,11 +125,24 @@ def test_a_planted_fault_is_caught(fault: str, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "sanity.json").read_text())["broken"] == str(caught.value).removeprefix("sanity: ")
 
 
+def test_data_in_order_are_looked_at_from_end_to_end(tmp_path: Path) -> None:
+    """One system after the other, as a universal policy's: the first alone would miss by another size."""
+    inputs = np.random.default_rng(2).normal(size=(1024, 6)).astype("f4")
+    inputs = inputs[np.argsort(-np.abs(inputs @ WEIGHTS))]
+    data = Regression(
+        torch.tensor(inputs), torch.tensor(inputs @ WEIGHTS), weight=SCALE / float((inputs @ WEIGHTS).var())
+    )
+    record = climbed(tmp_path, known(training=data, rows={"training": inputs, "test": UNSEEN}))
+    (initial,) = (rung["found"] for rung in record["held"] if rung["name"] == "initial loss")
+
+    assert float(initial.partition(",")[0]) == pytest.approx(1, rel=0.1)
+
+
 @pytest.mark.parametrize(
     ("program", "arguments"),
     [
         ("control", ("--system", "pendulum", "--training_type", "both")),
-        ("control", ("--model_type", "universal")),
+        ("control", ("--model_type", "universal", "--system", "pendulum")),
         ("symmetry", ("--model", "mamba_residual", "--gamma", "1.0")),
         ("symmetry", ("--task", "inverse", "--model", "transformer")),
     ],
