@@ -113,7 +113,8 @@ def test_a_root_that_cannot_be_written_is_found(tmp_path: Path, monkeypatch: pyt
     make_patient(tmp_path, monkeypatch)
     done = in_mounts(READ_ONLY, tmp_path)
     assert done.returncode == 1, done.stderr
-    (check,) = (each for each in json.loads(done.stdout)["checks"] if each["name"] == "writable")
+    (check,) = (each for each in json.loads(done.stdout)["checks"] if each["severity"] == "blocking")
+    assert check["name"] == "writable"
     assert "EROFS" in check["found"]
     assert check["mend"] == "export HPC_ROOT=$HOME/runs"
 

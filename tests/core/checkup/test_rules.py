@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from hpc.core.checkup.check import BY_NAME, KINDS, Check, Severity, exit_code, failed, in_order, unanswered
 from hpc.core.checkup.machine import fits, judge_cpu_time, judge_open_files, judge_processes, parse_requirement
+from hpc.core.checkup.needs import Needs
 from hpc.core.checkup.nodes import BROKEN, GOT, REFUSED, Seen, judge_nodes, read_seen
 from hpc.core.checkup.storage import (
     Mount,
@@ -20,6 +21,7 @@ from hpc.core.checkup.storage import (
     parse_mounts,
     parse_quotas,
 )
+from hpc.core.resources import Resources
 
 SEVERITIES = st.sampled_from(Severity)
 CHECKS = st.lists(
@@ -95,6 +97,14 @@ def test_space_and_inodes_block_at_the_end_only(free: int, more: int) -> None:
         less, roomy = judge(free, "/x", None), judge(free + more, "/x", None)
         assert order.index(roomy.severity) <= order.index(less.severity)
         assert less.severity is Severity.OK or (less.mend and less.expected)
+
+
+def test_inodes_block_where_the_tasks_would_not_fit() -> None:
+    """Few are warned of; fewer than the tasks make, or than one of them, block."""
+    needs = Needs("x", tasks=10, resources=(Resources(),))
+    found = {free: judge_inodes(free, "/x", needs).severity for free in (10, 399, 400, 999, 1000)}
+    assert found == {10: "blocking", 399: "blocking", 400: "warning", 999: "warning", 1000: "ok"}
+    assert judge_inodes(41, "/x", None).severity == "warning"
 
 
 MOUNTS = """\

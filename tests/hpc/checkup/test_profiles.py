@@ -10,8 +10,8 @@ from hpc.adapters import slurm
 from hpc.checkup.slurm import look_at_slurm
 from hpc.checkup.write_profile import ask_site, make_profile, write_profile
 from hpc.core.checkup.check import Check, Severity
-from hpc.core.checkup.site import Partition, SiteFacts
-from hpc.core.checkup.site_profile import Containers, quoted, render_profile
+from hpc.core.checkup.site import Allowed, Partition, SiteFacts
+from hpc.core.checkup.site_profile import Containers, choose_account, quoted, render_profile
 from hpc.core.errors import InputError, TemporaryError
 from hpc.experiments.schema import load_profile
 from hpc.workspace import Workspace
@@ -78,6 +78,16 @@ def test_the_check_up_has_no_objection_to_what_was_written(
     found = [each for each in look_at_slurm(patient.examined("written")) if isinstance(each, Check)]
     assert {each.name: each.found for each in found if each.severity is Severity.BLOCKING} == {}
     assert {"partition", "array size", "memory rule", "control groups"} <= {each.name for each in found}
+
+
+def test_an_account_of_another_partition_is_not_chosen() -> None:
+    """Nor one that the partition does not take; the default goes first among those that are left."""
+    partition = Partition("gpu", denied=("closed",))
+    mine = (Allowed("closed", is_default=True), Allowed("elsewhere", "cpu"), Allowed("ours"), Allowed("late", "gpu"))
+    chosen = choose_account(SiteFacts(allowed=mine), partition)
+    assert chosen is not None
+    assert chosen.account == "ours"
+    assert choose_account(SiteFacts(allowed=()), partition) is None
 
 
 def test_nothing_is_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
