@@ -23,7 +23,7 @@ EXPECTED = {
     "R5": ["OMP 2\n"],
     "R6": ["as a task: \n"],  # nothing on stderr
     "R7": ["S1: finished", "1 task = 1 finished", "0 failed"],
-    "R8": ["as a task: True True", "notes of plan: 1"],
+    "R8": ["as a task: True True"],
     "R9": [],
     "R10": [],
     "R11": ["r11/report; exit 0; exists: yes"],
@@ -65,6 +65,11 @@ def test_copies_of_the_code_do_not_grow(printed: dict[str, str]) -> None:
     sizes = printed["R9"].splitlines()[-1].split()
     assert len(sizes) == 5
     assert len(set(sizes)) == 1
+
+
+def test_what_is_linked_is_said(printed: dict[str, str]) -> None:
+    """R8: the link that leaves the project, beside that no question was written down."""
+    assert "notes of plan: 2" in printed["R8"]
 
 
 def test_further_seeds_are_no_other_code(printed: dict[str, str]) -> None:

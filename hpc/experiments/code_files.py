@@ -274,7 +274,10 @@ def _ignored(project: Path, root: Path) -> Iterator[str]:
         is_litter = any(_is_litter(project / each) for each in (path, *path.parents[:-1]))
         is_below_one = is_in(name, folders - {name})
         is_of_runs = root.is_relative_to(project / name) or (project / name).is_relative_to(root)
-        if not is_litter and not is_below_one and not is_no_code(path) and not is_of_runs:
+        is_ours = name == "manifests/" and all(
+            is_manifest(each.relative_to(project)) for each in (project / name).iterdir()
+        )
+        if not (is_litter or is_below_one or is_no_code(path) or is_of_runs or is_ours):
             yield name
 
 

@@ -148,13 +148,16 @@ def test_large_data_that_is_linked_is_no_code(tmp_path: Path, *, in_git: bool) -
 def test_what_git_ignores_is_named_with_the_way_to_link_it(tmp_path: Path) -> None:
     """Folders as a whole; runs, caches and environments are not named."""
     write(
-        tmp_path, "t.py", "data/a", "data/b", "ckpt/base.pt", "runs/e/x", ".venv/y", "z.pyc", "manifests/rendered/e/f"
-    )
+        tmp_path, "t.py", "data/a", "data/b", "ckpt/base.pt", "runs/e/x", ".venv/y", "z.pyc", "manifests/rendered/e/f",
+          "manifests/experiments/e.yaml")  # fmt: skip
     (tmp_path / ".gitignore").write_text("data\n*.pt\nruns\n.venv\n*.pyc\nmanifests/rendered\n")
     commit(tmp_path)
     (note,) = notes_of(find_code(tmp_path, tmp_path / "runs"))
     assert "because git ignores them: ckpt/, data/." in note
     assert "program: {inputs: [ckpt, data]}" in note
+    (tmp_path / ".gitignore").write_text("manifests\ndata\n")
+    git(tmp_path, "rm", "-rq", "--cached", "manifests")
+    assert "manifests" not in str(notes_of(find_code(tmp_path, tmp_path / "runs")))
 
 
 def test_submodules_are_code_and_one_not_checked_out_is_named(tmp_path: Path) -> None:
