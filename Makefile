@@ -18,7 +18,7 @@ TEST  := env -u HPC_ROOT -u HPC_CLUSTER $(PY) -m pytest -n 3 --dist loadfile --n
 # Options for the command behind a target: make submit EXP=lora_sweep ARGS="--dry-run"
 ARGS  ?=
 
-.PHONY: help setup setup-login demo check test fuzz manifests submit report image cluster-up cluster-down lint bench docs docs-site clean
+.PHONY: help setup setup-login demo check test fuzz manifests submit report image cluster-up cluster-down lint bench gpu-check docs docs-site clean
 
 help: ## This list
 	@awk -F ' *## ' '/^[a-z-]+:.*##/ { sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -85,6 +85,9 @@ lint: $(READY) ## ruff, mypy, shellcheck, generated documentation
 
 bench: $(READY) ## Measurements beside their floors and peers, written to docs/benchmarks.md
 	@$(PY) benchmarks/run.py $(ARGS)
+
+gpu-check: $(READY) ## On a machine with a GPU: the tests that need one, under ten minutes; record in docs/gpu-check.md
+	@$(PY) -m benchmarks.gpu_check $(ARGS)
 
 docs: $(READY) ## Write the generated pages of docs/
 	@$(PY) docs/generate.py

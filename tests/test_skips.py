@@ -12,6 +12,33 @@ WHOLE_FILE = "import pytest\npytest.importorskip('no_such_module')\ndef test_one
 ONE_TEST = "import pytest\ndef test_one(): pytest.skip('not here')\ndef test_two(): pass\n"
 
 
+def test_a_gpu_is_never_required(tmp_path: Path) -> None:
+    """No setup brings one: its tests are named and left out, and counted by `make gpu-check` where there is one."""
+    shutil.copy(Path(__file__).parent / "conftest.py", tmp_path)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = gpu: of one\n    far: no matter")
+    (tmp_path / "test_it.py").write_text(ONE_TEST.replace("def test_one", "@pytest.mark.gpu\ndef test_one"))
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "-ra",
+        "--rootdir",
+        ".",
+    ]
+    environment = {**os.environ, "HPC_REQUIRE_CLUSTER": "1"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed, 1 skipped" in done.stdout
+    assert "not here" in done.stdout
+
+
 @pytest.mark.parametrize("text", [WHOLE_FILE, ONE_TEST])
 @pytest.mark.parametrize("required", [True, False])
 def test_a_skip_fails_where_everything_is_required(tmp_path: Path, text: str, required: bool) -> None:

@@ -524,6 +524,32 @@ echo '{"output_lost": "No space left", "unread": 2, "unread_example": "loss: 0.9
     assert (ended["output_lost"], ended["metrics_unread"]["count"]) == ("No space left", 2)
 
 
+FAILING_RANK = """
+import os, pathlib, signal, sys, time
+here = pathlib.Path(os.environ["HPC_ATTEMPT_DIR"])
+if os.environ["RANK"] == "0":
+    (here / "waits").write_text(str(os.getpid()))
+    time.sleep(600)  # as in a collective that the other never comes to
+while not (here / "waits").exists():
+    time.sleep(0.01)
+os._exit(3) if sys.argv[1] == "1" else os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_rank_that_leaves_without_a_word_ends_the_task(tmp_path):
+    """Its own code or signal is the task's end, and the rank that waits for it is gone."""
+    project = make_project(tmp_path / "project")
+    project.write_program(FAILING_RANK)
+    project.write_experiment(EXPERIMENT + "launch: {processes: 2}\n")
+    project.hpc("plan", "tiny", "--cluster", "local")
+    for place, name, end in ((0, "X1", (3, None)), (1, "X2", (None, 9))):
+        project.call("-m", "hpc.run_task", str(index_of(project)), str(place))
+        ended = json.loads((project.attempt(name) / "exit.json").read_text())
+        assert (ended["exit_code"], ended["signal"]) == end
+        waiting = int((project.attempt(name) / "waits").read_text())
+        assert not Path(f"/proc/{waiting}").exists()
+
+
 DONE, SAVED, TERMED = {"exit_code": 0}, {"exit_code": 85}, {"exit_code": 143, "received": ["TERM"]}
 FAILED, CRASHED = {"exit_code": 7}, {"signal": 11}
 
