@@ -1,12 +1,14 @@
 """One experiment for these tests: X1 finished, X2 failed; both were followed by `logs -f` from their beginning."""
 
+import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
 
 import pytest
 
-from tests.local_projects import EXPERIMENT, LocalProject, command_environment, make_project, wait_until
+from tests.local_projects import EXPERIMENT, LocalProject, command_environment, copy_project, make_project, wait_until
 
 PROGRAM = r"""
 import os, pathlib, sys, time
@@ -65,3 +67,31 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 def project(ran: Ran) -> LocalProject:
     """The project, to be looked at only."""
     return ran.project
+
+
+@pytest.fixture(scope="session")
+def collected(ran: Ran, tmp_path_factory: pytest.TempPathFactory) -> LocalProject:
+    """The same, collected; nothing of it may be changed either."""
+    project = copy_project(ran.project.folder, tmp_path_factory.mktemp("collected") / "project")
+    project.hpc("collect", "tiny", expect=1)
+    return project
+
+
+@pytest.fixture(scope="session")
+def reported(collected: LocalProject, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What the report says of it, as `report` has it."""
+    return report(copy_project(collected.folder, tmp_path_factory.mktemp("reported") / "project"))
+
+
+def report(project: LocalProject) -> str:
+    """The report's numbers: without the place, the moment, and the digest that has the moment in it."""
+    done = project.call("-m", "analysis.report", "tiny", "--json", "--format", "md")
+    assert done.returncode in (0, 1), done.stderr
+    text = done.stdout.replace(str(project.runs), "RUNS")
+    return re.sub(r'"(?:built|created|made|generated|time|collected)": [^,\n}]+|[0-9a-f]{8,64}', "", text)
+
+
+def told(project: LocalProject) -> object:
+    """What was collected, but for the moment and what tells it."""
+    content = json.loads((project.runs / "tiny/collected/verdicts.json").read_text())
+    return {key: value for key, value in content.items() if key not in ("collected", "sha256", "ledger")}

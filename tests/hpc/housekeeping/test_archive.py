@@ -18,63 +18,48 @@ from hpc.core.errors import TemporaryError
 from hpc.core.layout import RunLayout
 from hpc.snapshots.snapshot import take_snapshot
 from tests.fake_slurm import make_slurm_project
+from tests.hpc.housekeeping.conftest import report, told
 from tests.local_projects import LocalProject, copy_project, make_project
 
 TOKEN = "ghp_" + "a1B2" * 9
 
 
 @pytest.fixture(scope="module")
-def collected(ran, tmp_path_factory) -> LocalProject:
-    """The experiment, collected, with its archive beside it."""
-    project = copy_project(ran.project.folder, tmp_path_factory.mktemp("archive") / "project")
-    project.hpc("collect", "tiny", expect=1)
-    told = project.hpc("archive", "tiny")
-    assert "tiny.tar.gz: " in told
+def archived(collected, tmp_path_factory) -> LocalProject:
+    """The experiment with its archive beside it."""
+    project = copy_project(collected.folder, tmp_path_factory.mktemp("archive") / "project")
+    assert "tiny.tar.gz: " in project.hpc("archive", "tiny")
     return project
 
 
 @pytest.fixture
-def mine(collected, tmp_path) -> LocalProject:
+def mine(archived, tmp_path) -> LocalProject:
     """A copy to change."""
-    return copy_project(collected.folder, tmp_path / "project")
+    return copy_project(archived.folder, tmp_path / "project")
 
 
 @pytest.fixture(scope="module")
-def elsewhere(collected, tmp_path_factory) -> LocalProject:
+def elsewhere(archived, tmp_path_factory) -> LocalProject:
     """Another project of another place, into whose root it was unpacked; there is no Slurm, and not that code."""
     other = make_project(tmp_path_factory.mktemp("elsewhere") / "other")
     (other.folder / "manifests/experiments/tiny.yaml").unlink()
-    answer = other.json("archive", "--restore", str(collected.folder / "tiny.tar.gz"))
+    answer = other.json("archive", "--restore", str(archived.folder / "tiny.tar.gz"))
     assert answer["experiment"] == "tiny"
     assert Path(answer["folder"]) == other.runs / "tiny"
     return other
 
 
-def told(project: LocalProject) -> object:
-    """What was collected, but for the moment and what tells it."""
-    content = json.loads((project.runs / "tiny/collected/verdicts.json").read_text())
-    return {key: value for key, value in content.items() if key not in ("collected", "sha256", "ledger")}
-
-
-def report(project: LocalProject) -> object:
-    """The report's numbers: without the place, the moment, and the digest that has the moment in it."""
-    done = project.call("-m", "analysis.report", "tiny", "--json", "--format", "md")
-    assert done.returncode in (0, 1), done.stderr
-    text = done.stdout.replace(str(project.runs), "RUNS")
-    return re.sub(r'"(?:built|created|made|generated|time|collected)": [^,\n}]+|[0-9a-f]{8,64}', "", text)
-
-
-def test_it_is_the_same_experiment_elsewhere(collected, elsewhere):
+def test_it_is_the_same_experiment_elsewhere(archived, elsewhere, reported):
     """Status, a new collection and the report say there what they say here; archived there, it is the same file."""
     again = elsewhere.folder / "again.tar.gz"
     elsewhere.hpc("archive", "tiny", "--output", str(again))
-    assert again.read_bytes() == (collected.folder / "tiny.tar.gz").read_bytes()
-    here, there = (each.json("status", "tiny")["outcomes"] for each in (collected, elsewhere))
+    assert again.read_bytes() == (archived.folder / "tiny.tar.gz").read_bytes()
+    here, there = (each.json("status", "tiny")["outcomes"] for each in (archived, elsewhere))
     assert here == there
-    before = told(collected)
+    before = told(archived)
     elsewhere.hpc("collect", "tiny", expect=1)
     assert told(elsewhere) == before
-    assert report(elsewhere) == report(collected)
+    assert report(elsewhere) == reported
 
 
 def test_no_scheduler_is_asked_about_restored_jobs(tmp_path, monkeypatch):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 from pathlib import Path
 
@@ -16,17 +15,10 @@ from hpc.core.layout import RunLayout
 from hpc.housekeeping.freeing import KINDS, find_protected, plan_cleaning
 from hpc.snapshots.snapshot import take_snapshot
 from hpc.unattended.play import clean_up
+from tests.hpc.housekeeping.conftest import report, told
 from tests.local_projects import REPO, LocalProject, copy_project
 
 KILLED = str(REPO / "tests/fakes/killed.py")
-
-
-@pytest.fixture(scope="module")
-def collected(ran, tmp_path_factory) -> LocalProject:
-    """The experiment, collected: X1 finished, X2 failed."""
-    project = copy_project(ran.project.folder, tmp_path_factory.mktemp("clean") / "project")
-    project.hpc("collect", "tiny", expect=1)
-    return project
 
 
 @pytest.fixture
@@ -37,19 +29,6 @@ def mine(collected, tmp_path) -> LocalProject:
 
 def checkpoints(project: LocalProject, run: str) -> list[str]:
     return sorted(path.name for path in (project.attempt(run) / "checkpoints").iterdir())
-
-
-def told(project: LocalProject) -> dict[str, object]:
-    """What was collected, without when that was."""
-    content = json.loads((project.runs / "tiny/collected/verdicts.json").read_text())
-    return {key: value for key, value in content.items() if key not in ("collected", "sha256", "ledger")}
-
-
-def report(project: LocalProject) -> object:
-    """`report --json`, without when it was made and where."""
-    done = project.call("-m", "analysis.report", "tiny", "--json", "--format", "md")
-    assert done.returncode in (0, 1), done.stderr
-    return re.sub(r'"(built|created|made|generated)": [^,\n]+', "", done.stdout)
 
 
 def test_it_says_what_goes_and_what_stays(mine):
@@ -68,15 +47,15 @@ def test_it_says_what_goes_and_what_stays(mine):
     assert sorted(mine.runs.rglob("*")) == before
 
 
-def test_results_are_the_same_before_and_after(mine):
+def test_results_are_the_same_before_and_after(mine, reported):
     """`report --json`, what is collected anew, and the outcomes: as if nothing had been removed; twice is once."""
-    before, values = report(mine), told(mine)
+    values = told(mine)
     freed = mine.json("clean", "tiny", "--yes", "--checkpoints", "--code", "--caches", "--work")
     assert {each["kind"] for each in freed["freed"]} == {"checkpoints", "work"}
     assert (checkpoints(mine, "X1"), checkpoints(mine, "X2")) == ([], ["step_1", "step_2"])
     assert not (mine.attempt("X1") / "work").exists()
     assert (mine.attempt("X2") / "work/scratch.bin").exists()
-    assert report(mine) == before
+    assert report(mine) == reported
     mine.hpc("collect", "tiny", expect=1)
     assert told(mine) == values
     assert "nothing can go" in mine.hpc("clean", "tiny", "--yes", "--checkpoints", "--work", expect=3)

@@ -71,7 +71,7 @@ acts = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(acts)
 def test_what_slurm_may_start_is_what_nobody_holds(submitted, history):
     """After every act, also one that Slurm's silence broke and that was repeated: an element is held in Slurm if and
