@@ -54,7 +54,7 @@ retry: {{max_attempts: 1}}
 
 
 def call(home: Path, *words: str, allowed: bool = False) -> str:
-    """Run ``python -m WORDS`` in the project; give what it printed.
+    """Run ``python -m WORDS`` in the project; return what it printed.
 
     Raises:
         RuntimeError: It failed, and was not allowed to.
@@ -67,7 +67,7 @@ def call(home: Path, *words: str, allowed: bool = False) -> str:
 
 
 def fail(home: Path, kind: str, position: int) -> tuple[float, str]:
-    """Run one task; give the seconds from the failure to the end of everything, and how it ended."""
+    """Run one task; return the seconds from the failure to the end of everything, and how it ended."""
     call(home, "hpc.run_task", f"runs/{kind}/submissions/001/index.json", str(position), allowed=True)
     ended = time.time()
     attempt = home / "runs" / kind / "tasks" / list(WAYS)[position] / "attempt-1"

@@ -65,7 +65,7 @@ def main(
 
 
 def examine(experiment: str | None, cluster: str | None, wait_s: float) -> Iterator[Check]:
-    """Look at everything; give each check as it comes.
+    """Look at everything; yield each check as it comes.
 
     Raises:
         InputError: The experiment or the profile is missing or not valid.

@@ -105,7 +105,7 @@ def try_exclusive(folder: Path) -> str:
 
 
 def try_hard_link(folder: Path) -> str:
-    """Give a file a second name."""
+    """Link a file to a second name."""
     try:
         (folder / "first").write_text("x", encoding="utf-8")
         os.link(folder / "first", folder / "second")
@@ -152,7 +152,7 @@ def _try_lock(path: Path, take: Locker) -> str:
 
 
 def _ask_another(path: Path, take: Locker) -> int:
-    """Let a child try a lock; give what it met."""
+    """Let a child try a lock; return what it met."""
     child = os.fork()
     if child == 0:
         os._exit(try_lock_now(path, take))
@@ -173,7 +173,7 @@ def try_lock_now(path: Path, take: Locker = _flock) -> int:
 
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[str]:
-    """Hold a file by `flock` and `fcntl`; give what went wrong."""
+    """Hold a file by `flock` and `fcntl`; return what went wrong."""
     descriptor, problem = -1, ""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)

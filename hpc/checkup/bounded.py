@@ -50,7 +50,7 @@ class _Child:
 
 
 def look(subjects: Mapping[str, Subject], tell: Callable[[str], None] = lambda _: None) -> Iterator[Check]:
-    """Look at all subjects side by side; give each check as it comes.
+    """Look at all subjects side by side; yield each check as it comes.
 
     Args:
         subjects: Name of the first check → subject.
@@ -173,7 +173,7 @@ def _send_signal(send: Callable[[int, int], None], pid: int, number: int) -> Non
 
 
 def _is_gone(pid: int, wait_s: float) -> bool:
-    """Wait for a child's end; give whether it came."""
+    """Wait for a child's end; return whether it came."""
     end = time.monotonic() + wait_s
     try:
         while os.waitpid(pid, os.WNOHANG)[0] == 0:

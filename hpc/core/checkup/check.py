@@ -169,7 +169,7 @@ def in_order(checks: Iterable[Check]) -> list[Check]:
 
 
 def exit_code(checks: Iterable[Check]) -> int:
-    """Give 1 when something blocks, 75 when that is only that Slurm does not answer, else 0."""
+    """Return 1 when something blocks, 75 when that is only that Slurm does not answer, else 0."""
     blocking = [check for check in checks if check.severity is Severity.BLOCKING]
     if not blocking:
         return EXIT_DONE

@@ -106,7 +106,7 @@ class Patient:
         return read_examined(Workspace(self.folder, self.root), "tiny", cluster)
 
     def checks(self, *subjects: str, cluster: str = "here") -> dict[str, Check]:
-        """Look at some subjects (all of them where none is named) in this process; give name → check."""
+        """Look at some subjects (all of them where none is named) in this process; return name → check."""
         examined = self.examined(cluster)
         found: Iterator[Any] = (said for name in subjects or SUBJECTS for said in SUBJECTS[name](examined))
         return {each.name: each for each in found if not isinstance(each, Begin)}
