@@ -155,7 +155,7 @@ def _answers(folder: Path) -> tuple[list[Seen], int]:
 
 def _log_of(folder: Path) -> str:
     """The last line that the job's log holds, where it is seen."""
-    for path in sorted(folder.glob("*.log")):
+    for path in sorted(folder.glob("*_log.out")):
         lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         if lines:
             return lines[-1][:200]
