@@ -56,7 +56,7 @@ def test_every_experiment_plans_its_runs(name: str, runs: int) -> None:
         assert {key: getattr(args, key) for key in given} == given
 
 
-WITHOUT_LADDER = {"cross_system", "cross_system_small", "transfer", "transfer_small"}
+WITHOUT_LADDER = {"transfer", "transfer_small"}
 """docs/site-limits.md says why."""
 
 
