@@ -21,6 +21,7 @@ def _refuse_bare_python() -> None:
     if not command or command[0].count(".") != 1 or command[0] in _RUN_BY_ANY:
         return
     import importlib.util
+    import os
     import shlex
     from pathlib import Path
 
@@ -31,7 +32,7 @@ def _refuse_bare_python() -> None:
     lacks = f"is older than {oldest}" if is_old else "has not the packages of hpc-batch"
     own = Path(__file__).parents[1] / ".venv/bin/python"
     install = [f"python{oldest}" if is_old else sys.executable, "-m", "pip", "install", "hpc-batch"]
-    line = [str(own), "-m", *command] if own.exists() else install
+    line = [str(own), "-m", *command] if os.access(own, os.X_OK) else install
     sys.stderr.write(f"error: this Python ({sys.executable}) {lacks}; type: {' '.join(map(shlex.quote, line))}\n")
     raise SystemExit(2)
 

@@ -185,9 +185,10 @@ def _limit_best(bests: Sequence[Best]) -> str:
             f"The best of each of {counted(len(chosen), 'system')} was chosen on the data that describe it: these "
             "means are optimistic. Values do not compare between systems, so there is no best of all."
         )
+    what = "best mean" if best.ties else "best"
     text = (
-        f"The best of {counted(best.of, 'configuration')} was chosen on the very data that describe it, so its mean "
-        "is optimistic."
+        f"The {what} of {counted(best.of, 'configuration')} was chosen on the very data that describe it, so "
+        f"{'it' if best.ties else 'its mean'} is optimistic."
     )
     if best.selection is None or best.selection.held_out is None:
         return f"{text} New seeds would tell by how much."

@@ -428,11 +428,12 @@ def _best_text(best: Best, primary: Metric) -> str:
         + f"{one.label}: {primary.name} = {show_mean(one.estimate)}, {coverage(one.estimate.level)} interval "
         f"{show_interval(one.estimate)}."
     )
-    if best.of > 1:
-        of = counted(best.of, "configuration")
-        text += f" It is the best of {of}, selected on these same data: its mean is optimistic."
+    of = counted(best.of, "configuration")
     if best.ties:
-        text += f" It shares this mean with {best.ties_text}: only the order of the sweep puts it first."
+        text += f" It shares the best mean of {of} with {best.ties_text}: only the order of the sweep puts it first."
+        text += " Selected on these same data, the mean is optimistic."
+    elif best.of > 1:
+        text += f" It is the best of {of}, selected on these same data: its mean is optimistic."
     if not best.complete:
         text += " No configuration has a value of every run; this one has lost some too."
     if one.missing_text:

@@ -157,7 +157,7 @@ def _top(findings: Findings) -> tuple[str, ...]:
     if any(one.system for one in findings.results):
         told = (
             f"{one.system}: {one.result.label} -> {metric} {show_number(one.result.estimate.mean)} "
-            f"(n={one.result.estimate.n}, best of {one.of} there)"
+            f"(n={one.result.estimate.n}, {'shares the best mean' if one.ties else 'best'} of {one.of} there)"
             for one in findings.bests
         )
         return tuple(map(plain, told)) or ("No configuration has a value yet.",)

@@ -348,5 +348,6 @@ def test_no_configuration_is_called_the_best_of_equal_ones(tmp_path: Path, goal:
     assert (f"has the {'lowest' if goal == 'min' else 'highest'} mean" in said) is (equal == 1)
     assert ("there is no best one" in said) is (equal > 1)
     assert {1: "", 2: "rate=2", 3: "all others"}[equal] == found.best.ties_text
-    assert ("It shares this mean with" in best_text(found)) is (equal > 1)
+    assert ("It shares the best mean of 3 configurations with" in best_text(found)) is (equal > 1)
+    assert ("best of" in f"{best_text(found)} {found.limitations}") is (equal == 1)
     assert ("beyond_the_edge" in edges) is (equal == 1)
