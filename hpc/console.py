@@ -18,6 +18,7 @@ from hpc.adapters.files import private_umask
 from hpc.adapters.started import pass_on, started_as
 from hpc.core.errors import EXIT_INTERRUPTED, HpcError, describe_os_error
 from hpc.core.extras import missing_package
+from hpc.core.picture import Line
 from hpc.core.printable import one_line, printable, printable_json
 from hpc.core.typed import spell
 
@@ -51,6 +52,22 @@ def typed() -> list[str]:
 def say(text: str = "") -> None:
     """Print a line of the result."""
     click.echo(printable(spelled(text)))
+
+
+def is_colourful() -> bool:
+    """Whether a person looks on at a terminal that shows colours: not where NO_COLOR is set, or TERM is ``dumb``."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def say_styled(line: Line) -> None:
+    """Print a line of the result in its colours, each piece of it made printable."""
+    click.echo("".join(_styled(printable(spelled(text)), style) for text, style in line))
+
+
+def _styled(text: str, style: str) -> str:
+    if style in ("bold", "dim"):
+        return click.style(text, bold=style == "bold" or None, dim=style == "dim" or None)
+    return click.style(text, fg=style) if style else text
 
 
 def show_text(text: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from hpc.console import dry_run_option, json_option, note, print_json, speaks_plainly
-from hpc.core.errors import EXIT_DONE, InputError, NothingToDo, nearest
+from hpc.core.errors import EXIT_DONE, InputError, NothingToDo, nearest_of_many
 from hpc.core.history.command import parse_command
 from hpc.core.history.compare import select
 from hpc.core.history.entries import Entry, Log, State, describe_results, fold, make_id, start_event
@@ -204,7 +204,7 @@ def _entry(log: Log, name: str) -> Entry:
     if found is None or found.experiment:
         names = [entry.name for entry in log.entries if not entry.experiment]
         what = f"'{name}' is an experiment of the toolkit, which records by itself" if found else f"no run '{name}'"
-        raise InputError(f"{what}; {nearest(name, names[-20:]) if names else 'the log has none yet'}")
+        raise InputError(f"{what}; {nearest_of_many(name, names) if names else 'the log has none yet'}")
     return found
 
 

@@ -2,12 +2,14 @@
 
     python -m hpc.status lora_sweep
     python -m hpc.status lora_sweep --watch
+    python -m hpc.status lora_sweep --tasks failed,running
 
 Reads claims and exit records, asks Slurm once, and looks into the metrics of what runs. Outcomes are those that
 hpc.collect would give: what that has seen is taken from it, what ended since is looked at. Nothing is written but what
 was read of attempts that are over (`hpc.snapshots.remembered`), so that the next look reads only what changed.
 """
 
+import shutil
 import sys
 import time
 from collections import Counter, defaultdict
@@ -17,17 +19,29 @@ from dataclasses import asdict, dataclass, field
 import click
 
 from hpc.adapters.collected_file import describe_aside
-from hpc.console import json_option, name_argument, note, print_json, say, speaks_plainly, spelled
+from hpc.console import (
+    is_colourful,
+    json_option,
+    name_argument,
+    note,
+    print_json,
+    print_table,
+    say,
+    say_styled,
+    speaks_plainly,
+    spelled,
+)
 from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_TEMPORARY, InputError
 from hpc.core.failures.outcomes import Outcome, count_outcomes, render_counts
 from hpc.core.launch.program import experiments_before
 from hpc.core.layout import RunLayout
+from hpc.core.picture import OUTCOME_STYLES, Line, bar, sparkline
 from hpc.core.printable import printable
 from hpc.core.question.best import Best
 from hpc.core.slurm.executions import fold_elements, is_job
 from hpc.core.words import counted
 from hpc.rounds.checked import answers_now, check_of, count_answers, describe_checks
-from hpc.rounds.outcomes_now import find_outcomes
+from hpc.rounds.outcomes_now import OutcomesNow, find_outcomes
 from hpc.rounds.values_now import best_now
 from hpc.snapshots.other_code import describe_other_code
 from hpc.snapshots.outdated import describe_outdated
@@ -42,12 +56,15 @@ from hpc.snapshots.snapshot import (
     newest_of,
     take_snapshot,
 )
+from hpc.standing.tasks import TaskRow, list_tasks, read_outcomes
 from hpc.workspace import Workspace
 
 SHOWN = 8
 """Running tasks that are listed; those with warnings go first."""
 SHORTEST_S = 2.0
 WATCH_S = 10.0
+LATEST = 50
+"""Finished attempts that the pace is told by: the newest."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +120,8 @@ class Standing:
         held_runs: Single runs that a person holds → who, and why.
         broken: Which rung a canary's ladder of checks broke at, while tasks are not submitted yet; empty for none.
         adopted: Whether its runs were made without us: what is missing of them is never started.
+        core_hours: CPU cores times hours that attempts took that ended.
+        runs_per_hour: The pace of the newest `LATEST` finished attempts; None without one.
     """
 
     outcomes: Mapping[str, int]
@@ -132,6 +151,8 @@ class Standing:
     held_runs: Mapping[str, str] = field(default_factory=dict)
     broken: str = ""
     adopted: bool = False
+    core_hours: float = 0.0
+    runs_per_hour: float | None = None
 
     @property
     def is_over(self) -> bool:
@@ -145,11 +166,20 @@ class Standing:
 @click.option(
     "--watch", is_flag=False, flag_value=str(WATCH_S), metavar="[SECONDS]", help="Look again until nothing is left."
 )
+@click.option(
+    "--tasks",
+    "which",
+    is_flag=False,
+    flag_value="",
+    metavar="[OUTCOME,…]",
+    help="One row a task, of all outcomes or of those named: planned, pending, running, finished, failed.",
+)
 @json_option
 @speaks_plainly
-def main(name: str | None, watch: str | None, as_json: bool) -> int:
+def main(name: str | None, watch: str | None, which: str | None, as_json: bool) -> int:
     """Show where experiment NAME (default: the one planned last) stands."""
     name, every_s = read_watch(name, watch)
+    name, wanted = read_tasks(name, which)
     workspace = Workspace.current()
     layout = workspace.layout(name, acts=False)
     if said := workspace.other_project(layout):
@@ -157,13 +187,22 @@ def main(name: str | None, watch: str | None, as_json: bool) -> int:
     if every_s is not None:
         if as_json:
             raise InputError("--json prints one value: leave out --watch")
+        if wanted is not None:
+            raise InputError("--tasks prints one table: leave out --watch")
         return keep_watching(layout, every_s, writes=workspace.may_write(layout))
-    snapshot, standing = look(layout, writes=workspace.may_write(layout))
+    snapshot, standing, seen = _look(layout, writes=workspace.may_write(layout))
+    rows = None if wanted is None else list(list_tasks(snapshot, seen.outcomes, standing.at_work, wanted))
     if as_json:
-        print_json({"experiment": layout.experiment, "tasks": len(snapshot.tasks), **asdict(standing)})
+        runs = {} if rows is None else {"runs": [asdict(row) for row in rows]}
+        print_json({"experiment": layout.experiment, "tasks": len(snapshot.tasks), **asdict(standing), **runs})
+    elif rows is not None:
+        show_tasks(rows, f"{layout.experiment}: {render_counts(standing.outcomes)}")
+    elif is_colourful():
+        for line in draw(snapshot, standing, shutil.get_terminal_size().columns):
+            say_styled(line)
     else:
-        for line in render(snapshot, standing):
-            say(line)
+        for told in render(snapshot, standing):
+            say(told)
     if snapshot.slurm_problem:
         note(_doubt(snapshot))
         return EXIT_TEMPORARY
@@ -176,12 +215,61 @@ def look(layout: RunLayout, *, writes: bool) -> tuple[Snapshot, Standing]:
     Args:
         writes: Keep what was read for the next look: not with runs of somebody else.
     """
+    snapshot, standing, _ = _look(layout, writes=writes)
+    return snapshot, standing
+
+
+def _look(layout: RunLayout, *, writes: bool) -> tuple[Snapshot, Standing, OutcomesNow]:
     memory = Memory(layout)
     snapshot = take_snapshot(layout, require_slurm=False, memory=memory)
-    standing = stand(snapshot, memory)
+    seen = find_outcomes(snapshot, memory)
+    standing = stand(snapshot, seen=seen)
     if writes:
         memory.save()
-    return snapshot, standing
+    return snapshot, standing, seen
+
+
+def read_tasks(name: str | None, which: str | None) -> tuple[str | None, tuple[Outcome, ...] | None]:
+    """Tell ``--tasks failed`` from ``--tasks NAME``: name, and the outcomes that are shown (None: no rows).
+
+    Raises:
+        InputError: A word is no outcome.
+    """
+    if which is None:
+        return name, None
+    try:
+        return name, read_outcomes(which)
+    except InputError:
+        if name is not None or "," in which or nearest_outcome(which):
+            raise
+        return which, read_outcomes("")
+
+
+def nearest_outcome(word: str) -> bool:
+    """Whether a word is one letter or two from an outcome's: mistyped, rather than the name of an experiment."""
+    from difflib import get_close_matches
+
+    return bool(get_close_matches(word, [each.value for each in Outcome], cutoff=0.8))
+
+
+def show_tasks(rows: Sequence[TaskRow], title: str) -> None:
+    """Print one row a task."""
+    metric = rows[0].metric if rows else ""
+    cells = [
+        (row.run_name, row.outcome, row.failure_class or "–", row.attempt or "–", row.job or "–",
+         "–" if row.step is None else row.step, "–" if row.value is None else f"{row.value:.6g}", _took(row.time_s))
+        for row in rows
+    ]  # fmt: skip
+    columns = ("run", "outcome", "class", "attempt", "job", "step", metric or "metric", "time")
+    print_table(title, columns, cells, right=(3, 5, 6, 7))
+
+
+def _took(seconds: float | None) -> str:
+    """A length of time as a table has it: ``1:02:03``."""
+    if seconds is None:
+        return "–"
+    minutes, whole = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{whole:02d}"
 
 
 def read_watch(name: str | None, watch: str | None) -> tuple[str | None, float | None]:
@@ -244,13 +332,14 @@ def _show_in_place(looks: Iterator[list[str]]) -> None:
 # ── numbers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def stand(snapshot: Snapshot, memory: Memory | None = None) -> Standing:
+def stand(snapshot: Snapshot, memory: Memory | None = None, seen: OutcomesNow | None = None) -> Standing:
     """Count, and look at what runs.
 
     Args:
         memory: As `find_outcomes`.
+        seen: The outcomes, where they are known already.
     """
-    seen = find_outcomes(snapshot, memory)
+    seen = seen or find_outcomes(snapshot, memory)
     outcomes = seen.outcomes
     attempts = [attempt for task in snapshot.tasks for attempt in task.attempts]
     waiting = [attempt for attempt in attempts if attempt.progress is Progress.WAITING]
@@ -295,7 +384,32 @@ def stand(snapshot: Snapshot, memory: Memory | None = None) -> Standing:
         held_runs=_held_runs(snapshot),
         broken=_broken_rung(snapshot, outcomes),
         adopted="adopted" in snapshot.manifest["provenance"],
+        core_hours=sum(_core_seconds(snapshot, attempt) for attempt in attempts) / 3600,
+        runs_per_hour=runs_per_hour(attempts, snapshot.taken),
     )
+
+
+def _core_seconds(snapshot: Snapshot, attempt: AttemptState) -> float:
+    asked = snapshot.asked.get(attempt.submission)
+    return asked.nodes * asked.cpus * attempt.end.elapsed_s if asked and attempt.end else 0.0
+
+
+def runs_per_hour(attempts: Sequence[AttemptState], now: float) -> float | None:
+    """The pace of the newest finished attempts: how many ended from the first one's start until now, or the last end.
+
+    Args:
+        now: Counts while something runs; between two sweeps nobody works, and nothing becomes slower.
+    """
+    ends = sorted(
+        (attempt.end.ended, attempt.end.ended - attempt.end.elapsed_s)
+        for attempt in attempts
+        if attempt.end and attempt.end.is_done
+    )[-LATEST:]
+    if not ends:
+        return None
+    runs = any(attempt.progress is Progress.RUNNING for attempt in attempts)
+    span_s = (max(now, ends[-1][0]) if runs else ends[-1][0]) - min(began for _, began in ends)
+    return len(ends) * 3600 / span_s if span_s > 0 else None
 
 
 def _broken_rung(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> str:
@@ -416,20 +530,35 @@ def eta_s(outcomes: Sequence[Outcome], attempts: Sequence[AttemptState]) -> floa
 
 def render(snapshot: Snapshot, standing: Standing) -> list[str]:
     """One line of counts, and what is worth knowing besides."""
-    counts, name = standing.outcomes, snapshot.layout.experiment
-    lines = [f"{name}: {render_counts(counts)}"]
-    lines += [standing.held] if standing.held else []
+    lines = [f"{snapshot.layout.experiment}: {render_counts(standing.outcomes)}"]
+    lines += _first_lines(snapshot, standing)
+    lines += _running_lines(standing, snapshot.taken)
+    if standing.eta_s is not None:
+        lines.append(f"{_left(standing.eta_s)} left at the pace so far")
+    if standing.gpu_hours:
+        lines.append(f"{standing.gpu_hours:,.2f} GPU hours used")
+    return [*lines, *_last_lines(snapshot, standing)]
+
+
+def _left(eta_s: float) -> str:
+    return f"about {counted(max(1, round(eta_s / 60)), 'minute')}"
+
+
+def _first_lines(snapshot: Snapshot, standing: Standing) -> list[str]:
+    """What holds it, and what came of it so far."""
+    name = snapshot.layout.experiment
+    lines = [standing.held] if standing.held else []
     if standing.held_runs:
         first, why = next(iter(standing.held_runs.items()))
         others = f" and {len(standing.held_runs) - 1} more" if len(standing.held_runs) > 1 else ""
         lines.append(f"{first}{others} {why}. To go on: python -m hpc.release {name}")
     lines += [standing.best] if standing.best else []
-    lines += [standing.checked] if standing.checked else []
-    lines += _running_lines(standing, snapshot.taken)
-    if standing.eta_s is not None:
-        lines.append(f"about {counted(max(1, round(standing.eta_s / 60)), 'minute')} left at the pace so far")
-    if standing.gpu_hours:
-        lines.append(f"{standing.gpu_hours:,.2f} GPU hours used")
+    return lines + ([standing.checked] if standing.checked else [])
+
+
+def _last_lines(snapshot: Snapshot, standing: Standing) -> list[str]:
+    """What is odd, why tasks wait, what the unattended loop did and will do, what to type next."""
+    lines, name = [], snapshot.layout.experiment
     if standing.retried:
         lines.append(f"{counted(standing.retried, 'task')} needed more than one attempt")
     if standing.kept:
@@ -510,6 +639,50 @@ def _latest(task: RunningTask, now: float) -> str:
     value = f"  {task.metric} {task.value:.6g}" if task.value is not None else ""
     age = f"  {_ago(now - task.logged)}" if task.logged is not None else ""
     return f"step {task.step}{value}{age}"
+
+
+# ── on a terminal ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def draw(snapshot: Snapshot, standing: Standing, width: int) -> list[Line]:
+    """The same for a person at a terminal: a bar, the pace, a small curve for each task that runs, colours.
+
+    Args:
+        width: Characters of a line.
+    """
+    counts = {name: number for name, number in standing.outcomes.items() if number}
+    total = counted(sum(counts.values()), "task")
+    lines: list[Line] = [[(snapshot.layout.experiment, "bold"), (f"  {total}", "")]]
+    if counts:
+        lines.append(bar(counts, width))
+        words = [(f"{number} {name}", OUTCOME_STYLES[name]) for name, number in counts.items()]
+        lines.append([piece for word in words for piece in (word, ("  ", ""))][:-1])
+    lines += [[("  ".join(pace), "")]] if (pace := _pace(standing)) else []
+    lines += [_coloured(line) for line in _first_lines(snapshot, standing)]
+    curves = {each.run_name: sparkline(each.curve) for each in standing.at_work}
+    for line in _running_lines(standing, snapshot.taken):
+        run = line.split()[0] if line.startswith("  ") else ""
+        lines.append([*_coloured(line), *([(f"  {curves[run]}", "blue")] if curves.get(run) else [])])
+    return lines + [_coloured(line) for line in _last_lines(snapshot, standing)]
+
+
+def _pace(standing: Standing) -> list[str]:
+    """Time left, runs an hour, hours used."""
+    told = [f"{_left(standing.eta_s)} left"] if standing.eta_s is not None else []
+    told += [f"{standing.runs_per_hour:,.3g} per hour"] if standing.runs_per_hour else []
+    if standing.gpu_hours:
+        return [*told, f"{standing.gpu_hours:,.2f} GPU hours"]
+    return told + ([f"{standing.core_hours:,.2f} core hours"] if standing.core_hours else [])
+
+
+def _coloured(line: str) -> Line:
+    """A line in the colour of what it says: trouble red or yellow, what to type bold."""
+    if line.strip().startswith("warning:"):
+        return [(line, "yellow")]
+    if line.startswith(("cannot be read", "the canary failed")) or " is held: " in line or "will never start" in line:
+        return [(line, "red")]
+    head, found, command = line.partition("python -m hpc.")
+    return [(head, ""), (found + command, "bold")] if found else [(line, "")]
 
 
 def _ago(seconds: float) -> str:

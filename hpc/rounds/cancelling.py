@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hpc.adapters import proc, slurm
 from hpc.adapters.manifest_store import load_manifest, readable_indices, task_from_json
 from hpc.adapters.withdrawn import read_withdrawn, withdraw
-from hpc.core.errors import InputError, Problem, nearest
+from hpc.core.errors import InputError, Problem, nearest_of_many
 from hpc.core.experiment.spec import Task
 from hpc.core.layout import RunLayout
 from hpc.core.slurm.executions import fold_elements, is_job
@@ -70,9 +70,10 @@ def choose(layout: RunLayout, names: Collection[str]) -> list[Task]:
     """
     tasks = list(all_tasks(layout).values())
     known = sorted({task.run_name for task in tasks})
-    shown = known[:20]
     if wrong := [name for name in names if name not in known]:
-        raise InputError([Problem(f"no run {name}; {nearest(name, shown)}") for name in wrong], layout.experiment)
+        raise InputError(
+            [Problem(f"no run {name}; {nearest_of_many(name, known)}") for name in wrong], layout.experiment
+        )
     return [task for task in tasks if not names or task.run_name in names]
 
 

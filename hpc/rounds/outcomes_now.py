@@ -90,6 +90,14 @@ def _collected(state: TaskState, last: AttemptState) -> Verdict | None:
     return _SUCCESS if is_success else _FAILED
 
 
+def class_collected(state: TaskState) -> str | None:
+    """The failure class that the newest collection named for this very end; None where it has not seen it."""
+    last = state.last
+    if last is None or _collected(state, last) is None or state.collected is None:
+        return None
+    return str(state.collected["attempts"][-1]["verdict"].get("category") or "")
+
+
 def _judge(layout: RunLayout, state: TaskState, memory: Memory | None) -> Verdict | None:
     """Look at logs and metrics, unless they are known for those of a success."""
     last, evidence = state.last, ""

@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from hpc.rounds.judge import JudgedExperiment
 
 MOST_READ = 500
+BESIDE = ("outcome", "exit_code", "signal", "attempt", "complete")
+"""What ``metrics.json`` says besides metrics."""
 
 
 def best_now(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> Best | None:
     """Find the best configuration among the finished runs of a snapshot; None where nothing is measured."""
-    spec = _asked(snapshot)
+    spec = asked_of(snapshot)
     name = primary_of(spec)[0]
     finished = [task for task, outcome in zip(snapshot.tasks, outcomes, strict=True) if outcome is Outcome.FINISHED]
     return best_of(spec, list(_measured(snapshot.layout, finished, name)))
@@ -39,7 +41,7 @@ def best_judged(judged: JudgedExperiment) -> Best | None:
     """Find the best configuration of what a collection judged."""
     from hpc.rounds.tables import final_values
 
-    spec = _asked(judged.snapshot)
+    spec = asked_of(judged.snapshot)
     name = primary_of(spec)[0]
     runs = [
         measured
@@ -77,7 +79,7 @@ def asked_of_entries(
     return asked_first(layout, manifest["spec"], [start for start in told if isinstance(start, int | float)])
 
 
-def _asked(snapshot: Snapshot) -> Mapping[str, Any]:
+def asked_of(snapshot: Snapshot) -> Mapping[str, Any]:
     """The experiment with the question that counts."""
     known = [one.began or one.row for task in snapshot.tasks for one in task.attempts]
     starts = [one.started for one in known if one is not None and one.started is not None]
@@ -121,13 +123,23 @@ def is_collected(state: TaskState) -> bool:
     return state.has_kept_result or last is None or (last.end is not None and told.get("ended") == last.end.ended)
 
 
+def values_left(layout: RunLayout, state: TaskState) -> Iterator[tuple[str, float]]:
+    """Every final value of a finished run, from where `best_now` takes that of the primary metric."""
+    told = state.collected["summary"] if is_collected(state) and state.collected else _told(layout, state)
+    yield from ((name, float(value)) for name, value in told.items() if name not in BESIDE and _is_number(value))
+
+
 def _left(layout: RunLayout, state: TaskState, name: str) -> object:
     """What the run's own small file says."""
+    return _told(layout, state).get(name)
+
+
+def _told(layout: RunLayout, state: TaskState) -> Mapping[str, Any]:
     try:
         told = read_json_or_none(layout.task(state.task.run_name).metrics_json)
     except (InputError, OSError):
-        return None
-    return told.get(name) if isinstance(told, dict) else None
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _if_number(combination: Combination, value: object) -> Iterator[Measured]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hpc.core.picture import thin
 from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 MOST_FILES = 40
 MOST_BYTES = 64 << 20
+POINTS = 24
+"""Points that a curve is told in."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class RunningTask:
         logged: Unix time of the last value of any metric; None before the first.
         warnings: What its curves show.
         rung: Last rung it has climbed of a canary's ladder of checks; empty where it climbs none.
+        curve: The primary metric so far, in at most `POINTS` means; None where one has no finite number.
     """
 
     run_name: str
@@ -59,6 +63,7 @@ class RunningTask:
     logged: float | None
     warnings: tuple[Warned, ...]
     rung: str = ""
+    curve: tuple[float | None, ...] = ()
 
 
 def look_at_running(snapshot: Snapshot) -> tuple[RunningTask, ...]:
@@ -95,6 +100,7 @@ def _look_at(run_name: str, attempt: AttemptState) -> RunningTask:
         max(times, default=None),
         warned_of(found, resumed=record is not None and bool(record.resume_from)),
         _rung(attempt) if record is not None and record.sanity else "",
+        tuple(thin(series.value.tolist(), POINTS)) if series is not None else (),
     )
 
 

@@ -181,6 +181,7 @@ class Snapshot:
     Attributes:
         slurm_problem: Why Slurm could not be asked; empty when it was, or was not needed.
         unreadable: What of the run folder cannot be read besides attempts.
+        asked: Submission → what each of its elements asks for.
     """
 
     layout: RunLayout
@@ -189,6 +190,7 @@ class Snapshot:
     taken: float
     slurm_problem: str = ""
     unreadable: tuple[Unreadable, ...] = ()
+    asked: Mapping[int, Resources] = field(default_factory=dict)
 
     @property
     def all_unreadable(self) -> list[Unreadable]:
@@ -289,7 +291,7 @@ def take_snapshot(
     told = memory.read_entries() if memory else read_entries(layout)
     tasks = _with_collected(seen.tasks, told if keep else {})
     unreadable = (*seen.unreadable, *_unreadable_run_files(layout, problem))
-    return Snapshot(layout, manifest, tasks, seen.taken, seen.problem, unreadable)
+    return Snapshot(layout, manifest, tasks, seen.taken, seen.problem, unreadable, seen.asked)
 
 
 @dataclass(frozen=True)
@@ -301,12 +303,14 @@ class Seen:
         taken: Unix time.
         problem: Why Slurm could not be asked; empty when it was, or was not needed.
         unreadable: Files of submissions that cannot be read.
+        asked: As `Snapshot.asked`.
     """
 
     tasks: tuple[TaskState, ...]
     taken: float
     problem: str
     unreadable: tuple[Unreadable, ...]
+    asked: Mapping[int, Resources] = field(default_factory=dict)
 
 
 def look_at(
@@ -345,7 +349,8 @@ def look_at(
                 elements.setdefault(entry.task_id, []).append((submission, position))
     states = tuple(_task_state(layout, task, elements.get(task.task_id, []), answer, memory) for task in tasks)
     states = _with_cancelled(_without_barred(states, submitted), submitted)
-    return Seen(states, now, answer.problem, tuple(unreadable))
+    asked = {index.submission: index.resources for _, index in prepared}
+    return Seen(states, now, answer.problem, tuple(unreadable), asked)
 
 
 def _was_sent_to_slurm(prepared: Sequence[tuple[SubmissionLayout, SubmissionIndex]]) -> bool:

@@ -23,8 +23,9 @@ from hpc.core.slurm.executions import JobRow
 from hpc.core.slurm.states import SlurmState
 from hpc.metrics import MetricsWriter
 from hpc.snapshots.running import warned_of
-from hpc.snapshots.snapshot import AttemptState
-from hpc.status import Standing, in_words, read_watch, render
+from hpc.snapshots.snapshot import AttemptState, Progress
+from hpc.status import LATEST, Standing, in_words, read_watch, render, runs_per_hour
+from tests.conversation import converse
 from tests.local_projects import LocalProject, command_environment, copy_project, make_project
 
 UP = b"\x1b[1A"
@@ -93,6 +94,92 @@ def test_passing_signs_and_flat_resumed_losses_are_not_warned_of() -> None:
     spike = HealthWarning(Sign.SPIKE_RECOVERED, "loss", 0, "leapt", lasting=False)
     assert warned_of([flat, spike], resumed=True) == ()
     assert [each.sign for each in warned_of([flat, spike], resumed=False)] == ["no_learning"]
+
+
+def on_terminal(project: LocalProject, *arguments: str, **more: str) -> str:
+    """What a person sees at a terminal."""
+    environment = command_environment(TERM="xterm-256color", **more)
+    environment = {name: value for name, value in environment.items() if name != "NO_COLOR" or more.get("NO_COLOR")}
+    code, seen = converse(["-m", "hpc.status", "tiny", *arguments], [], project.folder, environment)
+    assert code == 0, seen
+    return seen
+
+
+def test_a_terminal_sees_a_bar_the_pace_and_a_curve(running: LocalProject) -> None:
+    """Outcomes as a coloured bar, runs an hour, the primary metric of what runs as a sparkline, warnings yellow."""
+    falling = [2 / (k + 1) for k in range(20)]
+    log(running, loss=falling, val_loss=[*falling[:8], *[0.5] * 12])
+    seen = on_terminal(running)
+    assert "\x1b[32m" + "█" * 30 in seen
+    assert "\x1b[34m" + "▒" * 30 in seen
+    assert "per hour" in seen
+    assert "core hours" in seen
+    assert "loss 0.1" in seen
+    assert "█▄▃▂" in seen
+    assert "\x1b[33m    warning: val_loss rose" in seen
+
+
+@pytest.mark.parametrize("plain", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["NO_COLOR", "dumb"])
+def test_who_wants_no_colours_gets_the_plain_lines(finished: LocalProject, plain: dict[str, str]) -> None:
+    """On a terminal, too: the lines that scripts read, without a bar or an escape sequence."""
+    piped = finished.call("-m", "hpc.status", "tiny").stdout
+    environment = command_environment(TERM="xterm") | plain
+    assert converse(["-m", "hpc.status", "tiny"], [], finished.folder, environment) == (0, piped)
+    assert piped.startswith("tiny: 2 tasks = 2 finished\n")
+    assert "\x1b" not in piped
+
+
+def test_one_row_a_task(running: LocalProject) -> None:
+    """Outcome, step, metric, job and time of each; `--json` adds `runs` and changes no key."""
+    log(running, loss=[1.0, 0.25])
+    given = running.json("status", "tiny", "--tasks")
+    assert given["tasks"] == 2
+    first, second = given["runs"]
+    assert (first["run_name"], first["outcome"], first["step"], first["value"]) == ("X1", "running", 1, 0.25)
+    assert (second["outcome"], second["values"], second["failure_class"]) == ("finished", {"loss": 1.0}, "")
+    assert second["time_s"] > 0
+    assert set(running.json("status", "tiny")) == set(given) - {"runs"}
+    (only,) = running.json("status", "--tasks", "finished", "tiny")["runs"]
+    assert only == second
+    told = running.hpc("status", "tiny", "--tasks", "running")
+    assert "X1" in told
+    assert "X2" not in told
+
+
+def test_a_failed_task_has_its_class_before_and_after_it_is_collected(finished: LocalProject, tmp_path: Path) -> None:
+    """The row says why, with or without a collection."""
+    project = copy_project(finished.folder, tmp_path / "project")
+    exit_json = project.attempt("X1") / "exit.json"
+    exit_json.write_text(json.dumps({**json.loads(exit_json.read_text()), "exit_code": 1}))
+    (project.attempt("X1") / "stderr.log").write_text("ModuleNotFoundError: No module named 'flax'\n")
+    (before,) = project.json("status", "tiny", "--tasks", "failed")["runs"]
+    project.call("-m", "hpc.collect", "tiny")
+    (after,) = project.json("status", "tiny", "--tasks", "failed")["runs"]
+    assert before == after
+    assert before["failure_class"] == "environment"
+
+
+def test_a_mistyped_outcome_is_told_apart_from_a_name(finished: LocalProject) -> None:
+    """`--tasks NAME` shows all of it; a word near to an outcome is answered with the outcomes there are."""
+    assert len(finished.json("status", "--tasks", "tiny")["runs"]) == 2
+    assert "did you mean 'failed'?" in finished.hpc("status", "tiny", "--tasks", "faild", expect=2)
+    assert "did you mean 'failed'?" in finished.hpc("status", "--tasks", "faild", expect=2)
+    assert "one table" in finished.hpc("status", "tiny", "--tasks", "--watch", expect=2)
+
+
+def _ended(began: float, ended: float, code: int = 0) -> AttemptState:
+    end = SimpleNamespace(ended=ended, elapsed_s=ended - began, is_done=code == 0)
+    return cast("AttemptState", SimpleNamespace(end=end, progress=Progress.OVER))
+
+
+def test_the_pace_counts_what_ended_while_something_ran() -> None:
+    """Two an hour at once are two an hour; nights between two sweeps make nothing slower; failures are no runs."""
+    works = cast("AttemptState", SimpleNamespace(end=None, progress=Progress.RUNNING))
+    pair = [_ended(0, 3600), _ended(0, 3600), _ended(0, 100, code=1)]
+    assert runs_per_hour(pair, 90_000.0) == pytest.approx(2)
+    assert runs_per_hour([*pair, works], 7200.0) == pytest.approx(1)
+    assert runs_per_hour([*pair, *[_ended(1e6, 1e6 + 60)] * LATEST], 2e6) == pytest.approx(60 * LATEST)
+    assert runs_per_hour([works, pair[2]], 100.0) is None
 
 
 def _waits(state: SlurmState, reason: str) -> AttemptState:
