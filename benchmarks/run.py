@@ -25,6 +25,7 @@ SECTIONS = {
     "planning": "Planning 10,000 tasks",
     "metrics": "A row of metrics",
     "wrapper": "The wrapper around a task",
+    "packing": "Packing tiny tasks",
     "start_up": "Starting a command",
     "collecting": "Collecting 1,000 runs",
     "reporting": "Reporting 10,000 runs",

@@ -23,9 +23,10 @@ from hpc.core.experiment.asking import every_resources
 from hpc.core.experiment.processes import describe_processes, processes_of
 from hpc.core.experiment.spec import Task
 from hpc.core.layout import RunLayout, SubmissionLayout
-from hpc.core.resources import render_memory, render_time
+from hpc.core.resources import ALONE, render_memory, render_time
 from hpc.core.slurm.arrays import ArrayPlan, first_assignment, plan_arrays
 from hpc.core.slurm.gpu_bound import Place, describe_places, place_all
+from hpc.core.slurm.packing import describe_bounds, describe_pack
 from hpc.core.words import counted
 from hpc.experiments.advising import advise, describe_advice, describe_all
 from hpc.experiments.detecting import describe_detectable, find_detectable
@@ -187,6 +188,8 @@ def describe(plan: Plan, new: Sequence[Task], links: Sequence[Path], objections:
         "arrays": [
             {
                 "tasks": len(array.assignments),
+                "elements": array.elements,
+                "pack": asdict(array.pack) if array.pack.tasks > 1 else None,
                 "gpu_hours": array.gpu_hours,
                 "at_once": place.at_once,
                 "after_those_before": bool(place.after),
@@ -204,12 +207,25 @@ def describe(plan: Plan, new: Sequence[Task], links: Sequence[Path], objections:
 
 def places_of(plan: Plan, arrays: Sequence[ArrayPlan]) -> list[Place]:
     """How the arrays keep to the bounds of the site, one beside or behind the other."""
-    return place_all([(array.resources, len(array.assignments)) for array in arrays], plan.frozen.profile)
+    return place_all([(array.asked, array.elements) for array in arrays], plan.frozen.profile)
+
+
+def describe_packs(plan: Plan, arrays: Sequence[ArrayPlan]) -> list[str]:
+    """Say how tasks share array elements, and where the site, or this machine's queue, has it otherwise than asked."""
+    pack, profile = plan.frozen.spec.pack, plan.frozen.profile
+    if pack == ALONE:
+        return []
+    if profile.scheduler == "local":
+        return ["pack is for Slurm: this machine starts each task by itself, --max-parallel at a time"]
+    bounds = (describe_bounds(pack, array.resources, profile) for array in arrays)
+    told = (describe_pack(len(array.assignments), array.pack, array.resources) for array in arrays)
+    numbered = [f"array {number}: {each}" for number, each in enumerate(told, start=1) if each]
+    return [*dict.fromkeys(filter(None, bounds)), *numbered]
 
 
 def describe_partitions(plan: Plan, arrays: Sequence[ArrayPlan]) -> list[str]:
     """Say where each array goes; nothing where the profile leaves no choice."""
-    choices = [choose_partitions(plan.frozen.profile, array.resources) for array in arrays]
+    choices = [choose_partitions(plan.frozen.profile, array.asked) for array in arrays]
     return [f"array {number}: {choice}" for number, choice in enumerate(choices, start=1) if choice]
 
 
@@ -241,9 +257,10 @@ def show(
     spec, profile = plan.frozen.spec, plan.frozen.profile
     arrays = plan_arrays([first_assignment(spec, task) for task in new], profile)
     rows = [
-        (position, len(array.assignments), array.resources.nodes, array.resources.gpus, array.resources.cpus,
-         render_memory(array.resources.memory_mib), render_time(array.resources.time_s), f"{array.gpu_hours:,.1f}")
+        (position, len(array.assignments), asked.nodes, asked.gpus, asked.cpus, render_memory(asked.memory_mib),
+         render_time(asked.time_s), f"{array.gpu_hours:,.1f}")
         for position, array in enumerate(arrays, start=1)
+        for asked in [array.asked]
     ]  # fmt: skip
     say(f"{spec.name}: {counted(len(plan.tasks), 'task')}, {len(new)} to submit, on {profile.name}")
     if rows:
@@ -252,6 +269,8 @@ def show(
         told = {**os.environ, **profile.environment, **spec.environment}
         every = (describe_processes(spec.program, spec.launch, one, told) for one in every_resources(spec, new))
         say("\n".join(dict.fromkeys(every)))
+        for text in describe_packs(plan, arrays):
+            say(text)
         say(f"at most {sum(array.gpu_hours for array in arrays):,.1f} GPU hours, if every task uses its whole limit")
         if is_bounded(plan):
             say(describe_places(places_of(plan, arrays), profile))

@@ -5,13 +5,15 @@ By hand, outside Slurm:      python -m hpc.run_task runs/lora_sweep/manifest.jso
 
 Starts thousands of times on a shared file system, so it imports the standard library only. Its exit code is the
 program's (0 finished, 85 checkpointed), 0 when there was nothing to run because somebody else has the task, or 74 when
-the run folder cannot be written (full disk, read-only) or was removed.
+the run folder cannot be written (full disk, read-only) or was removed. An element of several tasks (`pack`) ends with 0
+where all of them were run and ended well, else with 1, or 74.
 """
 
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -24,9 +26,10 @@ from hpc.core.records.exit import ExitRecord
 from hpc.core.records.index import Element, SubmissionIndex
 from hpc.core.records.record import RecordError, record_from
 from hpc.core.records.task import TaskRecord
+from hpc.core.resources import Pack
 from hpc.node.attempt import Job, Watch, claim, last_attempt, next_attempt, prepare_task_folder, tidy_up
-from hpc.node.exit_record import conclude, exit_record
-from hpc.node.supervise import Supervision, execute
+from hpc.node.exit_record import conclude, exit_record, kernel_kills
+from hpc.node.supervise import LOOK_S, Supervision, execute
 from hpc.node.task_record import build_task, with_learned
 
 T = TypeVar("T")
@@ -36,7 +39,8 @@ def find_element(path: Path, position: int) -> tuple[SubmissionIndex, Element, R
     """Find one element by a submission's index, or a task by the manifest (in the newest submission that holds it).
 
     Returns:
-        The index, with this element alone where it was found there; the element; and the run.
+        The index, with this element alone where it was found there (or, in a pack, with those of its array index); the
+        first of them; and the run.
 
     Raises:
         InputError: The file is neither, is damaged, or has no such element.
@@ -49,8 +53,12 @@ def find_element(path: Path, position: int) -> tuple[SubmissionIndex, Element, R
         raise InputError("neither an index of a submission (submissions/NNN/index.json) nor a manifest.json", str(path))
     entries = content.get("entries")
     if isinstance(entries, list):
-        _check_position(position, len(entries), path)
-        content = {**content, "entries": [entries[position]]}  # an array may have thousands
+        pack = content.get("pack")
+        tasks = pack.get("tasks") if isinstance(pack, dict) else 1
+        tasks = tasks if isinstance(tasks, int) and tasks > 0 else 1
+        _check_position(position, -(-len(entries) // tasks), path)
+        own = entries[position * tasks : (position + 1) * tasks]
+        content = {**content, "entries": own}  # an array may have thousands
     index = _understood(content, SubmissionIndex, path)
     if len(path.parents) <= 3:
         raise InputError("lies in no run folder (ROOT/EXPERIMENT/submissions/NNN/index.json)", str(path))
@@ -78,7 +86,7 @@ def _find_by_manifest(path: Path, content: object, position: int) -> tuple[Submi
         index = read_record(folder / "index.json", SubmissionIndex)
         for entry in index.entries:
             if entry.task_id == tasks[position].task_id:
-                return index, entry, layout
+                return replace(index, pack=None), entry, layout
     raise InputError(f"no submission holds task {position}; plan again", str(path))
 
 
@@ -96,11 +104,47 @@ def run(index_path: Path, position: int) -> int:
     """
     index, entry, layout = find_element(index_path.absolute(), position)
     follow_access(layout.home)
-    if _is_withdrawn(layout.submission(index.submission), entry.run_name):
+    job = Job.from_environment(os.environ)
+    return _run_pack(index, index.pack, layout, job) if index.pack else run_one(index, entry, layout, job)
+
+
+def _run_pack(index: SubmissionIndex, pack: Pack, layout: RunLayout, job: Job) -> int:
+    """Run the tasks that share this element, each as `run_one` runs it; return the exit code."""
+    from hpc.node.pack import Clock, Packed, warm_up, with_own_cores  # here: most elements have one task
+
+    warm_up(index)
+    with_own_cores(os.environ, index.resources.cpus)
+    print(f"hpc: a pack of {len(index.entries)}, {pack.at_once} at once, job {job.name}", flush=True)
+
+    def begin(entry: Element, place: int, again: bool) -> int:
+        return _said(lambda: run_one(index, entry, layout, replace(job, place=place), again=again))
+
+    element = Packed(layout, index.entries, pack, job, begin)
+    element.run(Clock(index.resources, pack, os.environ))
+    element.say_left()
+    if element.wants_more:
+        from hpc.node.restart import put_back
+
+        put_back(job)
+    return element.code
+
+
+def run_one(index: SubmissionIndex, entry: Element, layout: RunLayout, job: Job, *, again: bool = False) -> int:
+    """Run one task; return the exit code.
+
+    Args:
+        again: As `next_attempt`.
+
+    Raises:
+        HpcError: What was frozen cannot be used.
+        OSError: The run folder cannot be written.
+    """
+    submission = layout.submission(index.submission)
+    if _is_withdrawn(submission, entry.run_name):
         print(f"hpc: {entry.run_name} was cancelled or set aside; nothing to do", flush=True)
         return EXIT_DONE
-    task, job = layout.task(entry.run_name), Job.from_environment(os.environ)
-    number = next_attempt(task, entry, index.submission, job)
+    task = layout.task(entry.run_name)
+    number = next_attempt(task, entry, index.submission, job, again=again)
     if number is None:
         print(f"hpc: {entry.run_name} is already taken (attempt {last_attempt(task)}); nothing to do", flush=True)
         return EXIT_DONE
@@ -112,14 +156,16 @@ def run(index_path: Path, position: int) -> int:
     attempt = task.attempt(number)
     prepare_task_folder(task, attempt, record)
     watch = Watch(task, attempt)
-    result = _climb(record, attempt, watch) or execute(record, attempt, watch)
+    kills_before = kernel_kills() if record.packed else 0
+    is_withdrawn = Withdrawal(submission, entry.run_name) if record.packed else _never
+    result = _climb(record, attempt, watch) or execute(record, attempt, watch, is_withdrawn)
     if not watch.is_ours():
         print(f"hpc: {attempt.home} was removed while the program ran; its end is recorded nowhere", flush=True)
         return EXIT_STORAGE
     if record.check is None:
         tidy_up(record, attempt)
-        return finish(task, attempt, record, result, job)
-    code = finish(task, attempt, record, result, job)
+        return finish(task, attempt, record, result, job, kills_before)
+    code = finish(task, attempt, record, result, job, kills_before)
     if code == EXIT_DONE and result.loss is None:  # the end is on record: whatever the check does, the run has finished
         from hpc.node.check import run_check
 
@@ -146,9 +192,40 @@ def _is_withdrawn(submission: SubmissionLayout, run_name: str) -> bool:
     return run_name in read_withdrawn(submission)
 
 
-def finish(task: TaskLayout, attempt: AttemptLayout, record: TaskRecord, result: Supervision, job: Job) -> int:
-    """Record how an attempt ended, and have it started again where that was asked for; return the exit code."""
-    ended = exit_record(record, result, attempt)
+class Withdrawal:
+    """Looks whether somebody has cancelled a task of a pack since it began: its job goes on with the others."""
+
+    def __init__(self, submission: SubmissionLayout, run_name: str) -> None:
+        self._submission = submission
+        self._run_name = run_name
+        self._next_look = time.monotonic() + LOOK_S
+
+    def __call__(self) -> bool:
+        """Look again after some seconds."""
+        if time.monotonic() < self._next_look:
+            return False
+        self._next_look += LOOK_S
+        return _is_withdrawn(self._submission, self._run_name)
+
+
+def _never() -> bool:
+    return False
+
+
+def finish(
+    task: TaskLayout,
+    attempt: AttemptLayout,
+    record: TaskRecord,
+    result: Supervision,
+    job: Job,
+    kills_before: int = 0,
+) -> int:
+    """Record how an attempt ended, and have it started again where that was asked for; return the exit code.
+
+    Args:
+        kills_before: As `exit_record`.
+    """
+    ended = exit_record(record, result, attempt, kills_before)
     if ended.fenced:
         write_json(
             attempt.exit_json, ended.to_json(), parents=False
@@ -162,7 +239,7 @@ def finish(task: TaskLayout, attempt: AttemptLayout, record: TaskRecord, result:
     stall = find_stall(task, attempt, record, ended)
     obstacle = stall or obstacle_to_restart(task, attempt, record, ended)
     _end(task, attempt, record, replace(ended, starts_again=not obstacle, stalled=stall), code)
-    return start_again(attempt, job, obstacle)
+    return start_again(attempt, job, obstacle, is_packed=bool(record.packed))
 
 
 def _end(task: TaskLayout, attempt: AttemptLayout, record: TaskRecord, ended: ExitRecord, code: int) -> int:
@@ -179,9 +256,14 @@ def main(arguments: Sequence[str]) -> int:
     if len(arguments) != 2 or not arguments[1].isdecimal():
         print(__doc__, file=sys.stderr)
         return EXIT_USAGE
+    return _said(lambda: run(Path(arguments[0]), int(arguments[1])))
+
+
+def _said(act: Callable[[], int]) -> int:
+    """Do something, and say in a sentence why it cannot be done; return the exit code."""
     try:
         with private_umask():
-            return run(Path(arguments[0]), int(arguments[1]))
+            return act()
     except (HpcError, OSError) as error:
         with contextlib.suppress(OSError):  # the log may lie on the same full disk: the exit code has to say it
             print(f"hpc: {error}", file=sys.stderr, flush=True)

@@ -450,11 +450,14 @@ def in_words(waiting: Sequence[AttemptState]) -> list[Waiting]:
     rows = [attempt.row for attempt in waiting if attempt.row]
     if not rows:
         return []
-    from hpc.core.slurm.pending import Kind, Pending, explain_pending
+    from hpc.core.slurm.pending import INSIDE, Kind, Pending, explain_pending
 
     groups: dict[tuple[str, Pending], list[str]] = defaultdict(list)
-    for row in rows:
-        groups[row.reason, explain_pending(row.state, row.reason)].append(row.job)
+    for attempt in waiting:
+        if row := attempt.row:
+            inside = attempt.is_packed and row.state.is_running
+            why = ("", INSIDE) if inside else (row.reason, explain_pending(row.state, row.reason))
+            groups[why].append(row.job)
     found = [
         Waiting(reason, len(jobs), fold_elements(jobs), pending.kind.value, pending.meaning, pending.advice)
         for (reason, pending), jobs in groups.items()

@@ -19,7 +19,7 @@ from hpc.console import dry_run_option, json_option, name_argument, note, print_
 from hpc.core.errors import EXIT_DONE, InputError, NothingToDo, TemporaryError
 from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.records.hold import Hold
-from hpc.core.resources import MINUTE
+from hpc.core.resources import ALONE, MINUTE
 from hpc.core.slurm.arrays import Assignment
 from hpc.core.slurm.successors import Relay
 from hpc.core.words import counted
@@ -47,7 +47,7 @@ from hpc.workspace import Workspace
 @click.option(
     "--max-parallel",
     type=click.IntRange(min=1),
-    help="Tasks that run at once, on Slurm of each array. Default: the profile's; locally else half the cores.",
+    help="Tasks that run at once (Slurm: elements of each array). Default: the profile's; locally else half the cores.",
 )
 @click.option("--detach", is_flag=True, help="Local: do not wait for the end.")
 @click.option("--release", "releases", is_flag=True, help="Let an experiment that is held go on, and submit the rest.")
@@ -273,6 +273,8 @@ def for_backend(frozen: Frozen, backend: str | None) -> Frozen:
         return frozen
     profile = replace(frozen.profile, scheduler=backend, setup=() if backend == "local" else frozen.profile.setup)
     by_pyxis = frozen.spec.container.runtime == "pyxis"  # a part of Slurm
+    if backend == "local" and frozen.spec.pack != ALONE:
+        note("note: pack is for Slurm: this machine starts each task by itself, --max-parallel at a time")
     use_container = backend == "slurm" or (not by_pyxis and bool(shutil.which(profile.apptainer)))
     if frozen.manifest["provenance"]["image"] and not use_container:
         missing = "pyxis" if by_pyxis else "Apptainer"

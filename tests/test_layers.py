@@ -75,7 +75,9 @@ CORE: Table = {
         "hpc.core.resources",
     },
     "hpc.core.launch": {"hpc.core.experiment", "hpc.core.layout", "hpc.core.records", "hpc.core.resources"},
-    "hpc.core.slurm": {"hpc.core.experiment", "hpc.core.records", "hpc.core.profile", "hpc.core.resources"},
+    "hpc.core.slurm": {
+        "hpc.core.words", "hpc.core.experiment", "hpc.core.records", "hpc.core.profile", "hpc.core.resources",
+    },
     "hpc.core.checkup": {
         "hpc.core.errors", "hpc.core.words", "hpc.core.resources", "hpc.core.profile", "hpc.core.slurm",
     },

@@ -209,16 +209,16 @@ def render_sbatch(
     """
     if ":" in str(code):
         raise InputError(f"{code}: Python splits its search path at ':'. Move the run folder (HPC_ROOT)")
-    last = len(plan.assignments) - 1
-    at_once = most_at_once(plan.resources, profile)
+    asked = plan.asked
+    at_once = most_at_once(asked, profile)
     throttle = f"%{at_once}" if at_once else ""
     context: dict[str, Any] = {
         "job_name": job_name_of(experiment),
         "comment": comment,
-        "array": f"0-{last}{throttle}",
+        "array": f"0-{plan.elements - 1}{throttle}",
         "logs": submission.logs,
-        "signal_lead_s": signal_lead_s(plan.resources, profile),
-        "options": list(resource_options(plan.resources, profile, plan.exclude_nodes).items()),
+        "signal_lead_s": signal_lead_s(asked, profile, plan.resources.time_s),
+        "options": list(resource_options(asked, profile, plan.exclude_nodes).items()),
         "setup": profile.setup,
         "program_path": program_path(profile, python),
         "environment": _settled(profile),  # the program gets all of them from the wrapper

@@ -66,7 +66,7 @@ from hpc.core.question.baseline import agrees
 from hpc.core.question.criterion import Question, bind, parse_criterion
 from hpc.core.question.falsifiable import objections
 from hpc.core.question.systems import ranged_parameter, values_named
-from hpc.core.resources import Resources
+from hpc.core.resources import ALONE, Pack, Resources
 from hpc.core.retry.learned import LEARNING_RATE_NAMES
 from hpc.core.words import counted
 
@@ -99,6 +99,7 @@ class Draft:
 
     Attributes:
         known_metrics: Names the program is known to write; None when only running it would tell.
+        runtime: What starts the container; empty where that is not known.
     """
 
     program: Program | None = None
@@ -116,6 +117,8 @@ class Draft:
     analysis: Analysis | None = None
     acceptance: Check | None = None
     sanity: Sanity | None = None
+    pack: Pack = ALONE
+    runtime: str = ""
 
 
 def check(draft: Draft) -> tuple[Finding, ...]:
@@ -601,6 +604,22 @@ def _check_own_launcher(draft: Draft) -> Iterator[Finding]:
         )
 
 
+def _check_pack(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
+    """Find packs that cannot be; what one asks for is bounded by the site, not here (`hpc.core.slurm.packing`)."""
+    pack, resources, path = draft.pack, draft.resources, ("pack",)
+    if pack.at_once > pack.tasks:
+        yield Finding(
+            (*path, "at_once"), f"is {pack.at_once}, more than pack.tasks {pack.tasks}; write at most {pack.tasks}"
+        )
+    if pack.tasks > 1 and resources and resources.nodes > 1:
+        yield Finding(
+            path,
+            f"tasks of {counted(resources.nodes, 'node')} cannot share an element; leave pack out, or write nodes: 1",
+        )
+    if pack.tasks > 1 and draft.runtime == "pyxis":
+        yield Finding(path, "container.runtime: pyxis starts a step of Slurm for each task; leave pack out")
+
+
 def _check_metrics(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
     if draft.metrics is None:
         return
@@ -742,6 +761,7 @@ _RULES: tuple[Rule, ...] = (
     _check_for_every_resources(_check_batch),
     _check_for_every_resources(_check_divergence),
     _check_for_every_resources(_check_launch),
+    _check_for_every_resources(_check_pack),
     _check_metrics,
     _check_range,
     _check_criterion,

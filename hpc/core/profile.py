@@ -46,8 +46,8 @@ class ClusterProfile:
         gpu_option: How GPUs are asked for: ``gres``, ``gpus-per-node``, ``gpus-per-task``, or ``none``.
         gres: Further generic resources of every task, such as ``lscratch:100``.
         memory: How memory is asked for: ``per_node``, ``per_cpu``, ``per_gpu``, or ``none``.
-        max_array_size: Most tasks in one array (Slurm's MaxArraySize bounds the *index*, so one less than that).
-        max_parallel: Tasks of one array that may run at once; 0 means no bound.
+        max_array_size: Most elements of one array (Slurm's MaxArraySize bounds the *index*, so one less than that).
+        max_parallel: Elements of one array that may run at once; 0 means no bound.
         max_gpus: GPUs of one experiment in use at once, over all its arrays; 0 means no bound.
         max_submit: Most jobs and array elements of this user in the queue at a time; 0: the site's own limits alone.
         max_time_s: Longest time limit the partition grants; 0 means not known.

@@ -1,7 +1,7 @@
 """What a task asks for; time, memory and shares in the spellings people and Slurm use."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _UNITS_MIB = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024 * 1024}
 _MEMORY = r"(?ai)(\d+(?:\.\d+)?)\s*([KMGT])?(?:i?B)?"
@@ -95,3 +95,34 @@ class Resources:
     def gpu_hours(self) -> float:
         """GPU hours asked for, if the whole limit were used."""
         return self.nodes * self.gpus * self.time_s / HOUR
+
+
+@dataclass(frozen=True)
+class Pack:
+    """How many tasks share one array element.
+
+    Attributes:
+        tasks: Tasks of one element, at most.
+        at_once: So many of them run at the same time.
+    """
+
+    tasks: int = 1
+    at_once: int = 1
+
+    @property
+    def waves(self) -> int:
+        """How many tasks come one behind the other, if each uses its whole time."""
+        return -(-self.tasks // self.at_once)
+
+    def element(self, one: Resources) -> Resources:
+        """What an element asks for whose tasks each ask for `one`.
+
+        Cores and memory of those that run at once, time for all of them; its GPUs are those of one task, and shared.
+        """
+        return replace(
+            one, cpus=one.cpus * self.at_once, memory_mib=one.memory_mib * self.at_once, time_s=one.time_s * self.waves
+        )
+
+
+ALONE = Pack()
+"""Every task has an element of its own."""

@@ -757,6 +757,18 @@ class ResourcesModel(Model):
     )
 
 
+class PackModel(Model):
+    """Several tasks in one array element, for tasks too small to be one each (docs/packing.md).
+
+    Each keeps its own attempt, log, metrics, verdict and retry. `resources` stay those of one task: the element asks
+    for `at_once` times its cores and memory, and for its time once for each task that comes behind another. The GPUs
+    are those of one task, and those that run at once share them.
+    """
+
+    tasks: Annotated[int, Field(ge=1, le=1000)] = Field(description="Tasks of one element, at most.")
+    at_once: Annotated[int, Field(ge=1, le=256)] = Field(1, description="So many of them run at the same time.")
+
+
 class DeepspeedModel(Model):
     """DeepSpeed, through Accelerate or its own launcher."""
 
@@ -1123,6 +1135,7 @@ class ExperimentModel(Model):
         "seed.",
     )
     resources: ResourcesModel = Field(ResourcesModel(), description="What one task asks for.")  # type: ignore[call-arg]
+    pack: PackModel | None = Field(None, description="Several tasks in one array element.")
     launch: LaunchModel = Field(LaunchModel(), description="How its processes are started.")  # type: ignore[call-arg]
     batch: BatchModel | None = Field(None, description="Batch sizes that an out-of-memory error may change.")
     container: ContainerModel = Field(ContainerModel(), description="The image.")  # type: ignore[call-arg]
@@ -1188,7 +1201,7 @@ class ProfileModel(Model):
         "GPUs), or not at all, where the site gives it by cores or by node. `resources.mem` is per node all the same.",
     )
     max_array_size: Annotated[int, Field(ge=1, le=4_000_000)] = Field(
-        1000, description="Most tasks in one array: the site's MaxArraySize less one."
+        1000, description="Most elements of one array: the site's MaxArraySize less one."
     )
     max_submit: Annotated[int, Field(ge=0)] = Field(
         0,
@@ -1196,7 +1209,7 @@ class ProfileModel(Model):
         "takes; 0: the site's own limits alone.",
     )
     max_parallel: Annotated[int, Field(ge=0)] = Field(
-        0, description="Tasks of one array that may run at once; 0: no bound."
+        0, description="Elements of one array that may run at once (a task each, unless packed); 0: no bound."
     )
     max_gpus: Annotated[int, Field(ge=0)] = Field(
         0, description="GPUs of one experiment in use at once, over all its arrays, on Slurm; 0: no bound."

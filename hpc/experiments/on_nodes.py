@@ -23,6 +23,7 @@ SOME_STARTS = frozenset({
     "hpc.core.launch.config_file",  # with a configuration file
     "hpc.core.retry", "hpc.core.retry.learned",  # with a batch
     "hpc.node.metric_files", "hpc.node.metric_tap",  # metrics from what is printed, or from files
+    "hpc.node.pack",  # several tasks in an element
     "hpc.core.experiment.metric_files", "hpc.core.experiment.metric_source", "hpc.metrics",
     "hpc.adapters.metrics_h5", "hpc.adapters.metrics_jsonl", "hpc.adapters.metrics_read", "hpc.adapters.sparse_file",
 })  # fmt: skip

@@ -30,7 +30,7 @@ from hpc.core.experiment.values import is_single, render_value
 from hpc.core.launch.config_file import content_problems
 from hpc.core.launch.program import named_experiments
 from hpc.core.profile import ClusterProfile, Following
-from hpc.core.resources import Resources, parse_memory, parse_share, parse_time
+from hpc.core.resources import ALONE, Pack, Resources, parse_memory, parse_share, parse_time
 from hpc.experiments.config_template import read_config
 from hpc.experiments.models import (
     RANGE,
@@ -48,6 +48,7 @@ from hpc.experiments.models import (
     MetricsModel,
     Model,
     NoticeModel,
+    PackModel,
     PrimaryModel,
     ProfileModel,
     ProgramModel,
@@ -199,6 +200,8 @@ def _draft(sections: Mapping[str, Any], document: YamlDocument, problems: list[P
         analysis=_analysis(sections["analysis"]) if "analysis" in sections else None,
         acceptance=_check(sections.get("check")),
         sanity=_sanity(sections["program"].sanity) if "program" in sections else None,
+        pack=_pack(sections.get("pack")),
+        runtime=sections["container"].runtime if "container" in sections else "",
     )
 
 
@@ -350,6 +353,10 @@ def _resources(model: ResourcesModel) -> Resources:
     )
 
 
+def _pack(model: PackModel | None) -> Pack:
+    return Pack(model.tasks, model.at_once) if model else ALONE
+
+
 def _launch(model: LaunchModel) -> Launch:
     return Launch(
         kind=model.kind,
@@ -453,6 +460,7 @@ def _spec(sections: Mapping[str, Any], draft: Draft) -> core.ExperimentSpec:
         notify=tuple(_notice(each) for each in sections["notify"]),
         check=draft.acceptance,
         sanity=draft.sanity,
+        pack=draft.pack,
         after=_after(sections["after"] or [], _present(draft.program)),
         after_jobs=tuple(each for each in sections["after"] or [] if isinstance(each, int)),
         raw={

@@ -81,7 +81,7 @@ def wrapper_logs(layout: RunLayout, run_name: str) -> list[Printed]:
     for submission, index in readable_indices(layout):
         for position, entry in enumerate(index.entries):
             if entry.run_name == run_name:
-                logs = sorted(submission.logs.glob(f"*_{position}.log"))
+                logs = sorted(submission.logs.glob(f"*_{index.element_of(position)}.log"))
                 found = [Printed(run_name, entry.attempt, "wrapper", 0, path) for path in logs] or found
     return found
 

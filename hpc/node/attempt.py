@@ -36,11 +36,13 @@ class Job:
         name: ``12_3``, ``12``, or ``local-…`` without Slurm.
         restart_count: How often the scheduler has put the same element back into the queue.
         slurm: Every SLURM_ id worth keeping.
+        place: Which of the tasks that run at once in a pack it is, from 0.
     """
 
     name: str
     restart_count: int
     slurm: Mapping[str, str]
+    place: int = 0
 
     @property
     def cluster(self) -> str:
@@ -66,11 +68,15 @@ class Job:
         return cls(name, int(environment.get("SLURM_RESTART_COUNT", "0")), kept)
 
 
-def next_attempt(task: TaskLayout, entry: Element, submission: int, job: Job) -> int | None:
+def next_attempt(task: TaskLayout, entry: Element, submission: int, job: Job, *, again: bool = False) -> int | None:
     """Decide which attempt this execution may start; None when the task is somebody else's or done.
 
     The submission authorises one attempt number, so a script that is submitted twice runs nothing twice. Only the same
     array element, put back into the queue by Slurm (preemption, lost node, exit 85), may go on with the next number.
+    Of a pack that Slurm put back only those do that were taken away: a task that failed in it is the collector's.
+
+    Args:
+        again: Whether this element itself starts it again, after exit 85 in a pack.
     """
     last = last_attempt(task)
     if last < entry.attempt:
@@ -78,8 +84,9 @@ def next_attempt(task: TaskLayout, entry: Element, submission: int, job: Job) ->
     record = read_record_or_none(task.attempt(last).task_json, TaskRecord)
     if record is None or (record.job, record.submission) != (job.name, submission):
         return None
-    is_later = record.restart_count < job.restart_count
-    return last + 1 if is_later and not _has_finished(task.attempt(last)) else None
+    is_later = again or record.restart_count < job.restart_count
+    is_settled = _has_settled if record.packed else _has_finished
+    return last + 1 if is_later and not is_settled(task.attempt(last)) else None
 
 
 def last_attempt(task: TaskLayout) -> int:
@@ -90,6 +97,12 @@ def last_attempt(task: TaskLayout) -> int:
 
 def _has_finished(attempt: AttemptLayout) -> bool:
     return object_or_empty(attempt.exit_json).get("exit_code") == EXIT_DONE
+
+
+def _has_settled(attempt: AttemptLayout) -> bool:
+    """Whether an attempt ended by itself, and not to be started again by its own element."""
+    ended = object_or_empty(attempt.exit_json)
+    return bool(ended) and not (ended.get("starts_again") or "TERM" in ended.get("signals_received", ()))
 
 
 def object_or_empty(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Standard library only: the wrapper on the compute node imports it.
 import os
 import re
 import resource
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -33,14 +34,20 @@ _DATA_HASH_WITHIN = 65536
 _SETTING = re.compile(r"(?:[A-Za-z_.-]{0,20}\d{0,6}(?:[._-]\d{1,4}){0,3})|(?:GPU|MIG)-[0-9a-f-]{36}")
 
 
-def exit_record(record: TaskRecord, result: Supervision, attempt: AttemptLayout) -> ExitRecord:
-    """Collect how the attempt ended: the content of ``exit.json``."""
+def exit_record(record: TaskRecord, result: Supervision, attempt: AttemptLayout, kills_before: int = 0) -> ExitRecord:
+    """Collect how the attempt ended: the content of ``exit.json``.
+
+    Args:
+        kills_before: As `kernel_kills` said when it began; in a pack, whose memory cgroup others share.
+    """
     outcome = object_or_empty(attempt.outcome)
     recorded = outcome.get("code")
     # Launchers say 1 whatever their ranks did, and gloo may abort after the work is done: the program's own record,
     # written as its last act, is what counts.
     exit_code = recorded if recorded in (EXIT_DONE, EXIT_CHECKPOINTED) else result.exit_code
     cgroup, ended = _memory_cgroup(), time.time()
+    if record.packed:
+        cgroup = _own_of_pack(cgroup, record, result, kills_before)
     return ExitRecord(
         exit_code=exit_code,
         started=record.started,
@@ -59,7 +66,7 @@ def exit_record(record: TaskRecord, result: Supervision, attempt: AttemptLayout)
         peak_gpu_memory_mib=_peak_gpu_memory(attempt),
         memory_limit_mib=cgroup.get("limit_mib", record.memory_limit_mib),
         oom_kill_count=cgroup.get("oom_kills"),
-        gpu_seconds=record.gpus * record.nodes * (ended - record.started),
+        gpu_seconds=record.gpus * record.nodes * (ended - record.started) / max(1, record.packed),
         argv=record.argv,
         image_sha256=record.image.sha256 if record.image else None,
         environment=recorded_environment({**os.environ, **record.environment}),
@@ -71,6 +78,20 @@ def exit_record(record: TaskRecord, result: Supervision, attempt: AttemptLayout)
         sanity=result.sanity,
         data_hash=_text_or_none(outcome.get("data_hash")) or _printed_data_hash(attempt),
     )
+
+
+def _own_of_pack(
+    cgroup: Mapping[str, Any], record: TaskRecord, result: Supervision, kills_before: int
+) -> dict[str, Any]:
+    """What a memory cgroup that is shared tells of one task: a kill during its life where SIGKILL ended it."""
+    killed = signal.SIGKILL in (result.signal, (result.exit_code or 0) - 128)
+    kills = max(0, (cgroup.get("oom_kills") or 0) - kills_before) if killed else 0
+    return {"limit_mib": record.resources.memory_mib, **({"oom_kills": kills} if "oom_kills" in cgroup else {})}
+
+
+def kernel_kills() -> int:
+    """How many processes the kernel has killed for memory in our memory cgroup so far."""
+    return int(_memory_cgroup().get("oom_kills") or 0)
 
 
 def _largest_child_mib() -> float:

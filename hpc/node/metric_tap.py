@@ -5,6 +5,7 @@ Standard library at import.
 missing). It lives beside the commands, not among the adapters, because it joins a rule with a file format.
 """
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -153,6 +154,19 @@ class MetricTap:
         if subject not in self._complained and len(self._complained) < 20:
             self._complained.add(subject)
             _say(f"ignored {reason}")
+
+
+def warm_up() -> None:
+    """Load what a tap needs, before forks that each would load it. No threads of numpy's are left that a fork loses."""
+    name = "OPENBLAS_NUM_THREADS"
+    is_ours = name not in os.environ
+    os.environ.setdefault(name, "1")
+    with contextlib.suppress(ImportError):
+        import hpc.adapters.metrics_h5
+        import hpc.core.experiment.metric_source
+        import hpc.metrics  # noqa: F401
+    if is_ours:
+        del os.environ[name]
 
 
 def _open_writer(metrics_path: Path, attributes: dict[str, str | float]) -> _Writer:

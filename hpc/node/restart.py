@@ -104,18 +104,29 @@ def obstacle_to_restart(task: TaskLayout, attempt: AttemptLayout, record: TaskRe
     return ""
 
 
-def start_again(attempt: AttemptLayout, job: Job, obstacle: str) -> int:
-    """After exit 85: put this element back into the queue (or let the local backend do so); return our exit code."""
+def start_again(attempt: AttemptLayout, job: Job, obstacle: str, *, is_packed: bool) -> int:
+    """After exit 85: put this element back into the queue (or let the local backend do so); return our exit code.
+
+    Args:
+        is_packed: Whether its element starts it again itself, or is put back once nothing of it runs (`hpc.node.pack`).
+    """
     if obstacle:
         print(f"hpc: attempt {attempt.number} is not started again: {obstacle}", flush=True)
         return EXIT_FAILED
-    if job.slurm:
-        from hpc.adapters import slurm  # here: most attempts end without, and it brings eight modules
-
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Slurm's answer to a requeue is to end us
-        try:
-            slurm.requeue(job.name)
-            time.sleep(REQUEUE_WAIT_S)
-        except HpcError as error:
-            print(f"hpc: cannot requeue: {error}; the collector will start it again", flush=True)
+    if not is_packed:
+        put_back(job)
     return EXIT_CHECKPOINTED
+
+
+def put_back(job: Job) -> None:
+    """Put this element back into Slurm's queue; nothing without Slurm, where the local backend does so."""
+    if not job.slurm:
+        return
+    from hpc.adapters import slurm  # here: most attempts end without, and it brings eight modules
+
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Slurm's answer to a requeue is to end us
+    try:
+        slurm.requeue(job.name)
+        time.sleep(REQUEUE_WAIT_S)
+    except HpcError as error:
+        print(f"hpc: cannot requeue: {error}; the collector will start it again", flush=True)

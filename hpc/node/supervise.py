@@ -62,7 +62,7 @@ class Supervision:
         exit_code: Of the launch line; None when a signal ended it.
         signal: The signal that ended it; None when it exited.
         received: Names of signals this wrapper was sent, in order.
-        timed_out: Whether the wrapper's own clock ended it (only without Slurm).
+        timed_out: Whether the wrapper's own clock ended it (without Slurm, and in a pack).
         loss: Why it was ended although it was still at work; None when it was not.
         output_lost: Why the program's output or its metrics could not be kept; empty when they were.
         unread: How many printed values could not be read as metrics.
@@ -347,10 +347,10 @@ def _roots(task: TaskRecord, attempt: AttemptLayout, children: Sequence[subproce
 
 
 class Clock:
-    """Keeps the time limit where no scheduler does: SIGUSR1 ahead of it, SIGTERM at it."""
+    """Keeps the time limit where no scheduler does, as for a task in a pack: SIGUSR1 ahead of it, SIGTERM at it."""
 
     def __init__(self, task: TaskRecord, started: float) -> None:
-        limit = task.resources.time_s if task.scheduler == "local" else float("inf")
+        limit = task.resources.time_s if task.scheduler == "local" or task.packed else float("inf")
         self._limit = started + limit
         self._warning = self._limit - min(task.signal_lead_s, limit / 4) if limit < float("inf") else self._limit
         self._warned = False

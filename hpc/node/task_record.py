@@ -25,6 +25,9 @@ from hpc.core.records.index import Element, Image, SubmissionIndex, Used
 from hpc.core.records.task import Rendezvous, TaskRecord
 from hpc.node.attempt import Job, resume_point
 
+PORTS_APART = 40
+"""Between the first ports that two tasks of a pack look at."""
+
 
 def with_learned(index: SubmissionIndex, entry: Element, layout: RunLayout, cluster: str = "") -> Element:
     """Lower a micro-batch that another task of the same shape has shown to fail; the global batch is kept exactly."""
@@ -128,6 +131,7 @@ def _asked(index: SubmissionIndex, entry: Element, number: int, job: Job) -> Tas
         signal_lead_s=index.signal_lead_s,
         inputs=index.program.inputs,
         check=index.check,
+        packed=index.pack.at_once if index.pack else 0,
     )
 
 
@@ -291,14 +295,15 @@ def _environment(
 def rendezvous(job: Job, nodes: int) -> Rendezvous:
     """Find where the processes of this task meet: node 0's address, and a port nobody listens on.
 
-    The search starts at a port made of the job's number, so that tasks that start together on one machine do not meet.
+    The search starts at a port made of the job's number, and of the place in a pack, so that tasks that start together
+    on one machine do not meet.
     """
     address = "127.0.0.1"
     if nodes > 1:
         # A last resort: each node is told a better one by srun (`hpc.node.supervise.main`).
         address = socket.gethostbyname(socket.gethostname())
     numbers = [int(part) for part in re.findall(r"\d+", job.slurm.get("SLURM_JOB_ID", "")) or [str(os.getpid())]]
-    first = 20000 + (numbers[0] * 7) % 10000
+    first = 20000 + (numbers[0] * 7 + job.place * PORTS_APART) % 10000
     for port in range(first, first + 2000):
         with socket.socket() as probe:
             try:

@@ -101,7 +101,10 @@ def act_on(present: Assessment, *, also: Sequence[Assignment] = ()) -> Fed:
         keep_held(layout)
     else:
         relaunch(layout, refused_launches(judged.snapshot))
-        return hand_over(layout, judged.frozen, [*assignments_of(judged, present.plan), *also])
+        asked = [*assignments_of(judged, present.plan), *also]
+        known = {each.task.task_id for each in asked}
+        left = [each for each in left_over(judged.snapshot, judged.frozen.spec) if each.task.task_id not in known]
+        return hand_over(layout, judged.frozen, [*asked, *left])
     return Fed()
 
 
@@ -119,6 +122,14 @@ def not_submitted(snapshot: Snapshot, spec: ExperimentSpec, *, also_ended: bool 
         and not state.has_kept_result
         and not any(attempt.is_claimed or not also_ended for attempt in state.attempts)
     ]
+
+
+def left_over(snapshot: Snapshot, spec: ExperimentSpec) -> list[Assignment]:
+    """What was submitted and not begun: tasks of packs whose array element was over before it came to them."""
+    left = {state.task.task_id for state in snapshot.tasks if state.is_left}
+    # What failed to start, or was cancelled, since then is not left, but a failed task like others.
+    begun_by_nobody = not_submitted(snapshot, spec, also_ended=False) if left else []
+    return [each for each in begun_by_nobody if each.task.task_id in left]
 
 
 def _next_attempt(state: TaskState) -> int:

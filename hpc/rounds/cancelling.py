@@ -97,7 +97,7 @@ def cancel(layout: RunLayout, tasks: Sequence[Task], live: Sequence[Live]) -> li
     end, left = time.monotonic() + PATIENCE_S, list(live)
     while left:
         _withdraw(layout, left)
-        slurm.cancel_jobs(fold_elements(sorted({each.attempt.job for each in left if each.is_on_slurm})))
+        slurm.cancel_jobs(fold_elements(sorted(_jobs_to_end(layout, left))))
         here = [each for each in left if not each.is_on_slurm]
         _end_here(here, forcibly=time.monotonic() > end)
         _wait(here, end)
@@ -106,6 +106,20 @@ def cancel(layout: RunLayout, tasks: Sequence[Task], live: Sequence[Live]) -> li
         if left and (time.monotonic() > end + PATIENCE_S or not any(_is_here(each.attempt) for each in left)):
             return left
     return []
+
+
+def _jobs_to_end(layout: RunLayout, live: Sequence[Live]) -> set[str]:
+    """Jobs that Slurm is to end: not those in which others run or wait, too, that nobody cancelled.
+
+    A task that shares such a job ends by what was written down: its wrapper looks there every few seconds.
+    """
+    jobs = {each.attempt.job for each in live if each.is_on_slurm}
+    shared = {each.attempt.job for each in live if each.attempt.is_packed}
+    if not shared:
+        return jobs
+    names = {each.run_name for each in live}
+    others = find_live(layout, list(all_tasks(layout).values()))
+    return jobs - shared.intersection(each.attempt.job for each in others if each.run_name not in names)
 
 
 def _withdraw(layout: RunLayout, live: Sequence[Live]) -> None:

@@ -185,11 +185,12 @@ def _cost(attempt: JudgedAttempt, started: float | None) -> dict[str, Any]:
     elapsed = attempt.ended - started if started and attempt.ended else row.elapsed_s if row else None
     nodes = record.nodes if record else asked.nodes if asked else 1
     gpus = record.gpus if record else asked.gpus if asked else 0
+    share = max(1, record.packed) if record else 1
     return {
         "elapsed_s": elapsed,
         "nodes": nodes,
         "gpus": gpus,
-        "gpu_seconds": ended.gpu_seconds if ended else gpus * nodes * (elapsed or 0.0),
+        "gpu_seconds": ended.gpu_seconds if ended else gpus * nodes * (elapsed or 0.0) / share,
         "peak_memory_mib": ended.peak_memory_mib if ended else row.peak_memory_mib if row else None,
         "peak_gpu_memory_mib": ended.peak_gpu_memory_mib if ended else None,
     }

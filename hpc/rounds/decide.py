@@ -20,7 +20,7 @@ from hpc.core.failures.outcomes import Outcome
 from hpc.core.layout import RunLayout
 from hpc.core.records.index import SubmissionIndex
 from hpc.core.records.task import TaskRecord
-from hpc.core.resources import Resources
+from hpc.core.resources import ALONE, Resources
 from hpc.core.retry.answer import MARK
 from hpc.core.retry.learned import learn, shape_parameters
 from hpc.core.retry.plan import plan_retries
@@ -142,7 +142,7 @@ def trip_of(judged: JudgedExperiment, plan: RetryPlan) -> Trip | None:
         if task.failure_class in judged.again or task.state.task.run_name in judged.again
     }
     trip = check_breaker(
-        [_ended(task) for task in over if task.state.task.task_id not in healed],
+        [_ended(task) for task in _once_an_element(over) if task.state.task.task_id not in healed],
         len(judged.tasks),
         judged.frozen.spec.retry.breaker,
         accepted(judged.layout),
@@ -151,6 +151,16 @@ def trip_of(judged: JudgedExperiment, plan: RetryPlan) -> Trip | None:
     is_over = not plan.retry and len(over) == len(judged.tasks)
     # Tasks that found the storage full are started again once somebody has mended and released it.
     return None if trip and is_over and not trip.fingerprint.startswith(FailureClass.STORAGE) else trip
+
+
+def _once_an_element(tasks: Sequence[JudgedTask]) -> list[JudgedTask]:
+    """Tasks without those that died of an array element's death with another: it is one failure, and theirs alike."""
+    found: dict[object, JudgedTask] = {}
+    for task in tasks:
+        last = task.attempts[-1].state if task.attempts else None
+        died_with_it = last is not None and last.is_packed and last.is_claimed and last.end is None
+        found.setdefault((last.submission, last.job) if last and died_with_it else task.state.task.task_id, task)
+    return list(found.values())
 
 
 def _ended(task: JudgedTask) -> Ended:
@@ -284,6 +294,7 @@ def _facts(attempt: JudgedAttempt, planned: Resources, layout: RunLayout) -> Att
         startup_s=startup_s,
         cancelled=attempt.state.row is not None and attempt.state.row.state is SlurmState.CANCELLED,
         cluster=_ran_on(attempt.state, layout),
+        packed=attempt.state.record.packed if attempt.state.record else 0,
     )
 
 
@@ -315,8 +326,9 @@ def _assignment(retry: Retry, task: JudgedTask, frozen: Frozen) -> Assignment:
         global_batch = retry.micro_batch * retry.accumulation * world_size_of(frozen.spec, task.state.task)
     # A run cannot go on in the middle with another global batch: its steps would no longer be the same steps.
     resume = retry.resume and global_batch == task.attempts[-1].settings.global_batch
+    first = first_assignment(frozen.spec, task.state.task)
     return replace(
-        first_assignment(frozen.spec, task.state.task),
+        first,
         attempt=retry.attempt,
         resources=resources,
         micro_batch=retry.micro_batch,
@@ -329,4 +341,6 @@ def _assignment(retry: Retry, task: JudgedTask, frozen: Frozen) -> Assignment:
         exclude_nodes=retry.exclude_nodes,
         changes=retry.changes,
         altered=retry.altered,
+        pack=ALONE if retry.alone else first.pack,
+        company=retry.category,
     )

@@ -1,6 +1,7 @@
 """Everything known about one attempt, gathered into `Evidence`: scheduler, exit record, logs, metrics. No judgement."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -195,7 +196,35 @@ def _slurm_log(layout: RunLayout, attempt: AttemptState) -> Iterable[LogLine]:
     logs = layout.submission(attempt.submission).logs
     if not is_job(attempt.job):  # this machine's own queue has none, and a record that was edited names no file
         return
-    yield from of_attempt(read_log_or_say_why(logs / f"{attempt.job}.log", "slurm"), attempt.number)
+    lines = read_log_or_say_why(logs / f"{attempt.job}.log", "slurm")
+    if attempt.is_packed:
+        run_name = attempt.layout.home.parent.name
+        yield from of_packed(lines, run_name, attempt.number, ended_with_it=attempt.row is not None)
+    else:
+        yield from of_attempt(lines, attempt.number)
+
+
+_OTHERS_TOO = re.compile(r"oom.?kill|out.of.memory", re.IGNORECASE)
+"""What Slurm says of a whole element whichever of its tasks it was; the wrapper's record tells whose."""
+
+
+def of_packed(lines: Iterable[LogLine], run_name: str, number: int, *, ended_with_it: bool) -> list[LogLine]:
+    """Pick one attempt's lines from the log of an element that other tasks share: those that name it.
+
+    Args:
+        ended_with_it: Whether the end of the element was its own: what Slurm says of that is then said of it too.
+    """
+    kept = []
+    for line in lines:
+        words = line.text.split()
+        if words[:1] == ["hpc:"]:
+            is_named = words[1:2] == [run_name]
+            is_own = is_named and " ".join(words[2:4]).rstrip(",") == f"attempt {number}"
+        else:
+            is_own = ended_with_it and not _OTHERS_TOO.search(line.text)
+        if is_own:
+            kept.append(line)
+    return kept
 
 
 def of_attempt(lines: Iterable[LogLine], number: int) -> list[LogLine]:

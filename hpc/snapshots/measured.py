@@ -38,13 +38,15 @@ def observations_of(
         return
     shape, micro = record.shape, record.micro_batch
     where = f"{record.run_name}/attempt-{record.attempt}"
-    since = None
+    since, shared = None, record.packed > 1  # whose memory it was that filled a shared device, nobody knows
     for change in adjustments(attempt):
-        yield Observation(shape, parameters, change["old_micro_batch"], fits=False, where=where)
+        if not shared:
+            yield Observation(shape, parameters, change["old_micro_batch"], fits=False, where=where)
         micro, since = change["new_micro_batch"], change["step"]
     category = verdict.category if verdict else None
     if category is FailureClass.OOM_GPU:
-        yield Observation(shape, parameters, micro, fits=False, where=where)
+        if not shared:
+            yield Observation(shape, parameters, micro, fits=False, where=where)
     elif category in RAN_THROUGH or _steps_taken(results, since) >= FIT_STEPS:
         yield Observation(shape, parameters, micro, fits=True, where=where)
 

@@ -37,7 +37,7 @@ from hpc.core.records.submitted import LOCAL
 from hpc.core.slurm.executions import JobRow
 from hpc.submissions.on_disk import list_attempts
 
-SCHEMA = 1
+SCHEMA = 2
 SETTLED_S = 2.0
 """Seconds after which a file that changes again has other times: more than any file system rounds them by."""
 LEAST = 20
@@ -84,6 +84,8 @@ class Began(Protocol):
     def manifest_sha(self) -> str: ...
     @property
     def uses(self) -> tuple[Used, ...]: ...
+    @property
+    def packed(self) -> int: ...
 
 
 class Ended(Protocol):
@@ -97,6 +99,8 @@ class Ended(Protocol):
     def starts_again(self) -> bool: ...
     @property
     def gpu_seconds(self) -> float: ...
+    @property
+    def signals_received(self) -> tuple[str, ...]: ...
     @property
     def is_done(self) -> bool: ...
     @property
@@ -117,6 +121,7 @@ class Start(NamedTuple):
     altered: bool
     manifest_sha: str
     uses: tuple[Used, ...]
+    packed: int
 
 
 class End(NamedTuple):
@@ -127,6 +132,7 @@ class End(NamedTuple):
     ended: float
     starts_again: bool
     gpu_seconds: float
+    signals_received: tuple[str, ...]
 
     @property
     def is_done(self) -> bool:
@@ -204,13 +210,14 @@ class Memory:
             self._unknown[run_name, number] = stamps
             return None
         self._after[run_name][2].append(told)
-        _, _, origin, (task_id, submission, job, restarts, started, altered, uses), end, row = told
+        _, _, origin, (task_id, submission, job, restarts, started, altered, uses, packed), end, row = told
         scheduler, manifest_sha, code = self._origins[origin]
         used = tuple(record_from(Used, each) for each in uses) if uses else ()
         began = Start(
-            task_id, number, submission, job, restarts, scheduler, started, code, altered, manifest_sha, used
+            task_id, number, submission, job, restarts, scheduler, started, code, altered, manifest_sha, used, packed
         )  # fmt: skip
-        return Over(began, End(*end), record_from(JobRow, row) if row else None)
+        ended = End(*end)._replace(signals_received=tuple(end[-1]))  # JSON has lists
+        return Over(began, ended, record_from(JobRow, row) if row else None)
 
     def _told(self, run_name: str, number: int) -> Any:
         """What earlier looks kept of an attempt; None for nothing."""
@@ -233,8 +240,10 @@ class Memory:
         uses = [each.to_json() for each in began.uses]
         self._after[run_name][2].append([
             number, stamps, self._origins.index(origin),
-            [began.task_id, began.submission, began.job, began.restart_count, began.started, began.altered, uses],
-            [ended.exit_code, ended.started, ended.ended, ended.starts_again, ended.gpu_seconds],
+            [began.task_id, began.submission, began.job, began.restart_count, began.started, began.altered, uses,
+             began.packed],
+            [ended.exit_code, ended.started, ended.ended, ended.starts_again, ended.gpu_seconds,
+             list(ended.signals_received)],
             asdict(over.row) if over.row else None,
         ])  # fmt: skip
         self._added += 1

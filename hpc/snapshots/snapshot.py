@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hpc.adapters.collected_file import read_entries
-from hpc.adapters.files import move_away, read_record, read_record_or_none, write_json
+from hpc.adapters.files import move_away, read_record, read_record_or_none, readable_record, write_json
 from hpc.adapters.manifest_store import find_manifest, list_submissions, load_index, task_from_json
 from hpc.adapters.owner import owner_in_slurm
 from hpc.adapters.withdrawn import NOTHING, read_withdrawn
 from hpc.core.errors import InputError, TemporaryError
 from hpc.core.experiment.spec import Task
-from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout
+from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout, TaskLayout
 from hpc.core.records.aside import Withdrawn
 from hpc.core.records.exit import ExitRecord
 from hpc.core.records.index import Element, SubmissionIndex
@@ -36,6 +36,7 @@ from hpc.core.slurm.executions import (
     join_rows,
     may_bear,
     of_submission,
+    share_of,
 )
 from hpc.core.slurm.states import SlurmState
 from hpc.snapshots.kept import Entry, Kept, find_kept
@@ -46,6 +47,8 @@ SETTLE_S = 60.0
 """How long Slurm may go on calling a job running after our record of its end; then our record alone decides."""
 MOST_NAMED = 20
 """Unreadable files that are listed one by one."""
+TOLD_TO_END = "TERM"
+"""The signal by which Slurm ends a job, as a wrapper notes it."""
 LOST_S = 300.0
 """After this long a job that neither sacct nor squeue knows is lost; before, it may just not be listed yet."""
 
@@ -93,6 +96,8 @@ class AttemptState:
         entry: The element as ``index.json`` has it, for one that never started.
         asked: What its array asks for.
         unreadable: What of its folder cannot be read; such an attempt is over, and nobody knows how it ended.
+        is_packed: Whether other tasks share its array element. Its row is then what Slurm says of that element, and
+            there is none for an attempt that ended before it did.
     """
 
     number: int
@@ -106,6 +111,7 @@ class AttemptState:
     entry: Element | None = None
     asked: Resources | None = None
     unreadable: Unreadable | None = None
+    is_packed: bool = False
 
     @property
     def is_claimed(self) -> bool:
@@ -146,12 +152,14 @@ class TaskState:
     Attributes:
         collected: The task as the newest collection has it; None when it has not.
         kept: What stands of it although its folder, or files in it, are gone since.
+        is_left: Whether an array element that it shared is over, and had not begun it.
     """
 
     task: Task
     attempts: tuple[AttemptState, ...]
     collected: Mapping[str, Any] | None = None
     kept: Kept | None = None
+    is_left: bool = False
 
     @property
     def has_kept_result(self) -> bool:
@@ -225,6 +233,7 @@ class _Submitted:
         jobs: Array job ids known to be its own.
         cancelled: Elements kept as cancelled before they began, by `_element`.
         withdrawn: Elements that are not to start any more.
+        begun: Array index, and the jobs it had → whether it began any of its tasks; filled as it is asked.
     """
 
     layout: SubmissionLayout
@@ -233,6 +242,7 @@ class _Submitted:
     jobs: tuple[str, ...]
     cancelled: Mapping[str, JobRow] = field(default_factory=dict)
     withdrawn: Withdrawn = NOTHING
+    begun: dict[int, bool] = field(default_factory=dict, compare=False)
 
     @property
     def is_local(self) -> bool:
@@ -240,11 +250,27 @@ class _Submitted:
         return self.asked is not None and self.asked.job == LOCAL
 
     def newest_rows(self, executions: Executions, position: int) -> list[JobRow]:
-        """The newest execution of one element in each of its jobs; an id that was given again has another comment."""
+        """The newest execution of the element of an entry in each of its jobs; an id that was given again has another
+        comment."""
         mark = comment_of(self.index.manifest_sha, self.index.submission)
-        jobs = (executions.get(f"{job}_{position}", ()) for job in self.jobs)
+        element = self.index.element_of(position)
+        jobs = (executions.get(f"{job}_{element}", ()) for job in self.jobs)
         ours = ([row for row in rows if may_bear(row.comment, mark)] for rows in jobs)
         return [rows[-1] for rows in ours if rows]
+
+    def has_begun(self, layout: RunLayout, position: int) -> bool:
+        """Whether the array element of an entry, which others share, began any of them."""
+        element = self.index.element_of(position)
+        if element not in self.begun:
+            jobs = {f"{job}_{element}" for job in self.jobs}
+            runs = (layout.task(entry.run_name) for entry in self.index.entries_of(element))
+            self.begun[element] = any(self._ran_in(run, jobs) for run in runs)
+        return self.begun[element]
+
+    def _ran_in(self, run: TaskLayout, jobs: Collection[str]) -> bool:
+        numbers = list_attempts(RunLayout(run.home.parents[2], run.home.parents[1].name), run.home.name)
+        records = (readable_record(run.attempt(number).task_json, TaskRecord) for number in numbers)
+        return any(each.submission == self.index.submission and each.job in jobs for each in records if each)
 
 
 @dataclass(frozen=True)
@@ -511,6 +537,7 @@ def _task_state(
         return TaskState(task, (_no_folder(layout, task, error),))
     attempts: list[AttemptState] = []
     jobs: set[str] = set()
+    is_left = False
     for number in reversed(numbers):
         attempt = layout.task(task.run_name).attempt(number)
         state = _claimed(attempt, task, answer, jobs, is_newest=number == numbers[-1], memory=memory)
@@ -521,11 +548,13 @@ def _task_state(
         # Jobs of a script that was submitted twice find the attempt taken and run nothing: they are no attempts.
         if entry.attempt not in numbers:
             never = _unclaimed(layout, submission, position, answer)
-            if not answer.is_restored or never.progress is Progress.OVER:  # what waited elsewhere is none of ours
+            if never is None:
+                is_left = True
+            elif not answer.is_restored or never.progress is Progress.OVER:  # what waited elsewhere is none of ours
                 attempts.append(never)
         else:
             attempts += _requeued(layout, submission, position, answer.executions, attempts)
-    return TaskState(task, tuple(sorted(attempts, key=lambda each: (each.number, each.submission))))
+    return TaskState(task, tuple(sorted(attempts, key=lambda each: (each.number, each.submission))), is_left=is_left)
 
 
 def _no_folder(layout: RunLayout, task: Task, error: OSError) -> AttemptState:
@@ -577,7 +606,15 @@ def _claimed(
     row = kept or _row_of(began, answer.executions, is_newest=began.job not in newer_jobs)
     over = not is_newest or _is_over(began, end, row, answer)
     progress = Progress.OVER if over else Progress.RUNNING
-    return AttemptState(number, began.submission, began.job, progress, attempt, began, end, row)
+    is_packed = bool(began.packed)
+    row = _share(row, began, end) if is_packed else row
+    return AttemptState(number, began.submission, began.job, progress, attempt, began, end, row, is_packed=is_packed)
+
+
+def _share(row: JobRow | None, began: Began, end: Ended | None) -> JobRow | None:
+    """What Slurm's word on an element says of one of the tasks that share it: nothing of one that ended by itself."""
+    is_its_end = end is None or TOLD_TO_END in end.signals_received
+    return share_of(row, began.started) if row is not None and is_its_end else None
 
 
 def _check_is_of(record: Began, task: Task | None, attempt: AttemptLayout) -> None:
@@ -673,22 +710,28 @@ def _is_over(record: Began, end: Ended | None, row: JobRow | None, answer: _Answ
         return not proc.may_live(whole.host, whole.pid, whole.pid_namespace)
     if row is not None and row.state.is_finished:
         return True
+    if end is not None and record.packed and TOLD_TO_END not in end.signals_received:
+        return not end.starts_again  # the element goes on with the others
     if end is not None:
         return time.time() - end.ended > SETTLE_S
     cluster = whole.slurm.get("SLURM_CLUSTER_NAME", "") if whole else ""
     return row is None and answer.has_lost(record.started, cluster)
 
 
-def _unclaimed(layout: RunLayout, submission: _Submitted, position: int, answer: _Answer) -> AttemptState:
-    """An element that was submitted and claimed nothing: it waits, is just starting, or ended before it began."""
+def _unclaimed(layout: RunLayout, submission: _Submitted, position: int, answer: _Answer) -> AttemptState | None:
+    """An element that was submitted and claimed nothing: it waits, is just starting, or ended before it began.
+
+    Returns:
+        None for a task of a pack that is over and did not come to it: nothing of it has been tried.
+    """
     entry = submission.index.entries[position]
     rows = submission.newest_rows(answer.executions, position)
     row = max(rows, key=lambda each: (not each.state.is_finished, each.submitted or 0.0), default=None)
     attempt = layout.task(entry.run_name).attempt(entry.attempt)
     row = row or submission.cancelled.get(_element(attempt))
-    withdrawn = submission.withdrawn.cancelled.get(entry.run_name)
-    if row is None and withdrawn is not None:
-        row = _cancelled_row("", withdrawn)
+    withdrawn, is_packed = submission.withdrawn.cancelled.get(entry.run_name), submission.index.pack is not None
+    if withdrawn is not None and (row is None or (is_packed and row.state is not SlurmState.CANCELLED)):
+        row = _cancelled_row(row.job if row else "", withdrawn)
     if row is not None:
         over = row.state.is_finished
     elif submission.is_local:
@@ -697,10 +740,15 @@ def _unclaimed(layout: RunLayout, submission: _Submitted, position: int, answer:
         # After a plain sbatch nobody wrote down when; the logs of its elements are at least as old as the index.
         asked = submission.asked or Asked(submission.index.created)
         over = answer.has_lost(asked.time, asked.cluster)
+    is_cancelled = row is not None and row.state is SlurmState.CANCELLED
+    if is_packed and over and not is_cancelled and submission.has_begun(layout, position):
+        return None
     progress = Progress.OVER if over else Progress.WAITING
     number, job = submission.index.submission, row.job if row else ""
     asked_for = submission.index.resources
-    return AttemptState(entry.attempt, number, job, progress, attempt, None, None, row, entry, asked_for)
+    return AttemptState(
+        entry.attempt, number, job, progress, attempt, None, None, row, entry, asked_for, is_packed=is_packed
+    )
 
 
 def _requeued(
@@ -717,6 +765,8 @@ def _requeued(
     if not mine or mine[-1].progress is not Progress.OVER:
         return []
     newest, entry = mine[-1], submission.index.entries[position]
+    if newest.is_packed and newest.end and not _goes_on(newest.end):
+        return []
     number = newest.number + 1
     again = layout.task(entry.run_name).attempt(number)
     row = _row_after(newest, executions) or submission.cancelled.get(_element(again))
@@ -724,7 +774,12 @@ def _requeued(
         return []
     progress = Progress.OVER if row.state.is_finished else Progress.WAITING
     state = AttemptState(number, newest.submission, newest.job, progress, again, None, None, row, entry)
-    return [replace(state, asked=submission.index.resources)]
+    return [replace(state, asked=submission.index.resources, is_packed=newest.is_packed)]
+
+
+def _goes_on(end: Ended) -> bool:
+    """Whether a pack that is put back starts an attempt again, as `hpc.node.attempt.next_attempt` decides."""
+    return end.starts_again or TOLD_TO_END in end.signals_received
 
 
 def _row_after(attempt: AttemptState, executions: Executions) -> JobRow | None:

@@ -128,7 +128,8 @@ def _release_elements(layout: RunLayout, known: HeldRuns, runs: Collection[str])
     if not known.jobs:
         return set()
     ours = set(known.jobs)
-    rows = [row for row in elements_of(layout, runs, rows_of(layout)) if row.job in ours and not row.state.is_finished]
+    found = elements_of(layout, runs, rows_of(layout), of_others_too=True)
+    rows = [row for row in found if row.job in ours and not row.state.is_finished]
     jobs = {row.job for row in rows}
     present = held(layout)
     if jobs and present is not None:

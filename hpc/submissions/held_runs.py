@@ -66,11 +66,21 @@ def split_held(layout: RunLayout, assignments: Sequence[Assignment]) -> Free:
     return Free(free, kept, f"{names} held; to go on: python -m hpc.release {layout.experiment}" if kept else "")
 
 
-def elements_of(layout: RunLayout, runs: Collection[str], rows: Iterable[JobRow]) -> list[JobRow]:
-    """Those of Slurm's rows that are elements of these runs."""
+def elements_of(
+    layout: RunLayout, runs: Collection[str], rows: Iterable[JobRow], *, of_others_too: bool = False
+) -> list[JobRow]:
+    """Those of Slurm's rows that are elements of these runs.
+
+    Args:
+        of_others_too: Also packs (`hpc.core.resources.Pack`) that have other runs besides.
+    """
     marks: dict[str, str] = {}
+    has = any if of_others_too else all
     for submission, index in readable_indices(layout):
-        wanted = [position for position, entry in enumerate(index.entries) if entry.run_name in runs]
+        if not any(entry.run_name in runs for entry in index.entries):
+            continue
+        named = ([entry.run_name in runs for entry in index.entries_of(element)] for element in range(index.elements))
+        wanted = [element for element, each in enumerate(named) if has(each)]
         jobs = {received_job(submission), *logged_jobs(submission)}
         mark = comment_of(index.manifest_sha, index.submission)
         for position in wanted:

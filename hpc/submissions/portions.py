@@ -13,7 +13,7 @@ from hpc.adapters import slurm
 from hpc.core.errors import HpcError
 from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.profile import ClusterProfile
-from hpc.core.slurm.arrays import Assignment, plan_arrays
+from hpc.core.slurm.arrays import Assignment, fitting, plan_arrays
 from hpc.core.slurm.gpu_bound import LiveArray, Place, as_live, most_at_once, place
 from hpc.core.slurm.limits import Limit, Queued, Site, in_order, limits_of, tightest
 from hpc.submissions.in_queue import arrays_in_queue
@@ -99,23 +99,24 @@ def feed(layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignment], t
     profile = replace(frozen.profile, max_array_size=room.max_array_size)
     frozen = replace(frozen, profile=profile)
     waiting, why = in_order(assignments), str(room.limit or "")
-    left = len(waiting) if room.left is None else min(room.left, len(waiting))
+    left = len(waiting) if room.left is None else min(room.left, len(waiting))  # elements: a task is at most one
     jobs: dict[int, str] = {}
     live = _counted(layout, profile, terms)
     while left and waiting:
-        plan = plan_arrays(waiting[:left], profile)[0]
-        found = place(plan.resources, len(plan.assignments), profile, live) if profile.max_gpus else Place()
+        plan = plan_arrays(waiting[: fitting(waiting, profile, left)], profile)[0]
+        asked = plan.asked
+        found = place(asked, plan.elements, profile, live) if profile.max_gpus else Place()
         try:
             prepared = prepare_submissions(layout, frozen, plan.assignments)
-            submitted = submit_to_slurm(layout, prepared, terms.at(found, most_at_once(plan.resources, profile)))
+            submitted = submit_to_slurm(layout, prepared, terms.at(found, most_at_once(asked, profile)))
         except slurm.SubmitLimitReached as refusal:
-            left, why = len(plan.assignments) // 2, f"Slurm: {refusal}"
+            left, why = plan.elements // 2, f"Slurm: {refusal}"
             continue
         jobs |= submitted
-        live += [as_live(job, plan.resources, len(plan.assignments), found) for job in submitted.values()]
+        live += [as_live(job, asked, plan.elements, found) for job in submitted.values()]
         taken = {each.task.task_id for each in plan.assignments}
         waiting = [each for each in waiting if each.task.task_id not in taken]
-        left -= len(plan.assignments)
+        left -= plan.elements
     return Fed(jobs, len(assignments) - len(waiting), tuple(waiting), why if waiting else "")
 
 

@@ -148,6 +148,7 @@ class Frozen:
             exclude_nodes=plan.exclude_nodes,
             check=self._check(),
             sanity=self._sanity(),
+            pack=plan.pack if plan.pack.tasks > 1 else None,
         )
 
     @property
@@ -296,7 +297,7 @@ def in_partitions(profile: ClusterProfile, resources: Resources) -> ClusterProfi
 def _script(layout: RunLayout, frozen: Frozen, plan: ArrayPlan, number: int) -> str:
     return render_sbatch(
         plan,
-        in_partitions(frozen.profile, plan.resources),
+        in_partitions(frozen.profile, plan.asked),
         layout.submission(number),
         experiment=frozen.spec.name,
         comment=comment_of(frozen.manifest["sha256"], number),
@@ -395,7 +396,7 @@ def _submit(layout: RunLayout, submission: SubmissionLayout, asked: Asked) -> st
 
 def _array(submission: SubmissionLayout, asked: Asked) -> str:
     """What sbatch is told of the array besides the script; empty where the script says all."""
-    return f"0-{len(load_index(submission).entries) - 1}%{asked.at_once}" if asked.at_once else ""
+    return f"0-{load_index(submission).elements - 1}%{asked.at_once}" if asked.at_once else ""
 
 
 def _find_job(

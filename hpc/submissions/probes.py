@@ -17,7 +17,7 @@ from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout
 from hpc.core.records.index import SubmissionIndex
 from hpc.core.records.probe import ProbeEnd, ProbeIndex
 from hpc.core.records.submitted import Asked
-from hpc.core.resources import MINUTE
+from hpc.core.resources import ALONE, MINUTE
 from hpc.core.retry.learned import shape_of_element
 from hpc.core.slurm.arrays import ArrayPlan, Assignment, plan_arrays
 from hpc.core.slurm.executions import JobRow
@@ -72,7 +72,7 @@ def plan_probe(layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignme
     busy = _busy_probes(layout, frozen)
     unknown = [shape for shape in shapes if shape not in known and shape not in busy]
     return ToProbe(
-        tasks=tuple(shapes[shape] for shape in unknown[:MAX_SHAPES]),
+        tasks=tuple(replace(shapes[shape], pack=ALONE) for shape in unknown[:MAX_SHAPES]),  # nothing runs beside it
         known=len(known & set(shapes)),
         left_out=len(unknown[MAX_SHAPES:]),
         measured_by=tuple(sorted({busy[shape] for shape in shapes if shape in busy and shape not in known})),

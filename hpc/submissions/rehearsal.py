@@ -24,10 +24,10 @@ LOCAL_SAYS = "no Slurm is asked: this machine's own queue runs it"
 
 @dataclass(frozen=True)
 class RehearsedTask:
-    """One array element.
+    """One task.
 
     Attributes:
-        position: Its array index.
+        position: Its array index, which a pack shares.
         run_name: Its folder.
         argv: The program's command line.
         arguments: Argument → value, as the program is told, or finds in ``task.json``.
@@ -46,7 +46,7 @@ class Job:
     Attributes:
         number: Of the submission.
         script: The array script.
-        tasks: Its elements.
+        tasks: Its tasks, in the order of its elements.
         trial: What Slurm says of it.
     """
 
@@ -96,7 +96,8 @@ def refuse_broken(script: str) -> None:
 def _job(layout: RunLayout, frozen: Frozen, job: Rehearsed) -> Job:
     is_local = frozen.profile.scheduler == "local"
     trial = Trial(said=LOCAL_SAYS) if is_local else try_script(job.script, layout.experiment)
-    tasks = tuple(_task(layout, job.index, position, entry) for position, entry in enumerate(job.index.entries))
+    positions = ((job.index.element_of(number), entry) for number, entry in enumerate(job.index.entries))
+    tasks = tuple(_task(layout, job.index, position, entry) for position, entry in positions)
     return Job(job.number, job.script, tasks, trial)
 
 
@@ -112,7 +113,7 @@ def describe_job(job: Job) -> Iterator[str]:
     yield f"submission {job.number:03d}: {count}"
     yield f"sbatch --test-only: {job.trial.objection or job.trial.said or 'would take it'}"
     wide = max(len(each.run_name) for each in job.tasks)
-    digits = len(str(len(job.tasks) - 1))
+    digits = len(str(job.tasks[-1].position))
     for each in job.tasks:
         yield f"  {each.position:{digits}d}  {each.run_name:{wide}s}  {shlex.join(each.argv)}"
     yield "its script:"

@@ -183,7 +183,7 @@ def test_the_pace_counts_what_ended_while_something_ran() -> None:
 
 
 def _waits(state: SlurmState, reason: str) -> AttemptState:
-    return cast("AttemptState", SimpleNamespace(row=JobRow("1_0", "1", state, reason)))
+    return cast("AttemptState", SimpleNamespace(row=JobRow("1_0", "1", state, reason), is_packed=False))
 
 
 def test_held_elements_are_told_apart_from_waiting_ones() -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpc.core.experiment.program import Launch, Program
-from hpc.core.resources import Resources
+from hpc.core.resources import ALONE, Pack, Resources
 
 Value = str | int | float | bool | None | Sequence[Any] | Mapping[str, Any]
 """What a parameter may hold; lists and mappings hold such values again."""
@@ -259,6 +259,7 @@ class ExperimentSpec:
     Attributes:
         after: Experiments whose matching runs have to be finished before a task starts.
         after_jobs: Slurm jobs that have to end well before a task starts.
+        pack: How many tasks share one array element.
         raw: The experiment as plain JSON values, overrides applied: what the manifest keeps and reports read.
     """
 
@@ -284,6 +285,7 @@ class ExperimentSpec:
     sanity: Sanity | None = None
     after: tuple[str, ...] = ()
     after_jobs: tuple[int, ...] = ()
+    pack: Pack = ALONE
     raw: Mapping[str, Any] = field(default_factory=dict)
 
 

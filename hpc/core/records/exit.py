@@ -42,17 +42,18 @@ class ExitRecord(Record):
         signals_received: Signals that came to the wrapper, in order.
         timed_out: Whether the wrapper's own clock ended it.
         fenced: Whether it was ended because a newer attempt exists.
-        starts_again: Whether the wrapper put its element back into the queue after exit code 85.
+        starts_again: Whether, after exit code 85, its wrapper put its element back into the queue, or its pack goes on
+            with it.
         stalled: Why a program that asks to be started again is not: it gets nothing done; empty for none.
         metrics_unread: Printed values that could not be read as metrics: ``count``, ``example``; null for none.
         output_lost: Why part of what the program printed is not in its logs; empty for none.
         host: Machine of the wrapper.
         slurm: Slurm's ids and ``restart_count``.
-        peak_memory_mib: From the memory cgroup where there is one, else the largest process.
+        peak_memory_mib: From the memory cgroup where there is one of its own, else the largest process.
         peak_gpu_memory_mib: What the program recorded as ``peak_gpu_memory_mib``; null when it did not.
         memory_limit_mib: Memory it was allowed; null when not known.
         oom_kill_count: Processes the kernel killed for memory; null when not known.
-        gpu_seconds: GPUs × nodes × duration.
+        gpu_seconds: GPUs × nodes × duration; in a pack its share, that divided by how many run at once.
         argv: The program's own command line.
         image_sha256: Digest of its image; null without one.
         environment: Variables by known names, without secrets.

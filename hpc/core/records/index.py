@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from hpc.core.experiment.program import Launch, Program
 from hpc.core.layout import name_problem
 from hpc.core.records.record import Record
-from hpc.core.resources import Resources
+from hpc.core.resources import Pack, Resources
 
 
 @dataclass(frozen=True)
@@ -215,9 +215,9 @@ class SubmissionIndex(Record):
         scheduler: ``slurm`` or ``local``.
         program: What each task runs: ``module`` or ``command``, and fixed ``args``.
         launch: How its processes are started: ``kind``, ``processes``, ``mixed_precision``, ``zero_stage``, ….
-        resources: What each element asks for: ``nodes``, ``gpus``, ``cpus``, ``memory_mib``, ``time_s``, ``disk_mib``.
+        resources: What each task asks for: ``nodes``, ``gpus``, ``cpus``, ``memory_mib``, ``time_s``, ``disk_mib``.
         code: The frozen copy of the user's code: ``path``, ``sha256``, ``roots``.
-        entries: One an array index, in order.
+        entries: One a task, in order; without a pack, one an array index.
         seal: Digest of what was sealed with the plan; null before there were seals.
         batch: Names of the two batch arguments; null where no batch is declared.
         metrics_source: Where numbers are read: ``hdf5``, ``stdout`` with a pattern, ``json`` with a key.
@@ -233,6 +233,7 @@ class SubmissionIndex(Record):
         toolkit: The frozen copy of our own packages; null before they had one beside the user's code, which held them.
         check: The acceptance check that runs after each: ``command``, ``time_s``; null without one.
         sanity: The ladder of checks that is climbed before each: ``words``, ``time_s``; null but for a canary.
+        pack: How many entries share an array index, ``tasks``, and how many of them run ``at_once``; null: one each.
     """
 
     kind: ClassVar[str] = "submission"
@@ -262,3 +263,18 @@ class SubmissionIndex(Record):
     toolkit: Code | None = None
     check: CheckCommand | None = None
     sanity: SanityWords | None = None
+    pack: Pack | None = None
+
+    @property
+    def elements(self) -> int:
+        """How many array elements it has."""
+        return -(-len(self.entries) // self.pack.tasks) if self.pack else len(self.entries)
+
+    def element_of(self, entry: int) -> int:
+        """The array index that runs an entry."""
+        return entry // self.pack.tasks if self.pack else entry
+
+    def entries_of(self, element: int) -> tuple[Element, ...]:
+        """The entries that an array index runs."""
+        tasks = self.pack.tasks if self.pack else 1
+        return self.entries[element * tasks : (element + 1) * tasks]

@@ -96,6 +96,7 @@ class TaskRecord(Record):
         sanity: The ladder of checks to climb before it: ``words``, ``time_s``; null for none.
         sanity_argv: That ladder's command line.
         deepspeed: Content of ``deepspeed.json`` as it was written before the start; empty without DeepSpeed.
+        packed: So many tasks of its array element run at once, which it shares; 0: it has one to itself.
     """
 
     kind: ClassVar[str] = "task"
@@ -155,6 +156,7 @@ class TaskRecord(Record):
     sanity: SanityWords | None = None
     sanity_argv: tuple[str, ...] = ()
     deepspeed: Mapping[str, Any] = field(default_factory=dict)
+    packed: int = 0
 
     def problems(self) -> Iterator[str]:
         """A name that is no folder's, an attempt that is none."""

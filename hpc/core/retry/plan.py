@@ -180,6 +180,11 @@ def _has_no_action(task: FailedTask) -> bool:
 
 
 def _smaller_batch(task: FailedTask, situation: Situation) -> Decision:
+    if task.last.packed > 1:
+        change = (
+            f"alone: up to {counted(task.last.packed, 'task')} shared its device, and a neighbour may have filled it"
+        )
+        return again(task, situation, f"out of memory on the training device: {change}", (change,))
     micro, whole = task.last.micro_batch, task.global_batch
     if micro is None or whole is None:
         return _decline(
@@ -481,6 +486,8 @@ def again(task: FailedTask, situation: Situation, reason: str, changes: tuple[st
         altered=task.altered,
         reason=reason,
         changes=(*changes, *_planned_anew(task, different)),
+        alone=any(each.packed > 1 and each.category is F.OOM_GPU for each in task.attempts),
+        category=last.category.value,
     )
     return replace(same, **different)  # type: ignore[arg-type]  # the names are Retry's own
 

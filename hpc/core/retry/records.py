@@ -26,6 +26,7 @@ class AttemptFacts:
         startup_s: Seconds until its first step.
         cancelled: Whether Slurm says that somebody cancelled it, whatever its logs say.
         cluster: Slurm's name of the cluster it ran on; empty when not known.
+        packed: So many tasks ran at once where it ran, itself included; 0: it was alone.
     """
 
     number: int
@@ -43,6 +44,7 @@ class AttemptFacts:
     startup_s: float = 0.0
     cancelled: bool = False
     cluster: str = ""
+    packed: int = 0
 
     @property
     def category(self) -> FailureClass:
@@ -163,6 +165,8 @@ class Retry:
         altered: It no longer measures what the manifest asked; kept out of confirmatory comparisons.
         reason: Why, in words.
         changes: Each difference with old value, new value and cause.
+        alone: Whether it has an array element to itself, although the experiment packs its tasks.
+        category: Class of the failure it heals.
     """
 
     task_id: str
@@ -180,6 +184,8 @@ class Retry:
     altered: bool = False
     reason: str = ""
     changes: tuple[str, ...] = ()
+    alone: bool = False
+    category: str = ""
 
 
 @dataclass(frozen=True)

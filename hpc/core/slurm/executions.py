@@ -181,6 +181,18 @@ def of_submission(executions: Executions, comment: str) -> list[str]:
     return sorted({job.split("_")[0] for job, rows in executions.items() if any(r.comment == comment for r in rows)})
 
 
+def share_of(row: JobRow, started: float) -> JobRow:
+    """What a row says of one of the tasks that shared its element: not what they used together, nor its exit code.
+
+    Args:
+        started: Unix time at which that task began.
+    """
+    elapsed_s = max(0.0, row.ended - started) if row.ended else None
+    return replace(
+        row, started=started, elapsed_s=elapsed_s, exit_code=None, time_limit_s=None, peak_memory_mib=None, steps={}
+    )
+
+
 def execution_of(rows: Sequence[JobRow], restart_count: int, *, is_newest: bool) -> JobRow | None:
     """Pick the execution an attempt ran in: the n-th restart is the n-th row after the first.
 

@@ -124,6 +124,8 @@ _HELD_STATES = {
 }
 
 
+INSIDE = Pending(Kind.QUEUED, "in an array element that runs, for the tasks before to end")
+"""Of tasks that share an element with others."""
 _STARTING = Pending(_K.QUEUED, "it has its nodes and is just starting")
 
 

@@ -67,6 +67,25 @@ def test_device_oom_never_touches_memory_and_host_oom_never_the_batch() -> None:
     assert (host.memory_mib, host.micro_batch, host.accumulation) == (6144, 16, 4)
 
 
+def test_device_oom_beside_others_is_first_tried_alone() -> None:
+    """A neighbour may have filled the device: alone with the same micro-batch, then smaller, and alone from then on."""
+    shared = attempt(1, F.OOM_GPU, packed=4)
+    again = retried(task(shared))
+    assert (again.alone, again.micro_batch, again.accumulation) == (True, 16, 4)
+    assert again.changes[0].startswith("alone: up to 4 tasks shared its device")
+    by_itself = retried(task(shared, attempt(2, F.OOM_GPU)))
+    assert (by_itself.alone, by_itself.micro_batch) == (True, 8)
+    assert retried(task(shared, attempt(2, F.PREEMPTED))).alone
+    assert retried(task(shared, global_batch=None)).alone  # also where no batch may be halved
+
+
+@pytest.mark.parametrize("packed", [0, 1, 4])
+def test_other_failures_of_a_pack_are_packed_again(packed: int) -> None:
+    """Only what shares a device is told apart; a retry says which class it heals, so that those share an element."""
+    again = retried(task(attempt(1, F.PREEMPTED, packed=packed)))
+    assert (again.alone, again.category) == (False, "preempted")
+
+
 @pytest.mark.parametrize(
     ("micro", "whole", "processes", "least", "expected"),
     [

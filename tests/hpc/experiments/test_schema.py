@@ -13,6 +13,7 @@ from hpc.adapters.yaml_file import YamlDocument, parse_yaml
 from hpc.core.errors import InputError
 from hpc.core.experiment.grid import expand
 from hpc.core.experiment.spec import Breaker, Divergence, RetryPolicy, Sanity
+from hpc.core.resources import Pack
 from hpc.experiments import schema
 from hpc.experiments.models import ExperimentModel, ProfileModel, field_reference, inner_model, json_schema
 from hpc.experiments.overrides import Overrides
@@ -431,3 +432,11 @@ def test_checks_before_a_canary_make_no_other_task(written, sanity):
     assert spec.program == plain.program
     assert [task.task_id for task in expand(spec)] == [task.task_id for task in expand(plain)]
     assert load(json.dumps(spec.raw)).sanity == sanity
+
+
+def test_what_packs_nothing_is_frozen_as_it_was_before_there_were_packs():
+    """A manifest holds `pack` only where the file has it: earlier plans keep their digests."""
+    text = (ROOT / "manifests/experiments/lora_sweep.yaml").read_text(encoding="utf-8")
+    assert "pack" not in load(text).raw
+    packed = load(text, "pack.tasks=8", "pack.at_once=4")
+    assert (packed.raw["pack"], packed.pack) == ({"tasks": 8, "at_once": 4}, Pack(8, 4))

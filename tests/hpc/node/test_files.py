@@ -33,6 +33,7 @@ LATER = {
     "pid_namespace", "metrics_unread", "stalled", "script_sha256", "toolkit", "profile_environment", "inputs",
     "on_first_node", "workdir", "obstacle", "adopted", "check", "check_argv", "uses", "files",
     "sanity", "sanity_argv", "deepspeed", "offload", "fsdp", "fsdp_wrap", "gradient_checkpointing", "torch_compile",
+    "packed", "pack",
 }  # fmt: skip
 """Fields that came after commit 83e23e9."""
 

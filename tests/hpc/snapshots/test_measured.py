@@ -56,6 +56,13 @@ def test_what_fits_and_what_fails(
     assert observed(tmp_path, category, results(*steps)) == expected
 
 
+def test_a_device_that_others_share_shows_only_what_fits(tmp_path: Path) -> None:
+    """Whose memory filled it nobody knows; what went through beside others fits by itself, too."""
+    shared = task_record(shape="s", micro_batch=64, attempt=2, packed=4)
+    assert observed(tmp_path, F.OOM_GPU, results(1, 500), shared) == []
+    assert observed(tmp_path, F.SUCCESS, results(), shared) == [(64, True)]
+
+
 def test_an_attempt_without_a_batch_shows_nothing(tmp_path: Path) -> None:
     """No batch declared, or never claimed: nothing to learn."""
     assert observed(tmp_path, F.SUCCESS, results(1, 99), replace(RECORD, shape="")) == []

@@ -213,3 +213,21 @@ def test_this_machines_queue_and_submit_leave_a_held_task_alone(tmp_path):
     assert project.json("status", "tiny")["abandoned"] == 0
     project.json("release", "tiny")
     wait_until((project.attempt("X2") / "exit.json").exists, 60, "the second task")
+
+
+def test_an_element_that_runs_share_is_held_when_all_of_them_are(tmp_path: Path, monkeypatch) -> None:
+    """Two packs of two: Slurm holds the one whose runs are both held; one of them released lets it go."""
+    project = make_slurm_project(tmp_path / "project", monkeypatch, FOUR + "pack: {tasks: 2, at_once: 2}\n")
+    project.hpc("submit", "tiny")
+    layout = RunLayout(project.runs, "tiny")
+    queue = Queue(project.comment(1))
+    queue.held = {"7_0": False, "7_1": False}
+    monkeypatch.setattr(slurm, "query_queue", queue.query)
+    monkeypatch.setattr(slurm, "hold_jobs", lambda jobs: queue.set(jobs, is_held=True))
+    monkeypatch.setattr(slurm, "release_jobs", lambda jobs: queue.set(jobs, is_held=False))
+
+    hold_runs(layout, ["X1", "X3", "X4"], "")
+    assert queue.held == {"7_0": False, "7_1": True}
+    release_runs(layout, ["X4"])
+    assert queue.held == {"7_0": False, "7_1": False}
+    assert sorted(held_runs(layout).runs) == ["X1", "X3"]
