@@ -12,6 +12,7 @@ from hpc.core.failures.outcomes import Outcome
 from hpc.core.layout import RunLayout
 from hpc.core.slurm.executions import JobRow, share_of
 from hpc.core.slurm.states import SlurmState
+from hpc.housekeeping.printed import wrapper_logs
 from hpc.rounds.act import Assessment, assess, left_over
 from hpc.rounds.decide import trip_of
 from hpc.snapshots.evidence import of_packed
@@ -177,6 +178,13 @@ def test_an_element_of_which_all_is_cancelled_is_ended(ran):
     ran.tell("RUNNING", queue="RUNNING")
     ran.project.json("cancel", "tiny", "X3", "X4", HPC_ROOT=str(ran.folder / "runs"))
     assert ran.project.calls("scancel") == ["7_[0]"]
+
+
+def test_the_log_of_its_element_is_found_for_a_task_that_did_not_begin(ran):
+    """`hpc logs` shows what Slurm and the wrapper printed: X4 is the fourth entry, and its element the first."""
+    log = ran.layout.submission(1).logs / "7_0.log"
+    log.write_text("setup failed")
+    assert [each.path for each in wrapper_logs(ran.layout, "X4")] == [log]
 
 
 @pytest.mark.parametrize(("died", "holds"), [("together", False), ("apart", True)])
