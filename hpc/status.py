@@ -9,12 +9,14 @@ hpc.collect would give: what that has seen is taken from it, what ended since is
 was read of attempts that are over (`hpc.snapshots.remembered`), so that the next look reads only what changed.
 """
 
+import os
 import shutil
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 
 import click
 
@@ -29,14 +31,12 @@ from hpc.console import (
     say,
     say_styled,
     speaks_plainly,
-    spelled,
 )
-from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_TEMPORARY, InputError
+from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_TEMPORARY, InputError, TemporaryError
 from hpc.core.failures.outcomes import Outcome, count_outcomes, render_counts
 from hpc.core.launch.program import experiments_before
 from hpc.core.layout import RunLayout
 from hpc.core.picture import OUTCOME_STYLES, Line, bar, sparkline
-from hpc.core.printable import printable
 from hpc.core.question.best import Best
 from hpc.core.slurm.executions import fold_elements, is_job
 from hpc.core.words import counted
@@ -297,8 +297,14 @@ def _doubt(snapshot: Snapshot) -> str:
 
 def keep_watching(layout: RunLayout, every_s: float, *, writes: bool) -> int:
     """Show the standing again and again until nothing runs or waits: in place on a terminal, else block after block."""
-    show = _show_in_place if sys.stdout.isatty() else _show_blocks
-    show(_looks(layout, every_s, writes=writes))
+    if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+        from hpc.standing.screen import Screen
+
+        with Screen() as screen:
+            for picture in pictures(layout, every_s, screen.wait, writes=writes):
+                screen.show(picture)
+    else:
+        _show_blocks(_looks(layout, every_s, writes=writes))
     return EXIT_DONE
 
 
@@ -306,7 +312,7 @@ def _looks(layout: RunLayout, every_s: float, *, writes: bool) -> Iterator[list[
     """What is to be shown, at each look."""
     while True:
         snapshot, standing = look(layout, writes=writes)
-        lines = [f"{time.strftime('%H:%M:%S', time.localtime(snapshot.taken))}  {layout.experiment}"]
+        lines = [f"{_clock(snapshot.taken)}  {layout.experiment}"]
         lines += render(snapshot, standing) + ([_doubt(snapshot)] if snapshot.slurm_problem else [])
         yield lines
         if standing.is_over and not snapshot.slurm_problem:
@@ -320,13 +326,63 @@ def _show_blocks(looks: Iterator[list[str]]) -> None:
         sys.stdout.flush()
 
 
-def _show_in_place(looks: Iterator[list[str]]) -> None:
-    from rich.live import Live
-    from rich.text import Text
+def pictures(
+    layout: RunLayout, every_s: float, wait: Callable[[float], None], *, writes: bool
+) -> Iterator[Callable[[int], list[Line]]]:
+    """The same for a screen. While nobody answers, the last picture stays, and since when that is so stands above it.
 
-    with Live(auto_refresh=False) as screen:
-        for lines in looks:
-            screen.update(Text(printable(spelled("\n".join(lines)))), refresh=True)
+    Args:
+        wait: Called between two looks with `every_s`.
+
+    Raises:
+        InputError: The run folder was removed meanwhile.
+    """
+    last: tuple[Snapshot, Standing] | None = None
+    since: float | None = None
+    while True:
+        who = "Slurm has not answered"
+        try:
+            snapshot, standing = look(layout, writes=writes)
+            problem = snapshot.slurm_problem
+        except TemporaryError as error:
+            who, problem = "it could not be looked at", str(error)
+        except (InputError, OSError):
+            if layout.home.exists():
+                raise
+            raise InputError(f"{layout.home} was removed while it was watched") from None
+        else:
+            last = last if problem and last else (snapshot, standing)
+        now = time.time()
+        since = (since or now) if problem else None
+        said = f"{who} since {_clock(since)}: {problem}" if since else ""
+        yield partial(_picture, layout.experiment, every_s, now, last, said)
+        if not problem and standing.is_over:
+            return
+        wait(every_s)
+
+
+def _picture(
+    name: str, every_s: float, now: float, last: tuple[Snapshot, Standing] | None, problem: str, width: int
+) -> list[Line]:
+    """What stands on the screen.
+
+    Args:
+        now: Unix time of the look.
+        last: What is shown; None where nothing was seen yet.
+        problem: Why that is not how it stands now; empty where it is.
+    """
+    head = f"{name}  {_clock(now)}, again every {every_s:g} s until nothing is left; Ctrl-C ends"
+    lines: list[Line] = [[(head, "dim")]]
+    if problem:
+        lines.append([(problem + (f"; below: what was known at {_clock(last[0].taken)}" if last else ""), "red")])
+    if last is None:
+        return lines
+    drawn = draw(*last, width) if is_colourful() else [[(line, "")] for line in render(*last)]
+    return lines + drawn
+
+
+def _clock(when: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(when))
 
 
 # ── numbers ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,11 +1,19 @@
 """`status`: health of what runs, why tasks wait in words, looking again until nothing is left."""
 
+import contextlib
 import json
 import os
 import pty
+import re
+import select
+import shutil
 import signal
 import subprocess
 import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,20 +23,23 @@ import pytest
 
 import hpc.status
 from hpc.adapters import proc
-from hpc.core.errors import InputError
+from hpc.core.errors import InputError, TemporaryError
 from hpc.core.failures.health import HealthWarning, Sign
 from hpc.core.failures.outcomes import Outcome, count_outcomes
 from hpc.core.layout import RunLayout
+from hpc.core.picture import in_words as words_of
 from hpc.core.slurm.executions import JobRow
 from hpc.core.slurm.states import SlurmState
 from hpc.metrics import MetricsWriter
 from hpc.snapshots.running import warned_of
 from hpc.snapshots.snapshot import AttemptState, Progress
-from hpc.status import LATEST, Standing, in_words, read_watch, render, runs_per_hour
+from hpc.status import LATEST, Standing, in_words, pictures, read_watch, render, runs_per_hour
 from tests.conversation import converse
 from tests.local_projects import LocalProject, command_environment, copy_project, make_project
 
-UP = b"\x1b[1A"
+TAKEN, GIVEN_BACK = "\x1b[?1049h", "\x1b[?1049l"
+HOME, SHOWN_CURSOR = "\x1b[H", "\x1b[?25h"
+SEQUENCE = re.compile(r"\x1b\[[?0-9;]*[a-zA-Z]|\r")
 
 
 @pytest.fixture(scope="module")
@@ -230,10 +241,57 @@ def test_what_is_followed_is_not_over_between_two_attempts(followed: bool, over:
     assert standing.is_over is over
 
 
-def _watch(project: LocalProject, **more: Any) -> "subprocess.Popen[str]":
+class Terminal:
+    """Our end of a pseudo-terminal: what its user sees, and how large it is."""
+
+    def __init__(self, ours: int) -> None:
+        """Take the descriptor of our end."""
+        self._ours = ours
+
+    def _read(self) -> str:
+        assert select.select([self._ours], [], [], 60)[0], "nothing more came"
+        try:
+            return os.read(self._ours, 65536).decode()
+        except OSError:  # the other end was closed
+            return ""
+
+    def read_until(self, condition: Callable[[str], bool]) -> str:
+        """Read until all that was read fulfils a condition."""
+        seen = ""
+        while not condition(seen):
+            piece = self._read()
+            assert piece, seen
+            seen += piece
+        return seen
+
+    def read_all(self) -> str:
+        """Read until the other end is closed."""
+        return "".join(iter(self._read, ""))
+
+    def resize(self, process: "subprocess.Popen[str]", rows: int, columns: int) -> None:
+        """Change its size, and say so."""
+        termios.tcsetwinsize(self._ours, (rows, columns))
+        process.send_signal(signal.SIGWINCH)
+
+
+@contextlib.contextmanager
+def _on_terminal(project: LocalProject, every: str = "2") -> Iterator[tuple["subprocess.Popen[str]", Terminal]]:
+    """Watch at a pseudo-terminal of 80 columns."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (40, 80))
+    with _watch(project, every, stdout=theirs, stderr=theirs, stdin=theirs) as watching:
+        os.close(theirs)
+        try:
+            yield watching, Terminal(ours)
+        finally:
+            watching.kill()
+            os.close(ours)
+
+
+def _watch(project: LocalProject, every: str = "2", **more: Any) -> "subprocess.Popen[str]":
     # A test run that was started in the background hands an ignored SIGINT on.
-    command = ["env", "--default-signal=INT", sys.executable, "-m", "hpc.status", "tiny", "--watch", "2"]
-    environment = command_environment(PYTHONUNBUFFERED="1")
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "hpc.status", "tiny", "--watch", every]
+    environment = command_environment(PYTHONUNBUFFERED="1", TERM="xterm-256color")
     return subprocess.Popen(command, cwd=project.folder, env=environment, text=True, **more)
 
 
@@ -253,17 +311,82 @@ def test_watch_repeats_until_nothing_is_left(running: LocalProject) -> None:
 
 
 def test_watch_on_a_terminal_draws_in_place_and_ends_at_ctrl_c(running: LocalProject) -> None:
-    """A terminal sees one block that is drawn over, and Ctrl-C ends with 130."""
-    ours, theirs = pty.openpty()
-    with _watch(running, stdout=theirs, stderr=theirs, stdin=theirs) as watching:
-        os.close(theirs)
-        seen = b""
-        while UP not in seen:  # the cursor goes back before the second block
-            seen += os.read(ours, 4096)
+    """A second screen that is drawn over; Ctrl-C ends with 130, gives the first back, and leaves the last picture."""
+    with _on_terminal(running) as (watching, terminal):
+        seen = terminal.read_until(lambda seen: seen.count(HOME) > 2)  # taken, and drawn at the second look
         watching.send_signal(signal.SIGINT)
+        left = terminal.read_all()
         assert watching.wait(20) == 130
-    os.close(ours)
-    assert seen.index(b"1 running") < seen.index(UP)
+    assert seen.index(TAKEN) < seen.index("1 running")
+    assert GIVEN_BACK in left
+    assert SHOWN_CURSOR in left
+    after = left[left.index(GIVEN_BACK) :]
+    assert "1 running" in after
+    assert after.rstrip().endswith("interrupted")
+    assert "Traceback" not in seen + left
+
+
+def _drawn(seen: str) -> list[str]:
+    """Lines of the picture that was drawn last, up to its last whole one."""
+    lines = SEQUENCE.sub("", seen.rpartition(HOME)[2]).split("\n")
+    return lines if len(lines) > 1 and len(lines[-1]) == len(lines[0]) else lines[:-1]
+
+
+def test_watch_is_drawn_anew_after_a_resize(running: LocalProject) -> None:
+    """Without waiting for the next look, and not wider than the terminal is now."""
+    with _on_terminal(running, every="600") as (watching, terminal):
+        terminal.read_until(lambda seen: len(_drawn(seen)) == 40)
+        terminal.resize(watching, rows=20, columns=30)
+        seen = terminal.read_until(lambda seen: len(_drawn(seen)) == 20)
+        watching.send_signal(signal.SIGTERM)
+        left = terminal.read_all()
+        assert watching.wait(20) == 128 + signal.SIGTERM
+    assert "▒" * 15 in seen
+    assert "█" * 16 not in seen
+    assert {len(line) for line in _drawn(seen)} == {30}
+    assert GIVEN_BACK in left
+
+
+def test_watch_ends_with_a_sentence_when_the_runs_are_removed(running: LocalProject) -> None:
+    """The last picture stays, and below it stands that they are gone."""
+    with _on_terminal(running) as (watching, terminal):
+        terminal.read_until(lambda seen: "1 running" in seen)
+        shutil.rmtree(running.runs / "tiny")
+        left = terminal.read_all()
+        assert watching.wait(20) == 2
+    after = left[left.index(GIVEN_BACK) :]
+    assert "1 running" in after
+    assert "was removed while it was watched" in " ".join(after.split())
+    assert "Traceback" not in left
+
+
+def test_while_slurm_does_not_answer_the_last_picture_stays(
+    running: LocalProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Since when is said, once for all looks; it goes on, and it ends only with an answer."""
+    layout = RunLayout(running.runs, "tiny")
+    seen, standing = hpc.status.look(layout, writes=False)
+    over = replace(standing, outcomes=count_outcomes([Outcome.FINISHED] * 2), running=[], at_work=())
+    silent = replace(seen, slurm_problem="squeue: Unable to contact slurm controller")
+    looks: list[Any] = [(seen, standing), (silent, over), TemporaryError("X1 changed"), (silent, over), (seen, over)]
+    times = iter([100.0, 200.0, 300.0, 400.0, 500.0])
+
+    def look(*_: Any, **__: Any) -> Any:
+        if isinstance(looks[0], Exception):
+            raise looks.pop(0)
+        return looks.pop(0)
+
+    monkeypatch.setattr(hpc.status, "look", look)
+    monkeypatch.setattr(hpc.status.time, "time", lambda: next(times))
+    shown = [words_of(picture(80)) for picture in pictures(layout, 10.0, lambda _: None, writes=False)]
+    assert [each[1].split(":")[0] for each in shown[1:4]] == [
+        f"{who} since {time.strftime('%H', time.localtime(200))}"
+        for who in ("Slurm has not answered", "it could not be looked at", "Slurm has not answered")
+    ]
+    assert all(time.strftime("%H:%M:%S", time.localtime(200.0)) in each[1] for each in shown[1:4])
+    assert all(each[2:] == shown[0][1:] for each in shown[1:4])
+    assert "2 finished" in "\n".join(shown[4])
+    assert "since" not in "\n".join(shown[4])
 
 
 NOBODY = "no process follows it any more; to go on: python -m hpc.follow tiny"
