@@ -9,6 +9,8 @@ hpc.collect would give: what that has seen is taken from it, what ended since is
 was read of attempts that are over (`hpc.snapshots.remembered`), so that the next look reads only what changed.
 """
 
+import contextlib
+import gc
 import os
 import shutil
 import sys
@@ -19,6 +21,9 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 
 import click
+
+if __name__ == "__main__":  # as in hpc.cli: modules stay, and looking for garbage among them takes a fifth of a look
+    gc.disable()
 
 from hpc.adapters.collected_file import describe_aside
 from hpc.console import (
@@ -219,6 +224,17 @@ def look(layout: RunLayout, *, writes: bool) -> tuple[Snapshot, Standing]:
     return snapshot, standing
 
 
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Let garbage lie: what a look reads is needed until its end, and a look is short."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@_uncollected()
 def _look(layout: RunLayout, *, writes: bool) -> tuple[Snapshot, Standing, OutcomesNow]:
     memory = Memory(layout)
     snapshot = take_snapshot(layout, require_slurm=False, memory=memory)

@@ -423,7 +423,7 @@ def _with_entry(task: TaskState, entry: Entry | None) -> TaskState:
     attempts = task.attempts
     if kept and kept.is_result:  # elements of attempts that are gone look as if they had never begun
         attempts = tuple(each for each in attempts if each.number not in kept.gone or each.unreadable)
-    return replace(task, attempts=attempts, collected=entry, kept=kept)
+    return TaskState(task.task, attempts, entry, kept)
 
 
 def _readable(
@@ -638,6 +638,8 @@ def _without_barred(tasks: Sequence[TaskState], submitted: Sequence[_Submitted])
             birds = [by_id[entry.task_id] for entry in canary.index.entries if entry.task_id in by_id]
             if any(_ended_badly(bird, canary.index.submission) for bird in birds):
                 barred.add(number)
+    if not barred:
+        return tuple(tasks)
 
     def never_begins(attempt: AttemptState) -> bool:
         if attempt.is_claimed or attempt.submission not in barred:

@@ -142,13 +142,14 @@ def find_best(
         return None
     combinations = [group[0].combination for group in groups.values()]
     apart = varying_names(combinations)
-    summed = [_sum(group, apart) for group in groups.values()]
-    place = (min if goal == "min" else max)(range(len(summed)), key=lambda each: summed[each].mean)
+    listed = list(groups.values())
+    means = [math.fsum(run.value for run in group) / len(group) for group in listed]
+    place = (min if goal == "min" else max)(range(len(means)), key=means.__getitem__)
     other = counterparts(combinations, baseline).get(place) if baseline else None
-    base = summed[other] if other is not None else None
-    change = (summed[place].mean - base.mean) / abs(base.mean) if base and base.mean else None
-    ties = sum(math.isclose(each.mean, summed[place].mean, rel_tol=SAME) for each in summed) - 1
-    return Best(metric, goal, summed[place], base, change, len(summed), ties)
+    best, base = _sum(listed[place], apart), _sum(listed[other], apart) if other is not None else None
+    change = (best.mean - base.mean) / abs(base.mean) if base and base.mean else None
+    ties = sum(math.isclose(mean, best.mean, rel_tol=SAME) for mean in means) - 1
+    return Best(metric, goal, best, base, change, len(means), ties)
 
 
 def _sum(group: Sequence[Measured], apart: Sequence[str]) -> Summed:
