@@ -23,6 +23,7 @@ import hpc.cli  # noqa: E402
 import hpc.run_task  # noqa: E402
 import hpc.why  # noqa: E402
 from hpc.core.checkup.check import KINDS, Group, Severity  # noqa: E402
+from hpc.core.forecast.forecast import Forecast  # noqa: E402
 from hpc.core.records.attempt_verdict import AttemptVerdict  # noqa: E402
 from hpc.core.records.check import CheckRecord  # noqa: E402
 from hpc.core.records.exit import ExitRecord  # noqa: E402
@@ -110,6 +111,7 @@ RECORDS: Mapping[str, type[Record]] = {
     "tries": ProbeEnd,
     "try": Try,
     "intent.json": Asked,
+    "forecasts.jsonl": Forecast,
     "hold.json": Hold,
     "held_runs.json": HeldRuns,
     "accepted.json": Accepted,

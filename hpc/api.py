@@ -70,6 +70,7 @@ class Planned(Answer):
         scripts: Slurm scripts to submit.
         objections: What Slurm says against them.
         notes: What else is to be known.
+        forecast: What the runs are expected to take (docs/forecast.md).
         jobs: Of a dry run: each job with its script, its tasks' command lines and what Slurm says of it.
     """
 
@@ -83,6 +84,7 @@ class Planned(Answer):
     scripts: Sequence[str] = ()
     objections: Sequence[str] = ()
     notes: Sequence[str] = ()
+    forecast: Mapping[str, Any] = field(default_factory=dict)
     jobs: Sequence[Mapping[str, Any]] = ()
 
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "cancel": "Cancel what waits or runs, and the unattended loop.",
     "clean": "Make room: say what can go and what stays, then remove it.",
     "archive": "Archive an experiment as one file that can be checked and restored.",
+    "usage": "Show what the runs used of what they asked for, and what would do.",
     "report": "Build the statistical report from what was collected.",
     "history": "Keep the experiment log: record runs, ask what was tried.",
     "export": "Export results to wandb, TensorBoard, MLflow, tables or folders.",

@@ -167,6 +167,7 @@ def _as_json(done: Collection, *, acts: bool) -> dict[str, object]:
         **describe_collection(done),
         "values": asdict(best) if best else None,
         **({"checks": count_answers(answers)} if answers else {}),
+        "forecast": _forecast(done),
         "would_hold": trip.reason if trip and not acts else None,
         "notes": list(done.notes),
     }
@@ -184,7 +185,14 @@ def _say_rest(done: Collection, *, writes: bool, forgotten: Sequence[str], dry_r
         say(f"{'would be forgotten' if dry_run else 'forgotten'}: {', '.join(forgotten)}")
     say_hold(layout, done.present.trip)
     checked = describe_checks(judged.frozen.spec.check, answers_judged(judged))
-    say_values(layout, best_judged(judged), checked, goes_on=bool(done.jobs))
+    say_values(layout, best_judged(judged), checked, _forecast(done), goes_on=bool(done.jobs))
+
+
+def _forecast(done: Collection) -> str:
+    """Forecast against actual, once nothing is left."""
+    from hpc.rounds.forecast_now import say_forecast_now
+
+    return "" if done.jobs else say_forecast_now(done.present.judged.snapshot, [task.outcome for task in done.tasks])
 
 
 def _finish(done: Collection, max_parallel: int | None, tell: Callable[[str], None]) -> int:
@@ -197,13 +205,13 @@ def _finish(done: Collection, max_parallel: int | None, tell: Callable[[str], No
     return EXIT_FAILED if any(task.outcome is Outcome.FAILED for task in done.tasks) else EXIT_DONE
 
 
-def say_values(layout: RunLayout, best: Best | None, checked: str, *, goes_on: bool) -> None:
-    """Say what the declared check came to, the best configuration, and where the rest stands.
+def say_values(layout: RunLayout, best: Best | None, checked: str, forecast: str, *, goes_on: bool) -> None:
+    """Say what the declared check came to, the best configuration, forecast against actual, and where the rest stands.
 
     Args:
         goes_on: Retries were submitted just now: a report would be out of date before it is read.
     """
-    for line in filter(None, (checked, str(best or ""))):
+    for line in filter(None, (checked, str(best or ""), forecast)):
         say(line)
     if best and not goes_on:
         say(f"next: python -m hpc.report {layout.experiment}")

@@ -22,6 +22,7 @@ from hpc.core.errors import EXIT_DONE, EXIT_FAILED, InputError
 from hpc.core.experiment.asking import every_resources
 from hpc.core.experiment.processes import describe_processes, processes_of
 from hpc.core.experiment.spec import Task
+from hpc.core.forecast.forecast import Forecast, say_forecast
 from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.resources import ALONE, render_memory, render_time
 from hpc.core.slurm.arrays import ArrayPlan, first_assignment, plan_arrays
@@ -32,6 +33,7 @@ from hpc.experiments.advising import advise, describe_advice, describe_all
 from hpc.experiments.detecting import describe_detectable, find_detectable
 from hpc.experiments.freezing import Change, Plan
 from hpc.experiments.overrides import Overrides
+from hpc.forecasting.making import keep_forecast, make_forecast
 from hpc.rounds.making_way import describe_in_the_way
 from hpc.rounds.replanning import PlanRequest, draft, put_in_place
 from hpc.snapshots.other_code import describe_other_code, has_failed
@@ -90,6 +92,7 @@ def main(
         return extend(workspace, workspace.layout(name), dry_run=dry_run, as_json=as_json)
     request = PlanRequest(name, cluster, Overrides(assignments, seeds, resource_limits), moved)
     plan = draft(workspace, request)
+    expected = forecast_of(plan)
     with lock(plan.layout.lock) if plan.layout.home.exists() and not dry_run else nullcontext():
         done = put_in_place(plan, request.command, replaces=replaces, dry_run=dry_run)
     other_code = describe_other_code(plan.layout, plan.manifest, plan.code.files if dry_run else None)
@@ -97,10 +100,21 @@ def main(
     plan = replace(plan, notes=(*plan.notes, *describe_in_the_way(plan.layout, done.making_way), *older))
     aside = [each.run_name for each in done.making_way if each.attempts]
     command = f"{request.command} --replace" if replaces else request.command
+    if not dry_run:
+        keep_forecast(plan.layout, expected)
     return tell(
-        plan, done.new, done.submissions, workspace, command, dry_run=dry_run, as_json=as_json, advises=advises,
-        set_aside=aside,
+        plan, done.new, done.submissions, workspace, command, expected, dry_run=dry_run, as_json=as_json,
+        advises=advises, set_aside=aside,
     )  # fmt: skip
+
+
+def forecast_of(plan: Plan) -> Forecast:
+    """Forecast what a plan's runs take.
+
+    Raises:
+        InputError: The disk cannot hold what they will write.
+    """
+    return make_forecast(plan.layout, plan.frozen.spec, plan.tasks, plan.manifest, plan.frozen.profile)
 
 
 def extend(workspace: Workspace, layout: RunLayout, *, dry_run: bool, as_json: bool) -> int:
@@ -110,16 +124,20 @@ def extend(workspace: Workspace, layout: RunLayout, *, dry_run: bool, as_json: b
     with nullcontext() if dry_run else lock(layout.lock):
         decided = decide_second_look(layout)
         plan = make_second_look(layout, decided)
+        expected = forecast_of(plan)
         new = never_asked(plan.layout, plan.tasks)
         submissions = [] if dry_run else write_second_look(plan, new)
+        if not dry_run:
+            keep_forecast(plan.layout, expected)
     if not as_json:
         rows = [(each["label"], " ".join(map(str, each["seeds"])) or "–", each["reason"])
                 for each in decided["extensions"]]  # fmt: skip
         print_table("the second look", ("configuration", "further seeds", "why"), rows)
     command = f"python -m hpc.plan {layout.experiment} --second-look"
     return tell(
-        plan, new, submissions, workspace, command, dry_run=dry_run, as_json=as_json, follow_up=decided["extensions"]
-    )
+        plan, new, submissions, workspace, command, expected, dry_run=dry_run, as_json=as_json,
+        follow_up=decided["extensions"],
+    )  # fmt: skip
 
 
 def tell(
@@ -128,6 +146,7 @@ def tell(
     submissions: Sequence[SubmissionLayout],
     workspace: Workspace,
     command: str,
+    expected: Forecast,
     *,
     dry_run: bool,
     as_json: bool,
@@ -138,6 +157,7 @@ def tell(
 
     Args:
         command: The command line that plans this.
+        expected: What it is forecast to take.
         advises: Whether every cheaper design is named.
     """
     links = link_scripts(plan.layout, submissions, workspace.rendered) if not dry_run else []
@@ -148,10 +168,11 @@ def tell(
     objections += [f"submission {job.number:03d}: {job.trial.objection}" for job in jobs if job.trial.objection]
     if as_json:
         rehearsed = {"jobs": [job.to_json() for job in jobs]} if dry_run else {}
-        print_json({**describe(plan, new, links, objections), **more, **rehearsed})
+        told = {**describe(plan, new, links, objections), "forecast": expected.to_json()}
+        print_json({**told, **more, **rehearsed})
     else:
         estimates = [trial.said for trial in trials.values() if trial.said]
-        show(plan, new, links, command if dry_run else "", jobs, estimates, advises=advises)
+        show(plan, new, links, command if dry_run else "", jobs, estimates, expected, advises=advises)
     for objection in objections:
         note(f"warning: {objection}")
     return EXIT_FAILED if any("not checked" not in objection for objection in objections) else EXIT_DONE
@@ -243,6 +264,7 @@ def show(
     rehearsed: str,
     jobs: Sequence[Job],
     estimates: Sequence[str],
+    expected: Forecast,
     *,
     advises: bool = False,
 ) -> None:
@@ -252,30 +274,35 @@ def show(
         rehearsed: The command line that was only rehearsed; empty where it was not.
         jobs: What it would submit.
         estimates: When and where Slurm would start each array now, in its words.
+        expected: What it is forecast to take.
         advises: Whether every cheaper design is named.
     """
     spec, profile = plan.frozen.spec, plan.frozen.profile
     arrays = plan_arrays([first_assignment(spec, task) for task in new], profile)
+    unit, hours = _hours_asked(arrays)
     rows = [
         (position, len(array.assignments), asked.nodes, asked.gpus, asked.cpus, render_memory(asked.memory_mib),
-         render_time(asked.time_s), f"{array.gpu_hours:,.1f}")
-        for position, array in enumerate(arrays, start=1)
+         render_time(asked.time_s), f"{most:,.1f}")
+        for position, (array, most) in enumerate(zip(arrays, hours, strict=True), start=1)
         for asked in [array.asked]
     ]  # fmt: skip
     say(f"{spec.name}: {counted(len(plan.tasks), 'task')}, {len(new)} to submit, on {profile.name}")
     if rows:
-        columns = ("array", "tasks", "nodes", "GPUs", "CPUs", "memory", "time limit", "GPU hours asked")
+        columns = ("array", "tasks", "nodes", "GPUs", "CPUs", "memory", "time limit", f"{unit} hours asked")
         print_table("", columns, rows, right=range(len(columns)))
         told = {**os.environ, **profile.environment, **spec.environment}
         every = (describe_processes(spec.program, spec.launch, one, told) for one in every_resources(spec, new))
         say("\n".join(dict.fromkeys(every)))
         for text in describe_packs(plan, arrays):
             say(text)
-        say(f"at most {sum(array.gpu_hours for array in arrays):,.1f} GPU hours, if every task uses its whole limit")
+        say(f"at most {sum(hours):,.1f} {unit} hours, if every task uses its whole limit")
         if is_bounded(plan):
             say(describe_places(places_of(plan, arrays), profile))
         if told_where := describe_partitions(plan, arrays):
             say("\n".join([*told_where, *(f"Slurm's estimate: {each}" for each in estimates)]))
+    if expected.left:
+        for text in say_forecast(expected, spec.name):
+            say(text)
     can_find = find_detectable(plan.layout, spec, plan.tasks)
     advice = advise(spec, plan.tasks, can_find)
     told_of = describe_detectable(can_find, spec.metrics.primary.name)
@@ -295,6 +322,13 @@ def show(
     if not rehearsed:
         say(f"sealed: question, metrics, baseline, analysis and seeds ({plan.manifest['seal'][:16]}) in seal.json")
     say_next(plan, bool(new), links, rehearsed)
+
+
+def _hours_asked(arrays: Sequence[ArrayPlan]) -> tuple[str, list[float]]:
+    """What each array takes at most: GPU hours, or core hours where no task has a GPU."""
+    if any(array.resources.gpus for array in arrays):
+        return "GPU", [array.gpu_hours for array in arrays]
+    return "core", [array.asked.core_hours * array.elements for array in arrays]
 
 
 def say_next(plan: Plan, is_new: bool, links: Sequence[Path], rehearsed: str) -> None:

@@ -122,6 +122,7 @@ class Standing:
         checks: Answer of the declared check → finished runs; empty without one.
         checked: The same in words, with the runs that failed it.
         waits_for: Which runs of other experiments are missing for tasks that are not submitted yet; empty for none.
+        forecast: What was forecast and what it came to, once nothing is left; empty before.
         held_runs: Single runs that a person holds → who, and why.
         broken: Which rung a canary's ladder of checks broke at, while tasks are not submitted yet; empty for none.
         adopted: Whether its runs were made without us: what is missing of them is never started.
@@ -155,6 +156,7 @@ class Standing:
     outdated: Sequence[str] = ()
     held_runs: Mapping[str, str] = field(default_factory=dict)
     broken: str = ""
+    forecast: str = ""
     adopted: bool = False
     core_hours: float = 0.0
     runs_per_hour: float | None = None
@@ -455,6 +457,7 @@ def stand(snapshot: Snapshot, memory: Memory | None = None, seen: OutcomesNow | 
         outdated=describe_outdated(snapshot.layout, snapshot.manifest, newest),
         held_runs=_held_runs(snapshot),
         broken=_broken_rung(snapshot, outcomes),
+        forecast=_forecast(snapshot, outcomes),
         adopted="adopted" in snapshot.manifest["provenance"],
         core_hours=sum(_core_seconds(snapshot, attempt) for attempt in attempts) / 3600,
         runs_per_hour=runs_per_hour(attempts, snapshot.taken),
@@ -482,6 +485,15 @@ def runs_per_hour(attempts: Sequence[AttemptState], now: float) -> float | None:
     runs = any(attempt.progress is Progress.RUNNING for attempt in attempts)
     span_s = (max(now, ends[-1][0]) if runs else ends[-1][0]) - min(began for _, began in ends)
     return len(ends) * 3600 / span_s if span_s > 0 else None
+
+
+def _forecast(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> str:
+    """Forecast against actual."""
+    if not snapshot.layout.forecasts.exists():
+        return ""
+    from hpc.rounds.forecast_now import say_forecast_now
+
+    return say_forecast_now(snapshot, outcomes)
 
 
 def _broken_rung(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> str:
@@ -633,7 +645,7 @@ def _first_lines(snapshot: Snapshot, standing: Standing) -> list[str]:
 
 def _last_lines(snapshot: Snapshot, standing: Standing) -> list[str]:
     """What is odd, why tasks wait, what the unattended loop did and will do, what to type next."""
-    lines, name = [], snapshot.layout.experiment
+    lines, name = [standing.forecast] if standing.forecast else [], snapshot.layout.experiment
     if standing.retried:
         lines.append(f"{counted(standing.retried, 'task')} needed more than one attempt")
     if standing.kept:

@@ -31,7 +31,7 @@ from hpc.snapshots.other_code import describe_other_code
 from hpc.snapshots.outdated import describe_outdated
 from hpc.snapshots.snapshot import Snapshot, name_unreadable, take_snapshot
 from hpc.submissions.held_runs import split_held
-from hpc.submissions.holds import release, stop_if_held
+from hpc.submissions.holds import ExperimentIsHeld, describe_hold, release, stop_if_held
 from hpc.submissions.portions import Fed, resume
 from hpc.submissions.prepare import Frozen, Terms, half_submitted
 from hpc.submissions.probes import LIMIT_S, ToProbe, plan_probe, submit_probe, waiting_for
@@ -214,6 +214,7 @@ def act(request: Request, present: Present, decided: Decided) -> Done:
 
     Raises:
         InputError: This machine has not the GPUs, or a script cannot be rendered.
+        ExperimentIsHeld: Its budget is spent.
         TemporaryError: Slurm did not answer; the same call goes on with the rest.
         SlurmError: Slurm refused a script.
     """
@@ -228,6 +229,8 @@ def act(request: Request, present: Present, decided: Decided) -> Done:
         leave_one_behind(layout, frozen)
     hand = partial(submit_behind_canary, present.snapshot) if request.canary else hand_over
     fed = hand(layout, frozen, decided.assignments, terms)
+    if not fed.jobs and fed.waiting and (said := describe_hold(layout)):
+        raise ExperimentIsHeld(said)  # the budget is spent
     jobs = {**present.resumed, **fed.jobs}
     before = jobs_before(frozen) if follows and fed.waiting else frozenset()
     relays = begin(layout, frozen, live_arrays(present.snapshot, jobs) | before) if follows else ()

@@ -70,6 +70,8 @@ CORE: Table = {
         "hpc.core.errors", "hpc.core.words", "hpc.core.printable", "hpc.core.credentials", "hpc.core.program",
     },
     "hpc.core.records": {"hpc.core.errors", "hpc.core.experiment", "hpc.core.layout", "hpc.core.resources"},
+    "hpc.core.forecast": {"hpc.core.words", "hpc.core.experiment", "hpc.core.records", "hpc.core.resources"},
+    "hpc.core.usage": {"hpc.core.words", "hpc.core.forecast", "hpc.core.resources"},
     "hpc.core.question": {
         "hpc.core.words", "hpc.core.errors", "hpc.core.experiment", "hpc.core.identity", "hpc.core.records",
         "hpc.core.resources",
@@ -108,8 +110,10 @@ HPC: Table = {
     "hpc.submissions": BELOW_ALL,
     "hpc.local": BELOW_ALL | {"hpc.console", "hpc.workspace", "hpc.submissions"},
     "hpc.experiments": BELOW_ALL | {"hpc.workspace", "hpc.submissions"},
+    "hpc.forecasting": BELOW_ALL | {"hpc.submissions", "hpc.local"},
     "hpc.snapshots": BELOW_ALL | {"hpc.submissions"},
-    "hpc.rounds": BELOW_ALL | {"hpc.workspace", "hpc.node", "hpc.experiments", "hpc.snapshots", "hpc.submissions"},
+    "hpc.rounds": BELOW_ALL
+    | {"hpc.forecasting", "hpc.workspace", "hpc.node", "hpc.experiments", "hpc.snapshots", "hpc.submissions"},
     "hpc.standing": BELOW_ALL | {"hpc.console", "hpc.workspace", "hpc.submissions", "hpc.snapshots", "hpc.rounds"},
     "hpc.housekeeping": BELOW_ALL | {"hpc.workspace", "hpc.node", "hpc.submissions", "hpc.snapshots", "hpc.rounds"},
     "hpc.newcomer": BELOW_ALL | {"hpc.experiments", "hpc.metrics", "hpc.node"},

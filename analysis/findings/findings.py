@@ -31,6 +31,7 @@ from analysis.findings.later import LaterQuestion
 from analysis.findings.limitations import say_limitations
 from analysis.findings.registration import Registration, read_registration
 from analysis.findings.resources import ResourceUse, add_up_resources
+from analysis.findings.usage import Usage, find_usage
 from analysis.findings.verdict_text import say_verdict
 from analysis.statistics.comparisons import AnalysisPlan, Sample
 from analysis.statistics.importance import Importance
@@ -55,6 +56,7 @@ class Findings:
         failures: Every attempt that gave no result.
         cautions: What is to be known of values that are in the means.
         resources: What it cost.
+        usage: What every run used of what it asked for.
         verdict: The first verdict, sentences in plain words.
         limitations: What the reader has to keep in mind, sentences from facts.
         plan: How comparisons are judged: error rate, correction, coverage, margin.
@@ -80,6 +82,7 @@ class Findings:
     failures: tuple[FailedAttempt, ...]
     cautions: Cautions
     resources: ResourceUse
+    usage: Usage
     verdict: tuple[str, ...]
     limitations: tuple[str, ...]
     plan: AnalysisPlan
@@ -136,6 +139,7 @@ def find_findings(frame: ExperimentFrame, stored: Mapping[str, Sample] | None = 
         failures=find_failures(frame),
         cautions=cautions,
         resources=resources,
+        usage=find_usage(frame),
         verdict=say_verdict(frame, primary, judged, bests, cautions, refused),
         limitations=say_limitations(frame, counts, judged, bests, cautions, registration),
         plan=judged.plan,

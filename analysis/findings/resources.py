@@ -8,7 +8,11 @@ import pandas as pd
 from analysis.data.frame import ExperimentFrame, Floats
 from analysis.data.lineage import Fate
 from analysis.data.values import finite_or_none
+from hpc.adapters.files import read_json_lines
+from hpc.core.errors import InputError
 from hpc.core.experiment.asking import asked_of_tasks
+from hpc.core.forecast.budget import GPU
+from hpc.core.forecast.forecast import counts_then, forecasts_of, say_against
 
 HOUR = 3600.0
 
@@ -48,6 +52,8 @@ class ResourceUse:
         peak_memory_mib: Highest host memory of any attempt; None when it was never measured.
         peak_gpu_memory_mib: The same on the GPU.
         memory_asked_mib: Host memory asked for by that attempt.
+        learned: What planning forecast from known runs, and what it came to; empty while something is left, or where
+            nothing was forecast.
     """
 
     by_verdict: tuple[Spending, ...]
@@ -59,6 +65,7 @@ class ResourceUse:
     peak_memory_mib: float | None
     peak_gpu_memory_mib: float | None
     memory_asked_mib: float | None
+    learned: str = ""
 
     @property
     def gpu_hours(self) -> float:
@@ -110,8 +117,25 @@ def add_up_resources(frame: ExperimentFrame) -> ResourceUse:
         runs_timed=len(run_s),
         peak_memory_mib=None if highest is None else float(memory.iloc[highest]),
         peak_gpu_memory_mib=_maximum(attempts["peak_gpu_memory_mib"]),
+        learned=_learned(frame, float(used["gpu"].sum()), float(used["cpu"].sum())),
         memory_asked_mib=None if highest is None else finite_or_none(attempts["memory_mib"].iloc[highest]),
     )
+
+
+def _learned(frame: ExperimentFrame, gpu_h: float, core_h: float) -> str:
+    """Forecast against actual, as `hpc status` says it."""
+    started, ended = frame.attempts["started"].dropna(), frame.attempts["ended"].dropna()
+    if started.empty or ended.empty or not frame.tasks["outcome"].isin(("finished", "failed")).all():
+        return ""
+    try:
+        known = forecasts_of(read_json_lines(frame.layout.forecasts))
+    except (InputError, OSError):
+        return ""
+    began = float(started.min())
+    found = counts_then(known, began)
+    if found is None or found.hours is None:
+        return ""
+    return say_against(found, gpu_h if found.unit == GPU else core_h, float(ended.max()) - began)
 
 
 def _spent_on(fate: str, category: str) -> str:

@@ -1,6 +1,6 @@
 """The parts of the report about runs: what happened to each, failures with their evidence, hours used and wasted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from analysis.data.frame import ExperimentFrame
 from analysis.data.lineage import Fate
@@ -9,6 +9,7 @@ from analysis.findings.attempts import FailedAttempt
 from analysis.findings.findings import Findings
 from analysis.findings.flow import find_flow, say_flow
 from analysis.findings.resources import ResourceUse
+from analysis.findings.usage import Usage
 from analysis.page.carried import carry_csv
 from analysis.page.document import (
     Bar,
@@ -37,6 +38,7 @@ from analysis.words import (
     show_duration,
     show_hours,
 )
+from hpc.core.forecast.forecast import say_memory
 
 MAX_FAILURES = 100
 
@@ -95,7 +97,59 @@ def resources_section(frame: ExperimentFrame, findings: Findings, drawings: Sequ
     blocks += [Picture(one) for one in drawings if one.topic == "resources"]
     if findings.resources.by_verdict:
         blocks.append(Fold("Hours by what came of the attempt", (_spending_table(findings.resources),)))
+    usage = findings.usage
+    if usage.runs:
+        blocks += [Heading("Used against asked"), Bullets(tuple(plain(text) for text in say_usage(usage)))]
+        blocks.append(Fold("Each run: used against asked", (_usage_table(usage),)))
     return Section("resources", "Resources", tuple(blocks), "Resources")
+
+
+def say_usage(usage: Usage) -> tuple[str, ...]:
+    """Where the time went, energy, and what would do for the next sweep."""
+    energy = (usage.energy,) if usage.energy else ()
+    told = (*usage.time, *energy, *(f"next time: {each}" for each in usage.advice))
+    return tuple(f"{each[0].upper()}{each[1:]}" for each in told)
+
+
+def _usage_table(usage: Usage) -> Table:
+    """A row for each run, the longest first; what was not measured is a dash."""
+    has_gpus = any(one.gpus for one in usage.runs)
+    rows = []
+    for one in sorted(usage.runs, key=lambda run: -(run.longest_s or 0.0))[:MAX_FAILURES]:
+        row = [
+            cell(one.run_name),
+            cell(one.attempts),
+            _measured(one.longest_s, show_duration),
+            _measured(one.time_share, _percent),
+            _measured(one.peak_memory_mib, say_memory),
+            _measured(one.memory_share, _percent),
+            _measured(one.cores, "{:.2f}".format),
+            _measured(one.cpu_share, _percent),
+        ]
+        if has_gpus:
+            row += [_measured(one.gpu_busy, _percent), _measured(one.peak_gpu_memory_mib, say_memory)]
+        rows.append((*row, _measured(usage.ettr.get(one.run_name), _percent)))
+    head = [
+        "run",
+        "attempts",
+        "longest attempt",
+        "of limit",
+        "memory",
+        "of memory asked",
+        "cores busy",
+        "of cores asked",
+    ]
+    head += ["GPU busy", "GPU memory"] if has_gpus else []
+    note = cut_note(len(usage.runs), MAX_FAILURES, "runs", "verdicts.json")
+    return Table("usage", "Used against asked; – is not measured", (*head, "ETTR"), tuple(rows), (), note)
+
+
+def _measured(value: float | None, say: Callable[[float], str]) -> Cell:
+    return cell("–") if value is None else cell(say(value), value)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def every_run_section(frame: ExperimentFrame, findings: Findings, runs: str) -> Section:
@@ -218,7 +272,8 @@ def _forecast_fact(use: ResourceUse) -> tuple[str, str]:
     """What planning announced against what it came to."""
     used, unit = (use.gpu_hours, "GPU time") if use.has_gpu else (use.cpu_hours, "core time")
     words = f"at most {show_hours(use.forecast_h)} of {unit} (every task its whole limit); {show_hours(used)} used"
-    return "Forecast against actual", f"{words} ({share_text(used, use.forecast_h)})"
+    words = f"{words} ({share_text(used, use.forecast_h)})"
+    return "Forecast against actual", f"{use.learned}. {words[0].upper()}{words[1:]}" if use.learned else words
 
 
 def _time_facts(frame: ExperimentFrame, use: ResourceUse) -> list[tuple[str, str]]:

@@ -74,7 +74,8 @@ def read(path: Path) -> dict[str, Series]:
     """Read every series of a metrics file: finished, being written at this moment, or left by a dead process.
 
     Where there is no such file but a ``metrics.jsonl`` beside it (written where h5py was missing), that one is read.
-    A series that cannot be read is left out, with a `UserWarning` that says which and why.
+    A series that cannot be read is left out, with a `UserWarning` that says which and why. What the wrapper sampled of
+    the machine meanwhile (``system.jsonl`` beside it) has names that begin with ``system/``.
 
     Returns:
         Metric → its steps, values and Unix times in seconds: arrays of one length, in the order logged.
@@ -83,7 +84,15 @@ def read(path: Path) -> dict[str, Series]:
         FileNotFoundError: There is neither.
         InputError: It is no metrics file, or no regular one, or it was cut or damaged as a whole.
     """
-    return _warned(path).series
+    return _warned(path).series | _samples(path.with_name("system.jsonl"))
+
+
+def _samples(path: Path) -> dict[str, Series]:
+    """What the wrapper sampled; nothing where it did not, or what is there is none of it."""
+    try:
+        return _read_journal(path).series if os.path.lexists(path) else {}
+    except (InputError, OSError):
+        return {}
 
 
 def read_summary(path: Path) -> dict[str, float]:

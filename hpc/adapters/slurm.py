@@ -43,6 +43,10 @@ _SACCT_STATES = "BF,CA,CD,DL,F,NF,OOM,PD,PR,R,RQ,RS,RV,S,TO"
 _SQUEUE_FORMAT = "%i|%A|%T|%r|%N|%k"  # the comment last: it may hold anything
 
 
+_NO_ENERGY = 2.0**62
+"""Slurm's mark for an energy that is not known is larger still."""
+
+
 # A user's own settings of how Slurm's clients print, and of what sbatch takes before the script's own lines.
 _SETTINGS = re.compile(
     r"SLURM_TIME_FORMAT|SQUEUE_.*|SACCT_.*|SBATCH_(ARRAY_INX|JOB_NAME|COMMENT|OUTPUT|ERROR|OPEN_MODE|REQUEUE|NO_REQUEUE"
@@ -309,6 +313,29 @@ def parse_accounting(text: str) -> list[JobRow]:
         elif rows and rows[-1].job == job:
             rows[-1] = _with_step(rows[-1], step, record)
     return sorted(rows, key=lambda row: (row.job, row.submitted or 0.0, row.started or float("inf")))
+
+
+def query_energy(jobs: Sequence[str]) -> dict[str, float]:
+    """Ask sacct for the energy of jobs: job → joules of all its executions, of the nodes' own counters.
+
+    Empty where the site does not measure it, keeps no accounting, or does not answer: it is asked in passing.
+    """
+    found: dict[str, float] = {}
+    for start in range(0, len(jobs), JOBS_PER_CALL):
+        some = ",".join(jobs[start : start + JOBS_PER_CALL])
+        try:
+            answer = run_client(
+                ["sacct", "--noheader", "--parsable2", "--allocations", "--duplicates", f"--jobs={some}",
+                 "--format=JobID,ConsumedEnergyRaw"],
+                timeout_s=QUICK_S,
+            )  # fmt: skip
+        except HpcError:
+            return {}
+        for line in answer.splitlines():
+            job, _, joules = line.partition("|")
+            if (value := _count(joules, 1.0)) and value < _NO_ENERGY:  # 0: nobody measures
+                found[job] = found.get(job, 0.0) + value
+    return found
 
 
 def _job_row(record: Mapping[str, str]) -> JobRow:

@@ -70,6 +70,11 @@ class AttemptLayout:
         return self.home / "metrics.h5"
 
     @property
+    def system(self) -> Path:
+        """Samples of what it used while it ran; absent for one of less than 15 s."""
+        return self.home / "system.jsonl"
+
+    @property
     def outcome(self) -> Path:
         """What the program recorded as its last act (launchers swallow exit codes): ``{"code": 0 | 85, …}``."""
         return self.home / "outcome.json"
@@ -221,6 +226,11 @@ class RunLayout:
     def toolkit(self) -> Path:
         """Read-only copies of our own packages, by hash."""
         return self.home / "toolkit"
+
+    @property
+    def forecasts(self) -> Path:
+        """What each plan was forecast to take, one JSON object a line; only ever appended to."""
+        return self.home / "forecasts.jsonl"
 
     @property
     def seal(self) -> Path:

@@ -63,6 +63,7 @@ class ClusterProfile:
         directives: Further sbatch options, such as ``{"exclude": "n3"}``; empty text: an option without a value.
         template: Jinja template that extends ``array.sbatch.j2``; empty means that one.
         group_access: ``read`` lets the folder's group look at the runs; ``none``: nobody but the owner.
+        carbon: Kilograms of CO₂ per kWh of the site's electricity; 0: not stated, and nothing is said of CO₂.
         follow: The relay of `submit --follow`.
     """
 
@@ -93,4 +94,5 @@ class ClusterProfile:
     directives: Mapping[str, str] = field(default_factory=dict)
     template: str = ""
     group_access: str = "none"
+    carbon: float = 0.0
     follow: Following = Following()

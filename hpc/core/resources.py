@@ -50,6 +50,19 @@ def parse_time(text: str | int) -> int:
     return seconds
 
 
+def parse_carbon(text: str | float) -> float:
+    """Read ``0.3 kg/kWh``, ``300 g/kWh`` or a bare number of kg as kilograms of CO₂ per kWh.
+
+    Raises:
+        ValueError: The text is no such factor, or not above 0 and below 10.
+    """
+    match = re.fullmatch(r"(?a)(\d+(?:\.\d+)?)\s*(k?g)?(?:\s*/\s*kWh)?", str(text).strip())
+    factor = float(match[1]) * (0.001 if match[2] == "g" else 1.0) if match else 0.0
+    if not 0 < factor < 10:
+        raise ValueError(f"'{text}' is no factor of CO₂; write 0.3 kg/kWh")
+    return factor
+
+
 def parse_share(value: str | float) -> float:
     """Read ``5%`` or ``0.05`` as 0.05, ``-5%`` as -0.05.
 
@@ -95,6 +108,11 @@ class Resources:
     def gpu_hours(self) -> float:
         """GPU hours asked for, if the whole limit were used."""
         return self.nodes * self.gpus * self.time_s / HOUR
+
+    @property
+    def core_hours(self) -> float:
+        """Core hours asked for, if the whole limit were used."""
+        return self.nodes * self.cpus * self.time_s / HOUR
 
 
 @dataclass(frozen=True)

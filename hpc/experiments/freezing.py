@@ -32,7 +32,7 @@ from hpc.adapters.sbatch import program_path, render_relay
 from hpc.adapters.yaml_file import YamlDocument
 from hpc.core.credentials import names_secret
 from hpc.core.errors import InputError, Problem
-from hpc.core.experiment.asking import every_resources, resources_of
+from hpc.core.experiment.asking import every_resources
 from hpc.core.experiment.grid import expand
 from hpc.core.experiment.spec import ExperimentSpec, Task
 from hpc.core.extras import MissingPackage
@@ -148,7 +148,7 @@ def make_plan(
     git = read_git_state(workspace.project)
     if git and git.dirty:
         notes = (*notes, "the code differs from its last commit; the difference is kept beside the manifest")
-    notes = (*notes, *_disk_notes(workspace.root, spec, tasks), *seal_notes(layout, spec.raw))
+    notes = (*notes, *seal_notes(layout, spec.raw))
     notes = (*notes, *_baseline_notes(layout, spec.analysis.baseline_from))
     notes = (*notes, *_waiting_notes(layout, spec, tasks))
     code = find_code(workspace.project, workspace.root, spec.program.inputs.values(), canonical_json(spec.raw))
@@ -333,20 +333,6 @@ def _check_packages(spec: ExperimentSpec, profile: ClusterProfile, image: object
         raise MissingPackage(missing[0], f"program.module: {spec.program.module}")
 
 
-def _disk_notes(root: Path, spec: ExperimentSpec, tasks: Sequence[Task]) -> tuple[str, ...]:
-    """Say so when the runs may not fit on the disk; a quota can be smaller still."""
-    needed_mib = sum(resources_of(spec, task).disk_mib for task in tasks)
-    folder = next(each for each in (root, *root.parents) if each.exists())
-    free_mib = shutil.disk_usage(folder).free >> 20
-    if needed_mib <= free_mib:
-        return ()
-    return (
-        f"{counted(len(tasks), 'run')} of {render_memory(needed_mib // len(tasks))} need more than the "
-        f"{free_mib} MiB free at "
-        f"{folder}",
-    )
-
-
 def _baseline_notes(layout: RunLayout, name: str) -> tuple[str, ...]:
     """Say so when the stored baseline has not been measured: its variance comes first."""
     source = RunLayout(layout.root, name)
@@ -389,7 +375,7 @@ def _manifest(
         "spec": dict(spec.raw),
         "tasks": [task_to_json(task) for task in tasks],
         "provenance": dict(provenance),
-        "cluster": asdict(profile),
+        "cluster": {name: value for name, value in asdict(profile).items() if name != "carbon" or value},
         "seal": content_digest(spec.raw),
         **({"follow_ups": list(looks)} if looks else {}),
     }

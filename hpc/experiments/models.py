@@ -36,7 +36,7 @@ from hpc.core.experiment.values import render_value
 from hpc.core.launch.config_file import FORMATS
 from hpc.core.launch.expansion import expansion_problem
 from hpc.core.layout import name_problem
-from hpc.core.resources import parse_memory, parse_share, parse_time
+from hpc.core.resources import parse_carbon, parse_memory, parse_share, parse_time
 
 MAX_TEXT = 1000
 EXPERIMENT_TYPES = (
@@ -238,6 +238,15 @@ def _share(value: Any) -> str | float | int:
     return cast("str | float | int", value)
 
 
+def _carbon(value: Any) -> str | float | int:
+    """Check a factor of CO₂: ``0.3 kg/kWh``."""
+    try:
+        parse_carbon(value)
+    except ValueError:
+        raise _fail(f"must be a factor such as 0.3 kg/kWh, above 0 and below 10, not {shown(value)}") from None
+    return cast("str | float | int", value)
+
+
 def _limits(value: Any) -> list[float]:
     """Check the range of a metric: ``[0, 1]``."""
     if not isinstance(value, list) or len(value) != 2 or any(not _is_number(end) for end in value):
@@ -419,6 +428,7 @@ AnyValue = Annotated[
 ]
 Memory = Annotated[Any, PlainValidator(_memory), WithJsonSchema({"type": ["string", "integer"]})]
 Time = Annotated[Any, PlainValidator(_time), WithJsonSchema({"type": ["string", "integer"]})]
+Carbon = Annotated[Any, PlainValidator(_carbon), WithJsonSchema({"type": ["string", "number"]})]
 Share = Annotated[Any, PlainValidator(_share), WithJsonSchema({"type": ["string", "number"]})]
 Limits = Annotated[
     list[float],
@@ -767,6 +777,22 @@ class PackModel(Model):
 
     tasks: Annotated[int, Field(ge=1, le=1000)] = Field(description="Tasks of one element, at most.")
     at_once: Annotated[int, Field(ge=1, le=256)] = Field(1, description="So many of them run at the same time.")
+
+
+Hours = Annotated[float, Field(gt=0, le=1e9)]
+
+
+class BudgetModel(Model):
+    """What the experiment may cost in all, retries included. Nothing more is started that might go beyond it."""
+
+    gpu_hours: Hours | None = Field(None, description="GPUs × hours.")
+    core_hours: Hours | None = Field(None, description="CPU cores asked for × hours.")
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> Self:
+        if self.gpu_hours is None and self.core_hours is None:
+            raise _fail("bounds nothing; give gpu_hours or core_hours, such as {gpu_hours: 200}")
+        return self
 
 
 class DeepspeedModel(Model):
@@ -1136,6 +1162,9 @@ class ExperimentModel(Model):
     )
     resources: ResourcesModel = Field(ResourcesModel(), description="What one task asks for.")  # type: ignore[call-arg]
     pack: PackModel | None = Field(None, description="Several tasks in one array element.")
+    budget: BudgetModel | None = Field(
+        None, description="What it may cost in all; see docs/forecast.md. Left out: whatever it takes."
+    )
     launch: LaunchModel = Field(LaunchModel(), description="How its processes are started.")  # type: ignore[call-arg]
     batch: BatchModel | None = Field(None, description="Batch sizes that an out-of-memory error may change.")
     container: ContainerModel = Field(ContainerModel(), description="The image.")  # type: ignore[call-arg]
@@ -1246,6 +1275,11 @@ class ProfileModel(Model):
         "none",
         description="`read`: the group of the run folder may look, collect and report, and change nothing; `none`: "
         "the runs are for their owner alone.",
+    )
+    carbon: Carbon | None = Field(
+        None,
+        description="CO₂ of the site's electricity, `0.3 kg/kWh` or `300 g/kWh`: `hpc usage` then says what energy "
+        "came to. Left out: it says nothing of CO₂.",
     )
     follow: FollowModel = Field(FollowModel(), description="The relay, the small job that follows an experiment.")  # type: ignore[call-arg]
 

@@ -22,6 +22,7 @@ SOME_STARTS = frozenset({
     "hpc.adapters.apptainer",  # in a container
     "hpc.core.launch.config_file",  # with a configuration file
     "hpc.core.retry", "hpc.core.retry.learned",  # with a batch
+    "hpc.node.sampler",  # with a run of more than 15 s
     "hpc.node.metric_files", "hpc.node.metric_tap",  # metrics from what is printed, or from files
     "hpc.node.pack",  # several tasks in an element
     "hpc.core.experiment.metric_files", "hpc.core.experiment.metric_source", "hpc.metrics",

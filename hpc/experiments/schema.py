@@ -30,13 +30,14 @@ from hpc.core.experiment.values import is_single, render_value
 from hpc.core.launch.config_file import content_problems
 from hpc.core.launch.program import named_experiments
 from hpc.core.profile import ClusterProfile, Following
-from hpc.core.resources import ALONE, Pack, Resources, parse_memory, parse_share, parse_time
+from hpc.core.resources import ALONE, Pack, Resources, parse_carbon, parse_memory, parse_share, parse_time
 from hpc.experiments.config_template import read_config
 from hpc.experiments.models import (
     RANGE,
     AnalysisModel,
     BatchModel,
     BreakerModel,
+    BudgetModel,
     CheckModel,
     ConfigModel,
     ContainerModel,
@@ -156,6 +157,7 @@ def _profile(model: ProfileModel, name: str) -> ClusterProfile:
         directives=dict(model.directives),
         template=model.template or "",
         group_access=model.group_access,
+        carbon=parse_carbon(model.carbon) if model.carbon is not None else 0.0,
         follow=_following(model.follow),
     )
 
@@ -420,6 +422,10 @@ def _check(model: CheckModel | None) -> core.Check | None:
     return core.Check(model.expression or "", model.command or "", parse_time(model.time))
 
 
+def _budget(model: BudgetModel | None) -> core.Budget | None:
+    return core.Budget(model.gpu_hours, model.core_hours) if model else None
+
+
 def _sanity(model: SanityModel | None) -> core.Sanity | None:
     return core.Sanity(model.words, parse_time(model.time)) if model else None
 
@@ -462,6 +468,7 @@ def _spec(sections: Mapping[str, Any], draft: Draft) -> core.ExperimentSpec:
         sanity=draft.sanity,
         pack=draft.pack,
         after=_after(sections["after"] or [], _present(draft.program)),
+        budget=_budget(sections["budget"]),
         after_jobs=tuple(each for each in sections["after"] or [] if isinstance(each, int)),
         raw={
             **written,

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from hpc.adapters import proc
 from hpc.adapters.files import open_log, read_record, readable_record, write_json
@@ -28,10 +28,18 @@ from hpc.core.launch.launchers import Placement, copies, launch_argv, launch_def
 from hpc.core.layout import AttemptLayout
 from hpc.core.records.record import Record
 from hpc.core.records.task import TaskRecord
+from hpc.core.resources import HOUR
+
+if TYPE_CHECKING:
+    from hpc.node.sampler import Sampler
 
 GRACE_S = 15.0
 """How long ranks may take to save and leave after SIGTERM. With the teardown it stays below Slurm's KillWait (30 s by
 default), so that the wrapper lives to write how the attempt ended."""
+SAMPLE_S = 15.0
+"""Between two samples of what is used: the first comes after so long, so that a short run takes none."""
+SAMPLE_LATER_S = 30.0
+"""The same after the first hour."""
 LOOK_S = 5.0
 """Between two looks at the task's folder on the shared file system."""
 TEARDOWN_GRACE_S = 5.0
@@ -68,6 +76,8 @@ class Supervision:
         unread: How many printed values could not be read as metrics.
         unread_example: What was wrong with the first of them.
         sanity: Why the ladder of checks before the program ended the attempt; empty where it did not.
+        cpu_seconds: Processor time of its processes on all nodes; None when not known.
+        sampled: What the samples come to: ``gpu_busy``, ``gpu_peak_mib``, ``gpu_energy_j``, those that are known.
     """
 
     exit_code: int | None = None
@@ -79,6 +89,8 @@ class Supervision:
     unread: int = 0
     unread_example: str = ""
     sanity: str = ""
+    cpu_seconds: float | None = None
+    sampled: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,6 +103,8 @@ class Share(Record):
     output_lost: str = ""
     unread: int = 0
     unread_example: str = ""
+    cpu_seconds: float | None = None
+    sampled: Mapping[str, float] = field(default_factory=dict)
 
 
 _REFUSALS = {
@@ -295,12 +309,14 @@ def supervise(
         return not_started(attempt, str(error), error.code)
     pump = Pump(pipe, task, attempt) if pipe else None
     clock = Clock(task, time.monotonic())
+    samples = Samples(task, attempt, place.node_rank)
     next_look = time.monotonic() + LOOK_S
     while any(child.poll() is None for child in children):
         wait_a_little(children)
         if any(child.poll() for child in children):
             break  # one copy failed: the others would wait for it for ever
         ending = forwarder.deliver() or clock.act(forwarder, result)
+        samples.take_if_due()
         if is_enough():
             ending = True
             forwarder.pass_on(signal.SIGTERM)
@@ -317,6 +333,7 @@ def supervise(
     proc.end_descendants(TEARDOWN_GRACE_S)
     if is_step(task):
         proc.send_signal(proc.find_marked(_marks(attempt)), signal.SIGKILL)
+    result.cpu_seconds, result.sampled = None if is_step(task) else proc.children_seconds(), samples.close()
     codes = [code if (code := child.poll()) is not None else -signal.SIGKILL for child in children]
     code = first_to_fail.returncode if first_to_fail else max(codes, key=abs)
     result.exit_code, result.signal = (code, None) if code >= 0 else (None, -code)
@@ -324,6 +341,41 @@ def supervise(
         result.output_lost = pump.close(finished=code == 0)
         result.unread, result.unread_example = pump.unread
     return result
+
+
+class Samples:
+    """Takes a sample of what is used now and then; what that needs is loaded with the first."""
+
+    def __init__(self, task: TaskRecord, attempt: AttemptLayout, node_rank: int) -> None:
+        self._path = attempt.system if node_rank == 0 else attempt.system.with_suffix(f".node{node_rank}.jsonl")
+        # Over several nodes this wrapper waits for srun, without an environment for it; the shares sample.
+        self._is_off = not task.environment
+        self._gpus = task.gpus
+        self._started = time.monotonic()
+        self._due = self._started + SAMPLE_S
+        self._sampler: Sampler | None = None
+
+    def take_if_due(self) -> None:
+        """Take one when it is time; a disk that is full ends it."""
+        now = time.monotonic()
+        if self._is_off or now < self._due:
+            return
+        self._due = now + (SAMPLE_S if now - self._started < HOUR else SAMPLE_LATER_S)
+        try:
+            if self._sampler is None:
+                from hpc.node.sampler import Sampler
+
+                self._sampler = Sampler(self._path, self._gpus)
+            self._sampler.sample()
+        except OSError:
+            self._is_off = True
+
+    def close(self) -> Mapping[str, float]:
+        """What they came to; empty without any."""
+        if self._sampler is None:
+            return {}
+        self._sampler.close()
+        return self._sampler.summary()
 
 
 def is_step(task: TaskRecord) -> bool:
@@ -501,9 +553,23 @@ def take_shares(result: Supervision, attempt: AttemptLayout, nodes: int) -> None
     saved = [told for told in own if told.exit_code == EXIT_CHECKPOINTED and result.exit_code == EXIT_DONE]
     for told in (failed or saved)[:1]:
         result.exit_code, result.signal = told.exit_code, told.signal
+    result.cpu_seconds, result.sampled = _used_together(list(shares.values()), nodes)
     if reader := shares.get(0):
         result.output_lost = reader.output_lost
         result.unread, result.unread_example = reader.unread, reader.unread_example
+
+
+def _used_together(shares: Sequence[Share], nodes: int) -> tuple[float | None, dict[str, float]]:
+    """What all nodes used: time and energy add up, memory is the highest, GPUs are busy on average."""
+    times = [told.cpu_seconds for told in shares if told.cpu_seconds is not None]
+    busy, peaks, energy = (
+        [told.sampled[name] for told in shares if name in told.sampled]
+        for name in ("gpu_busy", "gpu_peak_mib", "gpu_energy_j")
+    )
+    sampled = {"gpu_busy": sum(busy) / len(busy)} if busy else {}
+    sampled |= {"gpu_peak_mib": max(peaks)} if peaks else {}
+    sampled |= {"gpu_energy_j": sum(energy)} if len(energy) == nodes else {}
+    return sum(times) if len(times) == nodes else None, sampled
 
 
 def _share(attempt: AttemptLayout, node_rank: int) -> Path:
@@ -549,6 +615,8 @@ def main(arguments: Sequence[str]) -> int:
         result.output_lost,
         result.unread,
         result.unread_example,
+        result.cpu_seconds,
+        result.sampled,
     )
     write_json(_share(attempt, place.node_rank), told.to_json(), parents=False)
     # A node that has its checkpoint says so in its share: to srun it would be a bad exit, for which it ends the nodes

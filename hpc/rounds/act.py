@@ -141,7 +141,7 @@ def hand_over(layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignmen
     """Write the arrays these assignments need and submit what Slurm takes now, or all to this machine (job ``local``).
 
     What has to come after runs that have not finished, or jobs that did not end well, is left for later, and so is what
-    a person holds.
+    a person holds, and what the budget has no room for; the experiment is held once that is spent.
 
     Args:
         terms: What they wait for.
@@ -155,6 +155,15 @@ def hand_over(layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignmen
     by_hand = split_held(layout, assignments)
     if by_hand.kept:
         return _joined(hand_over(layout, frozen, by_hand.free, terms), Fed(waiting=by_hand.kept, why=by_hand.why))
+    if frozen.spec.budget:
+        from hpc.rounds.budget import keep_to_budget
+
+        kept = keep_to_budget(layout, frozen, assignments)
+        return _joined(_hand_over(layout, frozen, kept.now, terms), Fed(waiting=tuple(kept.later), why=kept.why))
+    return _hand_over(layout, frozen, assignments, terms)
+
+
+def _hand_over(layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignment], terms: Terms) -> Fed:
     split = split_ready(layout, frozen.spec, assignments)
     begun = tuple(each for each in split.ready if each.attempt > 1 or not frozen.spec.after_jobs)
     fed = _joined(_submit(layout, frozen, begun, terms), Fed(waiting=split.waiting, why=split.why))

@@ -3,7 +3,7 @@
 import errno
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from hpc.rounds.checked import answers_judged
 from hpc.rounds.judge import JudgedAttempt, JudgedExperiment, JudgedTask
 from hpc.rounds.ledger import note_results
 from hpc.rounds.tables import SHOWN, columns_of, render_csv, tabulate
+from hpc.rounds.times import checkpoint_s, queue_s, rolled_back, startup_s
 from hpc.snapshots.evidence import finite
 from hpc.snapshots.outdated import describe_outdated
 
@@ -144,7 +145,15 @@ def describe_task(
 
 def _describe_attempts(layout: RunLayout, task: JudgedTask) -> list[dict[str, Any]]:
     """All attempts, oldest first; those that are gone as they were described before."""
-    present = [attempt_verdict(layout, attempt).to_json() for attempt in task.attempts]
+    lost, before = rolled_back(task), (None, *task.attempts)
+    present = [
+        replace(
+            attempt_verdict(layout, attempt),
+            queue_s=queue_s(layout, attempt, earlier),
+            rolled_back_s=lost.get(attempt.state.number),
+        ).to_json()
+        for attempt, earlier in zip(task.attempts, before, strict=False)
+    ]
     if task.kept is None or not (task.kept_result or present):
         return present
     kept = task.kept.attempts(besides={each.state.number for each in task.attempts})
@@ -164,6 +173,8 @@ def attempt_verdict(layout: RunLayout, attempt: JudgedAttempt) -> AttemptVerdict
         started=started,
         ended=attempt.ended,
         **_cost(attempt, started),
+        startup_s=startup_s(attempt),
+        checkpoint_s=checkpoint_s(attempt.results),
         **_exit_of(attempt),
         node=attempt.node,
         micro_batch=settings.micro_batch,
@@ -193,6 +204,10 @@ def _cost(attempt: JudgedAttempt, started: float | None) -> dict[str, Any]:
         "gpu_seconds": ended.gpu_seconds if ended else gpus * nodes * (elapsed or 0.0) / share,
         "peak_memory_mib": ended.peak_memory_mib if ended else row.peak_memory_mib if row else None,
         "peak_gpu_memory_mib": ended.peak_gpu_memory_mib if ended else None,
+        "cpus": asked.cpus if asked else None,
+        "cpu_seconds": ended.cpu_seconds if ended else None,
+        "gpu_busy": ended.gpu_busy if ended else None,
+        "gpu_energy_j": ended.gpu_energy_j if ended else None,
     }
 
 

@@ -233,6 +233,19 @@ class Sanity:
     time_s: int = 600
 
 
+@dataclass(frozen=True)
+class Budget:
+    """What an experiment may cost in all, retries included; None: not bounded.
+
+    Attributes:
+        gpu_hours: GPUs × hours.
+        core_hours: Cores asked for × hours.
+    """
+
+    gpu_hours: float | None = None
+    core_hours: float | None = None
+
+
 EVENTS = ("ended", "held", "gave_up")
 """What a notice may be about: all is done, nothing more is started until somebody looks, or the rest is given up."""
 
@@ -260,6 +273,7 @@ class ExperimentSpec:
         after: Experiments whose matching runs have to be finished before a task starts.
         after_jobs: Slurm jobs that have to end well before a task starts.
         pack: How many tasks share one array element.
+        budget: What it may cost in all; None: whatever it takes.
         raw: The experiment as plain JSON values, overrides applied: what the manifest keeps and reports read.
     """
 
@@ -286,6 +300,7 @@ class ExperimentSpec:
     after: tuple[str, ...] = ()
     after_jobs: tuple[int, ...] = ()
     pack: Pack = ALONE
+    budget: Budget | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -32,7 +32,16 @@ class AttemptVerdict(Record):
         memory_mib: Host memory asked for; null when not known.
         time_s: Time limit asked for; null when not known.
         peak_memory_mib: Most host memory measured; null when it was not.
-        peak_gpu_memory_mib: Most GPU memory the program recorded; null when it did not.
+        peak_gpu_memory_mib: Most GPU memory the program recorded, else that was sampled; null without either.
+        cpus: Cores per node asked for; null when not known.
+        cpu_seconds: Processor time of all its processes; null when not known.
+        gpu_busy: Share of time its GPUs were busy (0–1), on average over samples; null when nobody sampled.
+        gpu_energy_j: Energy of its GPUs, from samples of their power; null likewise.
+        queue_s: Seconds from its submission to its start; null when not known.
+        startup_s: Seconds from its start to its first metric; null where no metrics were logged while it ran.
+        checkpoint_s: Seconds of writing checkpoints: the sum of a metric ``checkpoint_s``; null without one.
+        rolled_back_s: Seconds whose work was lost: after the checkpoint that a later attempt went on from; all where
+            none did, or where the task failed for good; null while it is open, or where that checkpoint is gone.
         changes: What differs from the attempt before, in words.
         manifest_sha: Manifest it was made from.
         seal: Digest of what was sealed with the plan.
@@ -68,6 +77,14 @@ class AttemptVerdict(Record):
     time_s: int | None = None
     peak_memory_mib: float | None = None
     peak_gpu_memory_mib: float | None = None
+    cpus: int | None = None
+    cpu_seconds: float | None = None
+    gpu_busy: float | None = None
+    gpu_energy_j: float | None = None
+    queue_s: float | None = None
+    startup_s: float | None = None
+    checkpoint_s: float | None = None
+    rolled_back_s: float | None = None
     changes: tuple[str, ...] = ()
     manifest_sha: str | None = None
     seal: str | None = None

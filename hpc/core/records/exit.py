@@ -50,8 +50,12 @@ class ExitRecord(Record):
         host: Machine of the wrapper.
         slurm: Slurm's ids and ``restart_count``.
         peak_memory_mib: From the memory cgroup where there is one of its own, else the largest process.
-        peak_gpu_memory_mib: What the program recorded as ``peak_gpu_memory_mib``; null when it did not.
+        peak_gpu_memory_mib: What the program recorded as ``peak_gpu_memory_mib``, else the highest sample; null without
+            either.
         memory_limit_mib: Memory it was allowed; null when not known.
+        cpu_seconds: Processor time of all its processes; null when not known.
+        gpu_busy: Share of time its GPUs were busy (0–1), on average over samples; null when nobody sampled.
+        gpu_energy_j: Energy of its GPUs, from samples of their power; null likewise.
         oom_kill_count: Processes the kernel killed for memory; null when not known.
         gpu_seconds: GPUs × nodes × duration; in a pack its share, that divided by how many run at once.
         argv: The program's own command line.
@@ -87,6 +91,9 @@ class ExitRecord(Record):
     peak_memory_mib: float | None = None
     peak_gpu_memory_mib: float | None = None
     memory_limit_mib: float | None = None
+    cpu_seconds: float | None = None
+    gpu_busy: float | None = None
+    gpu_energy_j: float | None = None
     oom_kill_count: int | None = None
     gpu_seconds: float = 0.0
     argv: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""What runs used against what they asked for, and where their time went. Pure."""

@@ -1,0 +1,39 @@
+"""Forecast against actual, once nothing of an experiment is left: one line for people."""
+
+from collections.abc import Sequence
+
+from hpc.adapters.files import read_json_lines
+from hpc.core.errors import InputError
+from hpc.core.experiment.asking import asked_of_tasks
+from hpc.core.failures.outcomes import Outcome
+from hpc.core.forecast.budget import GPU
+from hpc.core.forecast.forecast import counts_then, forecasts_of, say_against
+from hpc.core.resources import HOUR
+from hpc.snapshots.snapshot import Snapshot
+
+_LEFT = (Outcome.RUNNING, Outcome.PENDING, Outcome.PLANNED)
+
+
+def say_forecast_now(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> str:
+    """Say what was forecast and what it came to; empty while something is left, or nothing was forecast or measured."""
+    if not snapshot.layout.forecasts.exists() or any(each in _LEFT for each in outcomes):
+        return ""
+    try:
+        known = forecasts_of(read_json_lines(snapshot.layout.forecasts))
+    except (InputError, OSError):
+        return ""
+    asked = asked_of_tasks(snapshot.manifest["spec"], snapshot.manifest["tasks"])
+    ends = [
+        (each.end, one.nodes * one.cpus)
+        for state, one in zip(snapshot.tasks, asked, strict=True)
+        for each in state.attempts
+        if each.end
+    ]
+    if not ends:
+        return ""
+    began = min(end.ended - end.elapsed_s for end, _ in ends)
+    found = counts_then(known, began)
+    if found is None:
+        return ""
+    gpu, core = sum(end.gpu_seconds for end, _ in ends), sum(end.elapsed_s * cores for end, cores in ends)
+    return say_against(found, (gpu if found.unit == GPU else core) / HOUR, max(end.ended for end, _ in ends) - began)
