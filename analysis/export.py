@@ -16,6 +16,7 @@ import click
 
 from analysis.command import names_out, run
 from hpc.adapters.files import make_folder
+from hpc.adapters.wandb_files import export_folder, logs_itself
 from hpc.core.errors import InputError, NothingToDo
 from hpc.core.layout import RunLayout
 from hpc.core.printable import printable, printable_json
@@ -68,6 +69,7 @@ class Exported:
     help="Folder for files.  [default: export/TOOL of the runs; for folders ./results/NAME]",
 )
 @click.option("--project", help="Project of wandb, experiment of MLflow.  [default: the experiment's name]")
+@click.option("--unlogged", is_flag=True, help="Of wandb: leave out runs whose program logged there itself.")
 @click.option("--root", type=click.Path(path_type=Path), help="Where experiments lie.  [default: $HPC_ROOT or ./runs]")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value on stdout.")
@@ -76,6 +78,7 @@ def export(
     tool: str,
     out: Path | None,
     project: str | None,
+    unlogged: bool,
     root: Path | None,
     dry_run: bool,
     as_json: bool,
@@ -92,7 +95,9 @@ def export(
     usual = Path("results", layout.experiment) if tool == FOLDERS else layout.home / "export" / tool
     folder = (out or usual).absolute()
     with names_out(folder, f"export {layout.experiment} --to {tool} --out FOLDER"):
-        told = run_export(e.frame, layout, tool, folder, project or layout.experiment, dry_run=dry_run)
+        told = run_export(
+            e.frame, layout, tool, folder, project or layout.experiment, dry_run=dry_run, unlogged=unlogged
+        )
     if as_json:
         click.echo(printable_json(json.dumps(vars(told), ensure_ascii=False)))
     else:
@@ -101,8 +106,10 @@ def export(
         raise NothingToDo(f"{layout.experiment}: everything is there already")
 
 
-def run_export(frame: object, layout: RunLayout, tool: str, folder: Path, project: str, *, dry_run: bool) -> Exported:
-    """Send what is new or has changed, and write each down.
+def run_export(
+    frame: object, layout: RunLayout, tool: str, folder: Path, project: str, *, dry_run: bool, unlogged: bool = False
+) -> Exported:
+    """Send what is new or has changed, and write each down; `unlogged`: without runs that logged to wandb themselves.
 
     Raises:
         InputError: No run has ended.
@@ -115,7 +122,10 @@ def run_export(frame: object, layout: RunLayout, tool: str, folder: Path, projec
     if not isinstance(frame, ExperimentFrame):
         raise TypeError("an ExperimentFrame is wanted")
     runs = list_runs(frame)
-    if not runs:
+    ended = len(runs)
+    if unlogged:
+        runs = [run for run in runs if not logs_itself(layout.task(run.name))]
+    if not ended:
         raise InputError(f"no run of {layout.experiment} has ended; see python -m hpc.status {layout.experiment}")
     where = str(folder) if tool in (*TABLES, FOLDERS, "tensorboard") else project
     ledger = Ledger(folder / ".exported.json", {"to": tool, "where": where})
@@ -128,8 +138,8 @@ def run_export(frame: object, layout: RunLayout, tool: str, folder: Path, projec
         for run in due:
             ledger.note(run.task_id, run.digest, send(run))
     names = [run.name for run in due]
-    left = len(frame.tasks) - len(runs)
-    following = _next(tool, folder) if due else ""
+    left = len(frame.tasks) - ended
+    following = _next(tool, folder, layout) if due else ""
     return Exported(layout.experiment, tool, where, names, len(runs) - len(due), left, files, following)
 
 
@@ -159,8 +169,10 @@ def _sender(tool: str, folder: Path, project: str, layout: RunLayout) -> Callabl
     return senders.get(tool, lambda _: str(folder))
 
 
-def _next(tool: str, folder: Path) -> str:
+def _next(tool: str, folder: Path, layout: RunLayout) -> str:
     """The line to type next; the folder may hold spaces."""
+    if tool == "wandb" and folder == export_folder(layout).absolute():
+        return f"python -m hpc.sync {layout.experiment}"
     commands = {
         "tensorboard": f"tensorboard --logdir {quote(str(folder))}",
         "wandb": f"wandb sync {quote(str(folder))}/wandb/offline-run-*",

@@ -25,6 +25,7 @@ COMMANDS = {
     "report": "Build the statistical report from what was collected.",
     "history": "Keep the experiment log: record runs, ask what was tried.",
     "export": "Export results to wandb, TensorBoard, MLflow, tables or folders.",
+    "sync": "Send offline wandb runs; repeat it as often as you like.",
     "adopt": "Take in runs that were made without this toolkit.",
     "shell": "Open a shell where a run ran: its container, code and folder.",
     "why": "Explain a failure: a task, a Slurm job, an attempt or a log file.",

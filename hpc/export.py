@@ -25,6 +25,7 @@ from hpc.workspace import Workspace, own_command, python_path
 )
 @click.option("--out", help="Folder for files.  [default: export/TOOL of the runs; for folders ./results/NAME]")
 @click.option("--project", help="Project of wandb, experiment of MLflow.  [default: the experiment's name]")
+@click.option("--unlogged", is_flag=True, help="Of wandb: leave out runs whose program logged there itself.")
 @click.option("--root", help="Where experiments lie.  [default: $HPC_ROOT or ./runs]")
 @dry_run_option
 @json_option

@@ -42,8 +42,15 @@ ANALYSIS_MAY = {
     "hpc.core", "hpc.adapters.collected_file", "hpc.adapters.files", "hpc.adapters.finished_run",
     "hpc.adapters.manifest_store", "hpc.adapters.metrics_h5", "hpc.adapters.owner", "hpc.adapters.printed",
     "hpc.adapters.project", "hpc.adapters.result_ledger", "hpc.adapters.started",
+    "hpc.adapters.wandb_files",
 }  # fmt: skip
-ADAPTERS_MAY = {"hpc.core", "hpc.adapters.files", "hpc.adapters.sparse_file", "hpc.adapters.metrics_read"}
+ADAPTERS_MAY = {
+    "hpc.core",
+    "hpc.adapters.files",
+    "hpc.adapters.sparse_file",
+    "hpc.adapters.metrics_read",
+    "hpc.adapters.wandb_files",
+}
 
 
 Table = Mapping[str, set[str]]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.data.frame import ExperimentFrame, load_series
@@ -38,6 +38,7 @@ class ExportedRun:
         summary: Final metrics; empty where the run did not finish.
         series: Metric → its points by step, attempts joined to one line.
         facts: Outcome, failure class, attempts, manifest hash.
+        origin: What it came from, no part of its content: `code`, `git_commit`, `goal`.
     """
 
     experiment: str
@@ -47,6 +48,7 @@ class ExportedRun:
     summary: Mapping[str, float]
     series: Mapping[str, Sequence[Point]]
     facts: Mapping[str, Any]
+    origin: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -89,4 +91,17 @@ def _run(frame: ExperimentFrame, row: int, series: Mapping[str, Sequence[Point]]
         "manifest_sha": frame.manifest_sha,
     }
     config = {**asked["parameters"], "seed": asked["seed"], **case}
-    return ExportedRun(frame.layout.experiment, asked["task_id"], asked["run_name"], config, values, series, facts)
+    return ExportedRun(
+        frame.layout.experiment, asked["task_id"], asked["run_name"], config, values, series, facts, _origin(frame)
+    )
+
+
+def _origin(frame: ExperimentFrame) -> Mapping[str, str]:
+    """Which code the plan froze, of which commit, and what it is to find out."""
+    provenance = frame.manifest.get("provenance") or {}
+    told = {
+        "code": (provenance.get("code") or {}).get("sha256"),
+        "git_commit": (provenance.get("git") or {}).get("commit"),
+        "goal": (frame.manifest["spec"].get("brief") or {}).get("goal"),
+    }
+    return {name: str(value) for name, value in told.items() if value}

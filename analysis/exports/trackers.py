@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from analysis.exports.runs import ExportedRun
+from hpc.core.words import counted
 
 _AT_ONCE = 1000
 """Metrics that MLflow takes in one call."""
+_TAG = 64
+"""Characters that wandb takes in a tag."""
 
 
 def send_to_wandb(run: ExportedRun, folder: Path, project: str) -> str:
-    """Send one run, offline or online as WANDB_MODE says (default: offline, sent later by ``wandb sync``): its id.
+    """Send one run, offline or online as WANDB_MODE says (default: offline, sent later by ``hpc sync``): its id.
 
     Args:
         run: The run.
@@ -32,14 +35,23 @@ def send_to_wandb(run: ExportedRun, folder: Path, project: str) -> str:
     settings = wandb.Settings(console="off", silent=True, x_disable_stats=True, x_disable_meta=True)
     sent = wandb.init(
         project=project, id=identity, name=run.name, group=run.experiment, mode=mode, dir=str(folder), resume="allow",
-        config={**run.config, **{f"hpc.{name}": value for name, value in run.facts.items()}, "hpc.digest": run.digest},
-        tags=[str(run.facts["outcome"])], settings=settings, reinit="create_new",
+        config={
+            **run.config, **{f"hpc.{name}": value for name, value in {**run.facts, **run.origin}.items()},
+            "hpc.digest": run.digest,
+        },
+        tags=_tags(run), notes=run.origin.get("goal"), settings=settings, reinit="create_new",
     )  # fmt: skip
     for step, values in _by_step(run).items():
         sent.log(values, step=step)
     sent.summary.update(dict(run.summary))
     sent.finish(exit_code=0 if run.facts["outcome"] == "finished" else 1)
     return identity
+
+
+def _tags(run: ExportedRun) -> list[str]:
+    """By what people filter: outcome, failure class, how many attempts it took."""
+    told = (run.facts["outcome"], run.facts["failure_class"], counted(int(run.facts["attempts"]), "attempt"))
+    return [text[:_TAG] for text in dict.fromkeys(map(str, told)) if text]
 
 
 def _by_step(run: ExportedRun) -> Mapping[int, dict[str, float]]:

@@ -1,6 +1,6 @@
 """Experiment trackers: wandb when the launcher asked for it, else nobody. A tracker never ends a run.
 
-The launcher asks with WANDB_PROJECT or WANDB_MODE (offline unless it says otherwise; `wandb sync` sends later). All
+The launcher asks with WANDB_PROJECT or WANDB_MODE (offline unless it says otherwise; `hpc sync` sends later). All
 attempts of a task share one run id (WANDB_RUN_ID), so wandb shows one curve, not one per attempt.
 """
 

@@ -276,7 +276,7 @@ def _wandb_notes(spec: ExperimentSpec, code: CodeFiles) -> tuple[str, ...]:
         return ()
     return (
         "tracking.wandb: no Python file of the code mentions wandb; tasks get WANDB_PROJECT, WANDB_RUN_ID and so on, "
-        f"and log nothing there by themselves. What is collected is sent by: hpc export {spec.name} --to wandb",
+        f"and log nothing there by themselves. What is collected is sent by: hpc sync {spec.name}",
     )
 
 

@@ -984,7 +984,7 @@ class WandbModel(Model):
     project: Line = Field(description="Project.")
     entity: Line | None = Field(None, description="Team or user.")
     mode: Literal["offline", "online", "disabled"] = Field(
-        "offline", description="`offline` runs are sent later by `wandb sync`."
+        "offline", description="`offline` runs are sent later by `hpc sync`."
     )
 
 

@@ -273,5 +273,7 @@ def test_a_missing_client_is_one_sentence(
 
 def test_the_next_line_can_be_pasted_where_a_folder_has_spaces() -> None:
     """The path is one word of the printed command."""
-    assert shlex.split(_next("tensorboard", Path("/my runs/x"))) == ["tensorboard", "--logdir", "/my runs/x"]
-    assert shlex.split(_next("wandb", Path("/my runs"))) == ["wandb", "sync", "/my runs/wandb/offline-run-*"]
+    layout = RunLayout(Path("/runs"), "tiny")
+    assert shlex.split(_next("tensorboard", Path("/my runs/x"), layout)) == ["tensorboard", "--logdir", "/my runs/x"]
+    assert shlex.split(_next("wandb", Path("/my runs"), layout)) == ["wandb", "sync", "/my runs/wandb/offline-run-*"]
+    assert _next("wandb", layout.home / "export/wandb", layout) == "python -m hpc.sync tiny"

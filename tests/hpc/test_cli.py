@@ -120,7 +120,7 @@ def test_each_command_speaks_json(verb: str) -> None:
     "verb",
     [
         "init", "brief", "plan", "submit", "collect", "follow", "hold", "release", "clean", "archive", "cancel",
-        "export", "adopt",
+        "export", "sync", "adopt",
     ],
 )  # fmt: skip
 def test_each_command_that_acts_can_be_rehearsed(verb: str) -> None:
@@ -183,7 +183,8 @@ def test_options_change_only_on_purpose() -> None:
         "follow": ["--dry-run", "--json", "--max-parallel", "--number"],
         "why": ["--exit", "--json", "--jsonl", "--metrics", "--state"],
         "adopt": ["--dry-run", "--goal", "--json", "--metric", "--metrics", "--name", "--pattern"],
-        "export": ["--dry-run", "--json", "--out", "--project", "--root", "--to"],
+        "export": ["--dry-run", "--json", "--out", "--project", "--root", "--to", "--unlogged"],
+        "sync": ["--all", "--dry-run", "--entity", "--json", "--project"],
         "report": ["--bundle", "--compare", "--format", "--json", "--out", "--root", "--style", "--watch"],
         "analysis.report": ["--bundle", "--compare", "--format", "--json", "--out", "--root", "--style", "--watch"],
     }  # fmt: skip

@@ -847,7 +847,7 @@ LOG_RULES: tuple[Rule, ...] = (
         r"|wandb\S* .{0,80}(?:permission denied|unauthori[sz]ed|entity \S+ not found)",
         "the tracking service got no valid key",
         "that the run needs it: offline mode does without",
-        suggestion="set tracking.wandb.mode: offline (send later with wandb sync), or give the key",
+        suggestion="set tracking.wandb.mode: offline (send later with hpc sync), or give the key",
     ),
     # ── data ─────────────────────────────────────────────────────────────────────────────────────────────────────
     _row(
