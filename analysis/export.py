@@ -61,17 +61,19 @@ class Exported:
 )
 @click.argument("name", required=False)
 @click.option(
-    "--to", "tool", type=click.Choice((*TRACKERS, *TABLES, FOLDERS)), required=True, help="The tool, or the format."
+    "--to", "tool", type=click.Choice((*TRACKERS, *TABLES, FOLDERS)), required=True, help="Target tool or format."
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder for files.  [default: export/TOOL of the runs; for folders ./results/NAME]",
+    help="Output folder.  [default: export/TOOL in the run folder; for folders ./results/NAME]",
 )
-@click.option("--project", help="Project of wandb, experiment of MLflow.  [default: the experiment's name]")
-@click.option("--unlogged", is_flag=True, help="Of wandb: leave out runs whose program logged there itself.")
-@click.option("--root", type=click.Path(path_type=Path), help="Where experiments lie.  [default: $HPC_ROOT or ./runs]")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--project", help="wandb project or MLflow experiment.  [default: the experiment's name]")
+@click.option("--unlogged", is_flag=True, help="For wandb: leave out runs whose program logged there itself.")
+@click.option(
+    "--root", type=click.Path(path_type=Path), help="Folder of the experiments.  [default: $HPC_ROOT or ./runs]"
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, without doing it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value on stdout.")
 def export(
     name: str | None,

@@ -69,14 +69,20 @@ class BuiltReport:
     epilog="Example: python -m analysis.report lora_sweep --format html,md --bundle",
 )
 @click.argument("name", required=False)
-@click.option("--format", "formats", default=",".join(FORMATS), show_default=True, help="What, beside SVG and CSV.")
 @click.option(
-    "--style", type=click.Choice(("s1", "s2", "s3")), help="Markdown alone: overview, paper, variance report."
+    "--format", "formats", default=",".join(FORMATS), show_default=True, help="Formats in addition to SVG and CSV."
 )
-@click.option("--watch", is_flag=True, help="Build again whenever results are collected, until every run has ended.")
+@click.option(
+    "--style", type=click.Choice(("s1", "s2", "s3")), help="Markdown only: overview, paper or variance report."
+)
+@click.option("--watch", is_flag=True, help="Rebuild whenever results are collected, until every run has ended.")
 @click.option("--compare", nargs=2, metavar="A B", help="Compare the shared configurations of two experiments.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for the report.  [default: report of the runs]")
-@click.option("--root", type=click.Path(path_type=Path), help="Where experiments lie.  [default: $HPC_ROOT or ./runs]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder for the report.  [default: report/ in the run folder]"
+)
+@click.option(
+    "--root", type=click.Path(path_type=Path), help="Folder of the experiments.  [default: $HPC_ROOT or ./runs]"
+)
 @click.option("--bundle", is_flag=True, help="Pack everything into one archive, report-NAME.zip, to send or keep.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON value.")
 def report(

@@ -27,10 +27,12 @@ SHOWN = 10
     epilog="Example: python -m hpc.adopt old_results --pattern 'L{n_layers}_G{gamma}_S{seed}' --metric val_loss"
 )
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--pattern", required=True, help="How the run folders are called: 'L{n_layers}_G{gamma}_S{seed}'.")
-@click.option("--name", help="What the experiment is called.  [default: the folder's name]")
-@click.option("--metric", help="The number that decides; needed where there are several.")
-@click.option("--goal", type=click.Choice(("min", "max")), help="Whether small or large is better; else by its name.")
+@click.option("--pattern", required=True, help="Name pattern of the run folders: 'L{n_layers}_G{gamma}_S{seed}'.")
+@click.option("--name", help="Name of the experiment.  [default: the folder's name]")
+@click.option("--metric", help="The metric that decides; required if there are several.")
+@click.option(
+    "--goal", type=click.Choice(("min", "max")), help="Whether lower or higher is better. Default: by its name."
+)
 @click.option(
     "--metrics",
     "source",
@@ -51,7 +53,7 @@ def main(
     dry_run: bool,
     as_json: bool,
 ) -> int:
-    """Take in the runs below FOLDER that were made without this toolkit; their files are only read."""
+    """Import the runs below FOLDER that were made without this toolkit; their files are only read."""
     from hpc.newcomer.adopting import make_adoption, write_adoption
     from hpc.newcomer.foreign_runs import find_runs
 

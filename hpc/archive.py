@@ -22,12 +22,22 @@ from hpc.workspace import Workspace
 
 @click.command(epilog="Example: python -m hpc.archive lora_sweep --output lora_sweep.tar.gz")
 @name_argument
-@click.option("--output", type=click.Path(path_type=Path), help="FILE.tar.gz or FILE.tar.zst. [default: NAME.tar.gz]")
-@click.option("--with", "more", type=click.Choice(["checkpoints"]), multiple=True, help="What is left out otherwise.")
-@click.option("--leave-out", metavar="PATTERN", multiple=True, help="Paths below the run folder; may be repeated.")
-@click.option("--partial", is_flag=True, help="Also while tasks run or wait: as it is at this moment.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Archive to write: FILE.tar.gz or FILE.tar.zst. [default: NAME.tar.gz]",
+)
+@click.option(
+    "--with", "more", type=click.Choice(["checkpoints"]), multiple=True, help="Include what is left out by default."
+)
+@click.option(
+    "--leave-out", metavar="PATTERN", multiple=True, help="Leave out these paths below the run folder; may be repeated."
+)
+@click.option("--partial", is_flag=True, help="Archive the current state even while tasks run or wait.")
 @click.option("--restore", "source", type=click.Path(path_type=Path), metavar="FILE", help="Unpack this archive.")
-@click.option("--root", type=click.Path(path_type=Path), help="With --restore: below this folder. [default: HPC_ROOT]")
+@click.option(
+    "--root", type=click.Path(path_type=Path), help="With --restore: unpack below this folder. [default: HPC_ROOT]"
+)
 @dry_run_option
 @json_option
 @speaks_plainly

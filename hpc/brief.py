@@ -34,14 +34,14 @@ PROBES = 2
 @click.command(epilog="Example: python -m hpc.brief lora_sweep --dry-run")
 @click.argument("name")
 @click.option(
-    "--from", "answers", type=click.Path(path_type=Path), help="YAML with answers: the keys of the brief, any of them."
+    "--from", "answers", type=click.Path(path_type=Path), help="YAML file with answers: any keys of the brief."
 )
-@click.option("--non-interactive", is_flag=True, help="Ask nothing; name every question that has no answer.")
+@click.option("--non-interactive", is_flag=True, help="Ask nothing; name every question without an answer.")
 @dry_run_option
 @json_option
 @speaks_plainly
 def main(name: str, answers: Path | None, non_interactive: bool, dry_run: bool, as_json: bool) -> int:
-    """Ask what experiment NAME is to find out, probe vague answers, and write its brief."""
+    """Ask what experiment NAME should find out, question vague answers, and write its brief."""
     from hpc.experiments.briefing import put_together, read_answers, read_subject, refuse_missing, rewrite, write_brief
     from hpc.experiments.sealing import sealed_words
 

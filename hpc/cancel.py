@@ -63,7 +63,7 @@ class Found:
 @json_option
 @speaks_plainly
 def main(name: str | None, runs: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
-    """Cancel what waits or runs of experiment NAME (default: the one planned last), or of single TASKs of it."""
+    """Cancel the waiting and running tasks of experiment NAME (default: the one planned last), or single TASKs."""
     layout = Workspace.current().layout(name)
     with lock(layout.lock, timeout_s=LOCK_S):
         tasks = choose(layout, runs)

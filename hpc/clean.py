@@ -30,15 +30,23 @@ _UNITS = {"h": 3600, "d": 86400, "w": 7 * 86400}
 
 @click.command(epilog="Example: python -m hpc.clean lora_sweep --older-than 30d --dry-run")
 @name_argument
-@click.option("--checkpoints", "kinds", flag_value="checkpoints", multiple=True, help="Of finished, collected runs.")
-@click.option("--code", "kinds", flag_value="code", multiple=True, help="Copies of code no task was made with.")
 @click.option(
-    "--caches", "kinds", flag_value="caches", multiple=True, help="What is made again; left-over temporaries."
+    "--checkpoints", "kinds", flag_value="checkpoints", multiple=True, help="Checkpoints of finished, collected runs."
 )
-@click.option("--work", "kinds", flag_value="work", multiple=True, help="What finished, collected runs left in work/.")
-@click.option("--images", "kinds", flag_value="images", multiple=True, help="Kept images nobody below the root names.")
-@click.option("--aside", "kinds", flag_value="aside", multiple=True, help="Runs that gave way to a changed plan.")
-@click.option("--older-than", metavar="AGE", help="Only what was written last before so long: 12h, 30d, 2w.")
+@click.option("--code", "kinds", flag_value="code", multiple=True, help="Copies of code that no task uses.")
+@click.option("--caches", "kinds", flag_value="caches", multiple=True, help="Caches and left-over temporary files.")
+@click.option(
+    "--work", "kinds", flag_value="work", multiple=True, help="Files that finished, collected runs left in work/."
+)
+@click.option(
+    "--images",
+    "kinds",
+    flag_value="images",
+    multiple=True,
+    help="Stored images that no experiment below the root uses.",
+)
+@click.option("--aside", "kinds", flag_value="aside", multiple=True, help="Runs that made way for a changed plan.")
+@click.option("--older-than", metavar="AGE", help="Only files last written longer ago than AGE: 12h, 30d, 2w.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @dry_run_option
 @json_option
@@ -46,7 +54,7 @@ _UNITS = {"h": 3600, "d": 86400, "w": 7 * 86400}
 def main(
     name: str | None, kinds: tuple[str, ...], older_than: str | None, yes: bool, dry_run: bool, as_json: bool
 ) -> int:
-    """Make room: remove what experiment NAME (default: the one planned last) needs no more."""
+    """Free disk space: remove what experiment NAME (default: the one planned last) no longer needs."""
     age_s = parse_age(older_than) if older_than else 0.0
     workspace = Workspace.current()
     layout = workspace.layout(name)

@@ -6,27 +6,27 @@ import importlib
 import click
 
 COMMANDS = {
-    "init": "Make this repository ready: an experiment that runs its own program.",
-    "brief": "Ask what an experiment is to find out, and write its brief.",
+    "init": "Set up this repository: write an experiment for its own program.",
+    "brief": "Ask what an experiment should find out, and write its brief.",
     "plan": "Check an experiment, freeze its manifest, write the Slurm scripts.",
-    "doctor": "Look whether all that runs need is there; say how to mend it.",
-    "submit": "Submit what is not done yet, to Slurm or to this machine.",
+    "doctor": "Check that everything runs need is in place, and say how to fix it.",
+    "submit": "Submit the tasks that are not done yet, to Slurm or this machine.",
     "ls": "List the experiments: age, counts, best value, held or followed.",
     "status": "Show where an experiment stands.",
     "logs": "Show what a task printed, follow it, or search the logs of all runs.",
-    "collect": "Gather, classify and record every run; retry what can be healed.",
+    "collect": "Collect, classify and record every run; retry what can be healed.",
     "follow": "Follow an experiment until nothing is left: collect, retry, report.",
     "hold": "Hold an experiment or single tasks: nothing more starts.",
-    "release": "Release what is held, in Slurm and in this machine's queue.",
-    "cancel": "Cancel what waits or runs, and the unattended loop.",
-    "clean": "Make room: say what can go and what stays, then remove it.",
+    "release": "Release held tasks, in Slurm and in this machine's queue.",
+    "cancel": "Cancel waiting and running tasks, and the unattended loop.",
+    "clean": "Free disk space: show what can be removed, then remove it.",
     "archive": "Archive an experiment as one file that can be checked and restored.",
-    "usage": "Show what the runs used of what they asked for, and what would do.",
-    "report": "Build the statistical report from what was collected.",
+    "usage": "Compare the resources used with those requested, and suggest values.",
+    "report": "Build the statistical report from the collected results.",
     "history": "Keep the experiment log: record runs, ask what was tried.",
     "export": "Export results to wandb, TensorBoard, MLflow, tables or folders.",
-    "sync": "Send offline wandb runs; repeat it as often as you like.",
-    "adopt": "Take in runs that were made without this toolkit.",
+    "sync": "Send offline wandb runs; safe to repeat.",
+    "adopt": "Import runs that were made without this toolkit.",
     "shell": "Open a shell where a run ran: its container, code and folder.",
     "why": "Explain a failure: a task, a Slurm job, an attempt or a log file.",
 }
@@ -75,7 +75,7 @@ class LazyGroup(click.Group):
 @click.command(cls=LazyGroup, epilog="Example: hpc plan lora_sweep --cluster lab")
 @click.version_option(package_name="hpc-batch", prog_name="hpc")
 def main() -> None:
-    """From one YAML experiment to a Slurm array in containers, healed failures and an honest report."""
+    """Turn one YAML experiment into a Slurm array in containers, heal failures and write an honest report."""
 
 
 if __name__ == "__main__":

@@ -50,22 +50,25 @@ if TYPE_CHECKING:
 
 @click.command(epilog="Example: python -m hpc.collect lora_sweep --retry-failed --dry-run")
 @name_argument
-@click.option("--retry-failed", is_flag=True, help="Submit again what its cause allows, adjusted to the cause.")
+@click.option(
+    "--retry-failed", is_flag=True, help="Retry the failed tasks whose cause allows it, adjusted to that cause."
+)
 @click.option(
     "--again",
     metavar="CLASS|RUN",
     multiple=True,
-    help="With --retry-failed: failed runs of this class, or this run, finished or not; other_code: the finished runs "
-    "that other code made than is planned; outdated: those that started from runs repeated since. May be repeated.",
+    help="With --retry-failed: retry failed runs of this class, or this run, finished or not. "
+    "other_code: finished runs made by other code than planned; outdated: those made from runs "
+    "repeated since. May be repeated.",
 )
-@click.option("--replan", "replans", is_flag=True, help="With --again: plan again first, by the files as they are now.")
-@click.option("--include-running", is_flag=True, help="Read the metrics of runs that have not ended, too.")
+@click.option("--replan", "replans", is_flag=True, help="With --again: plan again first, from the current files.")
+@click.option("--include-running", is_flag=True, help="Also read the metrics of runs that have not ended.")
 @click.option(
     "--forget-gone",
     is_flag=True,
-    help="Forget kept results of runs whose folders are gone, so that they can run again.",
+    help="Forget the kept results of runs whose folders are gone, so that they can run again.",
 )
-@click.option("--max-parallel", type=click.IntRange(min=1), help="On this machine: tasks that run at once.")
+@click.option("--max-parallel", type=click.IntRange(min=1), help="On this machine: number of tasks that run at once.")
 @dry_run_option
 @json_option
 @speaks_plainly
@@ -80,7 +83,7 @@ def main(
     dry_run: bool,
     as_json: bool,
 ) -> int:
-    """Gather, classify and record every run of experiment NAME (default: the one planned last)."""
+    """Collect, classify and record every run of experiment NAME (default: the one planned last)."""
     if again and not retry_failed:
         raise click.UsageError("--again starts runs again: add --retry-failed (and --dry-run to see what it would do)")
     if replans and not again:

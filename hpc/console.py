@@ -32,7 +32,7 @@ _TYPED = "hpc.console.typed"
 
 name_argument = click.argument("name", required=False)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value on stdout.")
-dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, without doing it.")
 
 
 class PassedOn(click.Command):

@@ -34,10 +34,12 @@ MARKS = {Severity.OK: "ok", Severity.NOTE: "note", Severity.WARNING: "warning", 
 
 @click.command(epilog="Example: python -m hpc.doctor lora_sweep --cluster mysite")
 @click.argument("experiment", required=False)
-@click.option("--cluster", help="Site profile; a tiny job then looks from its compute nodes. Default: $HPC_CLUSTER.")
+@click.option(
+    "--cluster", help="Site profile; a tiny job then also checks from its compute nodes. Default: $HPC_CLUSTER."
+)
 @click.option(
     "--wait", "wait_s", type=click.IntRange(min=0), default=60, show_default=True, metavar="SECONDS",
-    help="How long the tiny job may wait in the queue; 0 sends none.",
+    help="How long the tiny job may wait in the queue; 0: send none.",
 )  # fmt: skip
 @click.option(
     "--write-profile", "profile_name", metavar="NAME", help="Write manifests/clusters/NAME.yaml from what Slurm says."
@@ -48,7 +50,7 @@ MARKS = {Severity.OK: "ok", Severity.NOTE: "note", Severity.WARNING: "warning", 
 def main(
     experiment: str | None, cluster: str | None, wait_s: int, profile_name: str | None, dry_run: bool, as_json: bool
 ) -> int:
-    """Look whether all that runs need is there; say how to mend what is not.
+    """Check that everything runs need is in place, and say how to fix what is not.
 
     With EXPERIMENT also what that one needs: its image, its imports, its data, the limits it meets. Exit code 1 when
     something blocks, 75 when that is only that Slurm does not answer.

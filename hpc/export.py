@@ -21,12 +21,12 @@ from hpc.workspace import Workspace, own_command, python_path
     "tool",
     type=click.Choice(("wandb", "tensorboard", "mlflow", "csv", "parquet", "folders")),
     required=True,
-    help="The tool, or the format.",
+    help="Target tool or format.",
 )
-@click.option("--out", help="Folder for files.  [default: export/TOOL of the runs; for folders ./results/NAME]")
-@click.option("--project", help="Project of wandb, experiment of MLflow.  [default: the experiment's name]")
-@click.option("--unlogged", is_flag=True, help="Of wandb: leave out runs whose program logged there itself.")
-@click.option("--root", help="Where experiments lie.  [default: $HPC_ROOT or ./runs]")
+@click.option("--out", help="Output folder.  [default: export/TOOL in the run folder; for folders ./results/NAME]")
+@click.option("--project", help="wandb project or MLflow experiment.  [default: the experiment's name]")
+@click.option("--unlogged", is_flag=True, help="For wandb: leave out runs whose program logged there itself.")
+@click.option("--root", help="Folder of the experiments.  [default: $HPC_ROOT or ./runs]")
 @dry_run_option
 @json_option
 @speaks_plainly

@@ -29,13 +29,13 @@ from hpc.workspace import Workspace
 
 @click.command(epilog="Example: python -m hpc.follow lora_sweep")
 @name_argument
-@click.option("--max-parallel", type=click.IntRange(min=1), help="On this machine: tasks that run at once.")
-@click.option("--number", type=click.IntRange(min=1), help="Which relay this is; its script says so.")
+@click.option("--max-parallel", type=click.IntRange(min=1), help="On this machine: number of tasks that run at once.")
+@click.option("--number", type=click.IntRange(min=1), help="Number of this relay; set by its script.")
 @dry_run_option
 @json_option
 @speaks_plainly
 def main(name: str | None, max_parallel: int | None, number: int | None, dry_run: bool, as_json: bool) -> int:
-    """Follow experiment NAME (default: the one planned last): collect, retry, chain, report."""
+    """Follow experiment NAME (default: the one planned last): collect, retry, submit, report."""
     layout = Workspace.current().layout(name)
     if dry_run:
         return rehearse(layout, as_json)

@@ -67,14 +67,14 @@ def _speaks_json(as_json: bool) -> bool:
 
 
 @main.command(context_settings={"allow_interspersed_args": False})
-@click.option("--goal", default="", metavar="TEXT", help="What the run is to show.")
-@click.option("--name", default="", metavar="ID", help="Its id; default: what the command calls the run, or a number.")
+@click.option("--goal", default="", metavar="TEXT", help="What the run should show.")
+@click.option("--name", default="", metavar="ID", help="Id of the run. Default: its name in the command, or a number.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
 @dry_run_option
 @json_option
 @speaks_plainly
 def start(goal: str, name: str, command: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
-    """Record that a training begins; nothing is started. Example: history start -- python train.py --lr 1e-3"""
+    """Record that a training run begins; this starts nothing. Example: history start -- python train.py --lr 1e-3"""
     book, parsed = _book(), parse_command(command)
     made: Event = {}
 
@@ -124,9 +124,11 @@ def _git(book: Book) -> tuple[str, bool]:
 
 @main.command()
 @click.argument("words", nargs=-1, metavar="[ID] [NAME=NUMBER]…")
-@click.option("--log", "log_file", metavar="FILE", help="Take the last 'name: value' of losses, scores and costs.")
-@click.option("--metrics", metavar="FILE", help="Take the final values of a metrics.h5.")
-@click.option("--diverged-at", type=click.IntRange(min=0), metavar="STEP", help="Record that it diverged, and where.")
+@click.option("--log", "log_file", metavar="FILE", help="Read the last 'name: value' of losses, scores and costs.")
+@click.option("--metrics", metavar="FILE", help="Read the final values of a metrics.h5.")
+@click.option(
+    "--diverged-at", type=click.IntRange(min=0), metavar="STEP", help="Record that it diverged, and at which step."
+)
 @click.option("--failed", is_flag=True, help="Record that it failed.")
 @dry_run_option
 @json_option
@@ -135,7 +137,7 @@ def finish(
     words: tuple[str, ...], log_file: str | None, metrics: str | None, diverged_at: int | None, failed: bool,
     dry_run: bool, as_json: bool,
 ) -> int:  # fmt: skip
-    """Record what came of a run, and hold it against those before. Example: history finish base_train-1 loss=3.1"""
+    """Record the result of a run and compare it with earlier ones. Example: history finish base_train-1 loss=3.1"""
     from hpc.logbook.outcome import read_outcome
 
     named = bool(words) and "=" not in words[0]
@@ -278,7 +280,7 @@ def todo(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
 @json_option
 @speaks_plainly
 def render(dry_run: bool, as_json: bool) -> int:
-    """Write experiments.md anew, and keep what people wrote into it. Example: history render"""
+    """Rewrite experiments.md, keeping what people wrote into it. Example: history render"""
     book = _book()
     if not book.files.events.exists() and not book.planned.experiments:
         raise NothingToDo("the log is empty; to begin a run: python -m hpc.history start -- COMMAND")
@@ -324,7 +326,7 @@ def list_runs(sides: tuple[str, ...], as_json: bool) -> int:
 @json_option
 @speaks_plainly
 def best(metric: str, as_json: bool) -> int:
-    """Show the best runs by a metric: losses low, scores high. Example: history best val_loss"""
+    """Show the best runs by a metric: low losses, high scores. Example: history best val_loss"""
     book = _book()
     answer_best(book.runs(book.read()), metric, _speaks_json(as_json))
     return EXIT_DONE

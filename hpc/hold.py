@@ -29,7 +29,7 @@ from hpc.workspace import Workspace
 @click.command(epilog="Example: python -m hpc.hold lora_sweep --reason 'new data on Monday'")
 @name_argument
 @click.argument("runs", nargs=-1, metavar="[TASK]...")
-@click.option("--reason", default="", metavar="TEXT", help="Why; it is said wherever somebody meets the hold.")
+@click.option("--reason", default="", metavar="TEXT", help="The reason, shown by every command that meets the hold.")
 @dry_run_option
 @json_option
 @speaks_plainly

@@ -35,9 +35,11 @@ MOST_NAMED = 5
 @click.command(epilog="Example: python -m hpc.init train.py --metric val_loss --yes")
 @click.argument("program", required=False)
 @click.option("--name", help=f"What the experiment is called.  [default: {FIRST}]")
-@click.option("--metric", help="The number that decides, as the program prints it.")
-@click.option("--goal", type=click.Choice(("min", "max")), help="Whether small or large is better; else by its name.")
-@click.option("--run-help", is_flag=True, help="Run PROGRAM --help, which executes it, to learn its options.")
+@click.option("--metric", help="The metric that decides, as the program prints it.")
+@click.option(
+    "--goal", type=click.Choice(("min", "max")), help="Whether lower or higher is better. Default: by its name."
+)
+@click.option("--run-help", is_flag=True, help="Learn the options from PROGRAM --help, which executes PROGRAM.")
 @click.option("--yes", is_flag=True, help="Ask nothing.")
 @dry_run_option
 @json_option
@@ -52,7 +54,7 @@ def main(
     dry_run: bool,
     as_json: bool,
 ) -> int:
-    """Make this repository ready: an experiment that runs PROGRAM (default: the training program that is found)."""
+    """Set up this repository: write an experiment that runs PROGRAM (default: the training program it finds)."""
     from hpc.newcomer.write import check_draft, wanted_files, write_files
 
     workspace = Workspace.current()

@@ -56,12 +56,12 @@ class Wanted:
 @click.command(epilog="Example: python -m hpc.logs lora_sweep R8_S42 --follow")
 @name_argument
 @click.argument("run", required=False, metavar="[TASK]")
-@click.option("-f", "--follow", "follows", is_flag=True, help="Show what comes in until the task is over.")
-@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="This attempt instead of the newest.")
+@click.option("-f", "--follow", "follows", is_flag=True, help="Show new output until the task has ended.")
+@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Attempt N instead of the newest.")
 @click.option("--rank", type=click.IntRange(min=0), metavar="R", help="Only the node that this rank runs on.")
-@click.option("--stdout", "only", flag_value="stdout", help="Only what was printed to standard output.")
-@click.option("--stderr", "only", flag_value="stderr", help="Only what was printed to standard error.")
-@click.option("--grep", metavar="PATTERN", help="Lines that match, of all attempts of TASK, or of all runs.")
+@click.option("--stdout", "only", flag_value="stdout", help="Only standard output.")
+@click.option("--stderr", "only", flag_value="stderr", help="Only standard error.")
+@click.option("--grep", metavar="PATTERN", help="Matching lines of all attempts of TASK, or of all runs.")
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines of each log.")
 @json_option
 @speaks_plainly

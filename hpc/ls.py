@@ -59,7 +59,7 @@ class Row:
 @json_option
 @speaks_plainly
 def main(as_json: bool) -> int:
-    """List the experiments below the root (HPC_ROOT, default ./runs), the one planned last first."""
+    """List the experiments below the root (HPC_ROOT, default ./runs), most recently planned first."""
     workspace = Workspace.current()
     rows = list(list_rows(workspace))
     if as_json:

@@ -47,9 +47,11 @@ from hpc.workspace import Workspace
 @click.argument("name")
 @click.option("--cluster", help="Site profile: a file in manifests/clusters, without .yaml. Default: $HPC_CLUSTER.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change one value of the experiment.")
-@click.option("--seeds", default="", help="Seeds instead of the experiment's: 42,137,256.")
+@click.option("--seeds", default="", help="Seeds to use instead of the experiment's: 42,137,256.")
 @click.option(
-    "--resource-limits", default="", help='Resources instead of the experiment\'s: "gpu:1,mem:32GB,time:24:00:00".'
+    "--resource-limits",
+    default="",
+    help='Resources to use instead of the experiment\'s: "gpu:1,mem:32GB,time:24:00:00".',
 )
 @click.option(
     "--second-look",
@@ -62,10 +64,10 @@ from hpc.workspace import Workspace
     "--replace",
     "replaces",
     is_flag=True,
-    help="Set aside the results that runs of other settings left under the same names; kept, and named in the report.",
+    help="Move results of other settings with the same run names aside; they are kept, and named in the report.",
 )
-@click.option("--advice", "advises", is_flag=True, help="Say of cheaper designs what each costs and gives up.")
-@click.option("--moved", is_flag=True, help="Runs that were planned in another folder are this project's: it moved.")
+@click.option("--advice", "advises", is_flag=True, help="Say what each cheaper design costs and gives up.")
+@click.option("--moved", is_flag=True, help="The project folder was moved: its runs belong to this project.")
 @dry_run_option
 @json_option
 @speaks_plainly
@@ -82,7 +84,7 @@ def main(
     dry_run: bool,
     as_json: bool,
 ) -> int:
-    """Check experiment NAME, freeze its manifest and write the Slurm scripts; prints the command to type next."""
+    """Check experiment NAME, freeze its manifest and write the Slurm scripts; print the next command."""
     workspace = Workspace.current()
     if second_look:
         if cluster or assignments or seeds or resource_limits or replaces or moved:

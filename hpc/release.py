@@ -33,7 +33,7 @@ from hpc.workspace import Workspace
 @json_option
 @speaks_plainly
 def main(name: str | None, runs: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
-    """Release experiment NAME (default: the one planned last) and all that is held of it, or single TASKs."""
+    """Release experiment NAME (default: the one planned last) with all its held tasks, or single TASKs."""
     layout = Workspace.current().layout(name)
     with lock(layout.lock, timeout_s=LOCK_S):
         wanted = [task.run_name for task in choose(layout, runs)] if runs else []

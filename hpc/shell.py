@@ -39,9 +39,9 @@ from hpc.workspace import Workspace
 @name_argument
 @click.argument("run", required=False, metavar="[TASK]")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND]...")
-@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="This attempt instead of the newest.")
-@click.option("--print", "prints", is_flag=True, help="Only print the line that would be started.")
-@click.option("--srun", "by_srun", is_flag=True, help="On a node, with the resources of the task.")
+@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Attempt N instead of the newest.")
+@click.option("--print", "prints", is_flag=True, help="Only print the command line that would be run.")
+@click.option("--srun", "by_srun", is_flag=True, help="Run on a node, with the task's resources.")
 @json_option
 @speaks_plainly
 def main(

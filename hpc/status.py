@@ -171,7 +171,7 @@ class Standing:
 @click.command(epilog="Example: python -m hpc.status lora_sweep --watch 30")
 @name_argument
 @click.option(
-    "--watch", is_flag=False, flag_value=str(WATCH_S), metavar="[SECONDS]", help="Look again until nothing is left."
+    "--watch", is_flag=False, flag_value=str(WATCH_S), metavar="[SECONDS]", help="Refresh until nothing is left to run."
 )
 @click.option(
     "--tasks",
@@ -179,7 +179,7 @@ class Standing:
     is_flag=False,
     flag_value="",
     metavar="[OUTCOME,…]",
-    help="One row a task, of all outcomes or of those named: planned, pending, running, finished, failed.",
+    help="One row per task, of all outcomes or the named ones: planned, pending, running, finished, failed.",
 )
 @json_option
 @speaks_plainly

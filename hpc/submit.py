@@ -43,19 +43,21 @@ from hpc.workspace import Workspace
 
 @click.command(epilog="Example: python -m hpc.submit demo --backend local --max-parallel 2")
 @name_argument
-@click.option("--backend", type=click.Choice(["slurm", "local"]), help="Default: what the experiment was planned for.")
+@click.option(
+    "--backend",
+    type=click.Choice(["slurm", "local"]),
+    help="Where to run. Default: what the experiment was planned for.",
+)
 @click.option(
     "--max-parallel",
     type=click.IntRange(min=1),
-    help="Tasks that run at once (Slurm: elements of each array). Default: the profile's; locally else half the cores.",
+    help="Tasks that run at once (Slurm: elements of each array). Default: the profile's, or locally half the cores.",
 )
-@click.option("--detach", is_flag=True, help="Local: do not wait for the end.")
-@click.option("--release", "releases", is_flag=True, help="Let an experiment that is held go on, and submit the rest.")
-@click.option("--canary", is_flag=True, help="One task first; the rest starts only after it succeeded.")
+@click.option("--detach", is_flag=True, help="Local: do not wait until the tasks have ended.")
+@click.option("--release", "releases", is_flag=True, help="Release a held experiment, and submit the rest.")
+@click.option("--canary", is_flag=True, help="Send one task first; the rest starts only if it succeeds.")
 @click.option("--follow", "follows", is_flag=True, help="Collect, retry and report unattended until nothing is left.")
-@click.option(
-    "--probe", "probes", is_flag=True, help="First measure which micro-batch fits; the tasks wait for that job."
-)
+@click.option("--probe", "probes", is_flag=True, help="First measure which micro-batch fits; the tasks wait for it.")
 @dry_run_option
 @json_option
 @speaks_plainly
@@ -71,7 +73,7 @@ def main(
     dry_run: bool,
     as_json: bool,
 ) -> int:
-    """Submit what is not done yet of experiment NAME (default: the one planned last)."""
+    """Submit the tasks of experiment NAME (default: the one planned last) that are not done yet."""
     request = Request(
         layout=Workspace.current().layout(name),
         backend=backend,

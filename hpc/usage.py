@@ -53,7 +53,7 @@ class Usage:
 @json_option
 @speaks_plainly
 def main(name: str | None, shows_all: bool, as_json: bool) -> int:
-    """Show what the runs of experiment NAME (default: the one planned last) used of what they asked for."""
+    """Compare the resources that experiment NAME (default: the one planned last) used with those it requested."""
     layout = Workspace.current().layout(name, acts=False)
     found = look(layout)
     if as_json:

@@ -391,10 +391,10 @@ Examples:
 
 @click.command(help=_HELP)
 @click.argument("targets", nargs=-1, metavar="TARGET…")
-@click.option("--state", help="What Slurm said, such as FAILED or 'CANCELLED by 1000'.")
-@click.option("--exit", "exit_code", metavar="C:S", help="Exit code and signal as sacct prints them, such as 1:0.")
+@click.option("--state", help="The state Slurm reported, such as FAILED or 'CANCELLED by 1000'.")
+@click.option("--exit", "exit_code", metavar="C:S", help="Exit code and signal, as sacct prints them, such as 1:0.")
 @click.option("--metrics", metavar="JSON", help='A list of values, or {"loss": [..], ..}.')
-@click.option("--jsonl", is_flag=True, help="Read cases from standard input, answer one JSON object a line.")
+@click.option("--jsonl", is_flag=True, help="Read cases from standard input, answer with one JSON object per line.")
 @json_option
 @speaks_plainly
 def main(

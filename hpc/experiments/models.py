@@ -469,51 +469,57 @@ class Model(BaseModel):
 
 
 class BriefModel(Model):
-    """What is asked and what would answer it, written down before any result is seen."""
+    """The question and what would answer it, written down before any result is seen."""
 
-    goal: Prose | None = Field(None, description="The question, one sentence.")
-    hypothesis: Prose | None = Field(None, description="What is expected, and of which parameter.")
+    goal: Prose | None = Field(None, description="The question, in one sentence.")
+    hypothesis: Prose | None = Field(None, description="What you expect, and from which parameter.")
     success: Prose | None = Field(None, description="The concrete threshold that would confirm the hypothesis.")
     criterion: Prose | None = Field(
         None,
-        description="The same threshold as a rule the report evaluates: SUPPORTED, MET AT FACE VALUE, REFUTED or "
-        "UNDECIDED. See docs/pre-registration.md.",
+        description="The same threshold as a rule that the report evaluates: SUPPORTED, MET AT FACE VALUE, "
+        "REFUTED or UNDECIDED. See docs/pre-registration.md.",
     )
     data: Prose | None = Field(None, description="Which data, in which version, how much.")
     splits: Prose | None = Field(None, description="How they are split, and what keeps the parts apart.")
     known_issues: Prose | None = Field(None, description="What is known to be wrong with them, and who looked.")
-    model: Prose | None = Field(None, description="Which model, and the settings the result hangs on.")
+    model: Prose | None = Field(None, description="Which model, and the settings on which the result depends.")
     baseline: Prose | None = Field(
-        None, description="What it is compared with, in words; the configuration itself is the key `baseline` outside."
+        None,
+        description="What it is compared with, in words; the configuration itself is the top-level key `baseline`.",
     )
-    tuning: Prose | None = Field(None, description="How the baseline was tuned, and how what is compared with it.")
+    tuning: Prose | None = Field(
+        None, description="How the baseline was tuned, and how the configurations compared with it."
+    )
     metrics: Prose | None = Field(
-        None, description="Which number decides, which stand beside it, what is worth having, over how many seeds."
+        None,
+        description="Which number decides, which others are shown, which difference is worth having, over how "
+        "many seeds.",
     )
-    constraints: Prose | None = Field(None, description="Compute and time there are, and what is dropped first.")
-    decision: Prose | None = Field(None, description="What will be done one way or the other.")
-    if_wrong: Prose | None = Field(None, description="What will be done when the hypothesis does not hold.")
+    constraints: Prose | None = Field(None, description="The compute and time available, and what is dropped first.")
+    decision: Prose | None = Field(None, description="What you will do, depending on the result.")
+    if_wrong: Prose | None = Field(None, description="What you will do if the hypothesis is wrong.")
     stage: Literal["exploratory", "confirmatory"] = Field(
-        "exploratory", description="`confirmatory` when the hypothesis was fixed before the runs, else `exploratory`."
+        "exploratory", description="`confirmatory` if the hypothesis was fixed before the runs, else `exploratory`."
     )
 
 
 class ConfigModel(Model):
-    """A configuration file that every attempt gets with its own values filled in; its path alone will do, too."""
+    """A configuration file that every attempt gets with its own values filled in. You may also write only its path."""
 
     file: Annotated[str, PlainValidator(_config_file), WithJsonSchema({"type": "string"})] = Field(
-        description="Its path in the project, which every attempt has in its working folder; .yaml, .json or .toml."
+        description="Its path in the project; every attempt has it in its working folder. It ends in .yaml, .json"
+        " or .toml."
     )
     content: Annotated[Any, PlainValidator(_config_content), WithJsonSchema({"type": "object"})] | None = Field(
-        None, description="What stands in it; left out: what the project has there when it is planned."
+        None, description="Its content. Default: the project's file when the experiment is planned."
     )
 
 
 class SanityModel(Model):
-    """Quick checks that the program can do instead of its work; `sanity: --sanity` is short for the words alone."""
+    """Quick checks that the program can run instead of its work; `sanity: --sanity` is short for `words` only."""
 
-    words: Prose = Field(description="What its command line is given besides; placeholders as in `program.command`.")
-    time: Time = Field("0:10:00", description="Longest time they may take; beyond it the task has failed.")
+    words: Prose = Field(description="Words appended to its command line; placeholders as in `program.command`.")
+    time: Time = Field("0:10:00", description="Time limit of the checks; if they exceed it, the task has failed.")
 
 
 def _sanity(value: Any) -> Any:
@@ -528,45 +534,48 @@ class ProgramModel(Model):
     )
     command: Prose | None = Field(
         None,
-        description="Any command line with placeholders: parameters, `{seed}`, fixed arguments, the batch arguments, "
-        "`{out_dir}`, `{task_dir}`, `{attempt_dir}`, `{task_json}`, `{run_name}`, `{experiment}`, `{task_id}`, "
-        "`{resume_from}`. Split into words, then filled in; no shell reads it unless it says `bash -c '…'`. Lists and "
-        "mappings are written as JSON; `{layers:words}` is a list as several words.",
+        description="Any command line with placeholders: parameters, `{seed}`, fixed arguments, the batch "
+        "arguments, `{out_dir}`, `{task_dir}`, `{attempt_dir}`, `{task_json}`, `{run_name}`, "
+        "`{experiment}`, `{task_id}`, `{resume_from}`. It is split into words first and filled in "
+        "afterwards; no shell reads it, unless it is `bash -c '…'`. Lists and mappings are written as"
+        " JSON; `{layers:words}` writes a list as several words.",
     )
-    args: dict[Parameter, AnyValue] = Field({}, description="Arguments that are the same for every task.")
+    args: dict[Parameter, AnyValue] = Field({}, description="Arguments with the same value for every task.")
     booleans: Booleans = Field(
         TRUE_FALSE,
-        description="How the program is told true and false: two words such as `True/False` or `1/0`, `flag` (`--amp` "
-        "or nothing), or `switch` (`--amp` or `--no-amp`). In a command, `{amp:flag}`, `{amp:switch}` and "
-        "`{amp:True/False}` say it for one placeholder.",
+        description="How true and false are passed to the program: two words such as `True/False` or `1/0`, "
+        "`flag` (`--amp` or nothing), or `switch` (`--amp` or `--no-amp`). In a command, "
+        "`{amp:flag}`, `{amp:switch}` and `{amp:True/False}` set it for one placeholder.",
     )
     config: (
         Annotated[ConfigModel, BeforeValidator(_config_in_a_word, json_schema_input_type=str | ConfigModel)] | None
     ) = Field(
         None,
-        description="Configuration file of the project, such as `conf/base.yaml`, that every attempt gets with its own "
-        "values: where the file has a key of a value's name (`model.lr` leads into the block `model`), and where a "
-        "text in it says `{name}`. `{config}` in the command is its path. A value it takes need not be in the "
-        "command.",
+        description="Configuration file of the project, such as `conf/base.yaml`. Every attempt gets a copy with "
+        "its own values, filled in at the keys of that name (`model.lr` leads into the block `model`)"
+        " and where a text has `{name}`. `{config}` in the command is its path. A value that is "
+        "filled in there does not have to be in the command.",
     )
     workdir: Workdir = Field(
         ".",
-        description="Folder of the project the program is started in. Every attempt has a copy of the code of its own "
-        "to work in: what it writes there is kept in the attempt. An absolute path is one folder that all share.",
+        description="Folder of the project in which the program is started. Every attempt works in its own copy "
+        "of the code; what it writes there is kept in the attempt. An absolute path is a folder that "
+        "all attempts share.",
     )
     inputs: list[Inside] | dict[Inside, Prose] = Field(
         [],
         description="Files and folders that are not code and that the program reads by a path in the project "
-        "(`data`, `checkpoints/base`): linked into every working folder, read-only in containers, and not frozen. "
-        "`{data: /scratch/imagenet}` links something from elsewhere.",
+        "(`data`, `checkpoints/base`). They are linked into every working folder, read-only in "
+        "containers, and not frozen. `{data: /scratch/imagenet}` links a file or folder from elsewhere.",
     )
 
     sanity: Annotated[SanityModel, BeforeValidator(_sanity, json_schema_input_type=str | SanityModel)] | None = Field(
         None,
-        description="Words such as `--sanity` or `--dry-run` with which the program does quick checks and ends. "
-        "`submit --canary` has the canary do them first, as one process in the same folder, environment and container; "
-        "its run begins only when they end with exit code 0. A line that begins with `sanity: ` says what was found; "
-        "the last one, of checks that fail, why. All that is printed is in `sanity.log`.",
+        description="Words such as `--sanity` or `--dry-run` that make the program run quick checks and exit. "
+        "With `submit --canary`, the canary runs them first, as one process in the same folder, "
+        "environment and container; its run begins only if they end with exit code 0. A line that "
+        "begins with `sanity: ` reports a result; if the checks fail, the last one says why. All "
+        "output is in `sanity.log`.",
     )
 
     @model_validator(mode="after")
@@ -589,11 +598,11 @@ def _check_axes(cases: list[dict[str, Any]], axes: dict[str, list[dict[str, Any]
 
 
 class RangeModel(Model):
-    """Where one sampled parameter comes from: exactly one of the keys."""
+    """The range of one sampled parameter: exactly one of the keys."""
 
     linear: list[float] | None = Field(None, description="[low, high]: a float, uniform.")
     log: list[float] | None = Field(None, description="[low, high], both above 0: a float, uniform in its logarithm.")
-    int_: list[int] | None = Field(None, alias="int", description="[low, high]: a whole number, both ends included.")
+    int_: list[int] | None = Field(None, alias="int", description="[low, high]: a whole number, including both ends.")
     int_log: list[int] | None = Field(
         None, description="[low, high], both above 0: a whole number, uniform in its logarithm."
     )
@@ -622,7 +631,7 @@ class RangeModel(Model):
 class SampleModel(Model):
     """Parameter sets drawn from ranges instead of listed."""
 
-    n: Annotated[int, Field(ge=1, le=100_000)] = Field(description="How many parameter sets.")
+    n: Annotated[int, Field(ge=1, le=100_000)] = Field(description="Number of parameter sets.")
     method: Literal["sobol", "random", "lhs"] = Field(
         "sobol", description="`sobol`, `random` or `lhs` (Latin hypercube)."
     )
@@ -631,35 +640,35 @@ class SampleModel(Model):
 
 
 class SweepModel(Model):
-    """Which tasks there are: every combination of cases, samples, zipped rows and grid, each with every seed.
+    """The tasks: every combination of cases, samples, zipped rows and grid, each with every seed.
 
     A value is text, a number, true/false, null, or a list or mapping of these; a name may have dots (`model.lr`).
     """
 
     grid: dict[Parameter, Values] = Field(
-        {}, description="Parameter → values; every combination, the last key fastest."
+        {}, description="Parameter → values; every combination, with the last key varying fastest."
     )
     zip: dict[Parameter, Values] = Field({}, description="Parameter → values of equal length, taken side by side.")
     cases: list[Case] = Field([], description="Named parameter sets, each with its `id`.")
     axes: dict[Parameter, Annotated[list[Case], Field(min_length=1)]] = Field(
         {},
-        description="Several lists of cases, every combination of one of each: `{model: [{id: small, …}, …], data: "
-        "[{id: wiki, …}]}` are the cases `small+wiki`, ….",
+        description="Several lists of cases, combined with each other: `{model: [{id: small, …}, …], data: [{id: "
+        "wiki, …}]}` gives the cases `small+wiki`, ….",
     )
     sample: SampleModel | None = Field(None, description="Parameter sets drawn from ranges.")
     where: Prose | None = Field(
         None,
-        description="Condition over the parameters; combinations that fail it are left out. "
-        "Any name can stand in it but `and`, `or`, `not`, `in` and `is`.",
+        description="Condition over the parameters; combinations that do not meet it are left out. Any name can "
+        "be used in it except `and`, `or`, `not`, `in` and `is`.",
     )
     when: dict[Parameter, Prose] = Field(
         {},
-        description="Parameter → condition: `{momentum: optimizer == 'sgd'}`. Where it does not hold there is no such "
-        "parameter, and combinations that are then the same are one. A command loses the word that holds its "
-        "placeholder, and the option before it; run names say `none`.",
+        description="Parameter → condition: `{momentum: optimizer == 'sgd'}`. Where the condition does not hold, "
+        "the parameter does not exist, and combinations that become equal count as one. The command "
+        "loses the word with its placeholder and the option before it; run names have `none`.",
     )
     seeds: Annotated[Seeds, Field(min_length=1)] = Field(
-        [42], description="One task per seed and combination: `[1, 2]`, `0-9` (or `0..9`), `[0-3, 42]`."
+        [42], description="One task for each seed and combination: `[1, 2]`, `0-9` (or `0..9`), `[0-3, 42]`."
     )
     further_seeds: Seeds = Field(
         [], description="Seeds that `plan --second-look` adds to configurations the first ones did not settle."
@@ -676,7 +685,7 @@ class SweepModel(Model):
 class MetricModel(Model):
     """A number the experiment is about."""
 
-    name: Line = Field(description="As the program writes it.")
+    name: Line = Field(description="Its name, as the program writes it.")
     goal: Literal["min", "max"] = Field("min", description="Whether smaller or larger is better.")
     meaningful: Share | None = Field(
         None, description="Smallest difference worth having, relative to the baseline: `5%` or 0.05."
@@ -684,34 +693,37 @@ class MetricModel(Model):
 
 
 class PrimaryModel(MetricModel):
-    """The number that the verdict is about."""
+    """The number that decides the verdict."""
 
     range_: Annotated[dict[str, Limits], Field(min_length=1)] | None = Field(
         None,
         alias="range",
-        description="`{system: [low, high]}` for every system: what counts as score 0 and as score 1 there, such as "
-        "random and best known. Numbers over systems are then those of scores (docs/statistics.md).",
+        description="`{system: [low, high]}` for every system: the values that count as score 0 and score 1 "
+        "there, such as random and best known. Results over systems are then computed from scores "
+        "(docs/statistics.md).",
     )
 
 
 class SourceModel(Model):
-    """Where the metrics of a program come from that does not use our writer: exactly one of the keys."""
+    """Where metrics come from if the program does not use `hpc.metrics`: exactly one of the keys."""
 
     stdout: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)] | None = Field(
         None, description="Regular expression over its output; each named group is a metric, `step` the step."
     )
     json_: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)] | None = Field(
-        None, alias="json", description="It prints one JSON object a line; this is the key that holds the step."
+        None, alias="json", description="The program prints one JSON object per line; this is the key of the step."
     )
     csv: Line | None = Field(
         None,
-        description="CSV file with a header that it leaves, relative to its working folder or `{out_dir}`; `*` is what "
-        "varies. The step is the column step, global_step, iteration, iter or epoch, else the row.",
+        description="CSV file with a header that the program writes, relative to its working folder or "
+        "`{out_dir}`; `*` matches the part that varies. The step is the column step, global_step, "
+        "iteration, iter or epoch, else the row.",
     )
     json_file: Line | None = Field(
-        None, description="JSON file that it leaves: final values, lists over the steps, or records; or JSON lines."
+        None,
+        description="JSON file that the program writes: final values, lists over the steps, or records; or JSON lines.",
     )
-    tensorboard: Line | None = Field(None, description="Folder of TensorBoard's event files that it leaves.")
+    tensorboard: Line | None = Field(None, description="Folder of TensorBoard event files that the program writes.")
 
     def chosen(self) -> tuple[str, str]:
         """Return the one key that is set, and its text."""
@@ -728,13 +740,15 @@ class SourceModel(Model):
 class MetricsModel(Model):
     """Which numbers are read, and from where."""
 
-    primary: PrimaryModel = Field(description="The one the verdict is about.")
-    secondary: list[MetricModel] = Field([], description="Reported beside it.")
-    source: SourceModel | None = Field(None, description="Only for programs that do not use `hpc.metrics`.")
+    primary: PrimaryModel = Field(description="The metric that decides the verdict.")
+    secondary: list[MetricModel] = Field([], description="Metrics reported beside it.")
+    source: SourceModel | None = Field(
+        None, description="Where metrics come from; only for programs that do not use `hpc.metrics`."
+    )
 
 
 class AmountsModel(Model):
-    """What some tasks ask for instead, those for which the condition holds; where several do, the last one counts."""
+    """Other amounts for the tasks that meet a condition; if several conditions hold, the last one counts."""
 
     where: Prose = Field(
         description="Condition over parameters, fixed arguments, `seed` and `case`: `n_layers > 24`, `case == 'large'`."
@@ -761,32 +775,32 @@ class ResourcesModel(Model):
     cpus: Annotated[int, Field(ge=1, le=4096)] = Field(1, description="CPU cores per node.")
     mem: Memory = Field("4GB", description="Host memory per node: `32GB`, `500MB` or a number of MiB.")
     time: Time = Field("1:00:00", description='Time limit: `"24:00:00"`, `2-00:00:00` (days) or a number of minutes.')
-    disk: Memory | None = Field(None, description="Space one run needs in the run folder; checked before a sweep.")
+    disk: Memory | None = Field(None, description="Disk space one run needs in the run folder; checked before a sweep.")
     for_: list[AmountsModel] | None = Field(
-        None, alias="for", description="Tasks that ask for something else: `[{where: n_layers > 24, mem: 64GB}]`."
+        None, alias="for", description="Other amounts for some tasks: `[{where: n_layers > 24, mem: 64GB}]`."
     )
 
 
 class PackModel(Model):
-    """Several tasks in one array element, for tasks too small to be one each (docs/packing.md).
+    """Several tasks in one array element, for tasks too small for one each (docs/packing.md).
 
-    Each keeps its own attempt, log, metrics, verdict and retry. `resources` stay those of one task: the element asks
-    for `at_once` times its cores and memory, and for its time once for each task that comes behind another. The GPUs
-    are those of one task, and those that run at once share them.
+    Each keeps its own attempt, log, metrics, verdict and retry. `resources` are still those of one task: the element
+    requests `at_once` times its cores and memory, and its time once for each task that runs after another. The GPUs
+    are those of one task; tasks that run at once share them.
     """
 
-    tasks: Annotated[int, Field(ge=1, le=1000)] = Field(description="Tasks of one element, at most.")
-    at_once: Annotated[int, Field(ge=1, le=256)] = Field(1, description="So many of them run at the same time.")
+    tasks: Annotated[int, Field(ge=1, le=1000)] = Field(description="Maximum number of tasks in one element.")
+    at_once: Annotated[int, Field(ge=1, le=256)] = Field(1, description="Number of tasks that run at the same time.")
 
 
 Hours = Annotated[float, Field(gt=0, le=1e9)]
 
 
 class BudgetModel(Model):
-    """What the experiment may cost in all, retries included. Nothing more is started that might go beyond it."""
+    """Maximum total cost of the experiment, retries included. Nothing is started that might exceed it."""
 
     gpu_hours: Hours | None = Field(None, description="GPUs × hours.")
-    core_hours: Hours | None = Field(None, description="CPU cores asked for × hours.")
+    core_hours: Hours | None = Field(None, description="Requested CPU cores × hours.")
 
     @model_validator(mode="after")
     def _bounds_something(self) -> Self:
@@ -801,8 +815,8 @@ class DeepspeedModel(Model):
     zero_stage: Annotated[int, Field(ge=0, le=3)] = Field(description="ZeRO stage 0 to 3.")
     offload: Literal["optimizer", "parameters"] | None = Field(
         None,
-        description="What is kept in the host's memory instead of the GPU's: `optimizer` (its state and its step), "
-        "`parameters` (those too, stage 3 only). Left out: nothing.",
+        description="What is kept in host memory instead of GPU memory: `optimizer` (its state and its step) or "
+        "`parameters` (also the parameters, stage 3 only). Default: nothing.",
     )
 
 
@@ -811,13 +825,14 @@ class FsdpModel(Model):
 
     sharding: Literal["full", "gradients"] = Field(
         "full",
-        description="What the processes divide: `full`: parameters, gradients and optimiser state; `gradients`: a "
-        "layer's parameters stay gathered from the forward to the backward pass, which saves time and costs memory.",
+        description="What is sharded between the processes. `full`: parameters, gradients and optimiser state. "
+        "`gradients`: a layer's parameters stay gathered from the forward to the backward pass, which"
+        " saves time and costs memory.",
     )
     wrap: list[Parameter] = Field(
         [],
-        description="Classes of the layers that are gathered one at a time: `[LlamaDecoderLayer]`. Empty: the model is "
-        "gathered whole. Programs of `train` know theirs.",
+        description="Classes of the layers that are gathered one at a time: `[LlamaDecoderLayer]`. Empty: the "
+        "model is gathered as a whole. The programs in `train` know theirs.",
     )
 
 
@@ -827,29 +842,30 @@ class LaunchModel(Model):
     kind: Literal["plain", "accelerate", "torchrun", "deepspeed"] = Field("plain", description="The launcher.")
     processes: Processes = Field(
         "auto",
-        description="Processes per node. `auto`: one per GPU, and one without GPUs; but a `command` with kind `plain` "
-        "is started once, on the first node, as in a batch script.",
+        description="Processes per node. `auto`: one per GPU, or one without GPUs; but a `command` with kind "
+        "`plain` is started only once, on the first node, as in a batch script.",
     )
     mixed_precision: Literal["no", "fp16", "bf16"] = Field(
-        "no", description="Number format of forward and backward pass."
+        "no", description="Number format of the forward and backward passes."
     )
-    deepspeed: DeepspeedModel | None = Field(None, description="DeepSpeed settings; left out means no DeepSpeed.")
-    fsdp: FsdpModel | None = Field(None, description="FSDP settings; left out means no FSDP.")
+    deepspeed: DeepspeedModel | None = Field(None, description="DeepSpeed settings. Default: no DeepSpeed.")
+    fsdp: FsdpModel | None = Field(None, description="FSDP settings. Default: no FSDP.")
     gradient_checkpointing: bool = Field(
         default=False,
-        description="Keep the input of each layer only and compute the rest again in the backward pass: less memory, "
-        "a third more time. By programs of `train`, and by Accelerate with `fsdp`.",
+        description="Keep only the input of each layer and recompute the rest in the backward pass: less memory, "
+        "a third more time. Supported by the programs in `train`, and by Accelerate with `fsdp`.",
     )
     torch_compile: bool = Field(
-        default=False, description="Compile the model before it is trained. By programs of `train`, and by Accelerate."
+        default=False,
+        description="Compile the model before training. Supported by the programs in `train`, and by Accelerate.",
     )
 
 
 class BatchModel(Model):
-    """What an out-of-memory error may change (`micro`), and what it must keep (`global`)."""
+    """The batch size that an out-of-memory error may change (`micro`), and the one it must keep (`global`)."""
 
     global_: Annotated[int, Field(ge=1)] = Field(
-        alias="global", description="Samples per optimiser step over all processes."
+        alias="global", description="Samples per optimiser step, over all processes."
     )
     micro: Annotated[int, Field(ge=1)] = Field(description="Samples per forward pass of one process.")
     parameter: Parameter = Field("micro_batch_size", description="The program's argument that takes `micro`.")
@@ -858,8 +874,8 @@ class BatchModel(Model):
     )
     shape: list[Parameter] | None = Field(
         None,
-        description="Parameters that decide how much memory a micro-batch needs: what one task learns, all that agree "
-        "in them know. Left out: all arguments but the seed and the learning rate.",
+        description="Parameters that decide how much memory a micro-batch needs. Tasks with the same values share"
+        " what was learned. Default: all arguments except the seed and the learning rate.",
     )
 
 
@@ -868,19 +884,21 @@ class ContainerModel(Model):
 
     image: Line | None = Field(
         None,
-        description="Name (`train` is `train.sif` in the site's image folder, `train.sqsh` with pyxis) or path; with "
-        "pyxis also a registry's, `nvcr.io/nvidia/pytorch:24.05-py3`.",
+        description="Name (`train` is `train.sif` in the site's image folder, `train.sqsh` with pyxis) or path; "
+        "with pyxis also an image of a registry, `nvcr.io/nvidia/pytorch:24.05-py3`.",
     )
     runtime: Literal["apptainer", "pyxis"] = Field(
-        "apptainer", description="What starts it: the profile's `apptainer`, or Slurm's plugin pyxis (enroot)."
+        "apptainer", description="What runs it: the profile's `apptainer`, or Slurm's plugin pyxis (enroot)."
     )
-    binds: list[Bind] = Field([], description="Folders to see inside: `/host`, `/host:/inside`, `/host:/inside:ro`.")
+    binds: list[Bind] = Field(
+        [], description="Folders to bind into the container: `/host`, `/host:/inside`, `/host:/inside:ro`."
+    )
 
 
 class OomGpuModel(Model):
     """After a GPU (or CPU allocator) out-of-memory error: micro-batch halved, accumulation doubled."""
 
-    min_micro: Annotated[int, Field(ge=1)] = Field(1, description="Smallest micro-batch it may lead to.")
+    min_micro: Annotated[int, Field(ge=1)] = Field(1, description="Smallest micro-batch allowed.")
 
 
 class FactorModel(Model):
@@ -890,12 +908,12 @@ class FactorModel(Model):
 
 
 class DivergenceModel(Model):
-    """What the one repetition of a diverged run changes, all of it together. The run is then altered, and keeps its
+    """What changes when a diverged run is repeated, all together and once. The run is then altered, and keeps its
     seed. An empty block changes nothing: a diverged run is a result.
     """
 
     lower_learning_rate: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        None, description="New learning rate = old one × this; its parameter is `learning_rate` or `lr`."
+        None, description="New learning rate = old one × this. The parameter is `learning_rate` or `lr`."
     )
     set: dict[Parameter, AnyValue] = Field({}, description="Parameters with new values: `{max_grad_norm: 0.5}`.")
     mixed_precision: Literal["no", "fp16", "bf16"] | None = Field(
@@ -904,29 +922,29 @@ class DivergenceModel(Model):
 
 
 class ExcludeNodesModel(Model):
-    """How long a node is avoided that failed a task or has a broken GPU."""
+    """How long to avoid a node that failed a task or has a broken GPU."""
 
     hours: Annotated[float, Field(gt=0, le=8760)] = Field(24.0, description="Hours after that failure.")
     at_most: Annotated[int, Field(ge=0, le=100)] = Field(
-        3, description="Most nodes one task avoids, the latest ones; 0: none."
+        3, description="Maximum number of nodes one task avoids, the latest ones; 0: none."
     )
 
 
 class BreakerModel(Model):
-    """When what is pending is held, because failures have one cause that trying again does not cure. A full disk or
-    quota holds at once.
+    """When pending tasks are held because failures share one cause that a retry does not cure. A full disk or
+    quota holds them at once.
     """
 
     same: Annotated[int, Field(ge=0, le=1000)] = Field(
-        3, description="So many failures with one fingerprint (class, cause, line) among the first; 0: never."
+        3, description="Number of failures with one fingerprint (class, cause, line) among the first tasks; 0: never."
     )
     of_first: Annotated[int, Field(ge=1, le=1000)] = Field(
-        6, description="So many tasks, in the order in which they ended, are the first."
+        6, description="How many tasks, in the order in which they ended, count as the first."
     )
     share: Annotated[float, Field(ge=0, le=1)] = Field(
         0.5, description="Share of the ended tasks that failed in one class without a cure; 0: never."
     )
-    at_least: Annotated[int, Field(ge=1)] = Field(10, description="Ended tasks from which on that share is looked at.")
+    at_least: Annotated[int, Field(ge=1)] = Field(10, description="Number of ended tasks from which that share counts.")
 
     @model_validator(mode="after")
     def _can_trip(self) -> Self:
@@ -953,28 +971,30 @@ BREAKER_WORDS: dict[str, dict[str, Any]] = {"off": {"same": 0, "share": 0.0}}
 
 
 class RetryModel(Model):
-    """How often a failed task is tried again, and what may be changed."""
+    """How often a failed task is retried, and what may change."""
 
     max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
-        4, description="Most attempts, the first one included; steps gained since the attempt before start it anew."
+        4,
+        description="Maximum number of attempts, including the first. An attempt that gets further than those "
+        "before resets the count.",
     )
     oom_gpu: OomGpuModel = Field(OomGpuModel(), description="After a GPU out-of-memory error.")  # type: ignore[call-arg]
-    oom_host: FactorModel = Field(FactorModel(factor=1.5), description="After the host's memory ran out: more memory.")
+    oom_host: FactorModel = Field(FactorModel(factor=1.5), description="After host memory ran out: more memory.")
     timeout: FactorModel = Field(
         FactorModel(factor=2.0), description="After the time limit: more time, from the checkpoint."
     )
     divergence: _in_a_word(DivergenceModel, DIVERGENCE_WORDS) = Field(  # type: ignore[valid-type]
         DivergenceModel(),  # type: ignore[call-arg]
-        description="`report` (left out): a diverged run is a result. `lower_learning_rate`: repeated once at half the "
-        "rate. Or a block of changes, made once and together. The run is then altered.",
+        description="`report` (default): a diverged run is a result. `lower_learning_rate`: repeat it once at "
+        "half the rate. Or a block of changes, all made together, once. The run is then altered.",
     )
-    exclude_nodes: ExcludeNodesModel = Field(ExcludeNodesModel(), description="Nodes to avoid after they failed.")  # type: ignore[call-arg]
+    exclude_nodes: ExcludeNodesModel = Field(ExcludeNodesModel(), description="Avoids nodes after they failed.")  # type: ignore[call-arg]
     breaker: _in_a_word(BreakerModel, BREAKER_WORDS) = Field(  # type: ignore[valid-type]
         BreakerModel(),  # type: ignore[call-arg]
-        description="`off`, or when one cause behind many failures holds what is pending.",
+        description="`off`, or when one cause behind many failures holds the pending tasks.",
     )
     hook: Annotated[str, PlainValidator(_hook), WithJsonSchema({"type": "string"})] | None = Field(
-        None, description="`module:function` of yours that may decide otherwise (docs/retry-policy.md)."
+        None, description="Your own `module:function` that may decide otherwise (docs/retry-policy.md)."
     )
 
 
@@ -989,30 +1009,30 @@ class WandbModel(Model):
 
 
 class TrackingModel(Model):
-    """Where runs are logged besides the run folder."""
+    """Where runs are logged in addition to the run folder."""
 
     wandb: WandbModel | None = Field(None, description="Weights & Biases.")
 
 
 class NoticeModel(Model):
-    """Where word goes when the experiment ends or is held: exactly one of command, webhook_env and email."""
+    """Who is notified when the experiment ends or is held: exactly one of command, webhook_env and email."""
 
     command: Annotated[str, PlainValidator(_command_line), WithJsonSchema({"type": "string"})] | None = Field(
         None,
-        description="Program and arguments, run without a shell; it finds HPC_EVENT, HPC_EXPERIMENT, HPC_TITLE and "
-        "HPC_TEXT in its environment, and the text as its input.",
+        description="Program and arguments, run without a shell. It gets HPC_EVENT, HPC_EXPERIMENT, HPC_TITLE and"
+        " HPC_TEXT in its environment, and the text on standard input.",
     )
     webhook_env: Annotated[str, PlainValidator(_webhook_variable), WithJsonSchema({"type": "string"})] | None = Field(
         None,
-        description="Name of the environment variable that holds the URL, which gets JSON with `text`.",
+        description="Name of the environment variable that holds the URL; JSON with `text` is posted to it.",
     )
     email: Annotated[str, PlainValidator(_address), WithJsonSchema({"type": "string"})] | None = Field(
-        None, description="Address; sent by this machine's own sendmail or mail."
+        None, description="Address; sent with the sendmail or mail of this machine."
     )
     on: Annotated[list[Literal["ended", "held", "gave_up"]], Field(min_length=1)] = Field(
         ["ended", "held", "gave_up"],
-        description="When; `gave_up`: nobody follows it any more although it is not done, because its days are over or "
-        "what is left can never begin.",
+        description="When to notify. `gave_up`: the experiment is no longer followed although it is not done, "
+        "because its days are over or the rest can never begin.",
     )
 
     @model_validator(mode="after")
@@ -1022,35 +1042,38 @@ class NoticeModel(Model):
 
 
 class AnalysisModel(Model):
-    """How the results will be judged; sealed before the first run."""
+    """How the results are judged; sealed before the first run."""
 
     alpha: Annotated[float, Field(gt=0, lt=1)] = Field(0.05, description="Error rate of the tests, after correction.")
     correction: Literal["holm", "bh"] = Field(
-        "holm", description="Against many comparisons: Holm's family-wise rate, or Benjamini–Hochberg's false finds."
+        "holm",
+        description="Correction for many comparisons: Holm (family-wise error rate) or Benjamini–Hochberg (false "
+        "discovery rate).",
     )
     confidence: Annotated[float, Field(gt=0, lt=1)] = Field(0.95, description="Coverage of the intervals.")
     equivalence: Share | None = Field(
         None,
-        description="Difference below which two configurations count as equal, relative to the baseline; "
-        "left out: `metrics.primary.meaningful`.",
+        description="Difference below which two configurations count as equal, relative to the baseline. Default:"
+        " `metrics.primary.meaningful`.",
     )
     baseline_from: FolderName | None = Field(
         None,
-        description="Experiment of type baseline_variance whose stored runs are the baseline, while code, data, "
-        "configuration and environment are the same.",
+        description="Experiment of type baseline_variance whose stored runs are the baseline, as long as code, "
+        "data, configuration and environment are the same.",
     )
     sigma: Annotated[float, Field(gt=0)] | None = Field(
         None,
-        description="Standard deviation expected between runs of one configuration, in the unit of the primary metric: "
-        "`plan` then says which difference the design can find. Nothing is judged by it.",
+        description="Expected standard deviation between runs of one configuration, in the unit of the primary "
+        "metric. `plan` uses it to say which difference the design can find. It does not affect any "
+        "verdict.",
     )
 
 
 class TuningModel(Model):
-    """How much search went into each side before this experiment, in words or numbers of trials."""
+    """How much each side was tuned before this experiment, in words or numbers of trials."""
 
-    baseline: Line = Field(description="Into the baseline: `20 trials`, `defaults of the paper`.")
-    others: Line = Field(description="Into each configuration that is compared with it.")
+    baseline: Line = Field(description="The baseline: `20 trials`, `defaults of the paper`.")
+    others: Line = Field(description="Each configuration that is compared with it.")
 
 
 class ReportingModel(Model):
@@ -1058,8 +1081,8 @@ class ReportingModel(Model):
 
     seed_varies: list[Literal["initialisation", "order", "split", "environment", "sampling"]] | None = Field(
         None,
-        description="What changes with the seed: weights' initialisation, order of the data, split into training and "
-        "test data, the environment, random sampling.",
+        description="What changes with the seed: weight initialisation, order of the data, split into training "
+        "and test data, the environment, random sampling.",
     )
     split: Literal["training", "validation", "test"] | None = Field(
         None, description="Which data the primary metric is measured on."
@@ -1098,16 +1121,19 @@ class CheckModel(Model):
 
     expression: Prose | None = Field(
         None,
-        description="Condition over final metrics (declared in `metrics`), parameters and fixed arguments, in the "
-        "language of `sweep.where`. It is judged when results are collected.",
+        description="Condition over final metrics (declared in `metrics`), parameters and fixed arguments, "
+        "written like `sweep.where`. It is evaluated when results are collected.",
     )
     command: Prose | None = Field(
         None,
-        description="Command line, run after the program has finished with exit code 0, in the same folder, "
-        "environment and container, with the placeholders of `program.command`; what it prints is in `check.log`. "
-        "Exit code 0 is passed; 126, 127 and 128 + a signal are no answer; any other is failed.",
+        description="Command line that runs after the program has finished with exit code 0, in the same folder, "
+        "environment and container, with the placeholders of `program.command`. Its output is in "
+        "`check.log`. Exit code 0 means passed; 126, 127 and 128 + a signal mean not checked; any "
+        "other means failed.",
     )
-    time: Time = Field("0:10:00", description="Longest time the command may take; beyond it the run is not checked.")
+    time: Time = Field(
+        "0:10:00", description="Time limit of the command; if it is exceeded, the run counts as not checked."
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -1128,58 +1154,59 @@ class ExperimentModel(Model):
     """One experiment: `manifests/experiments/NAME.yaml`."""
 
     name: FolderName = Field(description="Names the run folder.")
-    type: Literal[EXPERIMENT_TYPES] = Field(description="What kind of question it is; the report is laid out for it.")  # type: ignore[valid-type]
+    type: Literal[EXPERIMENT_TYPES] = Field(description="The kind of question; it decides the layout of the report.")  # type: ignore[valid-type]
     brief: BriefModel = Field(BriefModel(), description="The question.")  # type: ignore[call-arg]
     program: ProgramModel = Field(description="What every task runs.")
-    sweep: SweepModel = Field(description="Which tasks there are.")
+    sweep: SweepModel = Field(description="The tasks to run.")
     baseline: Annotated[dict[Parameter, AnyValue], Field(min_length=1)] | None = Field(
         None,
-        description="The configuration others are compared with. It may name some of the parameters only "
-        "(or `case`); every configuration that agrees in those is then a baseline, for the others that agree with it "
-        "in what tells these baselines apart. What none of them agrees with is not compared, and the report says so.",
+        description="The configuration that the others are compared with. It may name only some of the parameters"
+        " (or `case`): then every configuration with these values is a baseline, for the others that "
+        "have the same values of the parameters in which the baselines differ. A configuration "
+        "without such a baseline is not compared, and the report says so.",
     )
     metrics: MetricsModel = Field(description="Which numbers are read.")
-    analysis: AnalysisModel = Field(AnalysisModel(), description="How the results will be judged.")  # type: ignore[call-arg]
+    analysis: AnalysisModel = Field(AnalysisModel(), description="How the results are judged.")  # type: ignore[call-arg]
     check: CheckOrText | None = Field(
-        None, description="When a finished run is accepted: a condition such as `final_error <= 0.1`, or a block."
+        None, description="Condition for accepting a finished run, such as `final_error <= 0.1`, or a block."
     )
     reporting: ReportingModel | None = Field(
-        None, description="What only the author knows and a reader asks for: the report's checklist prints it."
+        None, description="Facts that only the author knows and readers ask for; printed in the report's checklist."
     )
     after: After | None = Field(
         None,
-        description="Experiment, Slurm job (a number), or a list of them. A job has to end with COMPLETED before a "
-        "task starts. Of an experiment below the same run folder the matching runs have to be finished before a task "
-        "is submitted: those with the same seed, and the same values of what both set. `{run:NAME}` in the command "
-        "says the same, and is the folder of the one run that matches (docs/chains.md).",
+        description="Experiment, Slurm job (a number), or a list of them. A job has to end with COMPLETED before "
+        "a task starts. With an experiment below the same run folder, a task is submitted once its "
+        "matching runs have finished: those with the same seed and the same values of all parameters "
+        "that both set. `{run:NAME}` in the command also waits, and is the folder of the one run that"
+        " matches (docs/chains.md).",
     )
     run_name: Line | None = Field(
         None,
-        description="Template of the task folders' names: parameters, `seed`, `case` (or `id`), fixed arguments, "
-        "`task_id`. Must be unique and safe as a file name: `{model:slug}` makes any value so, "
-        "`meta-llama/Llama-3.1-8B` into `meta-llama-Llama-3.1-8B@` and six digits. Left out: all parameters and the "
-        "seed.",
+        description="Template for the names of task folders: parameters, `seed`, `case` (or `id`), fixed "
+        "arguments, `task_id`. Names must be unique and valid as file names: `{model:slug}` converts "
+        "any value, such as `meta-llama/Llama-3.1-8B` to `meta-llama-Llama-3.1-8B@` and six digits. "
+        "Default: all parameters and the seed.",
     )
     resources: ResourcesModel = Field(ResourcesModel(), description="What one task asks for.")  # type: ignore[call-arg]
     pack: PackModel | None = Field(None, description="Several tasks in one array element.")
-    budget: BudgetModel | None = Field(
-        None, description="What it may cost in all; see docs/forecast.md. Left out: whatever it takes."
-    )
-    launch: LaunchModel = Field(LaunchModel(), description="How its processes are started.")  # type: ignore[call-arg]
-    batch: BatchModel | None = Field(None, description="Batch sizes that an out-of-memory error may change.")
+    budget: BudgetModel | None = Field(None, description="Maximum total cost; see docs/forecast.md. Default: no limit.")
+    launch: LaunchModel = Field(LaunchModel(), description="How the processes of a task are started.")  # type: ignore[call-arg]
+    batch: BatchModel | None = Field(None, description="Batch sizes; how an out-of-memory error may change them.")
     container: ContainerModel = Field(ContainerModel(), description="The image.")  # type: ignore[call-arg]
     retry: RetryModel = Field(RetryModel(), description="What happens after a failure.")  # type: ignore[call-arg]
-    tracking: TrackingModel = Field(TrackingModel(), description="Logging besides the run folder.")  # type: ignore[call-arg]
+    tracking: TrackingModel = Field(TrackingModel(), description="Logging outside the run folder.")  # type: ignore[call-arg]
     clean_up: Literal["when_recorded"] | None = Field(
         None,
-        description="`when_recorded`: the checkpoints of a run are removed as soon as a collection has recorded its "
-        "result, unattended too (docs/housekeeping.md). Left out: only `hpc clean` removes any.",
+        description="`when_recorded`: a run's checkpoints are removed as soon as a collection has recorded its "
+        "result, unattended too (docs/housekeeping.md). Default: only `hpc clean` removes "
+        "checkpoints.",
     )
-    notify: list[NoticeModel] = Field([], description="Who hears when it ends or is held.")
+    notify: list[NoticeModel] = Field([], description="Who is notified when the experiment ends or is held.")
     environment: dict[Variable, VariableValue] = Field(
         {},
-        description="Environment variables of the program; they go before the profile's. `$NAME` and a leading `~` "
-        "mean what they mean on the node, `$$` is a dollar. No secrets.",
+        description="Environment variables of the program; they override the profile's. `$NAME` and a leading `~`"
+        " are expanded on the node; `$$` is a dollar sign. No secrets.",
     )
 
 
@@ -1211,75 +1238,80 @@ class ProfileModel(Model):
     scheduler: Literal["slurm", "local"] = Field("slurm", description="`slurm`, or `local` for this machine.")
     partition: Partitions | None = Field(
         None,
-        description="Passed to sbatch; of several, `[short, long]`, those whose limits and nodes fit a task, and Slurm "
-        "starts it in whichever is free first.",
+        description="Passed to sbatch. With several, `[short, long]`, a task goes to those whose limits and nodes"
+        " fit, and Slurm starts it in whichever is free first.",
     )
     account: Word | None = Field(None, description="Passed to sbatch.")
     qos: Word | None = Field(None, description="Passed to sbatch.")
     constraint: Word | None = Field(None, description="Passed to sbatch, such as `a100`.")
     gpu_type: Word | None = Field(
-        None, description="Type of GPU to ask for, such as `a100`, or `a100_3g.20gb` of a divided one."
+        None, description="Type of GPU to request, such as `a100`, or `a100_3g.20gb` for a part of a divided one."
     )
     gpu_option: Literal["gres", "gpus-per-node", "gpus-per-task", "none"] = Field(
-        "gres", description="The sbatch option that asks for GPUs; `none` where the partition gives whole nodes."
+        "gres", description="The sbatch option that requests GPUs; `none` where the partition allocates whole nodes."
     )
-    gres: list[Word] = Field([], description="Further generic resources of every task, such as `lscratch:100`.")
+    gres: list[Word] = Field([], description="Additional generic resources of every task, such as `lscratch:100`.")
     memory: Literal["per_node", "per_cpu", "per_gpu", "none"] = Field(
         "per_node",
-        description="How memory is asked for: `--mem`, `--mem-per-cpu`, `--mem-per-gpu` (`--mem` for tasks without "
-        "GPUs), or not at all, where the site gives it by cores or by node. `resources.mem` is per node all the same.",
+        description="How memory is requested: `--mem`, `--mem-per-cpu`, `--mem-per-gpu` (`--mem` for tasks "
+        "without GPUs), or not at all, where the site assigns it by cores or by node. `resources.mem`"
+        " is always per node.",
     )
     max_array_size: Annotated[int, Field(ge=1, le=4_000_000)] = Field(
-        1000, description="Most elements of one array: the site's MaxArraySize less one."
+        1000, description="Maximum number of elements in one array: the site's MaxArraySize less one."
     )
     max_submit: Annotated[int, Field(ge=0)] = Field(
         0,
-        description="Most jobs and array elements of yours in the queue at a time, where you want fewer than the site "
-        "takes; 0: the site's own limits alone.",
+        description="Maximum number of your jobs and array elements in the queue, if you want fewer than the site"
+        " allows; 0: only the site's own limits.",
     )
     max_parallel: Annotated[int, Field(ge=0)] = Field(
-        0, description="Elements of one array that may run at once (a task each, unless packed); 0: no bound."
+        0, description="Elements of one array that may run at once (one task each, unless packed); 0: no limit."
     )
     max_gpus: Annotated[int, Field(ge=0)] = Field(
-        0, description="GPUs of one experiment in use at once, over all its arrays, on Slurm; 0: no bound."
+        0, description="GPUs one experiment may use at once, over all its arrays, on Slurm; 0: no limit."
     )
-    max_time: Time | None = Field(None, description="Longest time limit the partition grants.")
-    max_memory: Memory | None = Field(None, description="Most memory of a node.")
+    max_time: Time | None = Field(None, description="Longest time limit the partition allows.")
+    max_memory: Memory | None = Field(None, description="Largest memory of a node.")
     signal_lead_s: Annotated[int, Field(ge=1, le=65535)] = Field(
         120, description="Seconds before the time limit at which SIGUSR1 is sent."
     )
     python: Line | None = Field(
-        None, description="Interpreter of the wrapper on the node; left out: the one that planned."
+        None, description="Python interpreter of the wrapper on the node. Default: the one that planned."
     )
     apptainer: str = Field(
-        "apptainer", description='The command that runs containers, `apptainer` or `singularity`; "" means none here.'
+        "apptainer",
+        description='The command that runs containers, `apptainer` or `singularity`; "" means that there is none.',
     )
     gpu_vendor: Literal["nvidia", "amd"] = Field(
-        "nvidia", description="Whose GPUs containers see: `amd` is `--rocm` instead of `--nv`."
+        "nvidia", description="Vendor of the GPUs that containers see: `amd` uses `--rocm` instead of `--nv`."
     )
     image_dir: Line | None = Field(None, description="Folder of the images: `image: train` is `train.sif` in it.")
     binds: list[Bind] = Field(
-        [], description="Bound into every container. `$NAME` and `~` mean what they mean on the node."
+        [], description="Folders bound into every container. `$NAME` and `~` are expanded on the node."
     )
-    setup: list[Line] = Field([], description="Shell lines before the wrapper, such as `module load apptainer`.")
+    setup: list[Line] = Field(
+        [], description="Shell lines that run before the wrapper, such as `module load apptainer`."
+    )
     environment: dict[Variable, VariableValue] = Field(
         {},
-        description="Environment variables of every task, in containers too (but for PATH, which names places of the "
-        "host). `$NAME` and a leading `~` mean what they mean on the node, `$$` is a dollar. No secrets.",
+        description="Environment variables of every task, in containers too (except PATH, which names folders of "
+        "the host). `$NAME` and a leading `~` are expanded on the node; `$$` is a dollar sign. No "
+        "secrets.",
     )
     directives: dict[Directive, DirectiveValue] = Field(
-        {}, description="Further sbatch options: `{exclude: n3}`; one without a value: `{exclusive: }`."
+        {}, description="Additional sbatch options: `{exclude: n3}`; without a value: `{exclusive: }`."
     )
     template: Line | None = Field(None, description="Jinja template that extends `array.sbatch.j2`.")
     group_access: Literal["none", "read"] = Field(
         "none",
-        description="`read`: the group of the run folder may look, collect and report, and change nothing; `none`: "
-        "the runs are for their owner alone.",
+        description="`read`: the group of the run folder may look, collect and report, but change nothing. "
+        "`none`: the runs are private to their owner.",
     )
     carbon: Carbon | None = Field(
         None,
-        description="CO₂ of the site's electricity, `0.3 kg/kWh` or `300 g/kWh`: `hpc usage` then says what energy "
-        "came to. Left out: it says nothing of CO₂.",
+        description="CO₂ of the site's electricity, `0.3 kg/kWh` or `300 g/kWh`; `hpc usage` then reports "
+        "emissions. Default: it does not report CO₂.",
     )
     follow: FollowModel = Field(FollowModel(), description="The relay, the small job that follows an experiment.")  # type: ignore[call-arg]
 
