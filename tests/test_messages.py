@@ -190,10 +190,10 @@ def test_a_citation_is_seen(text: str):
 
 
 NARROW = [
-    "brief", "callbacks", "chains", "doctor", "examples/README", "glossary", "history", "housekeeping", "index",
-    "out-of-memory", "overview", "pre-registration", "report", "requirements", "retry-policy", "sharing",
-    "site-limits", "sweeping", "training-health", "troubleshooting", "tutorial", "unattended", "workloads",
-    "workloads-lm",
+    "brief", "callbacks", "chains", "doctor", "examples/README", "forecast", "glossary", "history", "housekeeping",
+    "index", "out-of-memory", "overview", "pre-registration", "report", "requirements", "retry-policy", "sharing",
+    "site-limits", "standing", "sweeping", "training-health", "troubleshooting", "tutorial", "unattended",
+    "workloads", "workloads-lm",
 ]  # fmt: skip
 PROSE = [
     ROOT / "README.md",
