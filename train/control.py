@@ -4,9 +4,9 @@ python -m train.control --system double_integrator --lora_rank 8 --output_dir ou
 python -m train.control --system van_der_pol --training_type both --grpo_steps 200 --output_dir out
 torchrun --standalone --nproc_per_node 2 -m train.control --micro_batch_size 16 --zero_stage 2 --output_dir out
 
-Writes metrics.h5, checkpoints/ and outcome.json beside each other, and model.pt when it finishes; by hand also
-config.yaml, metrics.json and train.log. SIGUSR1 or SIGTERM: saves after the current step and ends with exit code 85
-("start me again", with --resume).
+Writes metrics.h5, checkpoints/ and outcome.json beside each other, and when it finishes model.pt and, for the report to
+draw, trajectories.json; by hand also config.yaml, metrics.json and train.log. SIGUSR1 or SIGTERM: saves after the
+current step and ends with exit code 85 ("start me again", with --resume).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpc.adapters.files import write_json
 from hpc.core.errors import InputError
 from train.options import above_zero, number, positive, seed, share, size
 from train.program import Ending, Places, add_optimisation, add_running, check_heads, refuse_sizes, run_to_end
@@ -155,6 +156,12 @@ def prepare(args: argparse.Namespace, accelerator: Any) -> Workload:
     def validate(learner: Learner, schedule: Schedule) -> dict[str, float]:
         return {"val_loss": validation_loss(learner, lessons.validation, schedule.micro_batch)}
 
+    def judge(learner: Learner, _: Schedule) -> dict[str, float]:
+        shown = lessons.show(learner)  # by all processes: a model that is divided among them answers with all of them
+        if learner.is_main:
+            write_json(Places.of(args).attempt / "trajectories.json", shown)
+        return lessons.drive(learner)
+
     def save(trained: dict[str, Tensor]) -> None:
         home = Places.of(args).task
         save_policy(home / "model.pt", config, policy, trained)
@@ -168,7 +175,7 @@ def prepare(args: argparse.Namespace, accelerator: Any) -> Workload:
         policy,
         stages,
         validate,
-        judge=lambda learner, _: lessons.drive(learner),
+        judge=judge,
         save=save,
         expect=lessons.expect,
         data_hash=lessons.sha256,

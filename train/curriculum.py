@@ -15,7 +15,7 @@ from train.demonstrations import Trajectories, demonstrate
 from train.grpo import Rollouts, Settings
 from train.imitation import Batches
 from train.learner import Learner
-from train.rollout import Told, judge, roll_out
+from train.rollout import SHOWN, Told, judge, roll_out, show
 from train.sanity import Expected
 from train.schedule import FreshSamples, Schedule
 from train.systems import SYSTEMS
@@ -85,6 +85,12 @@ class Lessons:
             load_trained(learner.module, after)
             found |= {f"before_grpo.{name}": began[name] for name in ("final_error", "control_cost")}
         return found
+
+    def show(self, learner: Learner) -> dict[str, Any]:
+        """Let the policy drive the system asked for from the first few held-out starts: `train.rollout.show`."""
+        told, optimal = self.tests[0]
+        first = Trajectories(optimal.states[:SHOWN], optimal.controls[:SHOWN])
+        return show(roll_out(learner.policy, told, first.states[:, 0], first.controls.shape[1]), first, told.system)
 
     def _judged(self, learner: Learner, told: Told, optimal: Trajectories) -> dict[str, float]:
         starts, horizon = optimal.states[:, 0], optimal.controls.shape[1]

@@ -12,6 +12,8 @@ from train.systems import Array, System
 
 SUCCESS = 0.1
 """A trajectory that ends nearer to the origin has reached it."""
+SHOWN = 3
+"""Held-out starts whose trajectories a report draws."""
 
 
 @dataclass(frozen=True)
@@ -83,3 +85,29 @@ def _left_alone(optimal: Trajectories, system: System) -> Trajectories:
     for time in range(still.shape[1]):
         states.append(system.step(states[-1], still[:, time]))
     return Trajectories(np.stack(states, 1), still)
+
+
+def show(driven: Trajectories, optimal: Trajectories, system: System) -> dict[str, Any]:
+    """The content of ``trajectories.json``: what the policy, optimal control and no control do from the same starts.
+
+    Numbers have six digits; one that is not finite is None.
+    """
+    drawn = {"policy": driven, "optimal control": optimal, "no control": _left_alone(optimal, system)}
+    times = np.arange(driven.states.shape[1]) * system.dt
+    return {
+        "schema": 1,
+        "kind": "trajectories",
+        "title": f"{system.name} from {len(driven.states)} held-out starts",
+        "axis": "time [s]",
+        "at": [float(f"{time:.6g}") for time in times],
+        "quantities": list(system.quantities),
+        "curves": [{"name": name, "lines": _lines(paths)} for name, paths in drawn.items()],
+    }
+
+
+def _lines(paths: Trajectories) -> list[list[list[float | None]]]:
+    """Values by start, quantity and time; a control is held behind its time, so that it has one time fewer."""
+    return [
+        [[float(f"{value:.6g}") if np.isfinite(value) else None for value in series] for series in (*states.T, *held.T)]
+        for states, held in zip(paths.states, paths.controls, strict=True)
+    ]

@@ -24,6 +24,7 @@ class System:
         state_cost: Diagonal of Q in the cost ``∫ xᵀQx + uᵀRu dt``.
         control_cost: Diagonal of R.
         start_range: Trajectories start uniformly within ± this, one number per state component.
+        quantities: Each state component, then each control, as an axis is labelled.
         dt: Seconds per step.
     """
 
@@ -32,6 +33,7 @@ class System:
     state_cost: tuple[float, ...]
     control_cost: tuple[float, ...]
     start_range: tuple[float, ...]
+    quantities: tuple[str, ...]
     dt: float = 0.1
 
     def step(self, states: Array, controls: Array) -> Array:
@@ -83,8 +85,15 @@ def _pendulum(states: Array, controls: Array) -> Array:
 SYSTEMS = {
     system.name: system
     for system in (
-        System("double_integrator", _double_integrator, (1.0, 1.0), (0.1,), (2.0, 2.0)),
-        System("van_der_pol", _van_der_pol, (1.0, 1.0), (0.1,), (2.0, 2.0)),
-        System("pendulum", _pendulum, (1.0, 1.0), (0.01,), (1.0, 1.0)),
+        System("double_integrator", _double_integrator, (1.0, 1.0), (0.1,), (2.0, 2.0), ("x", "x'", "control u")),
+        System("van_der_pol", _van_der_pol, (1.0, 1.0), (0.1,), (2.0, 2.0), ("x", "x'", "control u")),
+        System(
+            "pendulum",
+            _pendulum,
+            (1.0, 1.0),
+            (0.01,),
+            (1.0, 1.0),
+            ("angle θ [rad]", "velocity θ' [rad/s]", "control u"),
+        ),
     )
 }

@@ -16,7 +16,9 @@ from analysis.figures.parameters import draw_importance, draw_parameters
 from analysis.figures.resources import draw_spending
 from analysis.figures.systems import draw_systems
 from analysis.figures.timeline import draw_timeline
+from analysis.figures.trajectories import draw_trajectories
 from analysis.findings.findings import Findings
+from analysis.findings.trajectories import find_trajectories
 
 FIGURES = (
     "front",
@@ -30,6 +32,7 @@ FIGURES = (
     "heatmap-*",
     "sample-efficiency",
     "curve-*",
+    "trajectories-*",
     "timeline",
     "resources",
 )
@@ -71,6 +74,7 @@ def _draw(frame: ExperimentFrame, findings: Findings, folder: Path) -> tuple[Dra
     drawings += draw_parameters(frame, findings, folder)
     drawings += draw_efficiency(frame, findings, folder)
     drawings += draw_curves(frame, findings, folder)
+    drawings += draw_trajectories(find_trajectories(frame, findings), folder)
     drawings += draw_timeline(frame, folder)
     if findings.resources.by_verdict:
         drawings.append(draw_spending(findings.resources, folder))

@@ -7,6 +7,7 @@ from analysis.figures.drawing import Drawing
 from analysis.figures.front import FRONT
 from analysis.findings.findings import Findings
 from analysis.findings.recommendations import recommend
+from analysis.findings.trajectories import find_trajectories
 from analysis.page.document import Document, Section
 from analysis.page.front import front_section
 from analysis.page.record import (
@@ -24,6 +25,7 @@ from analysis.page.results import (
     parameters_section,
     recommendations_section,
     results_section,
+    trajectories_section,
 )
 from analysis.page.runs import every_run_section, failures_section, resources_section, runs_section
 from analysis.words import plain, show_time
@@ -43,6 +45,7 @@ def build_document(
         comparison_section(findings, below),
         parameters_section(findings, below),
         curves_section(below),
+        trajectories_section(find_trajectories(frame, findings), below),
         failures_section(findings),
         runs_section(findings, below),
         recommendations_section(recommend(frame, findings)),

@@ -7,6 +7,7 @@ from analysis.findings.configurations import Best, ConfigurationResult
 from analysis.findings.findings import Findings
 from analysis.findings.recommendations import Recommendation
 from analysis.findings.selection import choose_shown
+from analysis.findings.trajectories import ShownConfiguration
 from analysis.findings.verdict_text import say_apart, say_optimism_interval
 from analysis.page.cells import number_cell, show_interval, show_mean
 from analysis.page.document import Block, Bullets, Cell, Chooser, Fold, Heading, Picture, Section, Table, Text, cell
@@ -151,6 +152,17 @@ def curves_section(drawings: Sequence[Drawing]) -> Section:
         blocks = tuple(Picture(one) for one in shown)
     nothing = (Text("No curve was recorded for the declared metrics or a loss."),)
     return Section("curves", "Learning curves", blocks or nothing, "Curves")
+
+
+def trajectories_section(found: Sequence[ShownConfiguration], drawings: Sequence[Drawing]) -> Section | None:
+    """What runs did while they were tested; None where no program left that."""
+    if not found:
+        return None
+    shown = tuple(one for one in drawings if one.topic == "trajectories")
+    blocks: list[Block] = [Chooser("Configuration", shown)] if len(shown) > 1 else [Picture(one) for one in shown]
+    missing = tuple(plain(f"{run.name}: {run.problem}.") for one in found for run in one.runs if run.problem)
+    blocks += [Text("Not drawn:", "caution"), Bullets(missing)] if missing else []
+    return Section("trajectories", "Trajectories", tuple(blocks), "Trajectories")
 
 
 def results_table(findings: Findings, limit: int = MAX_CONFIGURATIONS) -> Table:

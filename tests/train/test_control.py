@@ -1,5 +1,6 @@
 """One process: it learns, resumes bit by bit, stops when it diverges, and says what is wrong."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -154,6 +155,34 @@ def test_the_saved_model_controls_as_well(train_here: Train) -> None:
     driven = roll_out(load_policy(run.home / "model.pt"), Told(system), held_out.states[:, 0], 12)
 
     assert judge(driven, held_out, system)["final_error"] == pytest.approx(run.summary["final_error"], rel=1e-6)
+
+
+def test_what_is_drawn_is_what_was_measured(train_here: Train) -> None:
+    """The lines of trajectories.json obey the dynamics, begin at the held-out starts, and cost what they should."""
+    from train.demonstrations import Trajectories, demonstrate
+    from train.model import load_policy
+    from train.rollout import SHOWN, Told, roll_out
+    from train.systems import SYSTEMS
+
+    run, system = train_here("run", *TEN_STEPS), SYSTEMS["double_integrator"]
+    drawn = json.loads((run.home / "trajectories.json").read_text())
+    held_out = demonstrate(system, 8, 4, 12, 0).evaluation
+    starts = held_out.states[:SHOWN, 0]
+    costs = {}
+    for curve in drawn["curves"]:
+        x, v, u = (np.array([line[place] for line in curve["lines"]]) for place in range(3))
+        states = np.stack([x, v], -1)
+        costs[curve["name"]] = Trajectories(states, u[..., None]).cost(system)
+        assert np.allclose(states[:, 0], starts, rtol=1e-5)
+        for time in range(12):
+            assert np.allclose(system.step(states[:, time], u[:, time, None]), states[:, time + 1], atol=1e-4)
+
+    assert len(drawn["at"]) == 13
+    assert list(costs) == ["policy", "optimal control", "no control"]
+    assert np.allclose(costs["optimal control"], held_out.cost(system)[:SHOWN], rtol=1e-3)
+    again = roll_out(load_policy(run.home / "model.pt"), Told(system), starts, 12)
+    assert np.allclose(costs["policy"], again.cost(system), rtol=1e-3)
+    assert not np.any(drawn["curves"][2]["lines"][0][2])
 
 
 def test_a_pretrained_folder_is_loaded(train_here: Train, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ SYMMETRY = {
 }
 CONTROL = {
     "lora_sweep": 36,
+    "lora_sweep_small": 12,
     "cross_system": 30,
     "cross_system_small": 18,
     "training_ablation": 9,
