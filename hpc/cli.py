@@ -12,6 +12,7 @@ COMMANDS = {
     "doctor": "Check that everything runs need is in place, and say how to fix it.",
     "submit": "Submit the tasks that are not done yet, to Slurm or this machine.",
     "ls": "List the experiments: age, counts, best value, held or followed.",
+    "dash": "Write one page of all experiments, to look at in a browser.",
     "status": "Show where an experiment stands.",
     "logs": "Show what a task printed, follow it, or search the logs of all runs.",
     "collect": "Collect, classify and record every run; retry what can be healed.",

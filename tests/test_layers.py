@@ -134,6 +134,7 @@ HPC: Table = {
         "hpc.snapshots",
         "hpc.rounds",
         "hpc.housekeeping",
+        "hpc.standing",
     },
     "hpc.logbook": BELOW_ALL | {"hpc.console", "hpc.workspace"},
     "hpc.checkup": BELOW_ALL | {"hpc.workspace", "hpc.experiments", "hpc.submissions"},

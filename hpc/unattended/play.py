@@ -26,6 +26,7 @@ from hpc.experiments.freezing import frozen_of
 from hpc.housekeeping.freeing import clean_recorded
 from hpc.rounds.act import Assessment, act_on, assess, live_arrays, not_submitted
 from hpc.rounds.canary import awaits_canary
+from hpc.standing.dash import NAME, refresh_dash
 from hpc.submissions.holds import held
 from hpc.submissions.portions import Fed, resume
 from hpc.submissions.prepare import Frozen, backend_of, half_submitted
@@ -81,6 +82,8 @@ def play_and_end(layout: RunLayout, guard: Guard, number: int | None = None) -> 
     state, frozen = read_state(layout), frozen_now(layout)
     # Half of the relay's time: a report that takes longer must not end the job before the chain has ended.
     report = build_report(layout, frozen.profile.follow.time_s / 2) if done.course is Course.ENDED else ""
+    if said := refresh_dash(layout.root):
+        note(f"{NAME} was not written anew: {said}")
     for told in tell(layout, frozen, done, f"{state.started if state else 0}", report):
         note(told)
     if done.course is Course.GOES_ON:

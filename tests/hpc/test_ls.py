@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import hpc.ls
-from hpc.ls import list_rows
+import hpc.standing.listed
+from hpc.standing.listed import list_rows
 from hpc.workspace import Workspace
 from tests.local_projects import EXPERIMENT, LocalProject, copy_project, make_project
 
@@ -32,7 +32,7 @@ def project(finished: Path, tmp_path: Path) -> LocalProject:
     return copy_project(finished, tmp_path / "project")
 
 
-def rows(project: LocalProject) -> dict[str, hpc.ls.Row]:
+def rows(project: LocalProject) -> dict[str, hpc.standing.listed.Row]:
     """What would be listed, by name."""
     return {row.name: row for row in list_rows(Workspace(project.folder, project.runs))}
 
@@ -115,7 +115,7 @@ def test_after_a_while_the_rest_is_named_only(project, monkeypatch):
     """A slow disk or a thousand experiments: every name is listed, and what was not looked at is said."""
     for number in range(3):
         shutil.copytree(project.runs / "tiny", project.runs / f"copy{number}", symlinks=True)
-    monkeypatch.setattr(hpc.ls, "PATIENCE_S", -1.0)
+    monkeypatch.setattr(hpc.standing.listed, "PATIENCE_S", -1.0)
     found = rows(project)
     assert len(found) == 4
     assert all(row.problem.startswith("not looked at") for row in found.values())
