@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hpc.completing import experiments
 from hpc.console import dry_run_option, json_option, note, print_json, say, show_text, speaks_plainly
 from hpc.core.errors import EXIT_DONE, EXIT_NOTHING, InputError, NothingToDo
 from hpc.core.layout import RunLayout
@@ -32,7 +33,7 @@ PROBES = 2
 
 
 @click.command(epilog="Example: python -m hpc.brief lora_sweep --dry-run")
-@click.argument("name")
+@click.argument("name", shell_complete=experiments)
 @click.option(
     "--from", "answers", type=click.Path(path_type=Path), help="YAML file with answers: any keys of the brief."
 )

@@ -2,8 +2,12 @@
 
 import gc
 import importlib
+import os
+import sys
+from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 COMMANDS = {
     "init": "Set up this repository: write an experiment for its own program.",
@@ -29,6 +33,7 @@ COMMANDS = {
     "sync": "Send offline wandb runs; safe to repeat.",
     "adopt": "Import runs that were made without this toolkit.",
     "shell": "Open a shell where a run ran: its container, code and folder.",
+    "completion": "Print the script by which a shell completes hpc.",
     "why": "Explain a failure: a task, a Slurm job, an attempt or a log file.",
 }
 """Verb → one line of help, kept here so that `hpc --help` loads none of them; a test holds it against the commands."""
@@ -36,6 +41,20 @@ COMMANDS = {
 
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are needed."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run; when a shell asks what to offer, nothing but an answer reaches its prompt, whatever is wrong."""
+        if "_HPC_COMPLETE" not in os.environ:
+            return super().main(*args, **kwargs)
+        try:
+            return super().main(*args, **kwargs)
+        except Exception:
+            sys.exit(1)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer verbs from the table, so that none of them is loaded, and options."""
+        verbs = [CompletionItem(name, help=line) for name, line in COMMANDS.items() if name.startswith(incomplete)]
+        return verbs + click.Command.shell_complete(self, ctx, incomplete)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every verb, in the order of the road."""
@@ -60,7 +79,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Say which verb was nearest to one that is none."""
-        if args[0] not in COMMANDS and not args[0].startswith("-"):
+        if not ctx.resilient_parsing and args[0] not in COMMANDS and not args[0].startswith("-"):
             from hpc.core.errors import nearest
 
             ctx.fail(f"there is no command '{args[0]}'; {nearest(args[0], list(COMMANDS))}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ParamSpec, TextIO, cast
 
 import click
 
+from hpc import completing
 from hpc.adapters.files import private_umask
 from hpc.adapters.started import pass_on, started_as
 from hpc.core.errors import EXIT_INTERRUPTED, HpcError, describe_os_error
@@ -30,7 +31,7 @@ EXIT_UNREAD = 141
 """As a shell says of a command that SIGPIPE ended."""
 _TYPED = "hpc.console.typed"
 
-name_argument = click.argument("name", required=False)
+name_argument = click.argument("name", required=False, shell_complete=completing.experiments)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value on stdout.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, without doing it.")
 

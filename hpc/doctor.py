@@ -20,6 +20,7 @@ import click
 
 from hpc.adapters.project import find_project
 from hpc.checkup.bounded import Subject, answers, look
+from hpc.completing import clusters, experiments
 from hpc.console import dry_run_option, json_option, note, print_json, print_table, say, show_text, speaks_plainly
 from hpc.core.checkup.check import Check, Group, Severity, exit_code, group_of, in_order, unanswered
 from hpc.core.errors import EXIT_DONE
@@ -33,9 +34,11 @@ MARKS = {Severity.OK: "ok", Severity.NOTE: "note", Severity.WARNING: "warning", 
 
 
 @click.command(epilog="Example: python -m hpc.doctor lora_sweep --cluster mysite")
-@click.argument("experiment", required=False)
+@click.argument("experiment", required=False, shell_complete=experiments)
 @click.option(
-    "--cluster", help="Site profile; a tiny job then also checks from its compute nodes. Default: $HPC_CLUSTER."
+    "--cluster",
+    shell_complete=clusters,
+    help="Site profile; a tiny job then also checks from its compute nodes. Default: $HPC_CLUSTER.",
 )
 @click.option(
     "--wait", "wait_s", type=click.IntRange(min=0), default=60, show_default=True, metavar="SECONDS",

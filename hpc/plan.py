@@ -17,6 +17,7 @@ import click
 
 from hpc.adapters.files import lock
 from hpc.adapters.slurm import Trial, try_file
+from hpc.completing import clusters, experiments
 from hpc.console import dry_run_option, json_option, note, print_json, print_table, say, show_text, speaks_plainly
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, InputError
 from hpc.core.experiment.asking import every_resources
@@ -44,8 +45,12 @@ from hpc.workspace import Workspace
 
 
 @click.command(epilog="Example: python -m hpc.plan lora_sweep --set resources.mem=64GB")
-@click.argument("name")
-@click.option("--cluster", help="Site profile: a file in manifests/clusters, without .yaml. Default: $HPC_CLUSTER.")
+@click.argument("name", shell_complete=experiments)
+@click.option(
+    "--cluster",
+    shell_complete=clusters,
+    help="Site profile: a file in manifests/clusters, without .yaml. Default: $HPC_CLUSTER.",
+)
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change one value of the experiment.")
 @click.option("--seeds", default="", help="Seeds to use instead of the experiment's: 42,137,256.")
 @click.option(

@@ -158,6 +158,7 @@ def test_options_change_only_on_purpose() -> None:
         "doctor": ["--cluster", "--dry-run", "--json", "--wait", "--write-profile"],
         "ls": ["--json"],
         "usage": ["--all", "--json"],
+        "completion": ["--json"],
         "dash": ["--json", "--output"],
         "status": ["--json", "--tasks", "--watch"],
         "collect": [
