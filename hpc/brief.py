@@ -91,7 +91,7 @@ def interview(subject: Subject, given: Mapping[str, str]) -> dict[str, str]:
     """
     from hpc.experiments.briefing import put_together
 
-    note("Enter keeps what is there; an answer can be left open by Enter where there is none.")
+    note("Enter keeps what is there, and leaves open what has no answer yet. Ctrl-C ends it and shows what you said.")
     brief = put_together(subject, given)
     if "criterion" not in given and "criterion" not in subject.written:
         brief.pop("criterion", None)

@@ -188,7 +188,11 @@ def _say_rest(done: Collection, *, writes: bool, forgotten: Sequence[str], dry_r
         say(f"{'would be forgotten' if dry_run else 'forgotten'}: {', '.join(forgotten)}")
     say_hold(layout, done.present.trip)
     checked = describe_checks(judged.frozen.spec.check, answers_judged(judged))
-    say_values(layout, best_judged(judged), checked, _forecast(done), goes_on=bool(done.jobs))
+    say_values(
+        layout, best_judged(judged), checked, _forecast(done), goes_on=bool(done.jobs), is_whole=not _failed(done)
+    )
+    if done.jobs and judged.frozen.profile.scheduler != "local":  # this machine's are waited for
+        say(f"next: python -m hpc.status {layout.experiment}")
 
 
 def _forecast(done: Collection) -> str:
@@ -208,16 +212,19 @@ def _finish(done: Collection, max_parallel: int | None, tell: Callable[[str], No
     return EXIT_FAILED if any(task.outcome is Outcome.FAILED for task in done.tasks) else EXIT_DONE
 
 
-def say_values(layout: RunLayout, best: Best | None, checked: str, forecast: str, *, goes_on: bool) -> None:
-    """Say what the declared check came to, the best configuration, forecast against actual, and where the rest stands.
+def say_values(
+    layout: RunLayout, best: Best | None, checked: str, forecast: str, *, goes_on: bool, is_whole: bool
+) -> None:
+    """Say what the declared check came to, the best configuration, forecast against actual, and what to type next.
 
     Args:
         goes_on: Retries were submitted just now: a report would be out of date before it is read.
+        is_whole: No run has failed: a report is what comes next, and not one way of two.
     """
     for line in filter(None, (checked, str(best or ""), forecast)):
         say(line)
     if best and not goes_on:
-        say(f"next: python -m hpc.report {layout.experiment}")
+        say(f"{'next' if is_whole else 'or report what there is'}: python -m hpc.report {layout.experiment}")
 
 
 def say_hold(layout: RunLayout, trip: Trip | None) -> None:
@@ -301,7 +308,7 @@ def show(done: Collection, *, asked: bool, dry_run: bool, command: str) -> None:
     plan, fed = done.present.plan, done.fed
     counts = count_outcomes(task.outcome.value for task in done.tasks)
     say(f"{done.layout.experiment}: {render_counts(counts)}")
-    failed = [task for task in done.tasks if task.outcome is Outcome.FAILED]
+    failed = _failed(done)
     if failed:
         print_table("why they failed", ("run", "attempt", "class", "evidence", "what happens"), _rows(failed, plan))
     if fed.jobs:
@@ -312,6 +319,8 @@ def show(done: Collection, *, asked: bool, dry_run: bool, command: str) -> None:
         say(f"{len(plan.retry)} {verb}: {command}")
     elif asked and not failed:
         say("nothing failed")
+    if failed and not fed.jobs:
+        say(f"more about it: python -m hpc.why {shlex.quote(failed[0].state.task.run_name)}")
     for line in _ways_on(plan):
         say(line)
     for problem in plan.hook_problems:
@@ -320,11 +329,15 @@ def show(done: Collection, *, asked: bool, dry_run: bool, command: str) -> None:
         say(str(fed))
 
 
+def _failed(done: Collection) -> list[JudgedTask]:
+    return [task for task in done.tasks if task.outcome is Outcome.FAILED]
+
+
 def _ways_on(plan: RetryPlan) -> Iterator[str]:
     """A line for each command that starts again what is left alone now; in a table it would be folded."""
     counts = Counter((each.category, each.command) for each in plan.declined if each.command)
     for (category, command), count in counts.items():
-        yield f"once that is done ({count} of {category}): {command}"
+        yield f"once mended ({count} of {category}): {command}"
 
 
 def _rows(failed: Sequence[JudgedTask], plan: RetryPlan) -> list[tuple[object, ...]]:

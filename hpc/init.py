@@ -190,7 +190,8 @@ def show(workspace: Workspace, made: Draft | None, wanted: list[Wanted], *, dry_
     say(f"{made.name} starts `{made.start}`, {swept} and decides by {made.metric.name} ({made.metric.goal})")
     for line in left_to_do(made):
         note(f"note: {line}")
-    say(f"next: {next_line(made.name)}")
+    say(f"next, to say what you want to find out: python -m hpc.brief {made.name}")
+    say(f"or at once: {next_line(made.name)}")
 
 
 def left_to_do(made: Draft) -> list[str]:

@@ -173,16 +173,20 @@ def tell(
     trials = try_scripts(submissions, plan.frozen.profile.scheduler)
     objections = [f"{script}: {trial.objection}" for script, trial in trials.items() if trial.objection]
     objections += [f"submission {job.number:03d}: {job.trial.objection}" for job in jobs if job.trial.objection]
+    for objection in objections:
+        note(f"warning: {objection}")
+    is_refused = any("not checked" not in objection for objection in objections)
     if as_json:
         rehearsed = {"jobs": [job.to_json() for job in jobs]} if dry_run else {}
         told = {**describe(plan, new, links, objections), "forecast": expected.to_json()}
         print_json({**told, **more, **rehearsed})
     else:
         estimates = [trial.said for trial in trials.values() if trial.said]
-        show(plan, new, links, command if dry_run else "", jobs, estimates, expected, advises=advises)
-    for objection in objections:
-        note(f"warning: {objection}")
-    return EXIT_FAILED if any("not checked" not in objection for objection in objections) else EXIT_DONE
+        show(
+            plan, new, links, command if dry_run else "", jobs, estimates, expected, advises=advises,
+            is_refused=is_refused,
+        )  # fmt: skip
+    return EXIT_FAILED if is_refused else EXIT_DONE
 
 
 def try_scripts(submissions: Sequence[SubmissionLayout], scheduler: str) -> dict[Path, Trial]:
@@ -274,8 +278,9 @@ def show(
     expected: Forecast,
     *,
     advises: bool = False,
+    is_refused: bool = False,
 ) -> None:
-    """Print arrays, tasks and GPU hours, what changed, and the exact next command.
+    """Print arrays, tasks and what they cost, what changed, and the exact next command.
 
     Args:
         rehearsed: The command line that was only rehearsed; empty where it was not.
@@ -283,6 +288,7 @@ def show(
         estimates: When and where Slurm would start each array now, in its words.
         expected: What it is forecast to take.
         advises: Whether every cheaper design is named.
+        is_refused: Whether Slurm objects to a script, so that submitting it would fail.
     """
     spec, profile = plan.frozen.spec, plan.frozen.profile
     arrays = plan_arrays([first_assignment(spec, task) for task in new], profile)
@@ -297,12 +303,12 @@ def show(
     if rows:
         columns = ("array", "tasks", "nodes", "GPUs", "CPUs", "memory", "time limit", f"{unit} hours asked")
         print_table("", columns, rows, right=range(len(columns)))
+        say(f"cost: at most {sum(hours):,.1f} {unit} hours, if every task uses its whole limit")
         told = {**os.environ, **profile.environment, **spec.environment}
         every = (describe_processes(spec.program, spec.launch, one, told) for one in every_resources(spec, new))
         say("\n".join(dict.fromkeys(every)))
         for text in describe_packs(plan, arrays):
             say(text)
-        say(f"at most {sum(hours):,.1f} {unit} hours, if every task uses its whole limit")
         if is_bounded(plan):
             say(describe_places(places_of(plan, arrays), profile))
         if told_where := describe_partitions(plan, arrays):
@@ -324,11 +330,7 @@ def show(
         show_text("\n".join(("", *describe_job(job))))
     if jobs:
         say()
-    verb = "would write" if rehearsed else "manifest:"
-    say(f"{verb} {_relative(plan.layout.manifest)} ({plan.manifest['sha256'][:16]})")
-    if not rehearsed:
-        say(f"sealed: question, metrics, baseline, analysis and seeds ({plan.manifest['seal'][:16]}) in seal.json")
-    say_next(plan, bool(new), links, rehearsed)
+    say_end(plan, bool(new), links, rehearsed, is_refused=is_refused)
 
 
 def _hours_asked(arrays: Sequence[ArrayPlan]) -> tuple[str, list[float]]:
@@ -336,6 +338,20 @@ def _hours_asked(arrays: Sequence[ArrayPlan]) -> tuple[str, list[float]]:
     if any(array.resources.gpus for array in arrays):
         return "GPU", [array.gpu_hours for array in arrays]
     return "core", [array.asked.core_hours * array.elements for array in arrays]
+
+
+def say_end(plan: Plan, is_new: bool, links: Sequence[Path], rehearsed: str, *, is_refused: bool) -> None:
+    """Print what was written, and what to type next: not a line that Slurm refuses."""
+    verb = "would write" if rehearsed else "manifest:"
+    say(f"{verb} {_relative(plan.layout.manifest)} ({plan.manifest['sha256'][:16]})")
+    if not rehearsed:
+        say(f"sealed: question, metrics, baseline, analysis and seeds ({plan.manifest['seal'][:16]}) in seal.json")
+    say()
+    if is_refused:
+        say("Slurm does not take it as it is. next, to see what asks for more than there is:")
+        say(f"  python -m hpc.doctor {plan.frozen.spec.name} --cluster {plan.frozen.profile.name}")
+    else:
+        say_next(plan, is_new, links, rehearsed)
 
 
 def say_next(plan: Plan, is_new: bool, links: Sequence[Path], rehearsed: str) -> None:
@@ -371,7 +387,8 @@ def _describe_change(change: Change) -> str:
     added, removed = ([name for name in names if name not in set(changed)] for names in (change.added, change.removed))
     told = [_count("added", added), _count("kept", change.kept)]
     told += [_count("changed", changed)] if changed else []
-    return f"{', '.join(told)}, {_count('removed', removed)} (runs of removed tasks stay on disk)"
+    kept = " (runs of removed tasks stay on disk)" if removed else ""
+    return f"{', '.join(told)}, {_count('removed', removed)}{kept}"
 
 
 def _count(word: str, names: Sequence[str]) -> str:

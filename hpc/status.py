@@ -686,11 +686,11 @@ def next_step(name: str, standing: Standing) -> list[str]:
     if standing.broken and not standing.is_followed:
         return [f"once mended: python -m hpc.plan {name} && python -m hpc.submit {name} --canary"]
     if failed and (not standing.collected or standing.is_followed):
-        return [f"why they failed: python -m hpc.collect {name}"]
+        return [f"next, why {'it' if failed == 1 else 'they'} failed: python -m hpc.collect {name}"]
     if planned and not standing.is_followed:
         return [f"not submitted yet: python -m hpc.submit {name}{' --follow' if standing.waits_for else ''}"]
     if failed:
-        return [f"why they failed: python -m hpc.collect {name}"]
+        return [f"next, why {'it' if failed == 1 else 'they'} failed: python -m hpc.collect {name}"]
     if counts[Outcome.FINISHED] and standing.is_over:
         return [f"next: python -m hpc.{'report' if standing.collected else 'collect'} {name}"]
     return []

@@ -15,6 +15,7 @@ from functools import partial
 import click
 
 from hpc.adapters.files import lock
+from hpc.adapters.slurm import SlurmError
 from hpc.console import dry_run_option, json_option, name_argument, note, print_json, say, speaks_plainly
 from hpc.core.errors import EXIT_DONE, InputError, NothingToDo, TemporaryError
 from hpc.core.layout import RunLayout, SubmissionLayout
@@ -32,6 +33,7 @@ from hpc.snapshots.outdated import describe_outdated
 from hpc.snapshots.snapshot import Snapshot, name_unreadable, take_snapshot
 from hpc.submissions.held_runs import split_held
 from hpc.submissions.holds import ExperimentIsHeld, describe_hold, release, stop_if_held
+from hpc.submissions.on_disk import asked_of
 from hpc.submissions.portions import Fed, resume
 from hpc.submissions.prepare import Frozen, Terms, half_submitted
 from hpc.submissions.probes import LIMIT_S, ToProbe, plan_probe, submit_probe, waiting_for
@@ -96,7 +98,10 @@ def main(
         decided = decide(request, present)
         if dry_run:
             return show_dry_run(request, present, decided)
-        done = act(request, present, decided)
+        try:
+            done = act(request, present, decided)
+        except SlurmError as error:
+            raise SlurmError(f"{error}\n{seek_reason(request, decided)}") from error
     check_done(request, decided, done)
     show(request, decided, done)
     return run_here(request, decided, done) if decided.is_local else EXIT_DONE
@@ -239,6 +244,12 @@ def act(request: Request, present: Present, decided: Decided) -> Done:
     return Done(jobs, probes, fed, relays, present.released)
 
 
+def seek_reason(request: Request, decided: Decided) -> str:
+    """Name the command that finds what Slurm does not take."""
+    where = f"python -m hpc.doctor {request.layout.experiment} --cluster {decided.frozen.profile.name}"
+    return f"to see what asks for more than there is: {where}"
+
+
 def check_done(request: Request, decided: Decided, done: Done) -> None:
     """Say what was released, and end otherwise where nothing came of the call.
 
@@ -310,11 +321,21 @@ def show(request: Request, decided: Decided, done: Done) -> None:
     if decided.probe:
         say(f"probe: {decided.probe}" + "".join(f"; {_place(job)}" for job in done.probes.values()))
     for number, job in done.jobs.items():
-        say(f"submission {number:03d}: {_place(job)}")
+        say(f"submission {number:03d}: {_place(job)}{_part(request.layout.submission(number))}")
     if done.fed.waiting:
         say(str(done.fed))
     for each in done.relays:
         say(f"relay: job {each.job}")
+    if done.jobs and not decided.is_local:
+        say(f"next: python -m hpc.status {request.layout.experiment}")
+
+
+def _part(submission: SubmissionLayout) -> str:
+    """What a submission has to do with a canary; empty where it has nothing."""
+    asked = asked_of(submission)
+    if asked and asked.is_canary:
+        return ", the canary: one task"
+    return ", the others: they start when the canary has succeeded" if asked and asked.waits_for else ""
 
 
 def show_dry_run(request: Request, present: Present, decided: Decided) -> int:

@@ -1,5 +1,6 @@
 """Explain a failure: the class, the very line that says so, the rule, what it leaves open, the next step.
 
+python -m hpc.why lora_sweep
 python -m hpc.why slurm-4711.out --state FAILED --exit 1:0
 python -m hpc.why runs/lora_sweep/tasks/R8_LR1e-4_S42/attempt-1 --json
 python -m hpc.why --jsonl < cases.jsonl
@@ -25,10 +26,11 @@ from hpc.core.failures.diagnosis import BY_CAUSE, BY_SIGN, DIAGNOSES, Diagnosis,
 from hpc.core.failures.evidence import Evidence, FailureClass, Verdict
 from hpc.core.failures.fact_rules import FACT_RULES
 from hpc.core.failures.health import examine
-from hpc.core.layout import attempt_number
+from hpc.core.layout import RunLayout, attempt_number
 from hpc.core.printable import printable_json
 from hpc.core.retry.plan import ACTIONS, default_action
 from hpc.core.slurm.states import SlurmState, parse_state
+from hpc.core.words import counted, few
 from hpc.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -143,15 +145,50 @@ def _did_you_mean(name: str) -> str:
 
 
 def _find_attempt(name: str) -> Path | None:
-    """Find the newest attempt of a run, or the one that ran in a Slurm job (``12_3``), below the run folder."""
-    if not re.fullmatch(r"[\w.=+,@-]+", name):
+    """Find an attempt below the run folder by what somebody calls it; None where nothing is called so.
+
+    That is the newest attempt of a run (``R8_S1``, or ``sweep/R8_S1`` where two experiments have one), the one that ran
+    in a Slurm job (``12_3``), or of an experiment the one that failed last.
+    """
+    if not re.fullmatch(r"[\w.=+,@-]+(/[\w.=+,@-]+)?", name):
         return None
     root = Workspace.current().root
+    experiment, _, run = name.rpartition("/")
+    if experiment:
+        return _newest(root.glob(f"{experiment}/tasks/{run}/attempt-*"))
+    if (root / name / "manifest.json").is_file():
+        return _failed_last(RunLayout(root, name))
     attempts = list(root.glob(f"*/tasks/{name}/attempt-*"))
     if not attempts and re.fullmatch(r"\d+(_\d+)?", name):
         claims = root.glob("*/tasks/*/attempt-*/claim")
         attempts = [claim.parent for claim in claims if _job_of(claim) == name]
+    return _newest(attempts)
+
+
+def _newest(attempts: Iterable[Path]) -> Path | None:
     return max(attempts, key=lambda path: (path.stat().st_mtime, attempt_number(path.name) or 0), default=None)
+
+
+def _failed_last(layout: RunLayout) -> Path:
+    """Find of all runs of an experiment the attempt that failed last, and name the others that failed.
+
+    Raises:
+        InputError: None left a record of a failure.
+    """
+    from hpc.snapshots.other_code import newest_records
+    from hpc.submissions.on_disk import list_attempts, list_runs
+
+    ends = {run: newest_records(layout, run)[1] for run in list_runs(layout)}
+    failed = {run: ended.ended for run, ended in ends.items() if ended is not None and not ended.is_done}
+    if not failed:
+        raise InputError(
+            f"no run of {layout.experiment} has recorded a failure; what became of each: "
+            f"python -m hpc.collect {layout.experiment}"
+        )
+    last, *others = sorted(failed, key=lambda run: -failed[run])
+    if others:
+        note(f"note: {counted(len(failed), 'run')} failed, {last} last; the others by name: {few(others)}")
+    return layout.task(last).attempt(list_attempts(layout, last)[-1]).home
 
 
 def _job_of(claim: Path) -> str:
@@ -375,14 +412,15 @@ def _row_of(*cells: str) -> str:
 
 _HELP = """Explain why an attempt ended as it did.
 
-TARGET is a task, a Slurm job id, an attempt directory or any log file. With --jsonl, cases are read from
-standard input, one JSON object a line with the keys log, slurm_state,
+TARGET is an experiment (of it the last failure), a task, a Slurm job id, an attempt directory or any log file.
+With --jsonl, cases are read from standard input, one JSON object a line with the keys log, slurm_state,
 exit_code and metrics, and answered in the same order.
 
 Examples:
 
 \b
   python -m hpc.why slurm-4711.out --state FAILED --exit 1:0
+  python -m hpc.why lora_sweep
   python -m hpc.why R8_LR0.0001_S42
   python -m hpc.why runs/demo/tasks/S42/attempt-1 --json
   echo '{"log": "a.log", "slurm_state": "FAILED"}' | python -m hpc.why --jsonl
@@ -447,7 +485,13 @@ def _explain_target(target: str, state: str | None, exit_code: str | None, serie
     found = evidence_of_attempt(folder, state, exit_code, series)
     # What somebody assumes on the command line is not what the plan knows: then the class's own action is said.
     assumed = state is not None or exit_code is not None or series is not None
-    return explain(target, found, None if assumed else find_consequence(folder))
+    label = target if _names_attempt(target) else f"{target}/{folder.parent.name}"
+    return explain(label, found, None if assumed else find_consequence(folder))
+
+
+def _names_attempt(target: str) -> bool:
+    """Whether a target says which attempt or run is meant, and not only which experiment."""
+    return Path(target).is_dir() or not (Workspace.current().root / target / "manifest.json").is_file()
 
 
 def _parse_json(text: str) -> Any:

@@ -9,21 +9,24 @@ import termios
 from collections.abc import Sequence
 from pathlib import Path
 
-ASKS = (b"  > ", b"[Y/n]: ")
+ASKS = (b"  > ", b"]: ")
 """How a question of ours ends."""
 LONGEST_S = 60
 
 
 def converse(
-    command: Sequence[str], answers: Sequence[str], folder: Path, environment: dict[str, str]
+    command: Sequence[str], answers: Sequence[str], folder: Path, environment: dict[str, str], columns: int = 200
 ) -> tuple[int, str]:
     """Run ``python COMMAND`` and answer what it asks.
+
+    Args:
+        columns: Width of the terminal.
 
     Returns:
         The exit code, and everything that stood on the terminal.
     """
     ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (50, 200))
+    termios.tcsetwinsize(theirs, (50, columns))
     process = subprocess.Popen(
         [sys.executable, *command], cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs,
         start_new_session=True,

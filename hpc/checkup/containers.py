@@ -50,7 +50,7 @@ def look_at_containers(examined: Examined) -> Iterator[Begin | Check]:
     is_needed = bool(
         needs and needs.image and needs.runtime == "apptainer" and not (examined.is_local and not profile.apptainer)
     )
-    if not profile.apptainer and not is_needed:
+    if not is_needed and (needs or not profile.apptainer):  # what runs needs none
         return
     yield Begin("apptainer", VERSION_S + 5)
     said = printed_by([profile.apptainer or "apptainer", "--version"], VERSION_S).strip()

@@ -18,7 +18,7 @@ from hpc.core.question.baseline import varying_names
 from hpc.core.question.criterion import Question, parse_criterion, terms
 from hpc.core.question.phase_zero import KEYS, in_order, lacks_for_confirming, unanswered
 from hpc.core.question.spoken import speak
-from hpc.core.question.threshold import configuration_in, draft_criterion, whats_wrong
+from hpc.core.question.threshold import configuration_in, draft_criterion, not_swept, whats_wrong
 from hpc.core.question.vague import Facts, Flag, find_flags, flags_of_experiment
 from hpc.core.words import counted, few
 from hpc.experiments.rewriting import with_block
@@ -92,6 +92,7 @@ _FILE_SAYS = {
     "no_direction": "metrics.primary.goal is not written (min is taken)",
     "no_threshold": "metrics.primary.meaningful is not written",
 }
+NOT_SWEPT = "Which of these values do you mean, or does the sweep get another first?"
 _ANSWER_OF = {"one_seed": "metrics", "no_baseline": "baseline", "no_direction": "metrics", "no_threshold": "metrics"}
 
 
@@ -219,8 +220,10 @@ def flags_in(subject: Subject, brief: Brief) -> tuple[Found, ...]:
 
 
 def flags_of(subject: Subject, key: str, answer: str) -> tuple[Flag, ...]:
-    """The red flags of one answer."""
-    return find_flags(key, answer, subject.names) if answer else ()
+    """The red flags of one answer; a claim about a value that does not run is one."""
+    stranger = not_swept(answer, subject.question) if key in ("hypothesis", "success") else ""
+    unswept = (Flag("not_swept", (key,), stranger, NOT_SWEPT),) if stranger else ()
+    return (*find_flags(key, answer, subject.names), *unswept) if answer else ()
 
 
 def flags_of_file(subject: Subject, brief: Brief) -> tuple[Found, ...]:

@@ -146,7 +146,7 @@ def make_plan(
     container, notes = _container(spec, profile)
     _check_packages(spec, profile, container)
     git = read_git_state(workspace.project)
-    if git and git.dirty:
+    if git and git.diff:  # of tracked files; what git does not track yet is in the copy of the code
         notes = (*notes, "the code differs from its last commit; the difference is kept beside the manifest")
     notes = (*notes, *seal_notes(layout, spec.raw))
     notes = (*notes, *_baseline_notes(layout, spec.analysis.baseline_from))

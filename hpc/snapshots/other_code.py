@@ -6,7 +6,7 @@ before. Only the user's own code counts; an upgrade of ours is no change of it.
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -198,18 +198,16 @@ def describe_other_code(
     name, since = layout.experiment, f"changed since: {few(found.files)}" if found.files else "its copy is gone"
     lines = []
     if found.finished:
+        have = counted(len(found.finished), "run has", "runs have")
         lines.append(
-            f"{_counted(found.finished)} with a result made by other code ({since}): {few(found.finished)}. To run "
-            f"{'them' if len(found.finished) > 1 else 'it'} again with the planned code: "
+            f"{have} a result made by other code ({since}): {few(found.finished)}. "
+            f"To run {'them' if len(found.finished) > 1 else 'it'} again with the planned code: "
             f"python -m hpc.collect {name} --retry-failed --again {OTHER_CODE}"
         )
     if found.unfinished:
+        are = counted(len(found.unfinished), "run is", "runs are")
         lines.append(
-            f"{_counted(found.unfinished)} at work or waiting with other code ({since}): {few(found.unfinished)}. To "
-            f"stop: python -m hpc.cancel {name} {' '.join(found.unfinished[:FEW])}"
+            f"{are} at work or waiting with other code ({since}): {few(found.unfinished)}. "
+            f"To stop: python -m hpc.cancel {name} {' '.join(found.unfinished[:FEW])}"
         )
     return lines
-
-
-def _counted(runs: Sequence[str]) -> str:
-    return counted(len(runs), "run is", "runs are")

@@ -37,7 +37,7 @@ from hpc.core.records.submitted import Asked
 from hpc.core.records.task import TaskRecord
 from hpc.core.resources import Resources
 from hpc.core.slurm.arrays import ArrayPlan, Assignment, plan_arrays
-from hpc.core.slurm.executions import JobRow, is_job
+from hpc.core.slurm.executions import JobRow, is_job, was_refused
 from hpc.core.slurm.gpu_bound import Place
 from hpc.core.slurm.partitions import Choice, choose
 from hpc.submissions.on_disk import comment_of, is_used, list_attempts, list_runs
@@ -408,7 +408,7 @@ def _find_job(
     left = min(ADOPTION_GRACE_S, since + ADOPTION_GRACE_S - time.time())
     while True:
         rows = chain(slurm.query_queue(layout.experiment), _accounting(layout, since))
-        if found := next((row.job for row in rows if row.comment == wanted), None):
+        if found := next((row.job for row in rows if row.comment == wanted and not was_refused(row)), None):
             return found.split("_")[0]
         if left <= 0:
             break

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from hpc.adapters import slurm
 from hpc.core.errors import TemporaryError
+from hpc.core.slurm.executions import join_rows, of_submission
 from hpc.core.slurm.states import SlurmState as S
 from hpc.core.slurm.states import parse_state
 
@@ -46,6 +47,19 @@ def test_each_end_is_read_as_slurm_told_it(name, expected):
     """State, code, signal and steps of each execution, oldest first within a job."""
     found = [(row.job, row.state, row.exit_code, row.signal, dict(row.steps)) for row in rows(name)]
     assert found == expected
+
+
+def test_what_sbatch_refused_is_no_attempt():
+    """Accounting keeps a job whose sbatch was refused, with the comment of a submission nobody got a job id for."""
+    text = (DATA / "refused.txt").read_text()
+    in_queue = slurm.parse_queue_line("27_0|27|FAILED|BadConstraints||4c47e5fe9159de23/001")
+
+    def found(text: str) -> list[str]:
+        return of_submission(join_rows(slurm.parse_accounting(text), [in_queue]), "4c47e5fe9159de23/001")
+
+    assert found(text) == found("") == []
+    assert found(text.replace("None assigned", "c1")) == ["27"]
+    assert found(text.replace("10:05:45|0|", "10:05:47|2|")) == ["27"]
 
 
 def test_the_rest_of_a_row_is_read_too():

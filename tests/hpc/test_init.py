@@ -57,7 +57,7 @@ def test_it_makes_a_repository_ready_without_a_question(repository: Path) -> Non
     done = init("--yes")
 
     assert done.exit_code == 0, done.output
-    assert done.stdout.splitlines()[-1] == f"next: {NEXT}"
+    assert done.stdout.splitlines()[-1] == f"or at once: {NEXT}"
     assert set(tree(repository)) == {
         "train.py", ".gitignore", "manifests/experiments/first_sweep.yaml", "manifests/schema/experiment.schema.json",
         "manifests/schema/profile.schema.json",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fake_slurm import make_slurm_project
 from tests.local_projects import EXPERIMENT, REPO, LocalProject, make_project
 
 THREE = EXPERIMENT.replace("[1, 2]", "[1, 2, 3]")
@@ -24,6 +25,20 @@ def plan(project: LocalProject, *more: str) -> dict:
 
 def submissions(project: LocalProject) -> list[str]:
     return sorted(path.name for path in project.runs.glob("tiny/submissions/[0-9]*"))
+
+
+def test_what_slurm_would_not_take_is_no_next_step(tmp_path, monkeypatch):
+    """A plan that sbatch objects to leads to the check-up; so does a submission that was refused. Else it is sbatch."""
+    slurm = make_slurm_project(tmp_path, monkeypatch)
+    told = slurm.hpc("plan", "tiny", "--cluster", "slurm")
+    assert "\nnext:\n  sbatch manifests/rendered/tiny/" in told
+    assert "core hours, if every task uses its whole limit" in told
+    assert "GPU hours" not in told
+    slurm.client("sbatch", "echo 'sbatch: error: Requested node configuration is not available' >&2; exit 1")
+    told = slurm.hpc("plan", "tiny", "--cluster", "slurm", expect=1)
+    assert "\n  python -m hpc.doctor tiny --cluster slurm\n" in told
+    assert "  sbatch " not in told
+    assert "python -m hpc.doctor tiny --cluster slurm" in slurm.hpc("submit", "tiny", expect=1)
 
 
 def test_planning_again_adds_only_what_is_new(project):

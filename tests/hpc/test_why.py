@@ -109,6 +109,25 @@ def test_a_misspelt_run_is_answered_with_the_nearest(tmp_path: Path, monkeypatch
     assert "did you mean 'R16_LR1e-4_S42'?" in result.output
 
 
+def test_an_experiment_is_its_last_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its name, or with the run's: the run is named, and so are the others that failed; without any, what to do."""
+    monkeypatch.setenv("HPC_ROOT", str(tmp_path))
+    for number, code in enumerate((0, 1, 1)):
+        attempt = tmp_path / f"sweep/tasks/R{number}/attempt-1"
+        attempt.mkdir(parents=True)
+        (attempt / "task.json").write_text(json.dumps(task_record().to_json()))
+        ended = exit_record(exit_code=code, ended=100.0 + number).to_json()
+        (attempt / "exit.json").write_text(json.dumps(ended))
+        (attempt / "stderr.log").write_text("KeyError: 'x'\n")
+    (tmp_path / "sweep/manifest.json").write_text("{}")
+    assert why("sweep", "--state", "FAILED").stdout.startswith("sweep/R2: code_bug")
+    assert "2 runs failed, R2 last; the others by name: R1" in why("sweep", "--state", "FAILED").stderr
+    assert why("sweep/R1", "--state", "FAILED").stdout.startswith("sweep/R1: code_bug")
+    for number in (1, 2):
+        (tmp_path / f"sweep/tasks/R{number}/attempt-1/exit.json").unlink()
+    assert "hpc.collect sweep" in why("sweep").stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [

@@ -75,6 +75,22 @@ def configuration_in(text: str, question: Question) -> dict[str, Value]:
     return chosen
 
 
+def not_swept(text: str, question: Question) -> str:
+    """Name a number that a text gives a swept parameter and the sweep does not have; empty where there is none.
+
+    Only what is written ``lr=0.1`` is read; the answer is ``lr=0.1 is not in the sweep (0.01, 0.03, 0.09)``.
+    """
+    varying: dict[str, list[Value]] = {}
+    for name, value in _values(question):
+        varying.setdefault(name, []).append(value)
+    for name, values in varying.items():
+        numbers = sorted(value for value in values if isinstance(value, int | float) and not isinstance(value, bool))
+        for match in re.finditer(rf"(?<![\w.]){re.escape(name)}\s*=\s*({_NUMBER})(?![\w.]*\w)", text, re.IGNORECASE):
+            if len(numbers) == len(values) and float(match[1]) not in numbers:
+                return f"{name}={match[1]} is not in the sweep ({', '.join(map(render_value, numbers))})"
+    return ""
+
+
 def is_question(text: str, question: Question) -> bool:
     """Whether a text is a criterion that the experiment can answer."""
     return not whats_wrong(text, question)

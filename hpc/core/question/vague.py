@@ -101,6 +101,13 @@ FLAGS = (
         r"|determine|decide|find|show|reproduce|replicate|prove|rank|choose|bound)\b",
     ),
     Flag(
+        "asks",
+        ("hypothesis",),
+        "a question claims nothing",
+        "Which answer do you expect, and what would show that it is another?",
+        says=r"^(?:which|what|how|does|do|is|are|can|will|why)\b[^.;]*\?\s*$",
+    ),
+    Flag(
         "hope",
         ("hypothesis", "success", "goal"),
         "a hope cannot turn out wrong",

@@ -80,6 +80,17 @@ def is_refused_launch(reason: str) -> bool:
     return reason.replace("_", " ").lower().startswith(_REFUSED)
 
 
+def was_refused(row: JobRow) -> bool:
+    """Whether this may be a job that sbatch was refused: nobody got its id, and Slurm keeps it as one that failed.
+
+    It asked for what no node has. squeue gives that reason; in accounting it ended in the second it was submitted. A
+    job that was taken may end so, too, hours later: that one has a receipt.
+    """
+    is_at_once = row.ended is not None and row.submitted == row.started == row.ended
+    has_begun = bool(row.node or row.steps)
+    return row.state is SlurmState.FAILED and not has_begun and (is_at_once or row.reason == "BadConstraints")
+
+
 def may_bear(comment: str, mark: str) -> bool:
     """Whether a job with our id and this comment can be the one that was given `mark` as its comment.
 
@@ -177,8 +188,16 @@ def _render_ranges(numbers: Iterable[int]) -> str:
 
 
 def of_submission(executions: Executions, comment: str) -> list[str]:
-    """Array job ids that carry a submission's comment, as ``12``; job ids are given again, comments are not."""
-    return sorted({job.split("_")[0] for job, rows in executions.items() if any(r.comment == comment for r in rows)})
+    """Array job ids that carry a submission's comment, as ``12``; job ids are given again, comments are not.
+
+    Those that sbatch was refused are left out.
+    """
+    bearing = (job for job, rows in executions.items() if any(_is_taken(row, comment) for row in rows))
+    return sorted({job.split("_")[0] for job in bearing})
+
+
+def _is_taken(row: JobRow, comment: str) -> bool:
+    return row.comment == comment and not was_refused(row)
 
 
 def share_of(row: JobRow, started: float) -> JobRow:

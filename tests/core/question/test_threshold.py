@@ -8,7 +8,7 @@ from hpc.core.checks import question_of
 from hpc.core.experiment.grid import combinations
 from hpc.core.experiment.spec import Metric
 from hpc.core.question.criterion import Question, bind, parse_criterion
-from hpc.core.question.threshold import draft_criterion
+from hpc.core.question.threshold import draft_criterion, not_swept
 from hpc.experiments.schema import load_experiment
 
 ROOT = Path(__file__).parents[3]
@@ -46,6 +46,21 @@ READ = [
     (ONE_SEED, LOSS, "width 128 lower than width 32", "relative_change(loss, width=128 versus width=32) < 0%"),
     (WIDTHS, LOSS, "mean(loss, width=64) < 1", "mean(loss, width=64) < 1"),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("width=256 beats width=32", "width=256 is not in the sweep (32, 64, 128)"),
+        ("width = 48", "width=48 is not in the sweep (32, 64, 128)"),
+        ("width=128.0 beats width=32 by 5 %", ""),
+        ("fullwidth=48, and loss=0.3", ""),
+    ],
+)
+def test_a_value_that_does_not_run_is_named(text: str, said: str) -> None:
+    """Nothing can be found out of it; other names, and other spellings of a value that runs, are left alone."""
+    assert not_swept(text, WIDTHS) == said
+
 
 UNREAD = [
     (RANKS, ERROR, "control_cost drops by 10 % against rank 8 at each learning rate for rank 32"),

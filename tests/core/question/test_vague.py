@@ -11,6 +11,7 @@ from hpc.core.question.vague import FLAGS, Facts, find_flags, flags_of_experimen
 EXPERIMENTS = Path(__file__).parents[3] / "manifests/experiments"
 
 VAGUE = [
+    ("asks", "hypothesis", "Which learning rate gives the lowest loss after 50 steps?"),
     ("no_question", "goal", "just run it and see"),
     ("no_question", "goal", "Let's run it and see what happens"),
     ("no_question", "goal", "See how it does."),
