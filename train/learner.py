@@ -1,6 +1,7 @@
 """The model with everything that trains it, the same to the loop whether plain, DDP or inside DeepSpeed."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -37,9 +38,18 @@ class Learner:
 
     def parameters(self) -> dict[str, Any]:
         """What is trained, by name; FSDP's parts, which a forward pass without a backward one may leave gathered."""
-        for part in self.module.modules():
-            if hasattr(part, "reshard"):
-                part.reshard()
+        for part in self._divided:
+            part.reshard()
+        return trained_parameters(self.module) if self._divided else self._undivided
+
+    @cached_property
+    def _divided(self) -> tuple[Any, ...]:
+        """The parts that FSDP divided, which exchange their parameters for others as they are gathered."""
+        return tuple(part for part in self.module.modules() if hasattr(part, "reshard"))
+
+    @cached_property
+    def _undivided(self) -> dict[str, Any]:
+        """What is trained where nothing is divided: found once, a step asks for it, too."""
         return trained_parameters(self.module)
 
     @property
