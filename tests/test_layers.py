@@ -138,6 +138,17 @@ HPC: Table = {
         "hpc.standing",
     },
     "hpc.logbook": BELOW_ALL | {"hpc.console", "hpc.workspace"},
+    "hpc.reproduction": BELOW_ALL
+    | {
+        "hpc.workspace",
+        "hpc.node",
+        "hpc.experiments",
+        "hpc.submissions",
+        "hpc.snapshots",
+        "hpc.rounds",
+        "hpc.housekeeping",
+        "hpc.logbook",
+    },
     "hpc.checkup": BELOW_ALL | {"hpc.workspace", "hpc.experiments", "hpc.submissions"},
     "hpc.api": BELOW_ALL | {"hpc.workspace"},
     "hpc.cli": {"hpc.core"},

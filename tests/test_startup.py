@@ -132,7 +132,7 @@ def test_packages_are_known_without_opening_their_metadata(monkeypatch: pytest.M
 
     true = {normal(each.metadata["Name"]): each.version for each in importlib.metadata.distributions()}
     monkeypatch.setattr("io.open", lambda *_: pytest.fail("a file was opened"))
-    found = exit_record._packages()
+    found = exit_record.list_packages()
     assert {normal(name): version for name, version in found.items()} == true
 
 

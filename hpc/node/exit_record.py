@@ -75,7 +75,7 @@ def exit_record(record: TaskRecord, result: Supervision, attempt: AttemptLayout,
         environment=recorded_environment({**os.environ, **record.environment}),
         python=sys.version.split()[0],
         kernel=os.uname().release,
-        packages=_packages() if record.image is None else None,
+        packages=list_packages() if record.image is None else None,
         git_commit=record.git.commit if record.git else None,
         git_dirty=record.git.dirty if record.git else None,
         sanity=result.sanity,
@@ -184,7 +184,7 @@ def summary_of(attempt: AttemptLayout) -> tuple[dict[str, Any], bool, int | None
     return values if isinstance(values, dict) else {}, told.get("complete") is True, step if type(step) is int else None
 
 
-def _packages() -> dict[str, str]:
+def list_packages() -> dict[str, str]:
     """List the packages of this interpreter, for programs that run in it.
 
     By the names of their ``NAME-VERSION.dist-info`` folders: opening a hundred metadata files would take longer than

@@ -120,7 +120,7 @@ def test_each_command_speaks_json(verb: str) -> None:
     "verb",
     [
         "init", "brief", "plan", "submit", "collect", "follow", "hold", "release", "clean", "archive", "cancel",
-        "export", "sync", "adopt",
+        "export", "sync", "adopt", "reproduce",
     ],
 )  # fmt: skip
 def test_each_command_that_acts_can_be_rehearsed(verb: str) -> None:
@@ -174,6 +174,7 @@ def test_options_change_only_on_purpose() -> None:
             "--dry-run", "--json", "--leave-out", "--output", "--partial", "--restore", "--root", "--with",
         ],
         "shell": ["--attempt", "--json", "--print", "--srun"],
+        "reproduce": ["--dry-run", "--experiment", "--json", "--submit"],
         "hold": ["--dry-run", "--json", "--reason"],
         "release": ["--dry-run", "--json"],
         "cancel": ["--dry-run", "--json"],
