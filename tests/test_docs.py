@@ -25,7 +25,7 @@ from hpc.experiments.schema import experiment_from
 from tests.pages import blocks
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "skills").rglob("*.md")])
 GUIDES = [page for page in PAGES if page.parent.name != "decisions" and page.name != "CHANGELOG.md"]
 """Pages that tell what to type today; records of decisions and the changelog tell what once was."""
 _CODE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
@@ -102,13 +102,18 @@ def test_generated_pages_are_current() -> None:
 
 def test_the_check_notices_a_difference(generator: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page that was edited by hand, and one that is missing, are both named."""
+    docs = tmp_path / "docs"
+    docs.mkdir()
     for name, text in generator.pages().items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    (tmp_path / "cli.md").write_text("edited\n", encoding="utf-8")
-    (tmp_path / "experiment.md").unlink()
-    monkeypatch.setattr(generator, "DOCS", tmp_path)
+        (docs / name).parent.mkdir(parents=True, exist_ok=True)
+        (docs / name).write_text(text, encoding="utf-8")
+    (docs / "cli.md").write_text("edited\n", encoding="utf-8")
+    (docs / "experiment.md").unlink()
+    skill = docs / generator.SKILL
+    skill.write_text(skill.read_text(encoding="utf-8").replace("| `plan` |", "| `plam` |"), encoding="utf-8")
+    monkeypatch.setattr(generator, "DOCS", docs)
 
-    assert sorted(generator.outdated()) == ["cli.md", "experiment.md"]
+    assert sorted(generator.outdated()) == [generator.SKILL, "cli.md", "experiment.md"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
