@@ -35,6 +35,7 @@ COMMANDS = {
     "shell": "Open a shell where a run ran: its container, code and folder.",
     "completion": "Print the script by which a shell completes hpc.",
     "reproduce": "Make a run again from its records, and compare the two.",
+    "mcp": "Offer the commands as tools to an assistant that speaks MCP.",
     "why": "Explain a failure: a task, a Slurm job, an attempt or a log file.",
 }
 """Verb → one line of help, kept here so that `hpc --help` loads none of them; a test holds it against the commands."""

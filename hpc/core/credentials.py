@@ -57,3 +57,8 @@ def looks_secret(name: str, content: bytes) -> str:
     if _ANY.search(content) is None:  # one search for all: case and kind are asked of the few that remain
         return ""
     return next((f"holds {kind}" for kind, pattern in _CONTENTS.items() if re.search(pattern, content)), "")
+
+
+def hide_secrets(text: str) -> str:
+    """A text with ``***`` in the place of whatever in it looks like a key or token."""
+    return _ANY.sub(b"***", text.encode("utf-8", "surrogateescape")).decode("utf-8", "replace")

@@ -6,6 +6,7 @@ from hpc.core.errors import InputError
 
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "report": ("matplotlib", "pandas", "scipy"),
+    "mcp": ("mcp",),
     "mlflow": ("mlflow",),
     "parquet": ("pyarrow",),
     "wandb": ("wandb",),

@@ -174,6 +174,7 @@ def test_options_change_only_on_purpose() -> None:
             "--dry-run", "--json", "--leave-out", "--output", "--partial", "--restore", "--root", "--with",
         ],
         "shell": ["--attempt", "--json", "--print", "--srun"],
+        "mcp": ["--allow-actions", "--json"],
         "reproduce": ["--dry-run", "--experiment", "--json", "--submit"],
         "hold": ["--dry-run", "--json", "--reason"],
         "release": ["--dry-run", "--json"],
