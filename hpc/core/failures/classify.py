@@ -280,7 +280,10 @@ def _outlived_in_log(scene: Scene) -> Verdict | None:
 
 
 def _trace_in_log(scene: Scene) -> Verdict | None:
-    return _from_event(scene, scene.deepest(Tier.TRACE))
+    """The launcher's word that a child failed says less than how its root cause ended, where it names that."""
+    event = scene.deepest(Tier.TRACE)
+    launcher = event is not None and event.rule.cause == "launcher"
+    return _from_event(scene, (scene.root_end if launcher else None) or event)
 
 
 def _unknown(scene: Scene) -> Verdict:

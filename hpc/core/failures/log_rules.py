@@ -1133,7 +1133,7 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     _row(
         "killed-without-reason", F.UNKNOWN, "sigkill",
-        r"^srun: error: .{0,120}: killed|\(SIGKILL\)|^killed$|: \d+ killed\s",
+        r"^srun: error: .{0,120}: killed|\(SIGKILL\)|^killed$|: \d+ killed\s|^\s{0,8}exitcode\s{1,4}: -9\b",
         "a process was killed with SIGKILL",
         "by whom: the kernel for memory, Slurm, an operator",
         tier=Tier.TRACE,

@@ -113,6 +113,17 @@ class Scene:
         return next((m[1] for text in texts[start : start + 8] if (m := _ROOT_RANK.match(text))), "")
 
     @cached_property
+    def root_end(self) -> Event | None:
+        """How the root cause ended, by its ``exitcode`` in torchrun's block; None when there is no such line."""
+        places = (place for place, line in enumerate(self.lines) if line.text.startswith("Root Cause (first observed"))
+        start = next(places, len(self.lines))
+        line = next((one for one in self.lines[start : start + 8] if one.text.strip().startswith("exitcode")), None)
+        if line is None:
+            return None
+        rule = next((one for one in LOG_RULES if one.tier is Tier.TRACE and one.says.search(line.text)), None)
+        return Event(rule, line.origin, line.rank, line.position, survived=False) if rule else None
+
+    @cached_property
     def finish(self) -> LogLine | None:
         """The program's last statement that it came to its end."""
         return next((line.origin for line in reversed(self.lines) if log_scan.says_finished(line.text)), None)

@@ -229,6 +229,19 @@ def test_root_rank_of_torchrun_goes_first() -> None:
     assert verdict.evidence[0].text == "[rank3]: KeyError: 'x'"
 
 
+@pytest.mark.parametrize(
+    ("code", "rule"),
+    [("-9 (pid: 7)", "killed-without-reason"), ("3 (pid: 7)", "exited-without-reason"), ("", "cascade-child-failed")],
+)
+def test_the_root_cause_says_more_than_the_launchers_exception(code: str, rule: str) -> None:
+    """Where torchrun's block alone tells how the first rank ended, it is quoted; without a code the exception is."""
+    end = f"  exitcode  : {code}"
+    log = lines("a.b.ChildFailedError:", "train.py FAILED", "Root Cause (first observed failure):", "[0]:", end)
+    verdict = classify(Evidence(exit_code=1, log=log))
+    assert (verdict.category, verdict.rule) == ("unknown", rule)
+    assert (verdict.evidence[0].text == end) == bool(code)
+
+
 def test_evidence_lines_keep_their_numbers() -> None:
     """A verdict quotes the line as it stands in the file, with source and number."""
     log = (LogLine("stderr", 4711, "MemoryError"),)
