@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 import click
 
 from hpc.console import dry_run_option, json_option, name_argument, note, print_json, say, speaks_plainly
-from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, HpcError, InputError, TemporaryError
+from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, HpcError, InputError, NothingToDo, TemporaryError
 from hpc.core.layout import RunLayout
 from hpc.core.words import counted
 from hpc.workspace import Workspace
 
 if TYPE_CHECKING:
+    from hpc.adapters.wandb_cloud import Key
     from hpc.housekeeping.syncing import Synced
 
 
@@ -40,7 +41,7 @@ def main(name: str | None, is_all: bool, project: str, entity: str, dry_run: boo
     `wandb login` writes it. WANDB_BASE_URL names another server.
     """
     from hpc.adapters.wandb_cloud import ask_entity, base_url, client_command, find_key
-    from hpc.housekeeping.syncing import Target, declared, find_experiments, sync_experiment
+    from hpc.housekeeping.syncing import find_experiments
 
     if is_all and name:
         raise InputError("--all sends every experiment: leave the name out, or --all")
@@ -56,11 +57,7 @@ def main(name: str | None, is_all: bool, project: str, entity: str, dry_run: boo
     problems: dict[str, str] = {}
     for layout in layouts:
         try:
-            if is_all:
-                layout = _ours(workspace, layout)  # noqa: PLW2901  the same, checked
-            target = Target(server, entity or str(declared(layout).get("entity") or ""), project)
-            with _bar(layout.experiment) as progress:
-                told.append(sync_experiment(layout, target, key, os.environ, progress))
+            told += _sync(workspace, layout, (server, entity, project), key, is_all=is_all)
         except TemporaryError:
             raise
         except (HpcError, OSError) as error:
@@ -80,8 +77,22 @@ def main(name: str | None, is_all: bool, project: str, entity: str, dry_run: boo
     return EXIT_DONE if dry_run or any(each.sent for each in told) else EXIT_NOTHING
 
 
-def _ours(workspace: Workspace, layout: RunLayout) -> RunLayout:
-    return workspace.layout(layout.experiment)
+def _sync(
+    workspace: Workspace, layout: RunLayout, where: tuple[str, str, str], key: "Key | None", *, is_all: bool
+) -> "list[Synced]":
+    """Send one experiment's runs to a server, an entity and a project; nothing of one that wants no tracker."""
+    from hpc.housekeeping.syncing import Target, declared, is_off, sync_experiment
+
+    server, entity, project = where
+    if is_all:
+        layout = workspace.layout(layout.experiment)  # refuses those that are somebody else's
+    if is_off(layout):
+        if is_all:
+            return []
+        raise NothingToDo(f"{layout.experiment}: tracking.wandb is off")
+    target = Target(server, entity or str(declared(layout).get("entity") or ""), project)
+    with _bar(layout.experiment) as progress:
+        return [sync_experiment(layout, target, key, os.environ, progress)]
 
 
 def _describe(told: "Synced", server: str, *, dry_run: bool) -> None:

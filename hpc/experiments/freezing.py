@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from hpc.core.errors import InputError, Problem
 from hpc.core.experiment.asking import every_resources
 from hpc.core.experiment.grid import expand
 from hpc.core.experiment.spec import ExperimentSpec, Task
-from hpc.core.extras import MissingPackage
+from hpc.core.extras import MissingPackage, install_line
 from hpc.core.identity import canonical_json
 from hpc.core.launch.expansion import expansion_problem, references
 from hpc.core.layout import RunLayout, SubmissionLayout
@@ -271,8 +272,14 @@ def _interpreter_notes(workspace: Workspace, profile: ClusterProfile, image: obj
 
 def _wandb_notes(spec: ExperimentSpec, code: CodeFiles) -> tuple[str, ...]:
     """Say where tracking is asked for and nothing of the program's code would do it: we set the variables only."""
-    is_ours = (spec.program.module or "").startswith("train.")
-    if not spec.wandb or is_ours or mentions(code, b"wandb"):
+    if not spec.wandb or spec.wandb.get("mode") == "disabled":
+        return ()
+    if (spec.program.module or "").startswith("train."):
+        if spec.container.image or find_spec("wandb"):
+            return ()
+        line = install_line("wandb")
+        return (f"tracking.wandb: wandb is not installed here; runs train without it, and record all the same: {line}",)
+    if mentions(code, b"wandb"):
         return ()
     return (
         "tracking.wandb: no Python file of the code mentions wandb; tasks get WANDB_PROJECT, WANDB_RUN_ID and so on, "

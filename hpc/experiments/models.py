@@ -968,6 +968,7 @@ def _in_a_word(block: type[Model], words: dict[str, dict[str, Any]]) -> Any:
 
 DIVERGENCE_WORDS: dict[str, dict[str, Any]] = {"report": {}, "lower_learning_rate": {"lower_learning_rate": 0.5}}
 BREAKER_WORDS: dict[str, dict[str, Any]] = {"off": {"same": 0, "share": 0.0}}
+WANDB_WORDS: dict[str, dict[str, Any]] = {"off": {"mode": "disabled"}}
 
 
 class RetryModel(Model):
@@ -1001,7 +1002,7 @@ class RetryModel(Model):
 class WandbModel(Model):
     """Weights & Biases, one run per task over all its attempts."""
 
-    project: Line = Field(description="Project.")
+    project: Line | None = Field(None, description="Project. Left out: the experiment's name.")
     entity: Line | None = Field(None, description="Team or user.")
     mode: Literal["offline", "online", "disabled"] = Field(
         "offline", description="`offline` runs are sent later by `hpc sync`."
@@ -1011,7 +1012,11 @@ class WandbModel(Model):
 class TrackingModel(Model):
     """Where runs are logged in addition to the run folder."""
 
-    wandb: WandbModel | None = Field(None, description="Weights & Biases.")
+    wandb: _in_a_word(WandbModel, WANDB_WORDS) | None = Field(  # type: ignore[valid-type]
+        None,
+        description="`off`, or where runs go. Left out: programs that call `wandb.init()` log offline, and `hpc sync` "
+        "sends every run.",
+    )
 
 
 class NoticeModel(Model):

@@ -95,6 +95,11 @@ def declared(layout: RunLayout) -> Mapping[str, Any]:
     return tracking.get("wandb") or {}
 
 
+def is_off(layout: RunLayout) -> bool:
+    """Whether the experiment wants nothing of wandb."""
+    return declared(layout).get("mode") == "disabled"
+
+
 def sync_experiment(
     layout: RunLayout,
     target: Target,

@@ -65,9 +65,8 @@ def climb(
 def _ladder(record: TaskRecord, attempt: AttemptLayout) -> TaskRecord:
     """The ladder as a task of this node alone, under its own clock wherever it runs."""
     time_s = record.sanity.time_s if record.sanity else 0
-    own = {"HPC_ATTEMPT_DIR": str(attempt.sanity), "PYTHONUNBUFFERED": "1"}  # each rung is there when it is climbed
-    if "WANDB_MODE" in record.environment:
-        own["WANDB_MODE"] = "disabled"
+    # Each rung is there when it is climbed; and no tracker hears of it.
+    own = {"HPC_ATTEMPT_DIR": str(attempt.sanity), "PYTHONUNBUFFERED": "1", "WANDB_MODE": "disabled"}
     return replace(
         record,
         argv=record.sanity_argv,

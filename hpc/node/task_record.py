@@ -21,7 +21,7 @@ from hpc.core.launch.expansion import UnsetError, expand
 from hpc.core.launch.launchers import deepspeed_config
 from hpc.core.launch.program import launch_of
 from hpc.core.layout import AttemptLayout, RunLayout, TaskLayout
-from hpc.core.records.index import Element, Image, SubmissionIndex, Used
+from hpc.core.records.index import BY_DEFAULT, Element, Image, SubmissionIndex, Used
 from hpc.core.records.task import Rendezvous, TaskRecord
 from hpc.node.attempt import Job, resume_point
 
@@ -281,15 +281,38 @@ def _environment(
     if own := settings.get("PYTHONPATH"):
         variables["PYTHONPATH"] += os.pathsep + own
     if index.wandb:
-        variables |= {
-            "WANDB_MODE": str(index.wandb.get("mode", "offline")),
-            "WANDB_PROJECT": str(index.wandb.get("project", index.experiment)),
-            "WANDB_NAME": record.run_name,
-            "WANDB_RUN_ID": record.task_id,
-            "WANDB_RESUME": "allow",
-            "WANDB_DIR": str(attempt.home),
-        }
+        variables |= _wandb_variables(index, index.wandb, record, attempt, {**os.environ, **settings})
     return variables
+
+
+def _wandb_variables(
+    index: SubmissionIndex,
+    asked: Mapping[str, Any],
+    record: TaskRecord,
+    attempt: AttemptLayout,
+    given: Mapping[str, str],
+) -> dict[str, str]:
+    """What wandb finds: one run a task, offline in the attempt's folder. wandb itself is not imported here.
+
+    An experiment that says nothing of it leaves what somebody has set as it is, and our own programs silent: what they
+    measure is recorded, and sent from there.
+    """
+    told = {
+        "WANDB_MODE": str(asked.get("mode", "offline")),
+        "WANDB_PROJECT": str(asked.get("project", index.experiment)),
+        "WANDB_ENTITY": str(asked.get("entity", "")),
+        "WANDB_NAME": record.run_name,
+        "WANDB_RUN_ID": record.task_id,
+        "WANDB_RUN_GROUP": index.experiment,
+        "WANDB_NOTES": str(asked.get("notes", "")),
+        "WANDB_RESUME": "allow",
+        "WANDB_DIR": str(attempt.home),
+    }
+    told = {name: value for name, value in told.items() if value}
+    if BY_DEFAULT not in asked:
+        return told
+    silent = {} if given.get("WANDB_MODE") or given.get("WANDB_PROJECT") else {"HPC_WANDB": BY_DEFAULT}
+    return {name: value for name, value in told.items() if not given.get(name)} | silent
 
 
 def rendezvous(job: Job, nodes: int) -> Rendezvous:

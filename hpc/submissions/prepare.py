@@ -32,7 +32,16 @@ from hpc.core.experiment.spec import ExperimentSpec, Task
 from hpc.core.identity import content_hash
 from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.profile import ClusterProfile
-from hpc.core.records.index import BatchArguments, CheckCommand, Code, Git, Image, SanityWords, SubmissionIndex
+from hpc.core.records.index import (
+    BY_DEFAULT,
+    BatchArguments,
+    CheckCommand,
+    Code,
+    Git,
+    Image,
+    SanityWords,
+    SubmissionIndex,
+)
 from hpc.core.records.submitted import Asked
 from hpc.core.records.task import TaskRecord
 from hpc.core.resources import Resources
@@ -143,7 +152,7 @@ class Frozen:
             git=None if git is None else Git.from_json(git),
             environment=self.spec.environment,
             profile_environment=self.profile.environment,
-            wandb=self.spec.wandb or None,
+            wandb=self._wandb(),
             signal_lead_s=self.profile.signal_lead_s,
             exclude_nodes=plan.exclude_nodes,
             check=self._check(),
@@ -167,6 +176,11 @@ class Frozen:
         if batch is None:
             return None
         return BatchArguments(batch.parameter, batch.accumulation_parameter, batch.shape, self.spec.retry.min_micro)
+
+    def _wandb(self) -> dict[str, str]:
+        """What the experiment says of wandb, and what it is to find out; without a word, that it says nothing."""
+        goal = self.spec.brief.get("goal")
+        return {**(self.spec.wandb or {BY_DEFAULT: "yes"}), **({"notes": str(goal)} if goal else {})}
 
     def _check(self) -> CheckCommand | None:
         check = self.spec.check

@@ -1,5 +1,7 @@
 """Trackers: real wandb offline, one run over all attempts; no tracker ever ends a run."""
 
+import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -81,6 +83,54 @@ def test_a_tracker_that_breaks_is_reported_once(capsys: pytest.CaptureFixture[st
             tracker.log(step, loss=0.5)
 
     assert capsys.readouterr().err == "wandb is off for the rest of this run: ConnectionResetError: service is gone\n"
+
+
+def test_one_that_hangs_holds_up_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """At its start, in a call or at its end: every call returns, what waits is bounded, and one line says so."""
+    for hangs_at in ("start", "log", "finish"):
+        for_ever, steps = threading.Event(), list[int]()
+
+        class Run:
+            def log(self, _values: dict[str, float], step: int) -> None:
+                steps.append(step)  # noqa: B023  of this round
+                self._hang("log")
+
+            def finish(self, exit_code: int) -> None:
+                del exit_code
+                self._hang("finish")
+
+            @staticmethod
+            def _hang(place: str) -> None:
+                if hangs_at == place:  # noqa: B023
+                    for_ever.wait()  # noqa: B023
+
+        def start(made: type[Run] = Run) -> Run:
+            made._hang("start")
+            return made()
+
+        with WandbTracker(start, patience_s=0.1, most=20) as tracker:
+            for step in range(10):
+                tracker.log(step, loss=0.5)
+        assert "off for the rest of this run: it has not taken everything" in capsys.readouterr().err
+        with WandbTracker(start, patience_s=0.1, most=20) as tracker:
+            for step in range(100):
+                tracker.log(step, loss=0.5)
+            if hangs_at != "finish":
+                assert "it hangs, and 20 calls wait" in capsys.readouterr().err
+        for_ever.set()
+        capsys.readouterr()
+
+
+def test_a_tracker_that_exits_ends_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """`sys.exit` in wandb ends its thread and not the run."""
+    with WandbTracker(sys.exit) as tracker:
+        tracker.log(1, loss=0.5)
+    assert "SystemExit" in capsys.readouterr().err
+
+
+def test_our_programs_are_silent_where_nothing_was_said(tmp_path: Path) -> None:
+    """An experiment without `tracking:`: what they measure is recorded, and `hpc sync` sends it from there."""
+    assert isinstance(open_tracker({}, tmp_path, {**LAUNCHER, "HPC_WANDB": "by_default"}), NullTracker)
 
 
 def test_a_failing_run_is_marked_failed_and_its_error_passes() -> None:

@@ -1,14 +1,17 @@
 """Runs are for their owner: whatever umask, setgid folder and earlier version say, nobody else reads or writes them."""
 
 import ast
+import contextlib
 import os
 import stat
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hpc.adapters.files import GROUP_READS, append_json_line, lock, make_folder, mode_in, share, write_text
+from tests.hpc.test_sync import Server
 from tests.local_projects import LocalProject, make_project
 
 PROJECT = Path(__file__).parents[2]
@@ -77,6 +80,61 @@ def test_nothing_of_a_run_is_open_to_others(project: LocalProject) -> None:
     assert any(name.endswith("made by the program/model.bin") for name in found)
     assert {name: oct(mode) for name, mode in found.items() if mode & OTHERS} == {}
     assert {name for name, mode in modes(project.runs / "tiny/code").items() if "/" in name and mode & 0o222} == set()
+
+
+PLANTED = {
+    "WANDB_API_KEY": "5ec" + "0123456789abcdef" * 2 + "fade1",
+    "HF_TOKEN": "hf_" + "Planted" * 5,
+    "ALARM_URL": "https://hooks.example.org/services/T0/B0/" + "planted" * 4,
+}
+LOGIN = "10971" + "9876543210" * 3 + "54321"
+CLIENT = """#!/bin/sh
+for word; do case $word in *.wandb) : > "$word.synced";; esac; done
+"""
+LOGGING = """
+import os, pathlib
+folder = pathlib.Path(os.environ["HPC_ATTEMPT_DIR"], "wandb/offline-run-20260101_000000-a")
+folder.mkdir(parents=True)
+(folder / "run-a.wandb").write_bytes(b":W&B")
+"""
+
+
+def test_no_planted_key_is_anywhere_after_the_whole_road(tmp_path: Path) -> None:
+    """Every file below the project and every word printed, whoever had the keys in the environment and in ~/.netrc."""
+    notify = "notify: [{webhook_env: ALARM_URL}]\n"
+    project = make_project(tmp_path / "project", EXPERIMENT + notify, PROGRAM + LOGGING)
+    home, client = tmp_path / "home", tmp_path / "bin/wandb"
+    for folder in (home, client.parent):
+        folder.mkdir()
+    client.write_text(CLIENT)
+    client.chmod(0o700)
+    with contextlib.closing(Server()) as server:
+        (home / ".netrc").write_text(f"machine 127.0.0.1 login user password {LOGIN}\n")
+        (home / ".netrc").chmod(0o600)
+        planted = {**PLANTED, "HOME": str(home), "NETRC": "", "XDG_CONFIG_HOME": "", "WANDB_BASE_URL": server.url,
+                   "PATH": f"{client.parent}{os.pathsep}{os.environ['PATH']}"}  # fmt: skip
+        road = (
+            ("plan", "tiny", "--cluster", "local"), ("submit", "tiny"), ("status", "tiny", "--json"),
+            ("collect", "tiny"), ("logs", "tiny", "X1"), ("why", "X1"),
+            ("report", "tiny", "--format", "md"), ("export", "tiny", "--to", "folders"),
+            ("shell", "tiny", "X1", "--print"), ("sync", "tiny"), ("sync", "tiny", "--project", "p"),
+            ("archive", "tiny"),
+        )  # fmt: skip
+        said = ""
+        for step, (verb, *words) in enumerate(road):
+            keys = {**planted, "WANDB_API_KEY": ""} if words[-1] == "p" else planted  # then it is that of ~/.netrc
+            done = project.call("-m", f"hpc.{verb}", *words, **keys)
+            assert done.returncode == 0, (road[step], done.stdout, done.stderr)
+            said += done.stdout + done.stderr
+        assert len(server.heard) == 2
+    with tarfile.open(project.folder / "tiny.tar.gz") as archive:
+        inside = {each.name: archive.extractfile(each) for each in archive if each.isfile()}
+        contents = {name: content.read() for name, content in inside.items() if content}
+    contents |= {str(path): path.read_bytes() for path in project.folder.rglob("*") if path.is_file()}
+    assert len(contents) > 100
+    for value in (*PLANTED.values(), LOGIN):
+        assert value not in said
+        assert [name for name, content in contents.items() if value.encode() in content] == []
 
 
 def test_group_access_opens_for_reading_only(project: LocalProject) -> None:

@@ -7,6 +7,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -16,15 +18,18 @@ from hpc.core.errors import InputError, TemporaryError
 from hpc.core.layout import RunLayout
 from hpc.housekeeping import syncing
 from hpc.housekeeping.syncing import Target, sync_experiment
-from tests.local_projects import LocalProject, copy_project, make_project
+from hpc.node.task_record import _wandb_variables
+from tests.local_projects import EXPERIMENT, LocalProject, copy_project, make_project
 
 KEY = "5ec" + "0123456789abcdef" * 2 + "fade1"
 PROGRAM = """
-import os, pathlib, sys
+import json, os, pathlib, sys
 x, id = int(sys.argv[1]), os.environ["HPC_TASK_ID"]
 folder = pathlib.Path(os.environ["HPC_ATTEMPT_DIR"], "wandb", f"offline-run-20260101_000000-{id}")
 folder.mkdir(parents=True)
 (folder / f"run-{id}.wandb").write_bytes(b":W&B" + b"%d" % x)
+told = {name: value for name, value in os.environ.items() if name.startswith("WANDB_") or name == "HPC_WANDB"}
+pathlib.Path(os.environ["HPC_ATTEMPT_DIR"], "told.json").write_text(json.dumps(told))
 print(f"loss: {x / 2}")
 """
 FAKE = f"""#!{sys.executable}
@@ -42,6 +47,18 @@ for file in files:
         break
 """
 
+BUCKET = {
+    "id": "b", "name": "r", "displayName": "n", "description": "", "config": "{}", "sweepName": None,
+    "historyLineCount": 0, "project": {"id": "p", "name": "p", "entity": {"id": "e", "name": "me"}},
+}  # fmt: skip
+WORDS = {
+    "UpsertBucket": json.dumps({"data": {"upsertBucket": {"bucket": BUCKET, "inserted": True}}}),
+    "RunResumeStatus": '{"data": {"model": null}}',
+    "CreateRunFiles": '{"data": {"createRunFiles": {"runID": "b", "uploadHeaders": [], "files": []}}}',
+    "file_stream": "{}",
+}
+"""What wandb's client asks when it sends a run, and what is enough for an answer."""
+
 
 class Server:
     """Plays wandb: what it answers to the first question, and what it was told."""
@@ -49,17 +66,20 @@ class Server:
     def __init__(self) -> None:
         self.code, self.body, self.headers = 200, '{"data": {"viewer": {"entity": "me"}}}', dict[str, str]()
         self.heard: list[str] = []
+        self.told: list[str] = []
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                said = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode("utf-8", "replace")
                 outer.heard.append(self.headers.get("Authorization", ""))
+                outer.told.append(f"{self.path} {said}")
                 self.send_response(outer.code)
                 for name, value in outer.headers.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(outer.body.encode())
+                answer = next((body for word, body in WORDS.items() if word in f"{self.path} {said}"), outer.body)
+                self.wfile.write(answer.encode())
 
             do_GET = do_POST  # noqa: N815  as http.server calls it
 
@@ -89,7 +109,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> LocalProject:
     """X1 and X2 have run and logged."""
     project = make_project(tmp_path_factory.mktemp("sync") / "project", program=PROGRAM)
     project.hpc("plan", "tiny", "--cluster", "local")
-    project.hpc("submit", "tiny")
+    project.hpc("submit", "tiny", WANDB_MODE="", WANDB_PROJECT="", WANDB_NOTES="mine")
     project.hpc("collect", "tiny")
     return project
 
@@ -297,16 +317,61 @@ def test_what_still_runs_is_left_alone(tmp_path: Path, monkeypatch: pytest.Monke
     assert (told.sent, told.running) == (["X01", "X02"], 1)
 
 
-def test_runs_of_unchanged_programs_are_written_first(sync: Syncing, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read back as wandb reads it: name, group, settings, tags; sent once like any other."""
+def test_programs_that_call_wandb_log_offline_without_a_word(ran: LocalProject) -> None:
+    """One run a task, in the attempt's folder; what somebody has set stands."""
+    told = json.loads((ran.attempt("X1") / "told.json").read_text())
+    task = json.loads((ran.attempt("X1") / "task.json").read_text())["task_id"]
+    assert told == {
+        "WANDB_MODE": "offline", "WANDB_PROJECT": "tiny", "WANDB_NAME": "X1", "WANDB_RUN_ID": task,
+        "WANDB_RUN_GROUP": "tiny", "WANDB_RESUME": "allow", "WANDB_DIR": str(ran.attempt("X1")),
+        "WANDB_NOTES": "mine", "HPC_WANDB": "by_default",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked", "given", "expect"), [
+    ({"mode": "online", "project": "p", "entity": "team", "notes": "why"}, {"WANDB_MODE": "offline"},
+     {"WANDB_MODE": "online", "WANDB_PROJECT": "p", "WANDB_ENTITY": "team", "WANDB_NOTES": "why"}),
+    ({"mode": "disabled"}, {}, {"WANDB_MODE": "disabled", "WANDB_PROJECT": "tiny"}),
+    ({"by_default": "yes"}, {"WANDB_MODE": "online"}, {"WANDB_PROJECT": "tiny"}),
+    ({"by_default": "yes"}, {"WANDB_RUN_ID": "x"},
+     {"WANDB_MODE": "offline", "WANDB_PROJECT": "tiny", "HPC_WANDB": "by_default"}),
+])  # fmt: skip
+def test_what_is_declared_stands_and_what_is_not_gives_way(
+    asked: dict[str, str], given: dict[str, str], expect: dict[str, str]
+) -> None:
+    """Declared settings are those of the run; without any, those of the caller."""
+    index, record, attempt = (SimpleNamespace(experiment="tiny", run_name="X1", task_id="a", home="/a") for _ in "abc")
+    told = _wandb_variables(cast("Any", index), asked, cast("Any", record), cast("Any", attempt), given)
+    same = {"WANDB_NAME": "X1", "WANDB_RUN_ID": "a", "WANDB_RUN_GROUP": "tiny", "WANDB_RESUME": "allow",
+            "WANDB_DIR": "/a"}  # fmt: skip
+    kept = given if "by_default" in asked else {}
+    assert told == {name: value for name, value in same.items() if name not in kept} | expect
+
+
+def test_off_is_off(sync: Syncing) -> None:
+    """`tracking: {wandb: off}`: programs are told so, and nothing is sent."""
+    sync.project.write_experiment(EXPERIMENT.replace("name: tiny", "name: dark") + "tracking: {wandb: off}\n", "dark")
+    sync.project.hpc("plan", "dark", "--cluster", "local")
+    assert "tracking.wandb is off" in sync.project.hpc("sync", "dark", expect=3, **sync.environment)
+    told = sync.project.json("sync", "--all", **sync.environment)
+    assert [each["experiment"] for each in told["experiments"]] == ["tiny"]
+    (index,) = (sync.project.runs / "dark/submissions").glob("*/index.json")
+    assert json.loads(index.read_text())["wandb"] == {"mode": "disabled"}
+
+
+def test_runs_of_unchanged_programs_are_written_first(sync: Syncing) -> None:
+    """Read back as wandb reads it: name, group, settings, tags; sent once, by wandb's own client to a server here."""
     pytest.importorskip("wandb")
     from tests.wandb_files import wandb_records
 
     for run in ("X1", "X2"):
         sync.file(run).unlink()
-    assert "would send 2 runs" in sync("--dry-run", PATH=os.environ["PATH"])
-    sync(PATH=sync.environment["PATH"])
-    sync(expect=3)
+    path = os.environ["PATH"]
+    assert "would send 2 runs" in sync("--dry-run", PATH=path)
+    assert "sent 2 runs" in sync(PATH=path)
+    assert sync.calls == []
+    assert {"UpsertBucket", "file_stream"} <= {word for each in sync.server.told for word in WORDS if word in each}
+    sync(expect=3, PATH=path)
     files = sorted(sync.project.runs.glob("tiny/export/wandb/wandb/*/*.wandb"))
     told = {each.run.display_name: each.run for file in files for each in wandb_records(file) if each.HasField("run")}
     assert sorted(told) == ["X1", "X2"]

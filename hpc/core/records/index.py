@@ -9,6 +9,9 @@ from hpc.core.layout import name_problem
 from hpc.core.records.record import Record
 from hpc.core.resources import Pack, Resources
 
+BY_DEFAULT = "by_default"
+"""In `SubmissionIndex.wandb`: the experiment says nothing of wandb."""
+
 
 @dataclass(frozen=True)
 class Source(Record):
@@ -226,7 +229,8 @@ class SubmissionIndex(Record):
         git: ``commit``, ``dirty``, ``diff_sha256``; null outside git.
         environment: Variables of the experiment, as written: the node expands what they name.
         profile_environment: Variables of the profile, likewise; the experiment's go before them.
-        wandb: Settings of ``tracking.wandb``; null without it.
+        wandb: Settings of ``tracking.wandb``, and the brief's goal as ``notes``; `BY_DEFAULT` where it says nothing.
+            Null where no tracker is to hear of it.
         signal_lead_s: Seconds before the time limit at which SIGUSR1 is sent.
         exclude_nodes: Nodes it must not run on.
         script_sha256: Digest of ``array.sbatch``; empty before it was recorded.
