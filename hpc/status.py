@@ -698,7 +698,7 @@ def next_step(name: str, standing: Standing) -> list[str]:
 
 def _waiting_line(each: Waiting) -> str:
     word = {"held": "held", "never": "will never start"}.get(each.kind, "waiting")
-    reason = f" ({each.reason})" if each.reason else ""
+    reason = "" if each.reason in ("", "None") else f" ({each.reason})"  # None is Slurm's word for none
     shown = [*each.jobs[:SHOWN], *(["…"] if len(each.jobs) > SHOWN else [])] if word == "waiting" else each.jobs
     which = f" {' '.join(shown)}" if shown else ""
     return f"{each.count} {word}{which}: {each.meaning}{reason}" + (f"; {each.advice}" if each.advice else "")
