@@ -70,6 +70,14 @@ class ReadAttempt:
     time_s: float | None = None
     peak_memory_mib: float | None = None
     peak_gpu_memory_mib: float | None = None
+    cpus: float | None = None
+    cpu_seconds: float | None = None
+    gpu_busy: float | None = None
+    gpu_energy_j: float | None = None
+    queue_s: float | None = None
+    startup_s: float | None = None
+    checkpoint_s: float | None = None
+    rolled_back_s: float | None = None
     micro_batch: int | None = None
     accumulation: int | None = None
     global_batch: int | None = None
