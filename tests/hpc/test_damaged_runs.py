@@ -17,7 +17,8 @@ from hpc.rounds.act import assess
 from hpc.rounds.judge import JudgedTask
 from hpc.rounds.tables import final_values
 from hpc.snapshots.snapshot import take_snapshot
-from hpc.status import render, stand
+from hpc.standing.lines import render
+from hpc.status import stand
 from tests.damages import COPIES, damages
 from tests.local_projects import EXPERIMENT, LocalProject, make_project
 

@@ -21,6 +21,7 @@ from typing import Any, cast
 
 import pytest
 
+import hpc.standing.lines
 import hpc.status
 from hpc.adapters import proc
 from hpc.core.errors import InputError, TemporaryError
@@ -33,7 +34,9 @@ from hpc.core.slurm.states import SlurmState
 from hpc.metrics import MetricsWriter
 from hpc.snapshots.running import warned_of
 from hpc.snapshots.snapshot import AttemptState, Progress
-from hpc.status import LATEST, Standing, in_words, pictures, read_watch, render, runs_per_hour
+from hpc.standing.lines import render
+from hpc.standing.numbers import Standing
+from hpc.status import LATEST, in_words, pictures, read_watch, runs_per_hour
 from tests.conversation import converse
 from tests.local_projects import LocalProject, command_environment, copy_project, make_project
 
@@ -400,7 +403,7 @@ def test_one_next_step_is_named(
     held: str | None, followed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever state it is in: never two commands, and one wherever something is left that nobody else does."""
-    monkeypatch.setattr(hpc.status, "name_unreadable", lambda _: [])
+    monkeypatch.setattr(hpc.standing.lines, "name_unreadable", lambda _: [])
     snapshot = cast("Any", SimpleNamespace(layout=RunLayout(tmp_path, "tiny"), taken=0.0))
     flags = ("abandoned", "by_exit_code", "collected", "waits_for")
     there = (Outcome.FAILED, Outcome.PLANNED, Outcome.FINISHED, Outcome.RUNNING)

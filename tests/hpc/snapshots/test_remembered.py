@@ -22,7 +22,9 @@ from hpc.snapshots import remembered, snapshot
 from hpc.snapshots.evidence import Results, read_results
 from hpc.snapshots.remembered import Began, Ended
 from hpc.snapshots.snapshot import AttemptState, Snapshot, newest_of, take_snapshot
-from hpc.status import Standing, look, render, stand
+from hpc.standing.lines import render
+from hpc.standing.numbers import Standing
+from hpc.status import look, stand
 from tests.damages import damages
 from tests.local_projects import EXPERIMENT, make_project
 
