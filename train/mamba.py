@@ -4,6 +4,8 @@ Parameters have the names and shapes of transformers' ``MambaMixer``, so that we
 """
 
 import math
+from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -57,11 +59,35 @@ class MambaMixer(nn.Module):
         """Run every channel's state space, whose step size, input and output depend on what is seen."""
         states = self.A_log.shape[1]
         step, into, out_of = self.x_proj(seen).split([self.dt_proj.in_features, states, states], dim=-1)
-        step = nn.functional.softplus(self.dt_proj(step))[..., None]  # (batch, time, inner, 1)
-        decay = torch.exp(step * -self.A_log.float().exp())
-        state = scan(decay, step * into[:, :, None] * seen[..., None])
+        step = nn.functional.softplus(self.dt_proj(step))
+        rate = -self.A_log.float().exp()
+        if kernel := fused_scan(seen.device):
+            given = (each.to(seen.dtype).mT.contiguous() for each in (seen, step))  # the kernel wants time last
+            read_into = (each.to(seen.dtype).mT.contiguous() for each in (into, out_of))
+            return kernel(*given, rate, *read_into, self.D.float()).mT
+        step = step[..., None]  # (batch, time, inner, 1)
+        state = scan(torch.exp(step * rate), step * into[:, :, None] * seen[..., None])
         read: Tensor = (state @ out_of[..., None])[..., 0] + self.D * seen
         return read
+
+
+def fused_scan(device: torch.device) -> Callable[..., Tensor] | None:
+    """The authors' kernel (``mamba_ssm``), where that package is installed and the model is on a GPU; else None.
+
+    It takes inputs and step sizes (batch, channels, time), rates (channels, states), what goes into and comes out of
+    the state (batch, states, time) and the direct path (channels); it returns (batch, channels, time).
+    """
+    return _installed_scan() if device.type == "cuda" else None
+
+
+@cache
+def _installed_scan() -> Callable[..., Tensor] | None:
+    try:
+        from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
+    except ImportError:
+        return None
+    found: Callable[..., Tensor] = selective_scan_fn
+    return found
 
 
 def drawn_step_sizes(like: Tensor) -> Tensor:

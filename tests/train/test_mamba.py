@@ -101,6 +101,36 @@ def test_equal_weights_give_what_transformers_gives(
             torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-5)
 
 
+def test_the_authors_kernel_is_given_what_it_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Played by its definition, in the shapes that its documentation names, it gives our values and gradients.
+
+    The kernel itself needs a GPU: `tests/gpu` holds it to the same recurrence.
+    """
+
+    def kernel(inputs: Tensor, steps: Tensor, rate: Tensor, into: Tensor, out_of: Tensor, direct: Tensor) -> Tensor:
+        (batch, channels, length), states = inputs.shape, rate.shape[1]
+        assert steps.shape == inputs.shape
+        assert into.shape == out_of.shape == (batch, states, length)
+        assert all(each.is_contiguous() for each in (inputs, steps, into, out_of))
+        state, found = torch.zeros(batch, channels, states), []
+        for time in range(length):
+            step = steps[:, :, time, None]
+            state = (step * rate).exp() * state + step * inputs[:, :, time, None] * into[:, None, :, time]
+            found.append((state * out_of[:, None, :, time]).sum(-1))
+        return torch.stack(found, -1) + direct[:, None] * inputs
+
+    torch.manual_seed(0)
+    mixer, hidden = MambaMixer(16, states=4), torch.randn(2, 11, 16)
+    seen: list[Tensor] = []
+    for found in (None, kernel):
+        monkeypatch.setattr("train.mamba.fused_scan", lambda _, found=found: found)
+        mixer.zero_grad()
+        mixed = mixer(hidden)
+        mixed.square().sum().backward()
+        seen.append(torch.cat([mixed.detach().flatten(), *(each.grad.flatten() for each in mixer.parameters())]))
+    torch.testing.assert_close(*seen, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize(("generation", "block"), [(1, MambaMixer), (2, Mamba2Mixer)])
 def test_every_variant_is_what_its_name_says(generation: int, block: type[torch.nn.Module]) -> None:
     """Each sees the past alone; convolutions of ones stay so; positions and bypass are there where they are named."""
