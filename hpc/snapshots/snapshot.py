@@ -423,7 +423,7 @@ def _with_entry(task: TaskState, entry: Entry | None) -> TaskState:
     attempts = task.attempts
     if kept and kept.is_result:  # elements of attempts that are gone look as if they had never begun
         attempts = tuple(each for each in attempts if each.number not in kept.gone or each.unreadable)
-    return TaskState(task.task, attempts, entry, kept)
+    return replace(task, attempts=attempts, collected=entry, kept=kept)
 
 
 def _readable(
