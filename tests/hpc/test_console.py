@@ -110,7 +110,9 @@ def test_a_reader_that_has_read_enough_is_no_error(tmp_path: Path) -> None:
 def test_no_report_is_offered_while_retries_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`collect` that has just submitted retries names the best value, and no next line that leaves them out."""
     best, layout = cast("Best", "best loss"), RunLayout(tmp_path, "tiny")
-    say_values(layout, best, "", goes_on=True)
+    say_values(layout, best, "", "", goes_on=True, is_whole=False)
     assert capsys.readouterr().out == "best loss\n"
-    say_values(layout, best, "", goes_on=False)
-    assert "hpc.report tiny" in capsys.readouterr().out
+    say_values(layout, best, "", "", goes_on=False, is_whole=False)
+    assert "or report what there is: python -m hpc.report tiny" in capsys.readouterr().out
+    say_values(layout, best, "", "", goes_on=False, is_whole=True)
+    assert "next: python -m hpc.report tiny" in capsys.readouterr().out
