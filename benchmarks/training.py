@@ -31,6 +31,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"}  # else DeepSpee
 import numpy as np
 import torch
 from accelerate import Accelerator
+from numpy.typing import NDArray
 
 from benchmarks.measuring import answer, options_of
 from hpc.callbacks.stop import StopRequest
@@ -159,14 +160,14 @@ def processor_time(contender: Contender) -> float:
 
 
 def one_block(floor: Contender, contender: Contender) -> tuple[float, float]:
-    """Take turns: floor, contender, contender, floor. Seconds a step of the contender, and its ratio to the floor's."""
+    """Take turns: floor, contender, contender, floor. Seconds a step of the floor and of the contender."""
     first, mine, again, last = (processor_time(each) for each in (floor, contender, contender, floor))
-    return (mine + again) / 2, (mine + again) / (first + last)
+    return (first + last) / 2, (mine + again) / 2
 
 
-def median_interval(values: Sequence[float]) -> tuple[float, float]:
+def median_interval(values: NDArray[np.float64]) -> tuple[float, float]:
     """95 % percentile bootstrap interval of the median."""
-    drawn = np.random.default_rng(0).choice(np.array(values), (4000, len(values)))
+    drawn = np.random.default_rng(0).choice(values, (4000, len(values)))
     low, high = np.percentile(np.median(drawn, axis=1), [2.5, 97.5])
     return float(low), float(high)
 
@@ -199,20 +200,25 @@ def measure(folder: Path, *, width: int, layers: int, blocks: int) -> list[StepC
         (Ours(fresh(), batches, recorder), blocks),
         (Peer(fresh(), batches, folder / "trainer"), -(-blocks // 4)),
     ]
-    found: dict[str, tuple[list[float], list[float]]] = {each.name: ([], []) for each, _ in others}
+    found: dict[str, list[tuple[float, float]]] = {each.name: [] for each, _ in others}
     with recorder, contextlib.redirect_stdout(io.StringIO()):  # what it prints
         for each in (floor, *(one for one, _ in others)):
             each.step()  # warms caches, and is not counted
         for block in range(blocks):
             for each, wanted in others:
                 if block < wanted:
-                    seconds, ratio = one_block(floor, each)
-                    found[each.name][0].append(seconds)
-                    found[each.name][1].append(ratio)
-    return [
-        StepCost(name, 1e3 * float(np.median(seconds)), float(np.median(ratios)), *median_interval(ratios), len(ratios))
-        for name, (seconds, ratios) in found.items()
-    ]
+                    found[each.name].append(one_block(floor, each))
+    costs = [step_cost(name, np.array(blocks)) for name, blocks in found.items()]
+    floors = np.array([first for blocks in found.values() for first, _ in blocks])
+    return [step_cost(floor.name, np.column_stack([floors, floors])), *costs]
+
+
+def step_cost(name: str, blocks: NDArray[np.float64]) -> StepCost:
+    """Sum up the blocks of one contender; shape (blocks, 2), seconds a step of the floor and of the contender."""
+    ratios = blocks[:, 1] / blocks[:, 0]
+    return StepCost(
+        name, 1e3 * float(np.median(blocks[:, 1])), float(np.median(ratios)), *median_interval(ratios), len(ratios)
+    )
 
 
 def table(results: Sequence[StepCost]) -> str:

@@ -56,9 +56,10 @@ def run(command: str, folder: Path) -> str:
 
 
 def masked(text: str) -> list[str]:
-    """Return the lines of an output without what differs by the day: digests, times, the order of runs that end."""
+    """Return the lines of an output without what differs by the day: digests, times, hours, the order runs end in."""
     text = re.sub(r"\b[0-9a-f]{16}\b", "<digest>", text)
     text = re.sub(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?Z?", "<time>", text)
+    text = re.sub(r"(?m)^(forecast at most .*, used) [\d.]+", r"\1 <hours>", text)
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     return [line for ends, group in groupby(lines, lambda line: bool(ENDED.match(line)))
             for line in (sorted(group) if ends else group)]  # fmt: skip

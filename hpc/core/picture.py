@@ -79,10 +79,13 @@ def sparkline(values: Sequence[float | None]) -> str:
 def _height(value: float | None, low: float, high: float) -> str:
     if value is None or not math.isfinite(value):
         return " "
-    if low == high:
-        return _HEIGHTS[len(_HEIGHTS) // 2]
-    share = (value / 2 - low / 2) / (high / 2 - low / 2)  # halves: the whole span may be more than a float holds
-    return _HEIGHTS[min(len(_HEIGHTS) - 1, int(share * len(_HEIGHTS)))] if math.isfinite(share) else " "
+    return _HEIGHTS[min(len(_HEIGHTS) - 1, int(height(value, low, high) * len(_HEIGHTS)))]
+
+
+def height(value: float, low: float, high: float) -> float:
+    """Where a finite value lies between two others, from 0 to 1; in the middle where they are one."""
+    span = high / 2 - low / 2  # halves: the whole span may be more than a float holds
+    return min(1.0, max(0.0, (value / 2 - low / 2) / span)) if span else 0.5
 
 
 def in_words(lines: Iterable[Line]) -> list[str]:

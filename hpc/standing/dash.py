@@ -20,7 +20,7 @@ from hpc.console import spelled
 from hpc.core.errors import HpcError
 from hpc.core.failures.outcomes import Outcome
 from hpc.core.layout import RunLayout
-from hpc.core.picture import OUTCOME_STYLES, thin
+from hpc.core.picture import OUTCOME_STYLES, height, thin
 from hpc.core.printable import one_line
 from hpc.core.words import counted
 from hpc.rounds.values_now import asked_of_entries, primary_of
@@ -136,11 +136,12 @@ def polyline(values: Sequence[float]) -> str:
     means = [value for value in thin(values, POINTS) if value is not None]
     if len(means) < 2:
         return ""
-    low, span = min(means), (max(means) - min(means)) or 1.0
+    low, high = min(means), max(means)
     step = (WIDTH - 2 * EDGE) / (len(means) - 1)
     inside = HEIGHT - 2 * EDGE
     return " ".join(
-        f"{EDGE + each * step:.1f},{EDGE + inside * (1 - (value - low) / span):.1f}" for each, value in enumerate(means)
+        f"{EDGE + each * step:.1f},{EDGE + inside * (1 - height(value, low, high)):.1f}"
+        for each, value in enumerate(means)
     )
 
 

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import hpc.standing.dash
@@ -136,6 +136,8 @@ def test_an_empty_root_has_a_page(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.floats(), max_size=200))
+@example([1e308, -1e308])
+@example([0.0, 5e-324])
 def test_a_curve_stays_inside_its_box(values: list[float]) -> None:
     """Whatever was measured: at most so many points, from left to right, none outside, none without a number."""
     points = [tuple(map(float, each.split(","))) for each in polyline(values).split()]

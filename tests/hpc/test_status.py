@@ -295,6 +295,7 @@ def _watch(project: LocalProject, every: str = "2", **more: Any) -> "subprocess.
     # A test run that was started in the background hands an ignored SIGINT on.
     command = ["env", "--default-signal=INT", sys.executable, "-m", "hpc.status", "tiny", "--watch", every]
     environment = command_environment(PYTHONUNBUFFERED="1", TERM="xterm-256color")
+    environment = {name: value for name, value in environment.items() if name not in ("COLUMNS", "LINES")}  # xdist's
     return subprocess.Popen(command, cwd=project.folder, env=environment, text=True, **more)
 
 

@@ -76,9 +76,10 @@ def say_forecast(found: Forecast, experiment: str) -> Iterator[str]:
     """Say it in two or three lines, and a line for each warning."""
     if found.run_s is None or found.left_hours is None or found.wall_s is None:
         yield (
-            f"forecast: no run like these is known: python -m hpc.submit {experiment} --canary measures one; at most "
-            f"{found.at_most_hours:,.1f} {found.unit} by the limits" + _disk(found)
+            f"forecast: at most {found.at_most_hours:,.1f} {found.unit} by the limits{_disk(found)}; no run like these "
+            "is known"
         )
+        yield f"  to measure one first: python -m hpc.submit {experiment} --canary"
     else:
         memory = f", {say_interval(found.memory_mib, say_memory)}" if found.memory_mib else ""
         place = f" with {found.at_once} at once" if found.at_once else " if all run at once"

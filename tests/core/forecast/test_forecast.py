@@ -43,9 +43,12 @@ def test_a_forecast_is_said_in_two_lines() -> None:
 
 def test_where_nothing_is_known_a_canary_is_named() -> None:
     """The command that measures one, and the bound that limits allow."""
-    (told,) = say_forecast(Forecast(0.0, "a", 4, 4, unit="core h", at_most_hours=96.0), "x")
+    told = [*say_forecast(Forecast(0.0, "a", 4, 4, unit="core h", at_most_hours=96.0), "x")]
 
-    assert "no run like these is known: python -m hpc.submit x --canary measures one; at most 96.0 core h" in told
+    assert told == [
+        "forecast: at most 96.0 core h by the limits; no run like these is known",
+        "  to measure one first: python -m hpc.submit x --canary",
+    ]
 
 
 def test_forecast_and_actual_are_one_line() -> None:

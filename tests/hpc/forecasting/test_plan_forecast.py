@@ -23,7 +23,7 @@ def test_a_plan_learns_from_the_runs_before_it(project):
     """First nothing is known; then this experiment's runs; a sibling of the same program learns from them, too."""
     first = plan(project)["forecast"]
     assert (first["known"], first["run_s"], first["at_most_hours"]) == (0, None, pytest.approx(2 / 6))
-    assert "python -m hpc.submit tiny --canary measures one; at most 0.3 core h" in project.hpc("plan", "tiny")
+    assert "forecast: at most 0.3 core h by the limits" in project.hpc("plan", "tiny")
     project.hpc("submit", "tiny")
     told = project.hpc("status", "tiny")
     assert "forecast at most 0.3 core h (no run was known), used 0" in told
