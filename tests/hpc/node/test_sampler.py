@@ -12,13 +12,15 @@ from hpc.node.sampler import Sampler, read_smi, visible_devices
 from tests.local_projects import LocalProject, make_project, wait_until
 
 BUSY = """
-import time, sys
+import os, pathlib, time
 block = bytearray(60 << 20)
+samples = pathlib.Path(os.environ["HPC_ATTEMPT_DIR"], "system.jsonl")
 end = time.process_time() + 0.6
-while time.process_time() < end:
+while time.process_time() < end or not (samples.exists() and samples.read_text().count("\\n") > 2):
     pass
 print("loss: 1")
 """
+"""Is busy until it was sampled three times, however late the first comes."""
 
 
 def test_a_real_run_leaves_samples_that_metrics_read_gives(tmp_path: Path) -> None:
