@@ -274,7 +274,8 @@ def _replaced(present: Assessment, asked: Asked | None) -> list[Assignment]:
 
 def run_here(layout: RunLayout, max_parallel: int, tell: Callable[[str], None]) -> int:
     """Let this machine's queue work off the retries, and wait for them."""
-    from hpc.local.queue import default_parallel, follow, start_detached
+    from hpc.local.following import follow
+    from hpc.local.queue import default_parallel, start_detached
 
     start_detached(layout, max_parallel or default_parallel())
     return follow(layout, tell)

@@ -25,7 +25,8 @@ from hpc.core.slurm.arrays import Assignment
 from hpc.core.slurm.successors import Relay
 from hpc.core.words import counted
 from hpc.experiments.freezing import frozen_of
-from hpc.local.queue import check_gpus, default_parallel, follow, list_abandoned, list_open, start_detached
+from hpc.local.following import follow
+from hpc.local.queue import check_gpus, default_parallel, list_abandoned, list_open, start_detached
 from hpc.rounds.act import hand_over, live_arrays, not_submitted
 from hpc.rounds.canary import submit_behind_canary
 from hpc.snapshots.other_code import describe_other_code

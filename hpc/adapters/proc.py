@@ -11,7 +11,7 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -41,24 +41,51 @@ def prepare_child(memory_mib: int | None) -> None:
 def descendants(pid: int) -> list[int]:
     """List living descendants of a process, parents before children; zombies do not count, but theirs do.
 
-    /proc is no snapshot: a child may be seen below a parent that is seen dead a moment later.
+    What it costs grows with their number, not with all that runs on the node, where the kernel lists children.
+
+    /proc is no snapshot: a child may be seen below a parent that is seen dead a moment later, and one that has just
+    lost its parent may be seen nowhere. Nothing is passed over for good: it is a child of ours then, who adopt orphans,
+    and no child of ours leaves the list before we take note of its end.
     """
-    children: dict[int, list[int]] = {}
-    dead = set()
-    for entry in os.scandir("/proc"):
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                state, parent = _stat(entry.name)[:2]
-                children.setdefault(int(parent), []).append(int(entry.name))
-                if state in _DEAD:
-                    dead.add(int(entry.name))
+    children_of = _listed_children if _LISTS_CHILDREN else _searched_children()
     found: list[int] = []
     waiting = [pid]
     while waiting:
-        below = children.get(waiting.pop(0), [])
+        below = children_of(waiting.pop(0))
         found += below
         waiting += below
-    return [each for each in found if each not in dead]
+    return [each for each in found if not _is_dead(each)]
+
+
+_LISTS_CHILDREN = os.path.exists(f"/proc/self/task/{os.getpid()}/children")  # noqa: PTH110  at every start
+"""Whether the kernel was built to say whose child a process is from the parent's side (CONFIG_PROC_CHILDREN)."""
+
+
+def _listed_children(pid: int) -> list[int]:
+    """Read the children of every thread of a process, living or not; none where it is gone."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208  often
+            with contextlib.suppress(OSError):
+                found += map(int, _read(f"/proc/{pid}/task/{thread}/children").split())
+    return found
+
+
+def _searched_children() -> Callable[[int], list[int]]:
+    """Look for children among all processes of the node; what it gives answers from that one look."""
+    children: dict[int, list[int]] = {}
+    for entry in os.scandir("/proc"):
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                children.setdefault(int(_stat(entry.name)[1]), []).append(int(entry.name))
+    return lambda pid: children.get(pid, [])
+
+
+def _is_dead(pid: int) -> bool:
+    try:
+        return _stat(pid)[0] in _DEAD
+    except OSError:
+        return True
 
 
 def children_seconds() -> float:
@@ -87,9 +114,17 @@ def _stat(pid: int | str) -> list[bytes]:
     Raises:
         OSError: It is gone.
     """
-    descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+
+
+def _read(path: str) -> bytes:
+    """Read what the kernel tells, to its end."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        return os.read(descriptor, 4096).rpartition(b")")[2].split()
+        text = b""
+        while part := os.read(descriptor, 65536):
+            text += part
+        return text
     finally:
         os.close(descriptor)
 

@@ -1,6 +1,6 @@
 """One array element on this machine: what a node of Slurm would do around the array script.
 
-submitit calls `run_element` in a process of its own (`hpc.adapters.local`).
+The runner forks a process for each (`hpc.adapters.local`).
 """
 
 import os

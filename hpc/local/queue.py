@@ -1,46 +1,43 @@
-"""This machine's own queue: the arrays that were submitted to it, started so many at once, followed until they end.
+"""This machine's own queue: the arrays that were submitted to it, and how far each of their elements is.
 
 It lives in the run folder like everything else: a receipt with the job ``local`` puts an array into it, a claimed
-attempt takes an element out. `hpc.local.runner` works it off, detached from any terminal; the commands only look.
+attempt takes an element out. `hpc.local.runner` works it off (`hpc.local.working`), detached from any terminal; the
+commands only look.
 """
 
+import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from hpc.adapters import proc
 from hpc.adapters.collected_file import finished_runs
-from hpc.adapters.files import lock, make_folder, open_regular, read_record, readable_record
-from hpc.adapters.local import LocalExecutor, count_gpus
+from hpc.adapters.files import lock, make_folder, read_record, readable_record
+from hpc.adapters.local import count_gpus
 from hpc.adapters.manifest_store import list_submissions, load_index
 from hpc.adapters.withdrawn import read_withdrawn
-from hpc.console import note, say
-from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, InputError, TemporaryError
-from hpc.core.launch.sanity import rungs_in
+from hpc.core.errors import EXIT_DONE, InputError, TemporaryError
 from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout
 from hpc.core.records.exit import ExitRecord
 from hpc.core.records.probe import ProbeEnd, ProbeIndex, ProbeTask
+from hpc.core.records.submitted import LOCAL, Asked
 from hpc.core.records.task import TaskRecord
-from hpc.core.words import counted
-from hpc.local.element import run_element
 from hpc.submissions.held_runs import why_held
-from hpc.submissions.holds import describe_hold, held
-from hpc.submissions.on_disk import asked_of, received_job
-from hpc.submissions.receipts import LOCAL
+from hpc.submissions.holds import held
+from hpc.submissions.on_disk import received_job
 from hpc.workspace import own_command, own_environment
 
-POLL_S = 0.2
 START_UP_S = 5.0
 """How long a runner may take from its start to holding the queue."""
-_MOST_SAID = 1 << 20
-"""Bytes of a ladder's log in which rungs are looked for."""
 SETTLE_S = 60.0
 """After this long an element that was to start again has not, and will not."""
+POLL_S = 0.2
+_SHARE = 20
+"""A look may take a twentieth of the time: where it is dear, because there is much to look at, the next comes later."""
 
 
 @dataclass(frozen=True)
@@ -79,28 +76,56 @@ class QueuedElement:
         return f"probe of {self.run_name}" if self.measures else self.run_name
 
 
+class Pace:
+    """Says when to look again, so that looking takes a twentieth of the time, whatever there is to look at."""
+
+    def __init__(self) -> None:
+        self._due = time.monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        return self.rest_s <= 0
+
+    @property
+    def rest_s(self) -> float:
+        """Seconds until the next look."""
+        return max(0.0, self._due - time.monotonic())
+
+    @contextlib.contextmanager
+    def look(self) -> Iterator[None]:
+        """Measure a look."""
+        began = time.monotonic()
+        yield
+        ended = time.monotonic()
+        self._due = ended + max(POLL_S, _SHARE * (ended - began))
+
+
 def list_elements(layout: RunLayout) -> Iterator[QueuedElement]:
     """List every element that was ever handed to this machine: probes, then tasks, the oldest submission first.
 
     Not those whose task was set aside: their folder is another's now.
     """
-    yield from _list_probes(layout)
-    for submission in list_submissions(layout):
-        if received_job(submission) != LOCAL or (receipt := asked_of(submission)) is None:
-            continue
+    for _, elements in list_probes(layout):
+        yield from elements
+    for submission, waits_for in list_arrays(layout):
         aside = read_withdrawn(submission).set_aside
-        yield from (each for each in _elements_of(layout, submission, receipt.waits_for) if each.run_name not in aside)
+        yield from (each for each in elements_of(layout, submission, waits_for) if each.run_name not in aside)
 
 
-def _list_probes(layout: RunLayout) -> Iterator[QueuedElement]:
-    for probe in _probe_folders(layout):
-        yield from _probes_of(probe)
+def list_arrays(layout: RunLayout) -> Iterator[tuple[SubmissionLayout, int]]:
+    """List the arrays that were handed to this machine, the oldest first, each with the submission it waits for."""
+    for submission in list_submissions(layout):
+        receipt = readable_record(submission.receipt, Asked)
+        if receipt and receipt.job == LOCAL:
+            yield submission, receipt.waits_for
 
 
-def _probe_folders(layout: RunLayout) -> list[SubmissionLayout]:
-    """Every probe that was ever handed to this machine, the oldest first."""
-    found = (SubmissionLayout(receipt.parent) for receipt in sorted(layout.probes.glob("*/receipt.json")))
-    return [probe for probe in found if received_job(probe) == LOCAL]
+def list_probes(layout: RunLayout) -> Iterator[tuple[SubmissionLayout, tuple[QueuedElement, ...]]]:
+    """List the probes that were handed to this machine, the oldest first, each with its elements."""
+    for receipt in sorted(layout.probes.glob("*/receipt.json")):
+        probe = SubmissionLayout(receipt.parent)
+        if received_job(probe) == LOCAL:
+            yield probe, _probes_of(probe)
 
 
 @cache
@@ -121,7 +146,7 @@ def _probes_of(probe: SubmissionLayout) -> tuple[QueuedElement, ...]:
 
 
 @cache
-def _elements_of(layout: RunLayout, submission: SubmissionLayout, waits_for: int) -> tuple[QueuedElement, ...]:
+def elements_of(layout: RunLayout, submission: SubmissionLayout, waits_for: int) -> tuple[QueuedElement, ...]:
     """List the elements of one array; read once, because an index never changes and the queue is looked at often."""
     index = load_index(submission)
     gpus = index.resources.gpus
@@ -142,17 +167,18 @@ def _elements_of(layout: RunLayout, submission: SubmissionLayout, waits_for: int
     )
 
 
-def _cancelled(layout: RunLayout) -> frozenset[tuple[Path, str]]:
+def cancelled(layout: RunLayout) -> frozenset[tuple[Path, str]]:
     """Script and run name of each element that somebody cancelled: if it has not begun, it never will."""
-    folders = (*_probe_folders(layout), *list_submissions(layout))
+    folders = (*(probe for probe, _ in list_probes(layout)), *list_submissions(layout))
     return frozenset((each.script, run_name) for each in folders for run_name in read_withdrawn(each).cancelled)
 
 
-def _never_begins(element: QueuedElement, cancelled: Collection[tuple[Path, str]]) -> bool:
+def never_begins(element: QueuedElement, cancelled: Collection[tuple[Path, str]]) -> bool:
+    """Whether an element was cancelled before it began."""
     return (element.script, element.run_name) in cancelled and not element.attempt.home.exists()
 
 
-def _is_gone(element: QueuedElement, results: Mapping[str, int]) -> bool:
+def is_gone(element: QueuedElement, results: Mapping[str, int]) -> bool:
     """Whether an element has run, its run was collected as finished, and its folder is there no more."""
     is_behind = not element.measures and element.attempt.number <= results.get(element.run_name, 0)
     return is_behind and not element.attempt.home.exists()
@@ -161,22 +187,24 @@ def _is_gone(element: QueuedElement, results: Mapping[str, int]) -> bool:
 def list_open(layout: RunLayout) -> list[QueuedElement]:
     """List the elements that have not ended for good, without those whose canary failed: they never begin."""
     _, failed = canaries(layout)
-    results, cancelled = finished_runs(layout), _cancelled(layout)
-    waiting = (each for each in list_elements(layout) if not _is_gone(each, results) and not _has_ended(each))
-    waiting = (each for each in waiting if not _never_begins(each, cancelled))
+    results, withdrawn = finished_runs(layout), cancelled(layout)
+    waiting = (each for each in list_elements(layout) if not is_gone(each, results) and not has_ended(each))
+    waiting = (each for each in waiting if not never_begins(each, withdrawn))
     return [each for each in waiting if each.waits_for not in failed]
 
 
 def canaries(layout: RunLayout) -> tuple[set[int], set[int]]:
     """Numbers of the submissions others wait for: those that succeeded, and those that failed."""
-    elements = list(list_elements(layout))
-    awaited = {each.waits_for for each in elements if each.waits_for}
-    results, cancelled = finished_runs(layout), _cancelled(layout)
+    awaited = {waits_for for _, waits_for in list_arrays(layout) if waits_for}
+    if not awaited:  # most have none, and this is asked at every look
+        return set(), set()
+    elements = [each for each in list_elements(layout) if each.submission in awaited]
+    results, withdrawn = finished_runs(layout), cancelled(layout)
 
     def went_well(each: QueuedElement) -> bool | None:
-        if _never_begins(each, cancelled):
+        if never_begins(each, withdrawn):
             return False
-        return _is_gone(each, results) or _ended_well(each)
+        return is_gone(each, results) or _ended_well(each)
 
     ends = {number: [went_well(each) for each in elements if each.submission == number] for number in awaited}
     succeeded = {number for number, each in ends.items() if all(each)}
@@ -185,13 +213,13 @@ def canaries(layout: RunLayout) -> tuple[set[int], set[int]]:
 
 def _ended_well(element: QueuedElement) -> bool | None:
     """Whether an element ended with exit code 0; None while it has not ended."""
-    if not _has_ended(element):
+    if not has_ended(element):
         return None
-    _, ended = _newest(element)
+    _, ended = newest(element)
     return ended is not None and ended.exit_code == EXIT_DONE
 
 
-def _newest(element: QueuedElement) -> tuple[AttemptLayout, ExitRecord | ProbeEnd | None]:
+def newest(element: QueuedElement) -> tuple[AttemptLayout, ExitRecord | ProbeEnd | None]:
     """Follow the attempts of one element, each begun after exit 85 of the one before; return the last, and its end."""
     attempt = element.attempt
     while _starts_again(ended := _end_of(element, attempt)):
@@ -202,9 +230,9 @@ def _newest(element: QueuedElement) -> tuple[AttemptLayout, ExitRecord | ProbeEn
     return attempt, ended
 
 
-def _has_ended(element: QueuedElement) -> bool:
+def has_ended(element: QueuedElement) -> bool:
     """It left its record and will not be started again, or its wrapper died on this machine without one."""
-    attempt, ended = _newest(element)
+    attempt, ended = newest(element)
     if not attempt.home.exists():
         return False
     is_checked = element.has_check and isinstance(ended, ExitRecord) and ended.is_done
@@ -228,41 +256,6 @@ def _owner_of(element: QueuedElement, attempt: AttemptLayout) -> TaskRecord | Pr
 
 def _starts_again(ended: ExitRecord | ProbeEnd | None) -> bool:
     return isinstance(ended, ExitRecord) and ended.starts_again
-
-
-def run_queue(layout: RunLayout, max_parallel: int) -> None:
-    """Start elements until all have ended. The queue is read again each time: more may have been submitted."""
-    executor = LocalExecutor(layout.home / ".local")
-    free_gpus = list(range(count_gpus()))
-    running: dict[QueuedElement, tuple[Any, list[int]]] = {}
-    started: set[QueuedElement] = set()
-    left_over = [each for each in list_open(layout) if each.attempt.home.exists()]  # by a runner that was killed
-    while True:
-        for element in [each for each, (job, _) in running.items() if job.done()]:
-            free_gpus += running.pop(element)[1]
-        left_over = [each for each in left_over if not _has_ended(each)]
-        new = (each for each in list_elements(layout) if each not in started and not each.attempt.home.exists())
-        results, cancelled = finished_runs(layout), _cancelled(layout)
-        waiting = [each for each in new if not _is_gone(each, results) and not _never_begins(each, cancelled)]
-        succeeded = canaries(layout)[0] | {0}
-        waiting = [each for each in waiting if each.waits_for in succeeded]
-        if held(layout):  # what runs goes on; a release starts another runner
-            waiting = []
-        why = why_held(layout)
-        waiting = [each for each in waiting if not why(each.run_name)]
-        if not waiting and not running and not left_over:
-            return
-        if any(each.measures for each in (*waiting, *running, *left_over)):
-            waiting = [each for each in waiting if each.measures]
-        for element in waiting[: max(0, max_parallel - len(running) - len(left_over))]:
-            # Nobody remembers which GPUs the left-over ones hold.
-            if element.gpus > len(free_gpus) or (element.gpus and any(each.gpus for each in left_over)):
-                break
-            gpus, free_gpus = free_gpus[: element.gpus], free_gpus[element.gpus :]
-            job = executor.start(tuple(gpus), run_element, str(element.script), element.position, str(element.log))
-            running[element] = (job, gpus)
-            started.add(element)
-        time.sleep(POLL_S)
 
 
 def lock_path(layout: RunLayout) -> Path:
@@ -330,126 +323,7 @@ def start_detached(layout: RunLayout, max_parallel: int) -> None:
             stdout=file,
             stderr=file,
             start_new_session=True,
-            cwd=layout.home,  # submitit starts its processes with the current folder on Python's path
+            cwd=layout.home,
             env=own_environment(),
         )
     runner.returncode = 0  # it is meant to outlive this object, which would warn that it still runs
-
-
-def follow(layout: RunLayout, tell: Callable[[str], None] = say) -> int:
-    """Wait until this machine's queue is empty: a bar on a terminal, one line a task elsewhere; return the exit code.
-
-    Args:
-        tell: Prints the next command; `note` where stdout is for one JSON value.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    waiting = list_open(layout)
-    ladders = _Ladders(waiting)
-    failed = 0
-    try:
-        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-            bar = progress.add_task(layout.experiment, total=len(waiting))
-            for element in _as_they_end(layout, waiting, ladders.tell):
-                failed += _say_how_it_ended(element, silent=console.is_terminal)
-                progress.advance(bar)
-    except KeyboardInterrupt:
-        note(
-            f"the tasks go on without this terminal; see python -m hpc.status {layout.experiment}; "
-            f"to stop them: python -m hpc.cancel {layout.experiment}"
-        )
-        return EXIT_INTERRUPTED
-    if said := describe_hold(layout):
-        note(said)
-    _, failed_canaries = canaries(layout)
-    if kept := sum(each.waits_for in failed_canaries for each in waiting):
-        broken = next(filter(None, map(_broken_rung, waiting)), "")
-        note(
-            f"the canary failed{f' ({broken})' if broken else ''}: {counted(kept, 'task was', 'tasks were')} not "
-            f"started; once mended: {_after_mending(layout, broken)}"
-        )
-    tell(f"next: python -m hpc.collect {layout.experiment}{' --retry-failed' if failed else ''}")
-    return EXIT_FAILED if failed else EXIT_DONE
-
-
-def _after_mending(layout: RunLayout, broken: str) -> str:
-    """The command that sends the rest; what is mended in files has to be planned again first."""
-    submit = f"python -m hpc.submit {layout.experiment}"
-    return f"python -m hpc.plan {layout.experiment} && {submit} --canary" if broken else submit
-
-
-def _broken_rung(element: QueuedElement) -> str:
-    """Why the ladder before an element broke; empty where it held, or has none."""
-    ended = _newest(element)[1] if element.has_ladder else None
-    return f"sanity: {ended.sanity}" if isinstance(ended, ExitRecord) and ended.sanity else ""
-
-
-class _Ladders:
-    """Says each rung of the ladders before canaries once, as it is climbed."""
-
-    def __init__(self, elements: Sequence[QueuedElement]) -> None:
-        self._told = {element: 0 for element in elements if element.has_ladder}
-
-    def tell(self) -> None:
-        """Say what has been climbed since."""
-        for element, told in self._told.items():
-            rungs = rungs_in(_whole_lines(element.attempt.sanity_log))
-            for rung in rungs[told:]:
-                note(f"{element.run_name}: sanity: {rung}")
-            self._told[element] = len(rungs)
-
-
-def _whole_lines(log: Path) -> list[str]:
-    try:
-        with open_regular(log) as file:
-            text = file.read(_MOST_SAID).decode("utf-8", "replace")
-    except (InputError, OSError):  # nothing was climbed yet, or it is no log
-        return []
-    return text[: text.rfind("\n") + 1].splitlines()
-
-
-def _as_they_end(
-    layout: RunLayout, elements: Sequence[QueuedElement], tell: Callable[[], None]
-) -> Iterator[QueuedElement]:
-    """Yield elements as they end; those left when no runner is at work any more end without a record.
-
-    Of a held experiment those that have not begun are left out, and those whose canary failed.
-
-    Args:
-        tell: Called at each look, before what has ended is given.
-    """
-    waiting = list(elements)
-    last_seen = time.monotonic()
-    while waiting:
-        if is_at_work(layout):
-            last_seen = time.monotonic()
-        abandoned = time.monotonic() - last_seen > START_UP_S
-        stopped, (_, failed) = held(layout), canaries(layout)
-        waiting = [each for each in waiting if each.attempt.home.exists() or not (stopped or each.waits_for in failed)]
-        why = why_held(layout)
-        waiting = [each for each in waiting if each.attempt.home.exists() or not why(each.run_name)]
-        cancelled = _cancelled(layout)
-        waiting = [each for each in waiting if not _never_begins(each, cancelled)]
-        ended = [each for each in waiting if abandoned or _has_ended(each)]
-        tell()  # after that look: an end comes behind all that was said before it
-        for element in ended:
-            waiting.remove(element)
-            yield element
-        time.sleep(POLL_S)
-
-
-def _say_how_it_ended(element: QueuedElement, *, silent: bool) -> bool:
-    """Print one element's end; True when it failed. A probe that measured nothing spoils no result."""
-    _, ended = _newest(element)
-    if element.measures:
-        said = ended.said if isinstance(ended, ProbeEnd) else "left no record; the tasks start with what is known"
-        note(f"{element.label}: {said}")
-        return False
-    failed = ended is None or ended.exit_code != EXIT_DONE
-    if not silent:
-        how = _broken_rung(element) or (f"exit {ended.exit_code}" if ended else "left no record")
-        note(f"{element.run_name}: {f'failed ({how})' if failed else 'finished'}")
-    return failed

@@ -11,7 +11,8 @@ from pathlib import Path
 from hpc.adapters.files import follow_access, lock
 from hpc.core.errors import EXIT_DONE, EXIT_NOTHING, TemporaryError
 from hpc.core.layout import RunLayout
-from hpc.local.queue import lock_path, run_queue
+from hpc.local.queue import lock_path
+from hpc.local.working import run_queue
 
 
 def main() -> int:

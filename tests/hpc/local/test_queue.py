@@ -43,14 +43,14 @@ def test_an_element_has_ended_when_its_check_has(tmp_path: Path) -> None:
     element = QueuedElement(tmp_path, 0, tmp_path, "X1", attempt, 0, submission=1, has_check=True)
     attempt.task_json.write_text(json.dumps(alive.to_json()))
     attempt.exit_json.write_text(json.dumps(exit_record().to_json()))
-    assert not queue._has_ended(element)
-    assert queue._has_ended(replace(element, has_check=False))
+    assert not queue.has_ended(element)
+    assert queue.has_ended(replace(element, has_check=False))
     attempt.check_json.write_text("{}")
-    assert queue._has_ended(element)
+    assert queue.has_ended(element)
     attempt.check_json.unlink()
     dead = replace(alive, pid=alive.pid.rpartition("/")[0] + "/1")
     attempt.task_json.write_text(json.dumps(dead.to_json()))
-    assert queue._has_ended(element)
+    assert queue.has_ended(element)
 
 
 @pytest.fixture
