@@ -67,7 +67,6 @@ _RECORDED_PACKAGES = (
     "peft",
     "h5py",
     "numpy",
-    "submitit",
 )
 
 

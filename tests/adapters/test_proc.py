@@ -161,3 +161,27 @@ def test_who_listens_to_a_signal():
             process.stdout.readline()
             assert proc.catches(process.pid, signal.SIGUSR1) is expected, line
             process.stdin.close()
+
+
+def test_both_ways_to_find_children_agree(tree, monkeypatch):
+    """Where the kernel lists no children, all processes of the node are looked through: same answer, parents first."""
+    listed = proc.descendants(tree.pid)
+    monkeypatch.setattr(proc, "_LISTS_CHILDREN", False)
+    assert set(proc.descendants(tree.pid)) == set(listed)
+    assert len(listed) == 4
+
+
+@pytest.mark.skipif(not proc._LISTS_CHILDREN, reason="this kernel does not list children")
+def test_a_busy_node_costs_nothing(monkeypatch):
+    """Whoever has no children reads one small file, however many processes there are."""
+    read = []
+    true_read = proc._read
+    monkeypatch.setattr(proc, "_read", lambda path: (read.append(path), true_read(path))[1])
+    monkeypatch.setattr(os, "scandir", lambda _: pytest.fail("all of /proc was listed"))
+    alone = subprocess.Popen(["sleep", "100"])
+    try:
+        assert proc.descendants(alone.pid) == []
+        assert len(read) == 1
+    finally:
+        alone.kill()
+        alone.wait()
