@@ -198,8 +198,8 @@ def _shares(answers: Sequence[Answered]) -> list[str]:
         f"{len(answers)} cases: {origins['provoked']} provoked on one CPU machine, {origins['made']} made in the",
         f"formats of software that cannot run there, {origins['fresh']}, {origins['second']}, {origins['third']} and",
         f"{origins['fourth']}, {origins['fifth']} and {origins['sixth']} of six later waves,",
-        f"{origins['first']} short ones the first rules were written with. {traps} ({traps / len(answers):.0%}) are",
-        "successes that sound deadly.",
+        f"{origins['first']} short ones the first rules were written with, {origins['trial']} that a trial of",
+        f"the whole project failed on. {traps} ({traps / len(answers):.0%}) are successes that sound deadly.",
         "",
     ]
 

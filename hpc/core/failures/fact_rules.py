@@ -11,6 +11,7 @@ from functools import partial
 from statistics import median
 
 from hpc.core.failures import health
+from hpc.core.failures.curves import find_chance, find_spoiled_results
 from hpc.core.failures.evidence import Evidence, FailureClass, LogLine
 from hpc.core.failures.log_rules import Role, Tier
 from hpc.core.failures.scene import Scene
@@ -212,10 +213,22 @@ def _unhealthy(find: Callable[[health.Series], tuple[health.HealthWarning, ...]]
     return next((fact("metrics", warning.text) for warning in lasting), None)
 
 
+def _exploded(scene: Scene) -> LogLine | None:
+    """A training loss far above where it began, recorded or printed from the first step on."""
+    recorded = _unhealthy(health.find_explosions, scene)
+    if recorded or not scene.begins_at_start or scene.evidence.resumed:
+        return recorded
+    found = health.find_explosions({name: curve.values for name, curve in scene.curves.items()})
+    return next((scene.curves[warning.metric].lines[-1] for warning in found), None)
+
+
 def _learned_nothing(scene: Scene) -> LogLine | None:
     """A training loss that never moved, of a run that began at the beginning, or a reward that stays at its floor."""
     flat = None if scene.evidence.resumed else _unhealthy(health.find_no_learning, scene)
-    return flat or _reward_never_moves(scene) or _printed_loss_never_moves(scene)
+    if flat or scene.evidence.resumed or scene.evidence.series:
+        return flat or _reward_never_moves(scene)
+    at_chance = find_chance(scene.lines, scene.curves) if scene.begins_at_start else None
+    return _reward_never_moves(scene) or _printed_loss_never_moves(scene) or at_chance
 
 
 def _printed_loss_never_moves(scene: Scene) -> LogLine | None:
@@ -309,11 +322,21 @@ FACT_RULES: tuple[FactRule, ...] = (
         0.85,
     ),
     FactRule(
+        "result-not-finite",
+        Step.PRINTED,
+        F.DIVERGENCE,
+        "result",
+        lambda scene: find_spoiled_results(scene.curves),
+        "what the program gives as its result is not a number",
+        "whether training, evaluation or an empty data set made it so",
+        0.8,
+    ),
+    FactRule(
         "loss-exploded",
         Step.LEARNING,
         F.DIVERGENCE,
         "explosion",
-        partial(_unhealthy, health.find_explosions),
+        _exploded,
         "the loss ended a hundred times above its beginning",
         "that it would not have come back",
         0.8,

@@ -119,10 +119,12 @@ def find_explosions(series: Series) -> tuple[HealthWarning, ...]:
     found = []
     for name, values in series.items():
         numbers = [value for value in values if isfinite(value)]
-        if not TRAINING_LOSS.fullmatch(name) or len(numbers) < 6:
+        if not TRAINING_LOSS.fullmatch(name) or len(numbers) < 5:
             continue
         begin, end = median(numbers[:3]), median(numbers[-3:])
-        if begin > 0.01 and end > EXPLODED * begin:
+        if len(numbers) < 9 and numbers[0] > 0.1:  # the third value of few may already be far up
+            begin = min(begin, numbers[0])
+        if begin > 0.01 and end > EXPLODED * begin and (len(numbers) > 5 or numbers[-1] > EXPLODED * begin):
             text = f"{name} rose from {begin:.4g} to {end:.4g}"
             found.append(HealthWarning(Sign.EXPLOSION, name, len(values) - 3, text, lasting=True))
     return tuple(found)

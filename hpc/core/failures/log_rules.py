@@ -36,6 +36,7 @@ class Role(StrEnum):
     TAKEN_AWAY = auto()  # Slurm's own word for why it ended the job, where no state is known
     TIME_LIMIT = auto()  # likewise
     KILLED = auto()  # somebody sent SIGKILL: what others say of a broken connection comes from it
+    NO_PROGRAM = auto()  # a command was not found: a failure only where nothing was done without it
     UNCAUGHT = auto()  # stands in for an exception at the end of a traceback that no row knows
 
 
@@ -1128,8 +1129,8 @@ LOG_RULES: tuple[Rule, ...] = (
         "a command of the job script does not exist here",
         "that the program needed it",
         tier=Tier.SYMPTOM,
-        needs_failure=True,
         confidence=0.8,
+        role=Role.NO_PROGRAM,
     ),
     _row(
         "killed-without-reason", F.UNKNOWN, "sigkill",

@@ -57,7 +57,7 @@ _SAVED = re.compile(
     r"\b(?:saved?|saving|wrote|written)\b.{0,60}(?:checkpoint|model|weights|\.pt\b|\.ckpt|\.pth|\.hdf5|\.safetensors|\.zip)"
     r"|(?:checkpoint|model|weights)\b.{0,40}\bsaved\b|\btrain_runtime\b"
     r"|\bfinal (?:\w+ ){0,3}(?:loss|accuracy|acc|error|reward|score|return|metric\w*)\b.{0,20}\d"
-    r"|Trainer\.fit` stopped: `max_(?:epochs|steps)",
+    r"|Trainer\.fit` stopped: `max_(?:epochs|steps)|\btrial \d{1,9} finished with value",
     re.IGNORECASE,
 )
 _FINISHED = re.compile(

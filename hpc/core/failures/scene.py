@@ -7,12 +7,15 @@ from functools import cached_property
 from itertools import takewhile
 
 from hpc.core.failures import log_scan
-from hpc.core.failures.evidence import Evidence, FailureClass, LogLine
+from hpc.core.failures.course import Course, says_handled
+from hpc.core.failures.curves import Curve, read_curves
+from hpc.core.failures.evidence import Evidence, LogLine
 from hpc.core.failures.log_noise import is_noise
 from hpc.core.failures.log_rules import LOG_RULES, NEIGHBOURS, Role, Rule, Tier
-
-BUFFER = 8192
-"""Bytes a program holds back when its output is no terminal: as much progress can appear after its last words."""
+from hpc.core.failures.reading.parts import Line, Part, Trace
+from hpc.core.failures.reading.prefixes import split_prefix, split_speakers
+from hpc.core.failures.reading.stock import without_stock
+from hpc.core.failures.reading.traces import Reading, read
 
 CALM_LINES = 60
 """Unsuspicious lines after an error that show that a program of unknown kind went on working."""
@@ -43,32 +46,30 @@ class Event:
     @property
     def says_handled(self) -> bool:
         """Whether the message itself says that the program dealt with it."""
-        return bool(_HANDLED.search(self.line.text))
-
-
-@dataclass(frozen=True)
-class _Line:
-    """A log line, cleaned, with the rank prefix taken off."""
-
-    origin: LogLine
-    rank: str
-    text: str
-    position: int
+        return says_handled(self.line.text)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One attempt's logs, read once: who said what, and whether work went on afterwards."""
+    """One attempt's logs, read once: who said what, and whether work went on afterwards.
+
+    Attributes:
+        evidence: What is known of the attempt.
+        readings: Its logs, one each, in the evidence's order.
+    """
 
     evidence: Evidence
-    lines: tuple[_Line, ...]
+    readings: tuple[Reading, ...]
+
+    @cached_property
+    def lines(self) -> tuple[Line, ...]:
+        """Every line that may say something: code quoted in a traceback and the calls of a stack are none."""
+        return tuple(line for reading in self.readings for line in reading.lines if line.speaks)
 
     @cached_property
     def events(self) -> tuple[Event, ...]:
         """Every recognised line that is not another line's fallout."""
-        return tuple(
-            event for source in dict.fromkeys(line.origin.source for line in self.lines) for event in self._in(source)
-        )
+        return tuple(event for reading in self.readings for event in self._in(reading))
 
     @cached_property
     def open_events(self) -> tuple[Event, ...]:
@@ -154,10 +155,15 @@ class Scene:
         return tail[-1][0].origin if len(tail) >= NAN_GRADIENTS else None
 
     @cached_property
-    def losses(self) -> tuple[tuple[float, _Line], ...]:
+    def losses(self) -> tuple[tuple[float, Line], ...]:
         """The finite losses the log reports, in its order, of the first rank that reports any."""
         found = [(value, line) for line in self.lines if (value := log_scan.loss_of(line.text)) is not None]
         return tuple(pair for pair in found if pair[1].rank == found[0][1].rank)
+
+    @cached_property
+    def curves(self) -> dict[str, Curve]:
+        """What the log reports of losses, scores and rewards, by name."""
+        return read_curves(self.lines)
 
     @cached_property
     def begins_at_start(self) -> bool:
@@ -168,22 +174,24 @@ class Scene:
     @cached_property
     def silence_s(self) -> float | None:
         """Seconds between the last progress line and the last line of the log, by their own time stamps."""
-        stamps = [(t, line) for line in self.lines if (t := log_scan.timestamp_s(line.text)) is not None]
+        stamps = [(t, line) for line in self.lines if (t := log_scan.timestamp_s(line.origin.text)) is not None]
         working = [t for t, line in stamps if log_scan.is_progress(line.text)]
         return stamps[-1][0] - working[-1] if working else None
 
-    def _in(self, source: str) -> Iterator[Event]:
-        lines = [line for line in self.lines if line.origin.source == source]
-        muted = _muted(lines)
-        raised = _raised(lines)
+    def _in(self, reading: Reading) -> Iterator[Event]:
+        lines, course = reading.lines, Course(reading.lines)
         reason = next((i for i, line in enumerate(lines) if _SLURM_REASON.search(line.text)), len(lines))
+        found: list[tuple[Event, Trace | None]] = []
         for i, line in enumerate(lines[: reason + 1]):
-            if i in muted or (i not in raised and (not log_scan.suspicious(line.text) or is_noise(line.text))):
+            trace = reading.by_message.get(i)
+            said = trace is not None or (log_scan.suspicious(line.text) and not is_noise(line.text))
+            if not line.speaks or not said or i in course.muted:
                 continue
-            rule = _recognise(line, lines, i, self.evidence) or (_UNCAUGHT if i in raised else None)
+            rule = _recognise(line, lines, i, self.evidence) or (_UNCAUGHT if trace else None)
             if rule is not None:
-                uncaught = raised.get(i)
-                yield Event(rule, line.origin, line.rank, line.position, _survived(line, rule, lines, i, uncaught))
+                survived = course.survived(i, rule, trace.outermost if trace else None)
+                found.append((Event(rule, line.origin, line.rank, line.position, survived), trace))
+        yield from _one_a_chain(found)
 
 
 _ROOT_RANK = re.compile(r"^\s{0,20}rank\s{0,20}: (\d+)")
@@ -199,33 +207,23 @@ _NEW_ATTEMPT = re.compile(
     re.IGNORECASE,
 )
 _UNCAUGHT = next(rule for rule in LOG_RULES if rule.role is Role.UNCAUGHT)
-_TRACEBACK = re.compile(r"^\s*(?:\^C)?Traceback \(most recent call last\)")
-_LAST = re.compile(r"[A-Za-z_][\w.]{0,120}(?:: |:?$)")  # how a traceback ends: the exception's name, and its text
-_TOP_FRAME = re.compile(r'^\s*File ".{1,400}", line \d+, in (?:<module>|_run_module_as_main)')
-_AT_EXIT = re.compile(
-    r"^(?:Exception in thread|Error in atexit|Task was destroyed|asyncio\.exceptions\.CancelledError)"
-)
-_IGNORED = re.compile(r"^(?:Exception ignored in|--- Logging error ---|Error in atexit)")
-_HANDLED = re.compile(
-    r"\b(?:WARN(?:ING)?|retry(?:ing)?|retries|ignor(?:ed|ing)|skipp?(?:ing|ed)|falling back|recover\w*)\b",
-    re.IGNORECASE,
-)
-_EXCEPTION = re.compile(r"^\s*(?:\w+\.){0,8}[A-Z]\w*(?:Error|Exception|Interrupt|Exit)\b")
 
 
 def observe(evidence: Evidence) -> Scene:
-    """Clean the lines, take rank prefixes off, and leave out what earlier attempts wrote into the same files."""
-    lines = []
-    for position, origin in enumerate(evidence.log):
-        rank, text = log_scan.split_rank(log_scan.clean(origin.text))
-        lines.append(_Line(origin, rank, log_scan.without_frame(text), position))
-    kept: list[_Line] = []
+    """Clean the lines, take prefixes off, leave out what earlier attempts wrote, and read what is left."""
+    readings = []
     for source in dict.fromkeys(line.source for line in evidence.log):
-        kept += _last_attempt([line for line in lines if line.origin.source == source])
-    return Scene(evidence, tuple(kept))
+        places = [(k, line) for k, line in enumerate(evidence.log) if line.source == source]
+        split = split_speakers([split_prefix(log_scan.clean(line.text)) for _, line in places])
+        lines = [
+            Line(origin, rank, without_stock(text), position)
+            for (position, origin), (rank, text) in zip(places, split, strict=True)
+        ]
+        readings.append(read(_last_attempt(lines)))
+    return Scene(evidence, tuple(readings))
 
 
-def _last_attempt(lines: list[_Line]) -> list[_Line]:
+def _last_attempt(lines: list[Line]) -> list[Line]:
     """What the newest attempt wrote, where Slurm appended several to one file."""
     start = 0
     for i, line in enumerate(lines):
@@ -235,82 +233,35 @@ def _last_attempt(lines: list[_Line]) -> list[_Line]:
     return lines[start:]
 
 
-def _muted(lines: Sequence[_Line]) -> set[int]:
-    """Lines of tracebacks that Python itself calls ignored: from the announcement to the exception's own line.
+_SAYS_LITTLE = frozenset({"bug-exception", "bug-uncaught"})
+"""Rules that know an exception by no more than that it is one."""
 
-    So are those of threads and of interpreter exit once the program has said that it came to its end.
+
+def _one_a_chain(found: Sequence[tuple[Event, Trace | None]]) -> list[Event]:
+    """Of exceptions raised in handling one another the one that says most: together they are one event.
+
+    A cause goes before a consequence, and either before an exception no rule knows; of equals the last, which is what
+    the program made of it.
     """
-    muted: set[int] = set()
-    ignoring = finished = False
-    for i, line in enumerate(lines):
-        finished = log_scan.says_ended(line.text) or (finished and not log_scan.is_progress(line.text))
-        ignoring = ignoring or bool(_IGNORED.match(line.text)) or (finished and bool(_AT_EXIT.match(line.text)))
-        if ignoring:
-            muted.add(i)
-            ignoring = not _EXCEPTION.match(line.text)
-    return muted
+    best: dict[int, tuple[tuple[bool, int, int], Event]] = {}
+    for event, trace in found:
+        if trace is not None:
+            weight = (event.rule.id in _SAYS_LITTLE, event.rule.tier, -event.position)
+            if trace.chain not in best or weight < best[trace.chain][0]:
+                best[trace.chain] = (weight, event)
+    return [event for event, trace in found if trace is None or best[trace.chain][1] is event]
 
 
-def _ended_before(lines: Sequence[_Line], i: int) -> bool:
-    """Whether the program had said that its work is done, and no work followed."""
-    for line in reversed(lines[:i]):
-        if log_scan.says_ended(line.text):
-            return True
-        if log_scan.is_progress(line.text):
-            return False
-    return False
-
-
-def _raised(lines: Sequence[_Line]) -> dict[int, bool]:
-    """Places of the exceptions tracebacks end with, each with whether it reached the top of the main program.
-
-    A traceback of an exception nobody caught begins in ``<module>``; one that was caught and printed begins where it
-    was caught. Lines of other ranks in between are passed over.
-    """
-    found: dict[int, bool] = {}
-    for i, line in enumerate(lines):
-        if not _TRACEBACK.search(line.text):
-            continue
-        own = [k for k in range(i + 1, min(len(lines), i + 200)) if lines[k].rank == line.rank]
-        end = next((k for k in own if lines[k].text.strip() and not lines[k].text.startswith((" ", "\t"))), None)
-        if end is not None and _LAST.match(lines[end].text):
-            top = lines[own[0]].text
-            found[end] = bool(_TOP_FRAME.search(top)) and not any(
-                _HANDLED.search(x.text) for x in lines[max(0, i - 2) : i]
-            )
-    return found
-
-
-def _recognise(line: _Line, lines: Sequence[_Line], i: int, evidence: Evidence) -> Rule | None:
+def _recognise(line: Line, lines: Sequence[Line], i: int, evidence: Evidence) -> Rule | None:
     for rule in LOG_RULES:
         if not rule.says.search(line.text) or (rule.when and not rule.when(evidence)):
             continue
-        if rule.near is None or any(rule.near.search(other.text) for other in _around(lines, i)):
+        if rule.near is None or any(
+            rule.near.search(other.text) for other in _around(lines, i) if other.part is not Part.SOURCE
+        ):
             return rule
     return None
 
 
-def _around(lines: Sequence[_Line], i: int) -> Iterable[_Line]:
+def _around(lines: Sequence[Line], i: int) -> Iterable[Line]:
     return lines[max(0, i - NEIGHBOURS) : i + NEIGHBOURS + 1]
-
-
-def _survived(line: _Line, rule: Rule, lines: Sequence[_Line], i: int, uncaught: bool | None) -> bool:
-    """Whether the stream that spoke went on working: a step, an epoch, a saved model after the message.
-
-    Another rank's steps prove nothing; a warning is survived already when the log merely goes on to a result, and what
-    ranks say of each other when the program has already said that it came to its end. An exception that reached the top
-    of the main program is survived only by more work than a buffer can have held back.
-    """
-    own = [other.text for other in lines[i + 1 :] if not line.rank or other.rank in ("", line.rank)]
-    working = [text for text in own if log_scan.is_progress(text) or log_scan.is_result(text)]
-    if rule.category is FailureClass.NOT_CONVERGED:
-        return any(log_scan.is_progress(text) for text in own)
-    if uncaught:
-        before = any(log_scan.is_progress(other.text) for other in lines[:i])
-        long = sum(len(text) + 1 for text in working) > BUFFER
-        return bool(working) and before and (long or any(log_scan.says_finished(text) for text in own))
-    if working:
-        return True
-    if rule.tier in (Tier.SYMPTOM, Tier.TRACE) and _ended_before(lines, i):
-        return True
-    return bool(_HANDLED.search(line.text)) and any(log_scan.says_finished(text) for text in own)

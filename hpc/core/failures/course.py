@@ -1,0 +1,167 @@
+"""The course of one log: where work went on, where it was said to be over, and so what a run outlived. Pure, linear."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+
+from hpc.core.failures import log_scan
+from hpc.core.failures.evidence import FailureClass
+from hpc.core.failures.log_rules import Role, Rule, Tier
+from hpc.core.failures.reading.parts import Line
+
+BUFFER = 8192
+"""Bytes a program holds back when its output is no terminal: as much progress can appear after its last words."""
+
+_HANDLED = re.compile(
+    r"\b(?:WARN(?:ING)?|retry(?:ing)?|retries|ignor(?:ed|ing)|skipp?(?:ing|ed)|falling back|recover\w*|pruned"
+    r"|keeping|(?:will )?continu(?:e|ing)|using (?:the )?(?:default|cached|cpu)|trying again|attempt [2-9])\b",
+    re.IGNORECASE,
+)
+_IGNORED = re.compile(r"^(?:Exception ignored in|--- Logging error ---|Error in atexit)")
+_AT_EXIT = re.compile(
+    r"^(?:Exception in thread|Error in atexit|Task was destroyed|asyncio\.exceptions\.CancelledError)"
+)
+_EXCEPTION = re.compile(r"^\s*(?:\w+\.){0,8}[A-Z]\w*(?:Error|Exception|Interrupt|Exit)\b")
+_RESULT = re.compile(
+    r"\bexit(?:ed)?(?: with)?(?: code| status)?[ :=]{1,3}0\b|^best (?:trial|params?|score|value|config|hyper)",
+    re.IGNORECASE,
+)
+_OVER = re.compile(
+    r"\b(?:finished|completed?|done) in \d|\btotal (?:time|runtime|elapsed|duration)\b.{0,30}\d"
+    r"|\btime (?:used|elapsed|taken)\b.{0,30}\d|\ball done\b|\brun (?:is )?(?:completed?|finished)\b"
+    r"|\bevaluation (?:is )?(?:completed?|finished|done)\b",
+    re.IGNORECASE,
+)
+_KILLED_BY_SLURM = re.compile(r"^slurmstepd: error: (?:\*\*\* (?:JOB|STEP)|Detected \d+ oom)")
+_NOT_FOUND = re.compile(r"(?P<name>[\w./+-]{1,200}): (?:command )?not found$")
+_PROGRAMS = re.compile(
+    r"python[23]?(?:\.\d+)?|torchrun|accelerate|deepspeed|horovodrun|composer|srun|mpirun|mpiexec|apptainer|singularity"
+    r"|julia|Rscript|java|matlab|bash|sh"
+)
+"""What a job script starts its work with; without one of these nothing was done."""
+
+
+def says_handled(text: str) -> bool:
+    """Whether a message itself says that the program dealt with it."""
+    return bool(_HANDLED.search(text))
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """Places of the lines of one kind, and how many characters they hold up to each."""
+
+    places: tuple[int, ...]
+    sums: tuple[int, ...]
+
+    def any_after(self, i: int) -> bool:
+        return bool(self.places) and self.places[-1] > i
+
+    def any_before(self, i: int) -> bool:
+        return bool(self.places) and self.places[0] < i
+
+    def last_before(self, i: int) -> int:
+        at = bisect_right(self.places, i - 1)
+        return self.places[at - 1] if at else -1
+
+    def characters_after(self, i: int) -> int:
+        at = bisect_right(self.places, i)
+        return (self.sums[-1] - (self.sums[at - 1] if at else 0)) if self.places else 0
+
+
+class Course:
+    """One log's lines, each asked once what it tells of the work.
+
+    Args:
+        lines: The log, read.
+    """
+
+    def __init__(self, lines: Sequence[Line]) -> None:
+        self.lines = lines
+        self._known: dict[tuple[str, str], _Marks] = {}
+
+    def _marks(self, kind: str, rank: str = "") -> _Marks:
+        """The lines of a kind that a rank, or nobody in particular, wrote; of no rank: all."""
+        if (kind, rank) not in self._known:
+            if rank:
+                places = [i for i in self._marks(kind).places if self.lines[i].rank in ("", rank)]
+            else:
+                ask = _KINDS[kind]
+                places = [i for i, line in enumerate(self.lines) if line.speaks and ask(line.text)]
+            sums = accumulate(len(self.lines[i].text) + 1 for i in places)
+            self._known[kind, rank] = _Marks(tuple(places), tuple(sums))
+        return self._known[kind, rank]
+
+    def survived(self, i: int, rule: Rule, uncaught: bool | None) -> bool:
+        """Whether the stream that spoke went on working: a step, an epoch, a saved model after the message.
+
+        Another rank's steps prove nothing; a warning is survived already when the log merely goes on to a result, and
+        what ranks say of each other when the program has already said that it came to its end. An exception that
+        reached the top of the main program is survived only by more work than a buffer can have held back, or by the
+        program's own word that it came to its end; a checkpoint is no such word. What Slurm killed survives nothing.
+
+        Args:
+            i: Place of the message.
+            rule: What recognised it.
+            uncaught: Whether it ends a traceback that reached the top of the program; None when it ends none.
+        """
+        line = self.lines[i]
+        if rule.category is FailureClass.NOT_CONVERGED:
+            return self._marks("progress", line.rank).any_after(i)
+        if _KILLED_BY_SLURM.match(line.text):
+            return False
+        if rule.role is Role.NO_PROGRAM:
+            return self._went_without(i)
+        working = self._marks("work", line.rank)
+        if uncaught:
+            before = self._marks("progress").any_before(i)
+            ended = self._marks("ended", line.rank).any_after(i)
+            return working.any_after(i) and before and (working.characters_after(i) > BUFFER or ended)
+        if working.any_after(i):
+            return True
+        if rule.tier in (Tier.SYMPTOM, Tier.TRACE) and self._ended_before(i):
+            return True
+        if uncaught is False and self._marks("result", line.rank).any_after(i):
+            return True
+        return says_handled(line.text) and self._marks("over", line.rank).any_after(i)
+
+    def _ended_before(self, i: int) -> bool:
+        """Whether the program had said that its work is done, and no work followed."""
+        ended = self._marks("ended").last_before(i)
+        return ended >= 0 and ended >= self._marks("progress").last_before(i)
+
+    def _went_without(self, i: int) -> bool:
+        """Whether the job did its work without a command that it did not find."""
+        if self._marks("work").any_after(i) or self._marks("ended").any_after(i):
+            return True
+        name = found["name"].rpartition("/")[2] if (found := _NOT_FOUND.search(self.lines[i].text)) else ""
+        said = sum(line.speaks and len(line.text.split()) > 1 for line in self.lines[i + 1 : i + 4])
+        return said > 0 and not _PROGRAMS.fullmatch(name)
+
+    @cached_property
+    def muted(self) -> frozenset[int]:
+        """Lines of tracebacks that Python itself calls ignored: from the announcement to the exception's own line.
+
+        So are those of threads and of interpreter exit once the program has said that it came to its end.
+        """
+        muted: set[int] = set()
+        ended, progress = set(self._marks("ended").places), set(self._marks("progress").places)
+        ignoring = finished = False
+        for i, line in enumerate(self.lines):
+            finished = i in ended or (finished and i not in progress)
+            ignoring = ignoring or bool(_IGNORED.match(line.text)) or (finished and bool(_AT_EXIT.match(line.text)))
+            if ignoring:
+                muted.add(i)
+                ignoring = not (line.speaks and _EXCEPTION.match(line.text))
+        return frozenset(muted)
+
+
+_KINDS: dict[str, Callable[[str], bool]] = {
+    "progress": log_scan.is_progress,
+    "work": lambda text: log_scan.is_progress(text) or log_scan.is_result(text),
+    "ended": log_scan.says_ended,
+    "result": lambda text: log_scan.says_ended(text) or bool(_RESULT.search(text)),
+    "over": lambda text: log_scan.says_finished(text) or bool(_OVER.search(text) or _RESULT.search(text)),
+}

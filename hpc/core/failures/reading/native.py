@@ -1,0 +1,78 @@
+"""Readers of what other languages and debuggers print when a program ends: C++, Rust, Go, Java, Julia, R, Fortran."""
+
+import re
+from collections.abc import Sequence
+
+from hpc.core.failures.reading.parts import Block, Frame, Part
+
+LONGEST = 300
+
+_TERMINATE = re.compile(r"terminate called after throwing an instance of")
+_WHAT = re.compile(r"^\s*what\(\):")
+
+
+def read_terminate(texts: Sequence[str], at: int) -> Block | None:
+    """C++'s last words are two lines and one message: what() decides."""
+    if not _TERMINATE.search(texts[at]):
+        return None
+    for k in range(at + 1, min(len(texts), at + 6)):
+        if _WHAT.match(texts[k]):
+            said = texts[k].split("what():", 1)[1].strip()
+            between = [Part.PROSE] * (k - at - 1)
+            if said:
+                return Block((Part.HEADER, *between, Part.MESSAGE), {k - at: said}, k - at)
+            return Block((Part.MESSAGE, *between, Part.HEADER), {}, 0)
+    return None
+
+
+_PANIC = re.compile(r"^thread '.{1,80}' (?:\(\d+\) )?panicked at (?P<said>.{0,400})")
+_PLACE = re.compile(r"^\S{1,300}:\d{1,7}:\d{1,7}:$")
+
+
+def read_panic(texts: Sequence[str], at: int) -> Block | None:
+    """A panic of Rust, whose message stands below its place, or (older) before it on the same line."""
+    panic = _PANIC.match(texts[at])
+    if panic is None:
+        return None
+    if _PLACE.match(panic["said"]) and at + 1 < len(texts) and texts[at + 1].strip():
+        return Block((Part.MESSAGE, Part.MORE), {}, 0)
+    return Block((Part.MESSAGE,), {}, 0)
+
+
+_STACK_FRAME = re.compile(
+    r"^\s{0,8}#\d{1,3} {1,4}(?:0x[0-9a-f]+ in )?\S"  # gdb, sanitizers, gfortran
+    r"|^\s{0,8}frame #\d{1,3}: "  # c10::Error
+    r"|^\[[\w.-]{1,80}:\d{1,9}\] \[ ?\d{1,3}\] "  # Open MPI
+    r"|^\s{1,8}at (?:[\w$.<>/]{1,200}\(.{0,200}\)|\S{1,300}:\d+)\s*$"  # Java, Rust
+    r"|^\s{1,4}\.\.\. \d{1,4} more\s*$"
+    r"|^ {1,4}\[\d{1,3}\] [\w.!#∘(λ\"@]{1,80}"  # Julia
+    r"|^\s{2,8}@ \S{1,200} \S{0,300}:\d+"
+    r"|^\s{1,6}\d{1,3}: {1,3}(?:0x[0-9a-f]{4,20} - )?[\w<>&:{}$ *\[\]]{3,200}(?:::\w|$)"  # Rust
+    r"|^\S{0,300}\(\S{0,300}\) ?\[0x[0-9a-f]{4,20}\]$"  # glibc
+    r"|^\[bt\] \(\d+\) "
+    r"|^\t\S{1,300}\.go:\d{1,7}(?: \+0x[0-9a-f]+)?$"
+)
+_STACK_HEADER = re.compile(
+    r"^\s{0,4}(?:Stacktrace|stack backtrace|Backtrace(?: for this error)?|Call stack|C\+\+ stack trace.{0,20}"
+    r"|Image\s{2,20}PC\s{2,20}Routine.{0,80}|goroutine \d{1,9} \[.{1,40}\]):?\s*$"
+    r"|^Exception raised from .{1,300}\(most recent call first\):$"
+)
+
+
+def read_stack(texts: Sequence[str], at: int) -> Block | None:
+    """The calls of a native stack, with or without a header: names of functions and files, never a message."""
+    header = _STACK_HEADER.match(texts[at])
+    if header is None and not _STACK_FRAME.match(texts[at]):
+        return None
+    parts = [Part.HEADER if header else Part.FRAME]
+    frames = [] if header else [Frame("", texts[at].strip())]
+    table = bool(header and texts[at].lstrip().startswith("Image"))
+    for k in range(at + 1, min(len(texts), at + LONGEST)):
+        row = table and len(texts[k].split()) >= 4 and "0" in texts[k]
+        if not _STACK_FRAME.match(texts[k]) and not row:
+            break
+        parts.append(Part.FRAME)
+        frames.append(Frame("", texts[k].strip()))
+    if header and len(parts) == 1 and not table:
+        return None
+    return Block(tuple(parts), {}, None, tuple(frames))

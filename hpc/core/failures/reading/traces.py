@@ -1,0 +1,80 @@
+"""A log's lines with the part each of them plays, and the tracebacks found among them. Pure, linear."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from hpc.core.failures.reading.native import read_panic, read_stack, read_terminate
+from hpc.core.failures.reading.parts import Block, Line, Reader, Trace
+from hpc.core.failures.reading.python import read_link, read_notebook, read_rich, read_traceback, read_warning
+
+READERS: tuple[Reader, ...] = (
+    read_rich, read_notebook, read_link, read_stack, read_traceback, read_terminate, read_panic, read_warning,
+)  # fmt: skip
+"""Asked in this order at each line that none of them has taken; the first that recognises something takes its lines."""
+
+_MAY_BEGIN = re.compile(
+    r"Traceback|most recent call|File \"|(?:handling of|The) (?:the )?above exception|terminate called|panicked at"
+    r"|#\d|\[ ?\d|[Ss]tack|Backtrace|Image |goroutine|\bat |\.py:\d| @ |\d: |0x|\.go:|\.\.\. \d"
+)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A log, read: what each line is, and which of them belong together.
+
+    Attributes:
+        lines: All lines, in order.
+        traces: The tracebacks, in the order they begin.
+    """
+
+    lines: tuple[Line, ...]
+    traces: tuple[Trace, ...]
+
+    @cached_property
+    def by_message(self) -> dict[int, Trace]:
+        """Place of a message → the traceback that ends with it."""
+        return {trace.message: trace for trace in self.traces if trace.message is not None}
+
+
+def read(lines: Sequence[Line]) -> Reading:
+    """Read one log: the lines of each rank by themselves, for ranks write between one another's lines."""
+    read_lines = list(lines)
+    traces: list[Trace] = []
+    streams: dict[str, list[int]] = {}
+    for i, line in enumerate(lines):
+        streams.setdefault(line.rank, []).append(i)
+    for places in streams.values():
+        of_rank: list[Trace] = []
+        linked = False
+        for at, block in _blocks([lines[i].text for i in places]):
+            own = places[at : at + len(block.parts)]
+            for offset, (place, part) in enumerate(zip(own, block.parts, strict=True)):
+                if part is not None:
+                    text = block.texts.get(offset, read_lines[place].text)
+                    read_lines[place] = replace(read_lines[place], part=part, text=text)
+            if block.message is not None or block.frames:
+                chain = of_rank[-1].chain if linked and of_rank else own[0]
+                message = None if block.message is None else own[block.message]
+                of_rank.append(Trace(own[0], message, block.frames, block.outermost, chain))
+            linked = block.linked
+        traces += _with_fate(of_rank)
+    return Reading(tuple(read_lines), tuple(sorted(traces, key=lambda trace: trace.start)))
+
+
+def _blocks(texts: Sequence[str]) -> Iterator[tuple[int, Block]]:
+    at = 0
+    while at < len(texts):
+        block = None
+        if _MAY_BEGIN.search(texts[at]):
+            block = next((found for reader in READERS if (found := reader(texts, at)) is not None), None)
+        if block is not None:
+            yield at, block
+        at += len(block.parts) if block else 1
+
+
+def _with_fate(traces: Sequence[Trace]) -> list[Trace]:
+    """Of a chain the last member tells whether anybody caught it."""
+    last = {trace.chain: trace.outermost for trace in traces}
+    return [trace.ended(outermost=last[trace.chain]) for trace in traces]
