@@ -38,8 +38,9 @@ resources: {cpus: 1, mem: 500MB, time: "0:10:00"}
 
 
 def command_environment(**more: str) -> dict[str, str]:
-    """The environment of a user at a terminal: ours, without what pytest or a job around us has set."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "HPC_", "SBATCH_"))}
+    """The environment of a user at a terminal: ours, without what pytest, a job around us or a logger has set."""
+    foreign = ("SLURM_", "HPC_", "SBATCH_", "WANDB_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     # Commands are named plainly in what is printed, however this test starts them; `test_pasted` has the ways.
     return {**kept, "PYTHONPATH": str(REPO), VARIABLE: PLAIN, **more}
 

@@ -17,7 +17,7 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[2]
 EXPERIMENTS = (
     "phase_diagram_small", "ablations_small", "inverse_task_small",
-    "cross_system_small", "training_ablation_small", "transfer_source_small", "transfer_small",
+    "lora_sweep_small", "cross_system_small", "training_ablation_small", "transfer_source_small", "transfer_small",
     "baseline_variance_1M_small", "comparison_1M_small", "depth_d12_d24_small",
 )  # fmt: skip
 """In the order in which they can run: `transfer_small` starts from the runs of `transfer_source_small`."""

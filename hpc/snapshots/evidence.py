@@ -199,7 +199,7 @@ def _slurm_log(layout: RunLayout, attempt: AttemptState) -> Iterable[LogLine]:
     lines = read_log_or_say_why(logs / f"{attempt.job}.log", "slurm")
     if attempt.is_packed:
         run_name = attempt.layout.home.parent.name
-        yield from of_packed(lines, run_name, attempt.number, ended_with_it=attempt.row is not None)
+        yield from of_packed(lines, run_name, attempt.number, ended_with_it=attempt.ended_with_its_element)
     else:
         yield from of_attempt(lines, attempt.number)
 

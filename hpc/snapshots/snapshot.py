@@ -118,6 +118,11 @@ class AttemptState:
         """Whether its number is taken: a folder of that name is there, readable or not."""
         return self.began is not None or self.unreadable is not None
 
+    @property
+    def ended_with_its_element(self) -> bool:
+        """Whether the end of its array element was its own: it left no end, or was told to end."""
+        return self.end is None or TOLD_TO_END in self.end.signals_received
+
     @cached_property
     def record(self) -> TaskRecord | None:
         """``task.json`` whole; read now where it was remembered.
@@ -607,14 +612,10 @@ def _claimed(
     over = not is_newest or _is_over(began, end, row, answer)
     progress = Progress.OVER if over else Progress.RUNNING
     is_packed = bool(began.packed)
-    row = _share(row, began, end) if is_packed else row
-    return AttemptState(number, began.submission, began.job, progress, attempt, began, end, row, is_packed=is_packed)
-
-
-def _share(row: JobRow | None, began: Began, end: Ended | None) -> JobRow | None:
-    """What Slurm's word on an element says of one of the tasks that share it: nothing of one that ended by itself."""
-    is_its_end = end is None or TOLD_TO_END in end.signals_received
-    return share_of(row, began.started) if row is not None and is_its_end else None
+    state = AttemptState(number, began.submission, began.job, progress, attempt, began, end, row, is_packed=is_packed)
+    if is_packed and row is not None:  # what Slurm says of an element says nothing of a task that ended by itself
+        return replace(state, row=share_of(row, began.started) if state.ended_with_its_element else None)
+    return state
 
 
 def _check_is_of(record: Began, task: Task | None, attempt: AttemptLayout) -> None:

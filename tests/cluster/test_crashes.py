@@ -18,6 +18,7 @@ import pytest
 from hpc.core.errors import InputError
 from hpc.metrics import read
 from tests.cluster.conftest import REPO, Project
+from tests.local_projects import family
 
 FAKES = REPO / "tests/fakes"
 
@@ -193,20 +194,6 @@ for step in range(1, 31):
     time.sleep(0.02 if sys.argv[1] != "1" else 0.25)
 child.kill()
 """
-
-
-def family(attempt: Path) -> list[int]:
-    """Every process that was given this attempt's folder, in whatever session, container or state of orphanhood."""
-    marker = f"HPC_ATTEMPT_DIR={attempt}".encode()
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                if marker in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-    return found
 
 
 def has_steps(attempt: Path) -> bool:

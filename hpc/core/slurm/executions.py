@@ -219,8 +219,8 @@ def execution_of(rows: Sequence[JobRow], restart_count: int, *, is_newest: bool)
         rows: Executions of its job, oldest first.
         restart_count: How often Slurm had put the element back when the attempt began.
         is_newest: Whether no later attempt ran in the same job. Without accounting only one row of a job is known,
-            and it is the newest execution's.
+            and it is the newest execution's; where accounting lags, the one that it tells is the first's.
     """
-    if restart_count < len(rows) and (is_newest or len(rows) > 1):
+    if restart_count < len(rows) and (is_newest or len(rows) > 1 or rows[0].submitted is not None):
         return rows[restart_count]
     return rows[-1] if len(rows) == 1 and is_newest else None

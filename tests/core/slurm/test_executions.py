@@ -85,6 +85,13 @@ def test_with_one_row_known_it_is_the_newest_attempts():
     assert execution_of([], 0, is_newest=True) is None
 
 
+def test_where_accounting_lags_its_one_row_is_the_first_attempts():
+    """The second execution has begun, and sacct does not know it yet."""
+    only = row(S.REQUEUED, submitted=1.0)
+    assert execution_of([only], 0, is_newest=False) is only
+    assert execution_of([only], 1, is_newest=False) is None
+
+
 def test_a_submission_is_found_by_its_comment_not_by_a_recycled_number():
     """Job ids are given again after slurmctld lost them; each submission's comment is its own."""
     joined = join_rows(

@@ -1,5 +1,6 @@
 """What Slurm says of an element that tasks share is said of those alone that ended with it; the rest was not begun."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -201,6 +202,17 @@ def test_the_death_of_an_element_holds_nothing_by_itself(ran, died, holds):
     present = ran.assess()
     assert [task.failure_class for task in present.judged.tasks[:3]] == [F.UNKNOWN] * 3
     assert (trip_of(present.judged, present.plan) is not None) is holds
+
+
+def test_slurms_reason_in_the_log_speaks_before_accounting_does(ran):
+    """X3 was told to end, and the log says why; sacct does not know that execution yet."""
+    ended = json.loads((ran.layout.task("X1").attempt(1).exit_json).read_text())
+    told = {"signals_received": ["TERM"], "exit_code": 143, "signal": 15, "program_outcome": None, "ended": 1.0}
+    ran.layout.task("X3").attempt(1).exit_json.write_text(json.dumps({**ended, **told}))
+    reason = "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-11-21T11:00:00 DUE TO JOB REQUEUE ***"
+    (ran.layout.submission(1).logs / "7_0.log").write_text(f"hpc: X3 attempt 1, job 7_0 on n1\n{reason}\n")
+    ran.tell()
+    assert ran.assess().judged.tasks[2].failure_class is F.PREEMPTED
 
 
 LOG = """
