@@ -162,6 +162,10 @@ def run_one(index: SubmissionIndex, entry: Element, layout: RunLayout, job: Job,
     if not watch.is_ours():
         print(f"hpc: {attempt.home} was removed while the program ran; its end is recorded nowhere", flush=True)
         return EXIT_STORAGE
+    if result.hang and _is_resumed(layout, task, attempt, record, result, job):
+        tidy_up(record, attempt)
+        conclude(task, attempt, replace(exit_record(record, result, attempt, kills_before), starts_again=True))
+        return run_one(index, entry, layout, job, again=True)
     if record.check is None:
         tidy_up(record, attempt)
         return finish(task, attempt, record, result, job, kills_before)
@@ -181,6 +185,18 @@ def _climb(record: TaskRecord, attempt: AttemptLayout, watch: Watch) -> Supervis
     from hpc.node.sanity import climb  # here: only a canary has one
 
     return climb(record, attempt, watch)
+
+
+def _is_resumed(
+    layout: RunLayout, task: TaskLayout, attempt: AttemptLayout, record: TaskRecord, result: Supervision, job: Job
+) -> bool:
+    """Whether a run that the watch ended goes on here and now; says why not, where it was asked for."""
+    from hpc.node.resuming import obstacle_to_resuming  # here: hardly any run hangs
+
+    obstacle = obstacle_to_resuming(layout, task, attempt, record, result, job, os.environ)
+    if obstacle and record.watch and record.watch.act == "resume":
+        print(f"hpc: attempt {attempt.number} does not go on in this allocation: {obstacle}", flush=True)
+    return not obstacle
 
 
 def _is_withdrawn(submission: SubmissionLayout, run_name: str) -> bool:

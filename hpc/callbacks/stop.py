@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
+from hpc.callbacks.stacks import answer_where_it_stands
+
 
 @dataclass
 class StopRequest:
@@ -15,7 +17,11 @@ class StopRequest:
     signals: tuple[signal.Signals, ...] = field(default=(signal.SIGUSR1, signal.SIGTERM))
 
     def listen(self) -> None:
-        """Install the handlers; from here on these signals no longer end the process at once."""
+        """Install the handlers; from here on these signals no longer end the process at once.
+
+        From here on it also answers where it stands, should it hang.
+        """
+        answer_where_it_stands()
         for number in self.signals:
             signal.signal(number, self._remember)
 

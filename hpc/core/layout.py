@@ -75,6 +75,21 @@ class AttemptLayout:
         return self.home / "system.jsonl"
 
     @property
+    def watch(self) -> Path:
+        """When it seemed to hang or be slow; absent where it never did."""
+        return self.home / "watch.json"
+
+    @property
+    def stacks(self) -> Path:
+        """Where its processes stood then; absent likewise."""
+        return self.home / "stacks.txt"
+
+    @property
+    def preflight_log(self) -> Path:
+        """What the gate before it printed; absent where its node was fit."""
+        return self.home / "preflight.log"
+
+    @property
     def outcome(self) -> Path:
         """What the program recorded as its last act (launchers swallow exit codes): ``{"code": 0 | 85, …}``."""
         return self.home / "outcome.json"

@@ -50,6 +50,33 @@ def parse_time(text: str | int) -> int:
     return seconds
 
 
+def parse_duration(text: str | int) -> int:
+    """Read ``20min``, ``90s``, ``2h``, or what `parse_time` reads; return seconds.
+
+    Raises:
+        ValueError: The text is no duration, or a duration of nothing.
+    """
+    match = re.fullmatch(r"(\d{1,9}) ?(s|sec|min|h)", str(text).strip())
+    if match is None:
+        return parse_time(text)
+    seconds = int(match[1]) * {"s": 1, "sec": 1, "min": MINUTE, "h": HOUR}[match[2]]
+    if seconds < 1:
+        raise ValueError(f"'{text}' is no time at all; write 20min, 90s or 2h")
+    return seconds
+
+
+def parse_times(text: str | float) -> float:
+    """Read a factor: ``3x``, ``2.5 x`` or a number.
+
+    Raises:
+        ValueError: The text is no factor.
+        TypeError: Nor is it text or a number.
+    """
+    if isinstance(text, bool):
+        raise TypeError("a factor is no switch")
+    return float(text.strip().removesuffix("x")) if isinstance(text, str) else float(text)
+
+
 def parse_carbon(text: str | float) -> float:
     """Read ``0.3 kg/kWh``, ``300 g/kWh`` or a bare number of kg as kilograms of CO₂ per kWh.
 

@@ -36,7 +36,7 @@ from hpc.core.experiment.values import render_value
 from hpc.core.launch.config_file import FORMATS
 from hpc.core.launch.expansion import expansion_problem
 from hpc.core.layout import name_problem
-from hpc.core.resources import parse_carbon, parse_memory, parse_share, parse_time
+from hpc.core.resources import parse_carbon, parse_duration, parse_memory, parse_share, parse_time, parse_times
 
 MAX_TEXT = 1000
 EXPERIMENT_TYPES = (
@@ -213,6 +213,23 @@ def _memory(value: Any) -> str | int:
 
 def _time(value: Any) -> str | int:
     return _spelled(value, parse_time, 'a time limit such as "24:00:00"', limit=366 * 86400)
+
+
+def _silence(value: Any) -> str | int:
+    if value == NEVER:
+        return NEVER
+    return _spelled(value, parse_duration, "a time such as 20min", limit=366 * 86400)
+
+
+def _times(value: Any) -> str | float:
+    """Check a factor: ``3x`` or ``3``."""
+    try:
+        factor = parse_times(value)
+    except (TypeError, ValueError):
+        raise _fail(f"must be a factor such as 3x, not {shown(value)}") from None
+    if not 1 < factor <= 1000:
+        raise _fail(f"is {factor:g}; a factor is above 1 and at most 1000")
+    return cast("str | float", value)
 
 
 def _spelled(value: Any, parse: Callable[[str | int], int], what: str, limit: int) -> str | int:
@@ -968,6 +985,8 @@ def _in_a_word(block: type[Model], words: dict[str, dict[str, Any]]) -> Any:
 
 DIVERGENCE_WORDS: dict[str, dict[str, Any]] = {"report": {}, "lower_learning_rate": {"lower_learning_rate": 0.5}}
 BREAKER_WORDS: dict[str, dict[str, Any]] = {"off": {"same": 0, "share": 0.0}}
+NEVER = "never"
+WATCH_WORDS: dict[str, dict[str, Any]] = {"off": {"silent": NEVER}}
 WANDB_WORDS: dict[str, dict[str, Any]] = {"off": {"mode": "disabled"}}
 
 
@@ -1155,6 +1174,32 @@ def _check(value: Any) -> Any:
 CheckOrText = Annotated[CheckModel, BeforeValidator(_check, json_schema_input_type=str | CheckModel)]
 
 
+class WatchModel(Model):
+    """When a run that is at work counts as hung or slow (docs/watch.md). Left out: it is watched, and left alone.
+
+    The wrapper looks once a minute. A run hangs when there is no step, no output and no work of CPU, disk or GPU for
+    the time given, or when it keeps busy in silence and its stacks show that it only waits.
+    """
+
+    silent: Annotated[str | int, PlainValidator(_silence), WithJsonSchema({"type": ["string", "integer"]})] = Field(
+        "20min",
+        description="How long nothing has to move: `20min`, `90s`, `2h`, or as a time limit is written; `never`: it "
+        "is not watched.",
+    )
+    slower_than: (
+        Annotated[str | float, PlainValidator(_times), WithJsonSchema({"type": ["string", "number"]})] | None
+    ) = Field(
+        None,
+        description="`3x`: a run is slow when a step takes three times as long as before, or as in most runs that "
+        "differ in their seed alone. Default: nobody counts.",
+    )
+    act: Literal[False, "end", "resume"] = Field(
+        False,
+        description="`end`: a run that hangs or is slow is ended. `resume`: and goes on in the same allocation where "
+        "it left a new checkpoint and time is left, else as the retry policy says. `false`: it is only recorded.",
+    )
+
+
 class ExperimentModel(Model):
     """One experiment: `manifests/experiments/NAME.yaml`."""
 
@@ -1206,6 +1251,11 @@ class ExperimentModel(Model):
         description="`when_recorded`: a run's checkpoints are removed as soon as a collection has recorded its "
         "result, unattended too (docs/housekeeping.md). Default: only `hpc clean` removes "
         "checkpoints.",
+    )
+    watch: _in_a_word(WatchModel, WATCH_WORDS) | None = Field(  # type: ignore[valid-type]
+        None,
+        description="When a run that is at work counts as hung or slow, and whether it is then ended. Default: it is "
+        "watched and left alone. `off`: it is not watched.",
     )
     notify: list[NoticeModel] = Field([], description="Who is notified when the experiment ends or is held.")
     environment: dict[Variable, VariableValue] = Field(

@@ -7,7 +7,7 @@ test runs the wrapper and holds the list against what was loaded.
 EVERY_START = frozenset({
     "hpc", "hpc.run_task",
     "hpc.node", "hpc.node.attempt", "hpc.node.exit_record", "hpc.node.supervise", "hpc.node.task_record",
-    "hpc.node.workdir",
+    "hpc.node.watching", "hpc.node.workdir",
     "hpc.adapters", "hpc.adapters.code_snapshot", "hpc.adapters.files", "hpc.adapters.proc",
     "hpc.core", "hpc.core.errors", "hpc.core.identity", "hpc.core.layout", "hpc.core.resources",
     "hpc.core.experiment", "hpc.core.experiment.placeholders", "hpc.core.experiment.processes",
@@ -23,6 +23,8 @@ SOME_STARTS = frozenset({
     "hpc.core.launch.config_file",  # with a configuration file
     "hpc.core.retry", "hpc.core.retry.learned",  # with a batch
     "hpc.node.sampler",  # with a run of more than 15 s
+    "hpc.node.hang_watch", "hpc.node.where", "hpc.core.records.watch",  # with one of more than a minute
+    "hpc.core.watching", "hpc.core.watching.judge", "hpc.core.watching.stacks", "hpc.core.words",
     "hpc.node.metric_files", "hpc.node.metric_tap",  # metrics from what is printed, or from files
     "hpc.node.pack",  # several tasks in an element
     "hpc.core.experiment.metric_files", "hpc.core.experiment.metric_source", "hpc.metrics",

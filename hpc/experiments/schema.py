@@ -24,15 +24,26 @@ from hpc.core.experiment import spec as core
 from hpc.core.experiment.asking import read_rules
 from hpc.core.experiment.grid import CASE, MAX_TASKS, parameter_names
 from hpc.core.experiment.metric_source import metric_names, parse_source
-from hpc.core.experiment.program import TRUE_FALSE, ConfigFile, Launch, Program
+from hpc.core.experiment.program import TRUE_FALSE, ConfigFile, Launch, Program, Watch
 from hpc.core.experiment.slug import is_plain
 from hpc.core.experiment.values import is_single, render_value
 from hpc.core.launch.config_file import content_problems
 from hpc.core.launch.program import named_experiments
 from hpc.core.profile import ClusterProfile, Following
-from hpc.core.resources import ALONE, Pack, Resources, parse_carbon, parse_memory, parse_share, parse_time
+from hpc.core.resources import (
+    ALONE,
+    Pack,
+    Resources,
+    parse_carbon,
+    parse_duration,
+    parse_memory,
+    parse_share,
+    parse_time,
+    parse_times,
+)
 from hpc.experiments.config_template import read_config
 from hpc.experiments.models import (
+    NEVER,
     RANGE,
     AnalysisModel,
     BatchModel,
@@ -59,6 +70,7 @@ from hpc.experiments.models import (
     SanityModel,
     SweepModel,
     WandbModel,
+    WatchModel,
     inner_model,
     shown,
 )
@@ -430,6 +442,15 @@ def _sanity(model: SanityModel | None) -> core.Sanity | None:
     return core.Sanity(model.words, parse_time(model.time)) if model else None
 
 
+def _watch(model: WatchModel | None) -> Watch | None:
+    if model is None:
+        return Watch()
+    if model.silent == NEVER:
+        return None
+    slower = parse_times(model.slower_than) if model.slower_than is not None else 0.0
+    return Watch(parse_duration(model.silent), slower, model.act or "")
+
+
 def _after(declared: list[str | int], program: Program) -> tuple[str, ...]:
     """The experiments that come before this one, those that its program names included."""
     named = named_experiments(program.command, program.config.content if program.config else None)
@@ -469,6 +490,7 @@ def _spec(sections: Mapping[str, Any], draft: Draft) -> core.ExperimentSpec:
         pack=draft.pack,
         after=_after(sections["after"] or [], _present(draft.program)),
         budget=_budget(sections["budget"]),
+        watch=_watch(sections["watch"]),
         after_jobs=tuple(each for each in sections["after"] or [] if isinstance(each, int)),
         raw={
             **written,

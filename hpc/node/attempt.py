@@ -76,7 +76,7 @@ def next_attempt(task: TaskLayout, entry: Element, submission: int, job: Job, *,
     Of a pack that Slurm put back only those do that were taken away: a task that failed in it is the collector's.
 
     Args:
-        again: Whether this element itself starts it again, after exit 85 in a pack.
+        again: Whether this element itself starts it again, after exit 85 in a pack or after a hang.
     """
     last = last_attempt(task)
     if last < entry.attempt:

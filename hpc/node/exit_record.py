@@ -79,6 +79,8 @@ def exit_record(record: TaskRecord, result: Supervision, attempt: AttemptLayout,
         git_commit=record.git.commit if record.git else None,
         git_dirty=record.git.dirty if record.git else None,
         sanity=result.sanity,
+        hang=result.hang,
+        watched=result.watched,
         data_hash=_text_or_none(outcome.get("data_hash")) or _printed_data_hash(attempt),
     )
 

@@ -83,6 +83,8 @@ class MetricTap:
         self._counted = 0
         self._last: dict[str, float] = {}
         self._complained: set[str] = set()
+        self.last_step: int | None = None
+        """Highest step so far."""
         self.unread = Unread()
         """What could not be read so far."""
 
@@ -147,6 +149,7 @@ class MetricTap:
             self._complain(str(error))
             return
         self._last.update(reading.values)
+        self.last_step = max(step, self.last_step or step)
 
     def _complain(self, reason: str) -> None:
         """Say it once per metric, not once per line."""

@@ -52,6 +52,12 @@ class Sampler:
         self._shares: list[float] = []
         self._power: list[tuple[float, float]] = []
         self._peak_mib = 0.0
+        self._asked = 0
+
+    def busiest(self) -> float | None:
+        """Largest share of time the GPUs were busy since it was last asked; None where nobody tells."""
+        since, self._asked = self._shares[self._asked :], len(self._shares)
+        return max(since, default=None)
 
     def sample(self) -> None:
         """Take one sample; whatever fails is left out."""

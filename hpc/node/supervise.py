@@ -29,6 +29,7 @@ from hpc.core.layout import AttemptLayout
 from hpc.core.records.record import Record
 from hpc.core.records.task import TaskRecord
 from hpc.core.resources import HOUR
+from hpc.node.watching import Watching
 
 if TYPE_CHECKING:
     from hpc.node.sampler import Sampler
@@ -76,6 +77,8 @@ class Supervision:
         unread: How many printed values could not be read as metrics.
         unread_example: What was wrong with the first of them.
         sanity: Why the ladder of checks before the program ended the attempt; empty where it did not.
+        hang: Why the watch over it ended it; empty where it did not.
+        watched: What it seemed to hang or be slow in at its end, where the watch only looked on; else empty.
         cpu_seconds: Processor time of its processes on all nodes; None when not known.
         sampled: What the samples come to: ``gpu_busy``, ``gpu_peak_mib``, ``gpu_energy_j``, those that are known.
     """
@@ -89,6 +92,8 @@ class Supervision:
     unread: int = 0
     unread_example: str = ""
     sanity: str = ""
+    hang: str = ""
+    watched: str = ""
     cpu_seconds: float | None = None
     sampled: Mapping[str, float] = field(default_factory=dict)
 
@@ -292,12 +297,14 @@ def supervise(
     place: Placement,
     find_loss: Callable[[], Loss | None] = lambda: None,
     is_enough: Callable[[], bool] = lambda: False,
+    watching: Watching | None = None,
 ) -> Supervision:
     """Run this node's share to its end.
 
     Args:
         find_loss: Says why this attempt has to go, if it has to. Called every few seconds.
         is_enough: Says whether more is not wanted; the program is then asked to end. Called a few times a second.
+        watching: Looks whether it hangs.
     """
     proc.adopt_orphans()
     result = Supervision()
@@ -310,6 +317,7 @@ def supervise(
     pump = Pump(pipe, task, attempt) if pipe else None
     clock = Clock(task, time.monotonic())
     samples = Samples(task, attempt, place.node_rank)
+    eyes = (lambda: _roots(task, attempt, children), samples.gpu_busy, pump.last_step if pump else lambda: None)
     next_look = time.monotonic() + LOOK_S
     while any(child.poll() is None for child in children):
         wait_a_little(children)
@@ -320,6 +328,9 @@ def supervise(
         if is_enough():
             ending = True
             forwarder.pass_on(signal.SIGTERM)
+        if watching and not result.hang and (hang := watching.look_if_due(*eyes)):
+            result.hang, ending = hang, True
+            forwarder.pass_on(signal.SIGTERM)
         if time.monotonic() >= next_look:
             next_look += LOOK_S
             result.loss = find_loss()
@@ -327,7 +338,7 @@ def supervise(
                 print(f"hpc: the program is ended: {result.loss}", flush=True)
                 ending = True
                 forwarder.pass_on(signal.SIGKILL)
-        if ending and not _wait_for(children, GRACE_S):
+        if ending and not _wait_for(children, max(GRACE_S, watching.grace_s if watching and result.hang else 0.0)):
             break
     first_to_fail = next((child for child in children if child.poll()), None)
     proc.end_descendants(TEARDOWN_GRACE_S)
@@ -336,7 +347,11 @@ def supervise(
     result.cpu_seconds, result.sampled = None if is_step(task) else proc.children_seconds(), samples.close()
     codes = [code if (code := child.poll()) is not None else -signal.SIGKILL for child in children]
     code = first_to_fail.returncode if first_to_fail else max(codes, key=abs)
+    if result.hang and code == EXIT_DONE:
+        code = -signal.SIGTERM  # a launcher that does not mind: what was ended has not finished
     result.exit_code, result.signal = (code, None) if code >= 0 else (None, -code)
+    if watching and not result.hang:
+        result.watched = watching.close()
     if pump:
         result.output_lost = pump.close(finished=code == 0)
         result.unread, result.unread_example = pump.unread
@@ -369,6 +384,10 @@ class Samples:
             self._sampler.sample()
         except OSError:
             self._is_off = True
+
+    def gpu_busy(self) -> float | None:
+        """Largest share of time the GPUs were busy since it was last asked; None where nobody tells."""
+        return self._sampler.busiest() if self._sampler else None
 
     def close(self) -> Mapping[str, float]:
         """What they came to; empty without any."""
@@ -506,6 +525,10 @@ class Pump:
         self._problem = self._problem or str(error)
         print(f"hpc: the program's {what} is lost from here on: {error}", flush=True)
 
+    def last_step(self) -> int | None:
+        """Highest step that was printed so far; None before the first."""
+        return self._tap.last_step if self._tap else None
+
     @property
     def unread(self) -> tuple[int, str]:
         """How many printed values could not be read as metrics, and what was wrong with the first."""
@@ -535,8 +558,10 @@ def execute(
     if record.obstacle:
         return not_started(attempt, f"cannot start: {record.obstacle}", EXIT_USAGE)
     if record.nodes == 1 or record.on_first_node:
-        return supervise(record, attempt, placement_of(record, 0), find_loss, is_enough)
-    result = supervise(_over_nodes(record, attempt), attempt, Placement(gpus=record.gpus), find_loss, is_enough)
+        watching = Watching(record, attempt)
+        return supervise(record, attempt, placement_of(record, 0), find_loss, is_enough, watching)
+    task, place = _over_nodes(record, attempt), Placement(gpus=record.gpus)
+    result = supervise(task, attempt, place, find_loss, is_enough, Watching(record, attempt))
     take_shares(result, attempt, record.nodes)
     return result
 
@@ -607,7 +632,7 @@ def main(arguments: Sequence[str]) -> int:
     # The address of the node srun was called on, which is node 0: known to work from here, where names may not.
     address = os.environ.get("SLURM_LAUNCH_NODE_IPADDR") or task.rendezvous.address
     place = replace(placement_of(task, int(os.environ["SLURM_NODEID"])), address=address)
-    result = supervise(task, attempt, place)
+    result = supervise(task, attempt, place, watching=Watching(task, attempt, node_rank=place.node_rank))
     told = Share(
         result.exit_code,
         result.signal,

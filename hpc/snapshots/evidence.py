@@ -152,6 +152,8 @@ def _told_by_wrapper(ended: ExitRecord, row: JobRow | None) -> Evidence:
         exit_recorded=True,
         stalled=ended.stalled,
         sanity=ended.sanity,
+        hang=ended.hang,
+        watched=ended.watched,
         unread=ended.metrics_unread.text if ended.metrics_unread else "",
     )
 

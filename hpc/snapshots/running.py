@@ -98,7 +98,7 @@ def _look_at(run_name: str, attempt: AttemptState) -> RunningTask:
         primary,
         last if math.isfinite(last) else None,
         max(times, default=None),
-        warned_of(found, resumed=record is not None and bool(record.resume_from)),
+        (*_watched(attempt), *warned_of(found, resumed=record is not None and bool(record.resume_from))),
         _rung(attempt) if record is not None and record.sanity else "",
         tuple(thin(series.value.tolist(), POINTS)) if series is not None else (),
     )
@@ -112,6 +112,21 @@ def _rung(attempt: AttemptState) -> str:
     if attempt.layout.stdout.exists():
         return ""
     return (rungs_in(line.text for line in read_log_or_say_why(attempt.layout.sanity_log, "sanity")) or ["begins"])[-1]
+
+
+def _watched(attempt: AttemptState) -> tuple[Warned, ...]:
+    """What the watch over it sees at present; mostly nothing, and no such file."""
+    if not attempt.layout.watch.exists():
+        return ()
+    from hpc.adapters.files import readable_record
+    from hpc.core.records.watch import WatchRecord
+
+    told = readable_record(attempt.layout.watch, WatchRecord)
+    standing = told.standing if told else None
+    if standing is None:
+        return ()
+    sign = "slow" if standing.found == "slow" else "hang"
+    return (Warned(sign, standing.says, f"its stacks: {attempt.layout.stacks}"),)
 
 
 def _is_small(attempt: AttemptState) -> bool:

@@ -158,6 +158,7 @@ class Frozen:
             check=self._check(),
             sanity=self._sanity(),
             pack=plan.pack if plan.pack.tasks > 1 else None,
+            watch=self.spec.watch,
         )
 
     @property

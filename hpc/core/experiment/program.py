@@ -1,4 +1,4 @@
-"""What an experiment starts: its program, and how the processes of one task are launched.
+"""What an experiment starts: its program, how the processes of one task are launched, and how they are looked after.
 
 Apart from the rest of the experiment, because the wrapper on the compute node loads this and nothing of that.
 """
@@ -74,3 +74,41 @@ class Launch:
     fsdp_wrap: tuple[str, ...] = ()
     gradient_checkpointing: bool = False
     torch_compile: bool = False
+
+
+ACTS = ("", "end", "resume")
+"""What a watch may do beside looking on: nothing, end the run, or end it and go on in the same allocation."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """When a run that is at work counts as hung or slow, and what is done then.
+
+    Attributes:
+        silent_s: Seconds without a step, output, or work of CPU, disk and GPU.
+        slower_than: How many times longer than before a step has to take to count as slow; 0: nobody counts.
+        act: Of `ACTS`.
+    """
+
+    silent_s: int = 1200
+    slower_than: float = 0.0
+    act: str = ""
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What a node has to show before a program is started on it.
+
+    Attributes:
+        gpu: Part of the name each GPU has to have; empty: any.
+        matmul: Whether each GPU has to multiply two matrices.
+        all_reduce: Whether the processes have to add up a number, where PyTorch is there.
+        shm_mib: Least size of ``/dev/shm``; 0: it has to be there.
+        time_s: Seconds all of it may take.
+    """
+
+    gpu: str = ""
+    matmul: bool = True
+    all_reduce: bool = True
+    shm_mib: int = 0
+    time_s: int = 60

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpc.core.experiment.program import Launch, Program
+from hpc.core.experiment.program import Launch, Program, Watch
 from hpc.core.resources import ALONE, Pack, Resources
 
 Value = str | int | float | bool | None | Sequence[Any] | Mapping[str, Any]
@@ -274,6 +274,7 @@ class ExperimentSpec:
         after_jobs: Slurm jobs that have to end well before a task starts.
         pack: How many tasks share one array element.
         budget: What it may cost in all; None: whatever it takes.
+        watch: When a run counts as hung, and what is done then; None: nobody looks.
         raw: The experiment as plain JSON values, overrides applied: what the manifest keeps and reports read.
     """
 
@@ -301,6 +302,7 @@ class ExperimentSpec:
     after_jobs: tuple[int, ...] = ()
     pack: Pack = ALONE
     budget: Budget | None = None
+    watch: Watch | None = field(default_factory=Watch)
     raw: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -96,7 +96,9 @@ def classify_with_reasons(evidence: Evidence) -> tuple[Verdict, tuple[str, ...]]
     for sought, step in _STEPS:
         verdict = step(scene)
         if verdict is not None:
-            return _with_unread(verdict, evidence), tuple(dict.fromkeys(each for each in without if each != sought))
+            return _with_seen(_with_unread(verdict, evidence), evidence), tuple(
+                dict.fromkeys(each for each in without if each != sought)
+            )
         without.append(sought)
     raise AssertionError("the last step always answers")
 
@@ -108,6 +110,17 @@ def _with_unread(verdict: Verdict, evidence: Evidence) -> Verdict:
     return replace(verdict, evidence=(*verdict.evidence, fact("metrics", evidence.unread)))
 
 
+def _with_seen(verdict: Verdict, evidence: Evidence) -> Verdict:
+    """Add what the watch saw to a failure that something else decided: it may have stood still before."""
+    if (
+        not evidence.watched
+        or verdict.category is F.SUCCESS
+        or any(each.source == "watch" for each in verdict.evidence)
+    ):
+        return verdict
+    return replace(verdict, evidence=(*verdict.evidence, fact("watch", evidence.watched)))
+
+
 def _concluded(rule: Rule | FactRule, *lines: LogLine) -> Verdict:
     advice = ADVICE[rule.category]
     return Verdict(
@@ -116,9 +129,14 @@ def _concluded(rule: Rule | FactRule, *lines: LogLine) -> Verdict:
         evidence=lines,
         confidence=rule.confidence,
         cause=rule.cause,
-        summary=f"{advice.meaning}: {rule.proves}" if rule.category is not F.UNKNOWN else rule.proves,
+        summary=rule.proves if _says_it_all(rule) else f"{advice.meaning}: {rule.proves}",
         suggestion=rule.suggestion or advice.suggestion,
     )
+
+
+def _says_it_all(rule: Rule | FactRule) -> bool:
+    """Whether what a row proves needs no word on its class before it, or that word would be wrong."""
+    return rule.category is F.UNKNOWN or (isinstance(rule, FactRule) and rule.step is Step.WATCH)
 
 
 def _first_fact(scene: Scene, *steps: Step) -> Verdict | None:
@@ -310,6 +328,7 @@ _STEPS: tuple[tuple[str, Callable[[Scene], Verdict | None]], ...] = (
     ("preemption or a lost node", _taken_away),
     ("starts that get nothing done", _asking(Step.PROGRESS)),
     ("a checkpoint on request", _asking(Step.CHECKPOINT)),
+    ("a hang that the watch ended", _asking(Step.WATCH)),
     ("preemption or a lost node", _stated_taken_away),
     ("a damaged checkpoint", _asking(Step.RESUME)),
     ("a named cause in the log", _root_in_log),

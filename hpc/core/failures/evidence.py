@@ -82,6 +82,8 @@ class Evidence:
         resumed: Whether it started from a checkpoint: a flat loss then proves nothing.
         stalled: That it was started again and again without getting anything done, in words; else empty.
         sanity: Why the ladder of checks before a canary ended it, in words; else empty.
+        hang: Why the watch over it ended it, in words; else empty.
+        watched: What it seemed to hang or be slow in at its end, where the watch only looked on, in words; else empty.
         unread: What it printed as metrics and nobody could read, in words; empty when there is nothing of the kind.
         unmatched: Why no value of the primary metric was found where the experiment says it stands, in words; else
             empty.
@@ -113,6 +115,8 @@ class Evidence:
     resumed: bool = False
     stalled: str = ""
     sanity: str = ""
+    hang: str = ""
+    watched: str = ""
     unread: str = ""
     unmatched: str = ""
 

@@ -44,6 +44,7 @@ class Step(StrEnum):
     LEARNING = "learning"  # beside a proof of success
     KERNEL = "kernel"
     TAKEN_AWAY = "taken away"
+    WATCH = "hang that was ended"  # it is proved, and what the log says afterwards is fallout
     PROGRESS = "starts without progress"
     CHECKPOINT = "checkpoint on request"
     RESUME = "damaged checkpoint"
@@ -190,6 +191,13 @@ def _timed_out_silently(scene: Scene) -> LogLine | None:
     if silence < HANG_S or silence < HANG_SHARE * whole:
         return None
     return fact("scheduler", f"time limit reached after {silence:.0f} s without progress")
+
+
+def _timed_out_in_a_hang(scene: Scene) -> LogLine | None:
+    evidence = scene.evidence
+    if not evidence.watched or (evidence.state not in (S.TIMEOUT, S.DEADLINE) and not scene.says(Role.TIME_LIMIT)):
+        return None
+    return fact("watch", evidence.watched)
 
 
 def _at_time_limit(scene: Scene) -> LogLine | None:
@@ -432,6 +440,17 @@ FACT_RULES: tuple[FactRule, ...] = (
         0.85,
     ),
     FactRule(
+        "watch-hang",
+        Step.WATCH,
+        F.TIMEOUT,
+        "hang",
+        lambda scene: fact("watch", scene.evidence.hang) if scene.evidence.hang else None,
+        "it stood still or had become far slower, and the watch over it ended it before its time limit did",
+        "why the process that stands elsewhere does so",
+        0.95,
+        "more time does not help a hang: read stacks.txt of the attempt, beginning with the process named here",
+    ),
+    FactRule(
         "restarts-warned-at-once",
         Step.PROGRESS,
         F.CONFIG,
@@ -484,6 +503,17 @@ FACT_RULES: tuple[FactRule, ...] = (
         "an attempt that went on from a checkpoint found a damaged file before its first step",
         "that the file was not an input of the first step",
         0.8,
+    ),
+    FactRule(
+        "time-limit-watched-hang",
+        Step.ENDED,
+        F.TIMEOUT,
+        "hang",
+        _timed_out_in_a_hang,
+        "it stood still when its time was over, as the watch over it saw",
+        "why the process that stands elsewhere does so",
+        0.95,
+        "more time does not help a hang: read stacks.txt of the attempt; `watch: {act: resume}` ends such a run early",
     ),
     FactRule(
         "time-limit-hang",

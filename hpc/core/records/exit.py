@@ -43,7 +43,7 @@ class ExitRecord(Record):
         timed_out: Whether the wrapper's own clock ended it.
         fenced: Whether it was ended because a newer attempt exists.
         starts_again: Whether, after exit code 85, its wrapper put its element back into the queue, or its pack goes on
-            with it.
+            with it; or, after a hang, its wrapper goes on with it at once.
         stalled: Why a program that asks to be started again is not: it gets nothing done; empty for none.
         metrics_unread: Printed values that could not be read as metrics: ``count``, ``example``; null for none.
         output_lost: Why part of what the program printed is not in its logs; empty for none.
@@ -69,6 +69,8 @@ class ExitRecord(Record):
         data_hash: As the program recorded it in ``outcome.json``, or printed it as a line ``data_hash: …`` among the
             first of its output; null when it did neither.
         sanity: Why the ladder of checks before the run ended it, in words: the rung that broke; empty where none did.
+        hang: Why the watch over it ended it, in words: what stood still, and which process; empty where it did not.
+        watched: What it seemed to hang or be slow in when it ended, where the watch only looked on; else empty.
     """
 
     kind: ClassVar[str] = "exit"
@@ -106,6 +108,8 @@ class ExitRecord(Record):
     git_dirty: bool | None = None
     data_hash: str | None = None
     sanity: str = ""
+    hang: str = ""
+    watched: str = ""
 
     @property
     def is_done(self) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from hpc.core.experiment.program import Launch, Program
+from hpc.core.experiment.program import Launch, Program, Watch
 from hpc.core.layout import name_problem
 from hpc.core.records.record import Record
 from hpc.core.resources import Pack, Resources
@@ -238,6 +238,8 @@ class SubmissionIndex(Record):
         check: The acceptance check that runs after each: ``command``, ``time_s``; null without one.
         sanity: The ladder of checks that is climbed before each: ``words``, ``time_s``; null but for a canary.
         pack: How many entries share an array index, ``tasks``, and how many of them run ``at_once``; null: one each.
+        watch: When a run counts as hung, and what is done then: ``silent_s``, ``slower_than``, ``act``; null: nobody
+            looks.
     """
 
     kind: ClassVar[str] = "submission"
@@ -268,6 +270,7 @@ class SubmissionIndex(Record):
     check: CheckCommand | None = None
     sanity: SanityWords | None = None
     pack: Pack | None = None
+    watch: Watch | None = None
 
     @property
     def elements(self) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from hpc.core.experiment.program import Launch
+from hpc.core.experiment.program import Launch, Watch
 from hpc.core.layout import name_problem
 from hpc.core.records.index import CheckCommand, Code, Git, Image, SanityWords, Used
 from hpc.core.records.record import Record
@@ -97,6 +97,8 @@ class TaskRecord(Record):
         sanity_argv: That ladder's command line.
         deepspeed: Content of ``deepspeed.json`` as it was written before the start; empty without DeepSpeed.
         packed: So many tasks of its array element run at once, which it shares; 0: it has one to itself.
+        watch: When it counts as hung, and what is done then: ``silent_s``, ``slower_than``, ``act``; null: nobody
+            looks.
     """
 
     kind: ClassVar[str] = "task"
@@ -157,6 +159,7 @@ class TaskRecord(Record):
     sanity_argv: tuple[str, ...] = ()
     deepspeed: Mapping[str, Any] = field(default_factory=dict)
     packed: int = 0
+    watch: Watch | None = None
 
     def problems(self) -> Iterator[str]:
         """A name that is no folder's, an attempt that is none."""

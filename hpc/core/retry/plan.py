@@ -253,7 +253,8 @@ def _more_time(task: FailedTask, situation: Situation) -> Decision:
     if _no_progress(task, F.TIMEOUT):
         return _decline(
             task,
-            "two attempts ran into the time limit and the second got no further than the first",
+            f"two attempts {'hung' if task.last.verdict.cause == 'hang' else 'ran into the time limit'} and the second "
+            "got no further than the first",
             "find out where it stands still (py-spy dump, NCCL_DEBUG=INFO) before more time is spent",
         )
     had, most = task.last.time_s, situation.limits.max_time_s
@@ -274,7 +275,8 @@ def _more_time(task: FailedTask, situation: Situation) -> Decision:
         given = next_time(had, situation.policy.timeout_factor, most, work.seconds_from(step) if work else None)
     changed = f"time {render_time(had)} → {render_time(given)}: time limit reached{told}"
     changes = (changed,) if given != had else ()
-    return again(task, situation, changes[0] if changes else f"time limit reached{told}", changes, time_s=given)
+    why = "it hung: more time does not help" if task.last.verdict.cause == "hang" else f"time limit reached{told}"
+    return again(task, situation, changes[0] if changes else why, changes, time_s=given)
 
 
 def _work_left(task: FailedTask, situation: Situation) -> Work | None:

@@ -34,8 +34,11 @@ def test_every_log_rule_fires_on_some_case() -> None:
 def test_every_fact_rule_decides_some_case() -> None:
     """Each conclusion from states, records and metrics, and each proof of success, decides at least one case."""
     decided = {answered.verdict.rule for answered in answer_corpus()}
-    from_records = {rule.id for rule in FACT_RULES if rule.step in (Step.RESUME, Step.SANITY)}
-    from_records |= {"metrics-source-matched-nothing"}  # known of our own attempts only, tested there
+    from_records = {rule.id for rule in FACT_RULES if rule.step in (Step.RESUME, Step.SANITY, Step.WATCH)}
+    from_records |= {
+        "metrics-source-matched-nothing",
+        "time-limit-watched-hang",
+    }  # known of our own attempts only, tested there
     expected = {rule.id for rule in FACT_RULES} - from_records | set(SUCCESS_RULES) | {"nothing-known"}
     assert expected - decided == set()
 
@@ -325,3 +328,38 @@ def test_a_damaged_file_before_the_first_step_of_a_resumed_attempt_is_its_checkp
     said = LogLine("stderr", 9, "zipfile.BadZipFile: File is not a zip file")
     verdict = classify(Evidence(state=SlurmState.FAILED, exit_code=1, resumed=resumed, series=series, log=(said,)))
     assert verdict.category == category
+
+
+HANG = "no step, no output and no work for 20 min; rank 3 stands in recv (data.py:9); 7 others wait in all_reduce"
+
+
+def test_a_hang_that_the_watch_ended_is_one_whatever_the_log_says_afterwards() -> None:
+    """What the killed ranks say of each other is fallout, and so is the launcher's exit code."""
+    fallout = lines(
+        "torch.distributed.DistBackendError: NCCL error: remote process exited or there was a network error"
+    )
+    verdict = classify(Evidence(exit_code=1, exit_recorded=True, log=fallout, hang=HANG))
+
+    assert (verdict.category, verdict.cause, verdict.rule) == (FailureClass.TIMEOUT, "hang", "watch-hang")
+    assert verdict.evidence[0] == LogLine("watch", 0, HANG)
+    assert "time limit came first" not in verdict.summary
+
+
+def test_a_checkpoint_that_was_written_when_the_watch_ended_it_counts_more() -> None:
+    verdict = classify(Evidence(exit_code=85, exit_recorded=True, hang=HANG))
+
+    assert (verdict.category, verdict.cause) == (FailureClass.TIMEOUT, "checkpointed")
+
+
+def test_a_hang_that_was_only_watched_explains_the_time_limit() -> None:
+    verdict = classify(Evidence(state=SlurmState.TIMEOUT, watched=HANG))
+
+    assert (verdict.cause, verdict.rule) == ("hang", "time-limit-watched-hang")
+
+
+def test_a_hang_that_was_only_watched_is_told_beside_another_cause() -> None:
+    log = lines("RuntimeError: CUDA out of memory. Tried to allocate 2.00 GiB")
+    verdict = classify(Evidence(exit_code=1, exit_recorded=True, log=log, watched=HANG))
+
+    assert verdict.category is FailureClass.OOM_GPU
+    assert verdict.evidence[-1].text == HANG

@@ -12,6 +12,7 @@ import pytest
 from hpc.adapters.yaml_file import YamlDocument, parse_yaml
 from hpc.core.errors import InputError
 from hpc.core.experiment.grid import expand
+from hpc.core.experiment.program import Watch
 from hpc.core.experiment.spec import Breaker, Divergence, RetryPolicy, Sanity
 from hpc.core.resources import Pack
 from hpc.experiments import schema
@@ -440,3 +441,38 @@ def test_what_packs_nothing_is_frozen_as_it_was_before_there_were_packs():
     assert "pack" not in load(text).raw
     packed = load(text, "pack.tasks=8", "pack.at_once=4")
     assert (packed.raw["pack"], packed.pack) == ({"tasks": 8, "at_once": 4}, Pack(8, 4))
+
+
+@pytest.mark.parametrize(
+    ("written", "watch"),
+    [
+        ("off", None),
+        ("{silent: 90s, slower_than: 3x, act: resume}", Watch(90, 3.0, "resume")),
+        ("{act: end}", Watch(1200, 0.0, "end")),
+        ('{silent: "2:00:00", act: false}', Watch(7200)),
+    ],
+)
+def test_a_watch_is_read(written, watch):
+    """Written down it reads the same; without a word it is watched, and plans from before keep their digests."""
+    spec = load(f"{MINIMAL}watch: {written}\n")
+
+    assert (spec.watch, load(MINIMAL).watch) == (watch, Watch())
+    assert load(json.dumps(spec.raw)).watch == watch
+    assert "watch" not in load(MINIMAL).raw
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("{silent: soon}", "'soon' is not a time limit"),
+        ("{slower_than: 0.5x}", "is 0.5; a factor is above 1"),
+        ("{slower_than: much}", "must be a factor such as 3x"),
+        ("{act: kill}", "valid: end, resume"),
+        ("{act: true}", "valid: end, resume"),
+        ("{patience: 3}", "unknown"),
+    ],
+)
+def test_a_watch_that_makes_no_sense_is_refused(written, said):
+    [problem] = problems(f"{MINIMAL}watch: {written}\n")
+
+    assert said in problem

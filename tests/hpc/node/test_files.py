@@ -34,7 +34,7 @@ LATER = {
     "on_first_node", "workdir", "obstacle", "adopted", "check", "check_argv", "uses", "files",
     "sanity", "sanity_argv", "deepspeed", "offload", "fsdp", "fsdp_wrap", "gradient_checkpointing", "torch_compile",
     "packed", "pack",
-    "cpu_seconds", "gpu_busy", "gpu_energy_j",
+    "cpu_seconds", "gpu_busy", "gpu_energy_j", "watch", "hang", "watched",
 }  # fmt: skip
 """Fields that came after commit 83e23e9."""
 
