@@ -16,6 +16,7 @@ from statistics import median
 from hpc.core.experiment.program import Watch
 from hpc.core.records.watch import Rank
 from hpc.core.watching.stacks import in_collective, same_place
+from hpc.core.words import counted
 
 IDLE, SPINNING, SLOW = "idle", "spinning", "slow"
 IDLE_CORES = 0.1
@@ -192,9 +193,7 @@ class Pace:
         if len(before) >= LEAST_PAST and present >= factor * (past := median(each for _, each in before)):
             return f"a step takes {present:.3g} s, {present / past:.1f} times as long as before"
         if len(siblings) >= 3 and len(self._taken) >= LEAST_PAST and present >= factor * (usual := median(siblings)):
-            return (
-                f"a step takes {present:.3g} s, {present / usual:.1f} times as long as in {len(siblings)} other seeds"
-            )
+            return f"a step takes {present:.3g} s, {present / usual:.1f} times as long as in {counted(len(siblings), 'other seed')}"
         return ""
 
 
