@@ -193,7 +193,8 @@ class Pace:
         if len(before) >= LEAST_PAST and present >= factor * (past := median(each for _, each in before)):
             return f"a step takes {present:.3g} s, {present / past:.1f} times as long as before"
         if len(siblings) >= 3 and len(self._taken) >= LEAST_PAST and present >= factor * (usual := median(siblings)):
-            return f"a step takes {present:.3g} s, {present / usual:.1f} times as long as in {counted(len(siblings), 'other seed')}"
+            others = counted(len(siblings), "other seed")
+            return f"a step takes {present:.3g} s, {present / usual:.1f} times as long as in {others}"
         return ""
 
 
