@@ -21,7 +21,8 @@ from dataclasses import dataclass, replace
 from hpc.core.failures.evidence import UNREADABLE, Evidence, FailureClass, LogLine, Verdict
 from hpc.core.failures.fact_rules import CHECKPOINTED, FACT_RULES, FactRule, Step, fact, signal_of
 from hpc.core.failures.health import examine
-from hpc.core.failures.log_rules import LOG_RULES, Role, Rule, Tier
+from hpc.core.failures.log_rules import LOG_RULES
+from hpc.core.failures.rule import Role, Rule, Tier
 from hpc.core.failures.scene import Event, Scene, observe
 from hpc.core.slurm.states import SlurmState as S
 

@@ -9,8 +9,8 @@ from itertools import accumulate
 
 from hpc.core.failures import log_scan
 from hpc.core.failures.evidence import FailureClass
-from hpc.core.failures.log_rules import Role, Rule, Tier
 from hpc.core.failures.reading.parts import Line
+from hpc.core.failures.rule import Role, Rule, Tier
 
 BUFFER = 8192
 """Bytes a program holds back when its output is no terminal: as much progress can appear after its last words."""
@@ -32,7 +32,7 @@ _RESULT = re.compile(
 _OVER = re.compile(
     r"\b(?:finished|completed?|done) in \d|\btotal (?:time|runtime|elapsed|duration)\b.{0,30}\d"
     r"|\btime (?:used|elapsed|taken)\b.{0,30}\d|\ball done\b|\brun (?:is )?(?:completed?|finished)\b"
-    r"|\bevaluation (?:is )?(?:completed?|finished|done)\b",
+    r"|\bevaluation (?:is )?(?:completed?|finished|done)\b|^(?:wrote|written|saved|finished|done|summary|processed \d)",
     re.IGNORECASE,
 )
 _KILLED_BY_SLURM = re.compile(r"^slurmstepd: error: (?:\*\*\* (?:JOB|STEP)|Detected \d+ oom)")
@@ -125,7 +125,14 @@ class Course:
             return True
         if uncaught is False and self._marks("result", line.rank).any_after(i):
             return True
-        return says_handled(line.text) and self._marks("over", line.rank).any_after(i)
+        return self._was_handled(i, uncaught) and self._marks("over", line.rank).any_after(i)
+
+    def _was_handled(self, i: int, uncaught: bool | None) -> bool:
+        """Whether the message says that it was dealt with, or the program does right after one it printed itself."""
+        if says_handled(self.lines[i].text):
+            return True
+        after = self.lines[i + 1 : i + 3] if uncaught is None else ()
+        return any(line.speaks and line.rank == self.lines[i].rank and says_handled(line.text) for line in after)
 
     def _ended_before(self, i: int) -> bool:
         """Whether the program had said that its work is done, and no work followed."""

@@ -13,7 +13,7 @@ from statistics import median
 from hpc.core.failures import health
 from hpc.core.failures.curves import find_chance, find_spoiled_results
 from hpc.core.failures.evidence import Evidence, FailureClass, LogLine
-from hpc.core.failures.log_rules import Role, Tier
+from hpc.core.failures.rule import Role, Tier
 from hpc.core.failures.scene import Scene
 from hpc.core.slurm.states import SlurmState as S
 

@@ -64,7 +64,7 @@ NOISE: tuple[tuple[str, str], ...] = (
     ("leaked semaphores", r"resource_tracker: There appear|leaked (?:semaphore|shared_memory) objects"),
     ("the launcher's own bookkeeping", r"restart_count=|attempts left; will restart"),
     ("a shell's report about a monitor", r": {1,2}\d+ Terminated {4,}"),
-    ("tests' names", r"::test_\w+ PASSED"),
+    ("tests' names", r"::test_\w+ PASSED|\.\.\. (?:ok|passed|skipped|xfail)$"),
     ("instructions", r"^(?:If|To) .{0,200}(?:scancel|--mem|resume)"),
 )  # fmt: skip
 

@@ -7,125 +7,18 @@ recognised lines decides is not settled here but in `hpc.core.failures.classify`
 To add a rule: add a row, and a log in ``tests/corpus`` that fires it (a test fails until there is one).
 """
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import IntEnum, StrEnum, auto
 from typing import Any
 
 from hpc.core.failures.evidence import Evidence, FailureClass
+from hpc.core.failures.family_rules import FAMILIES, FILES, MEMORY
+from hpc.core.failures.rule import RAISED, Role, Rule, Tier, named, row
+from hpc.core.failures.stack_rules import STACK_RULES
 
 F = FailureClass
 
 
-class Tier(IntEnum):
-    """How deep a message goes; the lowest number that is present decides."""
-
-    ROOT = 1  # names a cause
-    FAULT = 2  # an error of the program whose own text is all there is
-    SYMPTOM = 3  # what the others say once somebody is dead; a cause only when nothing deeper is known
-    TRACE = 4  # says that something ended badly, not why
-
-
-class Role(StrEnum):
-    """What a step of the verdict asks a row for beside its class. Most rows have none."""
-
-    NONE = auto()
-    BAD_INPUT = auto()  # the numbers that are not finite were read: the run did not make them
-    DAMAGED_FILE = auto()  # after a resume, the checkpoint rather than the data
-    TAKEN_AWAY = auto()  # Slurm's own word for why it ended the job, where no state is known
-    TIME_LIMIT = auto()  # likewise
-    KILLED = auto()  # somebody sent SIGKILL: what others say of a broken connection comes from it
-    NO_PROGRAM = auto()  # a command was not found: a failure only where nothing was done without it
-    UNCAUGHT = auto()  # stands in for an exception at the end of a traceback that no row knows
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One message and what it means.
-
-    Attributes:
-        id: Name of the rule, unique; verdicts quote it.
-        category: Class it leads to.
-        cause: Sub-cause within the class.
-        tier: How deep it goes.
-        says: Pattern searched in a line (rank prefixes taken off).
-        proves: What is certain once this line stands unsurvived in a log.
-        leaves_open: What it does not prove.
-        near: Second pattern that has to occur within `NEIGHBOURS` lines of the same log; None when the line is enough.
-        when: Condition on the rest of the evidence; None when there is none.
-        needs_failure: The message also appears in runs that end well; it counts only when the run failed otherwise.
-        confidence: 0 to 1, the author's.
-        suggestion: Next step where it differs from the class's own.
-        role: What a step of the verdict asks it for.
-    """
-
-    id: str
-    category: FailureClass
-    cause: str
-    tier: Tier
-    says: re.Pattern[str]
-    proves: str
-    leaves_open: str
-    near: re.Pattern[str] | None = None
-    when: Callable[[Evidence], bool] | None = None
-    needs_failure: bool = False
-    confidence: float = 0.9
-    suggestion: str = ""
-    role: Role = Role.NONE
-
-
-NEIGHBOURS = 14
-"""How many lines before and after count as near."""
-
-
-def _row(
-    name: str,
-    category: FailureClass,
-    cause: str,
-    says: str,
-    proves: str,
-    leaves_open: str,
-    *,
-    tier: Tier = Tier.ROOT,
-    near: str | None = None,
-    when: Callable[[Evidence], bool] | None = None,
-    needs_failure: bool = False,
-    confidence: float = 0.9,
-    suggestion: str = "",
-    role: Role = Role.NONE,
-) -> Rule:
-    return Rule(
-        id=name,
-        category=category,
-        cause=cause,
-        tier=tier,
-        says=re.compile(says, re.IGNORECASE),
-        proves=proves,
-        leaves_open=leaves_open,
-        near=re.compile(near, re.IGNORECASE) if near else None,
-        when=when,
-        needs_failure=needs_failure,
-        confidence=confidence,
-        suggestion=suggestion,
-        role=role,
-    )
-
-
 def _trains_on_cpu(evidence: Evidence) -> bool:
     return evidence.gpus == 0
-
-
-# An exception as Python prints it last: `package.NameError: text`, at the start of the line.
-_RAISED = r"^\s*(?:[\w]+\.){0,8}"
-
-
-def _named(words: str) -> str:
-    """Return the pattern of an exception whose class name holds one of these words; case counts, as in Python."""
-    return (
-        _RAISED
-        + rf"(?-i:[A-Za-z]\w{{0,40}}?)?(?-i:{words})(?-i:\w{{0,40}})?(?-i:Error|Exception|Timeout|Failure)\b(?: ?:|$)"
-    )
 
 
 _CPU_ALLOCATOR = (
@@ -138,8 +31,8 @@ _CPU_ALLOCATOR = (
 
 def _named_after(category: FailureClass, words: str, what: str, leaves_open: str, **more: Any) -> Rule:
     """Return the row of the exceptions whose names speak of a class, where no row knows the message."""
-    return _row(
-        f"named-{category.value}", category, "named", _named(words), f"an exception named after {what}", leaves_open,
+    return row(
+        f"named-{category.value}", category, "named", named(words), f"an exception named after {what}", leaves_open,
         **{"tier": Tier.FAULT, "confidence": 0.7, **more},
     )  # fmt: skip
 
@@ -181,14 +74,14 @@ _SAYS_ERROR = (
 
 
 def _topic(category: FailureClass, words: str, what: str, **more: Any) -> Rule:
-    return _row(
+    return row(
         f"topic-{category.value.replace('_', '-')}",
         category,
         "topic",
         _SAYS_ERROR + rf"(?:{words})",
         f"the error that ended it speaks of {what}",
         "that this is the cause: no rule knows the message itself",
-        **{"tier": Tier.FAULT, "confidence": 0.55, **more},
+        **{"tier": Tier.FAULT, "confidence": 0.55, "sentence": True, **more},
     )
 
 
@@ -239,8 +132,9 @@ _TOPICS = (
 )  # fmt: skip
 
 LOG_RULES: tuple[Rule, ...] = (
+    *MEMORY,
     # ── memory: shared memory first, then the device, then the host ──────────────────────────────────────────────
-    _row(
+    row(
         "shm-insufficient", F.OOM_SHM, "dev_shm",
         r"insufficient shared memory|enough space for /dev/shm|/dev/shm.{0,80}not enough space|unable to (?:open"
         r"|mmap|resize|write to|allocate) (?:shared memory|\d+ bytes from file </torch_|file </torch_)"
@@ -250,7 +144,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "the shared-memory file system (/dev/shm) was full or too small",
         "that the host ran out of ordinary memory",
     ),
-    _row(
+    row(
         "shm-no-space-in-semaphores", F.OOM_SHM, "dev_shm",
         r"no space left on device|errno 28",
         "a semaphore or shared block could not be created in /dev/shm",
@@ -260,14 +154,14 @@ LOG_RULES: tuple[Rule, ...] = (
             r"|/dev/shm .{0,40}100%|100% /dev/shm"
         ),
     ),
-    _row(
+    row(
         "shm-bus-error", F.OOM_SHM, "bus_error",
         r"killed by signal: bus error|\bbus error\b.{0,80}(?:shm|shared memory)|^bus error",
         "a process touched shared memory that could not be backed",
         "that /dev/shm was full: a truncated memory map does the same",
         confidence=0.75,
     ),
-    _row(
+    row(
         "device-oom-torch", F.OOM_GPU, "cuda",
         r"\b(?:cuda|hip|xpu|npu|hpu|mps)\b.{0,30}\bout of (?:device )?memory|PT_DEVMEM"
         r"|\b(?:device|gpu) memory allocation (?:failed|error)|torch(?:\.cuda)?\.OutOfMemoryError"
@@ -275,7 +169,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "an allocation on the training device failed",
         "which tensor is too large; that another program held the memory",
     ),
-    _row(
+    row(
         "device-oom-runtime", F.OOM_GPU, "cuda",
         r"cuda error: out of memory|cuda_error_out_of_memory|cudaErrorMemoryAllocation|hipErrorOutOfMemory"
         r"|cuda failure '?out of memory|cudaMalloc failed: out of memory|failed to cuda calloc"
@@ -286,14 +180,14 @@ LOG_RULES: tuple[Rule, ...] = (
         "the driver refused device memory",
         "that this program used it: another one may share the device",
     ),
-    _row(
+    row(
         "device-oom-library", F.OOM_GPU, "library",
         r"CU(?:BLAS|DNN|SOLVER|FFT|SPARSE)_STATUS_ALLOC_FAILED|(?:cublas|cudnn|rocblas|miopen)\w* ?alloc\w* failed"
         r"|rocblas_status_memory_error",
         "a CUDA or ROCm library could not allocate its workspace on the device",
         "the size it needed",
     ),
-    _row(
+    row(
         "allocator-oom-cpu-training", F.OOM_GPU, "cpu_allocator",
         _CPU_ALLOCATOR,
         "the program itself was refused memory on the CPU, which is the device it trains on",
@@ -301,13 +195,13 @@ LOG_RULES: tuple[Rule, ...] = (
         when=_trains_on_cpu,
         confidence=0.85,
     ),
-    _row(
+    row(
         "host-oom-allocator", F.OOM_HOST, "cpu_allocator",
         _CPU_ALLOCATOR,
         "the program itself was refused host memory",
         "that the memory limit of the job was reached: one request may simply be huge",
     ),
-    _row(
+    row(
         "device-oom-xla", F.OOM_GPU, "xla",
         r"RESOURCE_EXHAUSTED: .{0,80}(?:out of memory|OOM when|while trying to allocate|failed to allocate)"
         r"|OOM when allocating tensor|ResourceExhaustedError(?!.{0,400}(?:no space left|quota))"
@@ -316,7 +210,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "JAX, XLA or TensorFlow could not allocate on the accelerator",
         "that preallocation by another process is not the cause",
     ),
-    _row(
+    row(
         "host-oom-cgroup", F.OOM_HOST, "cgroup",
         r"oom[-_]kill event|memory cgroup out of memory|killed by the cgroup out-of-memory"
         r"|^srun: error: .{0,80}: out of memory|some of (?:your processes"
@@ -324,7 +218,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "the kernel killed a process of this job at its memory limit",
         "that it was the training process and not a loader worker",
     ),
-    _row(
+    row(
         "host-oom-kernel", F.OOM_HOST, "kernel",
         r"out of memory: kill(?:ed)? process|invoked oom-killer|oom-kill:constraint|ray\.exceptions\.OutOfMemoryError"
         r"|node running low on memory|(?:systemd-oomd|earlyoom|oomd)\b.{0,40}: kill"
@@ -332,7 +226,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "the kernel of the node ran out of memory",
         "that this job caused it: without a cgroup it may have been a neighbour",
     ),
-    _row(
+    row(
         "host-oom-watcher", F.OOM_HOST, "watcher",
         r"due to memory limit|TERM_MEMLIMIT|exceeded (?:job|step|virtual) memory limit.{0,80}(?:being killed|killed)"
         r"|(?:job|step) \S+ exceeded (?:virtual )?memory limit"
@@ -340,7 +234,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "what watches over memory, Slurm's accounting or a pool of workers, saw too much of it used and killed",
         "which process held the memory",
     ),
-    _row(
+    row(
         "host-oom-fork", F.OOM_HOST, "fork",
         r"(?:fork|clone|vfork|mmap)\S{0,20}:? .{0,120}cannot allocate memory|\[errno 12\] cannot allocate memory"
         r"|insufficient virtual memory|parsererror: .{0,60}out of memory|LoadError: OutOfMemoryError"
@@ -353,7 +247,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "a memory limit of the job: ulimit -v and overcommit do the same",
         confidence=0.8,
     ),
-    _row(
+    row(
         "host-oom-limit-warning", F.OOM_HOST, "watcher",
         r"exceeded (?:job|step) memory limit at some point",
         "the job was at its limit once",
@@ -362,7 +256,7 @@ LOG_RULES: tuple[Rule, ...] = (
         needs_failure=True,
         confidence=0.6,
     ),
-    _row(
+    row(
         "host-oom-loader-killed", F.OOM_HOST, "loader",
         r"DataLoader worker .{0,40}is killed by signal: killed",
         "a loader worker got SIGKILL",
@@ -370,8 +264,9 @@ LOG_RULES: tuple[Rule, ...] = (
         tier=Tier.SYMPTOM,
         confidence=0.7,
     ),
+    *FAMILIES,
     # ── numbers: NaN in the input is the data's fault, NaN in the loss the run's ─────────────────────────────────
-    _row(
+    row(
         "data-not-a-number", F.DATA, "nan_in_input",
         r"input (?:\w+ )?contains (?:nan|infinity)|(?:nan|non-finite|inf)s? (?:values? )?(?:were )?(?:found"
         r"|detected|present)? ?in (?:the )?(?:input|raw|source|data)\b ?(?:file|set|batch|tensor|array)?|(?:data"
@@ -380,15 +275,15 @@ LOG_RULES: tuple[Rule, ...] = (
         "that the model would train well without them",
         role=Role.BAD_INPUT,
     ),
-    _row(
+    row(
         "divergence-guard", F.DIVERGENCE, "guard",
         r"(?:training|loss|model|run) (?:has )?diverged|"
-        + _named(r"NaN|Nan|NonFinite|NotFinite|Diverge|FloatingPoint"),
+        + named(r"NaN|Nan|NonFinite|NotFinite|Diverge|FloatingPoint"),
         "the program's own guard saw a loss or gradient that is not finite",
         "why: learning rate, data order and precision all do this",
         confidence=0.97,
     ),
-    _row(
+    row(
         "divergence-loss-not-finite", F.DIVERGENCE, "loss",
         r"loss is (?:nan|inf\b|infinite|not finite|non-finite)|loss became (?:infinite|nan|inf)|(?:nan|inf|invalid"
         r"|non-finite|infinite) loss\b(?!.{0,30}skip)|loss returned in `training_step` is nan|non-finite (?:loss"
@@ -396,7 +291,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "a loss that is not a finite number stopped the program",
         "its cause",
     ),
-    _row(
+    row(
         "divergence-gradient-not-finite", F.DIVERGENCE, "gradient",
         r"found (?:nan|inf) in (?:local )?(?:grad|forward loss|params)|(?:gradients?|grad norm"
         r"|norm of order \S+) .{0,60}(?:is|are) (?:nan|non-finite|infinite)"
@@ -405,14 +300,14 @@ LOG_RULES: tuple[Rule, ...] = (
         "gradients or activations are not finite",
         "which step made them so",
     ),
-    _row(
+    row(
         "divergence-loss-scale", F.DIVERGENCE, "loss_scale",
         r"loss scale already at minimum|minimum loss scale reached|loss scale .{0,40}(?:below"
         r"|reached) (?:the )?minim",
         "mixed precision found no scale at which gradients stay finite",
         "that the run diverges in full precision too",
     ),
-    _row(
+    row(
         "divergence-scale-vanished", F.DIVERGENCE, "loss_scale",
         r"ZeroDivisionError",
         "the loss scale was halved until nothing was left of it",
@@ -420,7 +315,7 @@ LOG_RULES: tuple[Rule, ...] = (
         near=r"reducing loss scale to \S*e-\d|loss scale: 0\.0\b",
         confidence=0.85,
     ),
-    _row(
+    row(
         "divergence-bad-probabilities", F.DIVERGENCE, "distribution",
         r"probability tensor contains either `?inf`?, `?nan`?|found invalid values:"
         r"|invalid value \(nan\) encountered|unexpected result (?:nan|inf)|tensor had (?:nan|inf)"
@@ -429,7 +324,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "that training made them: the input may hold them",
         confidence=0.85,
     ),
-    _row(
+    row(
         "divergence-words", F.DIVERGENCE, "words",
         r"\b(?:loss|gradients?|energ\w{1,4}|kl\w{0,12}|divergence|grad[_ ]norm|logits?|weights?|activations?"
         r"|rewards?)\b.{0,40}"
@@ -445,13 +340,13 @@ LOG_RULES: tuple[Rule, ...] = (
         confidence=0.75,
     ),
     # ── hardware ─────────────────────────────────────────────────────────────────────────────────────────────────
-    _row(
+    row(
         "gpu-xid", F.GPU_HARDWARE, "xid",
         r"\bxid\b(?: \([^)]{0,40}\))?:? ?(?!13\b|31\b|43\b|45\b)\d{1,3}\b",
         "the driver reported a hardware fault (Xid 13, 31, 43 and 45 are the program's own and do not count)",
         "that the device is beyond a reset",
     ),
-    _row(
+    row(
         "gpu-ecc", F.GPU_HARDWARE, "ecc",
         r"uncorrectable (?:ecc|nvlink)|ecc error (?:encountered|detected)|double.bit ecc|eccnotcorrectable"
         r"|row.remap\w* failure|hardware error.{0,40}gpu|CUDA_ERROR_ECC|uncorrectable hardware errors"
@@ -459,7 +354,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "the device's memory or link returned wrong bits",
         "which run suffered first",
     ),
-    _row(
+    row(
         "gpu-lost", F.GPU_HARDWARE, "lost",
         r"gpu is lost|fallen off the bus|unable to determine the device handle|devices?(?:\(s\) is/"
         r"| )are busy or unavailable|gpu requires reset|nvmlerror_gpuislost|hw exception by gpu|\bgpu hang\b"
@@ -467,7 +362,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "the device no longer answers",
         "that it was broken before this job",
     ),
-    _row(
+    row(
         "node-memory-error", F.NODE_FAILURE, "hardware",
         r"(?:mce|edac)\b.{0,80}(?:hardware error|\bue\b|uncorrect)|machine check exception|dimm\S* .{0,40}(?:error"
         r"|fail)|kernel panic|soft lockup",
@@ -475,7 +370,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "that it hit this job's memory",
         confidence=0.85,
     ),
-    _row(
+    row(
         "node-failed", F.NODE_FAILURE, "node_down",
         r"due to node failure|node failure on \S+|node_fail\b.{0,40}(?:job|step)|launch failed requeued held"
         r"|aborting due to node",
@@ -484,7 +379,7 @@ LOG_RULES: tuple[Rule, ...] = (
         confidence=0.97,
         role=Role.TAKEN_AWAY,
     ),
-    _row(
+    row(
         "node-prolog", F.NODE_FAILURE, "prolog",
         r"prolog (?:failed|error|hung)|job prolog failed|task launch for \S+ failed on node"
         r"|slurmd\S* .{0,40}unable to launch|job credential (?:expired|revoked)"
@@ -494,7 +389,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "that it is broken for every job",
     ),
     # ── who ended it ─────────────────────────────────────────────────────────────────────────────────────────────
-    _row(
+    row(
         "log-time-limit", F.TIMEOUT, "limit",
         r"due to time limit|due to deadline|job (?:has )?reached (?:its )?(?:the )?(?:time|walltime) limit"
         r"|\bwall ?(?:clock )?time\b.{0,40}\bexceed|exceed\w{0,3} .{0,30}\b(?:wall ?(?:clock )?time"
@@ -507,7 +402,7 @@ LOG_RULES: tuple[Rule, ...] = (
         confidence=0.97,
         role=Role.TIME_LIMIT,
     ),
-    _row(
+    row(
         "log-preempted", F.PREEMPTED, "requeue",
         r"due to preemption|due to job requeue|this job is preempted|job preempted|preemption signal"
         r"|spot instance interruption|preemption notice"
@@ -518,7 +413,7 @@ LOG_RULES: tuple[Rule, ...] = (
         confidence=0.95,
         role=Role.TAKEN_AWAY,
     ),
-    _row(
+    row(
         "log-cancelled", F.CANCELLED, "scancel",
         r"\*\*\* job \S+ (?:on \S+ )?cancelled at \S+(?! due to)\s*\*\*\*",
         "somebody or something cancelled the job; Slurm names no limit and no preemption",
@@ -526,16 +421,16 @@ LOG_RULES: tuple[Rule, ...] = (
         tier=Tier.TRACE,
         when=lambda e: e.state is None or e.state.value == "CANCELLED",
     ),
-    _row(
+    row(
         "log-keyboard-interrupt", F.CANCELLED, "interrupt",
-        _RAISED
+        RAISED
         + r"KeyboardInterrupt\b|got signal: 2\b|received sigint",
         "an interrupt (Ctrl-C or SIGINT) ended the program",
         "that a person pressed it",
         tier=Tier.SYMPTOM,
     ),
     # ── the container ────────────────────────────────────────────────────────────────────────────────────────────
-    _row(
+    row(
         "container-overlay-full", F.CONTAINER, "overlay_full",
         r"no space left on device|errno 28",
         "the container's writable overlay is full",
@@ -546,7 +441,7 @@ LOG_RULES: tuple[Rule, ...] = (
             "bind a folder of the host for what the program writes, or enlarge the overlay (sessiondir max size)"
         ),
     ),
-    _row(
+    row(
         "container-runtime", F.CONTAINER, "runtime",
         r"^\s*FATAL:\s{1,4}\S|failed to create user namespace|user namespace disabled|\bOCI (?:runtime"
         r"|permission)\b|\b(?:crun|runc): |SQUASHFS error"
@@ -561,7 +456,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "the container runtime gave up before or while starting the program",
         "anything about the program",
     ),
-    _row(
+    row(
         "container-root-full", F.CONTAINER, "overlay_full",
         r"no space left on device.{0,20}'/(?:root|usr|opt|etc|var|srv|workspace|app)/",
         "a folder of the container's own root took no more: its writable layer is full",
@@ -572,7 +467,7 @@ LOG_RULES: tuple[Rule, ...] = (
             "bind a folder of the host for what the program writes, or enlarge the overlay (sessiondir max size)"
         ),
     ),
-    _row(
+    row(
         "container-missing", F.CONTAINER, "missing",
         r"(?:apptainer|singularity|enroot|podman-hpc)\S{0,3}:? (?:command )?not found"
         r"|\S{1,200}\.(?:sif|sqsh|simg)\b.{0,80}no such file|no such file or directory.{0,200}\.(?:sif|sqsh|simg)\b"
@@ -581,7 +476,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "that it never existed: a file system may be missing on this node",
     ),
     # ── the program's surroundings ───────────────────────────────────────────────────────────────────────────────
-    _row(
+    row(
         "environment-module-missing", F.ENVIRONMENT, "import",
         r"ModuleNotFoundError|^\S*python\S*: no module named|package \S{1,60} not found in current path"
         r"|there is no package called"
@@ -589,7 +484,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "a package could not be imported here",
         "that it is not installed elsewhere",
     ),
-    _row(
+    row(
         "environment-library-missing", F.ENVIRONMENT, "library",
         r"error while loading shared libraries|cannot open shared object file|version `[^']{1,60}' not found"
         r"|undefined symbol:|symbol lookup error|unable to load any plugin"
@@ -597,7 +492,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "a shared library or a plug-in is missing or of another version",
         "which of the two is wrong",
     ),
-    _row(
+    row(
         "environment-cuda-build", F.ENVIRONMENT, "cuda_build",
         r"not compiled with cuda enabled|CUDAMismatchException|no kernel image is available"
         r"|driver version is insufficient|nvidia driver .{0,40}too old|cuda_home\b.{0,60}not set"
@@ -611,7 +506,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "program, CUDA and driver do not fit together",
         "which one to change",
     ),
-    _row(
+    row(
         "environment-no-device", F.ENVIRONMENT, "no_device",
         r"no cuda gpus are available|no cuda-capable device|cuda unknown error|found no nvidia driver"
         r"|no gpu/tpu found|no visible gpu devices",
@@ -619,7 +514,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "that the node has none: --nv, CUDA_VISIBLE_DEVICES or a broken driver do the same",
         confidence=0.8,
     ),
-    _row(
+    row(
         "environment-offline", F.ENVIRONMENT, "offline",
         r"outgoing traffic has been disabled|LocalEntryNotFoundError|OfflineModeIsEnabled|offline mode is enabled"
         r"|(?:couldn't|could not|cannot|can't) (?:find|connect).{0,160}(?:in the cached files|cached snapshot)"
@@ -628,7 +523,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "that the name is right",
         suggestion="download it into the cache on a login node before the job, and bind the cache into the container",
     ),
-    _row(
+    row(
         "environment-versions", F.ENVIRONMENT, "versions",
         r"binary incompatibility|numpy\.dtype size changed|module '(?:numpy|jax|torch"
         r"|collections)' has no attribute|compiled using numpy 1\.x cannot be run|incompatible versions? of"
@@ -639,7 +534,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "which of them to change",
         confidence=0.8,
     ),
-    _row(
+    row(
         "environment-compiler", F.ENVIRONMENT, "compiler",
         r"error building extension|error compiling objects|ninja is required|command '\[?'?(?:ninja|which|c\+\+"
         r"|g\+\+|nvcc)\b|(?:gcc|g\+\+|nvcc|ninja|c\+\+): (?:command )?not found"
@@ -648,7 +543,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "code had to be compiled at start and could not be",
         "that the sources are wrong",
     ),
-    _row(
+    row(
         "environment-program-missing", F.ENVIRONMENT, "command",
         r"FileNotFoundError: \[Errno 2\] no such file or directory: '[\w.+-]{1,60}'",
         "a program that was to be started is not installed here",
@@ -656,14 +551,14 @@ LOG_RULES: tuple[Rule, ...] = (
         near=r"in _execute_child|/subprocess\.py",
         confidence=0.85,
     ),
-    _row(
+    row(
         "environment-modules", F.ENVIRONMENT, "modules",
         r"lmod has detected the following error|modulecmd.{0,40}error|the following module\(s\) are unknown"
         r"|EnvironmentLocationNotFound|could not find conda environment|CondaError|CommandNotFoundError",
         "the module or conda environment could not be loaded",
         "whether later steps needed it",
     ),
-    _row(
+    row(
         "environment-site-profile", F.ENVIRONMENT, "profile",
         r"^hpc: setup failed with \d+ at: "
         r"|^hpc: cannot start: .{0,300}(?:variable \w+ is not set on|cannot stand in a bind)",
@@ -671,7 +566,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "whether other nodes of the site have it",
         suggestion="mend the profile's setup, environment or binds, then plan again",
     ),
-    _row(
+    row(
         "environment-ulimit", F.ENVIRONMENT, "ulimit",
         r"too many open files|\[errno 24\]|received 0 items of ancdata|watch limit reached|can't start new thread"
         r"|resource temporarily unavailable.{0,60}thread|pthread_create failed",
@@ -680,14 +575,14 @@ LOG_RULES: tuple[Rule, ...] = (
         confidence=0.85,
         suggestion="raise ulimit -n (or use fewer loader workers) in the profile's setup lines",
     ),
-    _row(
+    row(
         "environment-illegal-instruction", F.ENVIRONMENT, "cpu",
         r"illegal instruction|requires avx|exec format error|cannot execute binary file|wrong elf class"
         r"|the tensorflow library was compiled to use .{0,40} instructions",
         "the program was built for another processor",
         "which node types work",
     ),
-    _row(
+    row(
         "communication-mpi", F.COMMUNICATION, "mpi",
         r"\bOFI \w+ (?:\w+ )?failed|MPIDI\w{0,40}OFI|\bPSM2?\b.{0,60}(?:error|fail)|MPI_ERR_(?:OTHER|INTERN"
         r"|UNKNOWN|PROC_FAILED|REVOKED)"
@@ -698,7 +593,7 @@ LOG_RULES: tuple[Rule, ...] = (
         confidence=0.8,
     ),
     # ── checkpoints, before data and storage: both speak of files ────────────────────────────────────────────────
-    _row(
+    row(
         "storage-write-failed", F.STORAGE, "write",
         r"(?:cannot|can't|could not|couldn't|unable to|failed to|error) (?:open .{0,200} for writing|write|writing"
         r"|save|saving|flush)\b"
@@ -712,7 +607,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "that the disk was full: quotas and broken mounts do the same",
         confidence=0.9,
     ),
-    _row(
+    row(
         "checkpoint-unfit", F.CHECKPOINT, "unfit",
         r"KeyError: '\S{0,40}(?:state_dict|optimizer_states?|lr_schedulers|model_states?|pytorch-lightning)|"
         r"error\(s\) in loading state_dict|size mismatch for \S+: copying|missing key\(s\) in state_dict"
@@ -724,7 +619,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "the checkpoint does not belong to this model or number of ranks",
         "that the file is damaged",
     ),
-    _row(
+    row(
         "checkpoint-unreadable", F.CHECKPOINT, "unreadable",
         r"PytorchStreamReader failed|failed finding central directory|UnpicklingError|invalid load key"
         r"|EOFError: Ran out of input|error while deserializing header|incomplete metadata, file not fully covered"
@@ -736,7 +631,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "a checkpoint is damaged or not in the expected format",
         "when it was damaged",
     ),
-    _row(
+    row(
         "checkpoint-missing", F.CHECKPOINT, "missing",
         r"no file named .{0,120}(?:pytorch_model|\.safetensors)|unable to find 'latest'|checkpoint tag"
         r"|open file failed .{0,120}\.(?:pth?|ckpt|bin|safetensors)\b|(?:no such file or directory|cannot find"
@@ -747,19 +642,19 @@ LOG_RULES: tuple[Rule, ...] = (
         "that it was never written",
     ),
     # ── storage ──────────────────────────────────────────────────────────────────────────────────────────────────
-    _row(
+    row(
         "storage-full", F.STORAGE, "full",
         r"no space left on device|\[?errno 28\b|os error 28\b|database or disk is full",
         "a file system was full",
         "which one, where the message names no path: /tmp is as likely as scratch",
     ),
-    _row(
+    row(
         "storage-quota", F.STORAGE, "quota",
         r"disk quota exceeded|quota exceeded|\[errno 122\]|os error 122\b|file size limit exceeded",
         "a quota was reached",
         "that the disk is full",
     ),
-    _row(
+    row(
         "storage-lock", F.STORAGE, "lock",
         r"unable to lock file|filelock\S{0,20}Timeout|the file lock .{0,200}could not be acquired|database is locked"
         r"|unable to (?:synchronously )?(?:open|create) file.{0,80}(?:errno = 11"
@@ -767,7 +662,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "a file lock was refused",
         "whether another process held it or the file system offers none",
     ),
-    _row(
+    row(
         "storage-io", F.STORAGE, "io",
         r"LustreError|stale (?:nfs )?file handle|\[errno (?:5|67|70|71|77|112|116|107|108|121|5[12]\d)\]"
         r"|\.nfs[0-9a-f]{16}|\[errno 110\].{0,40}: '/"
@@ -777,7 +672,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "the file system failed while it was used",
         "that it is down for other nodes",
     ),
-    _row(
+    row(
         "storage-permission", F.STORAGE, "permission",
         r"PermissionError|\[errno 13\]|permission denied.{0,80}(?:/|')|couldn't chdir to|could not open (?:stdout"
         r"|stderr) file",
@@ -785,8 +680,9 @@ LOG_RULES: tuple[Rule, ...] = (
         "that it should be",
         confidence=0.8,
     ),
+    *FILES,
     # ── what was asked ───────────────────────────────────────────────────────────────────────────────────────────
-    _row(
+    row(
         "config-slurm-request", F.CONFIG, "slurm_request",
         r"(?:sbatch|srun|salloc): error: .{0,120}(?:invalid|more processors requested|not available|can(?:not"
         r"|'t) be satisfied|unrecognized|exceed|permitted|not permitted|node count)"
@@ -796,7 +692,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "Slurm refused what the job asked for",
         "that another partition would grant it",
     ),
-    _row(
+    row(
         "config-command-line", F.CONFIG, "arguments",
         r"error: (?:unrecognized arguments|the following arguments are required|argument \S+: |invalid choice"
         r"|ambiguous option|no such option)|^error: no such (?:option|command)|absl\.flags\S*Error"
@@ -810,7 +706,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "the program does not accept this command line",
         "anything about the program itself",
     ),
-    _row(
+    row(
         "config-usage", F.CONFIG, "arguments",
         r"^usage: \S|(?:illegal|invalid) option -- ",
         "the program printed how it is to be called and ended with the code for that",
@@ -819,7 +715,7 @@ LOG_RULES: tuple[Rule, ...] = (
         when=lambda e: e.exit_code in (2, 64),
         confidence=0.75,
     ),
-    _row(
+    row(
         "config-file", F.CONFIG, "file",
         r"could not override '|is not in struct\b|^In '[^']{1,80}': could not find '|^available options in '"
         r"|cannot find primary config"
@@ -832,7 +728,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "a configuration file is missing or invalid",
         "which value was meant",
     ),
-    _row(
+    row(
         "config-parallel", F.CONFIG, "parallel",
         r"(?:must be|is not|not) divisible by|does not divide|DeepSpeedConfigError|check batch related parameters"
         r"|train_batch_size is not equal|type fp16 is not supported|world.?size .{0,60}(?:not divisible|must be)"
@@ -841,7 +737,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "batch sizes, precision or ranks do not fit together",
         "which of them to change",
     ),
-    _row(
+    row(
         "config-tracking", F.CONFIG, "tracking",
         r"gated repo|401 client error|403 client error|invalid (?:api key|token|credentials)|no api key configured"
         r"|api key must (?:have|be)|wandb\S*AuthenticationError|wandb\S*UsageError"
@@ -851,14 +747,14 @@ LOG_RULES: tuple[Rule, ...] = (
         suggestion="set tracking.wandb.mode: offline (send later with hpc sync), or give the key",
     ),
     # ── data ─────────────────────────────────────────────────────────────────────────────────────────────────────
-    _row(
+    row(
         "bug-index-range", F.CODE_BUG, "index",
         r"ScatterGatherKernel\.cu.{0,160}Assertion `",
         "an index that the program computed lies outside its tensor",
         "that the data are sound: they may have led to the index; never the device",
         confidence=0.7,
     ),
-    _row(
+    row(
         "data-label-range", F.DATA, "range",
         r"device-side assert triggered|Assertion `t >= 0 && t < n_classes|target \d+ is out of bounds"
         r"|index out of range in self|srcIndex < srcSelectDimSize|Assertion `.{0,80}index out of bounds",
@@ -866,7 +762,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "whether the data or the table's size is wrong; never the device",
         confidence=0.8,
     ),
-    _row(
+    row(
         "data-damaged", F.DATA, "damaged",
         r"UnidentifiedImageError|image file is truncated|truncated file: eof|file signature not found|BadGzipFile"
         r"|BadZipFile|not a gzipped file|compressed file ended|zlib\.error|Arrow(?:Invalid|TypeError|IOError)"
@@ -882,7 +778,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "that the original is: a copy may be incomplete",
         role=Role.DAMAGED_FILE,
     ),
-    _row(
+    row(
         "data-empty", F.DATA, "empty",
         r"num_samples should be a positive integer|dataset is empty|\bempty file\b|file is empty|\.empty\(\)"
         r"|found 0 (?:images|files|samples|files in)"
@@ -890,7 +786,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "the data set has nothing in it for this task",
         "that the path is wrong",
     ),
-    _row(
+    row(
         "data-not-found", F.DATA, "missing",
         r"DatasetNotFoundError|no variable named|could not find a dataset|not in the dataset\b|no such column"
         r"|forrtl: severe \((?:24|29|30|36|59|67)\)"
@@ -898,7 +794,7 @@ LOG_RULES: tuple[Rule, ...] = (
         r"|cannot open (?:input )?file .{0,160}no such file"
         r"|couldn't find (?:a |any )?(?:data|dataset)|couldn't reach .{0,120} on the hub"
         r"|dataset .{0,160}(?:not found|does not exist|doesn't exist)|"
-        + _RAISED
+        + RAISED
         + r"FileNotFoundError|(?:OSError|IOError): .{0,60}no such file or directory"
         r"|unable to (?:synchronously )?open (?:file \(unable to open file|object \(object)"
         r"|(?:cannot|can't|can not|could not|couldn't|unable to|failed to) (?:open|read|find"
@@ -909,14 +805,14 @@ LOG_RULES: tuple[Rule, ...] = (
         confidence=0.85,
     ),
     # ── between the ranks: symptoms, unless nothing deeper is found ──────────────────────────────────────────────
-    _row(
+    row(
         "communication-port", F.COMMUNICATION, "port",
         r"EADDRINUSE|address already in use|errno: 98",
         "the rendezvous port was taken by another program",
         "that the network is at fault",
         tier=Tier.SYMPTOM,
     ),
-    _row(
+    row(
         "communication-rendezvous", F.COMMUNICATION, "rendezvous",
         r"Rendezvous(?:Timeout|Connection|Closed|State)?Error|timed out after \d+ seconds waiting for clients"
         r"|client socket has (?:timed out|failed to connect)|DistStoreError|DistNetworkError"
@@ -928,7 +824,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "whether the network, a name or a dead rank is to blame",
         tier=Tier.SYMPTOM,
     ),
-    _row(
+    row(
         "communication-collective", F.COMMUNICATION, "collective",
         r"watchdog caught collective operation timeout|collective ops is aborted|UnavailableError|\w{0,20}RpcError\b"
         r"|UNAVAILABLE: |failed to connect to all"
@@ -941,7 +837,7 @@ LOG_RULES: tuple[Rule, ...] = (
         tier=Tier.SYMPTOM,
         confidence=0.8,
     ),
-    _row(
+    row(
         "communication-fabric", F.COMMUNICATION, "fabric",
         r"IBV_WC_\w+|ibv_\w+ .{0,40}fail|transport retry count\w* exceeded|completion[ _]with[ _]err"
         r"|unhandled timeout error|\bUC[CXPST]\s{1,4}ERROR|\bmlx5\S* .{0,60}(?:error|fail)"
@@ -955,7 +851,7 @@ LOG_RULES: tuple[Rule, ...] = (
         confidence=0.8,
     ),
     # ── the program's own errors ─────────────────────────────────────────────────────────────────────────────────
-    _row(
+    row(
         "bug-shapes", F.CODE_BUG, "shapes",
         r"shapes cannot be multiplied|size of tensor a \(\d+\) must match|must match the size of tensor b"
         r"|shape '\[.{0,80}\]' is invalid for input|sizes of tensors must match|could not be broadcast together"
@@ -966,7 +862,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "whether code or configuration chose them",
         tier=Tier.FAULT,
     ),
-    _row(
+    row(
         "bug-autograd", F.CODE_BUG, "autograd",
         r"does not require grad and does not have a grad_fn|modified by an inplace operation"
         r"|expected to have finished reduction|backward through the graph a second time|marked (?:as )?ready twice",
@@ -974,7 +870,7 @@ LOG_RULES: tuple[Rule, ...] = (
         "nothing else",
         tier=Tier.FAULT,
     ),
-    _row(
+    row(
         "bug-device-memory-access", F.CODE_BUG, "illegal_access",
         r"illegal memory access|misaligned address|memory access fault by gpu|unspecified launch failure"
         r"|\bxid\b(?: \([^)]{0,40}\))?:? ?(?:13|31|43|45)\b",
@@ -983,7 +879,7 @@ LOG_RULES: tuple[Rule, ...] = (
         tier=Tier.FAULT,
         confidence=0.7,
     ),
-    _row(
+    row(
         "bug-segfault", F.CODE_BUG, "segfault",
         r"(?<!caused by a )segmentation fault|sigsegv|signal 11\b|general protection",
         "native code touched memory that is not its own",
@@ -991,7 +887,7 @@ LOG_RULES: tuple[Rule, ...] = (
         tier=Tier.FAULT,
         confidence=0.75,
     ),
-    _row(
+    row(
         "bug-heap", F.CODE_BUG, "heap",
         r"double free|free\(\): |malloc\(\): |corrupted (?:size vs|double-linked|unsorted)|invalid next size"
         r"|munmap_chunk|stack smashing"
@@ -1001,7 +897,7 @@ LOG_RULES: tuple[Rule, ...] = (
         tier=Tier.FAULT,
         confidence=0.8,
     ),
-    _row(
+    row(
         "bug-mpi-call", F.CODE_BUG, "mpi",
         r"\bMPI_ERR_(?:TRUNCATE|ARG|COUNT|TYPE|RANK|ROOT|COMM|BUFFER|TAG|OP|GROUP|REQUEST|TOPOLOGY|DIMS)\b"
         r"|message truncated",
@@ -1010,18 +906,18 @@ LOG_RULES: tuple[Rule, ...] = (
         tier=Tier.FAULT,
         confidence=0.75,
     ),
-    _row(
+    row(
         "not-converged-statement", F.NOT_CONVERGED, "stated",
         r"\b(?:did|does|has|have) not converged?\b|failed to converge|\bnot converged\b|without converg"
         r"|solved 0/\d|no convergence|convergence (?:was )?not (?:reached|achieved)|"
-        + _named(r"Convergence|NotConverged"),
+        + named(r"Convergence|NotConverged"),
         "the program itself says that it did not reach its aim",
         "that more steps would help",
         tier=Tier.FAULT,
     ),
-    _row(
+    row(
         "cascade-child-failed", F.UNKNOWN, "launcher",
-        _RAISED
+        RAISED
         + r"(?:ChildFailedError|CalledProcessError|SignalException|ProcessExitedException|ProcessRaisedException"
         r"|BrokenProcessPool|TerminatedWorkerError|RayTaskError|RayActorError|ActorDiedError"
         r"|WorkerCrashedError)\b|DataLoader worker \(pid.{0,40}exited unexpectedly"
@@ -1032,9 +928,9 @@ LOG_RULES: tuple[Rule, ...] = (
         tier=Tier.TRACE,
         confidence=0.4,
     ),
-    _row(
+    row(
         "checkpoint-while-loading", F.CHECKPOINT, "loading",
-        _RAISED
+        RAISED
         + r"(?-i:EOFError|OSError|RuntimeError|ValueError|struct\.error|KeyError)\b",
         "reading a checkpoint failed with an error that says little itself",
         "that the file is damaged: the program may expect another format",
@@ -1046,9 +942,9 @@ LOG_RULES: tuple[Rule, ...] = (
         ),
         confidence=0.7,
     ),
-    _row(
+    row(
         "storage-while-saving", F.STORAGE, "saving",
-        _RAISED
+        RAISED
         + r"(?-i:OSError|IOError|RuntimeError)\b",
         "writing a checkpoint failed with an error that says little itself",
         "that the disk is full",
@@ -1060,25 +956,25 @@ LOG_RULES: tuple[Rule, ...] = (
         confidence=0.65,
     ),
     *_NAMED,
-    _row(
+    row(
         "storage-unnamed", F.STORAGE, "unnamed",
-        _named(r"Storage|Disk|Quota|Filesystem|FileLock|Lock|ReadOnly")
+        named(r"Storage|Disk|Quota|Filesystem|FileLock|Lock|ReadOnly")
         + "|"
-        + _RAISED
+        + RAISED
         + r"(?-i:OSError|IOError|BlockingIOError): \[Errno \d{1,3}\] .{1,60}: '",
         "a file system refused a call: an exception named after storage, or an error number no row knows",
         "why, and which file system",
         tier=Tier.FAULT,
         confidence=0.6,
     ),
-    _row(
+    row(
         "config-value", F.CONFIG, "value",
-        _RAISED
+        RAISED
         + r"(?-i:ValueError|AssertionError|RuntimeError|KeyError|NotImplementedError"
         r"|Exception): .{0,160}(?:must be (?:one of|positive|greater|less|between|set)"
         r"|unknown (?:optimi[sz]er|model|scheduler|loss|architecture|activation|device|backend|dataset type|option"
         r"|name)"
-        r"|is not (?:a )?(?:supported|valid|allowed|known)|should be one of|choose from|expected one of"
+        r"|is not (?:a )?(?:supported|valid|allowed|known|registered)|should be one of|choose from|expected one of"
         r"|invalid (?:value|choice|option) for"
         r"|doesn't support bf16|is not recognized)",
         "the program refuses a value it was given",
@@ -1086,7 +982,7 @@ LOG_RULES: tuple[Rule, ...] = (
         tier=Tier.FAULT,
         confidence=0.65,
     ),
-    _row(
+    row(
         "bug-other-languages", F.CODE_BUG, "other_language",
         r"fortran runtime error|\b(?:MethodError|UndefVarError|BoundsError|DimensionMismatch|InexactError"
         r"|UndefRefError)\b|subscript out of bounds"
@@ -1098,10 +994,11 @@ LOG_RULES: tuple[Rule, ...] = (
         tier=Tier.FAULT,
         confidence=0.75,
     ),
+    *STACK_RULES,
     *_TOPICS,
-    _row(
+    row(
         "bug-exception", F.CODE_BUG, "exception",
-        _RAISED
+        RAISED
         + r"(?-i:TypeError|NameError|AttributeError|KeyError|IndexError|ZeroDivisionError|UnboundLocalError"
         r"|AssertionError|NotImplementedError|SyntaxError|IndentationError|RecursionError|OverflowError"
         r"|StopIteration|LookupError|ArithmeticError|ValueError)\b",
@@ -1110,9 +1007,9 @@ LOG_RULES: tuple[Rule, ...] = (
         tier=Tier.FAULT,
         confidence=0.8,
     ),
-    _row(
+    row(
         "bug-uncaught", F.CODE_BUG, "uncaught",
-        _RAISED
+        RAISED
         + r"(?!\w*Warning\b)(?-i:[A-Z]\w*(?:Error|Exception))\b(?: ?:|$)|^\s*Exception: "
         r"|terminate called after throwing"
         r"|: Assertion `.{0,200}' failed|fatal python error",
@@ -1122,7 +1019,7 @@ LOG_RULES: tuple[Rule, ...] = (
         confidence=0.6,
         role=Role.UNCAUGHT,
     ),
-    _row(
+    row(
         "environment-command-missing", F.ENVIRONMENT, "command",
         r"(?:command not found|: not found)$|^slurmstepd: error: execve\(\): .{0,200}no such file"
         r"|env: .{0,80}no such file",
@@ -1132,7 +1029,7 @@ LOG_RULES: tuple[Rule, ...] = (
         confidence=0.8,
         role=Role.NO_PROGRAM,
     ),
-    _row(
+    row(
         "killed-without-reason", F.UNKNOWN, "sigkill",
         r"^srun: error: .{0,120}: killed|\(SIGKILL\)|^killed$|: \d+ killed\s|^\s{0,8}exitcode\s{1,4}: -9\b",
         "a process was killed with SIGKILL",
@@ -1141,7 +1038,7 @@ LOG_RULES: tuple[Rule, ...] = (
         confidence=0.4,
         role=Role.KILLED,
     ),
-    _row(
+    row(
         "bug-said-error", F.CODE_BUG, "said_error",
         r"^\W{0,4}(?!srun\b|slurmstepd\b|wandb\b|prolog\b|epilog\b)(?:[\w./-]{1,60}: ?)?"
         r"(?:fatal(?: error)?|error|panic|severe|aborting)\b",
@@ -1152,7 +1049,7 @@ LOG_RULES: tuple[Rule, ...] = (
         needs_failure=True,
         confidence=0.4,
     ),
-    _row(
+    row(
         "step-failed", F.UNKNOWN, "step_failed",
         r"\*\*\* step .{0,200}due to task failure|^srun: error: .{0,80}: tasks? [\d,-]{1,80}: (?:terminated|aborted)",
         "Slurm ended a step because one of its tasks had failed",
@@ -1160,7 +1057,7 @@ LOG_RULES: tuple[Rule, ...] = (
         tier=Tier.TRACE,
         confidence=0.4,
     ),
-    _row(
+    row(
         "exited-without-reason", F.UNKNOWN, "exit_code",
         r"^srun: error: .{0,120}exited with exit code [1-9]|exitcode\s{0,4}: -?[1-9]",
         "a task ended with a failure code",

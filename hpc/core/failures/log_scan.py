@@ -28,7 +28,13 @@ NEEDLES = (
     "squashfs", "override '", "not in struct", "user namespace", "not used by", "unsupported", "unknown command",
     "badgzip", "badzip", "requested and", "too large", "no data left", "mpi_err", "ofi poll",
     "not converge", "virtual memory", "cannot ", "exceed",
-    "stopping training", "is required", "hw exception", "panic", "stackoverflow",
+    "hccl", "ccl_error", "watchdog", "heartbeat", "subset of ranks", "mpi_init", "pmix", "unable to reach", "was "
+    "not built",
+    "unstable", "moving too fast", "lincs", "points exceeded", "sigfpe", "floating ", "diverged_", "licen",
+    "code=80", "class version", "classnotfound", "can't locate", "no progress", "no heartbeat", "imeout (", "reclaimed",
+    "improperly", "mpi_abort", "uncorrectable", "got 0 bytes", "too short", "vanished", "directory not",
+    "merging override", "could not be", "access to", "gated", "marked dead", "stuck", "deadlock", "due to signal",
+    "os { code", "stopping training", "is required", "hw exception", "panic", "stackoverflow",
 )  # fmt: skip
 """Lower-case beginnings of trouble. A line without any of them is never evidence, which is what makes logs of
 gigabytes readable; each has at least four bytes, which is what the adapter's search relies on."""
@@ -54,7 +60,8 @@ _NOT_PROGRESS = re.compile(
     r"|no new step|not progress|stuck|\bassert\b"
 )
 _SAVED = re.compile(
-    r"\b(?:saved?|saving|wrote|written)\b.{0,60}(?:checkpoint|model|weights|\.pt\b|\.ckpt|\.pth|\.hdf5|\.safetensors|\.zip)"
+    r"\b(?:saved?|saving|wrote|written)\b.{0,60}(?:checkpoint|model|weights|\.pt\b|\.ckpt|\.pth|\.hdf5"
+    r"|\.safetensors|\.zip)"
     r"|(?:checkpoint|model|weights)\b.{0,40}\bsaved\b|\btrain_runtime\b"
     r"|\bfinal (?:\w+ ){0,3}(?:loss|accuracy|acc|error|reward|score|return|metric\w*)\b.{0,20}\d"
     r"|Trainer\.fit` stopped: `max_(?:epochs|steps)|\btrial \d{1,9} finished with value",

@@ -11,11 +11,13 @@ from hpc.core.failures.course import Course, says_handled
 from hpc.core.failures.curves import Curve, read_curves
 from hpc.core.failures.evidence import Evidence, LogLine
 from hpc.core.failures.log_noise import is_noise
-from hpc.core.failures.log_rules import LOG_RULES, NEIGHBOURS, Role, Rule, Tier
+from hpc.core.failures.log_rules import LOG_RULES
 from hpc.core.failures.reading.parts import Line, Part, Trace
 from hpc.core.failures.reading.prefixes import split_prefix, split_speakers
+from hpc.core.failures.reading.sentence import sentence_of
 from hpc.core.failures.reading.stock import without_stock
 from hpc.core.failures.reading.traces import Reading, read
+from hpc.core.failures.rule import NEIGHBOURS, Role, Rule, Tier
 
 CALM_LINES = 60
 """Unsuspicious lines after an error that show that a program of unknown kind went on working."""
@@ -187,7 +189,7 @@ class Scene:
             said = trace is not None or (log_scan.suspicious(line.text) and not is_noise(line.text))
             if not line.speaks or not said or i in course.muted:
                 continue
-            rule = _recognise(line, lines, i, self.evidence) or (_UNCAUGHT if trace else None)
+            rule = _recognise(lines, i, trace, self.evidence) or (_UNCAUGHT if trace else None)
             if rule is not None:
                 survived = course.survived(i, rule, trace.outermost if trace else None)
                 found.append((Event(rule, line.origin, line.rank, line.position, survived), trace))
@@ -252,9 +254,14 @@ def _one_a_chain(found: Sequence[tuple[Event, Trace | None]]) -> list[Event]:
     return [event for event, trace in found if trace is None or best[trace.chain][1] is event]
 
 
-def _recognise(line: Line, lines: Sequence[Line], i: int, evidence: Evidence) -> Rule | None:
+def _recognise(lines: Sequence[Line], i: int, trace: Trace | None, evidence: Evidence) -> Rule | None:
+    """The first row that knows a line, with its neighbours and, of a traceback's message, its stack in view."""
+    text = lines[i].text
     for rule in LOG_RULES:
-        if not rule.says.search(line.text) or (rule.when and not rule.when(evidence)):
+        said = sentence_of(text) if rule.sentence else text
+        if not rule.says.search(said) or (rule.when and not rule.when(evidence)):
+            continue
+        if rule.stack and not (trace and trace.frames and rule.stack(trace.frames)):
             continue
         if rule.near is None or any(
             rule.near.search(other.text) for other in _around(lines, i) if other.part is not Part.SOURCE

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hpc.core.failures.classify import ADVICE, SUCCESS_RULES, classify
 from hpc.core.failures.evidence import Evidence, FailureClass, LogLine
 from hpc.core.failures.fact_rules import FACT_RULES, Step
-from hpc.core.failures.log_rules import LOG_RULES, Role, Tier
+from hpc.core.failures.log_rules import LOG_RULES
+from hpc.core.failures.rule import Role, Tier
 from hpc.core.failures.scene import observe
 from hpc.core.slurm.states import SlurmState
 from tests.corpus.score import answer_corpus, evidence_of_case, load_cases

@@ -83,7 +83,12 @@ def read_traceback(texts: Sequence[str], at: int) -> Block | None:
 
 def _goes_on(wrapped: _Wrapped, end: int, at: int) -> bool:
     """Whether a line that is none of the traceback's only stands in the middle of it."""
-    return any(_FRAME.match(wrapped[k]) for k in range(at + 1, min(end, at + 4)))
+    for k in range(at + 1, min(end, at + 4)):
+        if _HEADER.search(wrapped[k]) or _LINK.search(wrapped[k]):
+            return False
+        if _FRAME.match(wrapped[k]):
+            return True
+    return False
 
 
 @dataclass
@@ -131,6 +136,9 @@ class _Body:
     def _take_more(self, text: str) -> bool:
         if _GROUP_RULE.match(text.lstrip()):
             self.group = text.lstrip().startswith("+-+")  # a group's own message only says how many there are
+            return False
+        if text.startswith("Original Traceback"):
+            self.group = True  # "Caught KeyError in DataLoader worker process 0.": the worker's own words follow
             return False
         if not text.strip() or text[0] not in " \t" or _FRAME.match(text):
             return False
