@@ -199,8 +199,8 @@ def _shares(answers: Sequence[Answered]) -> list[str]:
         f"formats of software that cannot run there, {origins['fresh']}, {origins['second']}, {origins['third']} and",
         f"{origins['fourth']}, {origins['fifth']} and {origins['sixth']} of six later waves,",
         f"{origins['first']} short ones the first rules were written with, {origins['trial']} that a trial of",
-        f"the whole project failed on, {origins['family']} of families of messages. {traps} ({traps / len(answers):.0%})",
-        "are successes that sound deadly.",
+        f"the whole project failed on, {origins['family']} of families of messages.",
+        f"{traps} ({traps / len(answers):.0%}) are successes that sound deadly.",
         "",
     ]
 
