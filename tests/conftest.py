@@ -1,6 +1,7 @@
 """What holds for all tests."""
 
 import os
+import sys
 from collections.abc import Generator
 from pathlib import Path
 
@@ -17,6 +18,9 @@ FAR = ("cluster", "containers", "train", "browser", "gpu")
 SLOW_LIST = TESTS / "slow.txt"
 # However pytest was started, messages name commands plainly; `tests/hpc/test_pasted.py` tries the ways.
 os.environ.setdefault(VARIABLE, PLAIN)
+# Some machines set it; then each process of each test compiles all it imports, and each worker rewrites all tests.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 SLOW = SLOW_LIST.read_text(encoding="utf-8").splitlines() if SLOW_LIST.exists() else []
 
 # No example has a deadline: how busy the machine is says nothing about the code. Hypothesis itself derandomises where
@@ -29,6 +33,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "new"))
 (`make fuzz`): many and new ones. *new* (a plain pytest): new ones, and those that failed before."""
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What is left out by ``-m "not far …"`` is not imported either: a training stack takes seconds to."""
+    is_far = collection_path.parent == TESTS and collection_path.name in FAR
+    return True if is_far and "not far" in config.option.markexpr else None
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """What needs more than Python is marked by its folder, what takes long by a list."""
     if not item.path.is_relative_to(TESTS):
@@ -36,7 +46,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     path, function = item.path.relative_to(TESTS), getattr(item, "originalname", item.name)
     if path.parts[0] in FAR:
         item.add_marker("far")
-    if f"{path.as_posix()}::{function}" in SLOW:
+    if f"{path.as_posix()}::{function}" in SLOW or any(f"{folder.as_posix()}/" in SLOW for folder in path.parents):
         item.add_marker("slow")
 
 

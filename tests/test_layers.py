@@ -267,12 +267,14 @@ def read_imports(path: Path) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, name if name in MODULES else node.module) for name in names)
 
 
-IMPORTS: Graph = {
-    module_name(path): {name for _, name in imported(path) if name in MODULES}
-    for package in PACKAGES
-    for path in sources(package)
-}
-"""Module → the modules of ours it imports."""
+@cache
+def imports() -> Graph:
+    """Module → the modules of ours it imports. Read when a test asks: every worker collects this file."""
+    return {
+        module_name(path): {name for _, name in imported(path) if name in MODULES}
+        for package in PACKAGES
+        for path in sources(package)
+    }
 
 
 def runs_as_a_command(path: Path) -> bool:
@@ -408,7 +410,7 @@ def with_arrow(graph: Graph, importer: str, name: str) -> Graph:
 @pytest.mark.parametrize("wing", TABLES)
 def test_each_room_imports_what_its_row_allows(wing: str) -> None:
     """Every module stands in a room of its wing's table and imports only rooms that its row names."""
-    assert misplaced(wing, TABLES[wing], IMPORTS) == []
+    assert misplaced(wing, TABLES[wing], imports()) == []
 
 
 @pytest.mark.parametrize("wing", TABLES)
@@ -423,7 +425,7 @@ def test_the_tables_lead_downward_only(wing: str) -> None:
 
 def test_no_modules_need_each_other() -> None:
     """There is no circle of imports anywhere, not within a room either."""
-    assert circle(IMPORTS) == []
+    assert circle(imports()) == []
 
 
 @pytest.mark.parametrize(
@@ -443,12 +445,12 @@ def test_no_modules_need_each_other() -> None:
 )
 def test_a_planted_import_against_the_table_is_seen(wing: str, importer: str, name: str) -> None:
     """One import upward, sideways, or out of a room without a row, and the check names it."""
-    assert any(importer in line for line in misplaced(wing, TABLES[wing], with_arrow(IMPORTS, importer, name)))
+    assert any(importer in line for line in misplaced(wing, TABLES[wing], with_arrow(imports(), importer, name)))
 
 
 def test_a_planted_circle_is_seen() -> None:
     """Two modules of one room that import each other are a circle, too."""
-    graph = with_arrow(IMPORTS, "hpc.core.experiment.expression", "hpc.core.experiment.grid")
+    graph = with_arrow(imports(), "hpc.core.experiment.expression", "hpc.core.experiment.grid")
 
     assert {"hpc.core.experiment.expression", "hpc.core.experiment.grid"} <= set(circle(graph))
 
