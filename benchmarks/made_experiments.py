@@ -5,6 +5,7 @@ missing.
 """
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.measuring import PYTHON, execute
@@ -38,7 +39,7 @@ sweep:
 baseline: {{rank: 1, rate: 1e-6}}
 metrics: {{primary: {{name: final_error, goal: min}}}}
 run_name: "R{{rank}}_LR{{rate}}_S{{seed}}"
-resources: {{cpus: 1, mem: 1GB, time: "0:10:00", disk: 50MB}}
+resources: {{cpus: 1, mem: 1GB, time: "0:10:00", disk: 1MB}}
 launch: {{kind: plain}}
 container: {{image: {image}}}
 """
@@ -64,6 +65,22 @@ def write_experiment(
         file = folder / "manifests" / part
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
+
+
+_SAID = (
+    "loading data set shard {step:05d}-of-00200 from the local cache",
+    "epoch {epoch} step {step}/200 train/loss {loss:.5f} lr 3.0e-04 grad_norm 0.{step:03d} 311.2 samples/s",
+    "epoch {epoch} step {step}/200 train/loss {loss:.5f} memory 10.3 GB",
+    "evaluating on 2000 held-out examples: val_error={loss:.4f} best={loss:.4f}",
+    "saved checkpoint step_{step:06d} (0 failed writes, 12.4 MB)",
+    "[rank0] all gradients finite, scaler unchanged at 65536.0",
+)
+
+
+def healthy_log(lines: int) -> Iterator[str]:
+    """What a run that goes well prints: words as trainers say them, some of them as errors do."""
+    for step in range(lines):
+        yield _SAID[step % len(_SAID)].format(step=step, epoch=step // 50, loss=1 / (step + 1))
 
 
 PLAN = (PYTHON, "-m", "hpc.plan", NAME, "--cluster", "here", "--json")
@@ -92,7 +109,7 @@ def finished(layout: RunLayout, steps: int, metrics: int) -> None:
                 for step in range(steps):
                     writer.log(step, {f"metric_{number}": math.sin(step + number) for number in range(metrics)})
                 writer.summary(final_error=1 / (1 + entry.parameters["rank"]))
-            attempt.stdout.write_text("".join(f"step {step} loss {1 / (step + 1):.5f}\n" for step in range(steps)))
+            attempt.stdout.write_text("".join(f"{line}\n" for line in healthy_log(steps)))
             attempt.stderr.touch()
             write_json(attempt.outcome, {"code": 0, "step": steps, "reason": "finished"})
             conclude(task, attempt, exit_record(record, Supervision(exit_code=0), attempt))

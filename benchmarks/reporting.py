@@ -20,7 +20,7 @@ from benchmarks.made_experiments import NAME, planned, write_experiment
 from benchmarks.measuring import PYTHON, Contender, Line, answer, as_figures, execute, options_of, table, take_turns
 from hpc.adapters.files import write_json
 from hpc.adapters.manifest_store import load_manifest
-from hpc.adapters.results_h5 import Rows, TaskColumns, write_results
+from hpc.adapters.results_h5 import Rows, TaskColumns, curves_of, write_results
 from hpc.core.identity import content_hash
 from hpc.core.layout import RunLayout
 
@@ -60,7 +60,7 @@ def made(folder: Path, runs: int) -> RunLayout:
     steps = np.arange(STEPS)
     loss = [Rows(row, 1, steps, 1 / (1 + steps), _START + steps) for row in range(len(judged))]
     whole = {**head, "verdicts_sha256": digest}
-    write_results(layout.results, whole, columns, {"final_error": values}, {"train/loss": loss})
+    write_results(layout.results, whole, columns, {"final_error": values}, curves_of({"train/loss": loss}, folder))
     return layout
 
 

@@ -49,6 +49,8 @@ ADAPTERS_MAY = {
     "hpc.adapters.files",
     "hpc.adapters.sparse_file",
     "hpc.adapters.metrics_read",
+    "hpc.adapters.spool",
+    "hpc.adapters.curves",
     "hpc.adapters.wandb_files",
 }
 

@@ -166,6 +166,20 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o600, *, parents: bool = T
     sync_folder(path.parent)
 
 
+@contextlib.contextmanager
+def open_text(path: Path) -> Iterator[IO[str]]:
+    """Open a new file of ours for text that is not to be held as a whole; durable when the block ends.
+
+    Raises:
+        OSError: The disk is full, or something of that name is there.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode_in(path.parent))
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        yield file
+        file.flush()
+        os.fsync(descriptor)
+
+
 def temporary_name(path: Path) -> Path:
     """A name beside a path that nobody else uses, for what is renamed to it once it is whole."""
     return path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")  # `secrets` would load four modules for that

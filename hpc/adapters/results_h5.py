@@ -5,18 +5,20 @@ import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from hpc.adapters.curves import COLUMNS, Column, Curve, Curves
 from hpc.adapters.files import make_folder, mode_in
+from hpc.adapters.metrics_read import Series
 from hpc.adapters.sparse_file import SparseFile, write_at
 from hpc.core.errors import InputError
 from hpc.core.records.columns import link_names
 
 SCHEMA = 1
-Column = NDArray[np.int64] | NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def write_results(
     attributes: Mapping[str, str | float],
     tasks: TaskColumns,
     summary: Mapping[str, NDArray[np.float64]],
-    series: Mapping[str, Sequence[Rows]],
+    series: Mapping[str, Curve],
 ) -> None:
     """Replace the file as a whole. HDF5 describes it in memory, and we write the columns: a full disk is an error.
 
@@ -61,7 +63,7 @@ def write_results(
         attributes: Root attributes besides the schema.
         tasks: What happened to each task.
         summary: Metric → one value per task, NaN where there is none.
-        series: Metric → rows of its attempts, in order.
+        series: Metric → rows of its attempts.
 
     Raises:
         OSError: The disk is full or the folder not writable; the old file is as it was.
@@ -69,18 +71,22 @@ def write_results(
     make_folder(path.parent)
     image = SparseFile()
     columns: list[tuple[int, Column]] = []
+    curves: list[tuple[Curve, list[int]]] = []
     with h5py.File(image, "w", libver="earliest") as file:
         file.attrs.update({"schema": SCHEMA, **attributes})
         _write_tasks(file.create_group("tasks"), tasks)
         for name, link in link_names(summary).items():
-            columns.append(_column(file.require_group("summary"), link, summary[name], name))
+            place = _make_room(file.require_group("summary"), link, summary[name].shape, summary[name].dtype, name)
+            columns.append((place, summary[name]))
         for name, link in link_names(series).items():
             group = file.create_group(f"series/{link}")
             group.attrs["name"] = name
-            columns += [_column(group, *each) for each in _series_columns(series[name])]
+            shape = (series[name].rows,)
+            places = [_make_room(group, column, shape, kind) for column, kind in zip(COLUMNS, _KINDS, strict=True)]
+            curves.append((series[name], places))
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        _write_whole(temporary, image, columns)
+        _write_whole(temporary, image, columns, curves)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -124,12 +130,31 @@ def _find_rows(
                 yield Rows(row, number, *(group[name][places] for name in ("step", "value", "time")))
 
 
-def _write_whole(path: Path, image: SparseFile, columns: Iterable[tuple[int, Column]]) -> None:
+def curves_of(series: Mapping[str, Sequence[Rows]], folder: Path) -> dict[str, Curve]:
+    """What `write_results` takes, of rows that are in memory; metric → rows of its attempts."""
+    curves = Curves(folder)
+    for name, rows in series.items():
+        for each in rows:
+            curves.add(each.task, each.attempt, {name: Series(each.step, each.value, each.time)})
+    return {name: curves.curve(name) for name in series}
+
+
+_KINDS = tuple(np.dtype(kind) for kind in (np.int64, np.int64, np.int64, np.float64, np.float64))
+
+
+def _write_whole(
+    path: Path,
+    image: SparseFile,
+    columns: Iterable[tuple[int, Column]],
+    curves: Iterable[tuple[Curve, Sequence[int]]],
+) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode_in(path.parent))
     try:
         image.write_to(descriptor)
         for offset, values in columns:
             write_at(descriptor, values.tobytes(), offset)
+        for curve, places in curves:
+            curve.write(descriptor, places)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -143,23 +168,16 @@ def _write_tasks(group: h5py.Group, tasks: TaskColumns) -> None:
     group.create_dataset("altered", data=np.array(tasks.altered, dtype=bool))
 
 
-def _series_columns(rows: Sequence[Rows]) -> Iterator[tuple[str, Column]]:
-    lengths = [len(each.step) for each in rows]
-    yield "task", np.repeat([each.task for each in rows], lengths).astype(np.int64)
-    yield "attempt", np.repeat([each.attempt for each in rows], lengths).astype(np.int64)
-    yield "step", np.concatenate([each.step for each in rows]).astype(np.int64, copy=False)
-    for name in ("value", "time"):
-        yield name, np.concatenate([getattr(each, name) for each in rows]).astype(np.float64, copy=False)
-
-
-def _column(group: h5py.Group, link: str, values: Column, name: str | None = None) -> tuple[int, Column]:
-    """Make room for a column; return its place in the file with the values that belong there."""
+def _make_room(
+    group: h5py.Group, link: str, shape: tuple[int, ...], dtype: np.dtype[Any], name: str | None = None
+) -> int:
+    """Make room for a column; return its place in the file."""
     settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     settings.set_layout(h5py.h5d.CONTIGUOUS)
     settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    kind = h5py.h5t.py_create(values.dtype)
-    dataset = h5py.h5d.create(group.id, link.encode(), kind, h5py.h5s.create_simple(values.shape), settings)
+    kind, space = h5py.h5t.py_create(dtype), h5py.h5s.create_simple(shape)
+    dataset = h5py.h5d.create(group.id, link.encode(), kind, space, settings)
     if name is not None:
         h5py.Dataset(dataset).attrs["name"] = name
-    return dataset.get_offset() or 0, values
+    return dataset.get_offset() or 0

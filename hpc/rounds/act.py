@@ -7,6 +7,7 @@ tables) are imported where they are used.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from hpc.core.layout import RunLayout
 from hpc.core.slurm.arrays import Assignment, first_assignment
 from hpc.core.slurm.executions import is_job
 from hpc.rounds.refused import refused_launches, relaunch
+from hpc.snapshots.remembered import Memory
 from hpc.snapshots.snapshot import Progress, Snapshot, TaskState, take_snapshot
 from hpc.submissions.by_hand import keep_runs_held
 from hpc.submissions.held_runs import split_held
@@ -68,20 +70,29 @@ def assess(
         InputError: A file was damaged.
         TemporaryError: Slurm is needed and did not answer, or the disk is full.
     """
-    from hpc.rounds.collected import write_collected
+    from hpc.rounds.collected import said_if_full, write_collected
     from hpc.rounds.decide import learn_from, plan_for, trip_of
     from hpc.rounds.judge import judge_experiment
+    from hpc.rounds.settling import Settling
 
-    snapshot = take_snapshot(layout, keep=not forget_gone)
+    memory = Memory(layout)
+    snapshot = take_snapshot(layout, keep=not forget_gone, memory=memory)
     if forget_gone and writes:
         from hpc.rounds.on_request import record_forgotten
 
         record_forgotten(snapshot)
-    judged = judge_experiment(snapshot, include_running=include_running, again=again, writes=writes)
+    settles = writes and not again
+    with closing(
+        Settling(snapshot, memory, include_running=include_running, settles=settles, writes=writes)
+    ) as settling:
+        with said_if_full(layout):
+            judged = judge_experiment(snapshot, again=again, writes=writes, judge=settling.judge)
+        if writes:
+            learn_from(judged, settling.observed)
+        plan = plan_for(judged, asks=writes)
+        notes = write_collected(judged, plan, settling) if writes else ()
     if writes:
-        learn_from(judged)
-    plan = plan_for(judged, asks=writes)
-    notes = write_collected(judged, plan) if writes else ()
+        memory.save()
     return Assessment(judged, plan, None if held(layout) else trip_of(judged, plan), notes)
 
 

@@ -35,18 +35,26 @@ def answers_judged(judged: JudgedExperiment) -> dict[str, CheckAnswer]:
     check = judged.frozen.spec.check
     if check is None:
         return {}
-    return {task.state.task.run_name: _judged(judged, check, task) for task in judged.tasks}
+    return {task.state.task.run_name: _judged(judged.snapshot.manifest, check, task) for task in judged.tasks}
 
 
-def _judged(judged: JudgedExperiment, check: Check, task: JudgedTask) -> CheckAnswer:
+def answer_for(task: JudgedTask, check: Check | None, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer for a task as ``verdicts.json`` has it; nothing where no check is declared."""
+    if check is None:
+        return {}
+    answer = _judged(manifest, check, task)
+    return {"check": answer.state, "check_said": answer.said, "check_text": check.text}
+
+
+def _judged(manifest: Mapping[str, Any], check: Check, task: JudgedTask) -> CheckAnswer:
     from hpc.rounds.tables import final_values
 
     if task.outcome is not Outcome.FINISHED:
         return NOT_FINISHED
     if check.expression:
-        return by_expression(check, final_values(task), _arguments(judged.snapshot.manifest, task.state.task))
-    if task.kept_result:
-        return _kept(check, task.kept_result)
+        return by_expression(check, final_values(task), _arguments(manifest, task.state.task))
+    if told := task.settled.entry if task.settled else task.kept_result:
+        return _kept(check, told)
     return by_command(check, _ran(task.attempts[-1].state.layout))
 
 

@@ -1,41 +1,40 @@
 """What a round writes into ``collected/``: verdicts, numbers, a table and the retry plan, from what was judged."""
 
 import errno
+import json
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 from hpc.adapters.collected_file import describe_aside
 from hpc.adapters.file_set import replacing
-from hpc.adapters.files import read_json_or_none, write_json, write_text
-from hpc.adapters.finished_run import repeated_since
+from hpc.adapters.files import open_text, read_json_or_none, write_json
 from hpc.adapters.results_h5 import write_results
+from hpc.adapters.verdict_lines import line_of, write_verdicts
 from hpc.core.errors import TemporaryError
-from hpc.core.failures.evidence import FailureClass, Verdict
 from hpc.core.failures.outcomes import Outcome
-from hpc.core.identity import content_hash
-from hpc.core.layout import RunLayout, attempt_number
-from hpc.core.records.attempt_verdict import AttemptVerdict
-from hpc.core.records.task import TaskRecord
+from hpc.core.layout import RunLayout
 from hpc.core.retry.records import Declined, RetryPlan
-from hpc.rounds.checked import answers_judged
-from hpc.rounds.judge import JudgedAttempt, JudgedExperiment, JudgedTask
+from hpc.rounds.checked import answer_for
+from hpc.rounds.describe import describe_task
+from hpc.rounds.judge import JudgedExperiment
 from hpc.rounds.ledger import note_results
-from hpc.rounds.tables import SHOWN, columns_of, render_csv, tabulate
-from hpc.rounds.times import checkpoint_s, queue_s, rolled_back, startup_s
+from hpc.rounds.settling import Settling
+from hpc.rounds.tables import SHOWN, Table, columns_of, tabulate, write_csv
 from hpc.snapshots.evidence import finite
 from hpc.snapshots.outdated import describe_outdated
 
 SCHEMA = 1
-ADOPTED = "adopted: run without this toolkit; how it ended is known by its files alone"
-"""What stands in every verdict on a run that was taken in from elsewhere."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def write_collected(judged: JudgedExperiment, plan: RetryPlan) -> tuple[str, ...]:
+def write_collected(judged: JudgedExperiment, plan: RetryPlan, settling: Settling) -> tuple[str, ...]:
     """Replace the files of ``collected/`` together: verdicts, results, table and plan. All of it can be made again.
+
+    Args:
+        settling: What was put down while the runs were judged.
 
     Returns:
         What a person should know about it, one sentence each.
@@ -44,40 +43,73 @@ def write_collected(judged: JudgedExperiment, plan: RetryPlan) -> tuple[str, ...
         TemporaryError: The disk is full; all files are as they were.
     """
     layout = judged.layout
-    table = tabulate(judged)
+    settling.take_over()
+    table = tabulate(judged, settling.curves)
     head = {
         "experiment": layout.experiment,
         "manifest_sha": judged.snapshot.manifest["sha256"],
         "collected": judged.snapshot.taken,
     }
-    decisions = _decisions(plan)
-    tasks = [
-        describe_task(layout, task, values, decisions.get(task.state.task.task_id))
-        for task, values in zip(judged.tasks, table.values, strict=True)
-    ]
-    check = judged.frozen.spec.check
-    for entry, answer in zip(tasks, answers_judged(judged).values(), strict=check is not None):
-        entry |= {"check": answer.state, "check_said": answer.said, "check_text": check.text if check else ""}
+    entries = _describe(judged, plan, table)
     notes = (*table.problems, *notes_on_kept(judged), *describe_outdated(layout, judged.snapshot.manifest))
     notes = (*notes, *filter(None, [describe_aside(layout)]))
-    newest, problems = note_results(judged, tasks)
+    newest, problems = note_results(judged, entries)
     notes = (*notes, *problems)
-    told = {**head, "notes": list(notes), "ledger": newest, "tasks": tasks}
-    digest = content_hash(told)
+    told = {**head, "notes": list(notes), "ledger": newest}
+    with said_if_full(layout), replacing(layout.collected) as folder:
+        lines = _lines(judged, entries, table, settling)
+        with open_text(folder / layout.tasks_csv.name) as file:
+            rows = write_csv(file, judged, table, entries, lines)
+            digest = write_verdicts(folder / layout.verdicts.name, SCHEMA, told, rows)
+        write_results(
+            folder / layout.results.name, {**head, "verdicts_sha256": digest}, columns_of(entries), table.summary,
+            table.series,
+        )  # fmt: skip
+        write_json(folder / layout.retry_plan.name, {"schema": SCHEMA, **head, **plan_json(plan)})
+    settling.keep(judged.tasks if not table.is_renamed else (), entries, digest)
+    return notes
+
+
+def _describe(judged: JudgedExperiment, plan: RetryPlan, table: Table) -> list[Mapping[str, Any]]:
+    """Every task as ``verdicts.json`` has it; of those that are settled what is asked of them."""
+    decisions, check = _decisions(plan), judged.frozen.spec.check
+    entries: list[Mapping[str, Any]] = []
+    for task, values in zip(judged.tasks, table.values, strict=True):
+        if task.settled:
+            entries.append(task.settled.entry)
+        else:
+            entry = describe_task(judged.layout, task, values, decisions.get(task.state.task.task_id))
+            entries.append(entry | answer_for(task, check, judged.snapshot.manifest))
+    return entries
+
+
+def _lines(
+    judged: JudgedExperiment, entries: Sequence[Mapping[str, Any]], table: Table, settling: Settling
+) -> Iterator[bytes]:
+    """The lines of ``verdicts.json``: of settled tasks as they were put down, or stand in the file before."""
+    before = settling.lines_before()
+    for task, entry, values in zip(judged.tasks, entries, table.values, strict=True):
+        earlier = next(before, b"")
+        if task.settled is None:
+            yield line_of(entry)
+        else:
+            line = settling.line(task.settled) or earlier
+            yield line_of({**json.loads(line), "summary": finite(values)}) if table.is_renamed else line
+
+
+@contextmanager
+def said_if_full(layout: RunLayout) -> Iterator[None]:
+    """Say of a full disk that nothing was replaced.
+
+    Raises:
+        TemporaryError: The disk is full.
+    """
     try:
-        with replacing(layout.collected) as folder:
-            write_results(
-                folder / layout.results.name, {**head, "verdicts_sha256": digest}, columns_of(tasks), table.summary,
-                table.series,
-            )  # fmt: skip
-            write_text(folder / layout.tasks_csv.name, render_csv(tasks))
-            write_json(folder / layout.retry_plan.name, {"schema": SCHEMA, **head, **plan_json(plan)})
-            write_json(folder / layout.verdicts.name, {"schema": SCHEMA, **told, "sha256": digest})
+        yield
     except OSError as error:
         if error.errno not in FULL:
             raise
         raise TemporaryError(_not_written(layout, error)) from None
-    return notes
 
 
 def _not_written(layout: RunLayout, error: OSError) -> str:
@@ -119,136 +151,3 @@ def _decisions(plan: RetryPlan) -> dict[str, dict[str, str]]:
 
 def _why_not(declined: Declined) -> str:
     return f"{declined.reason}; {declined.advice}" if declined.advice else declined.reason
-
-
-def describe_task(
-    layout: RunLayout, task: JudgedTask, values: Mapping[str, float], decision: Mapping[str, str] | None
-) -> dict[str, Any]:
-    """One task of ``verdicts.json``."""
-    asked = task.state.task
-    return {
-        "task_id": asked.task_id,
-        "run_name": asked.run_name,
-        "parameters": dict(asked.parameters),
-        "seed": asked.seed,
-        "case": asked.case,
-        "outcome": task.outcome.value,
-        "failure_class": task.failure_class.value if task.failure_class else None,
-        "altered": task.altered,
-        "changes": task.changes,
-        "summary": finite(values),
-        "kept": task.kept.why if task.kept and task.kept_result else "",
-        "attempts": _describe_attempts(layout, task),
-        "decision": dict(decision) if decision else {"action": "none", "reason": ""},
-    }
-
-
-def _describe_attempts(layout: RunLayout, task: JudgedTask) -> list[dict[str, Any]]:
-    """All attempts, oldest first; those that are gone as they were described before."""
-    lost, before = rolled_back(task), (None, *task.attempts)
-    present = [
-        replace(
-            attempt_verdict(layout, attempt),
-            queue_s=queue_s(layout, attempt, earlier),
-            rolled_back_s=lost.get(attempt.state.number),
-        ).to_json()
-        for attempt, earlier in zip(task.attempts, before, strict=False)
-    ]
-    if task.kept is None or not (task.kept_result or present):
-        return present
-    kept = task.kept.attempts(besides={each.state.number for each in task.attempts})
-    return sorted((*kept, *present), key=lambda each: int(each["attempt"]))
-
-
-def attempt_verdict(layout: RunLayout, attempt: JudgedAttempt) -> AttemptVerdict:
-    """One attempt of ``verdicts.json``."""
-    state, settings, record, row = attempt.state, attempt.settings, attempt.state.record, attempt.state.row
-    started = record.started if record else row.started if row else None
-    return AttemptVerdict(
-        attempt=state.number,
-        submission=state.submission,
-        job=state.job,
-        directory=str(state.layout.home.relative_to(layout.home)),
-        state=row.state.value if row else None,
-        started=started,
-        ended=attempt.ended,
-        **_cost(attempt, started),
-        startup_s=startup_s(attempt),
-        checkpoint_s=checkpoint_s(attempt.results),
-        **_exit_of(attempt),
-        node=attempt.node,
-        micro_batch=settings.micro_batch,
-        accumulation=settings.accumulation,
-        global_batch=settings.global_batch,
-        memory_mib=attempt.resources.memory_mib if attempt.resources else None,
-        time_s=attempt.resources.time_s if attempt.resources else None,
-        changes=settings.changes,
-        **_provenance(record),
-        resumed_from_attempt=_attempt_resumed(attempt),
-        unreadable=str(state.unreadable or ""),
-        verdict=_describe_verdict(layout, attempt.verdict, record) if attempt.verdict else None,
-    )
-
-
-def _cost(attempt: JudgedAttempt, started: float | None) -> dict[str, Any]:
-    """What an attempt used: seconds, nodes, GPUs, memory."""
-    record, asked, ended, row = attempt.state.record, attempt.resources, attempt.state.ended, attempt.state.row
-    elapsed = attempt.ended - started if started and attempt.ended else row.elapsed_s if row else None
-    nodes = record.nodes if record else asked.nodes if asked else 1
-    gpus = record.gpus if record else asked.gpus if asked else 0
-    share = max(1, record.packed) if record else 1
-    return {
-        "elapsed_s": elapsed,
-        "nodes": nodes,
-        "gpus": gpus,
-        "gpu_seconds": ended.gpu_seconds if ended else gpus * nodes * (elapsed or 0.0) / share,
-        "peak_memory_mib": ended.peak_memory_mib if ended else row.peak_memory_mib if row else None,
-        "peak_gpu_memory_mib": ended.peak_gpu_memory_mib if ended else None,
-        "cpus": asked.cpus if asked else None,
-        "cpu_seconds": ended.cpu_seconds if ended else None,
-        "gpu_busy": ended.gpu_busy if ended else None,
-        "gpu_energy_j": ended.gpu_energy_j if ended else None,
-    }
-
-
-def _exit_of(attempt: JudgedAttempt) -> dict[str, Any]:
-    """Exit code and signal, by the wrapper's record, else by Slurm."""
-    ended, row = attempt.state.ended, attempt.state.row
-    if ended:
-        return {"exit_code": ended.exit_code, "signal": ended.signal}
-    return {"exit_code": row.exit_code if row else None, "signal": (row.signal or None) if row else None}
-
-
-def _provenance(record: TaskRecord | None) -> dict[str, Any]:
-    """What an attempt ran; nothing for one that never started."""
-    if record is None:
-        return {}
-    return {
-        "manifest_sha": record.manifest_sha or None,
-        "seal": record.seal,
-        "code_sha256": record.code.sha256,
-        "image_sha256": record.image.sha256 if record.image else None,
-        "launch": asdict(record.launch),
-        "adopted": record.adopted,
-    }
-
-
-def _attempt_resumed(attempt: JudgedAttempt) -> int | None:
-    """Number of the attempt whose checkpoint it went on from: ``…/attempt-1/checkpoints/step_10`` is 1."""
-    parents = Path(attempt.resumed_from).parents
-    return attempt_number(parents[1].name) if attempt.resumed_from and len(parents) > 1 else None
-
-
-def _describe_verdict(layout: RunLayout, verdict: Verdict, record: TaskRecord | None) -> dict[str, Any]:
-    """A verdict as JSON; what stands behind the proof of a success are warnings.
-
-    So are that a run was adopted, and that what it started from was repeated since.
-    """
-    warnings: list[str] = []
-    if verdict.category is FailureClass.SUCCESS:
-        repeated = repeated_since(layout.root, record.uses) if record else ()
-        warnings = [*(line.text for line in verdict.evidence[1:]), *(f"made from {each}" for each in repeated)]
-    told = {**asdict(verdict), "warnings": warnings}
-    if record is None or not record.adopted:
-        return told
-    return {**told, "summary": f"adopted; {verdict.summary}", "warnings": [ADOPTED, *told["warnings"]]}

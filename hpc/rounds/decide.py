@@ -22,7 +22,7 @@ from hpc.core.records.index import SubmissionIndex
 from hpc.core.records.task import TaskRecord
 from hpc.core.resources import ALONE, Resources
 from hpc.core.retry.answer import MARK
-from hpc.core.retry.learned import learn, shape_parameters
+from hpc.core.retry.learned import Observation, learn
 from hpc.core.retry.plan import plan_retries
 from hpc.core.retry.records import AttemptFacts, FailedTask, Limits, Retry, RetryPlan, Situation
 from hpc.core.slurm.arrays import Assignment, first_assignment, world_size_of
@@ -31,7 +31,7 @@ from hpc.experiments.freezing import frozen_of
 from hpc.rounds.hooks import ask_hook
 from hpc.rounds.judge import JudgedAttempt, JudgedExperiment, JudgedTask
 from hpc.snapshots.evidence import checkpoint_names, gather, last_step
-from hpc.snapshots.measured import declared_steps, observations_of, throughput
+from hpc.snapshots.measured import declared_steps, throughput
 from hpc.snapshots.snapshot import AttemptState
 from hpc.submissions.holds import accepted, released_at
 from hpc.submissions.on_disk import asked_of
@@ -42,27 +42,14 @@ MAX_EVIDENCE = 500
 """Characters of a line that are kept as the reason of a hold."""
 
 
-def learn_from(judged: JudgedExperiment) -> None:
+def learn_from(judged: JudgedExperiment, seen: Sequence[Observation]) -> None:
     """Add to ``learned.json`` what the attempts showed of micro-batches.
 
     Raises:
         InputError: The file was cut or edited.
     """
-    spec, batch = judged.frozen.spec, judged.frozen.spec.batch
-    if batch is None:
+    if judged.frozen.spec.batch is None:
         return
-    seen = [
-        observation
-        for task in judged.tasks
-        for attempt in task.attempts
-        for observation in observations_of(
-            attempt.state.layout,
-            attempt.state.record,
-            attempt.verdict,
-            attempt.results,
-            shape_parameters({**spec.program.args, **task.state.task.parameters}, batch.shape),
-        )
-    ]
     known = read_known(judged.layout)
     if learn(known, seen) is not known:  # mostly there is nothing new, and no need of the file's lock
         remember(judged.layout, seen)
@@ -128,7 +115,7 @@ def _ask_hook(
 def _usual_steps(judged: JudgedExperiment) -> int | None:
     """Steps after which the finished tasks ended, where that was after the same number for all; else None."""
     finished = [task for task in judged.of_outcome(Outcome.FINISHED) if not task.kept_result]
-    ends = {last_step(task.attempts[-1].results) for task in finished}
+    ends = {task.settled.last_step if task.settled else last_step(task.attempts[-1].results) for task in finished}
     return ends.pop() if len(ends) == 1 else None
 
 
@@ -164,8 +151,8 @@ def _once_an_element(tasks: Sequence[JudgedTask]) -> list[JudgedTask]:
 
 
 def _ended(task: JudgedTask) -> Ended:
-    if task.kept_result:
-        last_entry = task.kept_result["attempts"][-1]
+    if told := task.settled.entry if task.settled else task.kept_result:
+        last_entry = told["attempts"][-1]
         return Ended(task.state.task.run_name, FailureClass.SUCCESS, "", last_entry["ended"] or 0.0)
     last = task.attempts[-1]
     if last.verdict is None:

@@ -1,6 +1,6 @@
 """From the states of an experiment's tasks to verdicts: evidence is gathered and classified, nothing is decided."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from hpc.core.failures.classify import classify, unreadable_verdict
@@ -14,6 +14,7 @@ from hpc.experiments.freezing import frozen_of
 from hpc.rounds.left_behind import tidy_left_behind
 from hpc.snapshots.evidence import Results, gather, read_results
 from hpc.snapshots.kept import Entry, Kept, keep_without_metrics
+from hpc.snapshots.settled import Settled
 from hpc.snapshots.snapshot import (
     AttemptState,
     Progress,
@@ -81,13 +82,16 @@ class JudgedTask:
     """A task with everything that is known and concluded about it.
 
     Attributes:
+        attempts: None for a run that is settled.
         kept: What was concluded before of attempts that are gone.
+        settled: What is known of a finished run of which nothing else is held.
     """
 
     state: TaskState
     attempts: tuple[JudgedAttempt, ...]
     outcome: Outcome
     kept: Kept | None = None
+    settled: Settled | None = None
 
     @property
     def kept_result(self) -> Entry | None:
@@ -103,8 +107,8 @@ class JudgedTask:
     @property
     def altered(self) -> bool:
         """Whether what was run last is still what was asked."""
-        if self.kept_result:
-            return bool(self.kept_result["altered"])
+        if told := self.settled.entry if self.settled else self.kept_result:
+            return bool(told["altered"])
         return bool(self.attempts) and self.attempts[-1].settings.altered
 
     @property
@@ -146,6 +150,7 @@ def judge_experiment(
     include_running: bool = False,
     again: Collection[str] = (),
     writes: bool = True,
+    judge: Callable[[int, TaskState], "JudgedTask"] | None = None,
 ) -> JudgedExperiment:
     """Judge every attempt that is over, keep what Slurm said of it, and tidy up after a killed wrapper.
 
@@ -153,11 +158,13 @@ def judge_experiment(
         include_running: Read the metrics of what runs, too.
         again: Classes and runs to start again on request.
         writes: Without, what Slurm said is not kept: the runs are somebody else's.
+        judge: What judges a task, by its place in the manifest; None holds all that was read of each.
     """
     if writes:
         keep_cancelled(snapshot)
     layout = snapshot.layout
-    tasks = tuple(judge_task(layout, state, include_running=include_running) for state in snapshot.tasks)
+    judge = judge or (lambda _, state: judge_task(layout, state, include_running=include_running))
+    tasks = tuple(judge(row, state) for row, state in enumerate(snapshot.tasks))
     for attempt in (attempt for state in snapshot.tasks for attempt in state.attempts):
         if writes and attempt.progress is Progress.OVER:
             tidy_left_behind(attempt)

@@ -53,7 +53,7 @@ def _new_lines(
             "attempt": last["attempt"],
             "started": last.get("started"),
             "outcome": entry["outcome"],
-            "failure_class": entry["failure_class"] or "",
+            "failure_class": entry.get("failure_class") or "",
             "values": {name: entry["summary"][name] for name in names if name in entry["summary"]},
         }
         if before is None or any(before.get(name) != line[name] for name in _SAME):
@@ -62,16 +62,24 @@ def _new_lines(
 
 def _left(layout: RunLayout, task: JudgedTask, entry: Mapping[str, Any], primary: str) -> dict[str, Any]:
     """What the run's own files say of it; nothing where they are gone."""
-    record = task.attempts[-1].state.record if task.attempts and not task.kept_result else None
-    if record is None:
+    source = _source_of(task)
+    if source is None:
         return {"metrics_sha256": "", "printed": None}
-    attempt = layout.task(entry["run_name"]).attempt(record.attempt)
-    source = tuple(record.metrics_source)
+    attempt = layout.task(entry["run_name"]).attempt(entry["attempts"][-1]["attempt"])
     printed = last_printed(attempt.stdout, (source[0], source[1]), primary) if len(source) == 2 else None
     return {
         "metrics_sha256": _digest(attempt.metrics),
         "printed": printed if printed is not None and math.isfinite(printed) else None,
     }
+
+
+def _source_of(task: JudgedTask) -> tuple[str, ...] | None:
+    """Where the metrics of its last attempt were read; None where its files are gone, or it never began."""
+    if task.settled and task.settled.line:
+        return task.settled.source
+    last = task.state.attempts[-1] if task.settled else task.attempts[-1].state if task.attempts else None
+    record = None if last is None or task.kept_result else last.record
+    return None if record is None else tuple(record.metrics_source)
 
 
 def _digest(path: Path) -> str:

@@ -17,7 +17,7 @@ def tidy_left_behind(attempt: AttemptState) -> None:
 
     Once for an attempt of Slurm's: before its word on it is kept (`keep_scheduler_record`).
     """
-    if attempt.record is None or not is_gone(attempt) or attempt.layout.scheduler.exists():
+    if attempt.end is not None or attempt.record is None or not is_gone(attempt) or attempt.layout.scheduler.exists():
         return
     if attempt.layout.work.is_dir():
         from hpc.node.attempt import tidy_up

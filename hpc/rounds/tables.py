@@ -1,15 +1,17 @@
 """The numbers of a round as columns: what goes into ``results.h5`` and ``tasks.csv``, with no name twice."""
 
 import csv
-import io
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hpc.adapters.curves import Curve, Curves
+from hpc.adapters.metrics_read import Series
 from hpc.adapters.results_h5 import Rows, TaskColumns, read_rows
 from hpc.core.errors import InputError
 from hpc.core.experiment.values import is_single, render_value
@@ -33,30 +35,38 @@ class Table:
         summary: Metric → one value a task; NaN where there is none.
         series: Metric → the rows of all attempts, by task and attempt.
         problems: What has no column, one sentence each.
+        is_renamed: Whether a metric has another name here than its program gave it, or none.
     """
 
     values: Sequence[Mapping[str, float]]
     summary: Mapping[str, NDArray[np.float64]]
-    series: Mapping[str, Sequence[Rows]]
+    series: Mapping[str, Curve]
     problems: tuple[str, ...]
+    is_renamed: bool
 
 
-def tabulate(judged: JudgedExperiment) -> Table:
-    """Put the numbers of all tasks side by side."""
+def tabulate(judged: JudgedExperiment, curves: Curves) -> Table:
+    """Put the numbers of all tasks side by side.
+
+    Args:
+        curves: Those that were read; those of runs that are gone are added.
+    """
     finals = [final_values(task) for task in judged.tasks]
     kept, problems = _kept_curves(judged)
-    curves = sorted((*_curves(judged.tasks), *kept), key=lambda each: (each[1].task, each[1].attempt))
-    names = dict.fromkeys((*(name for values in finals for name in values), *(name for name, _ in curves)))
+    for name, rows in kept:
+        curves.add(rows.task, rows.attempt, {name: Series(rows.step, rows.value, rows.time)})
+    names = dict.fromkeys((*(name for values in finals for name in values), *curves.names))
     declared = judged.frozen.spec.metrics
     first = [metric.name for metric in (declared.primary, *declared.secondary)]
     labels = label_metrics(names, first, MAX_METRICS)
-    values = [{labels[name]: value for name, value in each.items() if name in labels} for each in finals]
-    series: dict[str, list[Rows]] = {}
-    for name, rows in curves:
-        if name in labels:
-            series.setdefault(labels[name], []).append(rows)
     left_out = [name for name in names if name not in labels]
-    return Table(values, _summary_columns(values), series, (*problems, *_without_column(left_out)))
+    is_renamed = bool(left_out) or any(name != label for name, label in labels.items())
+    values: Sequence[Mapping[str, float]] = finals
+    if is_renamed:
+        values = [{labels[name]: value for name, value in each.items() if name in labels} for each in finals]
+    series = {labels[name]: curves.curve(name) for name in curves.names if name in labels}
+    summary = _summary_columns(values, [labels[name] for name in first if name in labels])
+    return Table(values, summary, series, (*problems, *_without_column(left_out)), is_renamed)
 
 
 def _without_column(names: Sequence[str]) -> tuple[str, ...]:
@@ -76,8 +86,8 @@ def final_values(task: JudgedTask) -> dict[str, float]:
     Nothing for a task without a result: what a failed run reached is in its series, and is no result. A resumed
     attempt stands on the ones before it, so their time counts; one that began anew stands alone.
     """
-    if task.kept_result:
-        summary = task.kept_result["summary"]
+    if told := task.settled.entry if task.settled else task.kept_result:
+        summary = told["summary"]
         return {name: math.nan if value is None else float(value) for name, value in summary.items()}
     if task.outcome is not Outcome.FINISHED:
         return {}
@@ -86,13 +96,6 @@ def final_values(task: JudgedTask) -> dict[str, float]:
     seconds = [each.state.ended.elapsed_s for each in chain if each.state.ended]
     measured = {"wall_time": sum(seconds)} if last.state.ended else {}
     return {**measured, **last.results.summary}
-
-
-def _curves(tasks: Sequence[JudgedTask]) -> Iterator[tuple[str, Rows]]:
-    for row, task in enumerate(tasks):
-        for attempt in task.attempts:
-            for name, series in attempt.results.series.items():
-                yield name, Rows(row, attempt.state.number, *series)
 
 
 def _kept_curves(judged: JudgedExperiment) -> tuple[list[tuple[str, Rows]], tuple[str, ...]]:
@@ -110,12 +113,15 @@ def _kept_curves(judged: JudgedExperiment) -> tuple[list[tuple[str, Rows]], tupl
         return [], (f"{counted(len(wanted), 'run')} whose folders are gone have lost their curves: {error}",)
 
 
-def _summary_columns(values: Sequence[Mapping[str, float]]) -> dict[str, NDArray[np.float64]]:
+def _summary_columns(values: Sequence[Mapping[str, float]], names: Iterable[str]) -> dict[str, NDArray[np.float64]]:
+    """One column a final value: those named, then the others by their names."""
     columns: dict[str, NDArray[np.float64]] = {}
     for row, each in enumerate(values):
         for name, value in each.items():
-            columns.setdefault(name, np.full(len(values), math.nan))[row] = value
-    return columns
+            if name not in columns:
+                columns[name] = np.full(len(values), math.nan)
+            columns[name][row] = value
+    return {name: columns[name] for name in dict.fromkeys((*names, *sorted(columns))) if name in columns}
 
 
 def columns_of(tasks: Sequence[Mapping[str, Any]]) -> TaskColumns:
@@ -124,7 +130,7 @@ def columns_of(tasks: Sequence[Mapping[str, Any]]) -> TaskColumns:
         task_id=[task["task_id"] for task in tasks],
         run_name=[task["run_name"] for task in tasks],
         outcome=[task["outcome"] for task in tasks],
-        failure_class=[task["failure_class"] or "" for task in tasks],
+        failure_class=[task.get("failure_class") or "" for task in tasks],
         attempts=[len(task["attempts"]) for task in tasks],
         altered=[task["altered"] for task in tasks],
     )
@@ -137,30 +143,42 @@ _CHECK = ("check", "check_said")
 """Where the experiment declares a check."""
 
 
-def render_csv(tasks: Sequence[Mapping[str, Any]]) -> str:
-    """The same table for people and spreadsheets: one row a task, every parameter and final metric a column."""
-    after = (*_AFTER, *(_CHECK if any("check" in task for task in tasks) else ()))
-    parameters, metrics = name_columns(
-        (*_BEFORE, *_BETWEEN, *after), _names(tasks, "parameters"), _names(tasks, "summary")
-    )
-    file = io.StringIO()
+def write_csv(
+    file: IO[str],
+    judged: JudgedExperiment,
+    table: Table,
+    entries: Sequence[Mapping[str, Any]],
+    lines: Iterable[bytes],
+) -> Iterator[bytes]:
+    """Write the same table for people and spreadsheets: one row a task, every parameter and final metric a column.
+
+    Args:
+        entries: The tasks, those that are settled in short.
+        lines: Their lines of ``verdicts.json``.
+
+    Yields:
+        Each line, once its row is written.
+
+    Raises:
+        OSError: The disk is full.
+    """
+    after = (*_AFTER, *(_CHECK if judged.frozen.spec.check else ()))
+    names = dict.fromkeys(name for task in judged.tasks for name in task.state.task.parameters)
+    parameters, metrics = name_columns((*_BEFORE, *_BETWEEN, *after), names, table.summary)
     writer = csv.writer(file, lineterminator="\n")
     header = (*_BEFORE, *parameters.values(), *_BETWEEN, *metrics.values(), *after)
     writer.writerow([_cell(name) for name in header])
-    for task in tasks:
-        cells = {**task, "attempts": len(task["attempts"]), "decision": task["decision"]["reason"]}
-        cells |= {"evidence": _evidence(task)}
+    for task, entry, line in zip(judged.tasks, entries, lines, strict=True):
+        whole = json.loads(line) if task.settled else entry
+        cells = {**whole, "attempts": len(whole["attempts"]), "decision": whole["decision"]["reason"]}
+        cells |= {"evidence": _evidence(whole)}
         row = (
-            *(cells[name] for name in _BEFORE), *(task["parameters"].get(name) for name in parameters),
-            *(cells[name] for name in _BETWEEN), *(task["summary"].get(name) for name in metrics),
+            *(cells[name] for name in _BEFORE), *(whole["parameters"].get(name) for name in parameters),
+            *(cells[name] for name in _BETWEEN), *(whole["summary"].get(name) for name in metrics),
             *(cells[name] for name in after),
         )  # fmt: skip
         writer.writerow([_cell(cell) for cell in row])
-    return file.getvalue()
-
-
-def _names(tasks: Iterable[Mapping[str, Any]], key: str) -> Iterator[str]:
-    return (name for task in tasks for name in task[key])
+        yield line
 
 
 def _evidence(task: Mapping[str, Any]) -> str:

@@ -9,12 +9,10 @@ from hpc.core.failures.evidence import FailureClass
 from hpc.core.failures.outcomes import Outcome
 from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout, attempt_number
 from hpc.rounds.judge import JudgedAttempt, JudgedTask
-from hpc.snapshots.evidence import Results
+from hpc.snapshots.evidence import CHECKPOINT, Results
 from hpc.snapshots.measured import throughput
 from hpc.submissions.on_disk import asked_of
 
-CHECKPOINT = "checkpoint_s"
-"""Metric by which a program may say how long it wrote a checkpoint; its values are added up."""
 RESULTS = (FailureClass.DIVERGENCE, FailureClass.NOT_CONVERGED)
 """Ends of failed tasks that are results: their time was not in vain."""
 
@@ -61,10 +59,8 @@ def startup_s(attempt: JudgedAttempt) -> float | None:
 
 def checkpoint_s(results: Results) -> float | None:
     """Seconds of writing checkpoints, where the program tells them."""
-    series = results.series.get(CHECKPOINT)
-    if series is not None and series.value.size:
-        return float(series.value.sum())
-    return results.summary.get(CHECKPOINT)
+    told = results.measures.checkpoint_s
+    return results.summary.get(CHECKPOINT) if told is None else told
 
 
 def rolled_back(task: JudgedTask) -> dict[int, float | None]:

@@ -2,10 +2,11 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hpc.adapters.files import read_json_or_none, read_record_or_none
 from hpc.adapters.logs import read_log_or_say_why, read_program_logs
@@ -21,12 +22,31 @@ from hpc.core.slurm.states import SlurmState
 from hpc.snapshots.snapshot import AttemptState
 
 MEASURED = "wall_time"
+CHECKPOINT = "checkpoint_s"
+"""Metric by which a program may say how long it wrote a checkpoint; its values are added up."""
 MAX_VALUES = 10_000
 """Values of a series that a verdict looks at: the last ones."""
 SUMMARY = "summary.json"
 MOST_PROBLEMS = 5
 MOST_SHOWN = 200
 """Characters of a pattern or path."""
+
+
+class Measures(NamedTuple):
+    """What curves say of steps and times: all that is asked of them once a verdict is given.
+
+    Attributes:
+        first_step, last_step: Lowest and highest step of any metric; None when nothing was logged.
+        steps, seconds, began: Of the metric that spans most steps: how many, in how long, Unix time of its first value.
+        checkpoint_s: Sum of the metric of that name; None without one.
+    """
+
+    first_step: int | None = None
+    last_step: int | None = None
+    steps: int = 0
+    seconds: float = 0.0
+    began: float = 0.0
+    checkpoint_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +61,55 @@ class Results:
     summary: Mapping[str, float]
     complete: bool | None
     problem: str = ""
+
+    @cached_property
+    def measures(self) -> Measures:
+        """What the curves say of steps and times."""
+        return _measured(self.series)
+
+    def without_curves(self, attempt: AttemptLayout) -> "Results":
+        """The same with curves that are read again where somebody asks for them: those of a thousand runs fill memory.
+
+        Args:
+            attempt: Where they were read.
+        """
+        left = replace(self, series=_Late(attempt) if self.series else {})
+        left.__dict__["measures"] = self.measures
+        return left
+
+
+class _Late(Mapping[str, Series]):
+    """The curves of an attempt, read when they are looked at."""
+
+    def __init__(self, attempt: AttemptLayout) -> None:
+        self._attempt = attempt
+
+    @cached_property
+    def _read(self) -> Mapping[str, Series]:
+        return read_results(self._attempt).series
+
+    def __getitem__(self, name: str) -> Series:
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read)
+
+    def __len__(self) -> int:
+        return len(self._read)
+
+
+def _measured(series: Mapping[str, Series]) -> Measures:
+    spans = [(int(each.step.min()), int(each.step.max()), each) for each in series.values() if each.step.size]
+    told = series.get(CHECKPOINT)
+    checkpoint_s = float(told.value.sum()) if told is not None and told.value.size else None
+    if not spans:
+        return Measures(checkpoint_s=checkpoint_s)
+    low, high, longest = max(spans, key=lambda span: span[1] - span[0])
+    began = float(longest.time.min())
+    return Measures(
+        min(span[0] for span in spans), max(span[1] for span in spans),
+        high - low, float(longest.time.max()) - began, began, checkpoint_s,
+    )  # fmt: skip
 
 
 def read_results(attempt: AttemptLayout) -> Results:
@@ -281,8 +350,7 @@ def values_of(series: Series) -> tuple[float, ...]:
 
 def last_step(results: Results) -> int | None:
     """Highest step any metric reached; None when nothing was logged."""
-    steps = [int(series.step.max()) for series in results.series.values() if series.step.size]
-    return max(steps, default=None)
+    return results.measures.last_step
 
 
 def _largest(*values: float | None) -> float | None:

@@ -53,11 +53,10 @@ def observations_of(
 
 def _steps_taken(results: Results, since: int | None) -> int:
     """Optimiser steps between the first and the last metric, or since a step."""
-    steps = [series.step for series in results.series.values() if series.step.size]
-    if not steps:
+    first, last = results.measures[:2]
+    if first is None or last is None:
         return 0
-    first = min(int(step.min()) for step in steps) if since is None else since
-    return max(int(step.max()) for step in steps) - first
+    return last - (first if since is None else since)
 
 
 def throughput(results: Results, started: float | None) -> tuple[float | None, float]:
@@ -70,16 +69,11 @@ def throughput(results: Results, started: float | None) -> tuple[float | None, f
     Returns:
         None for the rate where fewer than two different steps or times were logged; 0 for a start-up not known.
     """
-    series = max(
-        (each for each in results.series.values() if each.step.size),
-        key=lambda each: int(each.step.max() - each.step.min()),
-        default=None,
-    )
-    if series is None:
+    found = results.measures
+    if found.first_step is None:
         return None, 0.0
-    steps, seconds = int(series.step.max() - series.step.min()), float(series.time.max() - series.time.min())
-    startup_s = max(0.0, float(series.time.min()) - started) if started else 0.0
-    return (steps / seconds if steps and seconds > 0 else None), startup_s
+    startup_s = max(0.0, found.began - started) if started else 0.0
+    return (found.steps / found.seconds if found.steps and found.seconds > 0 else None), startup_s
 
 
 def declared_steps(arguments: Mapping[str, Any]) -> int | None:

@@ -37,7 +37,7 @@ from hpc.core.records.submitted import LOCAL
 from hpc.core.slurm.executions import JobRow
 from hpc.submissions.on_disk import list_attempts
 
-SCHEMA = 2
+SCHEMA = 3
 SETTLED_S = 2.0
 """Seconds after which a file that changes again has other times: more than any file system rounds them by."""
 LEAST = 20
@@ -145,6 +145,12 @@ class End(NamedTuple):
         return self.ended - self.started
 
 
+def in_brief(began: Began, ended: Ended) -> tuple[Start, End]:
+    """What a look needs of two records; of ten thousand runs, the records take ten times as much memory."""
+    start = Start(*(getattr(began, name) for name in Start._fields))
+    return start, End(*(getattr(ended, name) for name in End._fields))
+
+
 class Over(NamedTuple):
     """An attempt whose end is on record.
 
@@ -177,6 +183,8 @@ class Memory:
         ]
         self._collected: tuple[Stamp, Mapping[str, Entry]] = tuple(body.get("collected", (None, {})))
         self._known_successes: Mapping[str, str] = body.get("successes", {})
+        self.settled: Mapping[str, Any] = body.get("settled", {})
+        """What a collection keeps of finished runs (`hpc.snapshots.settled`); whoever else looks hands it on."""
         self._after: dict[str, Any] = {}
         self._successes: dict[str, str] = {}
         self._unknown: dict[tuple[str, int], list[Stamp]] = {}
@@ -189,12 +197,12 @@ class Memory:
             OSError: Its folder cannot be listed.
         """
         told = self._before.get(run_name)
-        stamp = _stamp(f"{self._tasks}/{run_name}")
+        stamp = stamp_of(f"{self._tasks}/{run_name}")
         if told is not None and stamp and stamp == told[0]:
             numbers = told[1]
         else:
             numbers = list_attempts(self._layout, run_name)
-            stamp = stamp if self._is_settled(stamp) else []
+            stamp = stamp if self.is_settled(stamp) else []
             self._added += bool(stamp)
         self._after[run_name] = [stamp, numbers, []]
         return list(numbers)
@@ -203,9 +211,9 @@ class Memory:
         """Return what is known of an attempt; None where its records have to be read."""
         told = self._told(run_name, number)
         home = f"{self._tasks}/{run_name}/attempt-{number}"
-        stamps = [_stamp(f"{home}/task.json"), _stamp(f"{home}/exit.json"), None]
+        stamps = [stamp_of(f"{home}/task.json"), stamp_of(f"{home}/exit.json"), None]
         if told is None or self._origins[told[2]][0] != LOCAL:  # this machine's own queue keeps nothing there
-            stamps[2] = _stamp(f"{home}/scheduler.json")
+            stamps[2] = stamp_of(f"{home}/scheduler.json")
         if told is None or told[1] != stamps:
             self._unknown[run_name, number] = stamps
             return None
@@ -230,7 +238,7 @@ class Memory:
         if over.began.scheduler == LOCAL:
             stamps[2] = None
         task, end, row = stamps
-        is_settled = self._is_settled(task) and self._is_settled(end) and (row is None or self._is_settled(row))
+        is_settled = self.is_settled(task) and self.is_settled(end) and (row is None or self.is_settled(row))
         began, ended = over.began, over.ended
         if not is_settled or began.attempt != number or not isinstance(ended, ExitRecord):
             return
@@ -250,15 +258,15 @@ class Memory:
 
     def read_entries(self) -> Mapping[str, Entry]:
         """What the newest collection says of each task, as `hpc.adapters.collected_file.read_entries`, in short."""
-        stamp = _stamp(str(self._layout.verdicts))
+        stamp = stamp_of(str(self._layout.verdicts))
         if not stamp:
             self._collected = (None, {})
             return read_entries(self._layout)
         if stamp != self._collected[0]:
             whole = read_entries(self._layout)
-            entries = {task_id: _in_short(entry) for task_id, entry in whole.items()}
+            entries = {task_id: in_short(entry) for task_id, entry in whole.items()}
             # Without what was set aside, or where a file system's error left nothing, it is not all there is.
-            is_all = self._is_settled(stamp) and bool(entries) and not read_aside(self._layout)
+            is_all = self.is_settled(stamp) and bool(entries) and not read_aside(self._layout)
             self._collected = (stamp, entries) if is_all else (None, {})
             self._added += len(self._collected[1]) // BRIEF
             return entries
@@ -271,15 +279,15 @@ class Memory:
             submission, job: Which log of Slurm's is its own.
             row: What Slurm says of it.
         """
-        log = _stamp(f"{self._layout.submission(submission).logs}/{job}.log")
-        if not _rules_digest() or not (log is None or self._is_settled(log)):
+        log = stamp_of(f"{self._layout.submission(submission).logs}/{job}.log")
+        if not rules_digest() or not (log is None or self.is_settled(log)):
             return ""
-        lines = [_rules_digest(), repr((attempt.number, job, row, log))]
+        lines = [rules_digest(), repr((attempt.number, job, row, log))]
         try:
             with os.scandir(attempt.home) as entries:
                 for entry in sorted(entries, key=lambda each: each.name):
-                    stamp = None if entry.is_dir() else _stamp(entry.path)
-                    if stamp is not None and not self._is_settled(stamp):
+                    stamp = None if entry.is_dir() else stamp_of(entry.path)
+                    if stamp is not None and not self.is_settled(stamp):
                         return ""
                     lines.append(f"{entry.name}\0{stamp}")
         except OSError:
@@ -299,7 +307,18 @@ class Memory:
             self._successes[run_name] = evidence
             self._added += JUDGED
 
-    def _is_settled(self, stamp: Stamp) -> bool:
+    def note_collected(self, entries: Mapping[str, Entry], settled: Mapping[str, Any], when: Stamp) -> None:
+        """Take in what was collected just now.
+
+        Args:
+            entries: As `in_short`, by task.
+            settled: As `settled`.
+            when: Stamp of the file that says so.
+        """
+        self._collected, self.settled = (when, entries), settled
+        self._added += max(LEAST, len(self._after))
+
+    def is_settled(self, stamp: Stamp) -> bool:
         """Whether a file is there and has not changed for a while."""
         return self._taken - max(stamp[2:]) / 1e9 >= SETTLED_S if stamp else False
 
@@ -309,13 +328,16 @@ class Memory:
             return
         tasks = {name: told for name, told in self._after.items() if told[2]}
         origins = [[*origin, code.path, code.sha256, code.roots] for *origin, code in self._origins]
-        body = {"origins": origins, "tasks": tasks, "successes": self._successes, "collected": self._collected}
+        body = {
+            "origins": origins, "tasks": tasks, "successes": self._successes, "collected": self._collected,
+            "settled": self.settled,
+        }  # fmt: skip
         text = json.dumps(body, ensure_ascii=True, separators=(",", ":"))
         with contextlib.suppress(OSError):
             write_bytes(self._layout.remembered, f"{_head(self._layout, text)}\n{text}\n".encode(), parents=False)
 
 
-def _in_short(entry: Entry) -> Entry:
+def in_short(entry: Entry) -> Entry:
     """A task of a collection without what says nothing about where it stands; a tenth of it is left."""
     kept = {name: entry[name] for name in _OF_TASK if name in entry}
     return {**kept, "attempts": [_attempt_in_short(each) for each in entry["attempts"]]}
@@ -358,19 +380,28 @@ def _readers_digest() -> str:
 
 
 @cache
-def _rules_digest() -> str:
+def rules_digest() -> str:
     """Name the code that tells a success: what other code took for one is not believed; empty where it has no files."""
     folder = Path(records.__file__).parents[2]
     files = sorted(path for part in _RULES for path in (folder / part).glob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest() if files else ""
 
 
-def _stamp(path: str) -> Stamp:
+def stamp_of(path: str) -> Stamp:
     """What tells whether a file or folder has changed since."""
     try:
-        found = os.stat(path)  # noqa: PTH116  three of them an attempt
+        return stamp_on(path)
     except FileNotFoundError:
         return None
     except OSError:
         return []
+
+
+def stamp_on(file: str | int) -> list[int]:
+    """The stamp of what is there for sure: a path or an open file.
+
+    Raises:
+        OSError: It cannot be asked for.
+    """
+    found = os.stat(file)  # noqa: PTH116  three of them an attempt
     return [found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]

@@ -40,7 +40,7 @@ from hpc.core.slurm.executions import (
 )
 from hpc.core.slurm.states import SlurmState
 from hpc.snapshots.kept import Entry, Kept, find_kept
-from hpc.snapshots.remembered import Began, Ended, Memory, Over
+from hpc.snapshots.remembered import Began, Ended, Memory, Over, in_brief
 from hpc.submissions.on_disk import asked_of, comment_of, list_attempts, logged_jobs
 
 SETTLE_S = 60.0
@@ -608,6 +608,7 @@ def _claimed(
         return replace(known, unreadable=unreadable)
     if memory and task and end and not recalled:
         memory.note(task.run_name, number, Over(began, end, kept))
+        began, end = in_brief(began, end)
     row = kept or _row_of(began, answer.executions, is_newest=began.job not in newer_jobs)
     over = not is_newest or _is_over(began, end, row, answer)
     progress = Progress.OVER if over else Progress.RUNNING

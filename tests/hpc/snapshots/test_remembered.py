@@ -214,7 +214,7 @@ def test_a_success_is_looked_at_once(layout: RunLayout, monkeypatch: pytest.Monk
     assert read == [attempt]
     assert standing.outcomes["finished"] == 2
     read.clear()
-    monkeypatch.setattr(remembered, "_rules_digest", lambda: "0" * 64)
+    monkeypatch.setattr(remembered, "rules_digest", lambda: "0" * 64)
     with_memory(layout)
     assert len(read) > 1
 

@@ -1,0 +1,280 @@
+"""The curves of all attempts as columns, put down one attempt after the other and written out in order.
+
+Ten thousand runs fill no memory: what was read now lies in a spool, and what an earlier `results.h5` holds is copied
+from there, byte for byte.
+"""
+
+import contextlib
+import os
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from hpc.adapters.metrics_read import Series
+from hpc.adapters.sparse_file import write_at
+from hpc.adapters.spool import Spool
+from hpc.core.errors import InputError
+
+Column = NDArray[np.int64] | NDArray[np.float64]
+COLUMNS = ("task", "attempt", "step", "value", "time")
+_BLOCK_ROWS = 1 << 17
+"""Rows that are held at once: a megabyte a column."""
+_PIECE = 64 << 20
+_WORD = 8
+_SPOOLED, _EARLIER = 0, 1
+_NO_COPY = (OSError, AttributeError)
+
+
+@dataclass
+class _Runs:
+    """Where the rows of one metric lie: one entry an attempt."""
+
+    task: "array[int]" = field(default_factory=lambda: array("q"))
+    attempt: "array[int]" = field(default_factory=lambda: array("q"))
+    length: "array[int]" = field(default_factory=lambda: array("q"))
+    source: "array[int]" = field(default_factory=lambda: array("b"))
+    step: "array[int]" = field(default_factory=lambda: array("q"))
+    value: "array[int]" = field(default_factory=lambda: array("q"))
+    time: "array[int]" = field(default_factory=lambda: array("q"))
+
+    def as_arrays(self) -> dict[str, NDArray[Any]]:
+        """The entries, by task and attempt."""
+        found = {name: np.array(getattr(self, name)) for name in self.__dataclass_fields__}
+        order = np.lexsort((found["attempt"], found["task"]))
+        return {name: each[order] for name, each in found.items()}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One metric of all attempts.
+
+    Attributes:
+        rows: How many there are.
+    """
+
+    rows: int
+    _entries: Mapping[str, NDArray[Any]]
+    _of: "Curves"
+
+    def write(self, descriptor: int, places: Sequence[int]) -> None:
+        """Write it into a file.
+
+        Args:
+            descriptor: The file.
+            places: Where each of `COLUMNS` begins in it.
+
+        Raises:
+            OSError: The disk is full.
+        """
+        entries = self._entries
+        for name, place in zip(COLUMNS[:2], places[:2], strict=True):
+            _write_repeated(descriptor, place, entries[name], entries["length"])
+        at = 0
+        for first, last in _blocks(entries):
+            at += self._of.copy({name: each[first:last] for name, each in entries.items()}, descriptor, places[2:], at)
+
+
+class Curves:
+    """The curves of all attempts of an experiment."""
+
+    def __init__(self, folder: Path) -> None:
+        """Begin with none.
+
+        Args:
+            folder: Where there is room for what memory is not to hold.
+        """
+        self._spool = Spool(folder)
+        self._runs: dict[str, _Runs] = {}
+        self._earlier: Earlier | None = None
+
+    def add(self, task: int, attempt: int, series: Mapping[str, Series]) -> None:
+        """Put the curves of an attempt down.
+
+        Args:
+            task: Its row in ``tasks/``.
+            attempt: Its number.
+            series: Metric → curve.
+
+        Raises:
+            OSError: The disk is full.
+        """
+        for name, curve in series.items():
+            length = len(curve.step)
+            data = b"".join((
+                np.ascontiguousarray(curve.step, np.int64).tobytes(),
+                np.ascontiguousarray(curve.value, np.float64).tobytes(),
+                np.ascontiguousarray(curve.time, np.float64).tobytes(),
+            ))  # fmt: skip
+            place = self._spool.put(data)
+            runs = self._runs.setdefault(name, _Runs())
+            for column, value in zip(
+                runs.__dataclass_fields__,
+                (task, attempt, length, _SPOOLED, place, place + _WORD * length, place + 2 * _WORD * length),
+                strict=True,
+            ):
+                getattr(runs, column).append(value)
+
+    def take_over(self, earlier: "Earlier", tasks: Sequence[int]) -> None:
+        """Take the curves of some tasks as an earlier file has them; one file at most.
+
+        Args:
+            tasks: Their rows in its ``tasks/``.
+        """
+        self._earlier = earlier
+        for name, found in earlier.curves.items():
+            chosen = np.isin(found["task"], tasks)
+            if chosen.any():
+                runs = self._runs.setdefault(name, _Runs())
+                for column in ("task", "attempt", "length", "step", "value", "time"):
+                    getattr(runs, column).frombytes(found[column][chosen].astype(np.int64).tobytes())
+                runs.source.frombytes(bytes([_EARLIER]) * int(chosen.sum()))
+
+    def close(self) -> None:
+        """Let go of what was put down."""
+        self._spool.close()
+
+    @property
+    def names(self) -> list[str]:
+        """The metrics, by the first attempt that has them."""
+        first = {name: min(zip(runs.task, runs.attempt, strict=True)) for name, runs in self._runs.items()}
+        return sorted(first, key=lambda name: first[name])
+
+    def curve(self, name: str) -> Curve:
+        """One metric of all attempts."""
+        entries = self._runs[name].as_arrays()
+        return Curve(int(entries["length"].sum()), entries, self)
+
+    def copy(self, entries: Mapping[str, NDArray[Any]], target: int, places: Sequence[int], at: int) -> int:
+        """Write the steps, values and times of attempts that lie in one source into a file.
+
+        Args:
+            places: Where these columns begin.
+            at: Rows before these.
+
+        Returns:
+            How many rows they are.
+        """
+        rows = int(entries["length"].sum())
+        if self._earlier is not None and entries["source"][0] == _EARLIER:
+            for name, place in zip(COLUMNS[2:], places, strict=True):
+                _copy(self._earlier.file.fileno(), int(entries[name][0]), target, place + _WORD * at, _WORD * rows)
+            return rows
+        pieces = [self._spool.get(int(s), 3 * _WORD * int(n)) for s, n in zip(entries["step"], entries["length"],
+                                                                               strict=True)]  # fmt: skip
+        for number, place in enumerate(places):
+            column = b"".join(piece[number * len(piece) // 3 : (number + 1) * len(piece) // 3] for piece in pieces)
+            write_at(target, column, place + _WORD * at)
+        return rows
+
+
+def _blocks(entries: Mapping[str, NDArray[Any]]) -> Iterator[tuple[int, int]]:
+    """Cut attempts into groups: those behind each other in an earlier file, and a few of the spool at a time."""
+    source, length = entries["source"], entries["length"]
+    torn = source[1:] != source[:-1]
+    for name in COLUMNS[2:]:
+        follows = entries[name][:-1] + _WORD * length[:-1] == entries[name][1:]
+        torn |= (source[1:] == _EARLIER) & ~follows
+    first = 0
+    for last in [*(np.flatnonzero(torn) + 1), len(source)]:
+        if source[first] == _EARLIER:
+            yield first, int(last)
+        else:
+            so_far = np.cumsum(length[first:last]) // _BLOCK_ROWS
+            cuts = first + np.flatnonzero(np.diff(so_far)) + 1
+            yield from zip((first, *cuts), (*cuts, last), strict=True)
+        first = int(last)
+
+
+def _write_repeated(target: int, place: int, values: NDArray[Any], lengths: NDArray[Any]) -> None:
+    """Write each value as often as its attempt has rows."""
+    ends = np.cumsum(lengths)
+    first = 0
+    while first < len(values):
+        begun = int(ends[first - 1]) if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, begun + 8 * _BLOCK_ROWS)))
+        column = np.repeat(values[first:last], lengths[first:last]).astype(np.int64, copy=False)
+        write_at(target, column.tobytes(), place + _WORD * begun)
+        first = last
+
+
+def _copy(source: int, start: int, target: int, place: int, size: int) -> None:
+    """Copy bytes between two files, by the kernel where it can: some file systems share them instead.
+
+    Raises:
+        OSError: The disk is full, or the source was cut.
+    """
+    done = 0
+    with contextlib.suppress(*_NO_COPY):
+        while done < size:
+            copied = os.copy_file_range(source, target, min(_PIECE, size - done), start + done, place + done)
+            if not copied:
+                break
+            done += copied
+    while done < size:
+        data = os.pread(source, min(_PIECE >> 4, size - done), start + done)
+        if not data:
+            raise OSError("the results collected before were cut meanwhile")
+        write_at(target, data, place + done)
+        done += len(data)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A ``results.h5`` whose curves may be taken over.
+
+    Attributes:
+        file: Open for as long as they are.
+        curves: Metric → where the rows of each attempt lie in it.
+    """
+
+    file: BinaryIO
+    curves: Mapping[str, Mapping[str, NDArray[Any]]]
+
+
+def find_earlier(file: BinaryIO) -> Earlier:
+    """Find the curves in an open ``results.h5``, to take them over.
+
+    Raises:
+        InputError: It is damaged, or not laid out as ours are.
+    """
+    try:
+        with h5py.File(file, "r") as results:
+            return Earlier(file, {str(group.attrs["name"]): _find(group) for group in _groups(results)})
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"is damaged ({' '.join(str(error).split())[:200]})", "results.h5") from None
+
+
+def _groups(results: h5py.File) -> Iterable[h5py.Group]:
+    return results["series"].values() if "series" in results else ()
+
+
+def _find(group: h5py.Group) -> Mapping[str, NDArray[Any]]:
+    """Where the rows of each attempt lie."""
+    places = {name: group[name].id.get_offset() for name in COLUMNS}
+    kinds = {name: group[name].dtype for name in COLUMNS}
+    rows = {group[name].shape for name in COLUMNS}
+    right = dict(zip(COLUMNS, ("<i8", "<i8", "<i8", "<f8", "<f8"), strict=True))
+    if None in places.values() or kinds != right or len(rows) != 1:
+        raise ValueError("its columns are not as they are written")
+    size, last = rows.pop()[0], (-1, -1)
+    if not size:
+        raise ValueError("a curve has no rows")
+    starts, told = [np.zeros(0, np.int64)], ([np.zeros(0, np.int64)], [np.zeros(0, np.int64)])
+    for first in range(0, size, _BLOCK_ROWS):
+        task, attempt = (group[name][first : first + _BLOCK_ROWS] for name in COLUMNS[:2])
+        begins = np.empty(len(task), bool)
+        begins[0] = (task[0], attempt[0]) != last
+        begins[1:] = (task[1:] != task[:-1]) | (attempt[1:] != attempt[:-1])
+        starts.append(first + np.flatnonzero(begins))
+        for found, column in zip(told, (task, attempt), strict=True):
+            found.append(column[begins])
+        last = (task[-1], attempt[-1])
+    at = np.concatenate(starts)
+    entries = {"task": np.concatenate(told[0]), "attempt": np.concatenate(told[1]), "length": np.diff(at, append=size)}
+    return entries | {name: places[name] + _WORD * at for name in COLUMNS[2:]}

@@ -1,0 +1,211 @@
+"""Finished runs that were collected before and on which nothing has changed since: their verdicts are final.
+
+A verdict is made of the files of a run's attempts, of Slurm's word on them, and by our rules. Where all of it is as it
+was, it is not given anew: the line in ``verdicts.json``, the curves in ``results.h5`` and what else is asked of a
+finished run stand. What is not known for sure to be the same is read, so a memory that is damaged costs time and says
+nothing false.
+
+A run is not settled as long as something else than its own files may change what is said of it: one that started from
+runs of other experiments, one of which something was kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from hpc.adapters.collected_file import Entry
+from hpc.adapters.curves import Curves, Earlier, find_earlier
+from hpc.adapters.files import open_regular
+from hpc.adapters.verdict_lines import digest_told, read_lines
+from hpc.core.errors import InputError
+from hpc.core.layout import AttemptLayout, RunLayout
+from hpc.core.slurm.executions import is_job
+from hpc.snapshots.remembered import Memory, Stamp, rules_digest, stamp_of, stamp_on
+from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot, TaskState
+
+_NO_EVIDENCE = frozenset({"claim", "outcome.json", "scheduler.json", "work"})
+"""Of an attempt's folder: what says nothing that another file or Slurm's row does not say."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What is asked of a finished run once its verdict is given.
+
+    Attributes:
+        entry: The task of ``verdicts.json`` in short (`hpc.snapshots.remembered.in_short`).
+        last_step: Highest step of its last attempt; None where it logged none.
+        line: Its line: a place and a size in what was put down by this collection; None where the file before has it.
+        source: Of its last attempt, where the metrics were read; empty where nobody needs to know any more.
+    """
+
+    entry: Entry
+    last_step: int | None
+    line: tuple[int, int] | None = None
+    source: tuple[str, ...] = ()
+
+
+class SettledRuns:
+    """The settled runs of an experiment: those of the collection before, and those of this one."""
+
+    def __init__(self, snapshot: Snapshot, memory: Memory | None) -> None:
+        """Open what the collection before left; nothing counts where its files are not as it left them.
+
+        Args:
+            memory: None: nothing is believed, and nothing kept.
+        """
+        self._layout, self._memory = snapshot.layout, memory
+        self._head = {"manifest_sha": snapshot.manifest["sha256"], "rules": rules_digest()}
+        self._before: Mapping[str, tuple[str, int | None]] = {}
+        self._entries: Mapping[str, Entry] = {}
+        self._found: list[int] = []
+        self._evidence: dict[str, str] = {}
+        self._submissions: dict[int, str] = {}
+        self._files = _Files()
+        self._earlier: Earlier | None = None
+        told = memory.settled if memory else {}
+        if memory and told.get("runs") and self._head["rules"] and told.get("head") == self._head:
+            self._files = open_files(snapshot.layout)
+            if self._files.results and self._files.stamps == told.get("files"):
+                with suppress(InputError):
+                    self._earlier = find_earlier(self._files.results)
+                    self._before, self._entries = told["runs"], memory.read_entries()
+
+    def find(self, row: int, state: TaskState) -> Settled | None:
+        """Return what was settled of a run; None for one that has to be judged.
+
+        Args:
+            row: Its place in the manifest.
+        """
+        if self._memory is None:
+            return None
+        name = state.task.run_name
+        evidence = self._evidence[name] = self._evidence_on(state, self._memory)
+        told = self._before.get(name)
+        entry = self._entries.get(state.task.task_id) if told else None
+        if told is None or entry is None or not evidence or told[0] != evidence:
+            return None
+        self._found.append(row)
+        return Settled(entry, told[1])
+
+    def close(self) -> None:
+        """Close the files of the collection before."""
+        self._files.close()
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines of the verdicts before, in the manifest's order; none where no run is settled."""
+        return read_lines(self._files.verdicts) if self._found and self._files.verdicts else iter(())
+
+    def hand_over(self, curves: Curves) -> None:
+        """Hand the curves of the runs that were found on to the results that are written now."""
+        if self._found and self._earlier:
+            curves.take_over(self._earlier, self._found)
+
+    def keep(self, settled: Mapping[str, Settled], entries: Sequence[Entry], digest: str) -> None:
+        """Keep for the next collection what this one settled.
+
+        Args:
+            settled: Run name → what is known of it.
+            entries: Every task as it was written, in short.
+            digest: Hash of the verdicts that were written.
+        """
+        runs = {
+            name: [evidence, each.last_step] for name, each in settled.items() if (evidence := self._evidence[name])
+        }
+        if self._memory is None:
+            return
+        with suppress(InputError, OSError), closing(open_files(self._layout)) as written:
+            if written.stamps and written.verdicts and digest_told(written.verdicts) == digest:  # nobody else's
+                told = {"head": self._head, "files": written.stamps, "runs": runs}
+                self._memory.note_collected({each["task_id"]: each for each in entries}, told, written.stamps[0])
+
+    def _evidence_on(self, state: TaskState, memory: Memory) -> str:
+        """Name all that the verdicts on a run are given by; empty where it may change yet."""
+        attempts = state.attempts
+        if not attempts or state.kept is not None or not all(_is_final(each) for each in attempts):
+            return ""
+        lines: list[str] = []
+        for attempt in attempts:
+            found = self._of_attempt(attempt, memory, with_checkpoints=len(attempts) > 1)
+            if found is None:
+                return ""
+            lines += found
+        return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+    def _of_attempt(self, attempt: AttemptState, memory: Memory, *, with_checkpoints: bool) -> list[str] | None:
+        lines = [f"{attempt.number} {self._of_submission(attempt.submission)} {attempt.row}"]
+        stamps: list[Stamp] = []
+        if is_job(attempt.job):
+            stamps.append(stamp_of(f"{self._layout.submission(attempt.submission).logs}/{attempt.job}.log"))
+        try:
+            for name, found in sorted(_entries_of(attempt.layout, with_checkpoints=with_checkpoints)):
+                lines.append(name)
+                stamps.append([found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns])
+        except OSError:
+            return None
+        if not all(each is None or memory.is_settled(each) for each in stamps):
+            return None
+        return [*lines, repr(stamps)]
+
+    def _of_submission(self, number: int) -> str:
+        """When it was made, by the files that say so."""
+        if number not in self._submissions:
+            files = self._layout.submission(number)
+            self._submissions[number] = repr((stamp_of(str(files.receipt)), stamp_of(str(files.intent))))
+        return self._submissions[number]
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What settled runs rely on, open: who replaces the files meanwhile changes nothing of these."""
+
+    verdicts: BinaryIO | None = None
+    results: BinaryIO | None = None
+    stamps: Sequence[Stamp] = ()
+
+    def close(self) -> None:
+        """Close them."""
+        for file in filter(None, (self.verdicts, self.results)):
+            file.close()
+
+
+def open_files(layout: RunLayout) -> _Files:
+    """Open the verdicts and results of the newest collection; none where one of them is not there, or not ours."""
+    files = []
+    try:
+        for path in (layout.verdicts, layout.results):
+            files.append(open_regular(path))  # noqa: PERF401  what is open is closed where the next cannot be opened
+    except (InputError, OSError):
+        for each in files:
+            each.close()
+        return _Files()
+    return _Files(*files, stamps=[stamp_on(each.fileno()) for each in files])
+
+
+def _is_final(attempt: AttemptState) -> bool:
+    began = attempt.began
+    return (
+        attempt.progress is Progress.OVER
+        and began is not None
+        and attempt.end is not None
+        and attempt.unreadable is None
+        and not began.uses
+    )
+
+
+def _entries_of(attempt: AttemptLayout, *, with_checkpoints: bool) -> Iterator[tuple[str, os.stat_result]]:
+    """The files of an attempt that say something; of its checkpoints those that say when they were whole."""
+    with os.scandir(attempt.home) as entries:
+        for entry in entries:
+            name = entry.name
+            if name not in _NO_EVIDENCE and name[0] != "." and not entry.is_dir():
+                yield name, entry.stat()
+    if not with_checkpoints:
+        return
+    for parent, _, names in os.walk(attempt.checkpoints):
+        for path in (parent, *(f"{parent}/{name}" for name in names)):
+            yield path, os.stat(path)  # noqa: PTH116  many
