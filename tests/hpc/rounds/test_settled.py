@@ -1,0 +1,294 @@
+"""What a collection keeps of finished runs: the next one says what one without it would say, and reads only the new."""
+
+import csv
+import json
+import os
+import random
+import shutil
+import signal
+import stat
+import sys
+import time
+from dataclasses import asdict
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pytest
+
+from hpc.adapters.files import write_json
+from hpc.core.errors import HpcError
+from hpc.core.layout import AttemptLayout, RunLayout
+from hpc.core.slurm.executions import JobRow
+from hpc.core.slurm.states import SlurmState
+from hpc.metrics import MetricsWriter
+from hpc.rounds.act import assess
+from hpc.snapshots import remembered
+from hpc.snapshots.evidence import Results, read_results
+from tests.damages import COPIES, damages
+from tests.local_projects import EXPERIMENT, make_project
+
+CHANGES = 80
+SEED = 20261130
+PACKED = "7_1"
+PRINTED = "hpc: {run} attempt 1, job 7_1: starts\nhpc: {run} attempt 1 ended\n"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five runs: one failed, one has two attempts, two shared an array element of Slurm's; never collected."""
+    project = make_project(
+        tmp_path_factory.mktemp("settled") / "project",
+        EXPERIMENT.replace("x: [1, 2]", "x: [1, 2, 3, 4, 5]") + "check: loss < 2\n",
+        "import sys\nif sys.argv[1] == '3':\n    raise KeyError('a bug')\nprint(f'loss: {float(sys.argv[1]) / 2}')\n",
+    )
+    project.hpc("plan", "tiny", "--cluster", "local")
+    project.hpc("submit", "tiny", expect=1)
+    home = project.runs / "tiny"
+    _attempt_more(home, "X2")
+    row = JobRow(PACKED, "10", SlurmState.COMPLETED, started=1.0, ended=2e9, steps={"batch": SlurmState.COMPLETED})
+    for run in ("X4", "X5"):
+        _change(home / f"tasks/{run}/attempt-1/task.json", scheduler="slurm", job=PACKED, packed=2)
+        write_json(home / f"tasks/{run}/attempt-1/scheduler.json", asdict(row))
+    (home / f"submissions/001/logs/{PACKED}.log").write_text("".join(PRINTED.format(run=run) for run in ("X4", "X5")))
+    for name in ("collected", ".remembered.jsonl", "ledger.jsonl", *COPIES):
+        path = home / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    return home
+
+
+@pytest.fixture
+def layout(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunLayout:
+    """A copy of it, of which everything may be kept at once."""
+    monkeypatch.setattr(remembered, "SETTLED_S", 0.0)
+    monkeypatch.setattr(remembered, "LEAST", 1)
+    shutil.copytree(made, tmp_path / "tiny", symlinks=True)
+    time.sleep(0.01)  # a file system's clock ticks every few ms
+    return RunLayout(tmp_path, "tiny")
+
+
+def _change(path: Path, **fields: object) -> None:
+    write_json(path, {**json.loads(path.read_text()), **fields})
+
+
+def _attempt_more(home: Path, run: str) -> None:
+    """Let a run have one more attempt, as if it had been started again."""
+    attempts = sorted((home / "tasks" / run).glob("attempt-*"), key=lambda path: int(path.name[8:]))
+    if not attempts:
+        return
+    number = int(attempts[-1].name[8:]) + 1
+    target = attempts[-1].with_name(f"attempt-{number}")
+    shutil.copytree(attempts[-1], target, symlinks=True)
+    if not (target / "task.json").is_file():
+        return
+    told = json.loads((target / "task.json").read_text())
+    _change(target / "task.json", attempt=number)
+    for name in ("metrics.h5", ".metrics.h5.lock"):
+        (target / name).unlink(missing_ok=True)
+    with MetricsWriter(target / "metrics.h5", task_id=told["task_id"], attempt=number) as writer:
+        for step in range(3):
+            writer.log(step, {"loss": number / (1 + step)})
+        writer.summary(loss=number / 3)
+    _change(target / "summary.json", summary={"loss": number / 3})
+
+
+def collected(layout: RunLayout) -> object:
+    """Collect; return all that was written but when, or the error."""
+    try:
+        notes = assess(layout).notes
+    except HpcError as error:
+        return str(error)
+    verdicts = json.loads(layout.verdicts.read_text())
+    told = {name: value for name, value in verdicts.items() if name not in ("collected", "sha256", "ledger")}
+    with layout.tasks_csv.open() as file:
+        table = list(csv.reader(file))
+    found: dict[str, Any] = {}
+    with h5py.File(layout.results) as file:
+        assert file.attrs["verdicts_sha256"] == verdicts["sha256"]
+        file.visititems(lambda name, item: found.update({name: _content(item)}))
+    return notes, told, table, found
+
+
+def _content(item: h5py.Group | h5py.Dataset) -> object:
+    held = item[()] if isinstance(item, h5py.Dataset) else None
+    values = None if held is None else list(held) if held.dtype.kind == "O" else held.tobytes()
+    return values, dict(item.attrs)
+
+
+def both(layout: RunLayout, tmp_path: Path) -> tuple[object, object]:
+    """Collect with what is remembered; and a copy without, below the same name."""
+    other = tmp_path / "other"
+    shutil.rmtree(other, ignore_errors=True)
+    os.renames(layout.home, other / "tiny")  # what is said names paths: both are collected at the same place
+    shutil.copytree(other / "tiny", layout.home, symlinks=True, copy_function=_copy)
+    layout.remembered.unlink(missing_ok=True)
+    without = collected(layout)
+    shutil.rmtree(layout.home)
+    os.renames(other / "tiny", layout.home)
+    return collected(layout), without
+
+
+def _copy(source: str, target: str) -> None:
+    """Copy what damage may leave: named pipes, too."""
+    if stat.S_ISFIFO(os.lstat(source).st_mode):  # noqa: PTH116  as copytree calls it
+        os.mkfifo(target)
+    else:
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def count_readings(monkeypatch: pytest.MonkeyPatch) -> list[AttemptLayout]:
+    """List every attempt whose results are read from here on."""
+    read: list[AttemptLayout] = []
+
+    def counted(attempt: AttemptLayout) -> Results:
+        read.append(attempt)
+        return read_results(attempt)
+
+    monkeypatch.setattr("hpc.rounds.judge.read_results", counted)
+    return read
+
+
+def test_only_what_is_new_is_read(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second collection reads the failed run alone; a third what changed since; all say the same of the rest."""
+    first = collected(layout)
+    read = count_readings(monkeypatch)
+    assert collected(layout) == first
+    assert {each.home.parent.name for each in read} == {"X3"}
+    read.clear()
+    (layout.task("X4").attempt(1).stdout).write_text("loss: 2.0\nall went well\n")
+    collected(layout)
+    assert {each.home.parent.name for each in read} == {"X3", "X4"}
+    read.clear()
+    monkeypatch.setattr("hpc.snapshots.settled.rules_digest", lambda: "0" * 64)
+    collected(layout)
+    assert {each.home.parent.name for each in read} == {"X1", "X2", "X3", "X4", "X5"}
+
+
+@pytest.mark.parametrize("name", ["verdicts.json", "results.h5"])
+def test_what_was_collected_counts_only_as_it_was_left(
+    layout: RunLayout, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Who touches a file of it has everything read again."""
+    first = collected(layout)
+    read = count_readings(monkeypatch)
+    os.utime(layout.collected / name)
+    assert collected(layout) == first
+    assert len(read) == 6
+
+
+def test_a_run_of_many_curves_is_not_held(layout: RunLayout) -> None:
+    """Of what a collection judged, finished runs hold no curves, no records and no verdicts."""
+    judged = assess(layout).judged
+    for task in judged.tasks:
+        assert bool(task.settled) == (task.state.task.run_name != "X3")
+        assert not task.settled or not task.attempts
+        for attempt in task.state.attempts if task.settled else ():
+            assert "record" not in vars(attempt)
+            assert "ended" not in vars(attempt)
+
+
+# ── the law ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _new_run(made: Path, home: Path, chance: random.Random) -> None:
+    """Let a run be there that was not, or be as it was at first."""
+    run = chance.choice(("X1", "X2", "X3", "X4", "X5"))
+    target = home / "tasks" / run
+    if os.path.lexists(target) and target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    elif os.path.lexists(target):
+        target.unlink()
+    if target.parent.is_dir():
+        shutil.copytree(made / "tasks" / run, target, symlinks=True)
+
+
+def _retry(_: Path, home: Path, chance: random.Random) -> None:
+    _attempt_more(home, chance.choice(("X1", "X2", "X3", "X4")))
+
+
+def _purge(_: Path, home: Path, chance: random.Random) -> None:
+    run = chance.choice(sorted((home / "tasks").glob("*")) or [home / "none"])
+    if chance.random() < 0.5:
+        shutil.rmtree(run, ignore_errors=True)
+    else:
+        for path in [each for each in run.glob("attempt-*/*") if each.is_file() and chance.random() < 0.3]:
+            path.unlink()
+
+
+def _say_more(_: Path, home: Path, chance: random.Random) -> None:
+    """Let the log of an element, or of a run, say one line more."""
+    paths = [*home.glob("submissions/*/logs/*.log"), *home.glob("tasks/*/attempt-*/std*.log")]
+    paths = [path for path in paths if path.is_file()]
+    if paths:
+        with chance.choice(sorted(paths)).open("a") as file:
+            file.write(chance.choice(("loss: 1.0\n", "RuntimeError: CUDA error\n", "val_error=nan\n")))
+
+
+def _same_size(_: Path, home: Path, chance: random.Random) -> None:
+    """Change a digit in place, and give the file the time it had."""
+    paths = [path for path in home.glob("tasks/*/attempt-*/*.json") if path.is_file() and path.stat().st_size]
+    if paths:
+        path = chance.choice(sorted(paths))
+        before, text = path.stat(), path.read_bytes()
+        path.write_bytes(text.translate(bytes.maketrans(b"01", b"10")))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _memory_of_then(_: Path, home: Path, chance: random.Random) -> None:
+    """Bring back an earlier memory, or earlier results, or keep these for that."""
+    names = [home / chance.choice((".remembered.jsonl", "collected/results.h5")), home.parent / "earlier"]
+    names[1] = names[1].with_name(f"earlier-{names[0].name}")
+    if chance.random() < 0.5:
+        names.reverse()
+    if names[0].is_file() and names[1].parent.is_dir() and (names[1].is_file() or not os.path.lexists(names[1])):
+        shutil.copy(*names)
+
+
+def _damage(_: Path, home: Path, chance: random.Random) -> None:
+    next(damages(home, 1, chance.randrange(1 << 30))).do()
+
+
+def _kill(_: Path, home: Path, chance: random.Random) -> None:
+    """Collect, and be killed before some file is renamed or opened."""
+    kill_at = chance.randrange(1, 60)
+    child = os.fork()
+    if not child:
+        events = count(1)
+
+        def before(event: str, arguments: tuple[object, ...]) -> None:
+            is_ours = event in ("os.rename", "open") and str(home) in str(arguments[0])
+            if is_ours and next(events) == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(before)
+        try:
+            assess(RunLayout(home.parent, home.name))
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+
+
+KINDS = (_new_run, _new_run, _retry, _purge, _say_more, _same_size, _memory_of_then, _damage, _kill)
+
+
+def test_a_collection_that_remembers_says_what_one_without_says(
+    made: Path, layout: RunLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After any sequence of new runs, retries, purges, other words in logs, damage, restores and kills."""
+    chance = random.Random(SEED)  # noqa: S311  no secret
+    read = count_readings(monkeypatch)
+    spared = 0
+    for step in range(CHANGES):
+        if not layout.manifest.is_file() or chance.random() < 0.05:
+            shutil.rmtree(layout.home, ignore_errors=True)
+            shutil.copytree(made, layout.home, symlinks=True)
+        kind = chance.choice(KINDS)
+        kind(made, layout.home, chance)
+        time.sleep(0.005)
+        read.clear()
+        with_memory, without = both(layout, tmp_path)
+        assert with_memory == without, (step, kind.__name__)
+        readings = [each.home.parent.name for each in read]
+        spared += len(readings) < 2 * len(set(readings))
+    assert spared > CHANGES / 3
