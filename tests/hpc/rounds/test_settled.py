@@ -131,7 +131,7 @@ def both(layout: RunLayout, tmp_path: Path) -> tuple[object, object]:
 
 def _copy(source: str, target: str) -> None:
     """Copy what damage may leave: named pipes, too."""
-    if stat.S_ISFIFO(os.lstat(source).st_mode):  # noqa: PTH116  as copytree calls it
+    if stat.S_ISFIFO(os.lstat(source).st_mode):
         os.mkfifo(target)
     else:
         shutil.copy2(source, target, follow_symlinks=False)
