@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -175,15 +175,13 @@ class _Files:
 
 def open_files(layout: RunLayout) -> _Files:
     """Open the verdicts and results of the newest collection; none where one of them is not there, or not ours."""
-    files = []
-    try:
-        for path in (layout.verdicts, layout.results):
-            files.append(open_regular(path))  # noqa: PERF401  what is open is closed where the next cannot be opened
-    except (InputError, OSError):
-        for each in files:
-            each.close()
-        return _Files()
-    return _Files(*files, stamps=[stamp_on(each.fileno()) for each in files])
+    with ExitStack() as opened:
+        try:
+            verdicts, results = (opened.enter_context(open_regular(path)) for path in (layout.verdicts, layout.results))
+        except (InputError, OSError):
+            return _Files()
+        opened.pop_all()
+        return _Files(verdicts, results, [stamp_on(each.fileno()) for each in (verdicts, results)])
 
 
 def _is_final(attempt: AttemptState) -> bool:
