@@ -18,7 +18,7 @@ from hpc.core.failures.evidence import Evidence, FailureClass
 from hpc.core.failures.log_noise import KNOWN_NOISE
 from hpc.core.failures.log_rules import LOG_RULES
 from hpc.core.slurm.states import SlurmState
-from tests.corpus.score import HERE, load_cases
+from tests.corpus.cases import HERE, load_cases
 from tests.machine import slowness
 
 PIECES = sorted(

@@ -11,7 +11,8 @@ from hpc.core.failures.log_rules import LOG_RULES
 from hpc.core.failures.rule import Role, Tier
 from hpc.core.failures.scene import observe
 from hpc.core.slurm.states import SlurmState
-from tests.corpus.score import answer_corpus, evidence_of_case, load_cases
+from tests.corpus.answers import answer_corpus
+from tests.corpus.cases import evidence_of_case, load_cases
 
 CASES = load_cases()
 
