@@ -162,6 +162,8 @@ def run_one(index: SubmissionIndex, entry: Element, layout: RunLayout, job: Job,
     if not watch.is_ours():
         print(f"hpc: {attempt.home} was removed while the program ran; its end is recorded nowhere", flush=True)
         return EXIT_STORAGE
+    if result.unfit_nodes and job.slurm:
+        _leave_out(result.unfit_nodes, job)
     if result.hang and _is_resumed(layout, task, attempt, record, result, job):
         tidy_up(record, attempt)
         conclude(task, attempt, replace(exit_record(record, result, attempt, kills_before), starts_again=True))
@@ -185,6 +187,17 @@ def _climb(record: TaskRecord, attempt: AttemptLayout, watch: Watch) -> Supervis
     from hpc.node.sanity import climb  # here: only a canary has one
 
     return climb(record, attempt, watch)
+
+
+def _leave_out(nodes: Sequence[str], job: Job) -> None:
+    """Keep what still waits of this array away from nodes that are not fit, or they would take it in one by one."""
+    from hpc.adapters import slurm  # here: hardly any node is unfit, and it brings eight modules
+
+    try:
+        slurm.leave_out(job.name.partition("_")[0], nodes)
+        print(f"hpc: what waits of job {job.name} is kept away from {', '.join(nodes)}", flush=True)
+    except HpcError as error:
+        print(f"hpc: cannot keep what waits away from {', '.join(nodes)}: {error}", flush=True)
 
 
 def _is_resumed(

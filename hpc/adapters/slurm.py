@@ -420,6 +420,25 @@ def requeue(job: str) -> None:
     run_client(["scontrol", "requeue", job], timeout_s=30)
 
 
+def leave_out(job: str, nodes: Sequence[str]) -> None:
+    """Keep what waits of a job or array away from nodes, beside those it is kept away from; what runs goes on.
+
+    Raises:
+        TemporaryError: Slurm did not answer.
+        SlurmError: It refused.
+    """
+    waiting = run_client(["squeue", "-h", "-t", "PENDING", "-j", job, "-o", "%x"]).splitlines()
+    if not waiting:
+        return
+    known = [node for line in waiting for node in _split_nodes(line.strip()) if node != "(null)"]
+    run_client(["scontrol", "update", f"JobId={job}", f"ExcNodeList={','.join(dict.fromkeys([*known, *nodes]))}"])
+
+
+def _split_nodes(text: str) -> list[str]:
+    """Split ``n[1-3],m2`` at the commas outside brackets."""
+    return [each for each in re.split(r",(?![^\[]*\])", text) if each]
+
+
 def cancel_waiting(jobs: Sequence[str]) -> None:
     """Cancel those of these jobs that have not begun; one that runs or has ended is left alone, and is no error."""
     _act_on_jobs(["scancel", "--state=PENDING"], jobs)

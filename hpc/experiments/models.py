@@ -215,6 +215,10 @@ def _time(value: Any) -> str | int:
     return _spelled(value, parse_time, 'a time limit such as "24:00:00"', limit=366 * 86400)
 
 
+def _limit(value: Any) -> str | int:
+    return _spelled(value, parse_duration, "a time such as 60s", limit=3600)
+
+
 def _silence(value: Any) -> str | int:
     if value == NEVER:
         return NEVER
@@ -1174,6 +1178,31 @@ def _check(value: Any) -> Any:
 CheckOrText = Annotated[CheckModel, BeforeValidator(_check, json_schema_input_type=str | CheckModel)]
 
 
+class PreflightModel(Model):
+    """What a node has to show before a program is started on it (docs/watch.md); `preflight: true` is all defaults.
+
+    A node that does not is left out at once, and the task is started on another.
+    """
+
+    gpu: Word | None = Field(
+        None, description="Part of the name of each GPU: `H100`. Default: what the profile's `gpu_type` says."
+    )
+    matmul: bool = Field(
+        True, description="Each process multiplies two matrices on its device, where PyTorch is installed."
+    )
+    all_reduce: bool = Field(
+        True, description="The processes of all nodes add up a number, where PyTorch is installed."
+    )
+    shm: Memory = Field("64MB", description="Least size of `/dev/shm`.")
+    time: Annotated[str | int, PlainValidator(_limit), WithJsonSchema({"type": ["string", "integer"]})] = Field(
+        "60s", description="Time limit of all of it; it takes a few seconds."
+    )
+
+
+def _preflight(value: Any) -> Any:
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+
 class WatchModel(Model):
     """When a run that is at work counts as hung or slow (docs/watch.md). Left out: it is watched, and left alone.
 
@@ -1252,6 +1281,9 @@ class ExperimentModel(Model):
         "result, unattended too (docs/housekeeping.md). Default: only `hpc clean` removes "
         "checkpoints.",
     )
+    preflight: Annotated[
+        PreflightModel | None, BeforeValidator(_preflight, json_schema_input_type=bool | PreflightModel)
+    ] = Field(None, description="What a node has to show before a task starts on it. Default: nothing.")
     watch: _in_a_word(WatchModel, WATCH_WORDS) | None = Field(  # type: ignore[valid-type]
         None,
         description="When a run that is at work counts as hung or slow, and whether it is then ended. Default: it is "

@@ -23,6 +23,7 @@ SOME_STARTS = frozenset({
     "hpc.core.launch.config_file",  # with a configuration file
     "hpc.core.retry", "hpc.core.retry.learned",  # with a batch
     "hpc.node.sampler",  # with a run of more than 15 s
+    "hpc.node.preflight",  # with a gate
     "hpc.node.hang_watch", "hpc.node.where", "hpc.core.records.watch",  # with one of more than a minute
     "hpc.core.watching", "hpc.core.watching.judge", "hpc.core.watching.stacks", "hpc.core.words",
     "hpc.node.metric_files", "hpc.node.metric_tap",  # metrics from what is printed, or from files

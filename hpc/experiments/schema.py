@@ -24,7 +24,7 @@ from hpc.core.experiment import spec as core
 from hpc.core.experiment.asking import read_rules
 from hpc.core.experiment.grid import CASE, MAX_TASKS, parameter_names
 from hpc.core.experiment.metric_source import metric_names, parse_source
-from hpc.core.experiment.program import TRUE_FALSE, ConfigFile, Launch, Program, Watch
+from hpc.core.experiment.program import TRUE_FALSE, ConfigFile, Launch, Preflight, Program, Watch
 from hpc.core.experiment.slug import is_plain
 from hpc.core.experiment.values import is_single, render_value
 from hpc.core.launch.config_file import content_problems
@@ -61,6 +61,7 @@ from hpc.experiments.models import (
     Model,
     NoticeModel,
     PackModel,
+    PreflightModel,
     PrimaryModel,
     ProfileModel,
     ProgramModel,
@@ -442,6 +443,13 @@ def _sanity(model: SanityModel | None) -> core.Sanity | None:
     return core.Sanity(model.words, parse_time(model.time)) if model else None
 
 
+def _preflight(model: PreflightModel | None) -> Preflight | None:
+    if model is None:
+        return None
+    shm_mib, time_s = parse_memory(model.shm), parse_duration(model.time)
+    return Preflight(model.gpu or "", model.matmul, model.all_reduce, shm_mib, time_s)
+
+
 def _watch(model: WatchModel | None) -> Watch | None:
     if model is None:
         return Watch()
@@ -491,6 +499,7 @@ def _spec(sections: Mapping[str, Any], draft: Draft) -> core.ExperimentSpec:
         after=_after(sections["after"] or [], _present(draft.program)),
         budget=_budget(sections["budget"]),
         watch=_watch(sections["watch"]),
+        preflight=_preflight(sections["preflight"]),
         after_jobs=tuple(each for each in sections["after"] or [] if isinstance(each, int)),
         raw={
             **written,

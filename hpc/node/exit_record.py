@@ -81,6 +81,8 @@ def exit_record(record: TaskRecord, result: Supervision, attempt: AttemptLayout,
         sanity=result.sanity,
         hang=result.hang,
         watched=result.watched,
+        unfit=result.unfit,
+        unfit_nodes=result.unfit_nodes,
         data_hash=_text_or_none(outcome.get("data_hash")) or _printed_data_hash(attempt),
     )
 

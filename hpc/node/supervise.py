@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING
 
 from hpc.adapters import proc
 from hpc.adapters.files import open_log, read_record, readable_record, write_json
-from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_USAGE, HpcError
+from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_FAILED, EXIT_USAGE, HpcError
 from hpc.core.launch.launchers import Placement, copies, launch_argv, launch_defaults, launch_environment
 from hpc.core.layout import AttemptLayout
 from hpc.core.records.record import Record
@@ -79,6 +79,8 @@ class Supervision:
         sanity: Why the ladder of checks before the program ended the attempt; empty where it did not.
         hang: Why the watch over it ended it; empty where it did not.
         watched: What it seemed to hang or be slow in at its end, where the watch only looked on; else empty.
+        unfit: What the gate before it found a node to lack; empty where it found none.
+        unfit_nodes: Those nodes.
         cpu_seconds: Processor time of its processes on all nodes; None when not known.
         sampled: What the samples come to: ``gpu_busy``, ``gpu_peak_mib``, ``gpu_energy_j``, those that are known.
     """
@@ -94,6 +96,8 @@ class Supervision:
     sanity: str = ""
     hang: str = ""
     watched: str = ""
+    unfit: str = ""
+    unfit_nodes: tuple[str, ...] = ()
     cpu_seconds: float | None = None
     sampled: Mapping[str, float] = field(default_factory=dict)
 
@@ -110,6 +114,8 @@ class Share(Record):
     unread_example: str = ""
     cpu_seconds: float | None = None
     sampled: Mapping[str, float] = field(default_factory=dict)
+    unfit: str = ""
+    unfit_nodes: tuple[str, ...] = ()
 
 
 _REFUSALS = {
@@ -559,10 +565,26 @@ def execute(
         return not_started(attempt, f"cannot start: {record.obstacle}", EXIT_USAGE)
     if record.nodes == 1 or record.on_first_node:
         watching = Watching(record, attempt)
+        if refused := _refused(record, attempt, placement_of(record, 0)):
+            return refused
         return supervise(record, attempt, placement_of(record, 0), find_loss, is_enough, watching)
     task, place = _over_nodes(record, attempt), Placement(gpus=record.gpus)
     result = supervise(task, attempt, place, find_loss, is_enough, Watching(record, attempt))
     take_shares(result, attempt, record.nodes)
+    return result
+
+
+def _refused(task: TaskRecord, attempt: AttemptLayout, place: Placement) -> Supervision | None:
+    """How the attempt ends where this node is not fit to run it; None where it is, or nobody asked."""
+    if task.preflight is None:
+        return None
+    from hpc.node.preflight import find_unfit  # here: it is asked for or not
+
+    what = find_unfit(task, task.preflight, attempt, place)
+    if not what:
+        return None
+    result = not_started(attempt, f"not started: this node is not fit: {what}", EXIT_FAILED)
+    result.unfit, result.unfit_nodes = what, (proc.this_host(),)
     return result
 
 
@@ -579,6 +601,11 @@ def take_shares(result: Supervision, attempt: AttemptLayout, nodes: int) -> None
     for told in (failed or saved)[:1]:
         result.exit_code, result.signal = told.exit_code, told.signal
     result.cpu_seconds, result.sampled = _used_together(list(shares.values()), nodes)
+    own_faults = [told for told in shares.values() if told.unfit and not told.unfit.startswith("ranks:")]
+    for told in (own_faults or [told for told in shares.values() if told.unfit])[:1]:
+        # Who waits for a rank of an unfit node in vain is not unfit itself.
+        result.unfit = told.unfit
+        result.unfit_nodes = tuple(node for each in own_faults for node in each.unfit_nodes)
     if reader := shares.get(0):
         result.output_lost = reader.output_lost
         result.unread, result.unread_example = reader.unread, reader.unread_example
@@ -632,7 +659,8 @@ def main(arguments: Sequence[str]) -> int:
     # The address of the node srun was called on, which is node 0: known to work from here, where names may not.
     address = os.environ.get("SLURM_LAUNCH_NODE_IPADDR") or task.rendezvous.address
     place = replace(placement_of(task, int(os.environ["SLURM_NODEID"])), address=address)
-    result = supervise(task, attempt, place, watching=Watching(task, attempt, node_rank=place.node_rank))
+    watching = Watching(task, attempt, node_rank=place.node_rank)
+    result = _refused(task, attempt, place) or supervise(task, attempt, place, watching=watching)
     told = Share(
         result.exit_code,
         result.signal,
@@ -642,6 +670,8 @@ def main(arguments: Sequence[str]) -> int:
         result.unread_example,
         result.cpu_seconds,
         result.sampled,
+        result.unfit,
+        result.unfit_nodes,
     )
     write_json(_share(attempt, place.node_rank), told.to_json(), parents=False)
     # A node that has its checkpoint says so in its share: to srun it would be a bad exit, for which it ends the nodes

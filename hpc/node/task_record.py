@@ -133,6 +133,7 @@ def _asked(index: SubmissionIndex, entry: Element, number: int, job: Job) -> Tas
         check=index.check,
         packed=index.pack.at_once if index.pack else 0,
         watch=index.watch,
+        preflight=index.preflight,
     )
 
 

@@ -14,7 +14,7 @@ from hpc.adapters.owner import refuse_foreign_file
 from hpc.core.errors import InputError
 from hpc.core.experiment.asking import resources_of
 from hpc.core.experiment.spec import ExperimentSpec, Task
-from hpc.core.failures.breaker import Ended, Trip, check_breaker, fingerprint
+from hpc.core.failures.breaker import Ended, Trip, check_breaker, fingerprint, one_node
 from hpc.core.failures.evidence import FailureClass
 from hpc.core.failures.outcomes import Outcome
 from hpc.core.layout import RunLayout
@@ -129,7 +129,7 @@ def trip_of(judged: JudgedExperiment, plan: RetryPlan) -> Trip | None:
         if task.failure_class in judged.again or task.state.task.run_name in judged.again
     }
     trip = check_breaker(
-        [_ended(task) for task in _once_an_element(over) if task.state.task.task_id not in healed],
+        [_ended(task, judged.layout) for task in _once_an_element(over) if task.state.task.task_id not in healed],
         len(judged.tasks),
         judged.frozen.spec.retry.breaker,
         accepted(judged.layout),
@@ -150,7 +150,7 @@ def _once_an_element(tasks: Sequence[JudgedTask]) -> list[JudgedTask]:
     return list(found.values())
 
 
-def _ended(task: JudgedTask) -> Ended:
+def _ended(task: JudgedTask, layout: RunLayout) -> Ended:
     if told := task.settled.entry if task.settled else task.kept_result:
         last_entry = told["attempts"][-1]
         return Ended(task.state.task.run_name, FailureClass.SUCCESS, "", last_entry["ended"] or 0.0)
@@ -165,6 +165,7 @@ def _ended(task: JudgedTask) -> Ended:
         when=last.ended or 0.0,
         cause=verdict.cause,
         evidence=verdict.evidence[0].text[:MAX_EVIDENCE] if verdict.evidence else "",
+        node="" if _ran_on(last.state, layout) == LOCAL else one_node(last.node),
     )
 
 
@@ -282,6 +283,7 @@ def _facts(attempt: JudgedAttempt, planned: Resources, layout: RunLayout) -> Att
         cancelled=attempt.state.row is not None and attempt.state.row.state is SlurmState.CANCELLED,
         cluster=_ran_on(attempt.state, layout),
         packed=attempt.state.record.packed if attempt.state.record else 0,
+        unfit_nodes=attempt.state.ended.unfit_nodes if attempt.state.ended else (),
     )
 
 

@@ -223,6 +223,7 @@ def _told_by_wrapper(ended: ExitRecord, row: JobRow | None) -> Evidence:
         sanity=ended.sanity,
         hang=ended.hang,
         watched=ended.watched,
+        unfit=ended.unfit,
         unread=ended.metrics_unread.text if ended.metrics_unread else "",
     )
 

@@ -28,6 +28,7 @@ from hpc.adapters.manifest_store import list_submissions, load_index, readable_i
 from hpc.adapters.sbatch import directive, render_sbatch
 from hpc.adapters.withdrawn import read_withdrawn
 from hpc.core.errors import InputError
+from hpc.core.experiment.program import Preflight
 from hpc.core.experiment.spec import ExperimentSpec, Task
 from hpc.core.identity import content_hash
 from hpc.core.layout import RunLayout, SubmissionLayout
@@ -159,6 +160,7 @@ class Frozen:
             sanity=self._sanity(),
             pack=plan.pack if plan.pack.tasks > 1 else None,
             watch=self.spec.watch,
+            preflight=self._preflight(),
         )
 
     @property
@@ -190,6 +192,11 @@ class Frozen:
     def _sanity(self) -> SanityWords | None:
         sanity = self.spec.sanity
         return SanityWords(sanity.words, sanity.time_s) if sanity and self.is_canary else None
+
+    def _preflight(self) -> Preflight | None:
+        """What the experiment asks of a node; of its GPUs, where it says nothing, what the profile asks for."""
+        asked = self.spec.preflight
+        return replace(asked, gpu=asked.gpu or self.profile.gpu_type) if asked else None
 
     def _image(self) -> Image | None:
         image = self.manifest["provenance"]["image"]

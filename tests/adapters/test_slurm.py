@@ -309,3 +309,16 @@ def test_users_settings_do_not_reach_the_clients(clients, monkeypatch):
     make_client(clients, "printenv-like", "env")
     told = slurm.run_client(["printenv-like"]).splitlines()
     assert [line for line in told if line.endswith("=mine")] == ["SBATCH_ACCOUNT=mine"]
+
+
+def test_what_waits_is_kept_away_from_a_node_beside_others(clients: Path, tmp_path: Path) -> None:
+    """The nodes it is kept away from already stay; nothing is asked of Slurm where nothing waits."""
+    asked = tmp_path / "asked"
+    make_client(clients, "scontrol", f'echo "$@" >> {asked}')
+    make_client(clients, "squeue", "printf 'n[1-2],m3\\n(null)\\n'")
+    slurm.leave_out("12", ["n7"])
+    assert asked.read_text() == "update JobId=12 ExcNodeList=n[1-2],m3,n7\n"
+
+    make_client(clients, "squeue", "true")
+    slurm.leave_out("12", ["n8"])
+    assert asked.read_text().count("\n") == 1

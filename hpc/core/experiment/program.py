@@ -101,14 +101,14 @@ class Preflight:
 
     Attributes:
         gpu: Part of the name each GPU has to have; empty: any.
-        matmul: Whether each GPU has to multiply two matrices.
-        all_reduce: Whether the processes have to add up a number, where PyTorch is there.
-        shm_mib: Least size of ``/dev/shm``; 0: it has to be there.
+        matmul: Whether each process has to multiply two matrices on its device, where PyTorch is there.
+        all_reduce: Whether the processes have to add up a number over all nodes, likewise.
+        shm_mib: Least size of ``/dev/shm``.
         time_s: Seconds all of it may take.
     """
 
     gpu: str = ""
     matmul: bool = True
     all_reduce: bool = True
-    shm_mib: int = 0
+    shm_mib: int = 64
     time_s: int = 60

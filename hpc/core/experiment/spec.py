@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpc.core.experiment.program import Launch, Program, Watch
+from hpc.core.experiment.program import Launch, Preflight, Program, Watch
 from hpc.core.resources import ALONE, Pack, Resources
 
 Value = str | int | float | bool | None | Sequence[Any] | Mapping[str, Any]
@@ -275,6 +275,7 @@ class ExperimentSpec:
         pack: How many tasks share one array element.
         budget: What it may cost in all; None: whatever it takes.
         watch: When a run counts as hung, and what is done then; None: nobody looks.
+        preflight: What a node has to show before a program is started on it; None: nothing.
         raw: The experiment as plain JSON values, overrides applied: what the manifest keeps and reports read.
     """
 
@@ -303,6 +304,7 @@ class ExperimentSpec:
     pack: Pack = ALONE
     budget: Budget | None = None
     watch: Watch | None = field(default_factory=Watch)
+    preflight: Preflight | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
 
 

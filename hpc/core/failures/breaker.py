@@ -22,6 +22,10 @@ UNCURED = frozenset(
 EVERYBODYS = frozenset({"full", "quota", "io", "write", "saving"})
 """Sub-causes of `storage` that strike every task that writes: one is enough."""
 
+ONE_NODES = frozenset({"io"})
+"""Those of them that a single node can have, because its mount or its disk is broken: they strike everybody only where
+several nodes have them. The node is left out first."""
+
 MAX_LINE = 200
 _BLANKED = (
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?"), "<time>"),
@@ -45,6 +49,7 @@ class Ended:
         when: Unix time at which it ended.
         cause: Sub-cause of the class.
         evidence: The line that decided.
+        node: The one node it ran on; empty where that is not known, or where there is no other to go to.
     """
 
     run_name: str
@@ -53,6 +58,7 @@ class Ended:
     when: float
     cause: str = ""
     evidence: str = ""
+    node: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,11 @@ class Trip:
     fingerprint: str
     evidence: str
     tasks: tuple[str, ...]
+
+
+def one_node(node: str) -> str:
+    """The node where it is a single one; empty of several (``n[1-4]``), of which nobody knows which one it was."""
+    return "" if set("[,") & set(node) else node
 
 
 def fingerprint(verdict: Verdict) -> str:
@@ -102,8 +113,9 @@ def check_breaker(
         released: Unix time of the last release: storage that failed before it has been mended, whatever its words.
 
     Returns:
-        Why the experiment is to be held; None where nothing speaks for it. A full file system or quota is found
-        first, then one fingerprint among the first tasks, then one class in most of them.
+        Why the experiment is to be held; None where nothing speaks for it. A full file system or quota is found first,
+        and an I/O error that several nodes had, then one fingerprint among the first tasks, then one class in most of
+        them.
     """
     if policy is None:
         return None
@@ -117,8 +129,9 @@ def check_breaker(
 
 def _storage(ended: Sequence[Ended]) -> Trip | None:
     struck = [each for each in ended if each.category is F.STORAGE and each.cause in EVERYBODYS]
-    if not struck:
-        return None
+    nodes = {each.node for each in struck}
+    if not struck or (len(nodes) == 1 and "" not in nodes and all(each.cause in ONE_NODES for each in struck)):
+        return None  # one node's mount or disk: the retry goes elsewhere
     where = f"{struck[0].run_name} and {len(struck) - 1} more" if len(struck) > 1 else struck[0].run_name
     return _trip(f"storage is full or broken ({struck[0].cause}), seen in {where}; other tasks would fail too", struck)
 

@@ -327,6 +327,7 @@ _STEPS: tuple[tuple[str, Callable[[Scene], Verdict | None]], ...] = (
     ("a proof of success", _succeeded),
     ("a kill by the kernel for memory", _asking(Step.KERNEL)),
     ("preemption or a lost node", _taken_away),
+    ("a node that is not fit", _asking(Step.PREFLIGHT)),
     ("starts that get nothing done", _asking(Step.PROGRESS)),
     ("a checkpoint on request", _asking(Step.CHECKPOINT)),
     ("a hang that the watch ended", _asking(Step.WATCH)),

@@ -83,6 +83,8 @@ class Evidence:
         stalled: That it was started again and again without getting anything done, in words; else empty.
         sanity: Why the ladder of checks before a canary ended it, in words; else empty.
         hang: Why the watch over it ended it, in words; else empty.
+        unfit: What the gate before it found a node to lack: ``gpu: …``, ``node: …``, ``disk: …`` or ``ranks: …``; else
+            empty.
         watched: What it seemed to hang or be slow in at its end, where the watch only looked on, in words; else empty.
         unread: What it printed as metrics and nobody could read, in words; empty when there is nothing of the kind.
         unmatched: Why no value of the primary metric was found where the experiment says it stands, in words; else
@@ -117,6 +119,7 @@ class Evidence:
     sanity: str = ""
     hang: str = ""
     watched: str = ""
+    unfit: str = ""
     unread: str = ""
     unmatched: str = ""
 

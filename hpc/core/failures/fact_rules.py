@@ -44,6 +44,7 @@ class Step(StrEnum):
     LEARNING = "learning"  # beside a proof of success
     KERNEL = "kernel"
     TAKEN_AWAY = "taken away"
+    PREFLIGHT = "gate before the run"  # the program was not started: nothing else can be the cause
     WATCH = "hang that was ended"  # it is proved, and what the log says afterwards is fallout
     PROGRESS = "starts without progress"
     CHECKPOINT = "checkpoint on request"
@@ -191,6 +192,16 @@ def _timed_out_silently(scene: Scene) -> LogLine | None:
     if silence < HANG_S or silence < HANG_SHARE * whole:
         return None
     return fact("scheduler", f"time limit reached after {silence:.0f} s without progress")
+
+
+def _unfit(*what: str) -> Callable[[Scene], LogLine | None]:
+    """The gate before the run found this of a node."""
+
+    def holds(scene: Scene) -> LogLine | None:
+        said = scene.evidence.unfit
+        return fact("preflight", said) if said.partition(":")[0] in what else None
+
+    return holds
 
 
 def _timed_out_in_a_hang(scene: Scene) -> LogLine | None:
@@ -438,6 +449,50 @@ FACT_RULES: tuple[FactRule, ...] = (
         "the node could not start the job",
         "whether it is broken for every job",
         0.85,
+    ),
+    FactRule(
+        "preflight-gpu",
+        Step.PREFLIGHT,
+        F.GPU_HARDWARE,
+        "preflight",
+        _unfit("gpu"),
+        "the gate before the run found GPUs missing, of another type, or counting wrongly",
+        "whether the node is broken or what was asked for is not what it has",
+        0.95,
+        "look at nvidia-smi on that node; where the GPUs are as they should be, mend preflight.gpu",
+    ),
+    FactRule(
+        "preflight-node",
+        Step.PREFLIGHT,
+        F.NODE_FAILURE,
+        "preflight",
+        _unfit("node"),
+        "the gate before the run found the node to lack a file system, /dev/shm or room",
+        "why",
+        0.95,
+        "tell the site; where every node lacks it, what is asked for is wrong",
+    ),
+    FactRule(
+        "preflight-ranks",
+        Step.PREFLIGHT,
+        F.COMMUNICATION,
+        "preflight",
+        _unfit("ranks"),
+        "the processes could not add up a number before the run",
+        "which node or link is at fault",
+        0.95,
+        "try NCCL_DEBUG=INFO and NCCL_SOCKET_IFNAME; if single nodes pass, the network between them is at fault",
+    ),
+    FactRule(
+        "preflight-disk",
+        Step.PREFLIGHT,
+        F.STORAGE,
+        "full",
+        _unfit("disk"),
+        "the run folder has less room than resources.disk asks for",
+        "what fills it",
+        0.95,
+        "make room, then release the experiment",
     ),
     FactRule(
         "watch-hang",

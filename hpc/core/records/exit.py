@@ -70,6 +70,9 @@ class ExitRecord(Record):
             first of its output; null when it did neither.
         sanity: Why the ladder of checks before the run ended it, in words: the rung that broke; empty where none did.
         hang: Why the watch over it ended it, in words: what stood still, and which process; empty where it did not.
+        unfit: Why a node of it was not fit to run it: what (``gpu``, ``node``, ``disk``, ``ranks``), a colon, and in
+            words; empty where none was found unfit.
+        unfit_nodes: Those nodes.
         watched: What it seemed to hang or be slow in when it ended, where the watch only looked on; else empty.
     """
 
@@ -110,6 +113,8 @@ class ExitRecord(Record):
     sanity: str = ""
     hang: str = ""
     watched: str = ""
+    unfit: str = ""
+    unfit_nodes: tuple[str, ...] = ()
 
     @property
     def is_done(self) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from hpc.core.experiment.program import Launch, Program, Watch
+from hpc.core.experiment.program import Launch, Preflight, Program, Watch
 from hpc.core.layout import name_problem
 from hpc.core.records.record import Record
 from hpc.core.resources import Pack, Resources
@@ -240,6 +240,8 @@ class SubmissionIndex(Record):
         pack: How many entries share an array index, ``tasks``, and how many of them run ``at_once``; null: one each.
         watch: When a run counts as hung, and what is done then: ``silent_s``, ``slower_than``, ``act``; null: nobody
             looks.
+        preflight: What a node has to show before a program is started on it: ``gpu``, ``matmul``, ``all_reduce``,
+            ``shm_mib``, ``time_s``; null: nothing.
     """
 
     kind: ClassVar[str] = "submission"
@@ -271,6 +273,7 @@ class SubmissionIndex(Record):
     sanity: SanityWords | None = None
     pack: Pack | None = None
     watch: Watch | None = None
+    preflight: Preflight | None = None
 
     @property
     def elements(self) -> int:

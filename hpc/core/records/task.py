@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from hpc.core.experiment.program import Launch, Watch
+from hpc.core.experiment.program import Launch, Preflight, Watch
 from hpc.core.layout import name_problem
 from hpc.core.records.index import CheckCommand, Code, Git, Image, SanityWords, Used
 from hpc.core.records.record import Record
@@ -99,6 +99,7 @@ class TaskRecord(Record):
         packed: So many tasks of its array element run at once, which it shares; 0: it has one to itself.
         watch: When it counts as hung, and what is done then: ``silent_s``, ``slower_than``, ``act``; null: nobody
             looks.
+        preflight: What its nodes have to show before it is started; null: nothing.
     """
 
     kind: ClassVar[str] = "task"
@@ -160,6 +161,7 @@ class TaskRecord(Record):
     deepspeed: Mapping[str, Any] = field(default_factory=dict)
     packed: int = 0
     watch: Watch | None = None
+    preflight: Preflight | None = None
 
     def problems(self) -> Iterator[str]:
         """A name that is no folder's, an attempt that is none."""

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from hpc.core.experiment.spec import RetryPolicy, Value
-from hpc.core.failures.breaker import EVERYBODYS
+from hpc.core.failures.breaker import EVERYBODYS, ONE_NODES, one_node
 from hpc.core.failures.evidence import UNREADABLE, FailureClass, Verdict
+from hpc.core.records.submitted import LOCAL
 from hpc.core.resources import HOUR, render_memory, render_time
 from hpc.core.retry.amounts import (
     Work,
@@ -40,6 +41,9 @@ F = FailureClass
 TAKEN_AWAY_BUDGET = {F.PREEMPTED: 10, F.NODE_FAILURE: 10, F.GPU_HARDWARE: 3, F.COMMUNICATION: 3}
 """Attempts in a row, without a step gained, after which even a blameless task is given up."""
 _NODE_CLASSES = (F.NODE_FAILURE, F.GPU_HARDWARE)  # … of which the node is to blame, and left out
+PREFLIGHT = "preflight"  # sub-cause: the gate before the run refused it
+UNFIT_BUDGET = 3
+"""Nodes in a row that are not fit, after which what is asked for is more likely wrong than the next one."""
 CHECKPOINTED_BUDGET = 3  # times a task may checkpoint without having gained a step
 CEILING_FACTOR = 5
 """Attempts that count, steps gained or not, end at this many times `max_attempts`."""
@@ -308,8 +312,14 @@ def _resume(task: FailedTask, situation: Situation) -> Decision:
             f"{category} {idle} times in a row without a step gained",
             "look at the nodes named in its attempts; if they differ, the program or the network is at fault",
         )
-    bad = task.last.node if is_bad_node(task.last) and not situation.is_elsewhere(task.last) else ""
-    changes = (f"excluded node {bad}: {category}",) if bad else ()
+    if task.last.verdict.cause == PREFLIGHT and idle >= UNFIT_BUDGET:
+        return _decline(
+            task,
+            f"{idle} times in a row a node was not fit for it, before it was started",
+            "if the words are the same each time, what the experiment asks of a node is wrong: see preflight and binds",
+        )
+    bad = () if situation.is_elsewhere(task.last) else bad_nodes(task.last)
+    changes = tuple(f"excluded node {node}: {category}" for node in bad)
     return again(task, situation, f"{category}: the task was not at fault", changes)
 
 
@@ -391,6 +401,10 @@ def _repeat_once(task: FailedTask, situation: Situation) -> Decision:
 def _when_mended(task: FailedTask, situation: Situation) -> Decision:
     """Storage: nothing, until a person has mended it and released the experiment."""
     verdict = task.last.verdict
+    is_first = _idle_streak(task, lambda each: each.category is F.STORAGE) < 2
+    if is_first and _may_be_the_nodes(task.last) and not situation.is_elsewhere(task.last):
+        change = f"excluded node {task.last.node}: an I/O error, which may be its own"
+        return again(task, situation, f"storage: {change}", (change,))
     strikes_all = verdict.cause in EVERYBODYS and situation.policy.breaker is not None
     if not strikes_all or (task.last.ended or 0.0) >= situation.released:
         advice = verdict.suggestion or ACTIONS[F.STORAGE].reason
@@ -509,19 +523,31 @@ def _excluded_nodes(task: FailedTask, situation: Situation) -> tuple[str, ...]:
     """Nodes to avoid: the latest bad ones that may not have been mended yet."""
     policy, now = situation.policy, situation.now
     bad = [
-        attempt.node
+        node
         for attempt in task.attempts
-        if is_bad_node(attempt)
-        and not situation.is_elsewhere(attempt)
+        for node in bad_nodes(attempt)
+        if not situation.is_elsewhere(attempt)
         and (now is None or attempt.ended is None or now - attempt.ended < policy.exclude_hours * HOUR)
     ]
     latest = list(dict.fromkeys(reversed(bad)))[: policy.exclude_at_most]
     return tuple(reversed(latest))
 
 
-def is_bad_node(attempt: AttemptFacts) -> bool:
-    """Whether an attempt tells which node to avoid; of several nodes (``n[1-4]``) nobody knows which one it was."""
-    return attempt.category in _NODE_CLASSES and bool(attempt.node) and not set("[,") & set(attempt.node)
+def bad_nodes(attempt: AttemptFacts) -> tuple[str, ...]:
+    """The nodes to avoid that an attempt tells of; of several nodes (``n[1-4]``) mostly nobody knows which one it was.
+
+    An I/O error may be one node's mount or disk. On this machine there is no other to go to.
+    """
+    if attempt.unfit_nodes:
+        return attempt.unfit_nodes
+    is_to_blame = attempt.category in _NODE_CLASSES or _may_be_the_nodes(attempt)
+    return (attempt.node,) if is_to_blame and one_node(attempt.node) else ()
+
+
+def _may_be_the_nodes(attempt: AttemptFacts) -> bool:
+    """Whether storage failed in a way that a single node may have, and there are others."""
+    is_io = attempt.category is F.STORAGE and attempt.verdict.cause in ONE_NODES
+    return is_io and bool(one_node(attempt.node)) and attempt.cluster != LOCAL
 
 
 def _decline(task: FailedTask, reason: str, next_step: str, command: str = "") -> Declined:

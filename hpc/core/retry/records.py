@@ -27,6 +27,7 @@ class AttemptFacts:
         cancelled: Whether Slurm says that somebody cancelled it, whatever its logs say.
         cluster: Slurm's name of the cluster it ran on; empty when not known.
         packed: So many tasks ran at once where it ran, itself included; 0: it was alone.
+        unfit_nodes: Nodes that the gate before it found unfit.
     """
 
     number: int
@@ -45,6 +46,7 @@ class AttemptFacts:
     cancelled: bool = False
     cluster: str = ""
     packed: int = 0
+    unfit_nodes: tuple[str, ...] = ()
 
     @property
     def category(self) -> FailureClass:

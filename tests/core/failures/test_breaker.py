@@ -134,3 +134,25 @@ def test_no_class_without_a_cure_is_healed() -> None:
     never = {category for category, action in ACTIONS.items() if action.action == "none"}
     assert never - UNCURED == {F.DIVERGENCE, F.NOT_CONVERGED, F.CANCELLED}
     assert UNCURED - never == {F.CHECKPOINT, F.UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "causes", "holds"),
+    [
+        (("n1",), ("io",), False),
+        (("n1", "n1", "n1"), ("io", "io", "io"), False),
+        (("n1", "n2"), ("io", "io"), True),
+        (("n1", ""), ("io", "io"), True),
+        (("",), ("io",), True),
+        (("n1",), ("full",), True),
+        (("n1", "n1"), ("io", "quota"), True),
+    ],
+)
+def test_one_nodes_io_error_holds_nothing(nodes: tuple[str, ...], causes: tuple[str, ...], holds: bool) -> None:
+    """A broken mount is that node's; from several nodes, or from nobody knows where, it is the file system's."""
+    tasks = [
+        Ended(f"S{n}", F.STORAGE, "storage/io: x", n, cause, "x", node)
+        for n, (node, cause) in enumerate(zip(nodes, causes, strict=True))
+    ]
+
+    assert bool(check_breaker(tasks, 60, Breaker())) is holds

@@ -36,7 +36,9 @@ def test_every_log_rule_fires_on_some_case() -> None:
 def test_every_fact_rule_decides_some_case() -> None:
     """Each conclusion from states, records and metrics, and each proof of success, decides at least one case."""
     decided = {answered.verdict.rule for answered in answer_corpus()}
-    from_records = {rule.id for rule in FACT_RULES if rule.step in (Step.RESUME, Step.SANITY, Step.WATCH)}
+    from_records = {
+        rule.id for rule in FACT_RULES if rule.step in (Step.RESUME, Step.SANITY, Step.WATCH, Step.PREFLIGHT)
+    }
     from_records |= {
         "metrics-source-matched-nothing",
         "time-limit-watched-hang",

@@ -563,3 +563,27 @@ def test_a_changed_plan_reaches_every_retry(category: FailureClass) -> None:
         assert by_itself.memory_mib >= 8192
         assert by_itself.time_s >= 7000
         assert by_itself.micro_batch == 8
+
+
+def test_an_io_error_is_tried_on_another_node_once() -> None:
+    """It may be one node's mount: that one is left out. A second one in a row waits for a person."""
+    again = retried(task(attempt(1, F.STORAGE, "io", node="n1", cluster="alps"), checkpoints=("s",)), cluster="alps")
+    assert (again.exclude_nodes, again.resume_from) == (("n1",), "s")
+    assert again.changes == ("excluded node n1: an I/O error, which may be its own",)
+
+    twice = [attempt(number, F.STORAGE, "io", node=f"n{number}", cluster="alps") for number in (1, 2)]
+    assert "--release" in declined(task(*twice), cluster="alps").next_step
+    for nowhere in ({"node": "n1", "cluster": "local"}, {"node": "n[1-2]"}, {"node": ""}):
+        assert "--release" in declined(task(attempt(1, F.STORAGE, "io", **nowhere))).next_step
+
+
+def test_a_node_that_is_not_fit_is_left_out_and_three_are_enough() -> None:
+    """The gate names the node, also one of several; the same words on three of them speak against what is asked."""
+    one = attempt(1, F.NODE_FAILURE, "preflight", node="n[1-4]", unfit_nodes=("n3",))
+    again = retried(task(one))
+    assert (again.exclude_nodes, again.changes) == (("n3",), ("excluded node n3: node_failure",))
+
+    three = [attempt(n, F.GPU_HARDWARE, "preflight", node=f"n{n}", unfit_nodes=(f"n{n}",)) for n in (1, 2, 3)]
+    assert declined(task(*three))
+    three = [attempt(n, F.NODE_FAILURE, "preflight", node=f"n{n}", unfit_nodes=(f"n{n}",)) for n in (1, 2, 3)]
+    assert "3 times in a row a node was not fit" in declined(task(*three)).reason

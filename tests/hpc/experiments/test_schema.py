@@ -12,7 +12,7 @@ import pytest
 from hpc.adapters.yaml_file import YamlDocument, parse_yaml
 from hpc.core.errors import InputError
 from hpc.core.experiment.grid import expand
-from hpc.core.experiment.program import Watch
+from hpc.core.experiment.program import Preflight, Watch
 from hpc.core.experiment.spec import Breaker, Divergence, RetryPolicy, Sanity
 from hpc.core.resources import Pack
 from hpc.experiments import schema
@@ -476,3 +476,20 @@ def test_a_watch_that_makes_no_sense_is_refused(written, said):
     [problem] = problems(f"{MINIMAL}watch: {written}\n")
 
     assert said in problem
+
+
+@pytest.mark.parametrize(
+    ("written", "preflight"),
+    [
+        ("true", Preflight()),
+        ("false", None),
+        ("{gpu: H100, all_reduce: false, shm: 1GB, time: 30s}", Preflight("H100", True, False, 1024, 30)),
+    ],
+)
+def test_a_gate_is_read(written, preflight):
+    """Written down it reads the same; without a word there is none, and plans from before keep their digests."""
+    spec = load(f"{MINIMAL}preflight: {written}\n")
+
+    assert (spec.preflight, load(MINIMAL).preflight) == (preflight, None)
+    assert load(json.dumps(spec.raw)).preflight == preflight
+    assert "preflight" not in load(MINIMAL).raw

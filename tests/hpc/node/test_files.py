@@ -35,6 +35,7 @@ LATER = {
     "sanity", "sanity_argv", "deepspeed", "offload", "fsdp", "fsdp_wrap", "gradient_checkpointing", "torch_compile",
     "packed", "pack",
     "cpu_seconds", "gpu_busy", "gpu_energy_j", "watch", "hang", "watched",
+    "preflight", "unfit", "unfit_nodes",
 }  # fmt: skip
 """Fields that came after commit 83e23e9."""
 
