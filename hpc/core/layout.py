@@ -317,6 +317,11 @@ class RunLayout:
         return self.home / "follow.jsonl"
 
     @property
+    def follow_shadow(self) -> Path:
+        """What it decided and did not do, where it only looks on; only ever appended to."""
+        return self.home / "follow_shadow.jsonl"
+
+    @property
     def follow_lease(self) -> Path:
         """Who follows at present."""
         return self.home / "follow.lease"

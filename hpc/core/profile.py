@@ -21,6 +21,7 @@ class Following:
         directives: sbatch options of the relay; None: those of the tasks.
         every_s: Seconds from one look at a running array to the next; more while nothing happens.
         max_days: Days after which an experiment is not followed any more.
+        shadow: Whether what is decided is only kept, and nothing done.
     """
 
     partition: str = ""
@@ -32,6 +33,7 @@ class Following:
     directives: Mapping[str, str] | None = None
     every_s: int = 10 * MINUTE
     max_days: float = 14.0
+    shadow: bool = False
 
 
 @dataclass(frozen=True)

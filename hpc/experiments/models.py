@@ -1317,6 +1317,11 @@ class FollowModel(Model):
     max_days: Annotated[float, Field(gt=0, le=365)] = Field(
         14.0, description="Days after which an experiment is not followed any more."
     )
+    shadow: bool = Field(
+        False,
+        description="It decides and keeps what it decided, and does nothing; `hpc status` says how often people did "
+        "the same (docs/unattended.md).",
+    )
 
 
 class ProfileModel(Model):

@@ -186,6 +186,7 @@ def _following(model: FollowModel) -> Following:
         directives=None if model.directives is None else dict(model.directives),
         every_s=parse_time(model.every),
         max_days=model.max_days,
+        shadow=model.shadow,
     )
 
 

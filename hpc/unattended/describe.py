@@ -32,7 +32,15 @@ def describe(layout: RunLayout) -> list[str]:
     rounds = [place for place, line in enumerate(ledger) if line["event"] == "round"]
     lines = [_describe_round(ledger[rounds[-1]])] if rounds else []
     troubles = [line for line in ledger[rounds[-1] + 1 if rounds else 0 :] if line["event"] in TROUBLES]
-    return [*lines, *_describe_troubles(troubles), _describe_course(layout, state)]
+    return [*lines, *_describe_troubles(troubles), *_describe_shadow(layout), _describe_course(layout, state)]
+
+
+def _describe_shadow(layout: RunLayout) -> list[str]:
+    if not layout.follow_shadow.exists():
+        return []
+    from hpc.unattended.shadow import describe_shadow  # here: hardly any experiment is followed so
+
+    return describe_shadow(layout)
 
 
 def _describe_troubles(lines: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -20,6 +20,7 @@ from hpc.core.errors import EXIT_DONE, HpcError, InputError, NothingToDo
 from hpc.core.failures.outcomes import count_outcomes, render_counts
 from hpc.core.layout import RunLayout
 from hpc.core.resources import DAY
+from hpc.core.retry.shadow import name_of
 from hpc.core.slurm.arrays import Assignment
 from hpc.core.slurm.successors import Course, Relay, decide, next_interval
 from hpc.experiments.freezing import frozen_of
@@ -34,6 +35,7 @@ from hpc.unattended.blocked import why_blocked
 from hpc.unattended.jobs import jobs_before, leave_one_behind, settle_successors
 from hpc.unattended.lease import LOCK_S, Guard
 from hpc.unattended.notices import notify, tell_held
+from hpc.unattended.shadow import keep_decisions
 from hpc.unattended.state import State, note_down, read_state, write_state
 from hpc.workspace import own_command, own_environment
 
@@ -142,15 +144,28 @@ def play_round(layout: RunLayout, guard: Guard, number: int | None = None) -> Ro
             )
         if frozen.profile.scheduler == "slurm" and time.time() - state.started < frozen.profile.follow.max_days * DAY:
             leave_one_behind(layout, frozen, number)
-        jobs = {} if held(layout) else resume(layout, half_submitted(layout))
+        is_shadow = frozen.profile.follow.shadow
+        jobs = {} if held(layout) or is_shadow else resume(layout, half_submitted(layout))
         guard()
         present = assess(layout)
         new = never_submitted(present)
         guard()
+        if is_shadow:
+            return conclude(layout, state, present, look_on(layout, present, new), new, guard)
         fed = act_on(present, also=new)
         done = conclude(layout, state, present, replace(fed, jobs={**jobs, **fed.jobs}), new, guard)
         clean_up(layout)
         return done
+
+
+def look_on(layout: RunLayout, present: Assessment, new: Sequence[Assignment]) -> Fed:
+    """Keep what this round would do, and do nothing: all of it is left for people. Under the lock."""
+    from hpc.rounds.decide import assignments_of
+
+    kept = keep_decisions(layout, present, new)
+    if kept:
+        note_down(layout, "looked on", decisions=[name_of(each) for each in kept[:NAMED]], more=len(kept[NAMED:]))
+    return Fed(waiting=(*assignments_of(present.judged, present.plan), *new))
 
 
 def clean_up(layout: RunLayout) -> None:
