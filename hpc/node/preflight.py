@@ -9,8 +9,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ from hpc.core.experiment.program import Preflight
 from hpc.core.launch.launchers import Placement
 from hpc.core.layout import AttemptLayout
 from hpc.core.records.task import TaskRecord
-from hpc.node.supervise import CannotStartError, in_its_environment
 
+AsProgram = Callable[[Sequence[str]], tuple[Sequence[str], Mapping[str, str]]]
 SELF_TEST = Path(__file__).parents[1] / "checkup/self_test.py"
 LEAST_SCRATCH_MIB = 64
 """Room that every program needs for its temporary files."""
@@ -32,12 +31,18 @@ _PART = re.compile(r"_\dg\.\d+gb$")
 """What stands behind the name of a GPU that is divided: ``a100_3g.20gb``."""
 
 
-def find_unfit(task: TaskRecord, asked: Preflight, attempt: AttemptLayout, place: Placement) -> str:
-    """Say what this node lacks: ``gpu: …``, ``node: …``, ``disk: …``, ``ranks: …``; empty where it is fit."""
+def find_unfit(
+    task: TaskRecord, asked: Preflight, attempt: AttemptLayout, place: Placement, as_program: AsProgram
+) -> str:
+    """Say what this node lacks: ``gpu: …``, ``node: …``, ``disk: …``, ``ranks: …``; empty where it is fit.
+
+    Args:
+        as_program: Puts a command line where the program's is put: into its container and environment.
+    """
     found = next(_seen_from_outside(task, attempt), "")
     answer: Mapping[str, Any] | str = {}
     if not found:
-        answer = _self_test(task, asked, place)
+        answer = _self_test(task, asked, place, as_program)
         found = "" if isinstance(answer, str) else next(_seen_from_inside(task, asked, answer), "")
     if isinstance(answer, str):
         print(f"hpc: the gate before the run could not look: {answer}", flush=True)
@@ -73,7 +78,7 @@ def _free_mib(folder: Path) -> int | None:
         return None
 
 
-def _self_test(task: TaskRecord, asked: Preflight, place: Placement) -> Mapping[str, Any] | str:
+def _self_test(task: TaskRecord, asked: Preflight, place: Placement, as_program: AsProgram) -> Mapping[str, Any] | str:
     """Run the self test as the program will be run; what it printed, or why it printed nothing."""
     world = task.processes * (1 if task.on_first_node else task.nodes)
     adds = asked.all_reduce and world > 1
@@ -89,7 +94,7 @@ def _self_test(task: TaskRecord, asked: Preflight, place: Placement) -> Mapping[
     if adds or (asked.matmul and task.gpus):
         wanted["ranks"] = ranks
     argv = ("python3", "-", json.dumps(wanted))
-    line, environment = in_its_environment(replace(task, argv=argv), argv, task.environment)
+    line, environment = as_program(argv)
     try:
         done = subprocess.run(
             line, input=SELF_TEST.read_text(encoding="utf-8"), env=environment, capture_output=True, text=True,
@@ -98,7 +103,7 @@ def _self_test(task: TaskRecord, asked: Preflight, place: Placement) -> Mapping[
         told = json.loads(done.stdout.strip().splitlines()[-1])
     except (ValueError, IndexError):
         return ((done.stderr or done.stdout).strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
-    except (OSError, subprocess.TimeoutExpired, CannotStartError) as error:
+    except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return told if isinstance(told, dict) else "it printed something else"
 

@@ -580,7 +580,9 @@ def _refused(task: TaskRecord, attempt: AttemptLayout, place: Placement) -> Supe
         return None
     from hpc.node.preflight import find_unfit  # here: it is asked for or not
 
-    what = find_unfit(task, task.preflight, attempt, place)
+    what = find_unfit(
+        task, task.preflight, attempt, place, lambda argv: in_its_environment(task, argv, task.environment)
+    )
     if not what:
         return None
     result = not_started(attempt, f"not started: this node is not fit: {what}", EXIT_FAILED)
