@@ -52,7 +52,7 @@ def test_what_it_would_do_is_kept_and_scored(project: LocalProject) -> None:
     assert read_kept(layout) == [kept]  # said once
 
     project.hpc("collect", "tiny", "--retry-failed")
-    wait_until(lambda: (project.attempt("X1", 2) / "exit.json").exists(), 30, "the run of the person's retry")
+    wait_until((project.attempt("X1", 2) / "exit.json").exists, 30, "the run of the person's retry")
     assert "of 1 decision, 1 as people did, 0 otherwise, 0 open" in project.hpc("status", "tiny")
 
 
