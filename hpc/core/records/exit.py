@@ -70,10 +70,10 @@ class ExitRecord(Record):
             first of its output; null when it did neither.
         sanity: Why the ladder of checks before the run ended it, in words: the rung that broke; empty where none did.
         hang: Why the watch over it ended it, in words: what stood still, and which process; empty where it did not.
+        watched: What it seemed to hang or be slow in when it ended, where the watch only looked on; else empty.
         unfit: Why a node of it was not fit to run it: what (``gpu``, ``node``, ``disk``, ``ranks``), a colon, and in
             words; empty where none was found unfit.
         unfit_nodes: Those nodes.
-        watched: What it seemed to hang or be slow in when it ended, where the watch only looked on; else empty.
     """
 
     kind: ClassVar[str] = "exit"
