@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from hpc.adapters import proc
-from hpc.adapters.files import follow_access, private_umask, read_json, read_record, write_json
+from hpc.adapters.files import follow_access, private_umask, read_record, write_json
+from hpc.adapters.index_file import read_elements
 from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_STORAGE, EXIT_USAGE, HpcError, InputError
 from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout, TaskLayout
 from hpc.core.records.exit import ExitRecord
@@ -45,20 +46,14 @@ def find_element(path: Path, position: int) -> tuple[SubmissionIndex, Element, R
     Raises:
         InputError: The file is neither, is damaged, or has no such element.
     """
-    content = read_json(path)
+    content, count = read_elements(path, position)  # an array may have thousands
     kind = content.get("kind") if isinstance(content, dict) else None
     if kind == "manifest":
         return _find_by_manifest(path, content, position)
     if kind != "submission":
         raise InputError("neither an index of a submission (submissions/NNN/index.json) nor a manifest.json", str(path))
-    entries = content.get("entries")
-    if isinstance(entries, list):
-        pack = content.get("pack")
-        tasks = pack.get("tasks") if isinstance(pack, dict) else 1
-        tasks = tasks if isinstance(tasks, int) and tasks > 0 else 1
-        _check_position(position, -(-len(entries) // tasks), path)
-        own = entries[position * tasks : (position + 1) * tasks]
-        content = {**content, "entries": own}  # an array may have thousands
+    if isinstance(content.get("entries"), list):
+        _check_position(position, count, path)
     index = _understood(content, SubmissionIndex, path)
     if len(path.parents) <= 3:
         raise InputError("lies in no run folder (ROOT/EXPERIMENT/submissions/NNN/index.json)", str(path))

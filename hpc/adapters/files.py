@@ -197,7 +197,7 @@ def sync_folder(folder: Path) -> None:
 
 def write_json(path: Path, value: Any, *, parents: bool = True) -> None:
     """Replace a JSON file as a whole, as `write_text`. NaN and infinity are refused: they are not JSON."""
-    text = _json_text(value) + "\n"
+    text = json_text(value)
     # A file name that is no UTF-8 reaches us with lone surrogates: \udcXX is valid JSON and comes back the same.
     write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"), parents=parents)
 
@@ -206,8 +206,12 @@ _LONG = 100
 """A longer list has a line an item, whatever is in it: the encoder that indents takes ten times as long."""
 
 
-def _json_text(value: Any) -> str:
+def json_text(value: Any) -> str:
     """Write JSON for people too: indented, and a long list of the outermost object with a line an item."""
+    return _indented(value) + "\n"
+
+
+def _indented(value: Any) -> str:
     if not isinstance(value, dict) or not any(isinstance(each, list) and len(each) > _LONG for each in value.values()):
         return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
     members = (f" {json.dumps(str(name), ensure_ascii=False)}: {_member_text(each)}" for name, each in value.items())

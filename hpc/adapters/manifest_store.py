@@ -17,6 +17,8 @@ from hpc.core.records.project import Project
 from hpc.core.records.record import RecordError
 
 SCHEMA = 1
+_MOST_INDICES = 4096
+"""As many are kept as one experiment has: with fewer, each look at all of them would read all of them again."""
 _CIRCUMSTANCES = ("created", "asked", "project")
 """What of the provenance is no part of what was asked."""
 
@@ -142,7 +144,7 @@ def load_index(submission: SubmissionLayout) -> SubmissionIndex:
         raise InputError(f"no index at {submission.index}; plan again") from None
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=_MOST_INDICES)
 def _index_of(path: Path, *_stamp: int) -> SubmissionIndex:
     """Read an index; once a command for the same file, because several of its parts look at every index."""
     return read_record(path, SubmissionIndex)

@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +61,12 @@ def _option_value(value: object) -> str:
     return directive(text)
 
 
+@lru_cache(maxsize=8)
 def _environment(template: str, *, is_read_by_slurm: bool) -> "tuple[Environment, str]":
-    """Find a site's template beside ours, so that it may extend ``array.sbatch.j2``."""
+    """Find a site's template beside ours, so that it may extend ``array.sbatch.j2``; compiled once, not once an array.
+
+    Jinja looks at each file again before it takes what it compiled.
+    """
     from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 
     loaders: list[FileSystemLoader | PackageLoader] = [PackageLoader("hpc", "templates")]

@@ -10,6 +10,7 @@ import re
 import shlex
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -490,11 +491,23 @@ def is_here() -> bool:
     return True
 
 
+CONFIG_KEPT_S = 60.0
+"""A command asks several times for what a site changes once a month; the controller is asked once."""
+_Config = tuple[float, tuple[str | None, ...], dict[str, str]]
+_config_read: list[_Config] = []
+
+
 def read_config() -> dict[str, str]:
-    """Read ``scontrol show config``."""
+    """Read ``scontrol show config``; what was read in the last minute, of the same Slurm, is not asked again."""
+    now, which = time.monotonic(), tuple(os.environ.get(name) for name in ("PATH", "SLURM_CONF"))
+    for read, known, config in _config_read:
+        if known == which and now - read < CONFIG_KEPT_S:
+            return config
     lines = run_client(["scontrol", "show", "config"], timeout_s=QUICK_S).splitlines()
     pairs = (line.partition("=") for line in lines)
-    return {name.strip(): value.strip() for name, separator, value in pairs if separator}
+    config = {name.strip(): value.strip() for name, separator, value in pairs if separator}
+    _config_read[:] = [(now, which, config)]
+    return config
 
 
 # ── what a site takes ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -525,6 +538,7 @@ def read_site(user: str, *, account: str = "", qos: str = "", partition: str = "
         association=association,
         partition_qos=known.get(partition_qos),
         job_qos=known.get(job_qos),
+        cluster=config.get("ClusterName", ""),
     )
 
 

@@ -17,7 +17,7 @@ from hpc.core.slurm.arrays import Assignment, fitting, plan_arrays
 from hpc.core.slurm.gpu_bound import LiveArray, Place, as_live, most_at_once, place
 from hpc.core.slurm.limits import Limit, Queued, Site, in_order, limits_of, tightest
 from hpc.submissions.in_queue import arrays_in_queue
-from hpc.submissions.prepare import AT_ONCE, Frozen, Terms, prepare_submissions, submit_to_slurm
+from hpc.submissions.prepare import AT_ONCE, Frozen, Terms, Unused, prepare_submissions, submit_to_slurm
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,12 @@ class Room:
     Attributes:
         limit: The tightest limit; None when none is known.
         max_array_size: Most elements of one array.
+        cluster: Slurm's name of the cluster; empty when it did not say.
     """
 
     limit: Limit | None
     max_array_size: int
+    cluster: str = ""
 
     @property
     def left(self) -> int | None:
@@ -73,7 +75,8 @@ def room_for(profile: ClusterProfile) -> Room:
     )
     site = slurm.read_site(user, account=account, qos=qos, partition=partition)
     limits = limits_of(site, user, _load(site), profile.max_submit)
-    return Room(tightest(limits), min(profile.max_array_size, site.max_array_size or profile.max_array_size))
+    most = min(profile.max_array_size, site.max_array_size or profile.max_array_size)
+    return Room(tightest(limits), most, site.cluster)
 
 
 def _load(site: Site) -> list[Queued]:
@@ -101,22 +104,24 @@ def feed(layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignment], t
     waiting, why = in_order(assignments), str(room.limit or "")
     left = len(waiting) if room.left is None else min(room.left, len(waiting))  # elements: a task is at most one
     jobs: dict[int, str] = {}
-    live = _counted(layout, profile, terms)
+    live, unused = _counted(layout, profile, terms), Unused(layout)
     while left and waiting:
-        plan = plan_arrays(waiting[: fitting(waiting, profile, left)], profile)[0]
-        asked = plan.asked
-        found = place(asked, plan.elements, profile, live) if profile.max_gpus else Place()
-        try:
-            prepared = prepare_submissions(layout, frozen, plan.assignments)
-            submitted = submit_to_slurm(layout, prepared, terms.at(found, most_at_once(asked, profile)))
-        except slurm.SubmitLimitReached as refusal:
-            left, why = plan.elements // 2, f"Slurm: {refusal}"
-            continue
-        jobs |= submitted
-        live += [as_live(job, asked, plan.elements, found) for job in submitted.values()]
-        taken = {each.task.task_id for each in plan.assignments}
+        taken = set[str]()
+        for plan in plan_arrays(waiting[: fitting(waiting, profile, left)], profile):
+            asked = plan.asked
+            found = place(asked, plan.elements, profile, live) if profile.max_gpus else Place()
+            own_terms = terms.at(found, most_at_once(asked, profile))
+            try:
+                prepared = prepare_submissions(layout, frozen, plan.assignments, unused)
+                submitted = submit_to_slurm(layout, prepared, own_terms, room.cluster)
+            except slurm.SubmitLimitReached as refusal:
+                left, why = plan.elements // 2, f"Slurm: {refusal}"
+                break
+            jobs |= submitted
+            live += [as_live(job, asked, plan.elements, found) for job in submitted.values()]
+            taken.update(each.task.task_id for each in plan.assignments)
+            left -= plan.elements
         waiting = [each for each in waiting if each.task.task_id not in taken]
-        left -= plan.elements
     return Fed(jobs, len(assignments) - len(waiting), tuple(waiting), why if waiting else "")
 
 

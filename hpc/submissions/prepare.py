@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from hpc.adapters import slurm
-from hpc.adapters.files import make_folder, move_away, publish_folder, read_record_or_none, write_json, write_text
+from hpc.adapters.files import make_folder, move_away, publish_folder, read_record_or_none, write_text
 from hpc.adapters.images import name_of_pin, pin_image
+from hpc.adapters.index_file import write_index
 from hpc.adapters.manifest_store import list_submissions, load_index, readable_indices
 from hpc.adapters.sbatch import directive, render_sbatch
 from hpc.adapters.withdrawn import read_withdrawn
@@ -213,29 +214,54 @@ def cluster_of(frozen: Frozen) -> str:
     return (slurm.read_config_value("ClusterName") or "") if frozen.profile.scheduler == "slurm" else ""
 
 
-def prepare_submissions(layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignment]) -> list[SubmissionLayout]:
+class Unused:
+    """The arrays that were prepared and that nobody has asked for yet, read once; and the next number for a new one."""
+
+    def __init__(self, layout: RunLayout) -> None:
+        self.number = 1 + max((each.number for each in list_submissions(layout)), default=0)
+        self._found: dict[tuple[str, int], list[tuple[SubmissionLayout, SubmissionIndex]]] = {}
+        for each, index in readable_indices(layout):
+            if not is_used(each):
+                self._found.setdefault(_mark(index), []).append((each, index))
+
+    def find(self, index: SubmissionIndex) -> SubmissionLayout | None:
+        """Return the one that says all that is asked now; None where there is none."""
+        candidates = self._found.get(_mark(index), ())
+        return next((each for each, prepared in candidates if _is_same(index, prepared)), None)
+
+
+def _mark(index: SubmissionIndex) -> tuple[str, int]:
+    """What two arrays that say the same have in common, and most others do not."""
+    return index.entries[0].task_id, len(index.entries)
+
+
+def prepare_submissions(
+    layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignment], unused: Unused | None = None
+) -> list[SubmissionLayout]:
     """Write a folder for each array these assignments need; a folder with equal content that is still unused is taken.
+
+    Args:
+        unused: What was prepared, where it was read before.
 
     Raises:
         InputError: A script cannot be rendered, or one was changed since; nothing was written.
     """
+    unused = unused or Unused(layout)
     return [
-        known or _write_submission(layout, frozen, plan, index)
-        for plan, index, known in _needed(layout, frozen, assignments)
+        known or _write_submission(layout, frozen, plan, index, unused)
+        for plan, index, known in _needed(layout, frozen, assignments, unused)
     ]
 
 
 def _needed(
-    layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignment]
+    layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignment], unused: Unused
 ) -> Iterator[tuple[ArrayPlan, SubmissionIndex, SubmissionLayout | None]]:
     """Return each array these assignments need with the folder that is there for it, unused, if there is one."""
     if frozen.profile.scheduler == "slurm":  # also for a script that was written for this machine's own queue
         directive(layout.submissions)
-    unused = [(each, index) for each, index in readable_indices(layout) if not is_used(each)]
     for plan in plan_arrays(assignments, frozen.profile):
         index = with_sources(layout, frozen.spec, frozen.index(plan))
-        known = next((each for each, prepared in unused if _is_same(index, prepared)), None)
-        if known:
+        if known := unused.find(index):
             check_script(known)
         yield plan, index, known
 
@@ -261,22 +287,17 @@ def rehearse_submissions(layout: RunLayout, frozen: Frozen, assignments: Sequenc
     Raises:
         InputError: A script cannot be rendered, or one was changed since.
     """
-    frozen, number, rehearsed = replace(frozen, rehearses=True), _newest(layout), []
-    for plan, index, known in _needed(layout, frozen, assignments):
-        number += known is None
+    frozen, unused, rehearsed = replace(frozen, rehearses=True), Unused(layout), []
+    for plan, index, known in _needed(layout, frozen, assignments, unused):
+        number = known.number if known else unused.number
         script = known.script.read_text(encoding="utf-8") if known else _script(layout, frozen, plan, number)
-        rehearsed.append(Rehearsed(known.number if known else number, index, script))
+        rehearsed.append(Rehearsed(number, index, script))
+        unused.number += known is None
     return rehearsed
 
 
-def _newest(layout: RunLayout) -> int:
-    return max((each.number for each in list_submissions(layout)), default=0)
-
-
 def _is_same(index: SubmissionIndex, prepared: SubmissionIndex) -> bool:
-    """Whether a submission that was prepared says all that is asked now; ids first, they are cheap and differ most."""
-    if len(index.entries) != len(prepared.entries) or index.entries[0].task_id != prepared.entries[0].task_id:
-        return False
+    """Whether a submission that was prepared says all that is asked now."""
     asked, there = (replace(each, submission=0, created=0.0, script_sha256="") for each in (index, prepared))
     # What was read holds lists where what is asked holds tuples: as JSON they are the same.
     return asked == there or content_hash(asked.to_json()) == content_hash(there.to_json())
@@ -293,14 +314,15 @@ def check_script(submission: SubmissionLayout) -> None:
         )
 
 
-def _write_submission(layout: RunLayout, frozen: Frozen, plan: ArrayPlan, index: SubmissionIndex) -> SubmissionLayout:
+def _write_submission(
+    layout: RunLayout, frozen: Frozen, plan: ArrayPlan, index: SubmissionIndex, unused: Unused
+) -> SubmissionLayout:
     """Publish a folder under the next free number; it is complete before anybody can see it."""
-    number = _newest(layout) + 1
     while True:
-        final = layout.submission(number)
-        if publish_array(final, index, _script(layout, frozen, plan, number)):
+        final = layout.submission(unused.number)
+        unused.number += 1
+        if publish_array(final, index, _script(layout, frozen, plan, final.number)):
             return final
-        number += 1
 
 
 def choose_partitions(profile: ClusterProfile, resources: Resources) -> Choice | None:
@@ -336,7 +358,7 @@ def publish_array(final: SubmissionLayout, index: SubmissionIndex, script: str) 
         recorded = replace(
             index, submission=final.number, created=time.time(), script_sha256=sha256(script.encode()).hexdigest()
         )
-        write_json(temporary.index, recorded.to_json())
+        write_index(temporary.index, recorded.to_json())
         write_text(temporary.script, script, mode=0o700)
         return publish_folder(temporary.home, final.home)
     finally:
@@ -392,9 +414,12 @@ def _is_withdrawn(submission: SubmissionLayout) -> bool:
 
 
 def submit_to_slurm(
-    layout: RunLayout, submissions: Sequence[SubmissionLayout], terms: Terms = AT_ONCE
+    layout: RunLayout, submissions: Sequence[SubmissionLayout], terms: Terms = AT_ONCE, cluster: str | None = None
 ) -> dict[int, str]:
     """Submit what has no receipt yet; what was begun keeps the terms it had. The caller holds the experiment's lock.
+
+    Args:
+        cluster: The cluster's name where Slurm was asked for it before; empty when it did not say.
 
     Returns:
         Submission number → job id, those adopted after a crash included.
@@ -403,7 +428,8 @@ def submit_to_slurm(
         TemporaryError: Slurm did not answer. What was submitted has its receipt; the same call goes on with the rest.
         SlurmError: Slurm refused a script; its intent is taken back.
     """
-    cluster = (slurm.read_config_value("ClusterName") or "") if submissions else ""
+    if cluster is None:
+        cluster = (slurm.read_config_value("ClusterName") or "") if submissions else ""
     return {each.number: _submit(layout, each, terms.signed(cluster)) for each in submissions}
 
 

@@ -68,6 +68,7 @@ class Site:
         association: The user's; None where there is no accounting.
         partition_qos: QOS of the partition.
         job_qos: QOS of the jobs.
+        cluster: Slurm's name of the cluster; empty when it does not say.
     """
 
     partition: str = ""
@@ -76,6 +77,7 @@ class Site:
     association: Association | None = None
     partition_qos: QosLimits | None = None
     job_qos: QosLimits | None = None
+    cluster: str = ""
 
     @property
     def counts_others(self) -> bool:

@@ -1,12 +1,19 @@
 """Feeding: what the site takes now is submitted, the rest waits for the same command; nothing is lost or doubled."""
 
+import itertools
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from hpc.adapters.manifest_store import load_manifest, task_from_json
+from hpc.core.layout import RunLayout
+from hpc.core.slurm.arrays import first_assignment
+from hpc.experiments.freezing import frozen_of
+from hpc.submissions import portions
 from tests.fake_slurm import SlurmProject, make_slurm_project
-from tests.local_projects import EXPERIMENT
+from tests.local_projects import EXPERIMENT, make_project
 
 TEN = EXPERIMENT.replace("[1, 2]", "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]")
 ASSOCIATION = r"""case "$*" in
@@ -160,3 +167,40 @@ def test_an_intent_that_is_refused_now_waits_like_the_others(project):
     project.client("sbatch", "echo 7")
     assert project.json("submit", "tiny")["tasks"] == 10
     assert sizes(project) == {"7": 10}
+
+
+def test_full_arrays_and_one_question_whatever_their_number(project, monkeypatch):
+    """Ten tasks where an array may have three: four arrays, the configuration asked for once, each index read once."""
+    monkeypatch.setenv("SIZE", "3")
+    load(project, 0)
+    (project.folder / "scontrol.calls").unlink(missing_ok=True)
+    project.hpc("submit", "tiny")
+    assert sorted(sizes(project).values()) == [1, 3, 3, 3]
+    assert project.calls("scontrol").count("show config") == 1
+
+
+def test_what_an_array_costs_does_not_grow_with_their_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Preparing and submitting four times as many arrays asks for four times as many files, not sixteen."""
+    counts = [_opened(tmp_path / str(arrays), arrays, monkeypatch) for arrays in (10, 40)]
+    assert counts[1] < 4.5 * counts[0]
+
+
+def _opened(folder: Path, arrays: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many files were asked about while so many arrays of two tasks were fed to a Slurm that takes all."""
+    values = ", ".join(map(str, range(1, 2 * arrays + 1)))
+    project = make_project(folder, EXPERIMENT.replace("[1, 2]", f"[{values}]"))
+    (folder / "manifests/clusters/slurm.yaml").write_text("scheduler: slurm\nmax_array_size: 2\n")
+    project.hpc("plan", "tiny", "--cluster", "slurm")
+    layout = RunLayout(project.runs, "tiny")
+    frozen = frozen_of(load_manifest(layout))
+    assignments = [first_assignment(frozen.spec, task_from_json(each)) for each in frozen.manifest["tasks"]]
+    calls = itertools.count()
+    true_stat, true_open = Path.stat, os.open
+    with monkeypatch.context() as patch:
+        patch.setattr(portions, "room_for", lambda profile: portions.Room(None, profile.max_array_size, "c"))
+        patch.setattr(portions.slurm, "submit_script", lambda *_, **__: "7")
+        patch.setattr(Path, "stat", lambda *args, **more: (next(calls), true_stat(*args, **more))[1])
+        patch.setattr(os, "open", lambda *args, **more: (next(calls), true_open(*args, **more))[1])
+        fed = portions.feed(layout, frozen, assignments)
+    assert (len(fed.jobs), fed.submitted) == (arrays, 2 * arrays)
+    return next(calls)
