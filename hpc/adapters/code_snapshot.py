@@ -7,16 +7,16 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from hpc.adapters.files import make_folder, mode_in, move_away, publish_folder, temporary_name
 from hpc.core.errors import InputError
+from hpc.core.immutable import immutable
 
 MAX_BYTES = 256 * 1024 * 1024
 
 
-@dataclass(frozen=True)
+@immutable
 class LinkTo:
     """A symbolic link of the copy, by the text it holds."""
 
@@ -175,14 +175,15 @@ def _freeze(source: Path | LinkTo, copy: Path) -> None:
 def _compile(source: Path, final: Path) -> None:
     """Leave bytecode beside a module, as this Python would; another one passes over it and compiles as before.
 
-    Python takes it only for the very file it was made from: by its time and size.
+    Python takes it without a look at the module's time, which a copy of the run may have lost: nobody edits a frozen
+    copy, or it is refused.
     """
     import py_compile
 
     folder = source.parent / "__pycache__"
     make_folder(folder)
     copy = folder / f"{source.stem}.{sys.implementation.cache_tag}.pyc"
-    mode = py_compile.PycInvalidationMode.TIMESTAMP
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     py_compile.compile(str(source), str(copy), str(final), doraise=True, invalidation_mode=mode)
     copy.chmod(mode_in(folder, 0o400))
 

@@ -14,6 +14,7 @@ import shlex
 import stat
 import time
 from collections.abc import Iterable, Iterator
+from enum import IntEnum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeVar
 
@@ -132,11 +133,25 @@ def follow_access(home: Path) -> None:
     os.umask(0o027 if group_reads(home) else 0o077)
 
 
-def write_text(path: Path, text: str, mode: int = 0o600, *, parents: bool = True) -> None:
+class Lasting(IntEnum):
+    """What of a file that was written has to outlive a machine that stops in the next half minute."""
+
+    NOTHING = 0
+    """It can be made anew from what lasts, or is of use only to processes of this machine."""
+    CONTENT = 1
+    """Where its name is found it is whole; until the folder is synced it may be missing, or the old one be there."""
+    NAME = 2
+    """It is there, and whole."""
+
+
+def write_text(
+    path: Path, text: str, mode: int = 0o600, *, parents: bool = True, lasting: Lasting = Lasting.NAME
+) -> None:
     """Replace a file as a whole: temporary file beside it, fsync, rename.
 
     Args:
         parents: Make missing folders; without, a folder that somebody removed stays so.
+        lasting: What is synced to the disk. Whoever reads meanwhile finds it whole in any case.
 
     Where the group reads the folder, it reads the file.
 
@@ -144,10 +159,12 @@ def write_text(path: Path, text: str, mode: int = 0o600, *, parents: bool = True
         FileNotFoundError: Its folder is not there, and is not to be made.
         OSError: The disk is full or the folder not writable; the old file is untouched and no temporary is left.
     """
-    write_bytes(path, text.encode("utf-8"), mode, parents=parents)
+    write_bytes(path, text.encode("utf-8"), mode, parents=parents, lasting=lasting)
 
 
-def write_bytes(path: Path, data: bytes, mode: int = 0o600, *, parents: bool = True) -> None:
+def write_bytes(
+    path: Path, data: bytes, mode: int = 0o600, *, parents: bool = True, lasting: Lasting = Lasting.NAME
+) -> None:
     """Replace a file as a whole, as `write_text` does."""
     if parents:
         make_folder(path.parent)
@@ -158,12 +175,14 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o600, *, parents: bool = T
             _set_mode_of(descriptor, mode_in(path.parent, mode & 0o700))
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if lasting >= Lasting.CONTENT:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if lasting >= Lasting.NAME:
+        sync_folder(path.parent)
 
 
 @contextlib.contextmanager
@@ -195,11 +214,11 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def write_json(path: Path, value: Any, *, parents: bool = True) -> None:
+def write_json(path: Path, value: Any, *, parents: bool = True, lasting: Lasting = Lasting.NAME) -> None:
     """Replace a JSON file as a whole, as `write_text`. NaN and infinity are refused: they are not JSON."""
     text = json_text(value)
     # A file name that is no UTF-8 reaches us with lone surrogates: \udcXX is valid JSON and comes back the same.
-    write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"), parents=parents)
+    write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"), parents=parents, lasting=lasting)
 
 
 _LONG = 100

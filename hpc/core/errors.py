@@ -8,7 +8,8 @@ HpcError                 anything this project raises on purpose
 
 import errno
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from hpc.core.immutable import immutable
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -37,7 +38,7 @@ class HpcError(Exception):
     exit_code = EXIT_FAILED
 
 
-@dataclass(frozen=True)
+@immutable
 class Problem:
     """One thing that is wrong in a file.
 

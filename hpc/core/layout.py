@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+from hpc.core.immutable import immutable
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+,@-]*")
 _ATTEMPT = re.compile(r"attempt-([1-9]\d*)")
@@ -26,7 +27,7 @@ def name_problem(name: str) -> str:
     return ""
 
 
-@dataclass(frozen=True)
+@immutable
 class AttemptLayout:
     """The files of one execution. One writer: the process that claimed it."""
 
@@ -41,11 +42,6 @@ class AttemptLayout:
     def task_json(self) -> Path:
         """What this attempt was asked to do; written before it starts."""
         return self.home / "task.json"
-
-    @property
-    def claim(self) -> Path:
-        """Who executes it: host, process, Slurm ids."""
-        return self.home / "claim"
 
     @property
     def work(self) -> Path:
@@ -135,7 +131,7 @@ class AttemptLayout:
         return self.home / "scheduler.json"
 
 
-@dataclass(frozen=True)
+@immutable
 class TaskLayout:
     """One task's folder: what a person looks for, and the attempts below."""
 
@@ -161,7 +157,7 @@ class TaskLayout:
         return AttemptLayout(self.home / f"attempt-{number}")
 
 
-@dataclass(frozen=True)
+@immutable
 class SubmissionLayout:
     """One sbatch call: its script, which array index runs which task, and whether it was submitted."""
 
@@ -211,7 +207,7 @@ class SubmissionLayout:
         return self.home / "logs"
 
 
-@dataclass(frozen=True)
+@immutable
 class RunLayout:
     """``$HPC_ROOT/<experiment>``: everything one experiment leaves on disk."""
 

@@ -1,7 +1,8 @@
 """What a task asks for; time, memory and shares in the spellings people and Slurm use."""
 
 import re
-from dataclasses import dataclass, replace
+
+from hpc.core.immutable import immutable, replace
 
 _UNITS_MIB = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024 * 1024}
 _MEMORY = r"(?ai)(\d+(?:\.\d+)?)\s*([KMGT])?(?:i?B)?"
@@ -111,7 +112,7 @@ def render_time(seconds: int) -> str:
     return f"{days}-{clock}" if days else clock
 
 
-@dataclass(frozen=True)
+@immutable
 class Resources:
     """What one task asks for.
 
@@ -142,7 +143,7 @@ class Resources:
         return self.nodes * self.cpus * self.time_s / HOUR
 
 
-@dataclass(frozen=True)
+@immutable
 class Pack:
     """How many tasks share one array element.
 

@@ -10,7 +10,7 @@ EVERY_START = frozenset({
     "hpc.node.watching", "hpc.node.workdir",
     "hpc.adapters", "hpc.adapters.code_snapshot", "hpc.adapters.files", "hpc.adapters.index_file",
     "hpc.adapters.proc",
-    "hpc.core", "hpc.core.errors", "hpc.core.identity", "hpc.core.layout", "hpc.core.resources",
+    "hpc.core", "hpc.core.errors", "hpc.core.identity", "hpc.core.immutable", "hpc.core.layout", "hpc.core.resources",
     "hpc.core.experiment", "hpc.core.experiment.placeholders", "hpc.core.experiment.processes",
     "hpc.core.experiment.program", "hpc.core.experiment.values",
     "hpc.core.launch", "hpc.core.launch.arguments", "hpc.core.launch.expansion", "hpc.core.launch.launchers",

@@ -3,16 +3,19 @@
 The runner forks a process for each (`hpc.adapters.local`).
 """
 
+import contextlib
 import os
 import socket
 import subprocess
 from pathlib import Path
 
 from hpc.adapters import proc
-from hpc.core.errors import EXIT_CHECKPOINTED
+from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE
 from hpc.workspace import users_python_path
 
 MAX_RESTARTS = 1000
+_SHORT = 1000
+"""Bytes of a log in which the wrapper has said nothing but that it began and ended."""
 
 
 def run_element(script: str, position: int, log: str) -> int:
@@ -34,6 +37,17 @@ def run_element(script: str, position: int, log: str) -> int:
         with Path(log).open("ab") as file:
             done = subprocess.run(["bash", script], env=environment, stdout=file, stderr=file, check=False)
         proc.end_descendants(grace_s=0)
+        if done.returncode == EXIT_DONE:
+            _forget_what_is_recorded(Path(log))
         if done.returncode != EXIT_CHECKPOINTED:
             return done.returncode
     return EXIT_CHECKPOINTED
+
+
+def _forget_what_is_recorded(log: Path) -> None:
+    """Remove the log of an element that ended well, where it says only what the records of its attempt say."""
+    with contextlib.suppress(OSError):
+        with log.open("rb") as file:
+            text = file.read(_SHORT + 1)
+        if len(text) <= _SHORT and all(line.startswith(b"hpc: ") for line in text.splitlines()):
+            log.unlink()

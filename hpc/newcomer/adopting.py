@@ -25,7 +25,7 @@ from hpc.core.program.printed import goal_of
 from hpc.core.question.seal import content_digest
 from hpc.core.records.exit import ExitRecord
 from hpc.core.records.index import Code
-from hpc.core.records.task import Claim, TaskRecord
+from hpc.core.records.task import TaskRecord
 from hpc.core.resources import Resources
 from hpc.experiments.schema import experiment_from
 from hpc.experiments.sealing import seal_plan
@@ -215,7 +215,6 @@ def _write_run(layout: RunLayout, task: Task, run: ForeignRun, manifest: Mapping
         adopted=str(run.folder),
     )
     write_json(attempt.task_json, record.to_json())
-    write_json(attempt.claim, Claim("adopted", 0, 0, run.ended, "", "").to_json())
     _write_numbers(attempt.metrics, run, record)
     if not run.unfinished:
         write_json(attempt.exit_json, ExitRecord(exit_code=0, started=run.ended, ended=run.ended).to_json())

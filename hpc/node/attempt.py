@@ -7,28 +7,30 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hpc.adapters.files import (
+    Lasting,
     make_folder,
     publish_folder,
     read_json_or_none,
     read_record_or_none,
+    sync_folder,
     temporary_name,
     write_json,
     write_text,
 )
 from hpc.core.errors import EXIT_DONE, HpcError
+from hpc.core.immutable import immutable
 from hpc.core.layout import AttemptLayout, TaskLayout, attempt_number, complete_checkpoints
 from hpc.core.records.index import Element
-from hpc.core.records.task import Claim, TaskRecord
+from hpc.core.records.task import TaskRecord
 from hpc.node.supervise import Loss
 from hpc.node.workdir import lay_out, tidy, write_files
 
 
-@dataclass(frozen=True)
+@immutable
 class Job:
     """Which execution this is, by the scheduler's numbers.
 
@@ -142,16 +144,15 @@ def claim(task: TaskLayout, number: int, record: TaskRecord) -> bool:
     """
     make_folder(task.home)
     prepared = AttemptLayout(temporary_name(task.attempt(number).home))
-    claimed_by = Claim(record.job, record.submission, record.restart_count, record.started, record.host, record.pid)
     try:
         make_folder(prepared.checkpoints)
-        write_json(prepared.claim, claimed_by.to_json())
-        write_json(prepared.task_json, record.to_json())
+        write_json(prepared.task_json, record.to_json(), lasting=Lasting.CONTENT)
         if record.deepspeed:
-            write_json(prepared.deepspeed, dict(record.deepspeed))
+            write_json(prepared.deepspeed, dict(record.deepspeed), lasting=Lasting.NOTHING)
         if has_own_folder(record):
             lay_out(record.code, prepared.work, record.inputs)
             write_files(prepared.work, record.files)
+        sync_folder(prepared.home)  # a claimed folder without its record would be somebody's that nobody can name
         return publish_folder(prepared.home, task.attempt(number).home)
     finally:
         if prepared.home.exists():  # it was not published
@@ -166,18 +167,31 @@ def has_own_folder(record: TaskRecord) -> bool:
 
 
 def tidy_up(record: TaskRecord, attempt: AttemptLayout) -> None:
-    """Leave of the working folder what the program wrote."""
+    """Leave of the working folder what the program wrote, and no folder for checkpoints that it did not write."""
     if has_own_folder(record):
         tidy(record.code, attempt.work, record.inputs)
+    with contextlib.suppress(OSError):  # there are some
+        attempt.checkpoints.rmdir()
+        link = TaskLayout(attempt.home.parent).checkpoints
+        if link.readlink() == _link_to(attempt):  # a newer attempt's is left
+            link.unlink()
+
+
+def _link_to(attempt: AttemptLayout) -> Path:
+    return Path(attempt.home.name) / "checkpoints"
 
 
 def prepare_task_folder(task: TaskLayout, attempt: AttemptLayout, record: TaskRecord) -> None:
-    """Write what a person looks for beside the attempts: the configuration, and a link to the newest checkpoints."""
+    """Write what a person looks for beside the attempts: the configuration, and a link to the newest checkpoints.
+
+    Both are made anew with the next attempt, should the machine stop before they are on its disk.
+    """
     described = {"experiment": record.experiment, "task_id": record.task_id, **record.arguments}
     # Each value in JSON, which YAML 1.2 contains: no YAML library on the compute node.
-    write_text(task.config, "".join(f"{name}: {json.dumps(value)}\n" for name, value in described.items()))
+    text = "".join(f"{name}: {json.dumps(value)}\n" for name, value in described.items())
+    write_text(task.config, text, lasting=Lasting.NOTHING)
     link = temporary_name(task.checkpoints)
-    link.symlink_to(Path(attempt.home.name) / "checkpoints")
+    link.symlink_to(_link_to(attempt))
     with contextlib.suppress(IsADirectoryError):  # a program that made the folder itself keeps it
         os.replace(link, task.checkpoints)
     link.unlink(missing_ok=True)

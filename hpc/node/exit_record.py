@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hpc.adapters.files import open_regular, write_json
+from hpc.adapters.files import Lasting, open_regular, write_json
 from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, InputError
 from hpc.core.layout import AttemptLayout, TaskLayout
 from hpc.core.records.exit import ExitRecord, UnreadMetrics
@@ -220,4 +220,5 @@ def conclude(task: TaskLayout, attempt: AttemptLayout, ended: ExitRecord) -> Non
     outcomes: dict[int | None, str] = {EXIT_DONE: "finished", EXIT_CHECKPOINTED: "checkpointed"}
     outcome = outcomes.get(code, "failed")
     head = {"outcome": outcome, "exit_code": code, "signal": ended.signal, "attempt": attempt.number}
-    write_json(task.metrics_json, {**head, "complete": complete, **values}, parents=False)
+    told = {**head, "complete": complete, **values}
+    write_json(task.metrics_json, told, parents=False, lasting=Lasting.CONTENT)

@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -24,6 +23,7 @@ from typing import IO, TYPE_CHECKING
 from hpc.adapters import proc
 from hpc.adapters.files import open_log, read_record, readable_record, write_json
 from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_FAILED, EXIT_USAGE, HpcError
+from hpc.core.immutable import field, immutable, mutable, replace
 from hpc.core.launch.launchers import Placement, copies, launch_argv, launch_defaults, launch_environment
 from hpc.core.layout import AttemptLayout
 from hpc.core.records.record import Record
@@ -63,7 +63,7 @@ class Loss(StrEnum):
     REMOVED = "its folder was removed"
 
 
-@dataclass
+@mutable
 class Supervision:
     """What happened while the program ran.
 
@@ -102,7 +102,7 @@ class Supervision:
     sampled: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@immutable
 class Share(Record):
     """What a node's wrapper leaves of its share of an attempt over several nodes; fields as in `Supervision`."""
 
@@ -639,7 +639,7 @@ def _over_nodes(record: TaskRecord, attempt: AttemptLayout) -> TaskRecord:
         "--wait=0",
         # Since Slurm 22.05 a step no longer takes this from the job, and would get one core.
         f"--cpus-per-task={record.resources.cpus}",
-        sys.executable, "-P", "-m", "hpc.node.supervise", str(attempt.task_json),
+        sys.executable, "-B", "-P", "-m", "hpc.node.supervise", str(attempt.task_json),
     ]  # fmt: skip
     return replace(
         record,

@@ -8,7 +8,6 @@ import re
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from hpc.adapters import proc
 from hpc.adapters.files import read_record_or_none
 from hpc.core.errors import HpcError, InputError
 from hpc.core.experiment.processes import THREADS, processes_of
+from hpc.core.immutable import immutable, replace
 from hpc.core.launch.arguments import arguments_of, check_argv, sanity_argv, task_argv, task_files
 from hpc.core.launch.expansion import UnsetError, expand
 from hpc.core.launch.launchers import deepspeed_config
@@ -166,7 +166,7 @@ def _uses(entry: Element, task: TaskLayout, resume_from: str) -> tuple[tuple[Use
     return look_up(entry.sources, RunLayout(home.parent, home.name), task, resume_from)
 
 
-@dataclass(frozen=True)
+@immutable
 class Settings:
     """The variables of profile and experiment as this node has them.
 
@@ -266,7 +266,6 @@ def _environment(
     variables = {
         # What the site or the caller has set before us is meant; a container sees it because it stands here.
         THREADS: os.environ.get(THREADS) or str(threads),
-        "PYTHONDONTWRITEBYTECODE": "1",  # what it leaves in the working folder are results
         **settings,
         "PYTHONPATH": _python_path(index, attempt),
         "HPC_EXPERIMENT": index.experiment,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hpc.adapters.code_snapshot import LinkTo, changed, digest_of, file_line, link_line, walk
-from hpc.adapters.files import for_group, group_reads, make_folder, write_text
+from hpc.adapters.files import Lasting, for_group, group_reads, make_folder, write_text
 from hpc.core.records.index import Code
 
 LINKED_FROM = 1 << 26
@@ -50,7 +50,8 @@ def write_files(work: Path, files: Mapping[str, str]) -> None:
         OSError: The disk is full.
     """
     for name, text in files.items():
-        write_text(work / name, text)  # where that is a link to the copy of the code, in the place of the link
+        # Where that is a link to the copy of the code, in the place of the link. It ends with the machine, as we do.
+        write_text(work / name, text, lasting=Lasting.NOTHING)
 
 
 def _put(name: str, entry: Path | LinkTo, target: Path, *, shared: bool) -> str:
@@ -94,6 +95,7 @@ def tidy(code: Code, work: Path, inputs: Mapping[str, str]) -> None:
     with contextlib.suppress(OSError):
         for name, entry in walk(Path(code.path)):
             _remove_untouched(entry, work / name)
+        _remove_bytecode(work)
         for path in inputs.values():
             _unlink_links_into(Path(path), work)
         _remove_empty(work)
@@ -109,6 +111,16 @@ def _remove_untouched(entry: Path | LinkTo, target: Path) -> None:
             is_ours = had is not None and (had.st_size, had.st_mtime_ns) == (has.st_size, has.st_mtime_ns)
         if is_ours:
             target.unlink()
+
+
+def _remove_bytecode(work: Path) -> None:
+    """Remove what Python compiled: it can always do so again, and it is no result."""
+    for parent, _, names in os.walk(work):
+        if os.path.basename(parent) == "__pycache__":  # noqa: PTH119  thousands of names
+            for name in names:
+                if name.endswith(".pyc"):
+                    with contextlib.suppress(OSError):
+                        Path(parent, name).unlink()
 
 
 def _unlink_links_into(source: Path, work: Path) -> None:

@@ -13,12 +13,12 @@ twice. No indices, no conversions, no nested fields; a dot is part of the name. 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from string import Formatter
 from typing import Any
 
 from hpc.core.experiment.values import render_value
+from hpc.core.immutable import immutable
 
 NAME = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)*"
 """A parameter; dots lead into blocks of the program's own configuration, as in ``model.lr``."""
@@ -37,7 +37,7 @@ RUN = "run"
 """``{run:train}`` is the folder of the matching finished run of the experiment ``train``."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Field:
     """One placeholder: its name and how its value is formatted (empty: as `render_value` does)."""
 

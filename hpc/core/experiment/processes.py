@@ -1,10 +1,10 @@
 """How many processes of a program are started, and where: one rule for the plan, the batch sizes and the node."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from hpc.core.experiment.program import Launch
+from hpc.core.immutable import immutable
 from hpc.core.resources import Resources
 
 THREADS = "OMP_NUM_THREADS"
@@ -18,7 +18,7 @@ class ProgramLike(Protocol):
     def command(self) -> str | None: ...
 
 
-@dataclass(frozen=True)
+@immutable
 class Processes:
     """The processes of one task.
 

@@ -4,14 +4,15 @@ Apart from the rest of the experiment, because the wrapper on the compute node l
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from hpc.core.immutable import field, immutable
 
 TRUE_FALSE = "true/false"
 """How true and false are written unless the experiment says otherwise."""
 
 
-@dataclass(frozen=True)
+@immutable
 class ConfigFile:
     """A configuration file that every attempt gets with its own values (`hpc.core.launch.config_file`).
 
@@ -24,7 +25,7 @@ class ConfigFile:
     content: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@immutable
 class Program:
     """What each task runs: exactly one of `module` and `command` is set.
 
@@ -49,7 +50,7 @@ class Program:
     optional: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@immutable
 class Launch:
     """How the processes of one task are started.
 
@@ -80,7 +81,7 @@ ACTS = ("", "end", "resume")
 """What a watch may do beside looking on: nothing, end the run, or end it and go on in the same allocation."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Watch:
     """When a run that is at work counts as hung or slow, and what is done then.
 
@@ -95,7 +96,7 @@ class Watch:
     act: str = ""
 
 
-@dataclass(frozen=True)
+@immutable
 class Preflight:
     """What a node has to show before a program is started on it.
 

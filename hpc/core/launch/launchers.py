@@ -6,15 +6,15 @@ themselves, and the program records its own outcome.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from hpc.core.experiment.program import Launch
+from hpc.core.immutable import immutable
 
 PYTHONS = frozenset({"python", "python3"})
 
 
-@dataclass(frozen=True)
+@immutable
 class Placement:
     """How many processes there are, where this node stands among them, and where they meet.
 

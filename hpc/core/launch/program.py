@@ -8,7 +8,6 @@ not be enough (a placeholder inside quotes, backticks, here-documents, arithmeti
 import re
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 from hpc.core.experiment.placeholders import (
@@ -25,6 +24,7 @@ from hpc.core.experiment.placeholders import (
     render_words,
 )
 from hpc.core.experiment.program import TRUE_FALSE, Launch
+from hpc.core.immutable import replace
 from hpc.core.records.index import Element, SubmissionIndex
 
 PLACES = ("out_dir", "task_dir", "attempt_dir", "task_json", "run_name", "experiment", "task_id", "resume_from")

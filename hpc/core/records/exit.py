@@ -1,14 +1,14 @@
 """``exit.json``: how one attempt ended, as the wrapper saw it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from hpc.core.errors import EXIT_DONE
+from hpc.core.immutable import field, immutable
 from hpc.core.records.record import Record
 
 
-@dataclass(frozen=True)
+@immutable
 class UnreadMetrics(Record):
     """Printed values that stand where a metric was looked for, and are no numbers.
 
@@ -27,7 +27,7 @@ class UnreadMetrics(Record):
         return f"{self.count} printed {values} could not be read, e.g. {self.example}"
 
 
-@dataclass(frozen=True)
+@immutable
 class ExitRecord(Record):
     """The end of an attempt.
 

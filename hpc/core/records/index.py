@@ -1,10 +1,10 @@
 """``index.json``: everything the wrapper on the compute node needs to run the elements of one submission."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from hpc.core.experiment.program import Launch, Preflight, Program, Watch
+from hpc.core.immutable import field, immutable
 from hpc.core.layout import name_problem
 from hpc.core.records.record import Record
 from hpc.core.resources import Pack, Resources
@@ -13,7 +13,7 @@ BY_DEFAULT = "by_default"
 """In `SubmissionIndex.wandb`: the experiment says nothing of wandb."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Source(Record):
     """A run of another experiment that has to be finished before a task starts.
 
@@ -39,7 +39,7 @@ class Source(Record):
                 yield f"sources: {name[:80]!r} {problem}"
 
 
-@dataclass(frozen=True)
+@immutable
 class Used(Record):
     """A finished run that an attempt started from.
 
@@ -62,7 +62,7 @@ class Used(Record):
     is_named: bool = False
 
 
-@dataclass(frozen=True)
+@immutable
 class Element(Record):
     """One array index: a task, and what this execution of it may use.
 
@@ -110,7 +110,7 @@ class Element(Record):
             yield f"attempt: {self.attempt}; they count from 1"
 
 
-@dataclass(frozen=True)
+@immutable
 class BatchArguments(Record):
     """How a program is told its batch sizes.
 
@@ -127,7 +127,7 @@ class BatchArguments(Record):
     min_micro: int = 1
 
 
-@dataclass(frozen=True)
+@immutable
 class Image(Record):
     """The container every element is started in.
 
@@ -150,7 +150,7 @@ class Image(Record):
     runtime: str = "apptainer"
 
 
-@dataclass(frozen=True)
+@immutable
 class Code(Record):
     """A frozen copy of code.
 
@@ -165,7 +165,7 @@ class Code(Record):
     roots: tuple[str, ...] = (".",)
 
 
-@dataclass(frozen=True)
+@immutable
 class Git(Record):
     """The commit the code was at.
 
@@ -180,7 +180,7 @@ class Git(Record):
     diff_sha256: str | None = None
 
 
-@dataclass(frozen=True)
+@immutable
 class CheckCommand(Record):
     """An acceptance check that is a command.
 
@@ -193,7 +193,7 @@ class CheckCommand(Record):
     time_s: int
 
 
-@dataclass(frozen=True)
+@immutable
 class SanityWords(Record):
     """The ladder of checks that a canary climbs before its run.
 
@@ -206,7 +206,7 @@ class SanityWords(Record):
     time_s: int
 
 
-@dataclass(frozen=True)
+@immutable
 class SubmissionIndex(Record):
     """One array of tasks; the common part, and one element for each array index.
 

@@ -5,7 +5,6 @@ is wrong at once; keys of later versions are passed over, fields with a default 
 none). Standard library only: the wrapper on the compute node reads records, too.
 """
 
-import dataclasses
 import math
 import types
 import typing
@@ -13,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from functools import cache, partial
 from typing import Any, ClassVar, Self
+
+from hpc.core.immutable import fields_of, has_fields, hints_of, immutable
 
 T = typing.TypeVar("T")
 _LARGEST = 2**63
@@ -36,7 +37,7 @@ class RecordError(ValueError):
         super().__init__("; ".join(problems))
 
 
-@dataclasses.dataclass(frozen=True)
+@immutable
 class Record:
     """Base of every record."""
 
@@ -115,17 +116,16 @@ def _read_fields(kind: type, content: object) -> Any:
 @cache
 def _fields_of(record: type) -> tuple[tuple[str, frozenset[type], frozenset[type], Reader, bool], ...]:
     """Name, types whose every value is right, types of numbers, reader, and whether it must be there, of each field."""
-    hints = typing.get_type_hints(record)
-    absent = dataclasses.MISSING
+    hints = hints_of(record)
     return tuple(
         (
-            field.name,
-            _as_they_are(hints[field.name]),
-            frozenset({int, float}.intersection(_choices(hints[field.name]))),
-            _reader(hints[field.name]),
-            field.default is absent and field.default_factory is absent,
+            name,
+            _as_they_are(hints[name]),
+            frozenset({int, float}.intersection(_choices(hints[name]))),
+            _reader(hints[name]),
+            is_required,
         )
-        for field in dataclasses.fields(record)
+        for name, is_required in fields_of(record)
     )
 
 
@@ -155,7 +155,7 @@ def _reader(hint: Any) -> Reader:
         return partial(_read_mapping, _as_they_are(inner[1]), None if inner[1] is Any else _reader(inner[1]))
     if issubclass(hint, Record):
         return typing.cast("Reader", hint.from_json)
-    if dataclasses.is_dataclass(hint):
+    if has_fields(hint):
         return partial(_read_fields, typing.cast("type", hint))
     if issubclass(hint, Enum):
         return partial(_read_enum, hint)
@@ -245,7 +245,7 @@ def _written(value: object) -> Any:
         return {name: item if type(item) in _WRITTEN_AS_THEY_ARE else _written(item) for name, item in value.items()}
     if isinstance(value, Record):
         return value.to_json()
-    if dataclasses.is_dataclass(value):
+    if has_fields(value):
         return _written_fields(value)
     return value
 
@@ -260,4 +260,4 @@ def _written_fields(record: Any) -> dict[str, Any]:
 
 @cache
 def _names_of(kind: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind))
+    return tuple(name for name, _ in fields_of(kind))

@@ -1,29 +1,17 @@
 """``task.json``: what one attempt does, written before it starts."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from hpc.core.experiment.program import Launch, Preflight, Watch
+from hpc.core.immutable import field, immutable
 from hpc.core.layout import name_problem
 from hpc.core.records.index import CheckCommand, Code, Git, Image, SanityWords, Used
 from hpc.core.records.record import Record
 from hpc.core.resources import Resources
 
 
-@dataclass(frozen=True)
-class Claim(Record):
-    """``claim``: who executes an attempt; the fields are those of `TaskRecord`."""
-
-    job: str
-    submission: int
-    restart_count: int
-    started: float
-    host: str
-    pid: str
-
-
-@dataclass(frozen=True)
+@immutable
 class Rendezvous(Record):
     """Where the processes of an attempt meet.
 
@@ -36,7 +24,7 @@ class Rendezvous(Record):
     port: int = 0
 
 
-@dataclass(frozen=True)
+@immutable
 class TaskRecord(Record):
     """One attempt as it was claimed.
 

@@ -12,7 +12,6 @@ from hpc.core.records.index import SubmissionIndex
 from hpc.core.records.probe import ProbeEnd, ProbeTask, Result, Try
 from hpc.core.records.record import Record, RecordError
 from hpc.core.records.submitted import Asked
-from hpc.core.records.task import Claim
 from hpc.core.retry.learned import Learned, LearnedShape, Sighting
 from hpc.core.slurm.executions import CancelledElements, JobRow
 from hpc.core.slurm.states import SlurmState
@@ -24,7 +23,6 @@ RECORDS: list[Record] = [
     exit_record(signals_received=("USR1",)),
     submission_index(),
     Asked(12.5, job="7", is_canary=True),
-    Claim("7_1", 1, 0, 100.0, "n1", "boot/7/1"),
     ProbeTask("X1", "7_1", "n1", "boot/7/1"),
     ProbeEnd(0, 160.0, "micro-batch 8 fits", "ab", (Try(1, 8, 2, Result.FITS, 60.0, 8),)),
     Hold(1.0, "the disk is full", "python -m hpc.submit e --release", jobs=("7",)),

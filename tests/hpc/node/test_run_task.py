@@ -123,7 +123,7 @@ def test_killed_before_any_of_its_renames_it_leaves_all_or_nothing(planned):
         attempt = planned.attempt("X1")
         if attempt.exists():
             assert load(attempt / "task.json")["run_name"] == "X1"
-            assert load(attempt / "claim")["submission"] == 1
+            assert load(attempt / "task.json")["submission"] == 1
         seen.add(((attempt / "task.json").exists(), (attempt / "exit.json").exists()))
         wait_until(lambda gone=attempt: not family(gone), 10, "the end of what it had started")
         if done.returncode != -signal.SIGKILL:
@@ -375,7 +375,7 @@ import os, sys
 from pathlib import Path
 attempt = Path(os.environ["HPC_ATTEMPT_DIR"])
 print("loss: 1", flush=True)
-for name in ("claim", "task.json", "outcome.json", "summary.json", "stdout.log", "stderr.log", "../metrics.json"):
+for name in ("task.json", "outcome.json", "summary.json", "stdout.log", "stderr.log", "../metrics.json"):
     path = attempt / name
     path.unlink(missing_ok=True)
     {"fifo": os.mkfifo, "folder": os.mkdir}.get(sys.argv[1], lambda path: path.write_text(sys.argv[1]))(path)
