@@ -35,7 +35,7 @@ def names_out(folder: Path, command: str) -> Iterator[None]:
         place = Path(error.filename) if isinstance(error.filename, str) else folder
         if error.errno not in UNWRITABLE or not place.is_relative_to(folder.parent):
             raise
-        said = f"{folder} cannot be written: {error.strerror}; write elsewhere: python -m hpc.{command}"
+        said = f"{folder} cannot be written: {error.strerror}; choose another folder: python -m hpc.{command}"
         raise HpcError(said) from error
 
 

@@ -4,6 +4,9 @@ Reads what was collected, so unchanged programs are exported like any other. Saf
 alone, a run whose results have changed is sent anew, and an export that was cut short goes on.
 """
 
+import hpc.core  # noqa: F401  first: a Python without our packages is refused in one sentence
+
+# isort: split
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -105,7 +108,7 @@ def export(
     else:
         click.echo(printable("\n".join(describe(told, dry_run=dry_run))))
     if not told.sent and not dry_run:
-        raise NothingToDo(f"{layout.experiment}: everything is there already")
+        raise NothingToDo(f"{layout.experiment}: everything is already exported")
 
 
 def run_export(

@@ -123,7 +123,7 @@ class Experiment:
         """
         goals = {goal.name: goal for goal in self.frame.metric_goals}
         if metric is not None and metric not in goals:
-            raise InputError(f"{metric!r} is no metric of {self.name}; {nearest(metric, tuple(goals))}")
+            raise InputError(f"{metric!r} is not a metric of {self.name}; {nearest(metric, tuple(goals))}")
         chosen = goals[metric] if metric is not None else next(iter(goals.values()), None)
         return pd.DataFrame([_row(one) for one in self._judge(chosen)])
 

@@ -4,6 +4,9 @@ Reads ``manifest.json`` and ``collected/``, writes ``report/``. The same results
 imported once there is something to do, so that ``--help`` answers at once.
 """
 
+import hpc.core  # noqa: F401  first: a Python without our packages is refused in one sentence
+
+# isort: split
 import json
 import os
 import shlex
@@ -202,7 +205,7 @@ def _stamp(layout: RunLayout) -> tuple[int, ...]:
 def _say(built: BuiltReport, chosen: str, *, as_json: bool) -> None:
     if built.newer:
         ended = counted(built.newer, "task")
-        _note(built, f"{ended} ended an attempt since the results were collected; for those run")
+        _note(built, f"{ended} ended an attempt after the results were collected; to include them, run")
     if built.outdated:
         runs = counted(len(built.outdated), "run is", "runs are")
         _note(
@@ -261,7 +264,7 @@ def find_experiment(root: Path, name: str) -> RunLayout:
         hint = (
             nearest(experiment, known)
             if known
-            else f"there is none under {root} yet; name the place with --root, or plan one"
+            else f"there is none under {root} yet; give the folder with --root, or plan one"
         )
         raise InputError(f"no experiment {experiment!r} under {root}; {hint}")
     return layout
@@ -276,7 +279,7 @@ def find_newest(root: Path) -> RunLayout:
     newest = newest_experiment(root)
     if newest is None:
         raise InputError(
-            f"no experiment under {root}; name the place with --root, or see what there is: python -m hpc.ls"
+            f"no experiment under {root}; give the folder with --root, or list what exists: python -m hpc.ls"
         )
     return RunLayout(root, newest)
 
@@ -311,7 +314,7 @@ def note_look(frame: "ExperimentFrame") -> None:
     except OSError as error:
         if error.errno not in UNWRITABLE:
             raise
-        said = f"note: {frame.layout.looks} does not take note of this look at the results: {error.strerror}"
+        said = f"note: {frame.layout.looks} could not record this look at the results: {error.strerror}"
         click.echo(printable(said), err=True)
 
 
@@ -481,6 +484,7 @@ def _summary(built: BuiltReport) -> dict[str, Any]:
             "gpu_hours": findings.resources.gpu_hours,
             "cpu_hours": findings.resources.cpu_hours,
         },
+        "usage": findings.usage.to_json(),
         "registration": {
             "standing": findings.registration.standing.value,
             "headline": findings.registration.headline,

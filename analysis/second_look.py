@@ -4,6 +4,9 @@ Reads a collected experiment, decides by `analysis.statistics.sequential`, chang
 the tasks.
 """
 
+import hpc.core  # noqa: F401  first: a Python without our packages is refused in one sentence
+
+# isort: split
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -108,7 +111,7 @@ def decide_second_look(frame: ExperimentFrame, stored: npt.ArrayLike | Sample | 
             continue
         early = rows[~np.isin(seeds[rows], further)]
         if len(early) < len(rows):
-            decided[number] = _extension(frame, rows, (), None, "the second look was taken: its seeds are planned")
+            decided[number] = _extension(frame, rows, (), None, "the second look has been taken: its seeds are planned")
         elif is_open[early].any():
             waiting = int(is_open[early].sum())
             decided[number] = _extension(frame, rows, (), None, f"{waiting} of its runs have not ended")

@@ -15,10 +15,11 @@ def _refuse_bare_python() -> None:
     import sys
 
     words = getattr(sys, "orig_argv", ["-m", "hpc.plan"])  # an older Python has none
-    if sys.argv[:1] != ["-m"] or "-m" not in words:  # else Python looks for no command just now
-        return
-    command = words[words.index("-m") + 1 :]
+    command = words[words.index("-m") + 1 :] if "-m" in words else []
     if not command or command[0].count(".") != 1 or command[0] in _RUN_BY_ANY:
+        return
+    started = (sys.argv or [""])[0]  # while Python looks for a command of ours, and while one of `analysis` is read
+    if started != "-m" and not started.endswith(f"/{command[0].replace('.', '/')}.py"):
         return
     import importlib.util
     import os
@@ -29,7 +30,7 @@ def _refuse_bare_python() -> None:
     if not is_old and importlib.util.find_spec("click"):
         return
     oldest = ".".join(map(str, _OLDEST_PYTHON))
-    lacks = f"is older than {oldest}" if is_old else "has not the packages of hpc-batch"
+    lacks = f"is older than {oldest}" if is_old else "lacks the packages of hpc-batch"
     own = Path(__file__).parents[1] / ".venv/bin/python"
     install = [f"python{oldest}" if is_old else sys.executable, "-m", "pip", "install", "hpc-batch"]
     line = [str(own), "-m", *command] if os.access(own, os.X_OK) else install

@@ -37,7 +37,7 @@ SHOWN = 10
     "--metrics",
     "source",
     metavar="KIND:WHERE",
-    help="Where the numbers stand in each folder: csv:log.csv, json_file:results.json, tensorboard:runs, or "
+    help="Where each folder keeps its numbers: csv:log.csv, json_file:results.json, tensorboard:runs, or "
     "stdout:REGEX over its log. [default: the usual files]",
 )
 @dry_run_option
@@ -112,7 +112,7 @@ def show(adoption: "Adoption", others: list[str], *, dry_run: bool) -> None:
     )
     for name, why in list(adoption.unfinished.items())[:SHOWN]:
         say(f"unfinished: {name}: {why}")
-    for what, names in (("missing", adoption.missing), ("not called like the pattern", others)):
+    for what, names in (("missing", adoption.missing), ("does not match the pattern", others)):
         if names:
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
             say(f"{what}: {', '.join(names[:SHOWN])}{more}")

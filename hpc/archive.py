@@ -85,7 +85,7 @@ def _archive(
 
     check_suffix(output)
     if output.exists() and not dry_run:
-        raise InputError(f"{output} is there already; give the archive another name: --output FILE")
+        raise InputError(f"{output} already exists; choose another name: --output FILE")
     if (live := say_live(take_snapshot(layout))) and not is_partial:
         raise InputError(f"{layout.experiment}: {live}; wait for the end, or archive it as it is now: --partial")
     contents = list_contents(layout, checkpoints="checkpoints" in more, leave_out=leave_out)
@@ -130,9 +130,9 @@ def _restore(source: Path, root: Path, *, as_json: bool) -> int:
     if as_json:
         print_json({**told, "partial": bool(found.note.get("partial")), "left_out": found.note.get("left_out", {})})
         return EXIT_DONE
-    say(f"{found.layout.home}: {counted(found.files, 'file')}, every digest as it was archived")
+    say(f"{found.layout.home}: {counted(found.files, 'file')}, every digest matches the archive")
     if found.note.get("partial"):
-        note("it was archived while tasks ran: what had not ended then is taken for lost")
+        note("it was archived while tasks ran: those that had not ended count as lost")
     say(f"next: HPC_ROOT={root.absolute()} python -m hpc.report {found.layout.experiment}")
     return EXIT_DONE
 

@@ -69,7 +69,7 @@ def main(name: str, answers: Path | None, non_interactive: bool, dry_run: bool, 
         show(subject, brief, changed, is_asked=not non_interactive, dry_run=dry_run)
     if not changed:
         raise NothingToDo(
-            f"the brief of {subject.spec.name} says this already; next: python -m hpc.plan {shlex.quote(name)}"
+            f"the brief of {subject.spec.name} already says this; next: python -m hpc.plan {shlex.quote(name)}"
         )
     if dry_run:
         return EXIT_DONE
@@ -91,7 +91,7 @@ def interview(subject: Subject, given: Mapping[str, str]) -> dict[str, str]:
     """
     from hpc.experiments.briefing import put_together
 
-    note("Enter keeps what is there, and leaves open what has no answer yet. Ctrl-C ends it and shows what you said.")
+    note("Enter keeps an answer, or leaves a question open. Ctrl-C stops and shows your answers so far.")
     brief = put_together(subject, given)
     if "criterion" not in given and "criterion" not in subject.written:
         brief.pop("criterion", None)
@@ -109,7 +109,7 @@ def interview(subject: Subject, given: Mapping[str, str]) -> dict[str, str]:
         tell_so_far(brief)
         if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
-        raise InputError("nobody answered, and nothing was written; --non-interactive names what is missing") from None
+        raise InputError("no answer came, so nothing was written; --non-interactive lists what is missing") from None
     return brief
 
 
@@ -160,6 +160,7 @@ def ask_stage(asked: Asked, now: str) -> str:
 
 def ask_rule(subject: Subject, asked: Asked, brief: Mapping[str, str]) -> str:
     """Ask for the criterion, with the threshold as a rule where it could be read, until it is one or left open."""
+    from hpc.core.question.criterion import EXAMPLE
     from hpc.core.question.threshold import whats_wrong
     from hpc.experiments.briefing import draft_rule, example_rule, read_back
 
@@ -175,7 +176,7 @@ def ask_rule(subject: Subject, asked: Asked, brief: Mapping[str, str]) -> str:
                 note(f"  {read_back(subject, {'criterion': answer})}")
             return answer
         for said in wrong:
-            note(f"  no: {said}")
+            note(f"  no: {said.replace(EXAMPLE, example_rule(subject))}")
         now = "" if answer == now else now
 
 
@@ -187,7 +188,7 @@ def probe(subject: Subject, asked: Asked, answer: str) -> str:
         if not (flags := flags_of(subject, asked.key, answer)):
             break
         note(f"  ! {flags[0].betrays}.")
-        again = put(flags[0].question, "say it in one sentence; Enter leaves it as it is", answer, asked.key)
+        again = put(flags[0].question, "say it in one sentence, or press Enter to leave it as it is", answer, asked.key)
         if again == answer:
             break
         answer = again
@@ -200,7 +201,7 @@ def probe(subject: Subject, asked: Asked, answer: str) -> str:
 def confirmed(subject: Subject) -> bool:
     """Ask whether it is meant so."""
     try:
-        return click.confirm(f"Is that what you mean? It is written into {shown(subject.file)}", default=True, err=True)
+        return click.confirm(f"Is that what you mean? It goes into {shown(subject.file)}", default=True, err=True)
     except click.Abort:
         return False
 
@@ -209,7 +210,7 @@ def tell_so_far(brief: Mapping[str, str]) -> None:
     """Print the answers in a form that --from reads."""
     from hpc.experiments.rewriting import block_lines
 
-    note("\nanswered so far, as --from reads it:")
+    note("\nyour answers so far, as --from reads them:")
     for line in block_lines("brief", brief):
         note(line)
 
@@ -253,7 +254,8 @@ def show(
         say("REFUTED if no value that is still possible meets it; else UNDECIDED, or MET AT FACE VALUE without a test.")
     if open_ones := [one.key for one in unanswered(brief)]:
         note(f"note: left open: {', '.join(open_ones)}")
-    for text in (*(one.text for one in flags_in(subject, brief)), undeclared_baseline(subject, brief)):
+    flags = () if is_asked else flags_in(subject, brief)  # where it was asked, each was said beside its question
+    for text in (*(one.text for one in flags), undeclared_baseline(subject, brief)):
         if text:
             note(f"note: {text}")
     if dry_run and changed:

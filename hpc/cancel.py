@@ -85,7 +85,7 @@ def main(name: str | None, runs: tuple[str, ...], dry_run: bool, as_json: bool) 
     else:
         show(layout, found, left, dry_run=dry_run)
     for each in left_probes:
-        note(f"could not end the {each.label}: another machine measures it")
+        note(f"could not end the {each.label}: it runs on another machine")
     return EXIT_FAILED if left or left_probes else EXIT_DONE
 
 
@@ -133,7 +133,7 @@ def show(layout: RunLayout, found: Found, left: Sequence[Live], *, dry_run: bool
         record = each.attempt.record
         note(f"could not end {each.run_name}: it runs on {record.host if record else 'another machine'}")
     if ended and not dry_run:
-        say(f"they stay cancelled; to start them after all: "
+        say(f"they stay cancelled; to start them again: "
             f"python -m hpc.collect {layout.experiment} --retry-failed --again cancelled")  # fmt: skip
 
 

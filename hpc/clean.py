@@ -87,7 +87,7 @@ def parse_age(text: str) -> float:
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([hdw])", text.strip())
     if not found:
-        raise InputError([Problem(f"{text!r} is no age; write hours, days or weeks: 12h, 30d, 2w", "--older-than")])
+        raise InputError([Problem(f"{text!r} is not an age; write hours, days or weeks: 12h, 30d, 2w", "--older-than")])
     return float(found[1]) * _UNITS[found[2]]
 
 
@@ -111,7 +111,7 @@ def _say_only(layout: RunLayout, cleaning: Cleaning, *, dry_run: bool, as_json: 
         _show_kept(cleaning)
     if not cleaning.items:
         ask = "" if read_entries(layout) else f"; first collect it: python -m hpc.collect {layout.experiment}"
-        raise NothingToDo(f"{layout.experiment}: nothing can go{ask}")
+        raise NothingToDo(f"{layout.experiment}: nothing to remove{ask}")
     if dry_run and not as_json:
         say(f"would free {in_words(cleaning.size())}")
     return EXIT_DONE
@@ -127,7 +127,7 @@ def show(layout: RunLayout, cleaning: Cleaning) -> None:
         for kind, items in by_kind.items()
     ]
     rows.append(("all", "", *_columns(cleaning.size())))
-    print_table(f"{layout.experiment}: can go", ("what", "of", "bytes", "files"), rows, right=(2, 3))
+    print_table(f"{layout.experiment}: can be removed", ("what", "of", "bytes", "files"), rows, right=(2, 3))
     _show_kept(cleaning)
 
 

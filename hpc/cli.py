@@ -33,7 +33,7 @@ COMMANDS = {
     "sync": "Send offline wandb runs; safe to repeat.",
     "adopt": "Import runs that were made without this toolkit.",
     "shell": "Open a shell where a run ran: its container, code and folder.",
-    "completion": "Print the script by which a shell completes hpc.",
+    "completion": "Print the completion script for a shell.",
     "reproduce": "Make a run again from its records, and compare the two.",
     "mcp": "Offer the commands as tools to an assistant that speaks MCP.",
     "why": "Explain a failure: a task, a Slurm job, an attempt or a log file.",

@@ -58,8 +58,8 @@ if TYPE_CHECKING:
     metavar="CLASS|RUN",
     multiple=True,
     help="With --retry-failed: retry failed runs of this class, or this run, finished or not. "
-    "other_code: finished runs made by other code than planned; outdated: those made from runs "
-    "repeated since. May be repeated.",
+    "other_code: finished runs made with other code than planned; outdated: those made from runs that were repeated "
+    "later. May be repeated.",
 )
 @click.option("--replan", "replans", is_flag=True, help="With --again: plan again first, from the current files.")
 @click.option("--include-running", is_flag=True, help="Also read the metrics of runs that have not ended.")
@@ -85,9 +85,9 @@ def main(
 ) -> int:
     """Collect, classify and record every run of experiment NAME (default: the one planned last)."""
     if again and not retry_failed:
-        raise click.UsageError("--again starts runs again: add --retry-failed (and --dry-run to see what it would do)")
+        raise click.UsageError("--again needs --retry-failed (with --dry-run it only shows what it would do)")
     if replans and not again:
-        raise click.UsageError("--replan plans again for what --again names: add --again CLASS or --again RUN")
+        raise click.UsageError("--replan needs --again CLASS or --again RUN")
     workspace, acts = Workspace.current(), retry_failed and not dry_run
     layout = workspace.layout(name, acts=acts or forget_gone)
     if said := workspace.other_project(layout):  # it may be collected from anywhere, but not taken for this one
@@ -179,7 +179,11 @@ def _as_json(done: Collection, *, acts: bool) -> dict[str, object]:
 def _say_rest(done: Collection, *, writes: bool, forgotten: Sequence[str], dry_run: bool) -> None:
     """Say after the table where it was written, what to know besides, and how the values stand."""
     layout, judged = done.layout, done.present.judged
-    say(f"written: {layout.collected}" if writes else f"{layout.experiment} is somebody else's: nothing written")
+    say(
+        f"written: {layout.collected}"
+        if writes
+        else f"{layout.experiment} belongs to somebody else: nothing was written"
+    )
     for line in name_unreadable(judged.snapshot):
         say(line)
     for each in done.notes:
@@ -196,7 +200,7 @@ def _say_rest(done: Collection, *, writes: bool, forgotten: Sequence[str], dry_r
 
 
 def _forecast(done: Collection) -> str:
-    """Forecast against actual, once nothing is left."""
+    """Forecast and actual use, once nothing is left."""
     from hpc.rounds.forecast_now import say_forecast_now
 
     return "" if done.jobs else say_forecast_now(done.present.judged.snapshot, [task.outcome for task in done.tasks])
@@ -325,7 +329,7 @@ def show(done: Collection, *, asked: bool, dry_run: bool, command: str) -> None:
     for line in _ways_on(plan):
         say(line)
     for problem in plan.hook_problems:
-        say(f"not heeded: {problem}")
+        say(f"ignored: {problem}")
     if fed.waiting:
         say(str(fed))
 
@@ -338,7 +342,7 @@ def _ways_on(plan: RetryPlan) -> Iterator[str]:
     """A line for each command that starts again what is left alone now; in a table it would be folded."""
     counts = Counter((each.category, each.command) for each in plan.declined if each.command)
     for (category, command), count in counts.items():
-        yield f"once mended ({count} of {category}): {command}"
+        yield f"once fixed ({count} of {category}): {command}"
 
 
 def _rows(failed: Sequence[JudgedTask], plan: RetryPlan) -> list[tuple[object, ...]]:
@@ -346,7 +350,7 @@ def _rows(failed: Sequence[JudgedTask], plan: RetryPlan) -> list[tuple[object, .
     from hpc.core.failures.breaker import fingerprint
 
     happens = {each.task_id: f"again: {each.reason}" for each in plan.retry}
-    happens |= {each.task_id: f"not again: {each.reason}; {each.next_step}" for each in plan.declined}
+    happens |= {each.task_id: f"not retried: {each.reason}; {each.next_step}" for each in plan.declined}
     alike: dict[tuple[object, ...], list[JudgedTask]] = {}
     for task in failed:
         verdict = task.attempts[-1].verdict

@@ -27,7 +27,7 @@ def main(output: Path | None, as_json: bool) -> int:
     workspace = Workspace.current()
     path = output or workspace.root / NAME
     if not path.parent.is_dir():
-        raise InputError(f"there is no folder {path.parent} to write {path.name} into; make it: mkdir -p {path.parent}")
+        raise InputError(f"there is no folder {path.parent} for {path.name}; create it: mkdir -p {path.parent}")
     if path.is_dir():
         raise InputError(f"{path} is a folder; name a file: --output {path / NAME}")
     number = write_dash(workspace, path)

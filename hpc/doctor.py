@@ -1,4 +1,4 @@
-"""Look whether everything that runs need is there: what was found, what was expected, how to mend it.
+"""Look whether everything that runs need is there: what was found, what was expected, how to fix it.
 
     python -m hpc.doctor
     python -m hpc.doctor lora_sweep --cluster mysite
@@ -8,6 +8,7 @@ process of its own and for a bounded time: neither a hung mount nor a hung contr
 `--cluster` a tiny job looks from compute nodes, too.
 """
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,8 @@ from hpc.checkup.bounded import Subject, answers, look
 from hpc.completing import clusters, experiments
 from hpc.console import dry_run_option, json_option, note, print_json, print_table, say, show_text, speaks_plainly
 from hpc.core.checkup.check import Check, Group, Severity, exit_code, group_of, in_order, unanswered
-from hpc.core.errors import EXIT_DONE
+from hpc.core.errors import EXIT_DONE, EXIT_FAILED, InputError
+from hpc.core.layout import RunLayout
 from hpc.core.words import counted
 from hpc.workspace import Workspace
 
@@ -47,11 +49,25 @@ MARKS = {Severity.OK: "ok", Severity.NOTE: "note", Severity.WARNING: "warning", 
 @click.option(
     "--write-profile", "profile_name", metavar="NAME", help="Write manifests/clusters/NAME.yaml from what Slurm says."
 )
+@click.option(
+    "--checkpoints",
+    "opens_checkpoints",
+    is_flag=True,
+    help="Check that the newest checkpoint of each run can be loaded.",
+)
+@click.option("--all", "shows_all", is_flag=True, help="Show every check, not only warnings and what blocks.")
 @dry_run_option
 @json_option
 @speaks_plainly
 def main(
-    experiment: str | None, cluster: str | None, wait_s: int, profile_name: str | None, dry_run: bool, as_json: bool
+    experiment: str | None,
+    cluster: str | None,
+    wait_s: int,
+    profile_name: str | None,
+    opens_checkpoints: bool,
+    shows_all: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> int:
     """Check that everything runs need is in place, and say how to fix what is not.
 
@@ -60,16 +76,21 @@ def main(
     """
     if profile_name:
         return write_site_profile(profile_name, dry_run=dry_run, as_json=as_json)
-    checks = list(examine(experiment, cluster, 0 if dry_run else wait_s))
+    if opens_checkpoints and not experiment:
+        raise InputError("--checkpoints needs an experiment: python -m hpc.doctor NAME --checkpoints")
+    checks = list(examine(experiment, cluster, 0 if dry_run else wait_s, opens_checkpoints=opens_checkpoints))
     code = exit_code(checks)
     if as_json:
         print_json(describe(checks, code, experiment))
     else:
-        show(in_order(checks))
+        show(in_order(checks), shows_all=shows_all)
+        say(next_line(checks, experiment, cluster))
     return code
 
 
-def examine(experiment: str | None, cluster: str | None, wait_s: float) -> Iterator[Check]:
+def examine(
+    experiment: str | None, cluster: str | None, wait_s: float, *, opens_checkpoints: bool = False
+) -> Iterator[Check]:
     """Look at everything; yield each check as it comes.
 
     Raises:
@@ -83,7 +104,7 @@ def examine(experiment: str | None, cluster: str | None, wait_s: float) -> Itera
     workspace = _without_the_root() if hangs else Workspace.current()
     examined = read_examined(workspace, experiment, cluster, root_hangs=hangs)
     with progress() as tell:
-        yield from look(dict(subjects_of(examined, wait_s)), tell)
+        yield from look(dict(subjects_of(examined, wait_s, opens_checkpoints=opens_checkpoints)), tell)
 
 
 def _without_the_root() -> Workspace:
@@ -96,8 +117,11 @@ def _without_the_root() -> Workspace:
     )
 
 
-def subjects_of(examined: "Examined", wait_s: float) -> Iterator[tuple[str, Subject]]:
+def subjects_of(
+    examined: "Examined", wait_s: float, *, opens_checkpoints: bool = False
+) -> Iterator[tuple[str, Subject]]:
     """What is looked at side by side, each by the name of its first check."""
+    from hpc.checkup.checkpoints import look_at_checkpoints
     from hpc.checkup.containers import look_at_containers, look_at_image
     from hpc.checkup.experiment import look_at_experiment
     from hpc.checkup.machine import look_at_machine
@@ -113,6 +137,9 @@ def subjects_of(examined: "Examined", wait_s: float) -> Iterator[tuple[str, Subj
         yield "writable", partial(look_at_storage, examined)
         yield "HDF5 locks", partial(look_at_hdf5, examined)
         yield "program", partial(look_at_experiment, examined)
+        if opens_checkpoints and examined.spec is not None:
+            layout = RunLayout(examined.workspace.root, examined.spec.name)
+            yield "checkpoints", partial(look_at_checkpoints, layout)
         if examined.is_named and wait_s and not examined.is_local:
             yield "node job", partial(look_from_nodes, examined, wait_s)
 
@@ -143,21 +170,39 @@ def _count(checks: Sequence[Check], severity: Severity) -> int:
     return sum(check.severity is severity for check in checks)
 
 
-def show(checks: Sequence[Check]) -> None:
-    """Print the checks by group, then the lines that mend, each whole so that it can be pasted."""
+def show(checks: Sequence[Check], *, shows_all: bool = False) -> None:
+    """Print the checks by group, then the lines that fix them, each whole so that it can be pasted; then the counts.
+
+    Args:
+        shows_all: Whether notes and what is as it should be are listed, too.
+    """
+    shown = [check for check in checks if shows_all or check.severity in (Severity.WARNING, Severity.BLOCKING)]
     rows: list[tuple[str, str, str, str]] = []
     for group in Group:
-        own = [check for check in checks if group_of(check) is group]
+        own = [check for check in shown if group_of(check) is group]
         rows += [("", f"── {group}", "", "")] if own else []
         rows += [(MARKS[check.severity], check.name, check.found, _expected(check)) for check in own]
-    print_table("", ("", "check", "found", "expected"), rows)
-    wrong = sorted((check for check in checks if check.mend), key=lambda check: -list(Severity).index(check.severity))
+    if rows:
+        print_table("", ("", "check", "found", "expected"), rows)
+    wrong = sorted((check for check in shown if check.mend), key=lambda check: -list(Severity).index(check.severity))
     if wrong:
-        say("how to mend:")
+        say("how to fix it:")
     for check in wrong:
         say(f"  {MARKS[check.severity]}  {check.name}: {check.mend}")
     told = [_counted(_count(checks, severity), severity) for severity in Severity]
-    say(f"{counted(len(checks), 'check')}: {', '.join(told)}")
+    say(f"{counted(len(checks), 'check')}: {', '.join(told)}{'' if shows_all else ' (--all shows them)'}")
+
+
+def next_line(checks: Sequence[Check], experiment: str | None, cluster: str | None) -> str:
+    """What to type next: this again where something blocks, else what the check-up was for."""
+    words = [experiment] if experiment else []
+    chosen = " ".join(map(shlex.quote, [*words, "--cluster", cluster] if cluster else words))
+    code = exit_code(checks)
+    if code == EXIT_FAILED:
+        return f"next: fix what blocks, then: {f'python -m hpc.doctor {chosen}'.rstrip()}"
+    if code:
+        return f"next, when Slurm answers again: {f'python -m hpc.doctor {chosen}'.rstrip()}"
+    return f"next: python -m hpc.{f'plan {chosen}' if experiment else 'init'}"
 
 
 def _counted(number: int, severity: Severity) -> str:

@@ -94,8 +94,8 @@ def show(layout: RunLayout, done: Round) -> None:
     elif said := describe_hold(layout):
         say(said)
     elif done.blocked:
-        say(f"what is left can never begin: {done.blocked}")
-        say(f"once that is mended: python -m hpc.follow {layout.experiment}")
+        say(f"the rest can never start: {done.blocked}")
+        say(f"once that is fixed: python -m hpc.follow {layout.experiment}")
     else:
         say(f"{done.course}; see {layout.report}")
 

@@ -104,14 +104,17 @@ def start(goal: str, name: str, command: tuple[str, ...], dry_run: bool, as_json
         tell(f"  commit {entry.commit[:12]}{', with files changed since' * entry.commit.endswith('+')}")
     if same:
         tell(f"the same settings were run before: {few(same)}")
-    tell(f"when it has ended: python -m hpc.history finish {entry.name} loss=VALUE score=VALUE")
+    tell(f"when it ends: python -m hpc.history finish {entry.name} loss=VALUE score=VALUE")
     return EXIT_DONE
 
 
 def _bad_id(name: str, taken: list[str]) -> str:
     if name in taken:
-        return f"there is a run '{name}' already; give another --name"
-    return f"'{name}' can be no id; use letters, digits and . _ - + = @, at most 60, beginning with a letter or digit"
+        return f"there is a run '{name}' already; choose another --name"
+    return (
+        f"'{name}' is not a valid id; start with a letter or digit, then letters, digits and . _ - + = @, at most 60 "
+        "in all"
+    )
 
 
 def _git(book: Book) -> tuple[str, bool]:
@@ -163,7 +166,7 @@ def finish(
         made.update(event, new_best=[each.metric for each in standings if each.is_best and not each.only_seed])
         if entry.ended:
             before = describe_results(entry.results) or entry.status
-            note(f"note: {entry.name} had ended already ({before}); this counts now")
+            note(f"note: {entry.name} had already ended ({before}); this result replaces it")
         return made
 
     log = _keep(book, make, dry_run)
@@ -188,7 +191,7 @@ def finish(
         tell(str(each))
     unknown = [name for name in entry.results if not goal_of(name)]
     if unknown and entry.state is State.FINISHED:
-        tell(f"kept and not judged, because the name does not say which is better: {few(unknown)}")
+        tell(f"recorded but not compared, because the name does not say which way is better: {few(unknown)}")
     return EXIT_DONE
 
 
@@ -205,7 +208,7 @@ def _entry(log: Log, name: str) -> Entry:
     found = log.find(name)
     if found is None or found.experiment:
         names = [entry.name for entry in log.entries if not entry.experiment]
-        what = f"'{name}' is an experiment of the toolkit, which records by itself" if found else f"no run '{name}'"
+        what = f"'{name}' is a planned experiment, which is recorded automatically" if found else f"no run '{name}'"
         raise InputError(f"{what}; {nearest_of_many(name, names) if names else 'the log has none yet'}")
     return found
 

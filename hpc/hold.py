@@ -68,13 +68,13 @@ def _hold_runs(layout: RunLayout, names: tuple[str, ...], reason: str, *, dry_ru
     if not dry_run:
         hold_runs(layout, wanted, reason)
     if not new:
-        raise NothingToDo(f"{layout.experiment}: {few(wanted)} held already; {_way_on(layout, wanted)}")
+        raise NothingToDo(f"{layout.experiment}: {few(wanted)} already held; {_way_on(layout, wanted)}")
     running = [each.run_name for each in find_live(layout, tasks) if not each.is_waiting]
     jobs = list(held_runs(layout).jobs)
     told = {"held": new, "reason": reason, "by": held_runs(layout).runs[new[0]].by, "jobs": jobs, "running": running}
     said = f"{layout.experiment}: held {few(new)}{f' ({reason})' if reason else ''}. {_way_on(layout, new)}"
     if running:
-        note(f"{few(running)} at work: what runs goes on, and is not started again")
+        note(f"{few(running)} still running: they continue, but are not started again")
     return _show(layout, told, said, jobs, as_json=as_json)
 
 

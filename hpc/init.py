@@ -8,6 +8,7 @@ The program is read, never run: arguments and printed numbers are found in its s
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ MOST_NAMED = 5
 
 @click.command(epilog="Example: python -m hpc.init train.py --metric val_loss --yes")
 @click.argument("program", required=False)
-@click.option("--name", help=f"What the experiment is called.  [default: {FIRST}]")
+@click.option("--name", help=f"Name of the experiment.  [default: {FIRST}]")
 @click.option("--metric", help="The metric that decides, as the program prints it.")
 @click.option(
     "--goal", type=click.Choice(("min", "max")), help="Whether lower or higher is better. Default: by its name."
@@ -67,7 +68,7 @@ def main(
         load_yaml(workspace.experiments / f"{newest(workspace)}.yaml")  # what is advised next can be read
     wanted = wanted_files(workspace.project, made)
     if not wanted:
-        raise NothingToDo(f"everything is there; next: {next_line(chosen or newest(workspace))}")
+        raise NothingToDo(f"everything is in place; next: {next_line(chosen or newest(workspace))}")
     if not dry_run:
         write_files(workspace.project, wanted)
     if as_json:
@@ -100,7 +101,7 @@ def choose_name(workspace: Workspace, name: str | None, *, is_asked: bool) -> st
     if problem := name_problem(chosen):
         raise InputError(f"--name {chosen!r} {problem}")
     if chosen in there:
-        raise InputError(f"{workspace.experiments / chosen}.yaml is there already and stays as it is; add --name OTHER")
+        raise InputError(f"{workspace.experiments / chosen}.yaml already exists and is left as it is; add --name OTHER")
     return chosen
 
 
@@ -129,7 +130,10 @@ def make_draft(project: Path, command: str | None, name: str, answers: Answers) 
     if answers.run_help:
         program = ask_the_program(project, program)
     metric, is_guess = choose_metric(program, answers)
-    return Draft(name, program.start, program.interface, metric, is_guess)
+    from hpc.adapters.this_machine import share_of_machine  # here: a program that is found needs it, not --help
+
+    cpus, memory = (2, "8GB") if shutil.which("sbatch") else share_of_machine()
+    return Draft(name, program.start, program.interface, metric, is_guess, cpus, memory)
 
 
 def named_in_short(names: Sequence[str]) -> str:
@@ -158,7 +162,7 @@ def ask(question: str, default: str) -> str:
     try:
         return str(click.prompt(question, default=default or None, err=True))
     except click.Abort:
-        raise InputError("nobody answered; hpc init --yes asks nothing") from None
+        raise InputError("no answer came; hpc init --yes asks nothing") from None
 
 
 def next_line(name: str) -> str:
@@ -199,15 +203,15 @@ def left_to_do(made: Draft) -> list[str]:
     told = []
     if made.unknown:
         names = ", ".join(f"{{{each.name}}}" for each in made.unknown)
-        told.append(f"the program does not run without them: put values for {names} into program.command")
+        told.append(f"the program needs them: put values for {names} into program.command")
     if made.is_guess:
-        told.append(f"nothing in its source prints {made.metric.name}: check metrics.source against what it prints")
+        told.append(f"nothing in its source prints {made.metric.name}: compare metrics.source with its output")
     if not made.interface.style:
         told.append(
             "its arguments are not in its source; --run-help runs it with --help, or add them to program.command"
         )
     elif not made.seed:
-        told.append("it takes no seed, so one run a configuration says nothing of chance; let it take --seed")
+        told.append("it takes no seed, so one run per configuration says nothing about chance; give it a --seed option")
     return told
 
 

@@ -23,7 +23,7 @@ from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.core.log_search import Search, parse_search
 from hpc.core.words import counted
 from hpc.housekeeping.named import find_attempt, find_run, newest_run
-from hpc.housekeeping.printed import STREAMS, Follower, Printed, node_of, printed_of, with_pauses, wrapper_logs
+from hpc.housekeeping.printed import STREAMS, Follower, Printed, place_of, printed_of, with_pauses, wrapper_logs
 from hpc.rounds.cancelling import all_tasks
 from hpc.rounds.outcomes_now import find_outcomes
 from hpc.snapshots.snapshot import TaskState, take_snapshot
@@ -50,8 +50,8 @@ class Wanted:
         Raises:
             InputError: It has no such rank.
         """
-        node = None if self.rank is None else node_of(attempt, self.rank)
-        return printed_of(attempt, self.streams, node)
+        place = None if self.rank is None else place_of(attempt, self.rank)
+        return printed_of(attempt, self.streams, place)
 
 
 @click.command(epilog="Example: python -m hpc.logs lora_sweep R8_S42 --follow")
@@ -59,7 +59,7 @@ class Wanted:
 @click.argument("run", required=False, metavar="[TASK]", shell_complete=tasks)
 @click.option("-f", "--follow", "follows", is_flag=True, help="Show new output until the task has ended.")
 @click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Attempt N instead of the newest.")
-@click.option("--rank", type=click.IntRange(min=0), metavar="R", help="Only the node that this rank runs on.")
+@click.option("--rank", type=click.IntRange(min=0), metavar="R", help="Only the log of this rank, or of its node.")
 @click.option("--stdout", "only", flag_value="stdout", help="Only standard output.")
 @click.option("--stderr", "only", flag_value="stderr", help="Only standard error.")
 @click.option("--grep", metavar="PATTERN", help="Matching lines of all attempts of TASK, or of all runs.")
@@ -94,7 +94,7 @@ def main(
 
 def _contradictions(*, follows: bool, grep: str | None, as_json: bool) -> Iterator[Problem]:
     if follows and grep is not None:
-        yield Problem("--grep looks through what is there, --follow waits for more: leave one out")
+        yield Problem("--grep searches what was printed, --follow waits for more: use only one of them")
     if follows and as_json:
         yield Problem("--json prints one value: leave out --follow")
 
@@ -112,6 +112,8 @@ def show(layout: RunLayout, task: Task, wanted: Wanted, *, as_json: bool) -> int
             "logs": [_log_as_json(each, tail) for each in logs],
         })  # fmt: skip
         return EXIT_DONE
+    if wanted.rank is not None and place_of(layout.task(task.run_name).attempt(logs[0].attempt), wanted.rank).is_shared:
+        note("the ranks of a node share one log; to keep them apart from the next plan on: launch: {rank_logs: true}")
     for each in logs:
         if len(logs) > 1:
             say(f"==> {each.label} <==")
@@ -133,7 +135,7 @@ def logs_there(layout: RunLayout, task: Task, wanted: Wanted) -> list[Printed]:
     """
     number = find_attempt(layout, task, wanted.attempt)
     if not number and (logs := wrapper_logs(layout, task.run_name)):
-        note(f"{task.run_name}: no attempt has begun; this was printed instead of one")
+        note(f"{task.run_name}: no attempt has begun; its job printed this")
         return logs
     if not number:
         raise NothingToDo(
@@ -144,8 +146,7 @@ def logs_there(layout: RunLayout, task: Task, wanted: Wanted) -> list[Printed]:
     if logs := wanted.of(attempt):
         return logs
     raise NothingToDo(
-        f"{task.run_name} attempt {number} has left no log of that kind; "
-        f"what is known of it: python -m hpc.why {task.run_name}"
+        f"{task.run_name} attempt {number} left no such log; what is known about it: python -m hpc.why {task.run_name}"
     )
 
 
@@ -165,6 +166,7 @@ def _log_as_json(log: Printed, tail: int) -> dict[str, object]:
     return {
         "stream": log.stream,
         "node": log.node,
+        "rank": log.rank,
         "path": str(log.path),
         "bytes": log.path.stat().st_size,
         "from_byte": start,
@@ -271,8 +273,8 @@ def _counting(found: Iterable[FoundLine], counts: Counter[str], run: str) -> Ite
 
 def _match_as_json(log: Printed, found: FoundLine) -> dict[str, object]:
     return {
-        "run": log.run_name, "attempt": log.attempt, "stream": log.stream, "node": log.node, "line": found.line,
-        "text": found.text.decode("utf-8", "replace"),
+        "run": log.run_name, "attempt": log.attempt, "stream": log.stream, "node": log.node, "rank": log.rank,
+        "line": found.line, "text": found.text.decode("utf-8", "replace"),
     }  # fmt: skip
 
 

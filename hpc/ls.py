@@ -38,7 +38,7 @@ def show(rows: list[Row], now: float) -> None:
     cells = [(row.name, age(now - row.planned), row.tasks if row.tasks is not None else "?", _counts(row, now),
               row.best.removeprefix("best ") or "–", " ".join(row.state) or "–") for row in rows]  # fmt: skip
     print_table("", ("experiment", "planned", "tasks", "collected", "best", "state"), cells, right=(2,))
-    say(f"where one stands now: python -m hpc.status {rows[0].name}")
+    say(f"to see where one stands: python -m hpc.status {rows[0].name}")
 
 
 def _counts(row: Row, now: float) -> str:

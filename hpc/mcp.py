@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 INSTRUCTIONS = (
     "Tools of hpc-batch, which plans, runs, heals and reports experiments on a cluster. Read before you act: "
-    "status, why, results, report. Never submit, retry, cancel or release without the person's word for that step; "
-    "tell failed runs with every result; a sealed question is never changed once runs have begun. An answer has "
+    "status, why, results, report. Never submit, retry, cancel or release unless the user has agreed to that step; "
+    "report failed runs with every result; a sealed question is never changed once runs have begun. An answer has "
     "exit_code (0 done, 1 something failed, 3 nothing to do), answer and notes."
 )
 

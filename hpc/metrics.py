@@ -78,7 +78,7 @@ class MetricsWriter:
             OSError: The file cannot be made.
         """
         if not flush_interval_s > 0:
-            raise InputError(f"flush_interval_s is {flush_interval_s}; it has to be a positive number of seconds")
+            raise InputError(f"flush_interval_s is {flush_interval_s}; it must be a positive number of seconds")
         self.path = Path(path) if path is not None else default_path()
         self._owner = os.getpid()
         self._guard = threading.RLock()  # a signal handler may log while it interrupts `log`
@@ -211,7 +211,7 @@ class MetricsWriter:
             if len(known) + len(coming) > MOST_SERIES:
                 raise InputError(
                     f"{coming[-1]!r} would be metric number {len(known) + len(coming):,}; a file has at most "
-                    f"{MOST_SERIES:,}. What varies, such as a sample's number, belongs into the step or the value"
+                    f"{MOST_SERIES:,}. What varies, such as a sample's number, belongs in the step or the value"
                 )
             known.update(coming)
 
@@ -228,7 +228,7 @@ class MetricsWriter:
         except TemporaryError:
             raise TemporaryError(
                 f"{self.path} is being written by another process. "
-                "One process writes a file: let only rank 0 log, or give each its own path"
+                "Only one process may write a file: log on rank 0 only, or give each process its own path"
             ) from None
 
     def _flush_repeatedly(self, interval_s: float) -> None:
@@ -241,7 +241,7 @@ class MetricsWriter:
             self.flush()
         except OSError as error:
             if not self._failing:
-                _say(f"{self.path}: cannot be written ({error}); values are kept in memory and tried again")
+                _say(f"{self.path}: cannot be written ({error}); values are kept in memory until it works")
             self._failing = True
             return
         if self._failing:

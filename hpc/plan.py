@@ -8,6 +8,7 @@ every job: its tasks with their command lines, its script, and what ``sbatch --t
 
 import os
 import shlex
+import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
@@ -99,7 +100,7 @@ def main(
         return extend(workspace, workspace.layout(name), dry_run=dry_run, as_json=as_json)
     request = PlanRequest(name, cluster, Overrides(assignments, seeds, resource_limits), moved)
     plan = draft(workspace, request)
-    expected = forecast_of(plan)
+    expected = forecast_of(plan, only_warns=dry_run or is_for_elsewhere(plan))
     with lock(plan.layout.lock) if plan.layout.home.exists() and not dry_run else nullcontext():
         done = put_in_place(plan, request.command, replaces=replaces, dry_run=dry_run)
     other_code = describe_other_code(plan.layout, plan.manifest, plan.code.files if dry_run else None)
@@ -115,13 +116,19 @@ def main(
     )  # fmt: skip
 
 
-def forecast_of(plan: Plan) -> Forecast:
+def forecast_of(plan: Plan, *, only_warns: bool = False) -> Forecast:
     """Forecast what a plan's runs take.
 
     Raises:
-        InputError: The disk cannot hold what they will write.
+        InputError: The disk cannot hold what they will write, and that is more than a warning.
     """
-    return make_forecast(plan.layout, plan.frozen.spec, plan.tasks, plan.manifest, plan.frozen.profile)
+    spec, profile = plan.frozen.spec, plan.frozen.profile
+    return make_forecast(plan.layout, spec, plan.tasks, plan.manifest, profile, only_warns=only_warns)
+
+
+def is_for_elsewhere(plan: Plan) -> bool:
+    """Whether it is for a cluster whose Slurm is not here, as on a laptop: the runs will write somewhere else."""
+    return plan.frozen.profile.scheduler == "slurm" and not shutil.which("sbatch")
 
 
 def extend(workspace: Workspace, layout: RunLayout, *, dry_run: bool, as_json: bool) -> int:
@@ -314,7 +321,7 @@ def show(
         if told_where := describe_partitions(plan, arrays):
             say("\n".join([*told_where, *(f"Slurm's estimate: {each}" for each in estimates)]))
     if expected.left:
-        for text in say_forecast(expected, spec.name):
+        for text in say_forecast(expected, spec.name, says_bound=expected.left != len(new)):
             say(text)
     can_find = find_detectable(plan.layout, spec, plan.tasks)
     advice = advise(spec, plan.tasks, can_find)
@@ -323,7 +330,7 @@ def show(
         say(text)
     change = plan.change
     if change.kept or change.removed:
-        say(f"against the plan before: {_describe_change(change)}")
+        say(f"compared with the previous plan: {_describe_change(change)}")
     for text in plan.notes:
         say(f"note: {text}")
     for job in jobs:
@@ -348,7 +355,7 @@ def say_end(plan: Plan, is_new: bool, links: Sequence[Path], rehearsed: str, *, 
         say(f"sealed: question, metrics, baseline, analysis and seeds ({plan.manifest['seal'][:16]}) in seal.json")
     say()
     if is_refused:
-        say("Slurm does not take it as it is. next, to see what asks for more than there is:")
+        say("Slurm rejects this plan. next, to see which request exceeds the limits:")
         say(f"  python -m hpc.doctor {plan.frozen.spec.name} --cluster {plan.frozen.profile.name}")
     else:
         say_next(plan, is_new, links, rehearsed)
@@ -357,13 +364,13 @@ def say_end(plan: Plan, is_new: bool, links: Sequence[Path], rehearsed: str, *, 
 def say_next(plan: Plan, is_new: bool, links: Sequence[Path], rehearsed: str) -> None:
     """Print the exact next command."""
     name, profile = plan.frozen.spec.name, plan.frozen.profile
-    say("next:" if is_new or rehearsed else "everything was submitted before; next:")
+    say("next:" if is_new or rehearsed else "everything is already submitted; next:")
     if rehearsed:
         say(f"  {rehearsed}")
     elif not is_new:
         say(f"  python -m hpc.status {name}")
         if has_failed(plan.layout, (task.run_name for task in plan.tasks)):
-            say("or, to try what failed again with what is planned now:")
+            say("or, to retry the failed tasks with this plan:")
             say(f"  python -m hpc.collect {name} --retry-failed")
     elif plan.frozen.spec.after_jobs:  # a plain sbatch knows nothing of them
         say(f"  python -m hpc.submit {name}")
@@ -373,11 +380,11 @@ def say_next(plan: Plan, is_new: bool, links: Sequence[Path], rehearsed: str) ->
         say(f"  python -m hpc.submit {name} --backend local")
     elif is_bounded(plan):
         say(f"  python -m hpc.submit {name}")
-        say("which keeps max_gpus over all arrays; sbatch by hand keeps it in each array by itself")
+        say("which applies max_gpus to all arrays together; sbatch by hand applies it to each array separately")
     else:
         for link in links:
             say(f"  sbatch {shlex.quote(str(_relative(link)))}")
-        say("or, to be safe against crashes in between:")
+        say("or, to be safe if this is interrupted halfway:")
         say(f"  python -m hpc.submit {name}")
 
 

@@ -43,9 +43,7 @@ def main(run: str, experiment: str | None, submits: bool, dry_run: bool, as_json
     entry = find_entry(workspace, run) if experiment is None else None
     layout = None if entry else workspace.layout(asked, acts=False) if asked else find_experiment(workspace, name)
     if entry is None and layout is None:
-        raise InputError(
-            f"no run {run}, neither of a planned experiment nor in the log; see python -m hpc.history list"
-        )
+        raise InputError(f"no run {run}, in any planned experiment or in the log; see python -m hpc.history list")
     if layout is None:
         return _by_command(workspace, entry, submits, as_json=as_json)
     original = find_original(layout, name)
@@ -89,7 +87,7 @@ def _tell(original: Original, copy: Copy, again: Again, *, as_json: bool) -> int
     if not as_json:
         say("next:")
         say(f"  python -m hpc.{'submit' if again.stage is Stage.PLANNED else 'status'} {name}")
-        say("and after its end, to compare:")
+        say("and when it has ended, to compare:")
         say(f"  python -m hpc.reproduce {shlex.quote(original.name)}")
     return code
 

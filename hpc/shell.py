@@ -65,7 +65,7 @@ def main(
         raise NothingToDo(f"{task.run_name} has not begun; see python -m hpc.status {layout.experiment}")
     interactive = not command
     if interactive and not (prints or as_json or sys.stdin.isatty()):
-        raise InputError("a shell needs a terminal; give it something to start: -- COMMAND, or --print the line")
+        raise InputError("a shell needs a terminal; add a command to run (-- COMMAND), or --print")
     files = layout.task(task.run_name).attempt(number)
     record = read_attempt(files)
     script = layout.submission(record.submission).script
@@ -77,7 +77,7 @@ def main(
     inside = prepare(layout, files, _scratch(layout, task.run_name, shared=by_srun), command, host)
     line = through_srun(inside.line, record, script, interactive=interactive) if by_srun else inside.line
     if record.nodes > 1:
-        note(f"it ran on {counted(record.nodes, 'node')}: here is the place of the first of them")
+        note(f"it ran on {counted(record.nodes, 'node')}: this is the first of them")
     if as_json:
         print_json(describe(inside, line))
         return EXIT_DONE
@@ -96,7 +96,7 @@ def _scratch(layout: RunLayout, run: str, *, shared: bool) -> Path:
 
 
 def _start(inside: Inside, line: tuple[str, ...]) -> int:
-    where = "in a copy" if inside.folder.is_relative_to(inside.scratch) else "in its own folder, which is no copy"
+    where = "in a copy" if inside.folder.is_relative_to(inside.scratch) else "in its own folder, not a copy"
     note(f"{inside.record.run_name} attempt {inside.record.attempt}, {where}: {inside.folder}")
     note(f"it was started with: {_without_secrets(inside)}")
     signal.signal(signal.SIGINT, lambda *_: None)  # it is the shell's: no ignored signal, which a child would inherit

@@ -203,12 +203,12 @@ def read_watch(name: str | None, watch: str | None) -> tuple[str | None, float |
         return name, max(SHORTEST_S, float(watch))
     except ValueError:
         if name is not None:
-            raise InputError(f"--watch {watch}: seconds are a number, for example --watch 30") from None
+            raise InputError(f"--watch {watch} is not a number of seconds; write for example --watch 30") from None
         return watch, WATCH_S
 
 
 def _doubt(snapshot: Snapshot) -> str:
-    return f"warning: {snapshot.slurm_problem}; what is shown comes from the run folder and from what else answered"
+    return f"warning: {snapshot.slurm_problem}; this view comes from the run folder and from what did answer"
 
 
 # ── again and again ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -268,7 +268,7 @@ def pictures(
         except (InputError, OSError):
             if layout.home.exists():
                 raise
-            raise InputError(f"{layout.home} was removed while it was watched") from None
+            raise InputError(f"{layout.home} was removed while it was being watched") from None
         else:
             last = last if problem and last else (snapshot, standing)
         now = time.time()
@@ -389,7 +389,7 @@ def runs_per_hour(attempts: Sequence[AttemptState], now: float) -> float | None:
 
 
 def _forecast(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> str:
-    """Forecast against actual."""
+    """Forecast and actual use."""
     if not snapshot.layout.forecasts.exists():
         return ""
     from hpc.rounds.forecast_now import say_forecast_now

@@ -248,7 +248,7 @@ def act(request: Request, present: Present, decided: Decided) -> Done:
 def seek_reason(request: Request, decided: Decided) -> str:
     """Name the command that finds what Slurm does not take."""
     where = f"python -m hpc.doctor {request.layout.experiment} --cluster {decided.frozen.profile.name}"
-    return f"to see what asks for more than there is: {where}"
+    return f"to see which request exceeds the limits: {where}"
 
 
 def check_done(request: Request, decided: Decided, done: Done) -> None:
@@ -273,7 +273,7 @@ def run_here(request: Request, decided: Decided, done: Done) -> int:
     """Let this machine's own queue begin; return the exit code, that of the tasks where they are waited for."""
     layout = request.layout
     if left := [] if done.jobs or request.as_json else list_abandoned(layout):
-        note(f"{len(left)} left in this machine's queue by a runner that is gone: they go on")
+        note(f"{len(left)} left in this machine's queue by a runner that is gone: they continue")
     parallel = request.max_parallel or decided.frozen.profile.max_parallel or default_parallel()
     start_detached(layout, parallel)
     if request.follows:

@@ -101,9 +101,9 @@ def _describe(told: "Synced", server: str, *, dry_run: bool) -> None:
     there = f"{counted(told.unchanged, 'was', 'were')} there"
     say(f"{told.experiment}: {verb} {counted(len(told.sent), 'run')} to {server}, {there}")
     for run in told.partly:
-        note(f"{run}: sent as far as it goes; its program was killed while it logged")
+        note(f"{run}: sent up to the point where its program was killed")
     if told.running:
-        note(f"{counted(told.running, 'run logs', 'runs log')} at present: type this again once they have ended")
+        note(f"{counted(told.running, 'run logs', 'runs log')} now: run this again when they have ended")
     if told.uncollected > 0:
         note(
             f"{counted(told.uncollected, 'task has', 'tasks have')} not ended, or not been collected since: "

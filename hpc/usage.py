@@ -72,7 +72,8 @@ def look(layout: RunLayout) -> Usage:
     entries = [each for each in read_entries(layout).values() if each["attempts"]]
     if not entries:
         raise InputError(
-            f"{layout.experiment}: nothing is collected that ran; first: python -m hpc.collect {layout.experiment}"
+            f"{layout.experiment}: no run that started has been collected; first: python -m hpc.collect "
+            f"{layout.experiment}"
         )
     energy = ask_energy(entries)
     splits = {each["run_name"]: split for each in entries if (split := split_run(each))}

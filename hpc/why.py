@@ -55,7 +55,7 @@ def parse_exit(text: str | int | None) -> tuple[int | None, int | None]:
     try:
         return int(code), int(signal or 0) or None
     except ValueError:
-        raise InputError(f"'{text}' is no exit code; write CODE or CODE:SIGNAL, for example 1:0") from None
+        raise InputError(f"'{text}' is not an exit code; write CODE or CODE:SIGNAL, for example 1:0") from None
 
 
 def parse_metrics(value: Any) -> dict[str, tuple[float, ...]]:
@@ -70,7 +70,7 @@ def parse_metrics(value: Any) -> dict[str, tuple[float, ...]]:
     try:
         return {str(name): tuple(_number(value) for value in values) for name, values in named.items()}
     except (TypeError, ValueError):
-        raise InputError("metrics are a list of numbers, or a mapping of names to such lists") from None
+        raise InputError("metrics must be a list of numbers, or a mapping of names to such lists") from None
 
 
 def _number(value: Any) -> float:
@@ -108,7 +108,7 @@ def evidence_of_attempt(folder: Path, state: str | None, exit_code: str | int | 
     if attempt.progress is not Progress.OVER:
         note(f"note: {folder} left no record of its end; to ask Slurm: python -m hpc.collect {layout.experiment}")
     if attempt.unreadable:
-        note(f"note: its logs alone speak; cannot be read: {attempt.unreadable}")
+        note(f"note: judged by its logs alone; cannot be read: {attempt.unreadable}")
     found = gather(layout, attempt, read_results(attempt.layout))
     given: dict[str, Any] = {"state": parse_state(state)} if state else {}
     if exit_code is not None:
@@ -128,7 +128,7 @@ def folder_of(target: str) -> Path | None:
     if path.is_file():
         return None
     if path.is_dir() and attempt_number(path.name) is None and not (path / "task.json").exists():
-        raise InputError(f"{target} holds no attempt; give …/tasks/<run name>/attempt-<number> or a log file")
+        raise InputError(f"{target} has no attempt; give …/tasks/<run name>/attempt-<number> or a log file")
     folder = path if path.is_dir() else _find_attempt(target)
     if folder is None:
         raise InputError(

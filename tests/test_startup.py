@@ -136,7 +136,7 @@ def test_packages_are_known_without_opening_their_metadata(monkeypatch: pytest.M
     assert {normal(name): version for name, version in found.items()} == true
 
 
-@pytest.mark.parametrize("module", ["hpc.plan", "hpc.status", "hpc.report"])
+@pytest.mark.parametrize("module", ["hpc.plan", "hpc.status", "hpc.report", "analysis.report", "analysis.export"])
 def test_a_python_without_our_packages_gets_one_sentence(tmp_path: Path, module: str) -> None:
     """Often it is another one than that of the environment: the line that helps is there to be pasted."""
     command = [sys.executable, "-S", "-m", module, "lora sweep"]
@@ -144,7 +144,7 @@ def test_a_python_without_our_packages_gets_one_sentence(tmp_path: Path, module:
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"error: this Python ({sys.executable}) has not the packages of hpc-batch; type: ")
+    assert line.startswith(f"error: this Python ({sys.executable}) lacks the packages of hpc-batch; type: ")
     assert line.endswith(("pip install hpc-batch", f".venv/bin/python -m {module} 'lora sweep'"))
 
 

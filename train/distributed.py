@@ -161,7 +161,7 @@ def _free_port() -> int:
 
 
 def _check(accelerator: Any, stage: int | None) -> None:
-    """Launchers have started one process where two were asked for, and trained twice, without a word."""
+    """Launchers have started one process where two were asked for, and trained twice, without a message."""
     asked = int(os.environ.get("WORLD_SIZE", "1"))
     kind = accelerator.distributed_type.value
     alone, several = {"NO"}, {"MULTI_CPU", "MULTI_GPU"}

@@ -108,7 +108,7 @@ def build_policy(config: ModelConfig, state_scale: Tensor, control_scale: Tensor
 
 
 def _check_targets(backbone: nn.Module, targets: tuple[str, ...]) -> None:
-    """Names that peft knows beside one that it does not would be adapted alone, without a word."""
+    """Names that peft knows beside one that it does not would be adapted alone, without a message."""
     paths = [f".{name}" for name, _ in backbone.named_modules()]
     unknown = [name for name in targets if name != ALL_LINEAR and not any(path.endswith(f".{name}") for path in paths)]
     if unknown:

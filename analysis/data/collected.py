@@ -45,6 +45,7 @@ class _Launch:
     fsdp_wrap: tuple[str, ...] | None = None
     gradient_checkpointing: bool | None = None
     torch_compile: bool | None = None
+    rank_logs: bool | None = None
 
 
 @dataclass(frozen=True)

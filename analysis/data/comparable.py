@@ -18,7 +18,7 @@ class Comparable:
     """One metric with the levels and units of systems taken out.
 
     Attributes:
-        values: Array of shape (tasks,); NaN where a run has no value that may be compared.
+        values: Array of shape (tasks,); NaN where a run has no comparable value.
         unit: What they are; empty where they are as measured.
         systems: Parameters whose values are systems.
         is_centred: Whether they lie around 0, so that percentages of them mean nothing.

@@ -257,7 +257,7 @@ def _read_verdicts(layout: RunLayout, manifest: Mapping[str, Any]) -> dict[str, 
         raise InputError(f"{layout.experiment} has not been collected ({missing[0]} is missing); {command}")
     verdicts: Any = read_json(layout.verdicts)
     if not isinstance(verdicts, dict):
-        raise InputError(f"it does not hold what was collected; {command}", str(layout.verdicts))
+        raise InputError(f"it does not contain what was collected; {command}", str(layout.verdicts))
     if verdicts.get("schema") != SCHEMA:
         raise InputError(
             f"schema {verdicts.get('schema')!r}, this version reads {SCHEMA}; {command}", str(layout.verdicts)
@@ -285,7 +285,7 @@ def _opened(layout: RunLayout) -> Iterator[h5py.File]:
     """
     command = f"run: python -m hpc.collect {layout.experiment}"
     if not layout.results.is_file():
-        raise InputError(f"is no regular file; move it away, then {command}", str(layout.results))
+        raise InputError(f"is not a regular file; move it away, then {command}", str(layout.results))
     try:
         with h5py.File(layout.results, "r") as results:
             yield results
@@ -336,7 +336,7 @@ def _refuse(problems: Sequence[str], source: str) -> None:
     if len(problems) > _SHOWN_PROBLEMS:
         shown.append(Problem(f"and {len(problems) - _SHOWN_PROBLEMS} more"))
     raise InputError(
-        (*shown, Problem("collect the experiment again: no report is made of results that do not add up")), source
+        (*shown, Problem("collect the experiment again: results that do not add up get no report")), source
     )
 
 
@@ -349,7 +349,7 @@ def _check_results(
 ) -> None:
     """Check that results.h5 is of the same collection and names the same tasks, in the manifest's order."""
     if str(results.attrs["manifest_sha"]) != manifest["sha256"] or results.attrs["collected"] != verdicts["collected"]:
-        _refuse(["it was collected at another time than verdicts.json"], source)
+        _refuse(["it was not collected at the same time as verdicts.json"], source)
     if results.attrs.get("verdicts_sha256") != verdicts.get("sha256"):
         _refuse(["verdicts.json is not the one it was collected with"], source)
     names = _texts(results["tasks/task_id"])

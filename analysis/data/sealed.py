@@ -158,12 +158,14 @@ def _checked(ledger: Ledger, told: object, looks: Sequence[Look], finished: Mapp
         return ledger
     hashes = {line.sha256 for line in ledger.lines}
     if any(head and head not in hashes for head in (told, *(look.ledger for look in looks))):
-        lost = "lines that were there when results were collected or shown are gone"
+        lost = "lines are missing that were there when results were collected or shown"
         return replace(ledger, problems=(lost,))
     noted = {line.task_id for line in ledger.lines}
     if unnoted := [name for key, name in finished.items() if key not in noted]:
         more = f" and {len(unnoted) - _NAMED} more" if len(unnoted) > _NAMED else ""
-        return replace(ledger, problems=(f"results were collected and not noted: {', '.join(unnoted[:_NAMED])}{more}",))
+        return replace(
+            ledger, problems=(f"results were collected but not recorded: {', '.join(unnoted[:_NAMED])}{more}",)
+        )
     return ledger
 
 

@@ -76,7 +76,7 @@ def read_trajectories(path: Path) -> Trajectories | None:
     except OSError as error:
         raise UnfitError(f"it cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise UnfitError("it is no JSON") from error
+        raise UnfitError("it is not JSON") from error
     if not isinstance(content, dict) or content.get("schema") != 1 or content.get("kind") != "trajectories":
         raise UnfitError('it does not say "schema": 1 and "kind": "trajectories"')
     return _parse(content)
@@ -85,7 +85,7 @@ def read_trajectories(path: Path) -> Trajectories | None:
 def _parse(content: Mapping[str, Any]) -> Trajectories:
     at = _numbers(content.get("at"), "at")
     if not 2 <= len(at) <= MAX_POINTS or not np.all(np.diff(at) > 0):
-        raise UnfitError(f"`at` has to be 2 to {MAX_POINTS} numbers, each larger than the one before")
+        raise UnfitError(f"`at` must be 2 to {MAX_POINTS} numbers, each larger than the previous one")
     quantities = _listed(content.get("quantities"), "quantities", MAX_QUANTITIES)
     curves = tuple(
         _curve(one, len(at), len(quantities)) for one in _listed(content.get("curves"), "curves", MAX_CURVES)
@@ -118,7 +118,7 @@ def _curve(content: Any, points: int, quantities: int) -> Curve:
 
 def _listed(value: Any, what: str, most: int) -> list[Any]:
     if not isinstance(value, list) or not 1 <= len(value) <= most:
-        raise UnfitError(f"{what}: a list of 1 to {most} is asked for")
+        raise UnfitError(f"{what}: must be a list of 1 to {most} items")
     return value
 
 
@@ -128,6 +128,6 @@ def _numbers(value: Any, what: str) -> Floats:
     if not isinstance(value, list) or any(
         isinstance(one, bool) or not (one is None or isinstance(one, int | float)) for one in whole
     ):
-        raise UnfitError(f"{what}: a list of numbers is asked for, null where there is none")
+        raise UnfitError(f"{what}: must be a list of numbers, with null for missing ones")
     array = np.array([np.nan if one is None or not abs(one) < 1e150 else float(one) for one in whole])
     return array.astype(np.float64)

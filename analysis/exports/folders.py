@@ -35,7 +35,7 @@ def copy_run(run: ExportedRun, layout: RunLayout, folder: Path) -> str:
     if not files and not logs:
         return ""
     if _entries(target) and not _is_ours(target / _CONFIG, layout.experiment):
-        raise InputError(f"{target} holds files that are not this command's; name another folder with --out")
+        raise InputError(f"{target} contains files that this command did not write; name another folder with --out")
     make_folder(target)
     # The configuration comes first: it says whose folder this is, should the rest be cut short.
     for path in sorted(files, key=lambda path: path.name != _CONFIG):

@@ -24,7 +24,7 @@ class Ledger:
         told: Any = read_json_or_none(path)
         if told is not None and not _is_ledger(told):
             remedy = f"restore it from a copy, or move it away and every run is sent again: {move_away(path)}"
-            raise InputError(f"is no ledger of an export; it was edited. {remedy}", str(path))
+            raise InputError(f"is not a ledger of an export; it was edited. {remedy}", str(path))
         is_same = told is not None and told.get("target") == dict(target)
         self._path, self._target = path, dict(target)
         self._sent: dict[str, dict[str, str]] = dict(told["sent"]) if is_same else {}

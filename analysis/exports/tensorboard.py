@@ -26,7 +26,7 @@ def write_run(run: ExportedRun, folder: Path) -> str:
     """
     target = folder / run.name
     if target.exists() and any(not each.name.endswith(_OURS) for each in target.iterdir()):
-        raise InputError(f"{target} holds files that are not this command's; name another folder with --out")
+        raise InputError(f"{target} contains files that this command did not write; name another folder with --out")
     partial = folder / f".{run.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     make_folder(partial)

@@ -139,18 +139,16 @@ def _curve_caption(
     failed, running = told.count("failed"), len(told) - told.count("failed") - told.count("finished")
     text = (
         "Bold line and band: mean ± std of the finished, unaltered runs over the steps all of them reached. "
-        "Thin lines: single runs, attempts joined where they resumed. All panels have one scale."
+        "Thin lines: single runs, attempts joined where they resumed. All panels share one scale."
     )
     if any(one.is_baseline for one in findings.results):
         text += " Dashed: the baseline's mean."
     if failed:
-        text += f" Red, ending in ×: failed runs ({failed}), in no mean."
+        text += f" Red, ending in ×: failed runs ({failed}), not in any mean."
     if running:
         text += f" Dotted: runs not finished ({running})."
     if len(shown) < len(findings.results):
-        text += (
-            f" Shown are baseline, best and worst: {len(shown)} of {counted(len(findings.results), 'configuration')}."
-        )
+        text += f" Shown: baseline, best and worst, {len(shown)} of {counted(len(findings.results), 'configuration')}."
     return text
 
 

@@ -95,9 +95,9 @@ def _draw(found: OverSystems, metric: Metric, curves: Mapping[str, Curve], folde
     caption = (
         f"Sample efficiency: interquartile mean over {len(found.systems)} systems "
         f"({', '.join(map(plain, found.systems))}) of the score of {plain(metric.name)} within the declared range, "
-        "over the steps that all runs of a method reached; each system counts alike. "
-        f"Bands: {coverage(found.level)} intervals at each step by itself, none where a system has one run. "
-        "Runs that failed, were altered, or logged no curve are in no line."
+        "over the steps that all runs of a method reached; every system has the same weight. "
+        f"Bands: {coverage(found.level)} intervals for each step separately; none where a system has only one run. "
+        "Runs that failed, were altered or logged no curve are in no line."
     )
     if len(curves) < len(found.methods):
         caption += f" {len(curves)} of {len(found.methods)} methods are shown."

@@ -35,9 +35,7 @@ def draw_flow(findings: Findings, folder: Path) -> Drawing:
         axes.text(0.19, place - 0.02, f"{stage.count} {stage.name}", ha="center", va="center", color=INK, bbox=box,
                   fontsize=8 if is_narrow() else 10.5, fontweight="bold" if last else "normal", zorder=3)  # fmt: skip
     figure.tight_layout()
-    caption = (
-        "Every run appears once: how many are left at each step, and to the right those that dropped out, and why."
-    )
+    caption = "Every run appears once: how many are left at each step and, to the right, how many dropped out and why."
     alt = "; ".join(say_flow(stages)) + "."
     return finish(figure, folder / "flow", "flow", "From planned to analysed", caption, alt)
 

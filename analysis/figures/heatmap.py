@@ -290,11 +290,11 @@ def _caption(cells: Sequence[GridCell], pooled: Sequence[str], wide: int) -> str
     ]
     if any(cell.failed for cell in cells):
         said.append(
-            "Hatched in red: every run of the cell failed, there is no value (× how many). ×k beside n: k more runs "
+            "Hatched in red: every run of the cell failed, so there is no value (× how many). ×k beside n: k more runs "
             "failed and are in no mean."
         )
     if any(cell.unfinished for cell in cells):
-        said.append("…k: k runs not finished; dotted: none of the cell's runs is.")
+        said.append("…k: k runs not finished; dotted: no run of the cell has finished.")
     if pooled:
         said.append(f"Each cell pools all values of {', '.join(pooled)}.")
     return " ".join(said)

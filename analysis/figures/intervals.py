@@ -60,7 +60,7 @@ def draw_intervals(
     level = coverage(findings.plan.confidence)
     caption = (
         f"Best mean first. Small dots: single runs. Diamond and bar: mean with its {level} interval (Student's t; an "
-        "arrow: it goes on). "
+        "arrow: it continues beyond the axis). "
         + ("Shaded: baseline mean ± 2σ. " if _band(findings) else "")
         + (
             f"{'Below' if is_narrow() else 'Right'}: difference from the baseline with its "
@@ -70,7 +70,7 @@ def draw_intervals(
         )
         + ("Hollow squares: altered runs, not in any mean. " if findings.counts.altered else "")
         + "Beside each row: n, and what is missing from it."
-        + (" n !: what is in this mean needs care, see the table." if any(one.cautions for one in shown) else "")
+        + (" n !: this mean needs care, see the table." if any(one.cautions for one in shown) else "")
         + left_out
     )
     drawn = finish(
@@ -187,7 +187,7 @@ def _row_word(one: ConfigurationResult) -> str:
     if one.comparison is None:
         return "baseline" if one.is_baseline else "no baseline"
     if one.comparison.relative_percent is None and one.comparison.difference is not None:
-        return f"{_verdict_word(one)}, no percent of 0"
+        return f"{_verdict_word(one)}, no percentage of 0"
     return _verdict_word(one)
 
 

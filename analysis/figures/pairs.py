@@ -130,12 +130,12 @@ def _equals(p: str) -> str:
 
 
 def _caption(found: Comparison, level: float) -> str:
-    lines = "Lines: runs of one seed, solid where it got better, dashed where it got worse. " if found.pairs else ""
+    lines = "Lines: runs with the same seed, solid where better, dashed where worse. " if found.pairs else ""
     percent = coverage(level)
     return (
         f"Dots: single runs. {lines}Diamond and bar: mean with its {percent} interval (Student's t). Right: mean "
-        f"difference {found.basis} with its {percent} interval; dashed: no difference. ×: runs without a value, in no "
-        "number here."
+        f"difference {found.basis} with its {percent} interval; dashed: no difference. ×: runs without a value, not in "
+        "any number here."
     )
 
 

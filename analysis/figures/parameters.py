@@ -80,8 +80,8 @@ def draw_importance(found: Importance, folder: Path) -> Drawing:
     axes.set_xlabel(what + ("\n" if narrow else " ") + f"between {found.runs} runs [%]")
     caption = (
         f"Bars: share of the variance beyond chance (ω²), lines: {coverage(found.level)} interval. "
-        + ("Lighter bars with ×: what two parameters do together beyond what each does alone. " if pairs else "")
-        + (f"To be read with care: {plain(found.warning)}." if found.warning else "")
+        + ("Lighter bars with ×: the interaction of two parameters, beyond the effect of each. " if pairs else "")
+        + (f"Read with care: {plain(found.warning)}." if found.warning else "")
     )
     alt = "; ".join(
         f"{name} {100 * share:.0f} % ({100 * low:.0f} to {100 * high:.0f})" for name, share, low, high, _ in bars
@@ -112,12 +112,12 @@ def _draw_effects(
     unit = f"\n{found.unit}" if found.unit else ""
     figure.supylabel(axis_label(primary.name, primary.goal) + unit + note, fontsize=9.5)
     caption = (
-        "Dots: single runs, all values of the other parameters together. Diamond and bar: their mean with its "
-        f"{coverage(level)} interval (Student's t; runs of unlike configurations are in it, so it is wide). × k: k "
-        "runs failed at this value and are in no mean. All panels have one scale."
+        "Dots: single runs, over all values of the other parameters. Diamond and bar: their mean with its "
+        f"{coverage(level)} interval (Student's t; it covers runs of different configurations, so it is wide). × k: k "
+        "runs failed at this value and are not in the mean. All panels share one scale."
     )
     if any(np.bincount(one.codes).max() > _most_dots(one) for one in swept):
-        caption += " Of many runs at one value some are drawn, evenly over their range; the means are of all."
+        caption += " Where a value has many runs, only some are drawn, evenly over their range; the means are over all."
     told = "; ".join(_told_effect(one, values) for one in swept)
     return finish(figure, path, "parameters", f"{primary.name} by parameter", caption, short(told, 900))
 
@@ -212,8 +212,8 @@ def _draw_parallel(
         bar.set_label(axis_label(primary.name, primary.goal))
     total = len(findings.results)
     caption = (
-        "A line per configuration through its parameters' values, at equal distances, to its mean."
-        + (f" Dashed and red, ending at ×: configurations without a value ({lost})." if lost else "")
+        "One line per configuration, through the values of its parameters (equally spaced) to its mean."
+        + (f" Dashed red, ending at ×: configurations without a value ({lost})." if lost else "")
         + (f" {len(shown)} of {total} configurations are shown." if len(shown) < total else "")
     )
     names = ", ".join(one.name for one in swept)

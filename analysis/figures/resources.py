@@ -42,9 +42,9 @@ def draw_spending(use: ResourceUse, folder: Path) -> Drawing:
     figure.tight_layout()
     told = "; ".join(f"{one.category} {show_hours(value)}" for one, value in zip(use.by_verdict, hours, strict=True))
     caption = (
-        "By what came of the attempt. Continued: interrupted, and taken up by the attempt that gave the result; the "
-        "result has used these hours, too. Where a later attempt resumed from the checkpoint of a failed one, not all "
-        "of the failed attempt's time is lost."
+        "By outcome of the attempt. Continued: interrupted, then resumed by the attempt that gave the result, so these "
+        "hours belong to the result. Where a later attempt resumed from the checkpoint of a failed one, not all of the "
+        "failed attempt's time is lost."
     )
     return finish(figure, folder / "resources", "resources", f"Where the {kind} hours went", caption,
                   f"{kind} hours: {told}.")  # fmt: skip

@@ -69,8 +69,8 @@ def draw_strip(frame: ExperimentFrame, findings: Findings, primary: Metric, fold
     axes.set_xlabel(axis_label(primary.name, primary.goal) + note)
     total = len(findings.results)
     caption = (
-        "Dots: single runs, which differ in nothing but their seed. Line: their mean; dark and light band: one and two "
-        "sample standard deviations to either side. ×: a run without a value, in no number here."
+        "Dots: single runs, which differ only in their seed. Line: their mean; dark and light band: one and two "
+        "sample standard deviations to either side. ×: a run without a value, not in any number here."
         + (f" {len(shown)} of {total} configurations are shown." if len(shown) < total else "")
     )
     return finish(figure, folder / "front", "front", f"{primary.name}: every run", caption,
@@ -95,7 +95,7 @@ def _fill_run(axes: Axes, frame: ExperimentFrame, row: int, value: float, place:
         axes.plot([value], [place], marker="o", color=HUES[0], markersize=6.5, linewidth=0, gid=gid, zorder=3)
         return f"{name}: {show_number(value, 6)}"
     outcome = str(frame.tasks["outcome"].iloc[row])
-    why = str(frame.tasks["failure_class"].iloc[row]) or _FAINT_OUTCOMES.get(outcome, "no value that may be compared")
+    why = str(frame.tasks["failure_class"].iloc[row]) or _FAINT_OUTCOMES.get(outcome, "no comparable value")
     has_own_line = float(place).is_integer() and len(frame.configurations) == 1
     if has_own_line:
         mark, colour = ("… ", MUTED) if outcome in _FAINT_OUTCOMES else ("× ", BAD)

@@ -52,7 +52,7 @@ def draw_ranks(found: OverSystems, folder: Path) -> Drawing:
     axes.annotate(said, (1, top), (0, 5), textcoords="offset points", fontsize=8)
     if groups:
         right = (axes_end, top)
-        axes.annotate("not told apart", right, (0, 5), textcoords="offset points", ha="right", fontsize=8)
+        axes.annotate("not distinguished", right, (0, 5), textcoords="offset points", ha="right", fontsize=8)
     names = [short(plain(one.method), 34) + (" (baseline)" if one.method == found.baseline else "") for one in shown]
     axes.set_yticks(range(len(shown)), [""] * len(shown) if is_narrow() else names)
     for place, name in enumerate(names if is_narrow() else ()):
@@ -65,7 +65,8 @@ def draw_ranks(found: OverSystems, folder: Path) -> Drawing:
     axes.grid(axis="x")
     caption = (
         f"Ranks by the mean on each of {len(found.systems)} systems ({', '.join(map(plain, found.systems))}). Methods "
-        f"that share a bar at the right are not told apart at {found.alpha:g} (Nemenyi: average ranks must differ by "
+        f"that share a bar at the right are not distinguished at {found.alpha:g} (Nemenyi: average ranks must differ "
+        "by "
         f"{difference:.2f}). {say_resolution(found)}"
     )
     caption += f" {len(shown)} of {len(every)} methods are shown." if len(shown) < len(every) else ""
@@ -88,11 +89,11 @@ def say_resolution(found: OverSystems) -> str:
     """Say where so few systems cannot separate methods by their ranks; empty where they can."""
     if _is_blind(found):
         return (
-            f"With {len(found.systems)} systems even always best and always worst of {len(found.methods)} methods "
-            "cannot be told apart by ranks: the picture shows an order and proves none."
+            f"With {len(found.systems)} systems ranks cannot even distinguish a method that is always best from one "
+            f"that is always worst of {len(found.methods)}: the figure shows an order but proves none."
         )
     if len(found.systems) < 5:
-        return f"With {len(found.systems)} systems ranks can barely separate methods: few orders are possible."
+        return f"With {len(found.systems)} systems, ranks can barely separate methods: few orders are possible."
     return ""
 
 
@@ -119,12 +120,12 @@ def draw_profiles(found: OverSystems, folder: Path) -> Drawing:
         axes.set_xlabel(f"ratio to the baseline, τ (1: equal; {_better(found)} is better)")
         axes.set_ylabel(f"share of pairs with a ratio {sign} τ")
         counts = "pairs of a run with one of the baseline on the same system"
-        missing = "Diverged runs count and reach no ratio."
+        missing = "Diverged runs count, but reach no ratio."
     else:
         axes.set_xlabel(f"score within the declared range, τ ({_better(found)} is better)")
         axes.set_ylabel(f"share of runs with a score {sign} τ")
         counts = "runs"
-        missing = "Diverged runs count and reach no score."
+        missing = "Diverged runs count, but reach no score."
     axes.set_ylim(0, 1.02)
     axes.grid()
     if is_narrow():
@@ -132,8 +133,8 @@ def draw_profiles(found: OverSystems, folder: Path) -> Drawing:
     else:
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), labelcolor=INK)
     caption = (
-        f"Higher is better at every τ. Shares of {counts}; each system ({', '.join(map(plain, found.systems))}) counts "
-        f"alike. Bands: {coverage(found.level)} score intervals at each point. {missing}"
+        f"Higher is better at every τ. Shares of {counts}; each system ({', '.join(map(plain, found.systems))}) has "
+        f"the same weight. Bands: {coverage(found.level)} score intervals at each point. {missing}"
         + (f" {len(shown)} of {len(drawable)} methods are shown." if len(shown) < len(drawable) else "")
     )
     told = "; ".join(f"{one.method}: {_improvement(one)}" for one in shown)

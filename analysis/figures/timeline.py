@@ -78,13 +78,13 @@ def _draw_bars(
     axes.grid(axis="x")
     _finish_axes(axes, out[0], fates)
     never = len(frame.tasks) - len(order)
-    caption = "Each bar is an attempt; attempts of one run stand in one line." + _failed_words(fates)
+    caption = "Each bar is an attempt; attempts of one run share a line." + _failed_words(fates)
     caption += f" {counted(never, 'run')} without an attempt." if never else ""
     return finish(figure, out[1], "resources", "When the attempts ran", caption, _alt(fates, bars, out[0]), hints)
 
 
 def _draw_crowd(bars: tuple[Floats, Floats], fates: Sequence[Fate], out: tuple[str, Path]) -> Drawing:
-    """Attempts running at once, by what came of them."""
+    """Attempts running at once, by outcome."""
     begins, lengths = bars
     edges = np.linspace(0, float((begins + lengths).max()), _BINS + 1)
     figure = Figure(figsize=(NARROW_IN, 2.8) if is_narrow() else (9.0, 3.4), layout="constrained")
@@ -101,9 +101,7 @@ def _draw_crowd(bars: tuple[Floats, Floats], fates: Sequence[Fate], out: tuple[s
     axes.grid(axis="y")
     axes.set_ylabel("attempts running at once (mean)")
     _finish_axes(axes, out[0], fates)
-    caption = (
-        f"{counted(len(fates), 'attempt')} by what came of them, stacked; the mean over each of {_BINS} equal times."
-    )
+    caption = f"{counted(len(fates), 'attempt')} by outcome, stacked; the mean over each of {_BINS} equal intervals."
     return finish(figure, out[1], "resources", "When the attempts ran", caption, _alt(fates, bars, out[0]))
 
 

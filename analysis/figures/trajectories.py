@@ -118,13 +118,13 @@ def _caption(one: ShownConfiguration, lead: Trajectories, cut: Sequence[str]) ->
     starts = counted(len(lead.curves[0].lines), "line")
     mine = counted(one.result.estimate.n, "run")
     text = (
-        f"{starts} of a kind in each panel, from the same starts in each run. Best and median by the primary metric, "
-        f"of the {mine} in the mean (n={one.result.estimate.n}); of two in the middle the worse. Rows have one scale, "
-        "also in the figures of other configurations"
+        f"{starts} of each kind per panel, from the same starts in each run. Best and median by the primary metric, "
+        f"of the {mine} in the mean (n={one.result.estimate.n}); of two median runs, the worse. Each row has one "
+        "scale, also in the figures of other configurations"
     )
     held = f", that of {lead.curves[1].name} with half its span on either side" if len(lead.curves) > 1 else ""
-    leaves = f" What leaves it is cut: {', '.join(cut)}." if cut else ""
-    return plain(f"{text}{held}.{leaves} A selection to look at: no number rests on it.")
+    leaves = f" Cut off where they leave it: {', '.join(cut)}." if cut else ""
+    return plain(f"{text}{held}.{leaves} A selection for viewing; no number depends on it.")
 
 
 def _alt(one: ShownConfiguration, runs: Sequence[ShownRun], lead: Trajectories) -> str:

@@ -436,15 +436,15 @@ def _sentence(decision: Decision, clauses: Sequence[AnsweredClause], missing: Se
     if decision.ruling is Ruling.FACE_VALUE:
         bare = [one for one in clauses if one.met and not one.shown] or clauses
         return (
-            f"MET AT FACE VALUE: {_facts(bare)}; what was measured meets the criterion, and neither an interval nor a "
+            f"MET AT FACE VALUE: {_facts(bare)}; the measured values meet the criterion, but neither an interval nor a "
             "test that it asks for shows that this is more than chance."
         )
     if decision.ruling is Ruling.REFUTED:
         against = [one for one in clauses if one.possible is False] or clauses
         return f"REFUTED: {_facts(against)}; no value that is still possible meets the criterion."
     if decision.hangs_on_missing:
-        return f"UNDECIDED: it hangs on {counted(len(missing), 'run')} without a value ({', '.join(missing[:5])})."
-    return f"UNDECIDED: open is {_facts([one for one in clauses if one.met is not True] or clauses)}."
+        return f"UNDECIDED: it depends on {counted(len(missing), 'run')} without a value ({', '.join(missing[:5])})."
+    return f"UNDECIDED: still open: {_facts([one for one in clauses if one.met is not True] or clauses)}."
 
 
 def _facts(clauses: Sequence[AnsweredClause]) -> str:

@@ -28,7 +28,7 @@ _SHOWN = 5
 _VERBS = {
     "code": ("ran other code", "ran other code"),
     "image": ("ran in another image", "ran in another image"),
-    "launch": ("was launched in another way", "were launched in another way"),
+    "launch": ("was launched differently", "were launched differently"),
     "global_batch": ("trained with another global batch", "trained with another global batch"),
     "manifest": ("was started from another manifest", "were started from another manifest"),
 }
@@ -116,7 +116,7 @@ def _say_check(frame: ExperimentFrame, found: Cautions) -> list[str]:
     return [
         f"Of {counted(asked, 'finished run')} {answers['passed']} passed the declared check "
         f"({check.get('expression') or check.get('command')}), {failed}{unchecked}. They still count as finished: "
-        "their values are kept, also in means and comparisons."
+        "their values are kept, in means and comparisons too."
     ]
 
 
@@ -151,7 +151,7 @@ def _consequence(frame: ExperimentFrame, one: Difference, pairs: Sequence[tuple[
         return "Means and comparisons mix them."
     return (
         f"In {confounded} of {counted(len(pairs), 'comparison')} configuration and baseline have no "
-        f"{ASPECTS[one.aspect]} in common: there it may be the reason for a difference."
+        f"{ASPECTS[one.aspect]} in common, which may be the reason for a difference."
     )
 
 
@@ -171,8 +171,8 @@ def _say_unknown(found: Cautions) -> list[str]:
     for aspect, count in found.unknown.items():
         by_count.setdefault(count, []).append(ASPECTS[aspect])
     return [
-        f"For {count} of {found.runs_text} it is not recorded which {list_words(names)} they ran with: they may "
-        "differ without showing it."
+        f"For {count} of {found.runs_text} it is not recorded which {list_words(names)} they ran with: there may be "
+        "hidden differences."
         for count, names in by_count.items()
     ]
 
@@ -188,7 +188,7 @@ def _say_warnings(frame: ExperimentFrame, found: Cautions) -> list[str]:
     names = frame.tasks["run_name"].iloc[list(found.warnings)].tolist()
     return [
         f"{count} finished {'run has' if count == 1 else 'runs have'} warnings ({shown}{more}): {_named(names)}. Their "
-        "values are kept, also in means and comparisons."
+        "values are kept, in means and comparisons too."
     ]
 
 

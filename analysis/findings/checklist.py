@@ -28,7 +28,7 @@ def fill_checklist(
     runs = [one.estimate.n for one in results if one.estimate.n]
     level = coverage(plan.confidence)
     return (
-        ("Data split the results are of", _declared(told.get("split"), "split")),
+        ("Data split on which the results were measured", _declared(told.get("split"), "split")),
         (
             "How the hyperparameters were chosen",
             f"baseline: {tuning['baseline']}; others: {tuning['others']}" if tuning else _declared(None, "tuning"),
@@ -41,7 +41,8 @@ def fill_checklist(
         ),
         (
             "Method for calculating the error bars",
-            f"Student's t interval of a mean; of a difference that of its test ({' or '.join(tests) or 'none made'})",
+            "Student's t interval of a mean; for a difference, the interval of its test "
+            f"({' or '.join(tests) or 'none made'})",
         ),
         (
             "Standard deviation or standard error",

@@ -26,7 +26,7 @@ class RunCounts:
         running: Tasks being executed when the results were collected.
         pending: Tasks handed to the scheduler and not started.
         never_started: Tasks nobody has submitted.
-        several: Tasks with more than one attempt → how many, by what came of them (see `lineage.Course`).
+        several: Tasks with more than one attempt → how many, by outcome (see `lineage.Course`).
         attempts: What came of each attempt of all tasks (see `lineage.Fate`) → how many.
         altered: Tasks whose last attempt is no longer what was asked; shown, kept out of means and comparisons.
         without_value: Finished, unaltered tasks without a finite primary metric.
@@ -77,7 +77,7 @@ class RunCounts:
             Course.HEALED: "healed (an attempt failed, a later one finished)",
             Course.CONTINUED: "merely continued",
             Course.REPEATED: "run again after a success",
-            Course.FAILED: "failed all the same",
+            Course.FAILED: "failed nevertheless",
             Course.OPEN: "not finished yet",
         }
         return _sum_text(self.retried, {words[Course(name)]: count for name, count in self.several.items()})
@@ -121,7 +121,9 @@ def count_runs(frame: ExperimentFrame, primary: Metric | None) -> RunCounts:
     if parts != counts.planned:
         raise AssertionError(f"{counts.sum_text}, but that is {parts}")
     if counts.retried != int((tasks["attempts"] > 1).sum()) or sum(counts.attempts.values()) != tasks["attempts"].sum():
-        raise AssertionError(f"{counts.several_text}; {counts.attempts_text}: not every attempt is in one of the parts")
+        raise AssertionError(
+            f"{counts.several_text}; {counts.attempts_text}: some attempts are in none of these groups"
+        )
     return counts
 
 

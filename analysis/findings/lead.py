@@ -74,7 +74,7 @@ def _of_criterion(frame: ExperimentFrame, findings: Findings, answer: CriterionA
     if not said:
         said = [answer.sentence.partition(": ")[2] or answer.sentence]
     elif answer.ruling is Ruling.FACE_VALUE:
-        said += ["Nothing the criterion asks for says that this is more than chance."]
+        said += ["Nothing that the criterion asks for shows that this is more than chance."]
     elif answer.ruling is Ruling.UNDECIDED:
         said += [_open(findings, answer)]
     said += [f"{findings.later.headline}. That question is answered below."] if findings.later else []
@@ -102,7 +102,7 @@ def _settling(compared: Sequence[ConfigurationResult]) -> str:
     if not needed:
         return ""
     seeds = counted(min(needed), "further seed")
-    return f"{seeds} on both sides would settle it with 80 % chance, if the true difference is the one observed."
+    return f"{seeds} on both sides would settle it with 80 % probability, if the true difference is the one observed."
 
 
 # The test
@@ -205,7 +205,7 @@ def _caveats(one: ConfigurationResult) -> list[str]:
     """What has to be known of a claim before it is repeated."""
     said = []
     if one.robustness and one.robustness.hangs_on:
-        said.append("The verdict depends on the missing runs: counted otherwise, it is another one.")
+        said.append("The verdict depends on the missing runs: counting them differently changes it.")
     elif one.missing_text:
         said.append(f"Not in its mean: {one.missing_text}.")
     return said
@@ -230,7 +230,7 @@ def _over_systems(found: OverSystems, primary: Metric) -> Lead:
         return Lead("WINNER", "good", f"{winners[0]}{more}, over {len(found.systems)} systems", sentences)
     words = {one.word for one in found.compared}
     if words == {"EQUIVALENT"}:
-        return Lead("EQUIVALENT", "open", f"No method differs from {found.baseline} by what matters", sentences)
+        return Lead("EQUIVALENT", "open", f"No method differs meaningfully from {found.baseline}", sentences)
     if words <= {"LOSER", "EQUIVALENT"}:
         return Lead("NO WINNER", "bad", f"Keep the baseline {found.baseline}: no method is better", sentences)
     claim = f"No method is shown to be better than {found.baseline} over {len(found.systems)} systems"
@@ -252,7 +252,7 @@ def _of_bests(findings: Findings, primary: Metric, *, has_baseline: bool) -> Lea
     """The best of each system: values do not compare between them."""
     told = [f"{one.system}: {one.result.label}, {_mean(one.result, primary)}" for one in findings.bests[:_MOST]]
     untested = "Nothing was tested" + ("." if has_baseline else ": no baseline is declared.")
-    claim = f"Each of {counted(len(findings.bests), 'system')} has a best configuration of its own"
+    claim = f"Each of {counted(len(findings.bests), 'system')} has its own best configuration"
     return Lead("NO BEST OF ALL", "open", claim, (*told, untested, *_lost(findings)))
 
 
@@ -266,7 +266,7 @@ def _of_best(findings: Findings, primary: Metric, best: Best, *, has_baseline: b
         claim = f"{best.result.label} and {best.ties_text} share the {word} {primary.name}"
         return Lead("NO SINGLE BEST", "open", claim, (mean, untested))
     firm = [one.first for one in best.selection.ranks if one.place == best.selection.chosen] if best.selection else []
-    sure = [f"Repeated with new seeds, it would be first again in {100 * first:.0f} % of cases." for first in firm]
+    sure = [f"With new seeds, it would be first again in {100 * first:.0f} % of cases." for first in firm]
     return Lead(f"BEST OF {best.of}", "open", best.result.label, (mean, *sure, untested, *_lost(findings)))
 
 

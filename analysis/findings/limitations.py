@@ -29,8 +29,8 @@ def say_limitations(
     said += [_limit_small(results), _limit_seed(results), _limit_altered(counts)]
     if counts.without_value:
         said.append(
-            f"{counted(counts.without_value, 'finished run')} gave no value of the primary metric that can be "
-            "computed with; they count as missing."
+            f"{counted(counts.without_value, 'finished run')} gave no usable value of the primary metric; they count "
+            "as missing."
         )
     said += say_cautions(frame, cautions, [(one.number, one.baseline) for one in results if one.baseline is not None])
     said += [
@@ -66,8 +66,8 @@ def _limit_failed(counts: RunCounts, results: Sequence[ConfigurationResult]) -> 
     text = (
         f"{counts.failed_total} of {counted(counts.planned, 'run')} failed ({list_counts(counts.failed)}) in "
         f"{len(touched)} of "
-        f"{counted(len(results), 'configuration')}. Means describe only the runs that finished; where failing "
-        "depends on the configuration, they flatter it."
+        f"{counted(len(results), 'configuration')}. Means describe only the runs that finished; where failure depends "
+        "on the configuration, they flatter it."
     )
     if "divergence" in counts.failed:
         text += " A diverged run is a result: it counts against its configuration."
@@ -85,8 +85,8 @@ def _limit_unreadable(frame: ExperimentFrame) -> str:
     if not damaged:
         return ""
     return (
-        f"The records of {counted(len(damaged), 'attempt')} cannot be read; how they ended is known from other "
-        f"sources or not at all: {'; '.join(damaged[:_SHOWN])}{_more(damaged)}."
+        f"The records of {counted(len(damaged), 'attempt')} cannot be read; how they ended is known from other sources "
+        f"or not at all: {'; '.join(damaged[:_SHOWN])}{_more(damaged)}."
     )
 
 
@@ -108,7 +108,7 @@ def _limit_seed(results: Sequence[ConfigurationResult]) -> str:
         return ""
     return (
         f"In {len(same)} of {counted(len(several), 'configuration')} with several values every run gave the same "
-        "value, whatever its seed. Does the program use the seed? If not, these runs are worth no more than one."
+        "value, whatever its seed. Does the program use the seed? If not, these runs count as one."
     )
 
 
@@ -116,8 +116,8 @@ def _limit_altered(counts: RunCounts) -> str:
     if not counts.altered:
         return ""
     return (
-        f"{counted(counts.altered, 'run was', 'runs were')} altered to make it finish: such a run is no longer what "
-        "was asked; it is listed, and kept out of means and comparisons."
+        f"{counted(counts.altered, 'run was', 'runs were')} altered to make it finish. An altered run is no longer "
+        "what was asked for: it is listed, but kept out of means and comparisons."
     )
 
 
@@ -160,7 +160,7 @@ def _limit_rule(results: Sequence[ConfigurationResult]) -> str:
     if not chances:
         return ""
     return (
-        f"The 2σ rule uses the baseline's own standard deviation: if nothing differed it would still call "
+        f"The 2σ rule uses the baseline's own standard deviation: if nothing differed, it would still call "
         f"{spread(round(100 * chance) for chance in chances)} % of the configurations here WINNER or LOSER. It does "
         "not correct for the number of comparisons; the tested verdict does."
     )
@@ -170,8 +170,8 @@ def _limit_margin(judged: JudgedConfigurations) -> str:
     if judged.plan.margin is not None or not any(one.comparison for one in judged.results):
         return ""
     return (
-        "No meaningful difference is declared (metrics.primary.meaningful): equivalence cannot be shown, and "
-        "whatever cannot be told from the baseline is inconclusive."
+        "No meaningful difference is declared (metrics.primary.meaningful): equivalence cannot be shown, and anything "
+        "that cannot be distinguished from the baseline is inconclusive."
     )
 
 
@@ -182,14 +182,14 @@ def _limit_best(bests: Sequence[Best]) -> str:
     best = chosen[0]
     if len(chosen) > 1 or best.system:
         return (
-            f"The best of each of {counted(len(chosen), 'system')} was chosen on the data that describe it: these "
-            "means are optimistic. Values do not compare between systems, so there is no best of all."
+            f"The best of each of {counted(len(chosen), 'system')} was chosen on the same data that describe it, so "
+            "these means are optimistic. Values cannot be compared between systems, so there is no overall best."
         )
     what = "best mean" if best.ties else "best"
     text = (
-        f"The {what} of {counted(best.of, 'configuration')} was chosen on the very data that describe it, so "
+        f"The {what} of {counted(best.of, 'configuration')} was chosen on the same data that describe it, so "
         f"{'it' if best.ties else 'its mean'} is optimistic."
     )
     if best.selection is None or best.selection.held_out is None:
-        return f"{text} New seeds would tell by how much."
+        return f"{text} New seeds would show by how much."
     return f"{text} Runs held out of the choice have a mean of {best.selection.held_out:.4g}."

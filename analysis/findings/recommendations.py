@@ -98,7 +98,7 @@ def start_again(known: Known) -> Iterator[Recommendation]:
         yield Recommendation(
             "start_again",
             f"Start {counted(count, 'failed run')} again: {command}",
-            "the collector found a change that removes the cause and leaves the question as it is",
+            "the collector found a change that removes the cause without changing the question",
         )
 
 
@@ -173,7 +173,7 @@ def beyond_the_edge(known: Known) -> Iterator[Recommendation]:
         yield Recommendation(
             "beyond_the_edge",
             f"Extend the range of {one.name} {'above' if place else 'below'} {end}",
-            f"the best value lies on the edge of what was tried; {metric} by {one.name}: {course}; "
+            f"the best value is at the edge of the tried range; {metric} by {one.name}: {course}; "
             f"p = {p:.2g} against the other values",
         )
 
@@ -232,7 +232,7 @@ def altered_runs(known: Known) -> Iterator[Recommendation]:
         yield Recommendation(
             "altered_runs",
             "Plan the settings of the altered runs as a configuration of their own, with all seeds",
-            f"{counted(len(mine), 'run')} finished only with other settings than were asked ({mine[0].run_name}: "
+            f"{counted(len(mine), 'run')} finished only with other settings than asked for ({mine[0].run_name}: "
             f"{mine[0].how}) and entered no mean",
         )
 
@@ -244,7 +244,7 @@ def time_limit(known: Known) -> Iterator[Recommendation]:
     if hit:
         yield Recommendation(
             "time_limit",
-            "Ask for more time, or write checkpoints so that a later attempt can go on",
+            "Ask for more time, or write checkpoints so that a later attempt can resume",
             f"{counted(hit, 'attempt')} ended at the time limit without being continued",
         )
         return

@@ -152,16 +152,16 @@ def _reasons(frame: ExperimentFrame, problem: str) -> tuple[str, ...]:
     reasons = []
     brief = frame.spec.get("brief") or {}
     if brief.get("stage") != "confirmatory":
-        reasons.append("the brief calls it so" if brief.keys() - {"stage"} else "no brief says what it should confirm")
+        reasons.append("the brief says so" if brief.keys() - {"stage"} else "no brief states what it should confirm")
     if problem:
-        reasons.append(f"the seal cannot be believed ({problem})")
+        reasons.append(f"the seal cannot be trusted ({problem})")
     elif not frame.sealed.entries:
         reasons.append("its plan was not sealed")
     elif next(_results_before(frame), None):
         reasons.append("results existed before its plan was sealed")
     if frame.sealed.times_peeked > 1:
         times = counted(frame.sealed.times_peeked, "time", "times")
-        reasons.append(f"seeds were added {times} after results had been seen, and two looks are corrected for")
+        reasons.append(f"seeds were added {times} after results had been seen, but only two looks are corrected for")
     return tuple(reasons)
 
 
@@ -174,12 +174,12 @@ def _changed_plan(frame: ExperimentFrame) -> Iterator[Deviation]:
     if sealed.counting is None:
         return
     for before, after in pairwise(sealed.entries[sealed.place :]):
-        changes = "; ".join(content_changes(before.content, after.content)) or "taken back to an earlier one"
+        changes = "; ".join(content_changes(before.content, after.content)) or "changed back to an earlier one"
         begun = after.attempts_before
         seen = counted(begun, "attempt") if begun else counted(sealed.begun_before(after), "run")
         yield Deviation("changed_plan", f"changed on {show_minute(after.time)} ({seen} had begun): {changes}")
     if content_digest(frame.planned) != sealed.entries[-1].digest:
-        yield Deviation("changed_plan", "the manifest asks something else than any sealed plan: it was changed by hand")
+        yield Deviation("changed_plan", "the manifest differs from every sealed plan: it was changed by hand")
 
 
 def _results_before(frame: ExperimentFrame) -> Iterator[Deviation]:
@@ -207,7 +207,7 @@ def _added_seeds(frame: ExperimentFrame) -> Iterator[Deviation]:
     for one in frame.sealed.added:
         added = sorted(present & set(one.seeds) - named)
         when = (
-            f"on {show_minute(one.time)}, when results had been collected or shown: read as a second look"
+            f"on {show_minute(one.time)}, when results had been collected or shown: treated as a second look"
             if one.has_seen
             else f"on {show_minute(one.time)}, before any result was collected or shown"
         )
@@ -328,8 +328,8 @@ def _other_identities(frame: ExperimentFrame) -> Iterator[Deviation]:
     ]  # fmt: skip
     if wrong:
         text = (
-            f"{counted(len(wrong), 'task has', 'tasks have')} an id that does not follow from program, parameters and "
-            "seed: one of them was changed by hand"
+            f"{counted(len(wrong), 'task has', 'tasks have')} an id that does not match program, parameters and seed: "
+            "one of them was changed by hand"
         )
         yield Deviation("other_identity", text, names_of(frame, np.array(wrong)))
 
@@ -375,7 +375,7 @@ def _contradictions(
 def _other_task(asked: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     """Say which part of a task its run was not started with; empty when it was."""
     wrong = next((name for name in ("task_id", "seed", "parameters") if record.get(name) != asked[name]), "")
-    return f"the folder is of a run with another {wrong}" if wrong else ""
+    return f"the folder belongs to a run with another {wrong}" if wrong else ""
 
 
 def _other_result(
@@ -389,9 +389,9 @@ def _other_result(
     if outcome == "failed" and is_number and told.get("outcome") == "finished" and told.get("complete"):
         return f"collected as failed, but it ended with 0 and a value of {primary}"
     if outcome == "finished" and is_number and not _is_same(collected, float(told[primary])):
-        return f"another value of {primary} was collected than the run left"
+        return f"the collected value of {primary} differs from the one in the run's folder"
     if outcome == "finished" and primary in told and measured is None:
-        return f"collected as finished, but it left no finite value of {primary}"
+        return f"collected as finished, but the run left no finite value of {primary}"
     return ""
 
 

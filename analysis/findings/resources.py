@@ -27,7 +27,7 @@ class Spending:
         fate: What came of them (see `lineage.Fate`).
         attempts: How many.
         gpu_hours: GPU hours used.
-        cpu_hours: Core hours used: elapsed time × cores asked for.
+        cpu_hours: Core hours used: elapsed time × cores requested.
     """
 
     category: str
@@ -123,7 +123,7 @@ def add_up_resources(frame: ExperimentFrame) -> ResourceUse:
 
 
 def _learned(frame: ExperimentFrame, gpu_h: float, core_h: float) -> str:
-    """Forecast against actual, as `hpc status` says it."""
+    """Forecast and actual use, as `hpc status` says it."""
     started, ended = frame.attempts["started"].dropna(), frame.attempts["ended"].dropna()
     if started.empty or ended.empty or not frame.tasks["outcome"].isin(("finished", "failed")).all():
         return ""

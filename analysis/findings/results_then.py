@@ -37,7 +37,7 @@ def read_consents(frame: ExperimentFrame) -> tuple[tuple[Consent, ...], str]:
     try:
         lines = read_json_lines(frame.layout.again)
     except (InputError, OSError) as error:
-        return tuple(aside), f"what was asked for once more cannot be read: {error}"
+        return tuple(aside), f"the list of requested reruns cannot be read: {error}"
     asked = [
         Consent(float(line["time"]) if isinstance(line.get("time"), int | float) else 0.0, str(run.get("task_id")))
         for line in lines

@@ -14,7 +14,7 @@ def say_over_systems(found: OverSystems, metric: str) -> tuple[str, ...]:
     if not found.methods:
         left = f"{counted(len(found.systems), 'system')} {'has' if len(found.systems) == 1 else 'have'}"
         return tuple(
-            text for text in (f"Nothing is said over systems: {left} results of every method.", say_dropped(found))
+            text for text in (f"No statement over systems: {left} results of every method.", say_dropped(found))
             if text
         )  # fmt: skip
     said = (_say_answer(found, metric), _say_tests(found), _say_omnibus(found), say_dropped(found), say_outside(found))
@@ -90,12 +90,12 @@ def _say_tests(found: OverSystems) -> str:
     tests = list_words(sorted({one.test for one in found.compared if one.test}))
     correction = {"holm": "Holm-adjusted", "bh": "adjusted after Benjamini and Hochberg"}[found.correction]
     floors = [one.floor for one in found.compared if one.floor is not None and not one.test.startswith("t")]
-    floor = f", which cannot give less than {show_p(max(floors))} here" if floors else ""
+    floor = f", which cannot be below {show_p(max(floors))} here" if floors else ""
     ratio = " Ratios, because " + found.why + "." if found.scale == RATIO else ""
-    order = f" Order of runs alone, because {found.why}." if found.scale == ORDER else ""
+    order = f" Only the order of runs is used, because {found.why}." if found.scale == ORDER else ""
     return (
         f"Tested over systems: {tests} ({correction} over {counted(len(found.compared), 'method')}, "
-        f"p < {found.alpha:.3g}){floor}; on these systems, each counting alike.{ratio}{order}"
+        f"p < {found.alpha:.3g}){floor}; on these systems, each with the same weight.{ratio}{order}"
     )
 
 
@@ -109,8 +109,8 @@ def _say_omnibus(found: OverSystems) -> str:
     verdict = "methods rank differently" if one.p < found.alpha else "no difference of ranks is shown"
     return (
         f"Friedman's test over {len(found.systems)} systems and {len(found.methods)} methods: χ² = "
-        f"{one.statistic:.2f}, p {_equals(one.p)}{floor}, {how}: {verdict}. It takes the systems as independent "
-        "draws and sees only their order of methods, not the runs behind it."
+        f"{one.statistic:.2f}, p {_equals(one.p)}{floor}, {how}: {verdict}. It treats the systems as independent draws "
+        "and uses only the order of methods on each, not the runs behind it."
     )
 
 
@@ -125,7 +125,7 @@ def say_outside(found: OverSystems) -> str:
     """Name the values outside the declared ranges."""
     if found.scale != RANGE or not found.outside:
         return ""
-    return f"Outside the declared range, and counted as they are: {'; '.join(found.outside)}."
+    return f"Outside the declared range, used as they are: {'; '.join(found.outside)}."
 
 
 def say_lost(methods: Sequence[MethodOverSystems]) -> str:
@@ -133,4 +133,4 @@ def say_lost(methods: Sequence[MethodOverSystems]) -> str:
     lost = [f"{one.method}: {one.diverged}" for one in methods if one.diverged]
     if not lost:
         return ""
-    return f"Runs that diverged ({'; '.join(lost)}) are the worst of all in ranks of runs, and in no mean."
+    return f"Runs that diverged ({'; '.join(lost)}) rank as the worst runs, and are in no mean."

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from analysis.data.frame import ExperimentFrame
@@ -25,6 +25,8 @@ class Usage:
         time: Where the time of all went, sentences.
         energy: What was measured of it, one sentence; empty where nothing was.
         advice: What would do, sentences.
+        splits: Run name → where its time went; of runs that are over.
+        split: The same over all of them; None where none was measured whole.
     """
 
     runs: tuple[Used, ...]
@@ -32,6 +34,23 @@ class Usage:
     time: tuple[str, ...]
     energy: str
     advice: tuple[str, ...]
+    splits: Mapping[str, TimeSplit]
+    split: TimeSplit | None
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain JSON values, as ``hpc usage --json`` has them; what was not measured is null."""
+        shares = ("time_share", "memory_share", "cpu_share")
+        return {
+            "runs": [
+                {**asdict(each), **{name: getattr(each, name) for name in shares},
+                 "split": asdict(self.splits[each.run_name]) if each.run_name in self.splits else None}
+                for each in self.runs
+            ],
+            "split": asdict(self.split) if self.split else None,
+            "ettr": self.split.ettr if self.split else None,
+            "energy": self.energy or None,
+            "advice": list(self.advice),
+        }  # fmt: skip
 
 
 def find_usage(frame: ExperimentFrame) -> Usage:
@@ -41,12 +60,15 @@ def find_usage(frame: ExperimentFrame) -> Usage:
     splits: dict[str, TimeSplit] = {each["run_name"]: split for each in tasks if (split := split_run(each))}
     joules = [each.energy_j for each in runs if each.energy_j is not None]
     carbon = float(frame.manifest["cluster"].get("carbon") or 0.0)
+    together = add_up(list(splits.values()))
     return Usage(
         runs,
         {name: split.ettr for name, split in splits.items() if split.ettr is not None},
-        tuple(say_split(add_up(list(splits.values())), len(splits))),
+        tuple(say_split(together, len(splits))),
         say_energy(sum(joules), len(joules), carbon, "GPUs alone, by their driver") if joules else "",
         tuple(advise(runs)),
+        splits,
+        together,
     )
 
 

@@ -23,7 +23,7 @@ _VISIBLE = 0.1
 def say_threshold(found: Estimate) -> str:
     """Say which change of a mean counts by the 2σ rule, for runs that differ in nothing but their seed."""
     if found.std is None or found.mean is None:
-        return "One run says nothing of the spread."
+        return "One run says nothing about the spread."
     share = f" ({200 * found.std / abs(found.mean):.2g} % of the mean)" if found.mean else ""
     return f"By the 2σ rule a change counts once it moves the mean by {show_number(2 * found.std, 2)}{share}."
 
@@ -48,9 +48,11 @@ def say_verdict(
     compared = [one for one in judged.results if one.comparison is not None]
     if not compared:
         reason = "No baseline is declared" if not frame.spec.get("baseline") else "Nothing but the baseline was run"
-        untested = f"{reason}, so nothing was tested: the means below merely stand side by side."
+        untested = f"{reason}, so nothing was tested: the means below are only listed side by side."
         if frame.spec.get("type") == "baseline_variance" and len(valued) == 1:
-            untested = f"These runs are a baseline, and compared with nothing. {say_threshold(valued[0].estimate)}"
+            untested = (
+                f"These runs are a baseline and are not compared with anything. {say_threshold(valued[0].estimate)}"
+            )
         untested = f"Nothing is compared, because {refused.removesuffix('.')}." if refused else untested
         return tuple(text for text in (untested, say_mixed(cautions), *_say_bests(bests, primary)) if text)
     over = judged.over_systems
@@ -58,7 +60,7 @@ def say_verdict(
     is_first = over is not None and over.are_scales
     said = (
         *(say_over_systems(over, primary.name) if over is not None and is_first else ()),
-        ("On each system by itself: " if is_first else "") + _say_headline(compared, primary),
+        ("On each system separately: " if is_first else "") + _say_headline(compared, primary),
         say_mixed(cautions),
         _say_tested(compared, primary, judged),
         _say_rule(compared),
@@ -93,7 +95,7 @@ def _say_headline(compared: Sequence[ConfigurationResult], primary: Metric) -> s
     fixed = [one for one in compared if one.comparison and one.comparison.magnitude == "infinite"]
     if fixed:
         verb = "differs" if len(fixed) == 1 else "differ"
-        parts.append(f"{len(fixed)} of {len(compared)} {verb}, with no spread between runs to test by")
+        parts.append(f"{len(fixed)} of {len(compared)} {verb}, with no spread between runs to test against")
     if parts:
         shown = f"No configuration is shown to be better than the baseline on {primary.name}"
         return f"{shown}; {', '.join(parts)} (n={sizes}).{lost}"
@@ -104,9 +106,7 @@ def _say_n(one: ConfigurationResult) -> str:
     """How many runs a claim rests on, and that it hangs on those that are missing where it does."""
     missing = one.planned - one.estimate.n
     of = f" of {one.planned}" if missing else ""
-    hangs = (
-        ", and the verdict depends on the runs that are missing" if one.robustness and one.robustness.hangs_on else ""
-    )
+    hangs = ", and the verdict depends on the missing runs" if one.robustness and one.robustness.hangs_on else ""
     return f"n={one.estimate.n}{of}{hangs}"
 
 
@@ -153,8 +153,8 @@ def _say_rule(compared: Sequence[ConfigurationResult]) -> str:
     )
     if chances:
         text += (
-            f" At these n it calls {spread(round(100 * chance) for chance in chances)} % of configurations that do "
-            "not differ WINNER or LOSER."
+            f" At these n it calls {spread(round(100 * chance) for chance in chances)} % of configurations that do not "
+            "differ WINNER or LOSER."
         )
     return text
 
@@ -212,8 +212,8 @@ def _say_notable(one: ConfigurationResult, primary: Metric, judged: JudgedConfig
         )
     if judgement.tested.further_seeds is not None:
         text += (
-            f" {counted(judgement.tested.further_seeds, 'further seed')} on both sides would settle it with a "
-            "chance of 80 % if the true difference is the one observed."
+            f" {counted(judgement.tested.further_seeds, 'further seed')} on both sides would settle it with 80 % "
+            "probability if the true difference is the one observed."
         )
     text += f" Not in its mean: {one.missing_text}." if one.missing_text else ""
     return text + (f" In its mean: {one.caution_text}." if one.caution_text else "")
@@ -271,8 +271,8 @@ def _say_bests(bests: Sequence[Best], primary: Metric) -> tuple[str, ...]:
     more = len(chosen) - _SHOWN_SYSTEMS
     rest = f"; {counted(more, 'further system')} in the table" if more > 0 else ""
     return (
-        f"Best on each system by its mean, which tends to be too good for having been selected: {told}{rest}. Values "
-        "do not compare between systems.",
+        f"Best on each system by its mean, which tends to be too good because it was selected: {told}{rest}. Values "
+        "cannot be compared between systems.",
     )
 
 
@@ -293,14 +293,14 @@ def _say_best(best: Best, primary: Metric) -> tuple[str, ...]:
     if best.ties:
         shared = f"the same mean as {best.ties_text}, and none is lower" if primary.goal == "min" else ""
         shared = shared or f"the same mean as {best.ties_text}, and none is higher"
-        return (f"{best.result.label} (n={best.result.estimate.n}) has {shared}{among}: there is no best one.",)
+        return (f"{best.result.label} (n={best.result.estimate.n}) has {shared}{among}: there is no single best.",)
     text = (
         f"{best.result.label} (n={best.result.estimate.n}) has the {word} mean{among}; it was selected as the best of "
         f"{best.of}, so its mean tends to be too good{_by_how_much(best.selection)}."
     )
     if best.rival is not None:
         text += (
-            f" The mean of {best.rival.label} (n={best.rival.estimate.n}) is better still, but runs are missing from "
+            f" The mean of {best.rival.label} (n={best.rival.estimate.n}) is even better, but runs are missing from "
             f"it: {best.rival.missing_text or 'runs without a value'}."
         )
     return (text,)
@@ -311,7 +311,7 @@ def _by_how_much(selection: Selection | None) -> str:
     if selection is None:
         return ""
     firm = "".join(
-        f"; repeated with as many new seeds, it would be first again in {100 * one.first:.0f} % of repetitions"
+        f"; with as many new seeds, it would be first again in {100 * one.first:.0f} % of repetitions"
         for one in selection.ranks
         if one.place == selection.chosen
     )

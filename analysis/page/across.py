@@ -48,12 +48,12 @@ def compare_experiments(first: ExperimentFrame, second: ExperimentFrame, picture
         drawing = _draw(names, [label for label, _, _ in shared], samples, (metric, plan.confidence), picture)
     table = _table(names, [label for label, _, _ in shared], samples, found, metric)
     differences = _differences(first, second)
-    told: Block = Bullets(differences) if differences else Text("Nothing that is recorded differs.")
+    told: Block = Bullets(differences) if differences else Text("No recorded setting differs.")
     correction = {"holm": "Holm's", "bh": "Benjamini and Hochberg's"}[plan.correction]
     note = (
         f"Difference: {names[1]} minus {names[0]}; {correction} adjustment over all rows, at {plan.alpha:g} as "
-        f"{names[0]} declares. Two experiments were run at two times: whatever else differed between them is in the "
-        "difference too. Exploratory, whatever each was alone."
+        f"{names[0]} declares. The two experiments ran at different times: anything else that differed between them is "
+        "part of the difference. Exploratory, even if each was confirmatory on its own."
     )
     sections = (
         Section("experiments", "The experiments", (_identities(first, second),), "Experiments"),
@@ -78,8 +78,8 @@ def _shared(first: ExperimentFrame, second: ExperimentFrame) -> list[tuple[str, 
     shared = [(first.configurations[number], number, theirs[key]) for key, number in ours.items() if key in theirs]
     if not shared:
         raise InputError(
-            f"{first.layout.experiment} and {second.layout.experiment} share no configuration: the parameters of none "
-            "are the same"
+            f"{first.layout.experiment} and {second.layout.experiment} share no configuration: no two have the same "
+            "parameters"
         )
     return shared
 

@@ -24,7 +24,7 @@ _BRIEF_TITLES = {
     "tuning": "How both were tuned",
     "metrics": "Metrics",
     "constraints": "Constraints",
-    "decision": "Decision that hangs on it",
+    "decision": "Decision that depends on it",
     "if_wrong": "If the hypothesis is wrong",
     "stage": "Stage",
 }
@@ -112,8 +112,8 @@ def registration_section(findings: Findings) -> Section:
         facts.append(
             (
                 "Not checked",
-                f"the own folders of {counted(found.unchecked, 'finished run is', 'finished runs are')} not "
-                "there to compare with",
+                f"the folders of {counted(found.unchecked, 'finished run is', 'finished runs are')} not there to "
+                "compare with",
             )
         )
     rows = tuple((cell(KINDS[one.kind]), cell(one.text), cell(_named(one.runs))) for one in found.deviations)
@@ -157,7 +157,7 @@ def limitations_section(findings: Findings) -> Section:
 def checklist_section(findings: Findings) -> Section:
     """What reviewers ask of experiments, filled in."""
     note = (
-        "Items 6 to 8 of the NeurIPS paper checklist, in its words. What only the author knows is declared under "
+        "Items 6 to 8 of the NeurIPS paper checklist, in its words. Declare what only the author knows under "
         "`reporting` in the experiment's YAML."
     )
     facts = Facts(tuple((name, plain(text)) for name, text in findings.checklist))

@@ -25,9 +25,9 @@ MAX_CONFIGURATIONS = 60
 MAX_RATIONALES = 12
 _MARKS = {"WINNER": "good", "LOSER": "bad", "EQUIVALENT": "strong", "better": "good", "worse": "bad"}
 _HOW_ORDERED = (
-    "ASO (almost stochastic order): ε is 0 where the configuration is better at every quantile, 1 where it is worse at "
-    "every one; ε_min is its upper bound, which literature reads as “better” below 0.5. That calls about one in five "
-    "equal configurations better at 3 to 5 runs, so it decides nothing here."
+    "ASO (almost stochastic order): ε is 0 if the configuration is better at every quantile and 1 if it is worse at "
+    "every quantile; ε_min is its upper bound, and the literature calls a value below 0.5 “better”. With 3 to 5 runs, "
+    "that calls about one in five equal configurations better, so it decides nothing here."
 )
 
 
@@ -37,7 +37,7 @@ def results_section(findings: Findings, drawings: Sequence[Drawing]) -> Section:
         results_table(findings),
         Text(
             "Mean ± sample standard deviation over the n runs that finished as asked; interval: Student's t, "
-            f"{coverage(findings.plan.confidence)}. Failed runs have no number and enter no mean.",
+            f"{coverage(findings.plan.confidence)}. Failed runs have no number and are in no mean.",
             "note",
         ),
         Heading("Best configuration"),
@@ -63,7 +63,7 @@ def comparison_section(findings: Findings, drawings: Sequence[Drawing] = ()) -> 
         beside = secondary_table(findings)
         if beside.rows:
             note = "Exploratory: p is adjusted over the rows of one metric, not over the metrics."
-            blocks += [Fold("Secondary metrics", (beside, Text(f"{note} No verdict rests on it.", "note")))]
+            blocks += [Fold("Secondary metrics", (beside, Text(f"{note} No verdict depends on it.", "note")))]
         rationales = tuple(
             plain(f"{one.label}. {_say_why(one.judgement.tested.rationale, one.judgement.rule.rationale)}.")
             for one in choose_shown(findings, MAX_RATIONALES) if one.judgement
@@ -73,11 +73,11 @@ def comparison_section(findings: Findings, drawings: Sequence[Drawing] = ()) -> 
         if readings.rows:
             told = (
                 Text(
-                    "Per protocol leaves runs without a value out; intention to treat counts each failed run as the "
-                    "worst of all and uses ranks only; two readings put what is missing at the worst and at the "
-                    "best value that any run gave, diverged runs at the worst in both. They are not bounds: a run "
-                    "can be worse than any seen. Altered runs are in no confirmatory comparison; one reading shows "
-                    "what they would change.",
+                    "Per protocol leaves out runs without a value; intention to treat counts each failed run as the "
+                    "worst and uses only ranks; two readings set missing values to the worst and to the best value of "
+                    "any run, with diverged runs at the worst in both. They are not bounds: a run can be worse than "
+                    "any observed one. Altered runs are in no confirmatory comparison; one reading shows what they "
+                    "would change.",
                     "note",
                 ),
                 readings,
@@ -110,11 +110,12 @@ def parameters_section(findings: Findings, drawings: Sequence[Drawing]) -> Secti
             parameters_table(found),
             Text(
                 f"Share of the variance between {found.runs} runs (ω², type II analysis of variance, noncentral F "
-                f"intervals), its p adjusted after Holm over all rows; best value: the best mean with the other "
-                f"parameters held equal, its p-value times the number of values, not adjusted over parameters.{noise}",
+                "intervals), its p adjusted after Holm over all rows; best value: the best mean with the other "
+                "parameters held equal; its p-value is multiplied by the number of values, not adjusted over "
+                f"parameters.{noise}",
                 "note",
             ),
-            *([Text(plain(f"To be read with care: {found.warning}."), "caution")] if found.warning else []),
+            *([Text(plain(f"Read with care: {found.warning}."), "caution")] if found.warning else []),
         ]
     if found is not None and found.left_out:
         told = "; ".join(f"{name}: {reason}" for name, reason in found.left_out)
@@ -272,10 +273,10 @@ def _how_compared(findings: Findings) -> str:
     )  # fmt: skip
     twice = f" Seeds come in two looks, so p < {level:.3g} decides at either of them." if findings.looks else ""
     return (
-        "Differences are configuration minus baseline. Every number of a row, effect sizes and the 2σ rule included, "
-        "is over what stands under “compared”; σ alone is that of all n runs of the baseline. “Tested” and “2σ rule” "
-        "are two answers to two questions and "
-        f"are never mixed: tested means {plain(' or '.join(tests) or 'no test was possible')}, adjusted over all rows, "
+        "Differences are configuration minus baseline. Every number in a row, including effect sizes and the 2σ rule, "
+        "is over the runs under “compared”; only σ is over all n runs of the baseline. “Tested” and “2σ rule” "
+        "answer two different questions and are never mixed: “tested” means "
+        f"{plain(' or '.join(tests) or 'no test was possible')}, adjusted over all rows, "
         f"p < {level:.3g}; the 2σ rule compares |Δ| with the baseline's standard deviation (2 and more WINNER or "
         f"LOSER, 1 to 2 suggestive, below 1 noise).{margin}{twice} Intervals are each by itself, not adjusted. Seeds "
         "to settle: further ones on both sides for an 80 % chance of a verdict if the true difference is as measured. "
@@ -288,7 +289,7 @@ def effects_table(findings: Findings) -> Table:
     shown = [one for one in choose_shown(findings, MAX_CONFIGURATIONS) if one.comparison is not None]
     head = ("configuration", "compared", "Cohen's d (σ_pooled)", "size", "Hedges' g", "Cliff's δ",
             "probability of improvement", "ASO violation ratio ε", "p rank", "p permutation",
-            "least p of these two")  # fmt: skip
+            "smaller p of these two")  # fmt: skip
     rows = tuple(
         (
             cell(one.label),
@@ -390,7 +391,7 @@ def _selection_of(findings: Findings, best: Best) -> tuple[Block, ...]:
     found = best.selection
     if found is None:
         return ()
-    held = "not computable, no run could be held out"
+    held = "not computable: no run could be held out"
     if found.held_out is not None and found.optimism is not None:
         held = (
             f"{show_number(found.held_out)} on runs held out of the choice; optimism {show_number(found.optimism, 3)}"
@@ -409,14 +410,14 @@ def _selection_of(findings: Findings, best: Best) -> tuple[Block, ...]:
     where = f"On {plain(best.system)}, selected" if best.system else "Selected"
     selected = Text(f"{where} from {found.of}: {show_number(found.apparent)} as it stands, {held}.")
     if not rows:
-        few = f"How firm the ranks are cannot be said: a configuration has fewer than {FEWEST} values."
+        few = f"The stability of the ranks is not known: a configuration has fewer than {FEWEST} values."
         return (selected, Text(few, "note"))
     told = (
         "Simulated repetitions of the whole experiment with as many new seeds (normal values, spread as estimated); "
-        "configurations that tie for the first place share the credit."
+        "configurations that tie for first place share it."
     )
     place = findings.bests.index(best)
-    name, title = ("ranks" if place == 0 else f"ranks-{place + 1}"), "How firm the ranks are"
+    name, title = ("ranks" if place == 0 else f"ranks-{place + 1}"), "How stable the ranks are"
     table = Table(name, f"{title} on {plain(best.system)}" if best.system else title, head, rows, (1,))
     return (selected, table, Text(told, "note"))
 
@@ -442,12 +443,12 @@ def _best_text(best: Best, primary: Metric) -> str:
     )
     of = counted(best.of, "configuration")
     if best.ties:
-        text += f" It shares the best mean of {of} with {best.ties_text}: only the order of the sweep puts it first."
-        text += " Selected on these same data, the mean is optimistic."
+        text += f" It shares the best mean of {of} with {best.ties_text}: only its position in the sweep puts it first."
+        text += " It was selected on the same data, so the mean is optimistic."
     elif best.of > 1:
-        text += f" It is the best of {of}, selected on these same data: its mean is optimistic."
+        text += f" It is the best of {of}, selected on the same data: its mean is optimistic."
     if not best.complete:
-        text += " No configuration has a value of every run; this one has lost some too."
+        text += " No configuration has a value from every run; this one lost some too."
     if one.missing_text:
         text += f" Not in the mean: {one.missing_text}."
     if one.caution_text:

@@ -32,7 +32,7 @@ def run_table(frame: ExperimentFrame, findings: Findings) -> Table:
     has_notes = any(rows.notes)
     head = ["run", "configuration", "seed", "outcome", "class", "attempts", plain(metric or "value"), "logs"]
     head += ["check"] if frame.has_check else []
-    head += ["what to know of it"] if has_notes else []
+    head += ["notes"] if has_notes else []
     shown = tuple(rows.cells(int(row))[: len(head)] for row in _shown(frame, rows.notes))
     total = len(frame.tasks)
     return Table(
@@ -41,7 +41,7 @@ def run_table(frame: ExperimentFrame, findings: Findings) -> Table:
         head=tuple(head),
         rows=shown,
         wide=(1, len(head) - 1) if has_notes else (1,),
-        note=cut_note(total, MAX_ROWS, "runs", "runs.csv", "those that did not simply finish first"),
+        note=cut_note(total, MAX_ROWS, "runs", "runs.csv", "runs that did not simply finish come first"),
         is_searchable=True,
         everything=rows.as_json(range(total)) if total > MAX_ROWS else "",
     )

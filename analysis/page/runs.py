@@ -74,8 +74,8 @@ def runs_section(findings: Findings, drawings: Sequence[Drawing]) -> Section:
         blocks += [
             Heading("Continued attempts"),
             Text(
-                "Checkpointed on request, preempted, or lost with their node, and continued by a later attempt: no "
-                "failures, and their hours belong to the result.",
+                "Checkpointed on request, preempted or lost with their node, then continued by a later attempt: these "
+                "are not failures, and their hours belong to the result.",
                 "note",
             ),
             _continued_table(findings),
@@ -96,11 +96,11 @@ def resources_section(frame: ExperimentFrame, findings: Findings, drawings: Sequ
     blocks: list[Block] = [Box((Facts(tuple((name, plain(text)) for name, text in resource_facts(frame, findings))),))]
     blocks += [Picture(one) for one in drawings if one.topic == "resources"]
     if findings.resources.by_verdict:
-        blocks.append(Fold("Hours by what came of the attempt", (_spending_table(findings.resources),)))
+        blocks.append(Fold("Hours by outcome of the attempt", (_spending_table(findings.resources),)))
     usage = findings.usage
     if usage.runs:
-        blocks += [Heading("Used against asked"), Bullets(tuple(plain(text) for text in say_usage(usage)))]
-        blocks.append(Fold("Each run: used against asked", (_usage_table(usage),)))
+        blocks += [Heading("Used and requested"), Bullets(tuple(plain(text) for text in say_usage(usage)))]
+        blocks.append(Fold("Each run: used and requested", (_usage_table(usage),)))
     return Section("resources", "Resources", tuple(blocks), "Resources")
 
 
@@ -135,13 +135,13 @@ def _usage_table(usage: Usage) -> Table:
         "longest attempt",
         "of limit",
         "memory",
-        "of memory asked",
+        "of memory requested",
         "cores busy",
-        "of cores asked",
+        "of cores requested",
     ]
     head += ["GPU busy", "GPU memory"] if has_gpus else []
     note = cut_note(len(usage.runs), MAX_FAILURES, "runs", "verdicts.json")
-    return Table("usage", "Used against asked; – is not measured", (*head, "ETTR"), tuple(rows), (), note)
+    return Table("usage", "Used and requested; –: not measured", (*head, "ETTR"), tuple(rows), (), note)
 
 
 def _measured(value: float | None, say: Callable[[float], str]) -> Cell:
@@ -253,14 +253,14 @@ def resource_facts(frame: ExperimentFrame, findings: Findings) -> list[tuple[str
     if use.has_gpu:
         facts += [
             ("GPU hours used", _hours_sum(use, gpu=True)),
-            ("GPU hours asked for", f"{show_hours(use.gpu_hours_asked)} (GPUs × time limit, all attempts)"),
+            ("GPU hours requested", f"{show_hours(use.gpu_hours_asked)} (GPUs × time limit, all attempts)"),
         ]
     else:
-        facts.append(("GPU hours used", "none: no attempt asked for a GPU"))
-    facts.append(("Core hours used", f"{_hours_sum(use, gpu=False)}; elapsed time × cores asked for"))
+        facts.append(("GPU hours used", "none: no attempt requested a GPU"))
+    facts.append(("Core hours used", f"{_hours_sum(use, gpu=False)}; elapsed time × cores requested"))
     facts.append(_forecast_fact(use))
     facts += _time_facts(frame, use)
-    asked = f" of {use.memory_asked_mib:.0f} MiB asked for" if use.memory_asked_mib else ""
+    asked = f" of {use.memory_asked_mib:.0f} MiB requested" if use.memory_asked_mib else ""
     peak = "not recorded" if use.peak_memory_mib is None else f"{use.peak_memory_mib:.0f} MiB{asked}"
     facts.append(("Peak host memory", peak))
     if use.peak_gpu_memory_mib is not None:
@@ -273,7 +273,7 @@ def _forecast_fact(use: ResourceUse) -> tuple[str, str]:
     used, unit = (use.gpu_hours, "GPU time") if use.has_gpu else (use.cpu_hours, "core time")
     words = f"at most {show_hours(use.forecast_h)} of {unit} (every task its whole limit); {show_hours(used)} used"
     words = f"{words} ({share_text(used, use.forecast_h)})"
-    return "Forecast against actual", f"{use.learned}. {words[0].upper()}{words[1:]}" if use.learned else words
+    return "Forecast and actual use", f"{use.learned}. {words[0].upper()}{words[1:]}" if use.learned else words
 
 
 def _time_facts(frame: ExperimentFrame, use: ResourceUse) -> list[tuple[str, str]]:
@@ -285,7 +285,7 @@ def _time_facts(frame: ExperimentFrame, use: ResourceUse) -> list[tuple[str, str
         limit = float(limits.median())
         facts.append(
             (
-                "Asked against used",
+                "Requested and used",
                 f"time limit {show_duration(limit)} (median of the attempts); a finished run used "
                 f"{share_text(use.mean_run_s, limit)} of it on average",
             )
@@ -324,8 +324,8 @@ def _spending_table(use: ResourceUse) -> Table:
     ]
     sums = (_hours_sum_cell(gpu), _hours_sum_cell(cpu))
     total = (cell("sum", mark="strong"), cell(sum(one.attempts for one in use.by_verdict)), *sums)
-    head = ("what came of the attempt", "attempts", "GPU hours", "core hours")
-    return Table("spending", "Hours by what came of the attempt", head, (*rows, total))
+    head = ("outcome of the attempt", "attempts", "GPU hours", "core hours")
+    return Table("spending", "Hours by outcome of the attempt", head, (*rows, total))
 
 
 def _hours_sum_cell(hours: Sequence[float]) -> Cell:

@@ -132,7 +132,7 @@ def _orchestration(
         _section("Resource usage", Facts(tuple((name, plain(text)) for name, text in resource_facts(frame, findings)))),
         _section("Comparison tables", results_table(findings), *comparison_section(findings).blocks),
         _section("Plots", *(Picture(one) for one in drawings)),
-        _section("Recommendations", Bullets(tuple(map(plain, advice))) if advice else Text("None: no rule spoke.")),
+        _section("Recommendations", Bullets(tuple(map(plain, advice))) if advice else Text("None: no rule applied.")),
         _section("Files generated", Facts(tuple((name, plain(text)) for name, text in kept))),
     )
 

@@ -79,13 +79,16 @@ def _aggregate(found: Aggregate | None) -> Cell:
 def _how_to_read(found: OverSystems) -> str:
     lower = "lower" if found.goal == "min" else "higher"
     what = {
-        RANGE: f"Scores: 0 and 1 are the ends of the declared range, {lower} is better. The optimality gap "
-        f"is what runs lack to {0 if found.goal == 'min' else 1} on average; a run beyond it makes up for none below.",
+        RANGE: (
+            f"Scores: 0 and 1 are the ends of the declared range, {lower} is better. The optimality gap is how far "
+            f"runs are from {0 if found.goal == 'min' else 1} on average; runs beyond it do not compensate for runs "
+            "that fall short."
+        ),
         RATIO: f"Ratios to the baseline's runs on the same system: 1 is equal, {lower} is better.",
         ORDER: "Only the order of runs within a system counts.",
     }[found.scale]
     return (
-        f"{what} All columns after the counts rest on the pairs of a run with one of the baseline on the same system; "
-        f"each system counts alike. Brackets: {coverage(found.level)} intervals for which the runs of both sides are "
-        "samples, each by itself. Ranks compare the means of all methods on each system."
+        f"{what} All columns after the counts use pairs of a run and a baseline run on the same system; every system "
+        f"has the same weight. Brackets: {coverage(found.level)} intervals that treat the runs of both sides as "
+        "independent samples. Ranks compare the means of all methods on each system."
     )

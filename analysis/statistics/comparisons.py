@@ -37,8 +37,13 @@ _FEWEST_SHARED = 2
 _STEADY = 1e-9
 """Pairs whose differences vary by less than this share of the range of the runs differ by the same."""
 _NO_SPREAD = "neither sample varies (does the program use the seed?)"
-_SAME_DIFFERENCE = "all pairs differ by the same: no spread for a t test and its interval, so signs are flipped instead"
-_SAME_VALUE = "every run gave what the baseline gave with the same seed (does the program use what was changed?)"
+_SAME_DIFFERENCE = (
+    "all pairs differ by the same amount: there is no spread for a t test and its interval, so signs are flipped "
+    "instead"
+)
+_SAME_VALUE = (
+    "every run gave the same value as the baseline with the same seed (does the program use what was changed?)"
+)
 _EXACT = 2000
 """Most arrangements that are gone through one by one: 6 against 6 runs are 924, 10 pairs are 1,024."""
 
@@ -48,7 +53,7 @@ class Sample:
     """The runs of one configuration on one metric.
 
     Attributes:
-        values: Array of shape (runs planned,); NaN where a run gave no value that may be compared.
+        values: Array of shape (runs planned,); NaN where a run gave no comparable value.
         seeds: Array of shape (runs planned,), the seed of each; None where seeds mean nothing.
     """
 
@@ -259,7 +264,7 @@ def adjust(p_values: Sequence[float | None], correction: str) -> tuple[float | N
         ValueError: `correction` is neither.
     """
     if correction not in CORRECTIONS:
-        raise ValueError(f"correction is one of {', '.join(CORRECTIONS)}, not {correction!r}")
+        raise ValueError(f"correction must be one of {', '.join(CORRECTIONS)}, not {correction!r}")
     if correction == "holm":
         return holm(p_values)
     tested = [p for p in p_values if p is not None]
@@ -495,7 +500,7 @@ def _compare_each(
 ) -> list[Fields]:
     """Compare each pair of samples, without adjustment; those of equal sizes are computed together."""
     if goal not in ("min", "max"):
-        raise ValueError(f"goal is 'min' or 'max', not {goal!r}")
+        raise ValueError(f"goal must be 'min' or 'max', not {goal!r}")
     distinct = {id(base): base for base in bases}
     known = {name: estimate(base.values, plan.confidence) for name, base in distinct.items()}
     base_error = {name: (one.std or 0.0) / np.sqrt(max(1, one.n)) for name, one in known.items()}

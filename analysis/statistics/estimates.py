@@ -101,7 +101,7 @@ def estimate(values: npt.ArrayLike, level: float = LEVEL) -> Estimate:
         return Estimate(1, missing, mean, None, None, None, level, note, *place)
     std = std_of(finite)
     half = t_quantile(level, n - 1) * std / np.sqrt(n)
-    note = "" if std > 0 else "all values are equal: the interval has no width, which is no proof of certainty"
+    note = "" if std > 0 else "all values are equal: the interval has no width, which does not prove certainty"
     return Estimate(n, missing, mean, std, float(mean - half), float(mean + half), level, note, *place)
 
 
@@ -172,4 +172,4 @@ def std_of(finite: Floats) -> float:
 
 def _check_level(level: float) -> None:
     if not 0 < level < 1:
-        raise ValueError(f"level is a coverage strictly between 0 and 1, not {level}")
+        raise ValueError(f"level must be a coverage strictly between 0 and 1, not {level}")

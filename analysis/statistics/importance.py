@@ -237,8 +237,8 @@ def _why_tied(one: Factor, kept: Sequence[Factor]) -> str:
     """Say which parameter settles the value of another; of several together there is no name."""
     for other in kept:
         if len(set(zip(other.codes.tolist(), one.codes.tolist(), strict=True))) == len(other.values):
-            return f"it changes together with {other.name}: what is told of that is what both do"
-    return "what it does cannot be told apart from what the others do"
+            return f"it changes together with {other.name}: the effect shown for that one is the effect of both"
+    return "its effect cannot be separated from that of the others"
 
 
 def _why_left_out(asked: Sequence[Any], column: Sequence[Any]) -> str:
@@ -252,11 +252,11 @@ def _why_left_out(asked: Sequence[Any], column: Sequence[Any]) -> str:
     if len(set(map(repr, asked))) < 2:
         return ""
     if len(texts) < 2:
-        return "runs with one of its values only gave a result"
+        return "only runs with one of its values gave a result"
     if any(value is None or value != value for value in column):  # noqa: PLR0124  NaN is not itself
         return "some runs do not have it"
     if len(texts) > MOST_LEVELS:
-        return f"it has {len(texts)} values that are no numbers, and {MOST_LEVELS} can be told apart"
+        return f"it has {len(texts)} non-numeric values; at most {MOST_LEVELS} can be analysed"
     return "almost all runs have the same value of it"
 
 
@@ -528,19 +528,20 @@ def _warning(model: _Model, factors: Sequence[Factor], usable: npt.NDArray[np.bo
     if model.error_df < _FEW:
         said.append(
             f"only {model.error_df} {'degree of freedom is' if model.error_df == 1 else 'degrees of freedom are'} left "
-            "to tell effects from chance: read the order of the parameters as a hint"
+            "to separate effects from chance: treat the order of the parameters as a hint"
         )
     if not model.is_repeated:
         said.append(
-            "chance is judged by what single effects do not explain, because no configuration was repeated or values "
-            "were grouped: interactions count as chance"
+            "chance is estimated from what single effects do not explain, because no configuration was repeated or "
+            "values were grouped: interactions count as chance"
         )
     fewest = min(int(np.bincount(one.codes).min()) for one in factors)
     if fewest < 3:
-        said.append(f"a value rests on {fewest} {'run' if fewest == 1 else 'runs'} only")
+        said.append(f"a value is based on only {fewest} {'run' if fewest == 1 else 'runs'}")
     lost = int((~usable).sum())
     if lost:
         said.append(
-            f"{lost} of {len(usable)} runs gave no value: where failing depends on a parameter its effect looks smaller"
+            f"{lost} of {len(usable)} runs gave no value: where failure depends on a parameter, its effect looks "
+            "smaller"
         )
     return "; ".join(said)

@@ -98,9 +98,9 @@ def needs_more_seeds(values: npt.ArrayLike | Sample, baseline: npt.ArrayLike | S
     ours, base = as_sample(values), as_sample(baseline)
     found = compare_means(ours, base, "min")  # the distance is the same for either goal
     if not found.n:
-        return NeedsMore(False, None, "no run gave a value: further seeds would not be compared with anything")
+        return NeedsMore(False, None, "no run gave a value, so further seeds could not be compared with anything")
     if found.z is None:
-        unknown = f"the baseline's spread is not known (n={found.n_baseline}): the 2σ rule has no measure"
+        unknown = f"the baseline's spread is not known (n={found.n_baseline}), so the 2σ rule cannot be applied"
         return NeedsMore(False, None, unknown)
     side = "within" if found.z < SIGMAS else "beyond"
     sizes = f"n={found.n} against {found.n_baseline}" + (f", {found.basis}" if found.pairs else "")

@@ -394,7 +394,7 @@ def _judge_test(
     one: Comparison, word: str, level: float, plan: AnalysisPlan, further: tuple[int | None, int | None]
 ) -> TestedVerdict:
     if one.p_adjusted is None:
-        return TestedVerdict(word, level, None, None, one.note or "no test could be made")
+        return TestedVerdict(word, level, None, None, one.note or "no test was possible")
     p = f"{one.test}, adjusted p = {one.p_adjusted:.3g}"
     size = _size(one)
     margin = f"±{100 * plan.margin:g} %" if plan.margin else ""
@@ -414,8 +414,8 @@ def _settled(looks_like: int | None, whatever: int | None) -> str:
     if looks_like is None:
         return f"more than {_MOST:,} further seeds would be needed if the true difference is as measured"
     text = (
-        f"{counted(looks_like, 'further seed')} on both sides would settle it with 80 % chance "
-        "if the true difference is as measured"
+        f"{counted(looks_like, 'further seed')} on both sides would settle it with 80 % probability if the true "
+        "difference is as measured"
     )
     return text if whatever is None else f"{text}, {whatever} for any true difference"
 

@@ -70,7 +70,7 @@ class ArchiveWriter:
                 self._tar.addfile(info, cast("IO[bytes]", reader))
             except OSError as error:
                 if error.errno is None:  # tarfile's own: unexpected end of data
-                    raise ArchiveError(f"{path} became shorter while it was archived; try again") from None
+                    raise ArchiveError(f"{path} shrank while it was being archived; try again") from None
                 raise
             return reader.digest.hexdigest()
 
@@ -145,7 +145,7 @@ def check_suffix(path: Path) -> None:
     if not path.name.endswith(SUFFIXES):
         raise InputError(f"{path.name}: an archive ends with .tar.gz or .tar.zst")
     if path.name.endswith(".zst") and shutil.which("zstd") is None:
-        raise InputError(f"{path.name}: the program zstd is not here; install it, or write .tar.gz")
+        raise InputError(f"{path.name}: the program zstd is not installed; install it, or write .tar.gz")
 
 
 @contextlib.contextmanager
@@ -209,13 +209,13 @@ def unpack(path: Path, folder: Path, progress: Progress = lambda _: None) -> Unp
                 count += 1
                 most -= info.size if info.isreg() else 0
                 if most < 0 or count > MOST_MEMBERS:
-                    raise ArchiveError(f"{path} holds more than there is room for, or than its size can mean")
+                    raise ArchiveError(
+                        f"{path} would unpack to more than there is room for, or than a file of its size can hold"
+                    )
                 place = _place_of(info, path)
                 top = top or place.parts[0]
                 if place.parts[0] != top:
-                    raise ArchiveError(
-                        f"{path} holds {place.parts[0]!r} beside {top!r}: it is no archive of hpc archive"
-                    )
+                    raise ArchiveError(f"{path} holds {place.parts[0]!r} beside {top!r}: hpc archive did not make it")
                 target = folder.joinpath(*place.parts)
                 if info.isdir():
                     make_folder(target, 0o700)
@@ -228,9 +228,9 @@ def unpack(path: Path, folder: Path, progress: Progress = lambda _: None) -> Unp
                 if not stream.read(BLOCK):
                     break
             else:
-                raise ArchiveError(f"{path} goes on after its end: it is no archive of hpc archive")
+                raise ArchiveError(f"{path} has data after its end: hpc archive did not make it")
     except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
-        raise ArchiveError(f"{path} is damaged or no archive ({error})") from None
+        raise ArchiveError(f"{path} is damaged or not an archive ({error})") from None
     for target, linkname in links:  # last, so that nothing was written through one
         target.symlink_to(linkname)
     for target, info in reversed(folders):
@@ -259,11 +259,11 @@ def _place_of(info: tarfile.TarInfo, path: Path) -> PurePosixPath:
     place = PurePosixPath(info.name)
     parts = place.parts
     if place.is_absolute() or not parts or {"..", "."} & set(info.name.split("/")):
-        raise ArchiveError(f"{path} holds {info.name!r}, which leads out of it")
+        raise ArchiveError(f"{path} holds {info.name!r}, which points outside it")
     if info.issym() and not stays_within(parts, info.linkname):
-        raise ArchiveError(f"{path} holds the link {info.name!r} to {info.linkname!r}, which leads out of it")
+        raise ArchiveError(f"{path} holds the link {info.name!r} to {info.linkname!r}, which points outside it")
     if info.issparse() or not (info.isreg() or info.isdir() or info.issym()):
-        raise ArchiveError(f"{path} holds {info.name!r}, which is no file, folder or symbolic link")
+        raise ArchiveError(f"{path} holds {info.name!r}, which is not a file, folder or symbolic link")
     return place
 
 
@@ -306,7 +306,7 @@ def _decompressing(path: Path) -> Iterator[IO[bytes]]:
         if magic != _ZSTD:
             raise ArchiveError(f"{path} is no .tar.gz and no .tar.zst")
         if shutil.which("zstd") is None:
-            raise InputError(f"{path}: the program zstd is not here; install it, or unpack it elsewhere")
+            raise InputError(f"{path}: the program zstd is not installed; install it, or unpack it elsewhere")
         os.lseek(file.fileno(), 0, os.SEEK_SET)  # it reads on from where the descriptor stands
         command = ["zstd", "-q", "-d", "-c", "--memory=256MB"]
         with subprocess.Popen(command, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

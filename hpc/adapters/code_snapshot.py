@@ -38,7 +38,7 @@ def code_digest(files: Files) -> str:
         largest = max(sizes, key=sizes.__getitem__)
         raise InputError(
             f"the code to freeze holds {total >> 20} MiB, more than {MAX_BYTES >> 20}; the largest file is {largest}. "
-            f"Data is no code; it is linked where the program runs by  program: {{inputs: [{largest}]}}"
+            f"Data is not code; to link it where the program runs, write  program: {{inputs: [{largest}]}}"
         )
     return digest_of(_line(name, source) for name, source in sorted(files.items()))
 
@@ -95,8 +95,8 @@ def differing(files: Files, copy: Path) -> list[str]:
 def changed(target: Path) -> InputError:
     """What is said of a copy that is not what was frozen."""
     return InputError(
-        f"the copy of the code is not what was planned (changed, added to or taken from), and does not run. "
-        f"Plan again: {move_away(target)} && python -m hpc.plan {target.parents[1].name}",
+        "the copy of the code differs from the plan (files changed, added or removed), so it is not run. Plan again: "
+        f"{move_away(target)} && python -m hpc.plan {target.parents[1].name}",
         str(target),
     )
 
@@ -116,7 +116,7 @@ def walk(target: Path) -> Iterator[tuple[str, Path | LinkTo]]:
         if entry.is_symlink():
             yield name, LinkTo(str(Path(entry.path).readlink()))
         elif not entry.is_file():
-            raise InputError("a special file lies in the copy of the code; move it away", entry.path)
+            raise InputError("the copy of the code contains a special file; move it away", entry.path)
         elif not _is_bytecode(entry.path):
             yield name, Path(entry.path)
 

@@ -311,12 +311,12 @@ def _not_opened(path: Path, error: OSError) -> Exception:
     if error.errno == errno.ENXIO:  # sockets cannot be opened at all
         return _no_regular_file(path, path.stat().st_mode)
     if error.errno in (errno.EACCES, errno.EPERM):
-        return _unusable(path, "may not be read by you", _ask_for_access(path))
+        return _unusable(path, "is not readable for you", _ask_for_access(path))
     return error
 
 
 def _no_regular_file(path: Path, mode: int) -> InputError:
-    return _unusable(path, f"is no regular file ({_KINDS.get(stat.S_IFMT(mode), 'of an unknown kind')})")
+    return _unusable(path, f"is not a regular file ({_KINDS.get(stat.S_IFMT(mode), 'of an unknown kind')})")
 
 
 def _unusable(path: Path, problem: str, remedy: str = "") -> InputError:
@@ -333,7 +333,7 @@ def _ask_for_access(path: Path) -> str:
     barred = _barred(path)
     owner = barred.lstat().st_uid
     if owner == os.geteuid():
-        return f"let yourself in: chmod u+{'rx' if barred.is_dir() else 'r'} {shlex.quote(str(barred))}"
+        return f"give yourself access: chmod u+{'rx' if barred.is_dir() else 'r'} {shlex.quote(str(barred))}"
     return f"{barred} belongs to {_name_of(owner)}: ask them for access"
 
 

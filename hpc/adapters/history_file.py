@@ -42,7 +42,7 @@ class HistoryFiles:
             left its marks).
 
         Raises:
-            InputError: It is no regular file, or not ours to read.
+            InputError: It is not a regular file, or not ours to read.
         """
         try:
             content = read_regular(self.events, MOST_JSON_BYTES)
@@ -68,14 +68,14 @@ class HistoryFiles:
         """The page as it stands; None where there is none.
 
         Raises:
-            InputError: It is no regular file, not ours to read, or no UTF-8.
+            InputError: It is not a regular file, not ours to read, or no UTF-8.
         """
         if not self.page.exists():  # also a link to a file that is not there yet
             return None
         try:
             return read_regular(self.page, MOST_JSON_BYTES).decode("utf-8")
         except UnicodeDecodeError as error:
-            raise InputError(f"is no UTF-8 text ({error.reason} at byte {error.start})", str(self.page)) from None
+            raise InputError(f"is not UTF-8 text ({error.reason} at byte {error.start})", str(self.page)) from None
 
     def write_page(self, text: str) -> None:
         """Replace the page as a whole; a link keeps leading to it."""

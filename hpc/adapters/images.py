@@ -92,7 +92,7 @@ def locate_squashfs(name: str, folder: Path) -> Path:
         make = f"mkdir -p {shlex.quote(str(path.parent))} && enroot import -o {shlex.quote(str(path))} {BASE}"
         raise InputError(f"no image {path}; {there}. Make a file of one on a node with enroot: {make}")
     if set(str(path)) & set(",:#"):
-        raise InputError(f"{path}: pyxis reads a comma, colon or # otherwise; give the image another place")
+        raise InputError(f"{path}: pyxis gives a comma, colon or # a meaning of its own; move the image")
     return path
 
 
@@ -117,7 +117,7 @@ def _how_to_come_by(path: Path, clone: Path | None) -> str:
         return f"Build it: make image IMAGE={path.stem}"
     return (
         f"An image is any Apptainer file with what your program needs: apptainer build {shlex.quote(str(path))} "
-        f"{BASE}. Or do without: --set container.image=null"
+        f"{BASE}. Or run without one: --set container.image=null"
     )
 
 
@@ -128,7 +128,7 @@ def _fetched_first(name: str, path: str, folder: Path, apptainer: str) -> str:
     verb = "pull" if "://" in name else "build"
     line = shlex.join([apptainer, verb, str(folder / f"{stem}.sif"), name])
     return (
-        f"image {name}: every task would fetch it again, and might find another one. Make a file of it once: "
+        f"image {name}: every task would fetch it again, and might get a different one. Save it as a file once: "
         f"mkdir -p {shlex.quote(str(folder))} && {line}, and write `image: {stem}`"
     )
 

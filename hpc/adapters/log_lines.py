@@ -37,7 +37,7 @@ def search_log(path: Path, search: Search) -> Iterator[FoundLine]:
     """Find the lines of a log that match, in order; a log that does not exist has none.
 
     Raises:
-        InputError: It is no regular file, or not ours to read.
+        InputError: It is not a regular file, or not ours to read.
         OSError: The file system has an error.
     """
     try:
@@ -83,7 +83,7 @@ def start_of_tail(path: Path, lines: int) -> int:
     """Byte at which the last so many lines of a log begin; 0 where it has no more, or there is none.
 
     Raises:
-        InputError: It is no regular file, or not ours to read.
+        InputError: It is not a regular file, or not ours to read.
         OSError: The file system has an error.
     """
     try:
@@ -130,7 +130,7 @@ class LogReader:
         """What has come in, at most `BLOCK` bytes; empty where there is nothing new, or no such file now.
 
         Raises:
-            InputError: It is no regular file, or not ours to read.
+            InputError: It is not a regular file, or not ours to read.
             OSError: The file system has an error.
         """
         self.said = ""

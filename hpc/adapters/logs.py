@@ -55,7 +55,7 @@ def read_log(path: Path, source: str) -> tuple[LogLine, ...]:
         source: What the lines are called in verdicts: ``stdout``, ``stderr``, ``slurm``.
 
     Raises:
-        InputError: It is no regular file, or not ours to read; the message says what to do.
+        InputError: It is not a regular file, or not ours to read; the message says what to do.
         OSError: The file system has an error.
     """
     try:

@@ -85,8 +85,8 @@ class MetricsProcess:
         self.end()
         code = self._process.returncode
         if not in_time:
-            return f"HDF5 was not done with it after {MOST_SECONDS:g} s"
-        return f"HDF5 crashed over it ({signal.Signals(-code).name if code < 0 else f'exit code {code}'})"
+            return f"HDF5 did not finish reading it within {MOST_SECONDS:g} s"
+        return f"HDF5 crashed reading it ({signal.Signals(-code).name if code < 0 else f'exit code {code}'})"
 
 
 _KINDS = tuple(RECORD[field] for field in Series._fields)

@@ -270,7 +270,7 @@ def _copy(source: int, source_offset: int, target: int, target_offset: int, leng
     while done < length:
         piece = os.pread(source, min(_COPY_BYTES, length - done), source_offset + done)
         if not piece:
-            raise OSError(0, "the metrics file became shorter while it was copied")
+            raise OSError(0, "the metrics file shrank while it was being copied")
         write_at(target, piece, target_offset + done)
         done += len(piece)
 

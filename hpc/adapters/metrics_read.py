@@ -103,7 +103,7 @@ def read_summary(path: Path) -> dict[str, float]:
 def read_attributes(path: Path) -> dict[str, Any]:
     """Read who wrote the file, for which task and attempt, when, and whether it is complete.
 
-    Raises as `read`; an attribute that is no text or number is left out.
+    Raises as `read`; an attribute that is not text or a number is left out.
     """
     if _is_journal(path):
         return _read_journal(_journal(path)).attributes
@@ -140,7 +140,7 @@ def check_name(name: str) -> None:
     Raises:
         InputError: Empty, too long, or with control characters.
     """
-    if reason := name_problem(name) if isinstance(name, str) else f"{name!r:.80} cannot name a metric: it is no text":
+    if reason := name_problem(name) if isinstance(name, str) else f"{name!r:.80} cannot name a metric: it is not text":
         raise InputError(reason)
 
 
@@ -178,7 +178,8 @@ def with_file(path: Path, use: Callable[[h5py.File], _T]) -> _T:
         except _DAMAGE as error:
             if attempt == _READ_ATTEMPTS:
                 raise InputError(
-                    f"is not a readable metrics file: it was cut, damaged or never one ({_short(error)})", str(path)
+                    f"is not a readable metrics file: it was cut off, is damaged or never was one ({_short(error)})",
+                    str(path),
                 ) from None
             time.sleep(0.05)
     raise AssertionError("unreachable")
@@ -204,7 +205,7 @@ def contents_of(file: h5py.File, first: Sequence[str] = ()) -> Contents:
     summary = _summary_of(file, problems, first)
     attributes = _attributes(file)
     if not isinstance(attributes.get("complete"), bool):
-        problems.append("has no attribute `complete` that is true or false: taken for incomplete")
+        problems.append("has no attribute `complete` that is true or false: treated as incomplete")
     return Contents(series, summary, attributes.get("complete") is True, attributes, tuple(problems))
 
 
@@ -272,15 +273,15 @@ def own_dataset(group: h5py.Group, link: bytes) -> h5py.h5d.DatasetID:
         InputError: It is none, or its content lies elsewhere; other files are nobody's results.
     """
     if not _is_own(group, link):
-        raise InputError("is a link that leads elsewhere; links are not followed")
+        raise InputError("is a link; links are not followed")
     dataset = h5py.h5o.open(group.id, link)
     if not isinstance(dataset, h5py.h5d.DatasetID):
-        raise InputError("is no data set")
+        raise InputError("is not a data set")
     kept = dataset.get_create_plist()
     if kept.get_layout() == h5py.h5d.VIRTUAL:
-        raise InputError("is a virtual data set, which shows what lies in other files; those are not read")
+        raise InputError("is a virtual data set of other files, which are not read")
     if kept.get_external_count():
-        raise InputError("keeps its content in another file; that is not read")
+        raise InputError("keeps its content in another file, which is not read")
     if kept.get_layout() == h5py.h5d.CHUNKED and np.prod(kept.get_chunk(), dtype=float) > MOST_ROWS:
         raise InputError(f"is stored in pieces of {kept.get_chunk()}: too large to unpack")
     return dataset
@@ -294,7 +295,7 @@ def logged_name(dataset: h5py.h5d.DatasetID, link: bytes) -> str:
     """
     name = _attribute(dataset, b"name") if h5py.h5a.exists(dataset, b"name") else link.decode()
     if not isinstance(name, str):
-        raise InputError("has a name that is no text")
+        raise InputError("has a name that is not text")
     check_name(name)
     return name
 
@@ -320,14 +321,14 @@ def _is_record(kind: np.dtype[Any]) -> bool:
 
 def _scalar(dataset: h5py.h5d.DatasetID) -> float:
     if dataset.get_space().get_simple_extent_type() != h5py.h5s.SCALAR or dataset.dtype.kind not in "fiu":
-        raise InputError(f"is no single number, but {str(dataset.dtype)[:100]} of shape {dataset.shape}")
+        raise InputError(f"is not a single number, but {str(dataset.dtype)[:100]} of shape {dataset.shape}")
     return float(h5py.Dataset(dataset)[()])
 
 
 def _series(rows: NDArray[np.void]) -> Series:
     written = rows[: written_rows(rows)]
     if not np.isfinite(written["time"]).all():
-        raise InputError("has times that are no times")
+        raise InputError("has invalid times")
     return Series(*(np.ascontiguousarray(written[field], RECORD[field]) for field in Series._fields))
 
 
@@ -415,7 +416,7 @@ def _read_journal(path: Path) -> Contents:
             columns.setdefault(name, []).append((step, value, when))
         good += 1
     if bad and not good:
-        raise InputError(f"has not one line of metrics, but a line that is not JSON or not ours ({bad[0]})", str(path))
+        raise InputError(f"has no line of metrics, but a line that is not JSON or not ours ({bad[0]})", str(path))
     series = {name: _series(np.array(rows, dtype=RECORD)) for name, rows in columns.items()}
     problems = (*bad[:10], *([f"and {len(bad) - 10} more such lines"] if len(bad) > 10 else []))
     return Contents(series, summary, attributes["complete"] is True, attributes, problems)
@@ -435,9 +436,9 @@ def _name(name: str) -> str:
 def _moment(record: Mapping[str, Any]) -> tuple[int, float]:
     step, when = record["step"], record["time"]
     if type(step) is not int or not -(2**63) <= step < 2**63:
-        raise InputError("`step` is no whole number of 64 bits")
+        raise InputError("`step` is not a whole number of 64 bits")
     if type(when) not in (int, float) or not np.isfinite(when):
-        raise InputError("`time` is no time")
+        raise InputError("`time` is not a time")
     return step, float(when)
 
 

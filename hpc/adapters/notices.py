@@ -79,7 +79,7 @@ def send_by_webhook(
         NotSent: The URL is none, or nobody took it.
     """
     if not re.match(r"https?://", url, re.IGNORECASE):
-        raise NotSent("what the variable holds is no http or https URL")
+        raise NotSent("the variable does not hold an http or https URL")
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(), urllib.request.HTTPHandler(), urllib.request.HTTPSHandler(),

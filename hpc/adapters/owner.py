@@ -29,8 +29,8 @@ def refuse_foreign(layout: RunLayout, trusted: Sequence[str], *, acts: bool) -> 
     home = shlex.quote(str(layout.home))
     look = "; you may look: status, collect and report take it" if group_reads(layout.home) else ""
     raise InputError(
-        f"{found} belongs to {user_name(found.stat().st_uid)}, and you are {user_name(os.geteuid())}: what lies in "
-        f"there would run as you{look}. Plan runs of your own below another HPC_ROOT, or, if you trust it: "
+        f"{found} belongs to {user_name(found.stat().st_uid)}, and you are {user_name(os.geteuid())}: its contents "
+        f"would run as you{look}. Plan your own runs below another HPC_ROOT, or, if you trust this one: "
         f"export {TRUSTED}={home}"
     )
 

@@ -55,6 +55,6 @@ def check_root(root: Path, called: str) -> None:
     if os.path.lexists(found) and not found.is_dir():
         what = ", which" if found == root else f", and {found}"
         raise InputError(
-            f"{called} is {root}{what} is no folder. Name one, which is made where it is not there yet: "
+            f"{called} is {root}{what} is not a folder. Name one; it is created if it does not exist: "
             "export HPC_ROOT=$HOME/runs"
         )

@@ -39,8 +39,8 @@ def directive(value: object) -> str:
     text = str(value)
     if not (_PLAIN_DIRECTIVE.fullmatch(text) or _DIRECTIVE_WITH_PATTERN.fullmatch(text)):
         raise InputError(
-            f"{text!r} cannot stand in an #SBATCH line: it holds a space, quote, backslash or one of #%$`. "
-            "Move the run folder (HPC_ROOT) or rename the experiment; only this machine takes it: --cluster local"
+            f"{text!r} cannot be written in an #SBATCH line: it contains a space, quote, backslash or one of #%$`. "
+            "Move the run folder (HPC_ROOT) or rename the experiment; or use this machine alone: --cluster local"
         )
     return text
 
@@ -187,7 +187,7 @@ def render_relay(profile: ClusterProfile, *, job_name: str, comment: str, logs: 
     try:
         return _render(profile.template, context)
     except InputError as error:
-        hint = "; what is for arrays alone belongs into {% if not relay %} … {% endif %}" if profile.template else ""
+        hint = "; put what is for arrays only inside {% if not relay %} … {% endif %}" if profile.template else ""
         raise InputError(f"the job of submit --follow: {error}{hint}") from None
 
 

@@ -66,7 +66,7 @@ def try_write(folder: Path) -> str:
             file.write(b"x" * 8192)
             file.flush()
             os.fsync(file.fileno())
-        return "" if path.read_bytes() == b"x" * 8192 else "what was written is not what is read"
+        return "" if path.read_bytes() == b"x" * 8192 else "reading returns something else than was written"
     except OSError as error:
         return said(error)
 
@@ -78,7 +78,7 @@ def try_rename(folder: Path) -> str:
         (folder / "new").write_text("new", encoding="utf-8")
         os.replace(folder / "new", folder / "old")
         if (folder / "old").read_text(encoding="utf-8") != "new" or (folder / "new").exists():
-            return "a file that was replaced is still the old one"
+            return "a replaced file still shows its old content"
         for name in ("a", "b"):
             (folder / name).mkdir()
             (folder / name / "file").touch()
@@ -141,9 +141,9 @@ def _try_lock(path: Path, take: Locker) -> str:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         take(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if (answer := _ask_another(path, take)) != REFUSED:
-            return "excludes nobody: a second process got it, too" if answer == GOT else "a second process met an error"
+            return "does not exclude: a second process got it too" if answer == GOT else "a second process met an error"
         take(descriptor, fcntl.LOCK_UN)
-        return "" if _ask_another(path, take) == GOT else "is not free again after it was released"
+        return "" if _ask_another(path, take) == GOT else "stays locked after it was released"
     except OSError as error:
         return f"none: {said(error)}" if error.errno in _NO_LOCKS else said(error)
     finally:
@@ -209,7 +209,7 @@ def try_names(folder: Path) -> str:
         try:
             (folder / name).touch()
             if name not in {each.name for each in folder.iterdir()}:
-                return f"a file was made as '{name[:20]}' and is called otherwise"
+                return f"a file was made as '{name[:20]}' and has another name"
         except OSError as error:
             return f"'{name[:20]}{'…' if len(name) > 20 else ''}' ({len(name)} characters): {said(error)}"
     return ""

@@ -198,8 +198,8 @@ def submit_script(
     if job := parse_job_id(answer):
         return job
     raise TemporaryError(
-        f"sbatch said no job id that can be told for certain: {shown(answer)!r}; Slurm may have taken the job. "
-        "The same command looks for it before it submits again: try again in a minute"
+        f"sbatch's answer has no clear job id: {shown(answer)!r}; Slurm may have taken the job. "
+        "Run the same command again in a minute: it looks for the job before it submits"
     )
 
 

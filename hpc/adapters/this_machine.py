@@ -130,10 +130,23 @@ def has_setuid_starter(apptainer: str) -> bool:
     return False
 
 
-def find_wandb_key(environment: Mapping[str, str]) -> tuple[bool, str]:
-    """Whether there is a key for wandb, and the path of a file with one that others may read. The key stays unread."""
+def share_of_machine() -> tuple[int, str]:
+    """Cores and memory that one run may ask of this machine and leave room for another: two and 8 GB, or half of it."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    half = max(memory // 2, 1)
+    return min(2, os.cpu_count() or 1), f"{min(8, half >> 10)}GB" if half >= 1024 else f"{half}MB"
+
+
+def find_wandb_key(environment: Mapping[str, str], own: Path | None = None) -> tuple[bool, str]:
+    """Whether there is a key for wandb, and the path of a file with one that others may read. The key stays unread.
+
+    Args:
+        own: The file that `hpc sync` reads before ~/.netrc; None where the program itself logs in, which knows no such.
+    """
     if environment.get("WANDB_API_KEY"):
         return True, ""
+    if own is not None and own.is_file():
+        return True, str(own) if own.stat().st_mode & 0o077 else ""
     path = Path(environment.get("NETRC") or Path.home() / ".netrc")
     host = urlsplit(environment.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname or "api.wandb.ai"
     try:

@@ -84,7 +84,7 @@ class WandbTracker:
         if not self._gave_up.is_set():
             self._thread.join(self._patience_s)
         if self._thread.is_alive():
-            self._give_up(f"it has not taken everything within {self._patience_s:g} s of the end")
+            self._give_up(f"it did not take everything within {self._patience_s:g} s of the end")
 
     def log(self, step: int, **values: float) -> None:
         self._hand_on(lambda run: run.log(values, step=step))
@@ -98,7 +98,7 @@ class WandbTracker:
         try:
             self._waiting.put_nowait(action)
         except queue.Full:
-            self._give_up(f"it hangs, and {self._waiting.maxsize} calls wait for it")
+            self._give_up(f"it hangs, and {self._waiting.maxsize} calls are waiting for it")
 
     def _work(self, start: Callable[[], Any]) -> None:
         """Do what is handed on, until the end or the first failure: no reason to lose hours of training."""

@@ -77,7 +77,9 @@ def base_url(environment: Mapping[str, str]) -> str:
     url = environment.get("WANDB_BASE_URL") or CLOUD
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
-        raise InputError(f"WANDB_BASE_URL is no address such as {CLOUD} (http or https, and no key or password in it)")
+        raise InputError(
+            f"WANDB_BASE_URL is not an address such as {CLOUD} (http or https, and no key or password in it)"
+        )
     return url.rstrip("/")
 
 
@@ -109,8 +111,7 @@ def find_key(environment: Mapping[str, str]) -> Key:
         _check_private(login)
         return Key(_usable(password, str(login)), str(login))
     raise InputError(
-        f"no key for {host}: export WANDB_API_KEY=…, or type `wandb login` once (it writes {login}); "
-        "the key stands at https://wandb.ai/authorize"
+        f"no key for {host}: export WANDB_API_KEY=…, or type `wandb login` once (it writes {login}); find the key at https://wandb.ai/authorize"
     )
 
 
@@ -133,7 +134,7 @@ def _check_private(path: Path) -> None:
 def _usable(key: str, source: str) -> str:
     """The key, where it can be one: it goes into a header."""
     if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise InputError(f"{source} holds no key: one word is wanted, as https://wandb.ai/authorize shows it")
+        raise InputError(f"{source} holds no key: it should be one word, as https://wandb.ai/authorize shows it")
     return key
 
 
@@ -250,7 +251,7 @@ def _judge(file: Path, said: str, in_time: bool, *, alone: bool) -> Sent:
     if marker(file).exists():
         return Sent(ok=True)
     if not in_time:
-        return Sent(ok=False, message="wandb did not come to an end; its network may be gone")
+        return Sent(ok=False, message="wandb did not finish; the network may be down")
     if _PARTLY in complaint:
         return Sent(ok=True, partly=True, message=complaint)
     return Sent(ok=False, message=(complaint or (lines or ["wandb said nothing"])[-1])[:300])

@@ -241,7 +241,7 @@ class _Reader:
                 continue
             if key in first:
                 self._note(
-                    key_node, (*path, key), f"the key '{key}' is there twice, first in line {first[key]}; keep one"
+                    key_node, (*path, key), f"the key '{key}' appears twice, first in line {first[key]}; keep one"
                 )
                 continue
             first[key] = line

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hpc.adapters.shared_disk import folder_in, said
 from hpc.adapters.this_machine import find_wandb_key
+from hpc.adapters.wandb_cloud import key_file
 from hpc.checkup.bounded import Begin
 from hpc.checkup.examined import Examined
 from hpc.core.checkup.check import Check
@@ -43,7 +44,8 @@ def look_at_experiment(examined: Examined) -> Iterator[Begin | Check]:
     variables = {**os.environ, **examined.profile.environment, **spec.environment}
     yield judge_binds(*_look_at_binds(needs, variables), examined.is_local)
     yield Begin("wandb")
-    yield judge_wandb(needs.wandb_mode, *find_wandb_key(os.environ), _offline_problem())
+    own = None if needs.wandb_mode == "online" else key_file(os.environ)
+    yield judge_wandb(needs.wandb_mode, *find_wandb_key(os.environ, own), _offline_problem())
     yield Begin("run folder")
     layout = RunLayout(workspace.root, needs.name)
     yield judge_run_folder(_folder_problem(workspace, layout), str(layout.home))

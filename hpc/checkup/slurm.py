@@ -78,7 +78,7 @@ def look_at_slurm(examined: Examined) -> Iterator[Begin | Check]:
 def _silent(name: str, error: HpcError, ask: str) -> Check:
     """Say that a daemon does not answer now."""
     is_temporary = isinstance(error, TemporaryError)
-    mend = f"try again later; if it stays so, tell the site: {ask}"
+    mend = f"try again later; if it persists, tell the site: {ask}"
     return Check(name, str(error), "an answer", mend, Severity.BLOCKING, is_temporary)
 
 

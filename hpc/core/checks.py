@@ -159,7 +159,7 @@ def _check_repeats(sweep: Sweep) -> Iterator[Finding]:
     for seed in _repeated(sweep.seeds):
         yield Finding(("sweep", "seeds"), f"holds {seed} twice; keep one")
     for seed in _repeated((*dict.fromkeys(sweep.seeds), *sweep.further_seeds)):
-        yield Finding(("sweep", "further_seeds"), f"holds {seed}, which is asked for already; keep it in one place")
+        yield Finding(("sweep", "further_seeds"), f"holds {seed}, which is already asked for; keep it in one place")
     homes = {"grid": sweep.grid, "zip": sweep.zipped, "cases": _names(sweep.cases), "sample": _names(sweep.points)}
     owner: dict[str, str] = {}
     for home, names in homes.items():
@@ -181,7 +181,8 @@ def _check_cases(sweep: Sweep) -> Iterator[Finding]:
         first = seen.setdefault(key, str(case["id"]))
         if first != case["id"]:
             yield Finding(
-                ("sweep", "cases"), f"'{first}' and '{case['id']}' hold the same parameters; a case is known by them"
+                ("sweep", "cases"),
+                f"'{first}' and '{case['id']}' have the same parameters, which must tell cases apart",
             )
 
 
@@ -195,7 +196,7 @@ def _expand(sweep: Sweep) -> tuple[tuple[Combination, ...] | None, list[Finding]
     if not grid:
         count = combination_count(sweep)
         return None, [
-            Finding(("sweep", "where"), f"'{sweep.where}' leaves out all {count} combinations; nothing would run")
+            Finding(("sweep", "where"), f"'{sweep.where}' leaves out all {count} combinations, so nothing would run")
         ]
     repeated = _repeated_combination(grid)
     if repeated:
@@ -217,7 +218,7 @@ def _check_when(sweep: Sweep) -> Iterator[Finding]:
             yield Finding(path, str(error))
             continue
         if not held:
-            yield Finding(path, f"'{text}' never holds, so '{name}' would never be there; leave the parameter out")
+            yield Finding(path, f"'{text}' is never true, so '{name}' would never be used; leave the parameter out")
 
 
 def _repeated_combination(grid: Sequence[Combination]) -> Combination | None:
@@ -243,7 +244,9 @@ def _check_parameter_names(draft: Draft, _: Sequence[Combination]) -> Iterator[F
                 ("program", "args", name), f"'{name}' is fixed here and swept in `sweep`; keep one of the two"
             )
         if name in RESERVED:
-            yield Finding(("sweep",), f"'{name}' cannot be swept: it means something else here; rename the parameter")
+            yield Finding(
+                ("sweep",), f"'{name}' cannot be swept: the name has another meaning here; rename the parameter"
+            )
         if name in batch:
             yield Finding(("batch",), f"'{name}' is swept, so `batch` cannot set it; drop one of the two")
     for name in args:
@@ -325,7 +328,7 @@ def _check_config(draft: Draft, grid: Sequence[Combination]) -> Iterator[Finding
         yield Finding(path, f"{config.file} {error}")
         return
     for name in dict.fromkeys(field.name for field in fields if field.name in draft.sweep.when):
-        text = f"some tasks have no {{{name}}} (sweep.when); write a key {name} there, with what it is for them"
+        text = f"some tasks have no {{{name}}} (sweep.when); write a key {name} there, with its value for them"
         yield Finding(path, f"{config.file}: {text}")
     taken = names_taken(config.content, names)
     values = [(name, value) for name in taken for value in _values_of(name, args, grid)]
@@ -359,7 +362,7 @@ def _unused(draft: Draft, sweep: Sweep, used: Sequence[str]) -> Iterator[Finding
     if "task_json" in used:
         return
     path = ("program", "command")
-    hint = "; add it, or hand over {task_json} to a program that reads its parameters there"
+    hint = "; add it, or pass {task_json} to a program that reads its parameters from there"
     config = draft.program.config if draft.program else None
     if config and not config.content:
         return  # said where it was read
@@ -432,9 +435,9 @@ def _double(name: str, template: Template, first: tuple[str, Mapping[str, Any]],
     if missing:
         remedy = f"add {' or '.join(missing)}"
     elif name != first[0]:
-        remedy = "they differ only in upper and lower case, which some file systems do not keep apart"
+        remedy = "they differ only in case, which some file systems ignore"
     else:
-        remedy = "its format loses the difference"
+        remedy = "its format hides the difference"
     return f"'{name}' would name both ({_described(first[1])}) and ({_described(second)}); {remedy}"
 
 
@@ -521,7 +524,7 @@ def _check_resource_rules(draft: Draft, grid: Sequence[Combination]) -> Iterator
             continue
         if not held:
             yield Finding(
-                path, f"'{rule.where}' holds for none of the {counted(len(tasks), 'task')}; leave it out, or mend it"
+                path, f"'{rule.where}' is true for none of the {counted(len(tasks), 'task')}; leave it out, or fix it"
             )
 
 
@@ -551,7 +554,7 @@ def _check_divergence(draft: Draft, _: Sequence[Combination]) -> Iterator[Findin
     batch = (draft.batch.parameter, draft.batch.accumulation_parameter) if draft.batch else ()
     for name in asked.set:
         if name in (*RESERVED, *batch):
-            yield Finding((*path, "set", name), f"'{name}' cannot be changed here: it means something else")
+            yield Finding((*path, "set", name), f"'{name}' cannot be changed here: the name has another meaning")
         elif draft.program.command is not None and name not in parameters:
             yield Finding((*path, "set", name), f"the command has no {{{name}}}; {nearest(name, parameters)}")
     if asked.mixed_precision == "fp16" and draft.resources and not draft.resources.gpus:
@@ -584,8 +587,8 @@ def _check_launch(draft: Draft, grid: Sequence[Combination]) -> Iterator[Finding
     if resources.gpus and launch.processes and launch.processes > resources.gpus:
         yield Finding(
             ("launch", "processes"),
-            f"{launch.processes} processes on a node would share {resources.gpus} GPU(s), which collectives refuse; "
-            "write auto, or ask for more GPUs",
+            f"{launch.processes} processes on a node would share {resources.gpus} GPU(s), which collective operations "
+            "refuse; write auto, or ask for more GPUs",
         )
     yield from _check_own_launcher(draft)
 
@@ -599,7 +602,7 @@ def _check_own_launcher(draft: Draft) -> Iterator[Finding]:
         instead = f"launch: {{kind: {name}}}" if name in LAUNCHERS else "launch.processes"
         yield Finding(
             ("program", "command"),
-            f"'{name}' starts processes of its own, which `batch` cannot count; take it out of the command and write "
+            f"'{name}' starts its own processes, which `batch` cannot count; take it out of the command and write "
             f"{instead}, or leave out `batch` and give the batch sizes as arguments",
         )
 
@@ -633,7 +636,7 @@ def _check_metrics(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
         if known is not None and metric.name not in (*known, *MEASURED):
             yield Finding(
                 ("metrics", *place, "name"),
-                f"nobody writes '{metric.name}'; {nearest(metric.name, (*known, *MEASURED))}",
+                f"nothing writes '{metric.name}'; {nearest(metric.name, (*known, *MEASURED))}",
             )
 
 
@@ -650,7 +653,7 @@ def _check_range(draft: Draft, grid: Sequence[Combination]) -> Iterator[Finding]
     valid = values_named(grid, name)
     for system in ranged:
         if system not in valid:
-            yield Finding((*path, system), f"'{system}' is no value of {name}; {nearest(system, valid)}")
+            yield Finding((*path, system), f"'{system}' is not a value of {name}; {nearest(system, valid)}")
     missing = [system for system in valid if system not in ranged]
     if missing:
         yield Finding(path, f"has none for {name} {', '.join(missing)}; every system needs its [low, high]")
@@ -691,7 +694,7 @@ def _check_condition(text: str, metrics: Metrics, arguments: Sequence[str]) -> I
         if name in declared and name in arguments:
             yield Finding(("check",), f"uses '{name}', which is a metric and a parameter; rename one of them")
     if not set(used) & set(declared):
-        yield Finding(("check",), f"speaks of no metric, so no run could fail it; name one of {', '.join(declared)}")
+        yield Finding(("check",), f"names no metric, so no run could fail it; name one of {', '.join(declared)}")
 
 
 def _check_sanity(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
@@ -701,7 +704,7 @@ def _check_sanity(draft: Draft, _: Sequence[Combination]) -> Iterator[Finding]:
     command = draft.program.command
     if command and _runs_script(command):
         yield Finding(
-            path, "is put behind program.command, where a shell's script does not read it; call a script file instead"
+            path, "is appended to program.command, where a shell script does not read it; call a script file instead"
         )
         return
     arguments = (*draft.program.args, *parameter_names(draft.sweep), "seed")
@@ -786,7 +789,7 @@ def _unknown_placeholders(
                 path, f"'${{{name}}}' reads as the placeholder {{{name}}}; write '${{{{{name}}}}}' for a shell variable"
             )
         elif name == "index" and TASK_ID in valid:
-            yield Finding(path, "there is no {index}: a place in the sweep changes as the sweep grows; write {task_id}")
+            yield Finding(path, "there is no {index}: positions change as the sweep grows; write {task_id}")
         elif name not in valid:
             yield Finding(path, f"there is no value for {{{name}}}; {nearest(name, valid)}")
 

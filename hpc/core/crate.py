@@ -176,7 +176,7 @@ def read_sums(text: str) -> dict[str, str]:
         escaped = line.startswith("\\")
         digest, gap, name = line.removeprefix("\\").partition("  ")
         if len(digest) != 64 or not gap or not name:
-            raise ValueError(f"{line[:80]!r} is no line of {SUMS}")
+            raise ValueError(f"{line[:80]!r} is not a line of {SUMS}")
         found[_unescaped(name) if escaped else name] = digest
     return found
 

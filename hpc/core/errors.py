@@ -90,7 +90,7 @@ def describe_os_error(error: OSError) -> str:
     remedy = _REMEDIES.get(error.errno)
     if not remedy:
         return str(error)
-    return f"{error}; {remedy}, then type the same command again; whatever else is wrong here: {DOCTOR}"
+    return f"{error}; {remedy}, then run the same command again; to see what else is wrong: {DOCTOR}"
 
 
 def nearest(word: str, valid: Sequence[str]) -> str:

@@ -49,7 +49,7 @@ def parse_search(text: str) -> Search:
         re.compile(text)
         pattern = re.compile(shorter.encode("utf-8", "surrogateescape"), re.MULTILINE)
     except (re.error, RecursionError, OverflowError, ValueError) as error:
-        problem = f"{text!r} is no pattern ({error}); to look for these very characters: {re.escape(text)!r}"
+        problem = f"{text!r} is not a valid pattern ({error}); to look for these very characters: {re.escape(text)!r}"
         raise InputError([Problem(problem, "--grep")]) from None
     return Search(text, pattern, bool(_NEEDS_LINES.search(text)), folds)
 

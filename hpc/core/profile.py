@@ -20,7 +20,7 @@ class Following:
         memory_mib: Its memory.
         directives: sbatch options of the relay; None: those of the tasks.
         every_s: Seconds from one look at a running array to the next; more while nothing happens.
-        max_days: Days after which an experiment is not followed any more.
+        max_days: Days after which an experiment is no longer followed.
         shadow: Whether what is decided is only kept, and nothing done.
     """
 

@@ -134,7 +134,7 @@ class Resources:
 
     @property
     def gpu_hours(self) -> float:
-        """GPU hours asked for, if the whole limit were used."""
+        """GPU hours requested, if the whole limit were used."""
         return self.nodes * self.gpus * self.time_s / HOUR
 
     @property

@@ -106,7 +106,7 @@ def describe_advice(advice: Advice) -> tuple[str, ...]:
     """Say it in three or four lines; in one where nothing varies."""
     space = advice.space
     if not space.factors:
-        tells = "held against stored runs" if advice.can_find else "their spread, and no comparison"
+        tells = "compared with stored runs" if advice.can_find else "the spread between seeds, and no comparison"
         return (f"design: one configuration, {counted(space.runs, 'run')}: {tells}", *_needs_line(advice))
     lines = [_size(space), *_estimable_line(advice)]
     if advice.cheaper:
@@ -151,7 +151,7 @@ def _size(space: Space) -> str:
 def _estimable_line(advice: Advice) -> Iterator[str]:
     found = advice.estimable
     if found is None:
-        yield "estimable: not worked out for so many configurations or values"
+        yield "estimable: not computed for so many configurations or values"
         return
     if len(advice.space.factors) == 1:
         return
@@ -159,7 +159,7 @@ def _estimable_line(advice: Advice) -> Iterator[str]:
     if found.effects:
         told.append(f"the effect of {few(found.effects)}")
     if found.of_pairs:
-        every = "how each two act together" if found.of_pairs > 1 else "how they act together"
+        every = "the interaction of every pair" if found.of_pairs > 1 else "how they act together"
         some = f"for {len(found.pairs)} of {found.of_pairs} pairs how they act together"
         told.append(every if len(found.pairs) == found.of_pairs else some if found.pairs else f"not {every}")
     if found.confounded:
@@ -178,7 +178,7 @@ def _needs_line(advice: Advice) -> Iterator[str]:
             f"{100 * (needs.most_spread or 0):.2g} % of the mean"
         )
     elif needs.seeds is None:
-        yield f"worth having is {worth}: even {MOST_SEEDS} seeds would miss it; there are {planned}"
+        yield f"worth having: {worth}; even {MOST_SEEDS} seeds would miss it, and {planned} are planned"
     elif needs.seeds <= planned:
         yield f"worth having is {worth}: {counted(needs.seeds, 'seed')} would find it, there are {planned}"
     else:

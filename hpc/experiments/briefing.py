@@ -92,7 +92,7 @@ _FILE_SAYS = {
     "no_direction": "metrics.primary.goal is not written (min is taken)",
     "no_threshold": "metrics.primary.meaningful is not written",
 }
-NOT_SWEPT = "Which of these values do you mean, or does the sweep get another first?"
+NOT_SWEPT = "Which of these values do you mean, or should the sweep get another one first?"
 _ANSWER_OF = {"one_seed": "metrics", "no_baseline": "baseline", "no_direction": "metrics", "no_threshold": "metrics"}
 
 
@@ -167,7 +167,7 @@ def read_answers(path: Path) -> Brief:
     if not isinstance(data, dict):
         raise InputError(f"holds no answers; write KEY: answer for {', '.join(KEYS)}", document.source)
     problems = [
-        document.problem((*inner, key), f"is no question; {nearest(key, KEYS)}") for key in data if key not in KEYS
+        document.problem((*inner, key), f"is not a question; {nearest(key, KEYS)}") for key in data if key not in KEYS
     ]
     problems += [
         document.problem((*inner, key), "must be text; put it in quotes")

@@ -316,9 +316,7 @@ def notes_of(code: CodeFiles, inputs: Mapping[str, str] | None = None) -> tuple[
     }
     notes = [_note(reason, found, in_git=code.in_git) for reason, found in left_out.items() if found]
     if links := [name for name, source in code.files.items() if isinstance(source, LinkTo) and source.target[0] == "/"]:
-        notes.append(
-            f"links that leave the project are followed where the program runs, and not frozen: {_named(links)}"
-        )
+        notes.append(f"links that leave the project are followed where the program runs, not copied: {_named(links)}")
     if code.secrets:
         shown = _named(_with_reason(code.secrets))
         notes.append(f"warning: git tracks, and the copy of the code holds, what looks like secrets: {shown}")
@@ -336,7 +334,7 @@ def _note(reason: Reason, found: Mapping[str, str], *, in_git: bool) -> str:
         case Reason.BROKEN:
             return f"left out of the copy of the code: {_named(_with_reason(found))}"
         case Reason.SECRET:
-            remedy = "to copy them all the same, git add them" if in_git else "to copy them all the same, use git"
+            remedy = "to copy them anyway, git add them" if in_git else "to copy them anyway, use git"
             shown = _named(_with_reason(found))
             return f"left out of the copy of the code, because they look like secrets: {shown}; {remedy}"
         case Reason.IGNORED | Reason.LARGE:
@@ -449,6 +447,6 @@ def _why_not(name: str, code: CodeFiles) -> str:
         if any(name == each or (each.endswith("/") and name.startswith(each)) for each in found):
             return f": {reason}"
     if is_no_code(PurePath(name)):
-        return ": experiments, profiles and prose are never copied"
+        return ": experiments, profiles and documentation are never copied"
     near = get_close_matches(name, list(code.files), n=1, cutoff=0.5)
     return f"; did you mean '{near[0]}'?" if near else ""

@@ -27,7 +27,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise InputError(f"is larger than {MAX_BYTES // 1000} kB; a configuration file holds settings, not data")
     content = load_yaml(path).data if path.suffix in (".yaml", ".yml") else _parsed(path)
     if not isinstance(content, dict) or not content:
-        raise InputError("holds no keys that values could be put at")
+        raise InputError("has no keys that could take values")
     return content
 
 

@@ -93,24 +93,29 @@ def find_detectable(layout: RunLayout, spec: ExperimentSpec, tasks: Sequence[Tas
 
 
 def describe_detectable(found: CanFind | None, metric: str) -> tuple[str, ...]:
-    """Say it in two lines; one where the spread is not known, none where nothing is compared."""
+    """Say it in three short lines; in one where nothing can be found, in none where nothing is compared."""
     if found is None:
         return ()
     design, size = found.design, found.smallest
     of = counted(design.arms, "configuration") if design.arms > 1 else "one configuration"
     if size == inf:
         return (f"can find: nothing; one run of {of} or of the baseline has no spread, so nothing is tested",)
-    shown = _shown(size, found.spread)
-    lines = [f"can find with {100 * POWER:.0f} % chance, {counted(design.seeds, 'seed')} of {of}: {shown} on {metric}"]
-    if found.spread:
-        of_mean = f", mean {found.spread.mean:.4g}" if found.spread.mean is not None else ""
-        lines[0] += f" (σ = {found.spread.sigma:.3g}{of_mean}: {found.spread.source})"
-    else:
-        lines[0] += " (σ: standard deviation between seeds; declare analysis.sigma to have it in the metric's unit)"
-    buys = f"one more seed: {_shown(found.one_seed_more, found.spread)}"
-    if found.one_arm_fewer is not None:
-        buys += f"; one configuration fewer: {_shown(found.one_arm_fewer, found.spread)}"
-    return (*lines, buys) if found.spread else (f"{lines[0]}; {buys}",)
+    fewer = found.one_arm_fewer
+    buys = f"with one more seed: {_shown(found.one_seed_more, found.spread)}"
+    buys += "" if fewer is None else f"; with one configuration fewer: {_shown(fewer, found.spread)}"
+    return (
+        f"can find: a difference of {_shown(size, found.spread)} in {metric}, with {100 * POWER:.0f} % probability "
+        f"({counted(design.seeds, 'seed')} of {of})",
+        f"  {buys}",
+        f"  {_of_spread(found.spread)}",
+    )
+
+
+def _of_spread(spread: Spread | None) -> str:
+    if spread is None:
+        return "σ is the standard deviation between seeds; declare analysis.sigma to see the metric's unit"
+    mean = f", mean {spread.mean:.4g}" if spread.mean is not None else ""
+    return f"σ = {spread.sigma:.3g}{mean} ({spread.source})"
 
 
 def _shown(size: float, spread: Spread | None) -> str:

@@ -147,7 +147,7 @@ def make_plan(
     _check_packages(spec, profile, container)
     git = read_git_state(workspace.project)
     if git and git.diff:  # of tracked files; what git does not track yet is in the copy of the code
-        notes = (*notes, "the code differs from its last commit; the difference is kept beside the manifest")
+        notes = (*notes, "the code differs from its last commit; the difference is saved beside the manifest")
     notes = (*notes, *seal_notes(layout, spec.raw))
     notes = (*notes, *_baseline_notes(layout, spec.analysis.baseline_from))
     notes = (*notes, *_waiting_notes(layout, spec, tasks))
@@ -216,7 +216,9 @@ def _settings_problems(spec: ExperimentSpec, profile: ClusterProfile) -> Iterato
             yield Problem(problem, where)
         for name in references(text):
             if names_secret(name):
-                yield Problem(f"names ${name}, whose value every task.json would hold; export it in your shell", where)
+                yield Problem(
+                    f"names ${name}, whose value would appear in every task.json; export it in your shell", where
+                )
 
 
 def _site_texts(spec: ExperimentSpec, profile: ClusterProfile) -> Iterator[tuple[str, str]]:
@@ -233,7 +235,8 @@ def _unset_notes(spec: ExperimentSpec, profile: ClusterProfile) -> tuple[str, ..
     texts = list(_site_texts(spec, profile))
     places = {name: where for text, where in reversed(texts) for name in references(text) if name not in known}
     return tuple(
-        f"${name} ({where}) is not set on this machine; each task takes it from its node, and fails where it is not set"
+        f"${name} ({where}) is not set on this machine; each task takes it from its node, and fails if it is not set "
+        "there"
         for name, where in places.items()
     )
 
@@ -277,12 +280,14 @@ def _wandb_notes(spec: ExperimentSpec, code: CodeFiles) -> tuple[str, ...]:
         if spec.container.image or find_spec("wandb"):
             return ()
         line = install_line("wandb")
-        return (f"tracking.wandb: wandb is not installed here; runs train without it, and record all the same: {line}",)
+        return (
+            f"tracking.wandb: wandb is not installed here; runs train without it, and are recorded as usual: {line}",
+        )
     if mentions(code, b"wandb"):
         return ()
     return (
         "tracking.wandb: no Python file of the code mentions wandb; tasks get WANDB_PROJECT, WANDB_RUN_ID and so on, "
-        f"and log nothing there by themselves. What is collected is sent by: hpc sync {spec.name}",
+        f"but log nothing themselves. To send what is collected: hpc sync {spec.name}",
     )
 
 
@@ -315,7 +320,7 @@ def _container(spec: ExperimentSpec, profile: ClusterProfile) -> tuple[dict[str,
     try:
         image = find_image(spec.container.image, Path(profile.image_dir), OWN_CODE, profile.apptainer)
     except InputError as error:
-        raise InputError(f"{error}; what else it needs: python -m hpc.doctor {spec.name}") from None
+        raise InputError(f"{error}; to see what else it needs: python -m hpc.doctor {spec.name}") from None
     return {"name": image.name, "path": str(image.path), "sha256": image.sha256}, ()
 
 
@@ -324,7 +329,9 @@ def _squashfs(name: str, profile: ClusterProfile) -> tuple[dict[str, str] | None
     if profile.scheduler == "local":
         return None, (f"pyxis is a part of Slurm: here the host's own Python ({sys.executable}) runs the tasks",)
     image = find_squashfs(name, Path(profile.image_dir))
-    fetched = f"image {name}: every task fetches it, and may find another one; a file is fetched once: enroot import"
+    fetched = (
+        f"image {name}: every task fetches it, and may get a different one; to fetch it once, as a file: enroot import"
+    )
     notes = (fetched,) if is_reference(image) and "@sha256:" not in name else ()
     return {"name": image.name, "path": str(image.path), "sha256": image.sha256}, notes
 

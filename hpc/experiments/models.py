@@ -155,9 +155,9 @@ def _config_file(value: Any) -> str:
     text = _line(value)
     path = PurePosixPath(text)
     if path.is_absolute() or ".." in path.parts:
-        raise _fail(f"{text!r} is no path inside the project, where each attempt gets its own")
+        raise _fail(f"{text!r} is not a path inside the project, where each attempt gets its own")
     if path.suffix not in FORMATS:
-        raise _fail(f"{text!r} is no file of a kind that can be written; use {', '.join(FORMATS)}")
+        raise _fail(f"{text!r} is not a kind of file that can be written; use {', '.join(FORMATS)}")
     return str(path)
 
 
@@ -171,14 +171,17 @@ def _booleans(value: Any) -> str:
     """Check how true and false are written."""
     text = _line(value)
     if text not in (FLAG, SWITCH) and not re.fullmatch(CHOICE, text):
-        raise _fail(f"{text!r} is none of its values; write flag, switch, or two words such as True/False or 1/0")
+        raise _fail(f"{text!r} is not one of its values; write flag, switch, or two words such as True/False or 1/0")
     return text
 
 
 def _identifier(value: Any) -> str:
     text = _line(value)
     if not re.fullmatch(NAME, text):
-        raise _fail(f"{text!r} is no parameter name; use letters, digits and _ after a first letter, dots between")
+        raise _fail(
+            f"{text!r} is not a parameter name; start with a letter, then letters, digits and _, with dots between "
+            "parts"
+        )
     return text
 
 
@@ -195,7 +198,7 @@ def _inside(value: Any) -> str:
     path = PurePosixPath(text)
     if path.is_absolute() or ".." in path.parts or path == PurePosixPath("."):
         raise _fail(
-            f"{text!r} is no path inside the project; for one elsewhere write {{{path.name or 'data'}: {text}}}"
+            f"{text!r} is not a path inside the project; for one elsewhere write {{{path.name or 'data'}: {text}}}"
         )
     return str(path)
 
@@ -203,7 +206,7 @@ def _inside(value: Any) -> str:
 def _workdir(value: Any) -> str:
     text = _line(value)
     if ".." in PurePosixPath(text).parts:
-        raise _fail(f"{text!r} leads out of the project; write a folder in it, or an absolute path")
+        raise _fail(f"{text!r} points outside the project; write a folder inside it, or an absolute path")
     return str(PurePosixPath(text))
 
 
@@ -295,7 +298,7 @@ def _variable(value: Any) -> str:
     """Check the name of an environment variable; what looks like a secret does not belong into a file in git."""
     text = _line(value)
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
-        raise _fail(f"{text!r} is no variable name; use letters, digits and _ after a first letter")
+        raise _fail(f"{text!r} is not a variable name; start with a letter, then letters, digits and _")
     if names_secret(text):
         raise _fail(
             f"'{text}' looks like a secret, and this file is kept in git and copied into every run; "
@@ -320,7 +323,7 @@ def _bind(value: Any) -> str:
     if len(rest) > 2 or not absolute or "," in text or (len(rest) == 2 and rest[1] not in ("ro", "rw")):
         if problem := expansion_problem(text):
             raise _fail(problem)
-        raise _fail(f"{text!r} is no bind; write /host/path, /host/path:/inside or /host/path:/inside:ro")
+        raise _fail(f"{text!r} is not a bind; write /host/path, /host/path:/inside or /host/path:/inside:ro")
     return text
 
 
@@ -339,7 +342,7 @@ _OWN_DIRECTIVES = {
 def _directive(value: Any) -> str:
     text = _line(value)
     if not re.fullmatch(r"[a-z][a-z0-9-]*", text):
-        raise _fail(f"{text!r} is no sbatch option; write its long name without dashes, such as exclude")
+        raise _fail(f"{text!r} is not an sbatch option; write its long name without dashes, such as exclude")
     if text in _OWN_DIRECTIVES:
         instead = f"; say it with {_OWN_DIRECTIVES[text]}" if _OWN_DIRECTIVES[text] else ""
         raise _fail(f"'{text}' is set by the array script itself{instead}")
@@ -384,23 +387,25 @@ def _command_line(value: Any) -> str:
         if shlex.split(text):
             return text
     except ValueError as error:
-        raise _fail(f"{text!r} is no command line: {error}") from None
+        raise _fail(f"{text!r} is not a command line: {error}") from None
     raise _fail("is empty; write a program and its arguments")
 
 
 def _webhook_variable(value: Any) -> str:
     text = _line(value)
     if "://" in text:
-        raise _fail("is a URL, a secret that belongs in no file; put it into an environment variable, name that here")
+        raise _fail(
+            "is a URL, which is a secret and belongs in no file; put it into an environment variable and name that here"
+        )
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
-        raise _fail("is no variable name, such as HPC_WEBHOOK")
+        raise _fail("is not a variable name, such as HPC_WEBHOOK")
     return text
 
 
 def _address(value: Any) -> str:
     text = _line(value)
     if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*@[A-Za-z0-9][A-Za-z0-9.-]*", text, re.ASCII):
-        raise _fail(f"{text!r} is no e-mail address, such as someone@example.org")
+        raise _fail(f"{text!r} is not an e-mail address, such as someone@example.org")
     return text
 
 
@@ -880,6 +885,11 @@ class LaunchModel(Model):
         default=False,
         description="Compile the model before training. Supported by the programs in `train`, and by Accelerate.",
     )
+    rank_logs: bool = Field(
+        default=False,
+        description="Each rank except rank 0 writes its own `stdout.rankN.log` and `stderr.rankN.log`, so that "
+        "`hpc logs --rank N` shows one rank. Default: the ranks of a node share one log.",
+    )
 
 
 class BatchModel(Model):
@@ -981,7 +991,7 @@ def _in_a_word(block: type[Model], words: dict[str, dict[str, Any]]) -> Any:
         if not isinstance(value, str):
             return value
         if value not in words:
-            raise _fail(f"{shown(value)} is none of its values; {nearest(value, tuple(words))}, or a block of keys")
+            raise _fail(f"{shown(value)} is not one of its values; {nearest(value, tuple(words))}, or a block of keys")
         return words[value]
 
     return Annotated[block, BeforeValidator(read, json_schema_input_type=Literal[tuple(words)] | block)]
@@ -1315,7 +1325,7 @@ class FollowModel(Model):
         "0:10:00", description="Time between two looks at an array that still runs; longer while nothing happens."
     )
     max_days: Annotated[float, Field(gt=0, le=365)] = Field(
-        14.0, description="Days after which an experiment is not followed any more."
+        14.0, description="Days after which an experiment is no longer followed."
     )
     shadow: bool = Field(
         False,

@@ -119,7 +119,7 @@ def _assign(data: Any, path: YamlPath, value: Any) -> None:
     for depth, step in enumerate(path):
         if isinstance(data, list):
             if not isinstance(step, int) or step >= len(data):
-                raise ValueError(f"'{step}' is no position in a list of {len(data)}, from 0")
+                raise ValueError(f"'{step}' is not a position in a list of {len(data)}, from 0")
         elif not isinstance(data, dict):
             raise ValueError(f"'{'.'.join(map(str, path[:depth]))}' is one value and holds no '{step}'")
         else:

@@ -55,7 +55,7 @@ def with_block(
     before = parse_yaml(text, source).data
     old = before.get(key) or {}
     if not isinstance(old, dict):
-        raise InputError(f"{key} is no block of keys; take its line out first", source)
+        raise InputError(f"{key} is not a block of keys; remove its line first", source)
     changed = {name: value for name, value in values.items() if old.get(name) != value}
     if not changed:
         return text

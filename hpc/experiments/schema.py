@@ -384,6 +384,7 @@ def _launch(model: LaunchModel) -> Launch:
         fsdp_wrap=tuple(model.fsdp.wrap) if model.fsdp else (),
         gradient_checkpointing=model.gradient_checkpointing,
         torch_compile=model.torch_compile,
+        rank_logs=model.rank_logs,
     )
 
 
@@ -611,7 +612,7 @@ def _message(model: type[Model], path: YamlPath, detail: ErrorDetails) -> str:
         return _missing(_description_at(model, path))
     if kind == "literal_error":
         valid = [str(option) for option in re.findall(r"'([^']*)'", str(context.get("expected", "")))]
-        return f"{shown(found)} is none of its values; {nearest(str(found), valid)}"
+        return f"{shown(found)} is not one of its values; {nearest(str(found), valid)}"
     template = _MESSAGES.get(kind)
     bounds = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
     return template.format(found=shown(found), **bounds) + _quote_hint(kind, found) if template else detail["msg"]
@@ -627,7 +628,7 @@ _MESSAGES: Mapping[str, str] = {
     "string_type": "must be text, not {found}",
     "string_too_short": "is empty",
     "string_too_long": "is longer than {max_length} characters",
-    "string_pattern_mismatch": "{found} is no dotted Python name, such as train.control",
+    "string_pattern_mismatch": "{found} is not a dotted Python name, such as train.control",
     "model_type": "must be a block of keys, not {found}",
     "model_attributes_type": "must be a block of keys, not {found}",
     "dict_type": "must be a block of keys, not {found}",

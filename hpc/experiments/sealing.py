@@ -38,7 +38,7 @@ def read_seal(layout: RunLayout) -> tuple[SealEntry, ...]:
         return history_from_json(value)
     except ValueError as error:
         raise InputError(
-            f"{error}. Restore it from a copy: what was sealed first cannot be sealed again", str(layout.seal)
+            f"{error}. Restore it from a copy: the first seal cannot be made again", str(layout.seal)
         ) from None
 
 
@@ -108,7 +108,7 @@ def refuse_unasked(layout: RunLayout, spec: ExperimentSpec, file: Path) -> None:
     where = {name: name if name == "baseline" else f"brief.{name}" for name in lacks}
     problems = [Problem(f"is missing: {_WANTED[name]}", where[name]) for name in lacks]
     remedy = (
-        "it is confirmatory, so this has to be said before anything runs: "
+        "it is confirmatory, so this must be stated before anything runs: "
         f"python -m hpc.brief {shlex.quote(file.stem)}; or call it exploratory (brief.stage)"
     )
     last = problems[-1]
@@ -116,7 +116,7 @@ def refuse_unasked(layout: RunLayout, spec: ExperimentSpec, file: Path) -> None:
 
 
 _WANTED = {
-    "hypothesis": "what is expected, and of which parameter",
+    "hypothesis": "what you expect, and from which parameter",
     "criterion": "the threshold as a rule that the report evaluates",
     "baseline": "what it is compared with: a configuration, analysis.baseline_from, or brief.baseline in words",
 }
@@ -148,16 +148,16 @@ def seal_notes(layout: RunLayout, spec: Mapping[str, Any]) -> tuple[str, ...]:
     """
     notes, history, begun = [], read_seal(layout), _count_attempts(layout)
     if not history and begun:
-        notes.append("there are runs already, and nothing was sealed before them: the report will call it exploratory")
+        notes.append("runs exist that started before anything was sealed: the report will call it exploratory")
     counting = history[place_that_counts(history, lambda one: bool(one.attempts_before))] if history else None
     if counting and counting.digest != content_digest(spec):
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(counting.time))
         changes = "; ".join(content_changes(counting.content, sealed_content(spec)))
         then = (
-            f"and {counted(begun, 'attempt has', 'attempts have')} begun: the report answers what was sealed, lists "
-            "this, and answers it below as exploratory"
+            f"and {counted(begun, 'attempt has', 'attempts have')} begun: the report answers the sealed question, "
+            "lists this change, and answers the new question below as exploratory"
             if begun
-            else "and takes its place, since nothing has begun"
+            else "and replaces it, since nothing has begun"
         )
         notes.append(f"not what was sealed on {when}, {then}: {changes}")
     brief = spec.get("brief") or {}
@@ -168,8 +168,8 @@ def seal_notes(layout: RunLayout, spec: Mapping[str, Any]) -> tuple[str, ...]:
         )
     elif brief.get("stage") != "confirmatory" and not (brief.get("hypothesis") or brief.get("criterion")):
         notes.append(
-            "exploratory, and without a hypothesis: whatever comes out, nothing will have been predicted. To say what "
-            f"you expect: python -m hpc.brief {shlex.quote(str(spec.get('name') or layout.experiment))}"
+            "exploratory, without a hypothesis: no result can count as predicted. To say what you expect: python -m "
+            f"hpc.brief {shlex.quote(str(spec.get('name') or layout.experiment))}"
         )
     elif brief.get("stage") == "confirmatory":
         notes += _sureness_notes(spec)
@@ -185,11 +185,14 @@ def sealed_words(layout: RunLayout) -> str:
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(counting.time))
     begun = _count_attempts(layout)
     if not begun:
-        return f"sealed on {when} ({counting.digest[:16]}), and nothing has begun: the next plan seals what is said now"
+        return (
+            f"sealed on {when} ({counting.digest[:16]}), and nothing has begun: the next plan seals the current "
+            "question"
+        )
     return (
         f"sealed on {when} ({counting.digest[:16]}), and {counted(begun, 'attempt has', 'attempts have')} begun since: "
         "the report answers the question that was sealed. What you change now is listed there as a deviation, and "
-        "answered below it as exploratory. For another question write another experiment, with a `name:` of its own"
+        "answered below it as exploratory. For another question, write another experiment with its own `name:`"
     )
 
 
@@ -203,15 +206,15 @@ def _sureness_notes(spec: Mapping[str, Any]) -> Iterator[str]:
     if tested := [one for one in bare if one.test]:
         asked = ", ".join(dict.fromkeys(one.comparison.text for one in tested))
         yield (
-            f"brief.criterion asks for {asked} and not how sure that is: unless a whole interval meets it, "
-            f"the answer is MET AT FACE VALUE. Write: criterion: {with_tests(rule, bare).text}"
+            f"brief.criterion asks for {asked} but not for certainty: unless a whole interval meets it, the answer is "
+            f"MET AT FACE VALUE. Write: criterion: {with_tests(rule, bare).text}"
         )
     if without := [one for one in bare if not one.has_interval]:
         asked = ", ".join(dict.fromkeys(one.comparison.text for one in without))
         yield (
-            f"brief.criterion: no interval and no test says how sure {asked} is, so the answer is at best "
+            f"brief.criterion: no interval and no test says how certain {asked} is, so the answer is at best "
             "MET AT FACE VALUE; means have intervals"
         )
     sweep = spec.get("sweep") or {}
     if bare and len(sweep.get("seeds") or (42,)) == 1 and not sweep.get("further_seeds"):
-        yield "one seed has no interval and no p-value: the criterion can be met at face value only; add sweep.seeds"
+        yield "one seed has no interval and no p-value: the criterion can only be met at face value; add sweep.seeds"

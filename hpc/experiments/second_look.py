@@ -54,7 +54,7 @@ def make_second_look(layout: RunLayout, decided: Mapping[str, Any]) -> Plan:
     """
     manifest = load_manifest(layout)
     if decided["manifest_sha"] != manifest["sha256"]:
-        raise InputError(f"{layout.experiment} was planned again in the meantime; collect and try again")
+        raise InputError(f"{layout.experiment} was planned again meanwhile; collect and try again")
     frozen = frozen_of(manifest)
     present = tasks_of(manifest)
     taken = {task.task_id for task in present}

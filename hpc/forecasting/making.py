@@ -30,9 +30,18 @@ SEED = 2410
 
 
 def make_forecast(
-    layout: RunLayout, spec: ExperimentSpec, tasks: Sequence[Task], manifest: Mapping[str, Any], profile: ClusterProfile
+    layout: RunLayout,
+    spec: ExperimentSpec,
+    tasks: Sequence[Task],
+    manifest: Mapping[str, Any],
+    profile: ClusterProfile,
+    *,
+    only_warns: bool = False,
 ) -> Forecast:
     """Forecast what a plan's runs take.
+
+    Args:
+        only_warns: Whether a disk that is too small is a warning: nothing will run here on this plan.
 
     Raises:
         InputError: The disk, or the quota, cannot hold what they will write.
@@ -44,8 +53,10 @@ def make_forecast(
     has_gpus = any(each.gpus for each in every_resources(spec, tasks))
     disk, disk_source = _disk(spec, left, known)
     room = look_at_room(layout.root)
-    refuse_full(room, disk, disk_source, _files(known, left))
-    room_warnings = tuple(_tight(room, disk))
+    too_much = find_lack(room, disk, disk_source, _files(known, left))
+    if too_much and not only_warns:
+        raise InputError(too_much)
+    room_warnings = tuple(each.message for each in too_much) or tuple(_tight(room, disk))
     found = _of_time(spec, tasks, left, known, profile, has_gpus=has_gpus)
     asked = [resources_of(spec, task) for task in left]
     budget = ""
@@ -131,7 +142,7 @@ def _beyond(name: str, known: Known, planned: Sequence[Mapping[str, Any]]) -> st
     most = max(float(each.get(name) or 0.0) for each in planned)
     if most <= 2 * seen:
         return ""
-    return f"{name} goes to {most:g}, and no known run went beyond {seen:g}: the forecast of these is a guess"
+    return f"{name} goes to {most:g}, but no known run went beyond {seen:g}: their forecast is a guess"
 
 
 def at_once(asked: Sequence[Resources], profile: ClusterProfile) -> int:
@@ -167,12 +178,8 @@ def _files(known: Known, left: Sequence[Task]) -> float:
     return statistics.median(counts) * len(left) if counts else 0.0
 
 
-def refuse_full(room: Room, disk: Interval | None, source: str, files: float) -> None:
-    """Refuse a plan whose runs the disk cannot hold.
-
-    Raises:
-        InputError: There is less room, with the figures and what can be done.
-    """
+def find_lack(room: Room, disk: Interval | None, source: str, files: float) -> list[Problem]:
+    """Say where the disk cannot hold what runs write, with the figures and what can be done."""
     problems = []
     if disk and disk.middle > room.least_mib:
         room_left = say_memory(room.least_mib)
@@ -194,8 +201,7 @@ def refuse_full(room: Room, disk: Interval | None, source: str, files: float) ->
                 "disk",
             )
         )
-    if problems:
-        raise InputError(problems)
+    return problems
 
 
 def _tight(room: Room, disk: Interval | None) -> Iterator[str]:

@@ -96,7 +96,7 @@ def list_contents(layout: RunLayout, *, checkpoints: bool, leave_out: Collection
                 if stays_within((layout.experiment, *name.split("/")), os.readlink(each.path)):  # noqa: PTH115  text
                     entries.append(Entry(name, Path(each.path)))
                 else:
-                    left_out[name] = "a link that leads elsewhere"
+                    left_out[name] = "a link to another place"
             elif each.is_dir():
                 entries.append(Entry(name, Path(each.path)))
                 if checkpoints or not _is_checkpoints(name):
@@ -262,14 +262,14 @@ def restore(path: Path, root: Path, by: str, progress: Progress = lambda _: None
         note = _check(path, home, found.top, found.digests)
         layout = RunLayout(root, found.top)
         if layout.home.exists():
-            raise InputError(f"{layout.home} is there already; give the archive another root: --root DIR")
+            raise InputError(f"{layout.home} already exists; choose another root: --root DIR")
         told = {"kind": "restored", "schema": 1, "time": time.time(), "by": by, "archive": str(path.absolute())}
         closed = home.stat()
         home.chmod(stat.S_IRWXU)
         write_json(home / layout.restored.name, told)
         os.utime(home, ns=(closed.st_atime_ns, closed.st_mtime_ns))
         if not publish_folder(home, layout.home):
-            raise InputError(f"{layout.home} is there already; give the archive another root: --root DIR")
+            raise InputError(f"{layout.home} already exists; choose another root: --root DIR")
     finally:
         remove(prepared)
     return Restored(layout, len(found.digests), note)
@@ -288,9 +288,9 @@ def _check(path: Path, home: Path, top: str, digests: Mapping[str, str]) -> Mapp
         note, manifest = read_json_or_none(home / NOTE), read_json_or_none(home / "manifest.json")
         check_manifest(manifest, home / "manifest.json")
     except (OSError, ValueError) as error:
-        raise ArchiveError(f"{path} is no archive of hpc archive: {error}") from None
+        raise ArchiveError(f"{path} was not made by hpc archive: {error}") from None
     if not isinstance(note, dict) or note.get("kind") != "archive":
-        raise ArchiveError(f"{path} is no archive of hpc archive: it has no {NOTE}")
+        raise ArchiveError(f"{path} was not made by hpc archive: it has no {NOTE}")
     there = {name: digest for name, digest in digests.items() if name != SUMS}
     wrong = sorted(name for name in {*sums, *there} if sums.get(name) != there.get(name))
     if wrong:

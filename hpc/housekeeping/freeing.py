@@ -173,9 +173,9 @@ def why_kept(state: TaskState, protected: Protected) -> str:
     if told is None:
         return "not collected yet"
     if told["outcome"] != Outcome.FINISHED:
-        return "not finished: it may go on from them"
+        return "not finished: it may resume from them"
     if told.get("kept") or state.kept is not None or any(each.unreadable for each in state.attempts):
-        return "part of it is gone or cannot be read"
+        return "part of it is missing or unreadable"
     last = state.attempts[-1] if state.attempts else None
     if last is None or last.began is None or not is_collected(told, last.layout):
         return "it has changed since it was collected"
@@ -404,7 +404,7 @@ def carry_out(layout: RunLayout, cleaning: Cleaning) -> Freed:
     gone, problems = list[Item](), list[str]()
     for item in cleaning.items:
         if item.told is not None and not _still(layout, item):
-            problems.append(f"{item.run} has changed meanwhile: nothing more of it was removed")
+            problems.append(f"{item.run} changed meanwhile: nothing more of it was removed")
             continue
         if item.path.is_relative_to(layout.root) and (why := why_not_ours(layout.root, item.path)):
             problems.append(f"{item.path} stays: {why}")
@@ -414,7 +414,7 @@ def carry_out(layout: RunLayout, cleaning: Cleaning) -> Freed:
         except FileNotFoundError:
             continue
         except OSError as error:
-            problems.append(f"{item.path} was not removed whole: {error.strerror or error}")
+            problems.append(f"{item.path} was removed only in part: {error.strerror or error}")
             continue
         gone.append(item)
     return Freed(tuple(gone), tuple(dict.fromkeys(problems)))

@@ -66,9 +66,9 @@ def read_attempt(attempt: AttemptLayout) -> TaskRecord:
     try:
         record = read_record(attempt.task_json, TaskRecord)
     except FileNotFoundError:
-        raise InputError(f"{attempt.task_json} is gone: how it was started is not known") from None
+        raise InputError(f"{attempt.task_json} is missing: how it was started is not known") from None
     if record.adopted or not record.argv:
-        raise InputError(f"{record.run_name} was taken in from {record.adopted}: how it was started is not known")
+        raise InputError(f"{record.run_name} was adopted from {record.adopted}: how it was started is not known")
     return record
 
 
@@ -217,12 +217,12 @@ def site_environment(script: Path) -> tuple[dict[str, str], str]:
         return dict(os.environ), f"{script} is not read ({error.strerror}): its setup lines are left out"
     body = next((number for number, line in enumerate(lines) if line.startswith("exec ")), None)
     if body is None:
-        return dict(os.environ), f"{script} is a site's own: its setup lines are left out"
+        return dict(os.environ), f"{script} is a site's own template: its setup lines are left out"
     text = "\n".join([*lines[:body], "exec env -0"])
     done = subprocess.run(["bash", "-c", text], stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode:
         said = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"])[-1]
-        return dict(os.environ), f"the site's setup lines fail here and are left out ({said})"
+        return dict(os.environ), f"the site's setup lines fail here and are skipped ({said})"
     pairs = (each.partition("=") for each in os.fsdecode(done.stdout).split("\0") if each)
     passing = ("_", "SHLVL", "PWD", "OLDPWD")
     return {name: value for name, _, value in pairs if name not in passing}, ""

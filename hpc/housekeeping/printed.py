@@ -24,7 +24,7 @@ to `IDLE_S`."""
 IDLE_S = 2.0
 ASK_S = 15.0
 """Seconds after which it is asked again whether a task is over, where no record of its end says so before."""
-_NODE = re.compile(r"(stdout|stderr)(?:\.node(\d+))?\.log")
+_LOG = re.compile(r"(stdout|stderr)(?:\.node(\d+)|\.rank(\d+))?\.log")
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Printed:
         stream: ``stdout`` or ``stderr``; ``sanity`` for the ladder before the program, ``wrapper`` for Slurm and ours.
         node: Which of its nodes, from 0.
         path: The file.
+        rank: Whose own log it is; 0: all that print on the node, or rank 0 where each other rank has its own.
     """
 
     run_name: str
@@ -44,32 +45,48 @@ class Printed:
     stream: str
     node: int
     path: Path
+    rank: int = 0
 
     @property
     def label(self) -> str:
         """Say which, as in ``R8_S42 attempt 2 stderr``."""
-        node = f" node {self.node}" if self.node else ""
-        return f"{self.run_name} attempt {self.attempt} {self.stream}{node}"
+        place = f" rank {self.rank}" if self.rank else f" node {self.node}" if self.node else ""
+        return f"{self.run_name} attempt {self.attempt} {self.stream}{place}"
 
 
-def printed_of(attempt: AttemptLayout, streams: Sequence[str] = STREAMS, node: int | None = None) -> list[Printed]:
+@dataclass(frozen=True)
+class Place:
+    """Where a rank prints.
+
+    Attributes:
+        node: Its node.
+        rank: Its own log; 0: the node's.
+        is_shared: Whether other ranks print there, too.
+    """
+
+    node: int
+    rank: int = 0
+    is_shared: bool = False
+
+
+def printed_of(attempt: AttemptLayout, streams: Sequence[str] = STREAMS, place: Place | None = None) -> list[Printed]:
     """List the logs of an attempt, stdout first; where the program never began, what its ladder of checks printed.
 
     Args:
-        node: One node alone; None: all of them.
+        place: Where one rank prints; None: all of them.
     """
     try:
         names = os.listdir(attempt.home)  # noqa: PTH208  names are enough
     except (FileNotFoundError, NotADirectoryError):
         return []
     run = attempt.home.parent.name
-    logs = ((each[1], int(each[2] or 0), each[0]) for each in map(_NODE.fullmatch, names) if each)
+    logs = ((each[1], int(each[2] or 0), int(each[3] or 0), each[0]) for each in map(_LOG.fullmatch, names) if each)
     found = [
-        Printed(run, attempt.number, stream, of, attempt.home / name)
-        for stream, of, name in logs
-        if stream in streams and node in (None, of)
+        Printed(run, attempt.number, stream, node, attempt.home / name, rank)
+        for stream, node, rank, name in logs
+        if stream in streams and (place is None or (place.rank, 0 if rank else place.node) == (rank, node))
     ]
-    found.sort(key=lambda each: (STREAMS.index(each.stream), each.node))
+    found.sort(key=lambda each: (STREAMS.index(each.stream), each.node, each.rank))
     if not found and attempt.sanity_log.exists():
         found = [Printed(run, attempt.number, "sanity", 0, attempt.sanity_log)]
     return found
@@ -86,20 +103,22 @@ def wrapper_logs(layout: RunLayout, run_name: str) -> list[Printed]:
     return found
 
 
-def node_of(attempt: AttemptLayout, rank: int) -> int:
-    """On which node of an attempt a rank ran; all ranks of a node print into the same log.
+def place_of(attempt: AttemptLayout, rank: int) -> Place:
+    """Where a rank of an attempt prints: into its own log (`launch.rank_logs`), else into that of its node.
 
     Raises:
         InputError: It has no such rank.
     """
     record = readable_record(attempt.task_json, TaskRecord)
     if record is None:
-        raise InputError("cannot be read, so nobody knows its ranks; leave out --rank", str(attempt.task_json))
+        raise InputError("cannot be read, so its ranks are not known; leave out --rank", str(attempt.task_json))
     nodes = 1 if record.on_first_node else record.nodes
     if rank >= nodes * record.processes:
         most, run = nodes * record.processes - 1, attempt.home.parent.name
         raise InputError(f"--rank {rank}: {run} has {f'ranks 0 to {most}' if most else 'rank 0 alone'}")
-    return rank // record.processes
+    if record.launch.rank_logs:
+        return Place(0, rank)
+    return Place(rank // record.processes, is_shared=record.processes > 1)
 
 
 @dataclass(frozen=True)

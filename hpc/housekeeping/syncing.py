@@ -225,7 +225,7 @@ def _send(
         InputError: It refuses the key by now.
     """
     good = [each for each in batch if is_wandb_file(each.file)]
-    yield from ((each, Sent(ok=False, message="is no file of wandb's")) for each in batch if each not in good)
+    yield from ((each, Sent(ok=False, message="is not a wandb file")) for each in batch if each not in good)
     if not good:
         return
 

@@ -53,7 +53,7 @@ def follow(layout: RunLayout, tell: Callable[[str], None] = say) -> int:
                 progress.advance(bar)
     except KeyboardInterrupt:
         note(
-            f"the tasks go on without this terminal; see python -m hpc.status {layout.experiment}; "
+            f"the tasks continue without this terminal; see python -m hpc.status {layout.experiment}; "
             f"to stop them: python -m hpc.cancel {layout.experiment}"
         )
         return EXIT_INTERRUPTED
@@ -64,7 +64,7 @@ def follow(layout: RunLayout, tell: Callable[[str], None] = say) -> int:
         broken = next(filter(None, map(_broken_rung, waiting)), "")
         note(
             f"the canary failed{f' ({broken})' if broken else ''}: {counted(kept, 'task was', 'tasks were')} not "
-            f"started; once mended: {_after_mending(layout, broken)}"
+            f"started; once fixed: {_after_mending(layout, broken)}"
         )
     tell(f"next: python -m hpc.collect {layout.experiment}{' --retry-failed' if failed else ''}")
     return EXIT_FAILED if failed else EXIT_DONE
@@ -163,14 +163,19 @@ def _split(
 
 
 def _say_how_it_ended(element: QueuedElement, *, silent: bool) -> bool:
-    """Print one element's end; True when it failed. A probe that measured nothing spoils no result."""
+    """Print one element's end by its exit code, which a collection judges; True when it failed.
+
+    A probe that measured nothing spoils no result.
+    """
     _, ended = newest(element)
     if element.measures:
-        said = ended.said if isinstance(ended, ProbeEnd) else "left no record; the tasks start with what is known"
+        said = (
+            ended.said if isinstance(ended, ProbeEnd) else "left no record; the tasks start with what is known so far"
+        )
         note(f"{element.label}: {said}")
         return False
     failed = ended is None or ended.exit_code != EXIT_DONE
     if not silent:
         how = _broken_rung(element) or (f"exit {ended.exit_code}" if ended else "left no record")
-        note(f"{element.run_name}: {f'failed ({how})' if failed else 'finished'}")
+        note(f"{element.run_name}: {f'failed ({how})' if failed else 'ended with exit code 0'}")
     return failed

@@ -21,7 +21,7 @@ from hpc.core.history.metrics import (
 from hpc.core.history.page import unescape, values_of
 from hpc.core.history.table import table_lines
 from hpc.core.printable import one_line
-from hpc.core.words import counted
+from hpc.core.words import counted, few
 from hpc.logbook.book import Book
 
 TOP = 5
@@ -95,10 +95,11 @@ def answer_best(entries: Sequence[Entry], said: str, as_json: bool) -> None:
             continue
         first = by_name[ordered[0].name]
         way = "lower" if goal == "min" else "higher"
-        tell(
-            f"best {metric} ({way} is better, {describe_count(ordered)}): {number(first.results[metric])}, {first.name}"
-        )
-        if first.command:
+        value = first.results[metric]
+        tied = [run.name for run in ordered if run.results[metric] == value]
+        names = few(tied, 5) if len(tied) == 1 else f"shared by {few(tied, 5)}"
+        tell(f"best {metric} ({way} is better, {describe_count(ordered)}): {number(value)}, {names}")
+        if first.command and len(tied) == 1:
             tell(f"  {first.command}")
         rows = [
             (run.name, by_name[run.name].date, by_name[run.name].config, number(run.results[metric]))
@@ -106,7 +107,8 @@ def answer_best(entries: Sequence[Entry], said: str, as_json: bool) -> None:
         ]
         if len(rows) > 1:
             show_table(("run", "date", "config", metric), rows)
-            _say_margin(ordered[0].results[metric], ordered[1].results[metric], str(spread) if spread else "")
+            if len(tied) == 1:
+                _say_margin(value, ordered[1].results[metric], str(spread) if spread else "")
         if not goal_of(metric):
             tell(f"(the name {metric} does not say which is better; lower is taken to be)")
     if as_json:
@@ -167,7 +169,7 @@ def answer_compare(entries: Sequence[Entry], said: Sequence[str], as_json: bool)
     """Sides beside each other, and what it comes to."""
     sides = [select(each, entries) for each in said]
     if len(sides) < 2:
-        raise InputError("compare takes two sides or more: python -m hpc.history compare depth=12 depth=24")
+        raise InputError("compare needs two or more sides: python -m hpc.history compare depth=12 depth=24")
     found = compare(sides, entries)
     if as_json:
         print_json({
@@ -185,7 +187,7 @@ def answer_compare(entries: Sequence[Entry], said: Sequence[str], as_json: bool)
     rows = [("runs", *(str(len(side.entries)) for side in sides))]
     rows += [(metric, *(cell(side, metric) for side in sides)) for metric in found.metrics]
     show_table(("", *(side.label for side in sides)), rows)
-    for words in found.words or ("nothing was measured on both sides",):
+    for words in found.words or ("no result was measured on both sides",):
         tell(words)
 
 
@@ -197,7 +199,7 @@ def answer_todo(log: Log, as_json: bool) -> None:
     for n, each in enumerate(log.todos, 1):
         tell(f"{n}. [{'x' if each.done else ' '}] {unescape(each.text)}")
     if not log.todos:
-        tell("nothing to try is noted; add something: python -m hpc.history todo add 'lr 3e-4 at depth 24'")
+        tell("the to-do list is empty; add something: python -m hpc.history todo add 'lr 3e-4 at depth 24'")
 
 
 def answer_question(book: Book, question: str, as_json: bool) -> None:
@@ -209,7 +211,7 @@ def answer_question(book: Book, question: str, as_json: bool) -> None:
     query = understand(question[:QUESTION])
     if query is None:
         raise InputError(
-            "this is not understood. Understood is, for example:\n  " + "\n  ".join(UNDERSTOOD) + "\n"
+            "this question was not understood. Examples of what is:\n  " + "\n  ".join(UNDERSTOOD) + "\n"
             "to record a run: python -m hpc.history start -- COMMAND, then python -m hpc.history finish ID loss=3.1"
         )
     log = book.read(page=query.kind in ("todo", "list"))

@@ -110,13 +110,13 @@ class Book:
     def _source(self, *, quiet: bool = False) -> Source:
         lines, events, bad = self.files.read()
         if bad and not quiet:
-            note(f"note: {self.files.events}: passed over {counted(bad, 'line')} that cannot be read (cut or edited)")
+            note(f"note: {self.files.events}: skipped {counted(bad, 'line')} that cannot be read (cut or edited)")
         return Source(lines, events)
 
     def _fold(self, source: Source, *, quiet: bool = False) -> Log:
         log = fold(source.events, self.planned.experiments)
         if log.problems and not quiet:
-            note(f"note: {self.files.events}: passed over {few(log.problems)}")
+            note(f"note: {self.files.events}: skipped {few(log.problems)}")
         return log
 
     def _changes(self, source: Source, log: Log) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def _pair(text: str) -> tuple[str, float]:
     except ValueError:
         number = None
     if not given or not name.strip() or number is None or one_line(name) != name:
-        raise InputError(f"{one_line(text)!r} is no result; write NAME=NUMBER, for example loss=3.1 score=0.42")
+        raise InputError(f"{one_line(text)!r} is not a result; write NAME=NUMBER, for example loss=3.1 score=0.42")
     return name.strip(), number
 
 
@@ -103,4 +103,4 @@ def _from_metrics(found: Outcome, path: Path) -> None:
     found.take(chosen)
     found.notes += [f"{path}: {problem}" for problem in contents.problems]
     if not contents.complete:
-        found.notes.append(f"{path}: the run has not closed it: these are the last values so far")
+        found.notes.append(f"{path}: the run has not closed it: these are the latest values")

@@ -109,7 +109,7 @@ def choose_metric(runs: Sequence[ForeignRun], metric: str | None) -> str:
     """
     found = sorted({name for run in runs for each in run.readings for name in each.values})
     if not found:
-        raise InputError("no numbers were found in any run; say where they stand with --metrics, see --help")
+        raise InputError("no numbers were found in any run; say where they are with --metrics (see --help)")
     if metric is None and len(found) > 1:
         raise InputError(f"which number decides? Add --metric, one of: {', '.join(found)}")
     if metric is not None and metric not in found:
@@ -157,7 +157,7 @@ def write_adoption(layout: RunLayout, adoption: Adoption, origin: Path) -> None:
         InputError: There is an experiment of that name already.
     """
     if layout.home.exists() and any(layout.home.iterdir()):
-        raise InputError(f"{layout.home} is there already; choose another --name, or move it away")
+        raise InputError(f"{layout.home} already exists; choose another --name, or move it away")
     make_folder(layout.home, 0o700)
     manifest = _manifest(layout, adoption, origin)
     seal_plan(layout, manifest)

@@ -102,7 +102,7 @@ def _split(command: str) -> list[str]:
     try:
         return shlex.split(command)
     except ValueError as error:
-        raise InputError(f"{command!r} is no command line: {error}") from None
+        raise InputError(f"{command!r} is not a command line: {error}") from None
 
 
 def _file_of(project: Path, words: list[str]) -> Path | None:

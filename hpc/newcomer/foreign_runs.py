@@ -174,7 +174,7 @@ def _contradictions(runs: Sequence[ForeignRun]) -> Iterator[Problem]:
         for name, value in {**run.parameters, "seed": run.seed}.items():
             told = run.config.get(name, value)
             if told != value and str(told) != str(value):
-                yield Problem(f"{run.folder.name} is called {name}={value}, and its configuration says {told}")
+                yield Problem(f"{run.folder.name} is called {name}={value}, but its configuration says {told}")
 
 
 def _doubles(runs: Sequence[ForeignRun]) -> Iterator[Problem]:
@@ -182,7 +182,7 @@ def _doubles(runs: Sequence[ForeignRun]) -> Iterator[Problem]:
     for run in runs:
         key = (*run.parameters.items(), run.seed)
         if key in seen:
-            yield Problem(f"{run.folder.name} and {seen[key].name} are the same run by their names")
+            yield Problem(f"{run.folder.name} and {seen[key].name} have names of the same run")
         seen.setdefault(key, run.folder)
 
 

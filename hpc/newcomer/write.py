@@ -58,7 +58,7 @@ def check_draft(draft: Draft) -> None:
     from hpc.experiments.schema import experiment_from
 
     if not draft.start.isprintable():  # YAML would fold a line, and cannot hold bytes that are no text
-        raise InputError(f"{draft.start!a}: no experiment can hold such a name; rename the file")
+        raise InputError(f"{draft.start!a}: an experiment cannot use such a name; rename the file")
     try:
         experiment_from(parse_yaml(render_draft(draft, ""), draft.name))
     except InputError as error:
@@ -80,7 +80,7 @@ def write_files(project: Path, wanted: list[Wanted]) -> None:
         wrong = [one for one in path.parents if one.exists() and not one.is_dir()] + [path] * path.is_dir()
         if wrong:
             kind = "file" if path in wrong else "folder"
-            raise InputError(f"{wrong[-1]} has to be a {kind}; move it away: {move_away(wrong[-1])}")
+            raise InputError(f"{wrong[-1]} must be a {kind}; move it away: {move_away(wrong[-1])}")
     mode = project.stat().st_mode & 0o666
     for each in wanted:
         path = project / each.path

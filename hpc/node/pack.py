@@ -116,7 +116,7 @@ class Packed:
             return
         why = "a person or a failure holds it" if self._is_held else "there is no time for a whole task"
         why = "the element was told to end" if self._is_ending else why
-        print(f"hpc: not begun, because {why}: {' '.join(left)}; they can be submitted again", flush=True)
+        print(f"hpc: not started, because {why}: {' '.join(left)}; they can be submitted again", flush=True)
 
     def _may_begin(self, clock: Clock) -> bool:
         if not self._waiting or not self._places or self._is_ending:
@@ -149,7 +149,7 @@ class Packed:
     def _tell(self, number: signal.Signals) -> None:
         """Hand a signal on; each wrapper passes it to its ranks."""
         self._is_ending = self._is_ending or number is not signal.SIGUSR1
-        print(f"hpc: received {number.name}, passing it to the tasks at work", flush=True)
+        print(f"hpc: received {number.name}, passing it to the running tasks", flush=True)
         proc.send_signal(list(self._running), number)
 
     def _reap(self) -> None:

@@ -108,7 +108,7 @@ def _try(index: SubmissionIndex, entry: Element, home: TaskLayout, left_s: float
     record = build_task(bounded, replace(entry, attempt=number, resume=False), home, number, _job())
     attempt = home.attempt(number)
     if not claim(home, number, record):
-        raise HpcError(f"{attempt.home} was taken by another execution of this probe")
+        raise HpcError(f"{attempt.home} was claimed by another execution of this probe")
     trained = Trained(attempt)
     ended = exit_record(record, execute(record, attempt, is_enough=trained), attempt)
     tidy_up(record, attempt)
@@ -141,7 +141,7 @@ def judge(record: TaskRecord, ended: ExitRecord, attempt: AttemptLayout, *, stop
     if steps_logged(attempt) >= ENOUGH_STEPS:  # it failed over something else, and later
         return Result.FITS, ""
     if ended.timed_out or set(ended.signals_received) & set(NEARLY_OVER):
-        return Result.NO_TIME, f"fewer than {ENOUGH_STEPS} steps were logged when the time was over"
+        return Result.NO_TIME, f"fewer than {ENOUGH_STEPS} steps were logged when the time was up"
     return Result.FAILED, _said(verdict)
 
 
@@ -195,10 +195,12 @@ def conclusion(tries: Sequence[Try]) -> str:
     if last.fits is not None:
         return f"micro-batch {last.fits} fits" + (f", {tries[0].micro} does not" if last.fits < tries[0].micro else "")
     if last.result is Result.OUT_OF_MEMORY:
-        return f"not even micro-batch {last.micro} fits, and none smaller keeps the global batch and retry's min_micro"
+        return (
+            f"not even micro-batch {last.micro} fits, and no smaller one keeps the global batch and retry's min_micro"
+        )
     failed = [each.micro for each in tries if each.result is Result.OUT_OF_MEMORY]
     begin = f"with less than {failed[-1]}" if failed else "as declared"
-    return f"nothing was found that fits, tasks start {begin}: {last.said}"
+    return f"no size was found that fits; tasks start {begin}: {last.said}"
 
 
 def run(index_path: Path, position: int) -> int:
@@ -219,7 +221,7 @@ def run(index_path: Path, position: int) -> int:
         tries = measure(index, entry, TaskLayout(folder), layout)
         said = conclusion(tries)
     except (HpcError, OSError) as error:
-        tries, said = [], f"nothing was found that fits: {error}"
+        tries, said = [], f"no size was found that fits: {error}"
     code = EXIT_DONE if tries and tries[-1].fits is not None else EXIT_FAILED
     ended = ProbeEnd(code, time.time(), said, shape_of_element(index, entry, _job().cluster), tuple(tries))
     write_json(own.exit_json, ended.to_json())

@@ -129,4 +129,4 @@ def put_back(job: Job) -> None:
         slurm.requeue(job.name)
         time.sleep(REQUEUE_WAIT_S)
     except HpcError as error:
-        print(f"hpc: cannot requeue: {error}; the collector will start it again", flush=True)
+        print(f"hpc: cannot requeue: {error}; the collector will restart it", flush=True)

@@ -86,8 +86,8 @@ def _why(record: TaskRecord, attempt: AttemptLayout, result: Supervision) -> str
     said = why_it_broke(_last_lines(attempt.sanity_log))
     if result.timed_out:
         bound = f"it took more than {record.sanity.time_s if record.sanity else 0} s"
-        return f"{bound}; the last it said: {said}" if said else bound
-    return "" if result.exit_code is None else said or f"exit code {result.exit_code}, without a word"
+        return f"{bound}; its last line: {said}" if said else bound
+    return "" if result.exit_code is None else said or f"exit code {result.exit_code}, without a message"
 
 
 def _last_lines(log: Path) -> list[str]:

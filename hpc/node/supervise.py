@@ -121,7 +121,7 @@ class Share(Record):
 _REFUSALS = {
     errno.ENOENT: (127, "command not found"),
     errno.EACCES: (126, "permission denied"),
-    errno.ENOEXEC: (126, "cannot execute: it is no program, and no first line names one"),
+    errno.ENOEXEC: (126, "cannot execute: it is not a program, and its first line names no interpreter"),
 }
 """Why the kernel starts nothing → what a shell would end with, and say."""
 
@@ -163,6 +163,7 @@ def placement_of(task: TaskRecord, node_rank: int) -> Placement:
         fsdp_wrap=launch.fsdp_wrap,
         gradient_checkpointing=launch.gradient_checkpointing,
         torch_compile=launch.torch_compile,
+        rank_logs=launch.rank_logs,
     )
 
 
@@ -341,7 +342,7 @@ def supervise(
             next_look += LOOK_S
             result.loss = find_loss()
             if result.loss:
-                print(f"hpc: the program is ended: {result.loss}", flush=True)
+                print(f"hpc: ending the program: {result.loss}", flush=True)
                 ending = True
                 forwarder.pass_on(signal.SIGKILL)
         if ending and not _wait_for(children, max(GRACE_S, watching.grace_s if watching and result.hang else 0.0)):
@@ -529,7 +530,7 @@ class Pump:
 
     def _give_up(self, what: str, error: Exception) -> None:
         self._problem = self._problem or str(error)
-        print(f"hpc: the program's {what} is lost from here on: {error}", flush=True)
+        print(f"hpc: the program's {what} is lost from now on: {error}", flush=True)
 
     def last_step(self) -> int | None:
         """Highest step that was printed so far; None before the first."""

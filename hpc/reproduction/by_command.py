@@ -27,19 +27,19 @@ def what_is_kept(workspace: Workspace, entry: Entry) -> tuple[str, ...]:
 def _lost(workspace: Workspace, entry: Entry) -> Iterator[str]:
     commit = entry.commit.rstrip("+")
     if not commit:
-        yield "the commit is not known: it was recorded outside git, or before the first commit"
+        yield "the commit is not known: the run was recorded outside git, or before the first commit"
     if entry.commit.endswith("+"):
-        yield "files had been changed since that commit, and the changes were not kept"
+        yield "files had changed since that commit, and the changes were not kept"
     if MASKED in entry.command:
-        yield f"a key or password in the command was not kept, and stands as {MASKED}"
+        yield f"a key or password in the command was not kept, and appears as {MASKED}"
     state = read_git_state(workspace.project)
     if commit and state is None:
         yield "this folder is outside git"
     elif commit and state and state.commit != commit:
         yield f"this folder is at commit {state.commit[:12]}, and the run at {commit[:12]}"
     if state and state.dirty:
-        yield "this folder has files changed since its commit"
-    yield "data, packages and the machine were not recorded"
+        yield "this folder has uncommitted changes"
+    yield "data, packages and machine were not recorded"
 
 
 def next_lines(entry: Entry) -> tuple[str, ...]:

@@ -114,7 +114,7 @@ def what_differed(original: Original, again: AttemptLayout) -> tuple[str, ...]:
     """Say what was not the same around the two runs, from the records of their ends."""
     first, second = original.ended, readable_record(again.exit_json, ExitRecord)
     if first is None or second is None:
-        return ("how one of the two ended is not on record",)
+        return ("how one of the two ended was not recorded",)
     told = [
         f"{what} {then or 'not known'}, then {now or 'not known'}"
         for what, then, now in (

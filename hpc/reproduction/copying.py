@@ -65,7 +65,7 @@ def make_copy(workspace: Workspace, original: Original) -> Copy:
         return _made_before(layout, original)
     provenance = original.manifest["provenance"]
     if adopted := provenance.get("adopted"):
-        raise InputError(f"{original.name} was taken in from {adopted}: how it was started is not known")
+        raise InputError(f"{original.name} was adopted from {adopted}: how it was started is not known")
     code = _files_of(original)
     toolkit, told = _toolkit(provenance)
     image, image_told = _image(original)
@@ -100,7 +100,7 @@ def _made_before(layout: RunLayout, original: Original) -> Copy:
     found = manifest["provenance"].get(REPRODUCES)
     wanted = (original.layout.experiment, original.task.run_name)
     if not isinstance(found, dict) or (found.get("experiment"), found.get("run_name")) != wanted:
-        raise InputError(f"{layout.home} is another experiment; give it another name, or another HPC_ROOT to this one")
+        raise InputError(f"{layout.home} is another experiment; rename it, or use another HPC_ROOT for this one")
     return Copy(layout, manifest, {}, tuple(_other_circumstances(original)), exists=True)
 
 
@@ -116,7 +116,7 @@ def _files_of(original: Original) -> Files:
         changed = ", with the changes that git did not have" if git and git.dirty else ""
         name = shlex.quote(original.layout.experiment)
         raise InputError(
-            f"the copy of the code that made {original.name} is gone ({copy}), so it cannot be made again from its "
+            f"the copy of the code that made {original.name} is missing ({copy}), so it cannot be made again from its "
             f"records; {commit}{changed}, and plan: python -m hpc.plan {name}"
         )
     check_code(copy, original.record.code.sha256)
@@ -131,7 +131,7 @@ def _toolkit(provenance: Mapping[str, Any]) -> tuple[Files | None, tuple[str, ..
     if copy.is_dir():
         check_code(copy, provenance["toolkit"]["sha256"])
         return dict(walk(copy)), ()
-    return own_code().files, ("the copy of hpc-batch that started it is gone; the present version does",)
+    return own_code().files, ("the copy of hpc-batch that started it is missing; the installed version starts it now",)
 
 
 def _copied(files: Files, layout: RunLayout, name: str, original: Original) -> Code:
@@ -155,11 +155,11 @@ def _image(original: Original) -> tuple[Mapping[str, str] | None, tuple[str, ...
         return {**recorded, "path": used.path, "sha256": used.sha256}, ()
     found = _find_image(original, recorded["name"])
     if is_reference(found):
-        return recorded, (f"image {recorded['name']}: each task fetches it, and may find another one",)
+        return recorded, (f"image {recorded['name']}: each task fetches it, and may get a different one",)
     now = {"name": found.name, "path": str(found.path), "sha256": found.sha256}
     if found.sha256 == used.sha256:
         return now, ()
-    return now, (f"image {found.name} is another one: {found.sha256[:16]}, and it was {used.sha256[:16]}",)
+    return now, (f"image {found.name} has changed: {found.sha256[:16]} now, {used.sha256[:16]} then",)
 
 
 def _find_image(original: Original, name: str) -> ImageFile:
@@ -188,17 +188,17 @@ def _other_circumstances(original: Original) -> Iterator[str]:
     """Say what of the first run is not, or may not be, the same when it is made again."""
     record, ended = original.record, original.ended
     if record.resume_from:
-        yield f"attempt {record.attempt} went on from a checkpoint; the new run starts from nothing"
+        yield f"attempt {record.attempt} resumed from a checkpoint; the new run starts from scratch"
     if record.altered:
-        yield f"a retry altered the run ({few(record.changes)}); the new one is made as it was asked"
+        yield f"a retry altered the run ({few(record.changes)}); the new one runs as it was asked for"
     if inputs := original.manifest["provenance"].get("inputs"):
-        yield f"data is linked and no part of the frozen code, and may have changed since: {few(sorted(inputs))}"
+        yield f"data is linked, not part of the frozen code, and may have changed since: {few(sorted(inputs))}"
     if ended is None:
-        yield "how it ended is not on record, nor where"
+        yield "how and where it ended was not recorded"
         return
     here = socket.gethostname()
     if record.scheduler == "slurm":
-        yield f"it ran on {ended.host}; which node and GPU it gets now is Slurm's choice"
+        yield f"it ran on {ended.host}; Slurm decides which node and GPU it gets now"
     elif ended.host and ended.host != here:
         yield f"it ran on {ended.host}, and this is {here}"
     if record.image is None:

@@ -188,7 +188,9 @@ def _submit_after_jobs(layout: RunLayout, frozen: Frozen, new: Sequence[Assignme
     """Submit first attempts behind the Slurm jobs of `after`; what begins once they ended well needs them no more."""
     if frozen.profile.scheduler != "slurm":
         named = ", ".join(map(str, frozen.spec.after_jobs))
-        raise InputError(f"after: {named} names Slurm jobs, and this machine's own queue knows none; leave them out")
+        raise InputError(
+            f"after: {named} names Slurm jobs, and this machine's own queue has no Slurm jobs; leave them out"
+        )
     jobs = look_at_jobs(frozen.spec)
     if jobs.lost:
         return Fed(waiting=tuple(new), why=jobs.lost)

@@ -64,7 +64,7 @@ def keep_to_budget(layout: RunLayout, frozen: Frozen, assignments: Sequence[Assi
     is_stuck = bool(assignments) and not fits.count and not live
     if is_stuck or (fits.is_spent and (assignments or waits)):
         reason = fits.why or "its budget is spent"
-        raising = "raise budget in the experiment's YAML and plan it again before you release it"
+        raising = "raise budget in the experiment's YAML and plan again before you release it"
         if held(layout) is None:
             hold(layout, Trip(f"{reason}; {raising}", "", reason, ()))
         return Kept((), assignments, reason)

@@ -115,7 +115,7 @@ def said_if_full(layout: RunLayout) -> Iterator[None]:
 def _not_written(layout: RunLayout, error: OSError) -> str:
     """Say that nothing was replaced, and of when what stands there is."""
     before = read_json_or_none(layout.verdicts)
-    stands = f"it stays as it was collected at {time.ctime(before['collected'])}" if before else "nothing was there yet"
+    stands = f"it stays as collected at {time.ctime(before['collected'])}" if before else "there was none yet"
     return (
         f"{layout.collected} was not written: {error.strerror}; {stands}. "
         f"Make room, then: python -m hpc.collect {layout.experiment}"
@@ -140,7 +140,7 @@ def notes_on_kept(judged: JudgedExperiment) -> Iterator[str]:
     for task in judged.tasks:
         before = task.state.collected
         if before and before["outcome"] == Outcome.FINISHED and task.outcome is not Outcome.FINISHED:
-            yield f"{task.state.task.run_name} was finished when it was collected before, and is {task.outcome} now"
+            yield f"{task.state.task.run_name} was finished when last collected, and is {task.outcome} now"
 
 
 def _decisions(plan: RetryPlan) -> dict[str, dict[str, str]]:

@@ -85,6 +85,6 @@ def _of(decision: Retry | Declined, held: str) -> Consequence:
     if isinstance(decision, Declined):
         return Consequence("declined", None, decision.reason, next_step=decision.advice)
     goes_on = (f"goes on from {decision.resume_from}",) if decision.resume_from else ()
-    altered = ("altered: it no longer measures what was asked",) if decision.altered else ()
+    altered = ("altered: it no longer measures what you asked for",) if decision.altered else ()
     changes = (*decision.changes, *goes_on, *altered)
     return Consequence("retry", decision.attempt, decision.reason, changes, held)

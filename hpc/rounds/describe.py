@@ -14,7 +14,7 @@ from hpc.rounds.judge import JudgedAttempt, JudgedTask
 from hpc.rounds.times import checkpoint_s, queue_s, rolled_back, startup_s
 from hpc.snapshots.evidence import finite
 
-ADOPTED = "adopted: run without this toolkit; how it ended is known by its files alone"
+ADOPTED = "adopted: run without this toolkit; only its files tell how it ended"
 """What stands in every verdict on a run that was taken in from elsewhere."""
 
 

@@ -1,4 +1,4 @@
-"""Forecast against actual, once nothing of an experiment is left: one line for people."""
+"""Forecast and actual use, once nothing of an experiment is left: one line for people."""
 
 from collections.abc import Sequence
 

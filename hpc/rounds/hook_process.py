@@ -33,13 +33,13 @@ def find_function(source: HookSource) -> Callable[..., Any]:
     """Import ``module:function``.
 
     Raises:
-        ImportError: There is no such module or function, or it is no function.
+        ImportError: There is no such module or function, or it is not a function.
     """
     sys.path[:0] = source.path
     module, _, function = source.name.partition(":")
     found = getattr(importlib.import_module(module), function)
     if not callable(found):
-        raise ImportError(f"{function} is no function")
+        raise ImportError(f"{function} is not a function")
     return found  # type: ignore[no-any-return]
 
 
@@ -69,7 +69,7 @@ def _plain(value: Any) -> Any:
         return value.item()
     if hasattr(value, "action") and hasattr(value, "__dict__"):
         return {name: each for name, each in vars(value).items() if each is not None}
-    raise TypeError(f"{value!r:.80} in the answer is no text, number, list or mapping")
+    raise TypeError(f"{value!r:.80} in the answer is not text, a number, a list or a mapping")
 
 
 def main() -> None:

@@ -97,7 +97,7 @@ class _Hook:
     def can_be_asked(self) -> bool:
         """Whether there is still hope; counts the task for which there is none."""
         if not self._given_up and time.monotonic() > self._end_s:
-            self._given_up = f"the tasks before took more than {LONGEST_ALL_S:g} s"
+            self._given_up = f"the previous tasks took more than {LONGEST_ALL_S:g} s"
         self._passed_over += bool(self._given_up)
         return not self._given_up
 
@@ -235,7 +235,7 @@ class HookProcess:
         end = time.monotonic() + 1.0
         while (found := os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)) is None:
             if time.monotonic() > end:
-                return "it closed what connects it to the collector"
+                return "it closed its connection to the collector"
             time.sleep(0.01)
         if found.si_code == os.CLD_EXITED:
             return f"its process ended with exit code {found.si_status} and without an answer"
@@ -251,7 +251,7 @@ class HookProcess:
         self._shown += len(content)
         sys.stderr.write(printable(shown.decode(errors="replace")))
         if shown and self._shown > MAX_PRINTED:
-            sys.stderr.write("\n… what the retry hook prints beyond this is left out\n")
+            sys.stderr.write("\n… further output of the retry hook is left out\n")
         return bool(content)
 
 
@@ -262,5 +262,5 @@ def _read_answer(line: bytes) -> dict[str, Any]:
     except ValueError:
         told = None
     if not isinstance(told, dict) or not told.keys() & {"answer", "problem"}:
-        raise HookEndedError("its process wrote something else than an answer")
+        raise HookEndedError("its process wrote something other than an answer")
     return told

@@ -34,7 +34,7 @@ def note_results(judged: JudgedExperiment, entries: Sequence[Mapping[str, Any]])
         return append_results(layout, lambda known: list(_new_lines(judged, entries, known))), ()
     except (InputError, TemporaryError, OSError) as error:
         said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        return "", (f"{layout.ledger} takes no note of these results: {said}",)
+        return "", (f"{layout.ledger} cannot be written ({said}): these results are not in it",)
 
 
 def _new_lines(

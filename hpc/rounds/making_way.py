@@ -176,8 +176,8 @@ def refuse_in_the_way(layout: RunLayout, found: Sequence[InTheWay], *, replace: 
         more = f"; and {len(results) - NAMED} more" if len(results) > NAMED else ""
         problems.append(
             f"{_shown(results)} already {_holds(results)} results of other settings (program, arguments or parameters "
-            f"were changed), which would count no more ({values}{more}). To keep both: Rename the experiment (name:) "
-            f"or change run_name. To put them aside in {shlex.quote(str(layout.aside))} and run anew: {command}"
+            f"were changed), which would no longer count ({values}{more}). To keep both: Rename the experiment (name:) "
+            f"or change run_name. To set them aside in {shlex.quote(str(layout.aside))} and run again: {command}"
         )
     if problems:
         raise InputError([Problem(text) for text in problems])

@@ -69,7 +69,7 @@ def read_request(names: Sequence[str], manifest: Mapping[str, Any]) -> frozenset
     runs = [task["run_name"] for task in manifest["tasks"]]
     wrong = [name for name in names if name not in {*classes, *runs}]
     if wrong:
-        raise InputError([Problem(f"--again {name}: no class of failure and no run; {_near(name, classes, runs)}")
+        raise InputError([Problem(f"--again {name}: neither a failure class nor a run; {_near(name, classes, runs)}")
                           for name in wrong])  # fmt: skip
     return frozenset(names)
 
@@ -139,7 +139,7 @@ def refuse_old_plan(asked: Asked, judged: JudgedExperiment, command: str) -> Non
     if stale and asked.changed:
         planning = request_of(judged.snapshot.manifest).command
         raise InputError(
-            f"{few(stale, NAMED)} would run as planned before, and the files here have changed since "
+            f"{few(stale, NAMED)} would run with the old plan, and the files here have changed since "
             f"({asked.changes}). Plan again first: {planning}    or in one step: {command} --replan"
         )
 
@@ -163,7 +163,7 @@ def problems_of(asked: Asked, judged: JudgedExperiment) -> Iterator[Problem]:
         if task.state.is_live:
             yield Problem(f"{run} runs or waits; to stop it first: python -m hpc.cancel {name} {run}")
         elif task.kept_result:
-            yield Problem(f"the folder of {run} is gone; to run it anew: python -m hpc.collect {name} --forget-gone")
+            yield Problem(f"the folder of {run} is gone; to run it again: python -m hpc.collect {name} --forget-gone")
         elif task.outcome is Outcome.PLANNED:
             yield Problem(f"{run} never ran; to start it: python -m hpc.submit {name}")
 
@@ -173,12 +173,16 @@ def say_consent(asked: Asked, judged: JudgedExperiment) -> list[str]:
     notes = []
     tasks = chosen(asked, judged)
     if results := [task.state.task.run_name for task in tasks if _has_result(task)]:
-        notes.append(f"{few(results, NAMED)} had a result: the report will say that it was asked for once more")
+        notes.append(f"{few(results, NAMED)} had a result: the report will say that you asked for it again")
     if asked.changed and tasks:
         again = request_of(judged.snapshot.manifest).command
-        notes.append(f"what starts again runs as planned; the files here have changed since ({asked.changes}): {again}")
+        notes.append(
+            f"restarted tasks run with the old plan; the files here have changed since ({asked.changes}): {again}"
+        )
     if asked.problem:
-        notes.append(f"the files here make no plan now, so what starts again runs as planned: {asked.problem}")
+        notes.append(
+            f"the files here no longer make a valid plan, so restarted tasks run with the old one: {asked.problem}"
+        )
     return notes
 
 

@@ -110,7 +110,7 @@ def _kept_curves(judged: JudgedExperiment) -> tuple[list[tuple[str, Rows]], tupl
     try:
         return read_rows(judged.layout.results, wanted), ()
     except (InputError, FileNotFoundError) as error:
-        return [], (f"{counted(len(wanted), 'run')} whose folders are gone have lost their curves: {error}",)
+        return [], (f"{counted(len(wanted), 'run')} whose folders are missing have lost their curves: {error}",)
 
 
 def _summary_columns(values: Sequence[Mapping[str, float]], names: Iterable[str]) -> dict[str, NDArray[np.float64]]:

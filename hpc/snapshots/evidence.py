@@ -134,7 +134,7 @@ def read_results(attempt: AttemptLayout) -> Results:
 
 
 def _object(path: Path) -> Mapping[str, Any]:
-    """A JSON object; empty where there is none that can be read, which others say."""
+    """A JSON object; empty where there is none could be read, which others say."""
     try:
         found = read_json_or_none(path)
     except (InputError, OSError):
@@ -158,7 +158,7 @@ def _of_another(contents: Contents, record: TaskRecord | None) -> Iterable[str]:
     for name in ("task_id", "attempt", "manifest_sha"):
         theirs, ours = told.get(name), getattr(record, name)
         if theirs and ours and theirs != ours:
-            yield f"metrics of another run: their {name} is {theirs}, that of this attempt {ours}"
+            yield f"metrics of another run: their {name} is {theirs}, this attempt's is {ours}"
 
 
 def _other_values(contents: Contents, beside: Mapping[str, Any]) -> Iterable[str]:

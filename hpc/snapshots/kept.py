@@ -78,11 +78,11 @@ def _find_gone(entry: Entry, present: Mapping[int, Left], unreadable: Collection
         if not told.get("verdict") or not told.get("manifest_sha"):
             continue  # it was not over, or never began: there was no folder
         if number in unreadable:
-            yield number, "it cannot be read any more"
+            yield number, "it can no longer be read"
         elif number not in present:
             yield number, "its folder is gone"
         elif is_same(told, present[number]) and _lost_its_end(entry, told, present[number]):
-            yield number, "the record of its end is gone"
+            yield number, "the record of its end is missing"
 
 
 def is_same(told: Entry, attempt: Left) -> bool:

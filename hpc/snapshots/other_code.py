@@ -207,7 +207,7 @@ def describe_other_code(
     if found.unfinished:
         are = counted(len(found.unfinished), "run is", "runs are")
         lines.append(
-            f"{are} at work or waiting with other code ({since}): {few(found.unfinished)}. "
+            f"{are} running or waiting with other code ({since}): {few(found.unfinished)}. "
             f"To stop: python -m hpc.cancel {name} {' '.join(found.unfinished[:FEW])}"
         )
     return lines

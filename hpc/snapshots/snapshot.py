@@ -147,7 +147,7 @@ def _whole(path: Path, kind: type[R]) -> R:
     try:
         return read_record(path, kind)
     except (InputError, FileNotFoundError) as error:
-        raise TemporaryError(f"{path} changed while it was looked at ({error}); try again") from None
+        raise TemporaryError(f"{path} changed while it was being read ({error}); try again") from None
 
 
 @dataclass(frozen=True)
@@ -440,7 +440,7 @@ def _readable(
         try:
             found.append((each, load_index(each)))
         except InputError as error:
-            remedy = "its tasks can be submitted again once it is out of the way: " + move_away(each.home)
+            remedy = "to submit its tasks again, move it away first: " + move_away(each.home)
             unreadable.append(Unreadable(each.index, _without_place(error), remedy))
     return found, unreadable
 
@@ -472,8 +472,8 @@ def _run_files() -> tuple[tuple[type[Record], str], ...]:
     return (
         (Hold, "the experiment stays held until it is released"),
         (HeldRuns, "no run starts until it is released"),
-        (Accepted, "what was released may hold the experiment once more"),
-        (Relaunched, "jobs that cannot be launched are released anew"),
+        (Accepted, "a cause that was released may hold the experiment again"),
+        (Relaunched, "jobs that cannot be launched are released again"),
         (Learned, "no micro-batch is known to fit"),
     )
 
@@ -517,7 +517,7 @@ def _find_submitted(
         except InputError as error:
             asked = Asked(index.created)  # somebody asked, or there would be no such file
             path = Path(error.source)
-            remedy = f"its job is then found by its comment or its logs: {move_away(path)}"
+            remedy = f"its job is then found by its comment or logs: {move_away(path)}"
             unreadable.append(Unreadable(path, _without_place(error), remedy))
         logged = logged_jobs(each)
         commented = of_submission(executions, comment_of(index.manifest_sha, index.submission))
@@ -565,7 +565,7 @@ def _task_state(
 def _no_folder(layout: RunLayout, task: Task, error: OSError) -> AttemptState:
     """Stand for all attempts of a task whose folder cannot be listed."""
     home = layout.task(task.run_name).home
-    problem = Unreadable(home, f"is no readable folder ({error.strerror or error})", move_away(home))
+    problem = Unreadable(home, f"is not a readable folder ({error.strerror or error})", move_away(home))
     attempt = layout.task(task.run_name).attempt(1)
     return AttemptState(1, 0, "", Progress.OVER, attempt, None, None, None, unreadable=problem)
 
@@ -594,7 +594,7 @@ def _claimed(
         _check_is_of(began, task, attempt)
     except (InputError, FileNotFoundError) as error:
         problem = _without_place(error) if isinstance(error, InputError) else "is missing"
-        why = f"the attempt counts as never made once it is out of the way: {move_away(attempt.home)}"
+        why = f"to count the attempt as never made, move it away: {move_away(attempt.home)}"
         unreadable = Unreadable(attempt.task_json, problem, why)
         return AttemptState(number, 0, "", Progress.OVER, attempt, None, None, None, unreadable=unreadable)
     try:
@@ -625,8 +625,8 @@ def _check_is_of(record: Began, task: Task | None, attempt: AttemptLayout) -> No
         raise InputError(f"is that of attempt {record.attempt}")
     if task is not None and record.task_id != task.task_id:
         raise InputError(
-            f"holds a run of other settings (task {record.task_id}, asked is {task.task_id}): the program, its "
-            f"arguments or the parameters were changed since"
+            f"holds a run of other settings (task {record.task_id} instead of {task.task_id}): the program, its "
+            "arguments or the parameters have changed since"
         )
 
 

@@ -19,7 +19,7 @@ def render(snapshot: Snapshot, standing: Standing) -> list[str]:
     lines += _first_lines(snapshot, standing)
     lines += _running_lines(standing, snapshot.taken)
     if standing.eta_s is not None:
-        lines.append(f"{_left(standing.eta_s)} left at the pace so far")
+        lines.append(f"{_left(standing.eta_s)} left at this pace")
     if standing.gpu_hours:
         lines.append(f"{standing.gpu_hours:,.2f} GPU hours used")
     return [*lines, *_last_lines(snapshot, standing)]
@@ -52,7 +52,7 @@ def _last_lines(snapshot: Snapshot, standing: Standing) -> list[str]:
             "folders are gone"
         )
     if standing.by_exit_code:
-        alone = counted(standing.by_exit_code, "of the finished is so", "of the finished are so")
+        alone = counted(standing.by_exit_code, "of the finished is", "of the finished are")
         lines.append(f"{alone} by exit code alone; a collection tells")
     lines += [f"warning: {line}" for line in (*standing.other_code, *standing.outdated)]
     lines += [_waiting_line(each) for each in standing.waiting]
@@ -60,11 +60,11 @@ def _last_lines(snapshot: Snapshot, standing: Standing) -> list[str]:
     lines += name_unreadable(snapshot)
     if standing.abandoned:
         lines.append(
-            f"{counted(standing.abandoned, 'waits', 'wait')} in this machine's queue and nothing works it off (its "
-            "runner was killed, or the machine started again)"
+            f"{counted(standing.abandoned, 'waits', 'wait')} in this machine's queue and nothing processes it (its "
+            "runner was killed, or the machine restarted)"
         )
     lines += [standing.waits_for] if standing.waits_for else []
-    lines += [f"the canary failed before its run: {standing.broken}"] if standing.broken else []
+    lines += [f"the canary failed before training: {standing.broken}"] if standing.broken else []
     lines += standing.probed
     # What is held says itself how it goes on.
     lines += standing.followed[:-1] if standing.held else standing.followed
@@ -80,9 +80,9 @@ def next_step(name: str, standing: Standing) -> list[str]:
     if standing.held or any("python -m hpc." in line for line in standing.followed[-1:]):
         return []
     if standing.abandoned and not standing.is_followed:
-        return [f"to go on with them: python -m hpc.submit {name}"]
+        return [f"to continue them: python -m hpc.submit {name}"]
     if standing.broken and not standing.is_followed:
-        return [f"once mended: python -m hpc.plan {name} && python -m hpc.submit {name} --canary"]
+        return [f"once fixed: python -m hpc.plan {name} && python -m hpc.submit {name} --canary"]
     if failed and (not standing.collected or standing.is_followed):
         return [f"next, why {'it' if failed == 1 else 'they'} failed: python -m hpc.collect {name}"]
     if planned and not standing.is_followed:

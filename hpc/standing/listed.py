@@ -55,7 +55,7 @@ def list_rows(workspace: Workspace) -> Iterator[Row]:
     for path in sorted(_homes(workspace.root), key=lambda each: -_planned(each)):
         layout = RunLayout(workspace.root, path.name)
         if time.monotonic() > end:
-            yield Row(layout.experiment, _planned(path), problem="not looked at: there are many, or the disk is slow")
+            yield Row(layout.experiment, _planned(path), problem="not read: there are many, or the disk is slow")
         else:
             yield look(workspace, layout)
 

@@ -55,12 +55,12 @@ def read_outcomes(text: str | None) -> tuple[Outcome, ...]:
     """Read ``failed,running``; all outcomes where nothing is named.
 
     Raises:
-        InputError: A word is no outcome; all of them at once.
+        InputError: A word is not an outcome; all of them at once.
     """
     words = [word for word in (text or "").replace(",", " ").split() if word]
     valid = [each.value for each in Outcome]
     if wrong := [word for word in words if word not in valid]:
-        raise InputError([Problem(f"'{word}' is no outcome; {nearest(word, valid)}") for word in wrong], "--tasks")
+        raise InputError([Problem(f"'{word}' is not an outcome; {nearest(word, valid)}") for word in wrong], "--tasks")
     return tuple(each for each in Outcome if not words or each.value in words)
 
 

@@ -31,7 +31,7 @@ def why_held(layout: RunLayout) -> Callable[[str], str]:
     try:
         runs = held_runs(layout).runs
     except InputError as error:
-        unreadable = f"nobody can read which runs are held ({error})"
+        unreadable = f"the list of held runs cannot be read ({error})"
         return lambda _: unreadable
     return lambda run: _describe(runs[run]) if run in runs else ""
 

@@ -36,7 +36,7 @@ def held(layout: RunLayout) -> Hold | None:
     try:
         return read_record_or_none(layout.hold, Hold)
     except InputError as error:
-        return Hold(0.0, f"nobody can read why ({error})", _release_command(layout))
+        return Hold(0.0, f"the reason cannot be read ({error})", _release_command(layout))
 
 
 def accepted(layout: RunLayout) -> frozenset[str]:
@@ -95,7 +95,7 @@ def hold(layout: RunLayout, trip: Trip) -> Hold:
 
 
 def put_on_hold(layout: RunLayout, found: Hold) -> Hold:
-    """Hold an experiment as it is said, unless it is held already; return what is written in ``hold.json``.
+    """Hold an experiment as it is said, unless it is already held; return what is written in ``hold.json``.
 
     Raises:
         TemporaryError: Slurm did not answer. The hold stands; the next command holds what waits.

@@ -50,7 +50,7 @@ def asked_of(files: SubmissionLayout) -> Asked | None:
 
 
 def received_job(files: SubmissionLayout) -> str:
-    """The job of a receipt; empty where there is none, or none that can be read."""
+    """The job of a receipt; empty where there is none, or none could be read."""
     with contextlib.suppress(InputError):
         receipt = read_record_or_none(files.receipt, Asked)
         return receipt.job if receipt else ""

@@ -62,8 +62,8 @@ class Fed:
             return ""
         asked = self.submitted + len(self.waiting)
         return (
-            f"{self.submitted} of {asked} submitted ({self.why}); run the same command again later, "
-            "or let submit --follow feed the rest"
+            f"{self.submitted} of {asked} submitted ({self.why}); run the same command again later, or let submit "
+            "--follow send the rest"
         )
 
 

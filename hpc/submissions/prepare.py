@@ -308,8 +308,8 @@ def check_script(submission: SubmissionLayout) -> None:
     recorded = load_index(submission).script_sha256
     if recorded and sha256(submission.script.read_bytes()).hexdigest() != recorded:
         raise InputError(
-            f"was changed since it was planned, and is not submitted. For a new one: {move_away(submission.home)} && "
-            f"python -m hpc.submit {load_index(submission).experiment}. If the change is meant: sbatch it yourself",
+            f"has changed since it was planned, so it is not submitted. For a new one: {move_away(submission.home)} && "
+            f"python -m hpc.submit {load_index(submission).experiment}. If the change is intended: sbatch it yourself",
             str(submission.script),
         )
 

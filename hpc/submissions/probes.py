@@ -182,7 +182,7 @@ def _found(tried: AttemptLayout) -> str:
         ended = read_record_or_none(tried.exit_json, ProbeEnd)
     except InputError as error:
         return f"its answer cannot be read: {error}"
-    return ended.said if ended else "begun, and no answer yet" if tried.home.exists() else "not begun"
+    return ended.said if ended else "started, no answer yet" if tried.home.exists() else "not started"
 
 
 def _list_probes(layout: RunLayout) -> list[SubmissionLayout]:

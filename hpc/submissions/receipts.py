@@ -75,7 +75,7 @@ def _received(files: SubmissionLayout) -> str:
     if job := read_record(files.receipt, Asked).job:
         return job
     raise InputError(
-        "names no job: restore it, or remove it, and the next submit looks for the job by its comment",
+        "names no job: restore it, or remove it and let the next submit look for the job by its comment",
         str(files.receipt),
     )
 

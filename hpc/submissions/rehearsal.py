@@ -90,7 +90,7 @@ def refuse_broken(script: str) -> None:
     """
     done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise InputError(f"not valid shell, check template and setup of the profile: {done.stderr.strip()}")
+        raise InputError(f"not valid shell; check the profile's template and setup: {done.stderr.strip()}")
 
 
 def _job(layout: RunLayout, frozen: Frozen, job: Rehearsed) -> Job:

@@ -72,7 +72,7 @@ def read_others(layout: RunLayout, spec: ExperimentSpec) -> tuple[Other, ...]:
 
 def _unknown(layout: RunLayout, name: str) -> Problem:
     if name == layout.experiment:
-        return Problem(f"'{name}' comes after '{name}' itself: it would wait for ever", "after")
+        return Problem(f"'{name}' comes after '{name}' itself: it would wait forever", "after")
     known = planned_below(layout.root)
     hint = f"{nearest(name, known)}. " if known else ""
     return Problem(f"no runs of '{name}' below {layout.root}; {hint}Plan it first: python -m hpc.plan {name}", "after")
@@ -100,7 +100,7 @@ def _circles(layout: RunLayout, others: Sequence[Other]) -> list[str]:
                     continue
         if layout.experiment in seen:
             found.append(
-                f"'{other.layout.experiment}' comes after '{layout.experiment}' itself: both would wait for ever"
+                f"'{other.layout.experiment}' comes after '{layout.experiment}' itself: both would wait forever"
             )
     return found
 
@@ -151,7 +151,8 @@ def _mismatch(other: Other, task: Task, matching: Sequence[Task]) -> str:
     name = other.layout.experiment
     if not matching:
         return (
-            f"no run of '{name}' matches {task.run_name}: none has its seed {task.seed} and its values of what both set"
+            f"no run of '{name}' matches {task.run_name}: none has its seed {task.seed} and its values of the shared "
+            "parameters"
         )
     if other.is_named and len(matching) > 1:
         shown = ", ".join(each.run_name for each in matching[:3])
@@ -252,7 +253,7 @@ def look_at_jobs(spec: ExperimentSpec) -> JobsBefore:
         states = slurm.query_states(job)
         ended_badly = [each for each in states if each.is_finished and each is not SlurmState.COMPLETED]
         if not states:
-            lost.append(f"Slurm does not know job {job}, or no more")
+            lost.append(f"Slurm does not know job {job}, or no longer")
         elif ended_badly:
             lost.append(f"job {job} ended with {ended_badly[0]}")
         elif any(not each.is_finished for each in states):

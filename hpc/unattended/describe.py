@@ -20,7 +20,7 @@ LEDGER_TAIL = 4 << 20
 STARTS_S = 10.0
 """A process that was just started needs so long to say that it is there."""
 TROUBLES = {"crashed": "failed", "waited": "had to wait", "refused": "could not submit its next job",
-            "not heeded": "went on without your function"}  # fmt: skip
+            "not heeded": "continued without your function"}  # fmt: skip
 
 
 def describe(layout: RunLayout) -> list[str]:
@@ -71,23 +71,23 @@ def _describe_course(layout: RunLayout, state: State) -> str:
         return _describe_end(layout, state.course, state.blocked)
     lease = read_lease(layout.follow_lease)
     if lease and _seems_alive(layout, lease):
-        return f"followed at this moment by {lease}"
+        return f"followed now by {lease}"
     if lease is None and state.backend == "local" and not state.round and 0 <= time.time() - state.started < STARTS_S:
         return "followed from now on: its process is starting"
     return _describe_nobody(layout, "no process") if state.backend == "local" else _describe_queue(layout)
 
 
 def _describe_end(layout: RunLayout, course: Course, blocked: str = "") -> str:
-    """Say why it is not followed any more, and how to go on."""
+    """Say why it is no longer followed, and how to go on."""
     if course is Course.ENDED:
-        return "followed to the end: nothing runs, waits or can be tried again"
+        return "followed to the end: nothing runs, waits or can be retried"
     revive = f"to go on: python -m hpc.follow {layout.experiment}"
     if course is Course.CANCELLED:
-        return f"not followed any more: somebody cancelled it; {revive}"
+        return f"no longer followed: somebody cancelled it; {revive}"
     if course is Course.GAVE_UP and blocked:
-        return f"not followed any more: what is left can never begin ({blocked}); once that is mended, {revive}"
+        return f"no longer followed: the rest can never start ({blocked}); once that is fixed, {revive}"
     if course is Course.GAVE_UP:
-        return f"not followed any more: follow.max_days are over; {revive}"
+        return f"no longer followed: follow.max_days are over; {revive}"
     if layout.hold.exists():
         return f"not followed while it is held; to go on: python -m hpc.submit {layout.experiment} --release --follow"
     return f"not followed since it was held, and released; {revive}"
@@ -107,11 +107,11 @@ def _describe_queue(layout: RunLayout) -> str:
     except TemporaryError as error:
         return f"whether it is still followed is not known: {error}"
     if running := [each.job for each, row in found if row.state.is_running]:
-        return f"followed at this moment by job {', '.join(running)}"
+        return f"followed now by job {', '.join(running)}"
     waiting = [each for each, row in found if row.state.is_waiting and not is_refused(row)]
     if not waiting:
         logs = f"{layout.follow_jobs}/*_log.out"
-        return _describe_nobody(layout, f"no relay waits (what the last ones said: {logs}): nobody")
+        return _describe_nobody(layout, f"no relay is waiting (logs of the last ones: {logs}): nobody")
     held = [row.job for _, row in found if is_held(row.state, row.reason) and not is_refused(row)]
     if len(held) == len(waiting):
         return f"not followed: somebody holds its relays; to go on: scontrol release {' '.join(held)}"

@@ -161,7 +161,7 @@ def hold_over_storage(layout: RunLayout, error: OSError) -> None:
     """
     place = f" ({error.filename})" if error.filename else ""
     trip = Trip(
-        reason=f"the run folder takes nothing any more: {error.strerror}{place}",
+        reason=f"the run folder can no longer be written: {error.strerror}{place}",
         fingerprint=f"{FailureClass.STORAGE}/follower: {error.strerror}",
         evidence=str(error),
         tasks=(),

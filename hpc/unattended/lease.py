@@ -77,7 +77,7 @@ def _take(layout: RunLayout) -> Lease:
         first = first if first and sign and sign[0] == first[0] else sign
         match _standing(layout, lease, beat_seen=beat_seen):
             case Standing.ALIVE:
-                raise LeaseIsHeld(f"{layout.experiment} is followed already, by {lease}; this one stands down")
+                raise LeaseIsHeld(f"{layout.experiment} is already followed, by {lease}; this one stands down")
             case Standing.UNSURE:
                 time.sleep(LOOK_S)
             case _:

@@ -41,7 +41,7 @@ from hpc.workspace import own_command, own_environment
 
 NAMED = 10
 """Tasks that a notice or a line of the ledger names with their reason."""
-ENDINGS = {Course.ENDED: "ended", Course.GAVE_UP: "is not followed any more"}
+ENDINGS = {Course.ENDED: "ended", Course.GAVE_UP: "is no longer followed"}
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def play_and_end(layout: RunLayout, guard: Guard, number: int | None = None) -> 
     # Half of the relay's time: a report that takes longer must not end the job before the chain has ended.
     report = build_report(layout, frozen.profile.follow.time_s / 2) if done.course is Course.ENDED else ""
     if said := refresh_dash(layout.root):
-        note(f"{NAME} was not written anew: {said}")
+        note(f"{NAME} was not renewed: {said}")
     for told in tell(layout, frozen, done, f"{state.started if state else 0}", report):
         note(told)
     if done.course is Course.GOES_ON:
@@ -114,7 +114,7 @@ def tell(layout: RunLayout, frozen: Frozen, done: Round, since: str, report: str
     counts = render_counts(done.outcomes)
     lines = [
         report,
-        *([f"what is left can never begin: {done.blocked}"] if done.blocked else []),
+        *([f"the rest can never start: {done.blocked}"] if done.blocked else []),
         *(f"left alone: {name}: {reason}" for name, reason in done.why.items()),
         f"python -m hpc.status {layout.experiment}",
     ]

@@ -64,7 +64,7 @@ def read_state(layout: RunLayout) -> State | None:
             str(content.get("blocked", "")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        problem = f"is not what the unattended loop wrote ({type(error).__name__}: {error})"
+        problem = f"was not written by the unattended loop ({type(error).__name__}: {error})"
         raise InputError(
             f"{problem}; move it away: {move_away(layout.follow_state)}", str(layout.follow_state)
         ) from None

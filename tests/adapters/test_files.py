@@ -199,7 +199,7 @@ def test_what_we_may_not_read_is_ours_to_open(closed: str) -> None:
         barred.chmod(0)
 
         assert f"{barred} belongs to user 4711: ask them for access" in _said_to(4712, path)
-        remedy = _said_to(4711, path).partition("let yourself in: ")[2]
+        remedy = _said_to(4711, path).partition("give yourself access: ")[2]
         subprocess.run(["sh", "-c", remedy], check=True, user=4711)
         assert files.read_json(path) == [1]
         assert _said_to(4711, path) == ""

@@ -234,7 +234,7 @@ def test_a_truncated_file_is_named_or_read_rightly(tmp_path: Path) -> None:
     content = whole.read_bytes()
     for tenth in range(10):
         cut.write_bytes(content[: len(content) * tenth // 10])
-        with pytest.raises(InputError, match="cut, damaged or never one"):
+        with pytest.raises(InputError, match="cut off, is damaged or never was one"):
             read(cut)
 
 

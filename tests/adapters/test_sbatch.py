@@ -153,7 +153,7 @@ def test_values_reach_the_environment_unread(tmp_path):
 @pytest.mark.parametrize("bad", ["a b", "a'b", 'a"b', "a\nb", "a\\b", "a#b", "a%jb", "$(touch x)", "`x`", ""])
 def test_what_a_directive_cannot_hold_is_refused(bad):
     """An #SBATCH line knows no quoting, so a value that would need any is an error that names it."""
-    with pytest.raises(InputError, match="cannot stand in an #SBATCH line"):
+    with pytest.raises(InputError, match="cannot be written in an #SBATCH line"):
         render("plain", comment=bad)
 
 

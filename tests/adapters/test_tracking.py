@@ -116,7 +116,7 @@ def test_one_that_hangs_holds_up_nothing(capsys: pytest.CaptureFixture[str]) -> 
             for step in range(100):
                 tracker.log(step, loss=0.5)
             if hangs_at != "finish":
-                assert "it hangs, and 20 calls wait" in capsys.readouterr().err
+                assert "it hangs, and 20 calls are waiting" in capsys.readouterr().err
         for_ever.set()
         capsys.readouterr()
 

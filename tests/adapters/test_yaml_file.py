@@ -80,8 +80,8 @@ def test_paths_are_written_as_people_write_them():
 def test_all_duplicate_keys_are_named_with_both_lines():
     """Every duplicate is reported with the line of the first, not only the first duplicate."""
     assert message("a: 1\nb: {c: 1, c: 2}\na: 3\n") == (
-        "x.yaml:2: b.c: the key 'c' is there twice, first in line 2; keep one\n"
-        "x.yaml:3: a: the key 'a' is there twice, first in line 1; keep one"
+        "x.yaml:2: b.c: the key 'c' appears twice, first in line 2; keep one\n"
+        "x.yaml:3: a: the key 'a' appears twice, first in line 1; keep one"
     )
 
 

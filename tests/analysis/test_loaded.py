@@ -59,7 +59,7 @@ def test_comparisons_are_those_of_the_report(root: Path) -> None:
             assert row["difference"] == one.comparison.difference
             told = None if np.isnan(row["p_adjusted"]) else row["p_adjusted"]
             assert told == one.comparison.p_adjusted
-    with pytest.raises(InputError, match="is no metric of lora_sweep"):
+    with pytest.raises(InputError, match="is not a metric of lora_sweep"):
         e.compare("nonsense")
 
 

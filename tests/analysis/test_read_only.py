@@ -52,7 +52,7 @@ def test_what_can_only_be_read_is_written_elsewhere(
         told = capsys.readouterr()
     assert str(out) in told.out
     assert any(out.iterdir())
-    assert ("does not take note of this look" in told.err) is (command == "report")
+    assert ("could not record this look" in told.err) is (command == "report")
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT, errno.EIO])

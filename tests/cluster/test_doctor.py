@@ -38,7 +38,7 @@ def test_nothing_blocks_and_nodes_look_for_themselves(project: Project) -> None:
     assert sorted(text.split(":")[0] for text in of_node)[1].startswith("in image train-cpu of ")
     assert answer["counts"]["blocking"] == 0
     assert found["accounting"]["found"] == "accounting_storage/slurmdbd"
-    assert found["gpus"]["found"] == "a node has 4 x of no type"
+    assert found["gpus"]["found"] == "a node has 4 x without a type"
     assert "between two nodes" in found["node locks"]["found"]
     assert found["node container"]["severity"] == "ok"
     assert re.match(r"in image train-cpu(?: of \w+)?: Python 3\.", found["imports"]["found"])

@@ -93,7 +93,7 @@ class Screen:
         """As the page has it: of the check-up, which looks at this machine, only what it comes to."""
         lines = [line.rstrip() for line in self.text.splitlines() if line.strip()]
         if "doctor" in self.line:
-            lines = ["…", "how to mend:", *(line for line in lines if line.startswith("  BLOCKING")), "…"]
+            lines = ["…", "how to fix it:", *(line for line in lines if line.startswith("  BLOCKING")), "…"]
         return "\n".join(lines)
 
 
@@ -136,24 +136,24 @@ def walk(person: Newcomer) -> None:
     """From an empty repository to an answer; each line is one that a screen before gave."""
     begun = person.types("hpc init", "first_sweep starts `python train.py`, compares values of lr", answers=("", ""))
     asked = person.types(
-        begun.told("next, to say what you want to find out"), "whatever comes out, nothing would be answered",
+        begun.told("next, to say what you want to find out"), "whatever the result, it would answer nothing",
         "a question claims nothing",
         "SUPPORTED if the mean of loss with lr=0.09 is at least 10 % below",
         "lr=0.1 is not in the sweep (0.01, 0.03, 0.09)",
         answers=BRIEF, columns=NARROW,
     )  # fmt: skip
-    refused = person.types(asked.told("next"), "Slurm does not take it as it is", code=1)
-    looked = person.types(refused.told("more than there is"), "BLOCKING memory: hpc plan first_sweep", code=1)
+    refused = person.types(asked.told("next"), "Slurm rejects this plan", code=1)
+    looked = person.types(refused.told("exceeds the limits"), "BLOCKING memory: hpc plan first_sweep", code=1)
     planned = person.types(
         looked.told("BLOCKING  memory"), "9 tasks, 9 to submit", "cost: at most 72.0 core hours", columns=NARROW
     )
-    submit = f"{planned.told('crashes in between')} --canary"
+    submit = f"{planned.told('interrupted halfway')} --canary"
     sent = person.types(submit, "the canary: one task", "they start when the canary has succeeded")
     person.waits()
     stands = person.types(sent.told("next"), "9 tasks = 8 finished + 1 failed", "why it failed")
     gathered = person.types(stands.told("why it failed"), "code_bug", "NameError: name", code=1)
     explained = person.types(gathered.told("more about it"), "lr0.09_S2: code_bug", "NameError: name 'best'")
-    again = gathered.told(r"once mended \(1 of code_bug\)")
+    again = gathered.told(r"once fixed \(1 of code_bug\)")
     assert again in explained.text
     program = person.folder / "train.py"
     program.write_text(program.read_text().replace(BUG, MEND))
@@ -161,7 +161,7 @@ def walk(person: Newcomer) -> None:
     person.waits()
     stands = person.types(retried.told("next"), "9 tasks = 9 finished", "8 runs have a result made by other code")
     gathered = person.types(stands.told("next"), "9 tasks = 9 finished")
-    person.types(gathered.told("next"), "UNDECIDED: open is", "wrote runs/first_sweep/report/report.html")
+    person.types(gathered.told("next"), "UNDECIDED: still open:", "wrote runs/first_sweep/report/report.html")
     person.types("hpc history best", "best loss (lower is better, 9 runs)")
     person.types('hpc history ask "what learning rates have I tried?"', "lr: 3 values in 9 runs: 0.01, 0.03, 0.09")
 

@@ -71,7 +71,7 @@ def test_an_experiment_uses_no_more_gpus_at_once_than_the_site_lets_it(project: 
     (project.folder / "manifests/clusters/two.yaml").write_text(BASE + "max_gpus: 2\nmax_array_size: 2\n")
     project.write_experiment("bounded", BOUNDED)
     said = project.hpc("plan", "bounded", "--cluster", "two")
-    assert "array 1: 2 at once; array 2: 2 at once, when those before are over" in said
+    assert "array 1: 2 at once; array 2: 2 at once, when the previous ones are over" in said
     assert "sbatch manifests" not in said
     jobs = list(project.json("submit", "bounded", expect=0)["jobs"].values())
     project.write_experiment("bounded", BOUNDED.replace("[3, 4, 5]", "[3, 4, 5, 6]"))

@@ -151,7 +151,7 @@ def test_a_name_that_no_folder_of_ours_can_have_stops_no_other(tmp_path: Path, m
     ("spoil", "said"),
     [
         (lambda home: (home / "L1_G0.5_S1/config.json").write_text('{"gamma": 0.7}'), "its configuration says 0.7"),
-        (lambda home: (home / "L2_G1.0_S1").rename(home / "L01_G0.5_S1"), "are the same run by their names"),
+        (lambda home: (home / "L2_G1.0_S1").rename(home / "L01_G0.5_S1"), "have names of the same run"),
     ],
 )
 def test_contradictions_are_refused(results: Path, spoil: Any, said: str) -> None:
@@ -190,7 +190,7 @@ def test_a_folder_whose_seed_is_none_is_named_and_stops_no_other(results: Path) 
     done = call(adopt.main, str(results), "--pattern", PATTERN, "--name", "old")
 
     assert done.exit_code == 0, done.stderr
-    assert "not called like the pattern: L2_G1.0_S1_old" in done.stdout
+    assert "does not match the pattern: L2_G1.0_S1_old" in done.stdout
     assert "missing: L2_G1.0_S1" in done.stdout
 
 

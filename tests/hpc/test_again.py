@@ -49,8 +49,8 @@ def test_what_is_neither_a_class_nor_a_run_is_named(project):
     assert "did you mean 'code_bug'?" in told
     assert "--again X7" in told
     assert "runs: X1, X2" in told
-    assert "add --retry-failed" in project.hpc("collect", "tiny", "--again", "X1", expect=2)
-    assert "add --again" in project.hpc("collect", "tiny", "--retry-failed", "--replan", expect=2)
+    assert "needs --retry-failed" in project.hpc("collect", "tiny", "--again", "X1", expect=2)
+    assert "needs --again" in project.hpc("collect", "tiny", "--retry-failed", "--replan", expect=2)
 
 
 def test_planning_with_a_mended_program_leads_to_the_retry(project):

@@ -143,7 +143,7 @@ def test_a_file_of_answers_is_checked_whole(project: Path) -> None:
 
     assert done.exit_code == 2
     assert "answers.yaml:1: goal: must be text" in done.stderr
-    assert "answers.yaml:2: hypothesys: is no question; did you mean 'hypothesis'?" in done.stderr
+    assert "answers.yaml:2: hypothesys: is not a question; did you mean 'hypothesis'?" in done.stderr
 
 
 def test_a_rule_that_is_none_is_asked_for_again(project: Path) -> None:
@@ -197,7 +197,7 @@ def test_interrupted_is_interrupted(project: Path, monkeypatch: pytest.MonkeyPat
     done = brief("--from", "answers.yaml")
 
     assert done.exit_code == 130
-    assert "answered so far" in done.stderr
+    assert "your answers so far" in done.stderr
     assert Path("manifests/experiments/ranks.yaml").read_text() == EXPERIMENT
 
 
@@ -230,7 +230,8 @@ def test_a_broken_brief_is_mended(project: Path) -> None:
     Path("manifests/experiments/ranks.yaml").write_text(broken)
 
     assert (
-        "no declared metric" in brief("--non-interactive").stderr or "is not swept" in brief("--non-interactive").stderr
+        "not a declared metric" in brief("--non-interactive").stderr
+        or "is not swept" in brief("--non-interactive").stderr
     )
     assert brief("--from", "answers.yaml", "--non-interactive").exit_code == 0
     assert written()["criterion"] == RULE

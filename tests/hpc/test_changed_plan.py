@@ -60,7 +60,7 @@ def test_a_mended_command_is_planned_run_and_reported(project):
     assert rehearsed["set_aside"] == ["X1", "X2"]
     assert project.attempt("X1").is_dir()
     said = project.hpc("plan", "tiny", "--cluster", "local", "--dry-run", COLUMNS="300")
-    assert "against the plan before: 0 added, 0 kept, 2 changed (X1, X2), 0 removed" in said
+    assert "compared with the previous plan: 0 added, 0 kept, 2 changed (X1, X2), 0 removed" in said
     planned = plan(project)
     assert planned["to_submit"] == ["X1", "X2"]
     kept = project.runs / "tiny/aside/001/X1/attempt-1/stderr.log"
@@ -68,7 +68,7 @@ def test_a_mended_command_is_planned_run_and_reported(project):
     assert project.json("status", "tiny")["outcomes"] == {"finished": 0, "failed": 0, "running": 0, "pending": 0,
                                                           "planned": 2}  # fmt: skip
     told = project.hpc("submit", "tiny")
-    assert told.count("X1: finished") == 1
+    assert told.count("X1: ended with exit code 0") == 1
     answer = project.json("collect", "tiny")
     assert answer["outcomes"]["finished"] == 2
     assert any("2 runs, none with results" in each for each in answer["notes"])
@@ -104,7 +104,7 @@ def test_back_to_an_earlier_command(project):
     assert plan(project, "--replace")["to_submit"] == ["X1", "X2"]
     project.write_experiment(EXPERIMENT)
     assert plan(project)["to_submit"] == ["X1", "X2"]
-    assert "X1: finished" in project.hpc("submit", "tiny")
+    assert "X1: ended with exit code 0" in project.hpc("submit", "tiny")
 
 
 def test_what_runs_or_waits_does_not_make_way(project):

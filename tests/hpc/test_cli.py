@@ -155,7 +155,7 @@ def test_options_change_only_on_purpose() -> None:
             "--backend", "--canary", "--detach", "--dry-run", "--follow", "--json", "--max-parallel", "--probe",
             "--release",
         ],
-        "doctor": ["--cluster", "--dry-run", "--json", "--wait", "--write-profile"],
+        "doctor": ["--all", "--checkpoints", "--cluster", "--dry-run", "--json", "--wait", "--write-profile"],
         "ls": ["--json"],
         "usage": ["--all", "--json"],
         "completion": ["--json"],

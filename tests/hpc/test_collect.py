@@ -140,7 +140,7 @@ def test_a_mended_bug_is_started_again_on_request(tmp_path: Path) -> None:
     project.write_program(whole + "if sys.argv[1] == '2':\n    sys.undefined\n")
     project.hpc("plan", "tiny", "--cluster", "local")
     project.hpc("submit", "tiny", expect=1)
-    assert "add --retry-failed" in project.hpc("collect", "tiny", "--again", "code_bug", expect=2)
+    assert "needs --retry-failed" in project.hpc("collect", "tiny", "--again", "code_bug", expect=2)
     project.write_program(whole)
     assert "Plan again first" in project.hpc("collect", "tiny", "--retry-failed", "--again", "code_bug", expect=2)
     project.hpc("plan", "tiny", "--cluster", "local")

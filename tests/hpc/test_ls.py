@@ -67,7 +67,7 @@ def test_the_experiment_log_has_it_by_itself(project):
     assert "- seen" in page.read_text()
     answer = project.hpc("history", "ask", "compare x 1 with x 2")
     assert "loss: x=1 is better, 0.5 against 1 (-50.0%)" in answer
-    assert "an experiment of the toolkit" in project.hpc("history", "finish", "tiny", "loss=1", expect=2)
+    assert "a planned experiment" in project.hpc("history", "finish", "tiny", "loss=1", expect=2)
 
 
 def test_status_shows_the_value_before_and_after_it_is_collected(project):

@@ -302,7 +302,7 @@ def test_a_full_disk_does_not_stop_the_program_nor_lose_rows(
 
     warnings = capsys.readouterr().err
     assert warnings.count("No space left on device") == 1
-    assert warnings.count("values are kept in memory and tried again") == 1
+    assert warnings.count("values are kept in memory until it works") == 1
     assert read(path)["loss"].step.tolist() == list(range(6000))
     assert is_complete(path)
 

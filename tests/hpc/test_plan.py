@@ -56,7 +56,7 @@ def test_planning_again_adds_only_what_is_new(project):
     assert {path.name for path in project.runs.glob("tiny/tasks/*")} == {"X1", "X2", "X3"}
     assert not project.attempt("X2", 2).exists()
     told = project.hpc("plan", "tiny", "--cluster", "local")
-    assert "everything was submitted before" in told
+    assert "everything is already submitted" in told
 
 
 def test_an_unchanged_plan_is_the_same_plan(project):

@@ -124,5 +124,5 @@ def test_a_run_recorded_by_its_command_gives_command_and_commit(tmp_path):
     assert f"git worktree add --detach ../program-1 {commit[:12]} && cd ../program-1" in told
     assert "python program.py --lr 1e-3 --api_key" in told
     assert "secret123" not in told
-    assert "files had been changed since that commit, and the changes were not kept" in told
+    assert "files had changed since that commit, and the changes were not kept" in told
     assert "started by hand" in project.hpc("reproduce", "program-1", "--submit", expect=2)

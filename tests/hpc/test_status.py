@@ -231,7 +231,7 @@ def test_watch_takes_seconds_or_is_followed_by_the_name(
 
 def test_watch_with_two_names_or_json_is_refused(running: LocalProject) -> None:
     """A second name is no number of seconds, and --json prints one value only."""
-    with pytest.raises(InputError, match="seconds are a number"):
+    with pytest.raises(InputError, match="not a number of seconds"):
         read_watch("tiny", "soon")
     assert "leave out --watch" in running.hpc("status", "tiny", "--watch", "--json", expect=2)
 
@@ -360,7 +360,7 @@ def test_watch_ends_with_a_sentence_when_the_runs_are_removed(running: LocalProj
         assert watching.wait(20) == 2
     after = left[left.index(GIVEN_BACK) :]
     assert "1 running" in after
-    assert "was removed while it was watched" in " ".join(after.split())
+    assert "was removed while it was being watched" in " ".join(after.split())
     assert "Traceback" not in left
 
 

@@ -188,7 +188,7 @@ def test_one_bad_run_stops_no_other(sync: Syncing) -> None:
     assert "sent 1 run" in told
     assert "X1: not sent: ERROR Failed to sync" in told
     sync.file("X1").write_bytes(b"neither")
-    assert "X1: not sent: is no file of wandb's" in sync(expect=1)
+    assert "X1: not sent: is not a wandb file" in sync(expect=1)
     sync.file("X1").write_bytes(b":W&B good")
     assert "1 was there" in sync()
 
@@ -242,7 +242,7 @@ def test_where_the_key_comes_from(tmp_path: Path) -> None:
         path.chmod(0o600)
         assert wandb_cloud.find_key(home) == Key(KEY, str(path))
     assert wandb_cloud.find_key({**home, "WANDB_API_KEY": "mine"}).source == "WANDB_API_KEY"
-    with pytest.raises(InputError, match="one word is wanted"):
+    with pytest.raises(InputError, match="should be one word"):
         wandb_cloud.find_key({"WANDB_API_KEY": "a\nHost: b"})
 
 
@@ -255,7 +255,7 @@ def test_a_client_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.Monkey
     file.write_bytes(b":W&B")
     sent = wandb_cloud.send_files([file], Key(KEY, "a file"), os.environ, tmp_path)
     assert not sent[file].ok
-    assert "did not come to an end" in sent[file].message
+    assert "did not finish" in sent[file].message
 
 
 Send = Callable[..., dict[Path, Sent]]

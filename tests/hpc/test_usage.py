@@ -28,7 +28,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> LocalProject:
     profile = project.folder / "manifests/clusters/local.yaml"
     profile.write_text(profile.read_text() + "carbon: 300 g/kWh\n")
     project.hpc("plan", "tiny", "--cluster", "local")
-    assert "nothing is collected" in project.hpc("usage", "tiny", expect=2)
+    assert "no run that started has been collected" in project.hpc("usage", "tiny", expect=2)
     project.hpc("submit", "tiny")
     project.hpc("collect", "tiny")
     return project
@@ -55,7 +55,7 @@ def test_the_report_has_the_same(project: LocalProject) -> None:
     """The table of used against asked, and the sentences."""
     project.hpc("report", "tiny", "--format", "md")
     page = (project.runs / "tiny/report/report.md").read_text()
-    assert "### Used against asked" in page
+    assert "### Used and requested" in page
     assert "checkpoints not measured" in page
     assert "| run | attempts | longest attempt | of limit |" in page
 

@@ -133,10 +133,10 @@ def test_an_experiment_is_its_last_failure(tmp_path: Path, monkeypatch: pytest.M
     [
         ((), "nothing to explain"),
         (("no-such-thing",), "neither a log file, an attempt directory"),
-        ((str(CORPUS),), "holds no attempt"),
+        ((str(CORPUS),), "has no attempt"),
         ((str(CORPUS / "cases.jsonl"), "--exit", "one"), "write CODE or CODE:SIGNAL"),
         ((str(CORPUS / "cases.jsonl"), "--metrics", "[1,"), "is not JSON"),
-        ((str(CORPUS / "cases.jsonl"), "--metrics", "3"), "metrics are a list"),
+        ((str(CORPUS / "cases.jsonl"), "--metrics", "3"), "metrics must be a list"),
     ],
 )
 def test_usage_errors(arguments: tuple[str, ...], hint: str) -> None:

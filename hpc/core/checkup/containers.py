@@ -28,7 +28,7 @@ def judge_apptainer(command: str, said: str, is_needed: bool, has_setup: bool) -
     expected = f"Apptainer {_dotted(LEAST_APPTAINER)} or SingularityCE {_dotted(LEAST_SINGULARITY)}, or newer"
     if not said:
         severity = NOTE if not is_needed else WARNING if has_setup else BLOCKING
-        where = f"{command or 'no apptainer'} is not here" + ("; a line of setup may bring it" if has_setup else "")
+        where = f"{command or 'no apptainer'} is not here" + ("; a line of setup may load it" if has_setup else "")
         mend = "module load apptainer  # the same line in the profile's setup:; or plan with --set container.image=null"
         return Check("apptainer", where, expected, mend, severity)
     version = _version(said)
@@ -72,7 +72,7 @@ def judge_namespaces(found: Namespaces, is_needed: bool) -> Check:
         return Check("user namespaces", f"{found.problem}; {'you are root' if found.is_root else how}")
     return Check(
         "user namespaces", f"{found.problem}; {how}", "user namespaces, or a setuid starter",
-        "sysctl user.max_user_namespaces kernel.unprivileged_userns_clone  # ask the site for one or the other",
+        "sysctl user.max_user_namespaces kernel.unprivileged_userns_clone  # ask the site for one of them",
         BLOCKING if is_needed else WARNING,
     )  # fmt: skip
 
@@ -120,7 +120,7 @@ def judge_digest(path: str, found: Digests, experiment: str) -> Check:
     now = found.real or (found.by_build if found.is_as_built else "")
     if found.real and found.by_build and found.real != found.by_build:
         expected = f"sha256 {found.by_build[:16]}, as its build recorded"
-        mend = f"build it again, or take its record out of {file.parent / 'images.lock.toml'}"
+        mend = f"build it again, or remove its record from {file.parent / 'images.lock.toml'}"
         severity = BLOCKING if found.is_as_built else WARNING
         return Check("image digest", f"{name} is {found.real[:16]}", expected, mend, severity)
     if now and found.by_plan and now != found.by_plan:
@@ -132,7 +132,7 @@ def judge_digest(path: str, found: Digests, experiment: str) -> Check:
             )
         return Check("image digest", f"{name} is {now[:16]}", expected, mend, BLOCKING)
     if not now:
-        return Check("image digest", "not taken: the file is large, and nothing is recorded of it", "", "", NOTE)
+        return Check("image digest", "not computed: the file is large, and no digest is recorded for it", "", "", NOTE)
     return Check("image digest", now[:16] + ("" if found.real else ", as recorded"))
 
 
@@ -206,7 +206,7 @@ def judge_all_reduce(test: SelfTest) -> Check | None:
         return None
     if not test.all_reduce:
         return Check("all-reduce", f"{test.where}: two processes add up (gloo)")
-    mend = "export GLOO_SOCKET_IFNAME=lo  # where names or networks are the cause"
+    mend = "export GLOO_SOCKET_IFNAME=lo  # if names or networks are the cause"
     return Check("all-reduce", f"{test.where}: {test.all_reduce}", "1 + 1 = 2 in both", mend, BLOCKING)
 
 

@@ -1,7 +1,7 @@
 """What an experiment needs beside a machine: its files, its data, its key."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from hpc.core.checkup.check import Check, Severity
 from hpc.core.checkup.needs import Needs
@@ -14,7 +14,7 @@ def judge_program(needs: Needs, problem: str) -> Check:
     """Judge whether the program's files are there; `problem` says what is missing."""
     if problem:
         mend = f"python -m hpc.plan {needs.name} --dry-run  # shows what is copied"
-        return Check("program", problem, "files that are in the project", mend, BLOCKING)
+        return Check("program", problem, "files in the project", mend, BLOCKING)
     return Check("program", "its files are there")
 
 
@@ -27,12 +27,12 @@ def judge_data(needs: Needs, missing_inputs: Sequence[str], missing_paths: Mappi
     """
     if missing_inputs:
         first = missing_inputs[0]
-        mend = f"ls -l {shlex.quote(first)}  # mend program.inputs in manifests/experiments/{needs.name}.yaml"
+        mend = f"ls -l {shlex.quote(first)}  # fix program.inputs in manifests/experiments/{needs.name}.yaml"
         return Check("data", f"not there: {few(list(missing_inputs))}", "what program.inputs links", mend, BLOCKING)
     if missing_paths:
         said = few([f"{name}={path}" for name, path in missing_paths.items()])
         mend = f"ls -ld {shlex.quote(next(iter(missing_paths.values())))}"
-        return Check("data", f"not there: {said}", "files that are read; those it writes may be missing", mend, WARNING)
+        return Check("data", f"not there: {said}", "files that it reads; those it writes may be missing", mend, WARNING)
     return Check("data", f"{counted(len(needs.inputs) + len(needs.paths), 'path')} there")
 
 
@@ -45,9 +45,9 @@ def judge_binds(missing: Sequence[str], unset: Sequence[str], is_local: bool) ->
         is_local: Whether tasks run on this machine.
     """
     if missing:
-        mend = f"ls -ld {shlex.quote(missing[0])}  # mend binds: of the profile, or container.binds"
+        mend = f"ls -ld {shlex.quote(missing[0])}  # fix binds: in the profile, or container.binds"
         found = f"not on this machine: {few(list(missing))}"
-        return Check("binds", found, "folders that are there", mend, BLOCKING if is_local else WARNING)
+        return Check("binds", found, "existing folders", mend, BLOCKING if is_local else WARNING)
     if unset:
         mend = "export the variable, or set it in the profile's environment:"
         return Check("binds", f"variables not set here: {few(list(unset))}", "", mend, NOTE)
@@ -66,19 +66,33 @@ def judge_wandb(mode: str, has_key: bool, open_netrc: str, problem: str) -> Chec
     if mode in ("", "disabled"):
         return Check("wandb", "runs are not tracked")
     if problem:
-        return Check("wandb", problem, "a folder that can be written", "unset WANDB_DIR", BLOCKING)
+        return Check("wandb", problem, "a writable folder", "unset WANDB_DIR", BLOCKING)
     if mode == "online" and not has_key:
         mend = "wandb login  # or plan with --set tracking.wandb.mode=offline"
-        return Check("wandb", "online, and no key", "WANDB_API_KEY, or ~/.netrc", mend, BLOCKING)
+        return Check("wandb", "online, but no key", "WANDB_API_KEY, or ~/.netrc", mend, BLOCKING)
     if open_netrc:
         mend = f"chmod 600 {shlex.quote(open_netrc)}"
         return Check("wandb", f"{open_netrc} can be read by others", "yours alone", mend, WARNING)
-    return Check("wandb", f"{mode}, {'a key is there' if has_key else 'no key, which offline runs do not need'}")
+    return Check("wandb", f"{mode}, {'a key is there' if has_key else 'no key; offline runs need none'}")
 
 
 def judge_run_folder(problem: str, where: str) -> Check:
     """Judge whether an experiment's own folder can be written."""
     if problem:
         mend = f"ls -ld {shlex.quote(where)}; export HPC_ROOT=$HOME/runs"
-        return Check("run folder", problem, "a folder of yours that can be written", mend, BLOCKING)
+        return Check("run folder", problem, "your own folder, writable", mend, BLOCKING)
     return Check("run folder", where)
+
+
+def judge_checkpoints(looked_at: int, wrong: Mapping[str, str]) -> Iterator[Check]:
+    """Judge the newest checkpoint of each run.
+
+    Args:
+        looked_at: How many there are.
+        wrong: What is wrong with one, with its place → the line that moves it away.
+    """
+    told = f"{counted(looked_at - len(wrong), 'checkpoint')} can be opened"
+    yield Check("checkpoints", told if looked_at else "no run has one")
+    for problem, line in wrong.items():
+        mend = f"{line}  # the run then resumes from the one before it"
+        yield Check("checkpoints", problem, "a checkpoint that can be loaded", mend, BLOCKING)

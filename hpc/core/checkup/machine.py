@@ -90,7 +90,7 @@ def judge_optional(missing: Mapping[str, Sequence[str]], why: Mapping[str, str])
     """
     lacking = {part: packages for part, packages in missing.items() if packages}
     if not lacking:
-        return Check("optional packages", "all that are asked for")
+        return Check("optional packages", "all that are needed")
     needed = [part for part in lacking if part in why]
     said = "; ".join(
         f"{part}: {few(list(packages))} missing or too old" + (f" ({why[part]})" if part in why else "")
@@ -127,7 +127,7 @@ def judge_cpu_time(soft: int, hard: int) -> Check:
         return check
     return Check(
         check.name, check.found, check.expected,
-        "python -m hpc.submit --follow  # jobs then collect and report, not this shell", severity,
+        "python -m hpc.submit --follow  # jobs then collect and report instead of this shell", severity,
     )  # fmt: skip
 
 

@@ -56,12 +56,12 @@ def judge_nodes(seen: Sequence[Seen], waited_s: float) -> Iterator[Check]:
         waited_s: Seconds between our writing the time and the first answer: no smaller skew can be told.
     """
     hosts = few([each.host for each in seen])
-    yield Check("node sees the runs", f"{hosts} read and wrote there")
+    yield Check("node sees the runs", f"{hosts} can read and write there")
     yield _locks(seen)
     again = [each.host for each in seen if not each.once]
     if again:
-        found = f"{few(again)} made a name that was there"
-        yield Check("node exclusive create", found, "that a name is made once", KEEP_ELSEWHERE, BLOCKING)
+        found = f"{few(again)} created a name that already existed"
+        yield Check("node exclusive create", found, "that a name can be created only once", KEEP_ELSEWHERE, BLOCKING)
     else:
         yield Check("node exclusive create", "a name is made once")
     yield _clock(seen, waited_s)
@@ -70,7 +70,7 @@ def judge_nodes(seen: Sequence[Seen], waited_s: float) -> Iterator[Check]:
     yield Check(
         "node control groups",
         said,
-        "memory that is bounded" if unbounded else "",
+        "a memory limit that is enforced" if unbounded else "",
         "",
         NOTE if unbounded else Severity.OK,
     )
@@ -79,18 +79,18 @@ def judge_nodes(seen: Sequence[Seen], waited_s: float) -> Iterator[Check]:
 
 
 def _bound(each: Seen) -> str:
-    return f"{each.memory_mib} MiB" if each.memory_mib is not None else "memory not bounded"
+    return f"{each.memory_mib} MiB" if each.memory_mib is not None else "memory not limited"
 
 
 def _locks(seen: Sequence[Seen]) -> Check:
     got = [each.host for each in seen if GOT in (each.flock, each.between)]
     if got:
         mend = KEEP_ELSEWHERE + "  # or act on an experiment from one machine only"
-        found = f"{few(got)} got a lock that another machine holds"
+        found = f"{few(got)} got a lock that another machine held"
         return Check("node locks", found, "locks between machines", mend, BLOCKING)
     broken = [each.host for each in seen if BROKEN in (each.flock, each.between)]
     if broken:
-        mend = KEEP_ELSEWHERE + "  # here leases take their place, slower"
+        mend = KEEP_ELSEWHERE + "  # leases replace them, more slowly"
         return Check("node locks", f"none on {few(broken)}", "locks between machines", mend, WARNING)
     also = ", and between two nodes" if any(each.between is not None for each in seen) else ""
     return Check("node locks", f"exclude between this machine and a node{also}")
@@ -113,6 +113,6 @@ def _container(seen: Sequence[Seen]) -> Check:
         mend = "keep images on the shared file system, and name the folder in the profile (image_dir:)"
         return Check("node container", f"{few(blind)} does not see the image", "the image", mend, BLOCKING)
     if without:
-        mend = "bring it by a line of the profile's setup:  - module load apptainer"
+        mend = "load it in the profile's setup:  - module load apptainer"
         return Check("node container", f"not on PATH of {few(without)}", "Apptainer", mend, WARNING)
     return Check("node container", f"{seen[0].apptainer or 'image'}, seen from {few([each.host for each in seen])}")

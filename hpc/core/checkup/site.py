@@ -100,7 +100,7 @@ class SiteFacts:
 
     @property
     def keeps_accounting(self) -> bool:
-        """Whether jobs are remembered in a data base."""
+        """Whether jobs are remembered in a database."""
         return self.config.get("AccountingStorageType", "") not in ("accounting_storage/none", "(null)", "")
 
 

@@ -81,7 +81,7 @@ def render_profile(site: SiteFacts, containers: Containers, host: str, day: str)
     cluster = site.config.get("ClusterName", "this Slurm")
     lines = [
         f"# {cluster}, as Slurm {site.version} told `hpc doctor --write-profile` on {host}, {day}.",
-        "# Every field: docs/experiment.md, docs/sites.md. What is behind # is what else there is.",
+        "# Every field: docs/experiment.md, docs/sites.md. Comments after # show the alternatives.",
         "scheduler: slurm",
         "",
         *_where(site, partition),
@@ -104,10 +104,10 @@ def _where(site: SiteFacts, partition: Partition | None) -> Iterator[str]:
             yield f"#          {other.name}: {_about(other, site.nodes_of(other.name))}"
     chosen = choose_account(site, partition)
     if site.allowed is None:
-        yield "# account: no accounting was seen here, so that none is named"
+        yield "# account: no accounting was found here, so none is named"
         return
     if chosen is None:
-        yield "# account: the site names none for you: sacctmgr show assoc user=$USER format=account,qos"
+        yield "# account: the site lists none for you: sacctmgr show assoc user=$USER format=account,qos"
         return
     accounts = list(dict.fromkeys(each.account for each in site.allowed or ()))
     others = f"yours: {', '.join(accounts)}" if len(accounts) > 1 else "your only one"
@@ -115,7 +115,7 @@ def _where(site: SiteFacts, partition: Partition | None) -> Iterator[str]:
     allowed = [name for name in chosen.qos if not (partition and partition.qos) or name in (partition.qos or ())]
     default = chosen.default_qos or (allowed[0] if len(allowed) == 1 else "")
     if chosen.default_qos and chosen.default_qos not in allowed and allowed:
-        yield _line("qos", quoted(allowed[0]), f"{chosen.default_qos}, your default, is not taken there")
+        yield _line("qos", quoted(allowed[0]), f"{chosen.default_qos}, your default, is not accepted there")
     elif default or allowed:
         yield f"# qos: left to the site ({default or 'its default'}); yours: {', '.join(chosen.qos)}"
 
@@ -151,7 +151,7 @@ def _how(site: SiteFacts, partition: Partition | None, kinds: Sequence[NodeKind]
         yield _line("gpu_type", quoted(best), f"{types[best]} a node" + (f"; or {rest}" if rest else ""))
         yield _line("gpu_option", "gres", "--gres=gpu:TYPE:N")
     elif types:
-        yield _line("gpu_option", "gres", f"{types['']} a node, of no type")
+        yield _line("gpu_option", "gres", f"{types['']} a node, without a type")
     else:
         yield "# gpu_type: the partition's nodes have no GPUs"
     if any(_AMD.fullmatch(name) for name in named):

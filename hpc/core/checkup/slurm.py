@@ -54,7 +54,7 @@ def judge_clock(skew_s: float) -> Check:
         return Check("clock", "as the controller's", f"within {SKEW_S} s")
     severity = BLOCKING if abs(skew_s) > BAD_SKEW_S else WARNING
     return Check(
-        "clock", found, f"within {SKEW_S} s", "timedatectl status  # tell the site to mend time here", severity
+        "clock", found, f"within {SKEW_S} s", "timedatectl status  # ask the site to correct the time here", severity
     )
 
 
@@ -62,10 +62,10 @@ def judge_accounting(site: SiteFacts) -> Check:
     """Judge whether jobs are remembered."""
     kind = site.config.get("AccountingStorageType", "not said")
     if site.keeps_accounting:
-        return Check("accounting", kind, "a data base")
+        return Check("accounting", kind, "a database")
     return Check(
-        "accounting", f"none ({kind})", "a data base",
-        "python -m hpc.collect  # soon after runs end: causes come from logs and exit.json alone", WARNING,
+        "accounting", f"none ({kind})", "a database",
+        "python -m hpc.collect  # soon after runs end: causes then come only from logs and exit.json", WARNING,
     )  # fmt: skip
 
 
@@ -84,7 +84,9 @@ def judge_account(site: SiteFacts, profile: ClusterProfile) -> Check | None:
         )  # fmt: skip
     if profile.account and profile.account not in names:
         line = edit(profile, f"account: {default or names[0]}")
-        return Check("account", f"{profile.account} is none of yours", nearest(profile.account, names), line, BLOCKING)
+        return Check(
+            "account", f"{profile.account} is not one of yours", nearest(profile.account, names), line, BLOCKING
+        )
     if not profile.account and not default and len(names) > 1:
         line = edit(profile, f"account: {names[0]}")
         return Check("account", "none named, and no default", f"one of {few(names)}", line, WARNING)
@@ -98,7 +100,7 @@ def judge_qos(site: SiteFacts, profile: ClusterProfile) -> Check | None:
     names = sorted({name for each in site.allowed for name in each.qos if profile.account in ("", each.account)})
     if profile.qos and names and profile.qos not in names:
         line = edit(profile, f"qos: {names[0]}")
-        return Check("qos", f"{profile.qos} is not yours to use", nearest(profile.qos, names), line, BLOCKING)
+        return Check("qos", f"{profile.qos} is not open to you", nearest(profile.qos, names), line, BLOCKING)
     default = next((each.default_qos for each in site.allowed if each.default_qos), "")
     return Check("qos", profile.qos or default or "the site's default", f"one of {few(names)}" if names else "")
 
@@ -120,7 +122,7 @@ def judge_partition(site: SiteFacts, profile: ClusterProfile, groups: Collection
         line = edit(profile, f"partition: {_best_guess(site, profile)}")
         return Check("partition", "none named, and the site has no default", f"one of {few(there)}", line, BLOCKING)
     closed = {each.name: why for each in found if (why := _why_closed(each, site, profile, groups))}
-    expected = "one that takes your jobs"
+    expected = "one that accepts your jobs"
     if not closed:
         return Check("partition", ", ".join(f"{each.name} ({_limits(each, site)})" for each in found), expected)
     open_ones = [each for each in site.partitions if not _why_closed(each, site, profile, groups)]
@@ -153,10 +155,10 @@ def _why_closed(partition: Partition, site: SiteFacts, profile: ClusterProfile, 
         return f"its state is {partition.state}"
     account = profile.account or next((each.account for each in site.allowed or () if each.is_default), "")
     if account and (account in partition.denied or (partition.accounts and account not in partition.accounts)):
-        takes = f"; it takes {few(partition.accounts)}" if partition.accounts else ""
-        return f"it takes no jobs of account {account}{takes}"
+        takes = f"; it accepts {few(partition.accounts)}" if partition.accounts else ""
+        return f"it accepts no jobs of account {account}{takes}"
     if profile.qos and partition.qos and profile.qos not in partition.qos:
-        return f"it takes no jobs of QOS {profile.qos}; it takes {few(partition.qos)}"
+        return f"it accepts no jobs of QOS {profile.qos}; it accepts {few(partition.qos)}"
     if groups and partition.groups and not set(groups) & set(partition.groups):
         return f"it is for the groups {few(partition.groups)}"
     return ""
@@ -282,7 +284,7 @@ def judge_gpus(site: SiteFacts, profile: ClusterProfile, needs: Needs | None) ->
         for name, number in kind.gpus.items():
             types[name] = max(types.get(name, 0), number)
     asked = needs.gpus if needs else 0
-    there = ", ".join(f"{number} x {name or 'of no type'}" for name, number in types.items()) or "none"
+    there = ", ".join(f"{number} x {name or 'without a type'}" for name, number in types.items()) or "none"
     if profile.gpu_option == "none" and not asked:
         return Check("gpus", there)
     if profile.gpu_type and profile.gpu_type not in types and (types or asked):
@@ -328,7 +330,7 @@ def judge_submit_limits(limits: Sequence[Limit], needs: Needs | None) -> Check:
     """Judge how many jobs may be in the queue; what does not fit is fed in portions."""
     tight = min(limits, key=lambda limit: limit.left, default=None)
     if tight is None:
-        return Check("submit limits", "none that can be read")
+        return Check("submit limits", "none could be read")
     if tight.left == 0:
         mend = "python -m hpc.submit --follow  # jobs feed the rest when there is room"
         return Check("submit limits", str(tight), "room for one more", mend, WARNING)
@@ -354,7 +356,7 @@ def judge_cgroups(site: SiteFacts, version_here: int) -> Check | None:
     if "cgroup" not in tracks + plugins:
         return Check(
             "control groups", found, "task/cgroup with ConstrainRAMSpace=yes",
-            "out of memory is then told by logs alone: ask for a little more memory than runs take", WARNING,
+            "then only logs tell of out-of-memory kills: ask for a little more memory than runs use", WARNING,
         )  # fmt: skip
     too_old = _release(site.version) < (22, 5) and not plugin
     if version_here == 2 and (plugin == "cgroup/v1" or too_old):
@@ -363,8 +365,11 @@ def judge_cgroups(site: SiteFacts, version_here: int) -> Check | None:
     if version_here == 1 and plugin == "cgroup/v2":
         return Check("control groups", found, "CgroupPlugin=cgroup/v1 or autodetect", f"{ask}cgroup/v1", WARNING)
     if "cgroup" not in plugins or (holds and holds.lower() not in ("yes", "true")):
-        mend = f"{ask}ConstrainRAMSpace=yes; without it a task over its memory is killed, and not named so"
-        return Check("control groups", found, "memory that is bounded", mend, NOTE)
+        mend = (
+            f"{ask}ConstrainRAMSpace=yes; without it a task over its memory limit is killed without being reported as "
+            "such"
+        )
+        return Check("control groups", found, "a memory limit that is enforced", mend, NOTE)
     return Check("control groups", found)
 
 
@@ -387,10 +392,10 @@ def judge_preemption(site: SiteFacts) -> Check | None:
     if kind == "preempt/none":
         if puts_back:
             return Check("preemption", said)
-        mend = "python -m hpc.collect --retry-failed  # a job whose node dies is not put back by Slurm"
+        mend = "python -m hpc.collect --retry-failed  # Slurm does not requeue a job whose node fails"
         return Check("preemption", said, "JobRequeue=1", mend, NOTE)
     if "CANCEL" in mode.upper() or not puts_back:
-        mend = "python -m hpc.submit --follow  # retries what had to make way; checkpoints (SIGUSR1) keep its work"
+        mend = "python -m hpc.submit --follow  # retries preempted tasks; checkpoints (SIGUSR1) keep their work"
         return Check("preemption", said, "PreemptMode=REQUEUE, JobRequeue=1", mend, WARNING)
     return Check("preemption", said)
 
@@ -403,7 +408,7 @@ def judge_endings(site: SiteFacts, profile: ClusterProfile) -> Check | None:
     over = _seconds(site.config.get("OverTimeLimit", "")) or 0
     said = f"KillWait {wait} s, OverTimeLimit {over} min, SIGUSR1 {profile.signal_lead_s} s before the limit"
     if wait < LEAST_KILL_WAIT_S and profile.signal_lead_s < ENOUGH_LEAD_S:
-        mend = edit(profile, "signal_lead_s: 120") + "  # a checkpoint then comes before the end"
+        mend = edit(profile, "signal_lead_s: 120") + "  # then a checkpoint is written before the end"
         return Check(
             "time to end", said, f"KillWait {LEAST_KILL_WAIT_S} s or more, or an earlier signal", mend, WARNING
         )

@@ -69,9 +69,9 @@ def mount_of(folder: str, mounts: Iterable[Mount]) -> Mount | None:
 def judge_writable(folder: str, problem: str) -> Check:
     """Judge whether runs can be made in a folder."""
     if not problem:
-        return Check("writable", folder, "a folder that you may write")
+        return Check("writable", folder, "a folder that you can write to")
     return Check(
-        "writable", f"{folder}: {problem}", "a folder that you may write", "export HPC_ROOT=$HOME/runs", BLOCKING
+        "writable", f"{folder}: {problem}", "a folder that you can write to", "export HPC_ROOT=$HOME/runs", BLOCKING
     )
 
 
@@ -86,12 +86,12 @@ def judge_access(folder: str, owner: int, me: int, mode: int, wants_group: bool)
     found = f"owner {owner}, mode {mode & 0o7777:04o}"
     if mode & 0o002 and not mode & 0o1000:
         mend = f"chmod o-w {shlex.quote(folder)}" if owner == me else "export HPC_ROOT=$HOME/runs"
-        return Check("owner and access", found, "that not everybody may write", mend, WARNING)
+        return Check("owner and access", found, "that not everybody can write to it", mend, WARNING)
     if wants_group and not mode & 0o010:
         return Check(
             "owner and access",
             found,
-            "that the group may pass (group_access: read)",
+            "that the group can enter it (group_access: read)",
             f"chmod g+x {shlex.quote(folder)}",
             WARNING,
         )
@@ -110,12 +110,12 @@ def judge_shared(folder: str, mount: Mount | None, other_hosts: Sequence[str] | 
     said = f"{mount.kind} from {mount.source}"
     if not other_hosts:
         return Check("shared", said + ("" if other_hosts is None else "; the nodes are this machine"))
-    expected = f"a file system that {few(list(other_hosts), 3)} see"
+    expected = f"a file system that {few(list(other_hosts), 3)} can see"
     in_scratch = any(folder == each or folder.startswith(f"{each}/") for each in SCRATCH)
     if mount.kind in IN_MEMORY or (in_scratch and mount.kind in LOCAL):
         return Check("shared", f"{folder} is this machine's own ({said})", expected, KEEP_ELSEWHERE, BLOCKING)
     if mount.kind in LOCAL:
-        mend = f"python -m hpc.doctor --cluster {shlex.quote(cluster)}  # a tiny job there looks"
+        mend = f"python -m hpc.doctor --cluster {shlex.quote(cluster)}  # a tiny job checks from there"
         return Check("shared", f"a disk of this machine ({said})", expected, mend, WARNING)
     return Check("shared", said, expected)
 
@@ -135,10 +135,10 @@ def judge_flock(problem: str, mount: Mount | None, several_hosts: bool) -> Check
         several_hosts: Whether other machines write there, too.
     """
     if problem.startswith("none"):
-        mend = KEEP_ELSEWHERE + "  # here leases take their place, slower"
+        mend = KEEP_ELSEWHERE + "  # leases replace them, more slowly"
         return Check("flock", problem, "locks", mend, WARNING)
     if problem:
-        return Check("flock", problem, "locks that exclude", KEEP_ELSEWHERE, BLOCKING)
+        return Check("flock", problem, "locks that exclude other processes", KEEP_ELSEWHERE, BLOCKING)
     own = local_locks(mount) if mount else ""
     if own:
         mend = KEEP_ELSEWHERE + "  # or act on an experiment from one machine only"
@@ -174,10 +174,10 @@ def judge_file_times(skew_s: float) -> Check:
 def judge_names(problem: str, folds_case: bool) -> Check:
     """Judge which file names are taken."""
     if problem:
-        return Check("file names", problem, "names of 255 bytes, any letters", KEEP_ELSEWHERE, BLOCKING)
+        return Check("file names", problem, "names up to 255 bytes, with any letters", KEEP_ELSEWHERE, BLOCKING)
     if folds_case:
-        mend = KEEP_ELSEWHERE + "  # or give runs names that differ in more than case (run_name:)"
-        return Check("file names", "X and x are the same name", "that case counts", mend, WARNING)
+        mend = KEEP_ELSEWHERE + "  # or give runs names that differ by more than case (run_name:)"
+        return Check("file names", "X and x are the same name", "that upper and lower case differ", mend, WARNING)
     return Check("file names", "255 bytes, case counts")
 
 
@@ -249,7 +249,7 @@ def judge_quota(quotas: Sequence[Quota], mount: Mount | None, needs: Needs | Non
     own = [each for each in quotas if mount and each.where in (mount.source, mount.point)]
     judged = [_judge_one(each, needs if each in own else None) for each in (own or quotas)]
     worst = max(judged, key=lambda check: list(Severity).index(check.severity), default=None)
-    return worst or Check("quota", "none that can be read")
+    return worst or Check("quota", "none could be read")
 
 
 def _judge_one(quota: Quota, needs: Needs | None) -> Check:
@@ -257,7 +257,7 @@ def _judge_one(quota: Quota, needs: Needs | None) -> Check:
         ("", quota.used_kib >> 10, quota.soft_kib >> 10, quota.hard_kib >> 10, " MiB"),
         (" files", quota.files, quota.soft_files, quota.hard_files, ""),
     )
-    mend = "du -xsh * | sort -h | tail  # remove what is not needed, or ask the site for more"
+    mend = "du -xsh * | sort -h | tail  # remove what you do not need, or ask the site for more"
     said = []
     for what, used, soft, hard, unit in parts:
         most = hard or soft

@@ -286,7 +286,7 @@ class _Parser:
         token = self._next
         if token.text in WORDS and token.text in self._names:
             return ValueError(
-                f"'{token.text}' joins the parts of a condition, so a parameter of that name cannot stand in one; "
+                f"'{token.text}' joins the parts of a condition, so a parameter of that name cannot be used in one; "
                 "rename the parameter"
             )
         before = self._tokens[self._at - 1] if self._at else _Token("end", "")

@@ -144,14 +144,14 @@ def _compile(text: Any) -> re.Pattern[str]:
         pattern = re.compile(text)
     except re.error as error:
         place = "" if error.pos is None else f" at character {error.pos + 1}: {text[: error.pos]}▶{text[error.pos :]}"
-        raise InputError(f"metrics.source.stdout is no regular expression: {error.msg}{place}") from None
+        raise InputError(f"metrics.source.stdout is not a regular expression: {error.msg}{place}") from None
     if not set(pattern.groupindex) - {STEP}:
         raise InputError(
             rf"metrics.source.stdout names no metric: write (?P<loss>\S+) for a metric called loss; found {text!r}"
         )
     if _may_explode(_parser.parse(text)):
         raise InputError(
-            f"metrics.source.stdout repeats a repetition, which can take for ever on a long line: {text!r}. "
+            f"metrics.source.stdout repeats a repetition, which can take forever on a long line: {text!r}. "
             "Put something fixed between the two, or drop one"
         )
     return pattern

@@ -67,7 +67,7 @@ def describe_processes(
     found = processes_of(program, launch, resources)
     parts = [f"each task: {_counted(found)} on {_place(found, resources)}{_by(launch, found)}"]
     if found.total == 1 and resources.nodes * resources.gpus > 1 and launch.processes is None:
-        parts.append(f"it has all {resources.gpus} GPUs of its node; for one process per GPU: {_remedy(resources)}")
+        parts.append(f"it gets all {resources.gpus} GPUs of its node; for one process per GPU: {_remedy(resources)}")
     asked = environment.get(THREADS)
     threads = f"{asked}, as your environment says" if asked is not None else str(found.threads)
     return "; ".join([*parts, f"{THREADS}={threads}"])

@@ -64,6 +64,7 @@ class Launch:
         fsdp_wrap: Classes of the layers that are gathered one at a time; none: the model is gathered whole.
         gradient_checkpointing: Whether activations are computed again in the backward pass.
         torch_compile: Whether the model is compiled.
+        rank_logs: Whether each rank but the first prints into files of its own.
     """
 
     kind: str = "plain"
@@ -75,6 +76,7 @@ class Launch:
     fsdp_wrap: tuple[str, ...] = ()
     gradient_checkpointing: bool = False
     torch_compile: bool = False
+    rank_logs: bool = False
 
 
 ACTS = ("", "end", "resume")

@@ -133,7 +133,9 @@ def _storage(ended: Sequence[Ended]) -> Trip | None:
     if not struck or (len(nodes) == 1 and "" not in nodes and all(each.cause in ONE_NODES for each in struck)):
         return None  # one node's mount or disk: the retry goes elsewhere
     where = f"{struck[0].run_name} and {len(struck) - 1} more" if len(struck) > 1 else struck[0].run_name
-    return _trip(f"storage is full or broken ({struck[0].cause}), seen in {where}; other tasks would fail too", struck)
+    return _trip(
+        f"storage is full or broken ({struck[0].cause}), seen in {where}; other tasks would fail as well", struck
+    )
 
 
 def _is_uncured(task: Ended) -> bool:
@@ -148,7 +150,7 @@ def _same(ended: Sequence[Ended], total: int, policy: Breaker, accepted: Collect
         if count >= policy.same and common not in accepted:
             struck = [each for each in first if each.fingerprint == common]
             return _trip(
-                f"{count} of the first {counted(len(first), 'task')} that ended (of {total}) failed alike: "
+                f"{count} of the first {counted(len(first), 'task')} that ended (of {total}) failed in the same way: "
                 f"{struck[0].category}",
                 struck,
             )

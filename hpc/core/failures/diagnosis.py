@@ -43,12 +43,12 @@ _NOT_FINITE = Diagnosis(
 _NO_LEARNING = Diagnosis(
     (
         "learning rate far too low or too high",
-        "gradients do not arrive: detached graph, frozen or unregistered parameters",
-        "labels do not belong to their inputs, or are constant",
+        "gradients do not flow: detached graph, frozen or unregistered parameters",
+        "labels do not match their inputs, or are constant",
         "the loss or reward does not fit the task; all rewards are equal",
     ),
     (
-        "overfit one batch: the loss has to go to about 0",
+        "overfit one batch: the loss must go to about 0",
         "compare the first loss with its expected value (log N for N classes)",
         "print the gradient norm of every layer after one step",
         "try learning rates ×10 and ÷10",
@@ -58,11 +58,11 @@ _NO_LEARNING = Diagnosis(
 _APART = Diagnosis(
     (
         "overfitting: too many parameters or epochs for the data",
-        "validation data of another distribution, or preprocessed differently",
+        "validation data from another distribution, or preprocessed differently",
         "no regularisation, or dropout left on in evaluation",
     ),
     (
-        "stop at validation's best step: that checkpoint is the result",
+        "stop at the best validation step: that checkpoint is the result",
         "more data or augmentation, weight decay, dropout, a smaller model",
         "evaluate on a part of the training data with the validation code: the numbers must agree",
         "look for leakage and duplicates between the splits",
@@ -88,7 +88,7 @@ DIAGNOSES: dict[FailureClass, Diagnosis] = {
     F.OOM_GPU: Diagnosis(
         (
             "the micro-batch or sequence length is too large for this device",
-            "optimiser states and activations, more than weights",
+            "optimiser states and activations, rather than weights",
             "another process holds the device's memory",
             "memory grows: tensors kept with their graph, fragmentation",
         ),
@@ -96,7 +96,7 @@ DIAGNOSES: dict[FailureClass, Diagnosis] = {
             "smaller micro-batch with gradient accumulation: same global batch",
             "mixed precision (bf16), activation checkpointing",
             "ZeRO stage 2 or 3, or offloading, over several devices",
-            "nvidia-smi: does somebody else use the device?",
+            "nvidia-smi: is somebody else using the device?",
             "torch.cuda.memory_summary() per step; log .item(), not the tensor",
         ),
     ),
@@ -137,17 +137,17 @@ DIAGNOSES: dict[FailureClass, Diagnosis] = {
     ),
     F.PREEMPTED: Diagnosis(
         ("a job of higher priority needed the nodes",),
-        ("checkpoint more often than the partition preempts", "use a partition or QOS that is not preempted"),
+        ("write checkpoints more often than the partition preempts", "use a partition or QOS that is not preempted"),
     ),
     F.CANCELLED: Diagnosis(
         ("somebody ran scancel or pressed Ctrl-C", "a dependency failed, or an administrator emptied the node"),
-        ("sacct -j JOB -o State%30 names the user id", "submit it again if it was not meant"),
+        ("sacct -j JOB -o State%30 names the user id", "submit it again if it was not intended"),
     ),
     F.NODE_FAILURE: Diagnosis(
         ("the node crashed, lost power, or slurmd stopped answering", "a memory module or CPU reported errors"),
         (
             "sinfo -R and scontrol show node NODE say what the site knows",
-            "if one node comes up again and again, report it and exclude it",
+            "if the same node keeps appearing, report it and exclude it",
         ),
     ),
     F.GPU_HARDWARE: Diagnosis(
@@ -218,33 +218,33 @@ DIAGNOSES: dict[FailureClass, Diagnosis] = {
     ),
     F.CHECKPOINT: Diagnosis(
         (
-            "it was cut off while it was written",
+            "it was cut off while being written",
             "model, optimiser or number of ranks changed since",
             "the path names another run or step",
         ),
         (
             "load it alone: torch.load(path, map_location='cpu')",
             "compare its keys and shapes with the model's",
-            "go back to the checkpoint before it",
-            "write to a temporary name and rename it when whole",
+            "go back to the previous checkpoint",
+            "write to a temporary name and rename it when complete",
         ),
     ),
     F.CONFIG: Diagnosis(
         ("a value is misspelt, of the wrong type or not allowed here", "two settings contradict each other"),
         (
             "the message names the value: correct it in the experiment file",
-            "plan it again: that names every mistake",
+            "plan again: that lists every mistake",
         ),
     ),
     F.CODE_BUG: Diagnosis(
         (
-            "a path of the code that no earlier run had taken",
+            "a code path that no earlier run took",
             "an input or setting the code does not expect",
             "a library changed its interface",
         ),
         (
             "read the traceback from its end: the first line in your own file",
-            "repeat with the same seed, one process, a small input",
+            "repeat with the same seed, one process and a small input",
             "python -X faulthandler for crashes in native code; CUDA_LAUNCH_BLOCKING=1 for the device",
         ),
     ),
@@ -252,7 +252,7 @@ DIAGNOSES: dict[FailureClass, Diagnosis] = {
     F.UNKNOWN: Diagnosis(
         (
             "killed from outside: memory, an operator, a limit of the site",
-            "the last words are in a file that was not given",
+            "the last output is in a file that was not given",
         ),
         (
             "read the last lines of stdout, stderr and Slurm's log together",
@@ -267,14 +267,14 @@ BY_CAUSE: dict[tuple[FailureClass, str], Diagnosis] = {
     (F.CODE_BUG, "shapes"): _SHAPES,
     (F.CODE_BUG, "sanity"): Diagnosis(
         (
-            "data: rows are learned from and tested with, labels do not belong to their inputs, values are not finite",
-            "model: a part gets no gradient, the loss is averaged or scaled otherwise than meant",
-            "the check expects something else than this configuration has",
+            "data: rows are in both training and test data, labels do not match their inputs, values are not finite",
+            "model: a part gets no gradient, the loss is averaged or scaled in an unintended way",
+            "the check expects something other than this configuration provides",
         ),
         (
             "read sanity.log from its end",
-            "climb it by hand: sanity_argv in task.json is the command line",
-            "mend the first rung that breaks; those above it may break for the same reason",
+            "run it by hand: sanity_argv in task.json is the command line",
+            "fix the first check that fails; later ones may fail for the same reason",
         ),
     ),
     (F.OOM_GPU, "cpu_allocator"): Diagnosis(
@@ -290,7 +290,7 @@ BY_CAUSE: dict[tuple[FailureClass, str], Diagnosis] = {
     ),
     (F.TIMEOUT, "hang"): Diagnosis(
         (
-            "one rank waits for another that went a different way",
+            "one rank waits for another that took a different path",
             "data loading or a file system stands still",
             "a deadlock after fork (tokenizers, OpenMP, locks)",
         ),
@@ -329,7 +329,7 @@ BY_SIGN: dict[Sign, Diagnosis] = {
     ),
     Sign.OSCILLATION: Diagnosis(
         ("learning rate too high for this batch size", "batches that differ much, or are not shuffled"),
-        ("halve the learning rate or double the batch", "shuffle; look at the loss of each data source apart"),
+        ("halve the learning rate or double the batch", "shuffle; look at the loss of each data source separately"),
     ),
     Sign.SPIKE_RECOVERED: Diagnosis(
         ("a batch with extreme values", "Adam's second moment lags after a quiet stretch"),

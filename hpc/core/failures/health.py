@@ -103,11 +103,11 @@ def _non_finite(name: str, values: Sequence[float]) -> HealthWarning | None:
         return None
     if not any(isfinite(value) for value in tail):
         since = next((i + 1 for i in range(len(values) - 1, -1, -1) if isfinite(values[i])), 0)
-        text = f"{name} is {values[-1]} from its value {since + 1} of {len(values)} to the end"
+        text = f"{name} is {values[-1]} from value {since + 1} of {len(values)} to the end"
         return HealthWarning(Sign.NON_FINITE, name, since, text, lasting=True)
     if _NORM_NAME.search(name):
         return None
-    text = f"{name} was not finite {len(bad)} times of {len(values)}, last at its value {bad[-1] + 1}"
+    text = f"{name} was not finite in {len(bad)} of {len(values)} values, last at value {bad[-1] + 1}"
     return HealthWarning(Sign.NON_FINITE_SURVIVED, name, bad[0], text, lasting=False)
 
 
@@ -166,7 +166,7 @@ def find_spikes(series: Series) -> tuple[HealthWarning, ...]:
         deviation = median(abs(value - level) for value in before)
         recovered = median(value for _, value in numbers[-3:]) < 2 * level
         if level > 0 and top > level + SPIKE_DEVIATIONS * deviation and top > SPIKE * usual and recovered:
-            text = f"{name} leapt from {level:.4g} to {top:.4g} and came back"
+            text = f"{name} jumped from {level:.4g} to {top:.4g} and came back"
             found.append(HealthWarning(Sign.SPIKE_RECOVERED, name, numbers[place][0], text, lasting=False))
     return tuple(found)
 
@@ -191,7 +191,7 @@ def find_apart(series: Series) -> tuple[HealthWarning, ...]:
             and min(values[-3:]) > values[best]
             and falls
         ):
-            text = f"{name} rose from its best {values[best]:.4g} to {end:.4g} while the training loss went on falling"
+            text = f"{name} rose from its best {values[best]:.4g} to {end:.4g} while the training loss kept falling"
             found.append(HealthWarning(Sign.APART, name, best, text, lasting=True))
     return tuple(found)
 

@@ -72,13 +72,15 @@ class Forecast(Record):
     budget: str = ""
 
 
-def say_forecast(found: Forecast, experiment: str) -> Iterator[str]:
-    """Say it in two or three lines, and a line for each warning."""
+def say_forecast(found: Forecast, experiment: str, *, says_bound: bool = True) -> Iterator[str]:
+    """Say it in two or three lines, and a line for each warning.
+
+    Args:
+        says_bound: Whether to name the most it can cost where no run is known; not where the line before has named it.
+    """
     if found.run_s is None or found.left_hours is None or found.wall_s is None:
-        yield (
-            f"forecast: at most {found.at_most_hours:,.1f} {found.unit} by the limits{_disk(found)}; no run like these "
-            "is known"
-        )
+        bound = f"at most {found.at_most_hours:,.1f} {found.unit} by the limits" if says_bound else ""
+        yield f"forecast: {'; '.join(filter(None, (bound, 'no similar run is known')))}{_disk(found)}"
         yield f"  to measure one first: python -m hpc.submit {experiment} --canary"
     else:
         memory = f", {say_interval(found.memory_mib, say_memory)}" if found.memory_mib else ""
@@ -105,7 +107,7 @@ def _basis(found: Forecast) -> str:
     told = f"learned from {counted(found.known, 'run')} of {found.source}"
     told += ": no interval from one run alone" if found.known == 1 else "; in brackets 10–90 %"
     told += f"; scaled by {found.scaled_by}" if found.scaled_by else "; not scaled"
-    return told + (f"; other than there: {found.not_scaled}" if found.not_scaled else "")
+    return told + (f"; different there: {found.not_scaled}" if found.not_scaled else "")
 
 
 def say_against(found: Forecast, used_h: float, wall_s: float | None = None) -> str:
@@ -153,13 +155,13 @@ def limit_warnings(asked: Resources, run_s: Interval | None, memory: Interval | 
     """Say where runs will probably meet their limits."""
     if run_s and run_s.most > asked.time_s:
         yield (
-            f"runs may take {say_span(run_s.most)} and are granted {render_time(asked.time_s)}; ask for "
+            f"runs may take {say_span(run_s.most)} but get {render_time(asked.time_s)}; ask for "
             f"{render_time(round_time(run_s.most * MARGIN))} (resources.time), or have the program go on from a "
             "checkpoint"
         )
     if memory and memory.most > asked.memory_mib:
         yield (
-            f"runs may need {say_memory(memory.most)} and are granted {render_memory(asked.memory_mib)}; ask for "
+            f"runs may need {say_memory(memory.most)} but get {render_memory(asked.memory_mib)}; ask for "
             f"{render_memory(round_memory(memory.most * MARGIN))} (resources.mem)"
         )
 
@@ -180,16 +182,17 @@ def limit_advice(
         enough = round_time(max(run_s.most, most_s) * MARGIN)
         if enough < asked.time_s:
             yield (
-                f"{render_time(asked.time_s)} is asked for and runs end within "
-                f"{say_span(max(run_s.most, most_s))} ({counted(runs, 'run')}): {render_time(enough)} would do, and "
+                f"{render_time(asked.time_s)} is asked for, but runs end within "
+                f"{say_span(max(run_s.most, most_s))} ({counted(runs, 'run')}): {render_time(enough)} would be enough, "
+                "and "
                 "short jobs start sooner"
             )
     if memory and asked.memory_mib > TOO_HIGH * max(memory.most, most_mib):
         enough = round_memory(max(memory.most, most_mib) * MARGIN)
         if enough < asked.memory_mib:
             yield (
-                f"{render_memory(asked.memory_mib)} is asked for and the peak was {say_memory(most_mib)} in "
-                f"{counted(runs, 'run')}: {render_memory(enough)} would do"
+                f"{render_memory(asked.memory_mib)} is asked for, but the peak was {say_memory(most_mib)} in "
+                f"{counted(runs, 'run')}: {render_memory(enough)} would be enough"
             )
 
 

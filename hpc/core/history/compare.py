@@ -53,7 +53,7 @@ def find_parameters(said: str, entries: Sequence[Entry]) -> list[str]:
         if found:
             return found
     if not known:
-        raise InputError("no run in the log has parameters yet; begin one: python -m hpc.history start -- COMMAND")
+        raise InputError("no run in the log has parameters yet; start one: python -m hpc.history start -- COMMAND")
     raise InputError(f"no run has a parameter '{said}'; {nearest(words, known)}")
 
 
@@ -130,7 +130,7 @@ def select(said: str, entries: Sequence[Entry]) -> Side:
         return Side(said, (found,))
     name, given, value = said.partition("=")
     if not given:
-        raise InputError(f"'{said}' is no run of the log, and no PARAMETER=VALUE such as depth=12; {_some(entries)}")
+        raise InputError(f"'{said}' is neither a run in the log nor PARAMETER=VALUE such as depth=12; {_some(entries)}")
     for parameter in find_parameters(name, entries):
         matching = tuple(
             entry for entry in entries
@@ -223,16 +223,16 @@ def _words(
         lost = [entry for entry in side.entries if entry.state in (State.DIVERGED, State.FAILED)]
         if lost:
             of = counted(len(side.entries), "run")
-            yield f"{side.label}: {len(lost)} of {of} diverged or failed, and count in no mean"
+            yield f"{side.label}: {len(lost)} of {of} diverged or failed, and are in no mean"
     if differs:
         told = few([f"{name} ({' | '.join(values)})" for name, values in differs.items()])
-        yield f"Not only that differs: {told}; what comes of which is not told apart here"
+        yield f"They also differ in {told}; the effects cannot be separated here"
 
 
 def _apart(first: float, second: float, spread: Spread | None) -> str:
     relative = f" ({(first - second) / abs(second):+.1%})" if second else ""
     if spread is None:
-        return f"{relative}; no seed spread is known that says how much of it is chance"
+        return f"{relative}; without a known seed spread, some of it may be chance"
     if not spread.deviation:
         return relative
     return f"{relative}; {abs(first - second) / spread.deviation:.2g} times the seed spread {spread.deviation:.2g}"
@@ -245,5 +245,5 @@ def _trade_off(wins: Mapping[str, Sequence[str]]) -> Iterator[str]:
     elif wins:
         (label, metrics), *_ = wins.items()
         measured = "what was measured" if len(metrics) == 1 else f"all {counted(len(metrics), 'result')}"
-        cost = "" if any(kind_of(metric) == COST for metric in metrics) else "; no time or memory is known of both"
+        cost = "" if any(kind_of(metric) == COST for metric in metrics) else "; time and memory are not known for both"
         yield f"No trade-off: {label} is better in {measured}{cost}"

@@ -146,7 +146,7 @@ class Spread:
         """``0.012 (standard deviation of 3 runs that differ by seed only)``."""
         settings = f", in {counted(self.groups, 'setting')}" if self.groups > 1 else ""
         runs = counted(self.runs, "run")
-        return f"{self.deviation:.2g} (standard deviation of {runs} that differ by seed only{settings})"
+        return f"{self.deviation:.2g} (standard deviation of {runs} that differ only in the seed{settings})"
 
 
 def settings_of(run: Run) -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -242,9 +242,9 @@ class Standing:
 
     def _beside_the_spread(self) -> str:
         if self.only_seed:
-            return "The two differ by seed only: that is chance, no better setting"
+            return "The two differ only in the seed: that is chance, not a better setting"
         if self.spread is None:
-            return "No seed spread is known: run one setting with several seeds to learn how much is chance"
+            return "No seed spread is known: run one setting with several seeds to see how much is chance"
         if not self.spread.deviation:
             return f"The margin exceeds the seed spread {self.spread}"
         times = self.margin / self.spread.deviation
@@ -252,8 +252,8 @@ class Standing:
         if times >= 2:
             return f"The margin exceeds it: {said}"
         if times >= 1:
-            return f"The margin barely exceeds it, which is suggestive and inconclusive: {said}"
-        return f"The margin does not exceed it, it may be chance: {said}"
+            return f"The margin barely exceeds it, which is suggestive but inconclusive: {said}"
+        return f"The margin does not exceed it, so it may be chance: {said}"
 
 
 def stand(run: Run, earlier: Sequence[Run], metric: str) -> Standing | None:

@@ -18,8 +18,8 @@ from hpc.core.printable import one_line, printable
 
 TITLE = "# Experiment log"
 _HEAD = (
-    "<!-- Written by `hpc history` from history.jsonl ({state}). Yours to edit, and kept: Goal, Observations, what you "
-    "write into Notes, things to try, sections of your own. -->"
+    "<!-- Written by `hpc history` from history.jsonl ({state}). You may edit these, and they are kept: Goal, "
+    "Observations, what you write into Notes, things to try, your own sections. -->"
 )
 _STATE = re.compile(r"^<!-- Written by `hpc history` from history\.jsonl \((\d+-[0-9a-f]{8})?\)")
 SUMMARY, BEST, EXPERIMENTS, TODO = "Summary", "Best result", "Experiments", "Things to try"
@@ -178,8 +178,8 @@ def read_page(text: str, known: Sequence[str]) -> Written:
     """
     if line := conflict_in(text):
         raise InputError(
-            f"holds a merge conflict (line {line}): it was left as it is. Keep what you want of both sides, remove the "
-            "marks (<<<<<<< ======= >>>>>>>), then: python -m hpc.history render"
+            f"holds a merge conflict (line {line}): the page was left as it is. Keep what you want from both sides, "
+            "remove the markers (<<<<<<< ======= >>>>>>>), then: python -m hpc.history render"
         )
     found = Written()
     ids = set(known)

@@ -18,7 +18,7 @@ class Sameness(StrEnum):
     WITHIN = "within the seed spread"
     DIFFERENT = "different"
     UNKNOWN = "different, and no seed spread is known"
-    ONE_SIDED = "in one of the two only"
+    ONE_SIDED = "in only one of the two"
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def describe_reproduction(metrics: Sequence[Repeated], primary: str) -> str:
     """The verdict in one sentence."""
     found = deciding(metrics, primary)
     if not found:
-        return "cannot be said: neither run has a metric to compare"
+        return "cannot be judged: no metric to compare"
     judged = [each for each in metrics if each in found or not each.is_cost]
     if all(each.sameness is Sameness.EQUAL and each.curves_part_at is None for each in judged):
         return "reproduced to the bit: final values and logged curves are equal"

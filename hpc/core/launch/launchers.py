@@ -33,6 +33,7 @@ class Placement:
         fsdp_wrap: Classes of the layers that FSDP gathers one at a time.
         gradient_checkpointing: Whether activations are computed again in the backward pass.
         torch_compile: Whether the model is compiled.
+        rank_logs: Whether each rank but the first prints into files of its own.
     """
 
     nodes: int = 1
@@ -49,6 +50,7 @@ class Placement:
     fsdp_wrap: tuple[str, ...] = ()
     gradient_checkpointing: bool = False
     torch_compile: bool = False
+    rank_logs: bool = False
 
     @property
     def world_size(self) -> int:
@@ -163,6 +165,18 @@ LAUNCHERS: Mapping[str, Callable[[Sequence[str], Placement], tuple[str, ...]]] =
 }
 
 
+_RANK_LOGS = (
+    "sh",
+    "-c",
+    'if [ "${RANK:-0}" != 0 ]; then'
+    ' exec >> "$HPC_ATTEMPT_DIR/stdout.rank$RANK.log" 2>> "$HPC_ATTEMPT_DIR/stderr.rank$RANK.log"; fi; exec "$@"',
+    "rank",
+)
+"""Goes before the program: a rank opens its own logs and becomes the program, so no process and no pipe is added. The
+launchers' own redirections either take rank 0 out of stdout.log, too, or copy with a delay and a prefix to each line,
+which `metrics.source` would read."""
+
+
 def launch_argv(kind: str, argv: Sequence[str], place: Placement) -> tuple[str, ...]:
     """Build the launch line of one node.
 
@@ -171,7 +185,8 @@ def launch_argv(kind: str, argv: Sequence[str], place: Placement) -> tuple[str, 
         argv: The program and its arguments.
         place: Process counts and meeting point.
     """
-    return LAUNCHERS[kind](argv, place)
+    apart = place.rank_logs and place.world_size > 1
+    return LAUNCHERS[kind]((*_RANK_LOGS, *argv) if apart else argv, place)
 
 
 def copies(kind: str, place: Placement) -> int:

@@ -16,8 +16,8 @@ OURS = frozenset({"train.control", "train.symmetry"})
 ALONE = frozenset({"train.imitate", "train.lm"})
 """Programs that compute in one process and read nothing of `launch`."""
 NO_FP16 = (
-    "our programs do not compute in fp16: its loss scale grows until gradients overflow, which could not be told from "
-    "a divergence; write bf16 or no"
+    "our programs do not support fp16: its loss scale grows until gradients overflow, which looks like a divergence; "
+    "write bf16 or no"
 )
 Refusal = tuple[tuple[str, ...], str]
 """Where in the YAML, and why with what is valid."""
@@ -81,12 +81,12 @@ def _alone(asked: Asked) -> Iterator[Refusal]:
     for name in settings_of(asked.launch):
         is_format = name == "mixed_precision" and asked.module == "train.lm"
         instead = ", and give program.args.precision" if is_format else ""
-        yield ("launch", name), f"{asked.module} reads nothing of it; leave it out{instead}"
+        yield ("launch", name), f"{asked.module} does not use it; leave it out{instead}"
     total = processes_of(asked.program, asked.launch, asked.resources).total
     if total > 1:
         yield (
             ("launch", "processes"),
-            f"{asked.module} computes in one process: {total} would each train the same; write processes: 1",
+            f"{asked.module} computes in one process: {total} would each train the same model; write processes: 1",
         )
 
 
@@ -103,26 +103,26 @@ def _deepspeed(asked: Asked) -> Iterator[Refusal]:
     if launch.zero_stage is None:
         return
     if launch.fsdp:
-        yield ("launch", "fsdp"), "divides what launch.deepspeed divides; keep one of the two"
+        yield ("launch", "fsdp"), "shards what launch.deepspeed shards; keep one of the two"
     if launch.zero_stage == 0 and not asked.resources.gpus and "bf16" in asked.formats:
         yield (
             (*place, "zero_stage"),
-            "stage 0 in bf16 on CPUs: DeepSpeed's optimiser counts a step before the first one, so the first updates "
-            "are too short; write 1, which computes the same, or mixed_precision: no",
+            "stage 0 in bf16 on CPUs: DeepSpeed's optimiser counts an extra step at the start, so the first updates "
+            "are too small; write 1, which computes the same, or mixed_precision: no",
         )
     elif launch.zero_stage == 0 and asked.is_ours:
         yield (
             (*place, "zero_stage"),
-            f"stage 0 divides nothing, and {asked.module} does not take it; leave out launch.deepspeed: data "
+            f"stage 0 shards nothing, and {asked.module} does not accept it; leave out launch.deepspeed: data "
             "parallelism does the same",
         )
     if launch.offload == "parameters" and launch.zero_stage != 3:
         yield (
             (*place, "offload"),
-            f"stage {launch.zero_stage} divides no parameters; write zero_stage: 3, or offload: optimizer",
+            f"stage {launch.zero_stage} shards no parameters; write zero_stage: 3, or offload: optimizer",
         )
     elif launch.offload and not launch.zero_stage:
-        yield (*place, "offload"), "stage 0 divides no optimiser state; write zero_stage: 1"
+        yield (*place, "offload"), "stage 0 shards no optimiser state; write zero_stage: 1"
 
 
 def _fsdp(asked: Asked) -> Iterator[Refusal]:
@@ -131,7 +131,8 @@ def _fsdp(asked: Asked) -> Iterator[Refusal]:
     if processes_of(asked.program, asked.launch, asked.resources).total == 1:
         yield (
             ("launch", "fsdp"),
-            "divides a model among processes, and each task is one; write launch.processes: 2 or more, or leave it out",
+            "shards a model over processes, but each task has only one; write launch.processes: 2 or more, or leave it "
+            "out",
         )
 
 
@@ -142,14 +143,13 @@ def _compiled(asked: Asked) -> Iterator[Refusal]:
     if launch.zero_stage == 3:
         yield (
             ("launch", "torch_compile"),
-            "not with ZeRO stage 3, whose gathering of parameters is no part of a compiled model; write zero_stage: 2, "
-            "or leave it out",
+            "not with ZeRO stage 3, whose parameter gathering cannot be compiled; write zero_stage: 2, or leave it out",
         )
     elif not asked.is_ours:
         yield (
             ("launch", "torch_compile"),
-            "Accelerate does not hand it on to DeepSpeed; let the program compile its model before prepare(), or leave "
-            "it out",
+            "Accelerate does not pass it to DeepSpeed; let the program compile its model before prepare(), or leave it "
+            "out",
         )
 
 
@@ -159,14 +159,14 @@ def _ours(asked: Asked) -> Iterator[Refusal]:
     if divided and types:
         yield (
             ("launch", divided),
-            f"training_type {' and '.join(types)} rolls out and updates the same weights in turn, which is not built "
-            f"for divided ones; leave out launch.{divided}",
+            f"training_type {' and '.join(types)} alternates between rollouts and updates of the same weights, which "
+            f"is not implemented for sharded ones; leave out launch.{divided}",
         )
     if divided and asked.halves_in_process:
         yield (
             ("launch", divided),
-            "not with the argument oom_in_process: processes that exchange while they compute cannot go on when one is "
-            "out of memory; leave out one of the two",
+            "not with the argument oom_in_process: processes that communicate while computing cannot continue when one "
+            "is out of memory; leave out one of the two",
         )
 
 
@@ -180,24 +180,24 @@ def _unread(asked: Asked) -> Iterator[Refusal]:
             valid = " or ".join(f"kind: {kind}" for kind in LAUNCHERS if kind in readers)
             yield (
                 ("launch", name),
-                f"kind: {launch.kind} has nobody who reads it; valid: {valid}, or leave it out",
+                f"kind: {launch.kind} does not read it; valid: {valid}, or leave it out",
             )
     if launch.zero_stage is not None and launch.kind == "accelerate" and not gpus:
         yield (
             ("launch", "deepspeed"),
-            "resources.gpus is 0, where Accelerate passes DeepSpeed over in silence and trains with plain data "
-            "parallelism; ask for GPUs, leave it out, or write kind: deepspeed for a program that calls "
+            "resources.gpus is 0, where Accelerate silently ignores DeepSpeed and trains with plain data parallelism; "
+            "ask for GPUs, leave it out, or write kind: deepspeed for a program that calls "
             "deepspeed.initialize",
         )
     if launch.fsdp and launch.kind == "accelerate" and not gpus:
         yield (
             ("launch", "fsdp"),
-            "resources.gpus is 0, where Accelerate trains with plain data parallelism, or each process alone, in "
-            "silence; ask for GPUs, or leave it out",
+            "resources.gpus is 0, where Accelerate silently trains with plain data parallelism, or each process alone; "
+            "ask for GPUs, or leave it out",
         )
     if launch.gradient_checkpointing and not launch.fsdp:
         yield (
             ("launch", "gradient_checkpointing"),
-            "no launcher turns it on in a program that is not ours, but Accelerate with launch.fsdp; give it as the "
-            "program's own argument, or leave it out",
+            "for programs other than ours, only Accelerate with launch.fsdp can turn it on; pass it as the program's "
+            "own argument, or leave it out",
         )

@@ -268,7 +268,9 @@ def command_problems(command: str) -> Iterator[str]:
     words = split_command(command)
     scripts = script_positions(words)
     if found := re.match(r"([A-Za-z_]\w*)=", words[0]):
-        yield f"begins with '{words[0]}', which no shell reads; write it into environment:, or env before {found[0]}…"
+        yield (
+            f"begins with '{words[0]}', which no shell reads; put it into environment:, or write env before {found[0]}…"
+        )
     for index, word in enumerate(words):
         template = parse_template(word)
         if index in scripts:
@@ -286,9 +288,11 @@ def _script_problems(template: Template) -> Iterator[str]:
     script = "".join(part for part in template if isinstance(part, str))
     for text, what in _UNQUOTABLE.items():
         if fields and text in script:
-            yield f"uses {what} in a shell script with placeholders, where no value can be kept one word; use a file"
+            yield (
+                f"uses {what} in a shell script with placeholders, where a value cannot be kept as one word; use a file"
+            )
     for name in _quoted_fields(template):
-        yield f"has {{{name}}} inside quotes of a shell script; write it without: its value is quoted for you"
+        yield f"has {{{name}}} inside quotes in a shell script; remove the quotes: its value is quoted for you"
 
 
 def _words_within(template: Template) -> Iterator[str]:

@@ -34,6 +34,7 @@ class Draft:
         interface: The program's arguments.
         metric: The number that decides.
         is_guess: Whether nothing in the source prints that number, so that its pattern is a guess.
+        cpus, memory: What one run may use at most; a guess, and no more than the machine has that will run it.
     """
 
     name: str
@@ -41,6 +42,8 @@ class Draft:
     interface: Interface
     metric: Printed
     is_guess: bool = False
+    cpus: int = 2
+    memory: str = "8GB"
 
     @property
     def swept(self) -> Argument | None:
@@ -98,15 +101,15 @@ def render_draft(draft: Draft, schema: str) -> str:
         else ""
     )
     name = (f"{key_of(swept)}{{{key_of(swept)}}}_" if swept else "") + "S{seed}"
-    no_seed = "" if draft.seed else "   # the program takes no seed: more of them would be the same run again"
+    no_seed = "" if draft.seed else "   # the program takes no seed: another seed would only repeat the run"
     guess = "   # a guess: nothing in the source prints it" if draft.is_guess else ""
     return f"""\
 # yaml-language-server: $schema={schema}
-# {draft.name}: written by `hpc init`, yours to change. Every field: `docs/experiment.md` of hpc-batch, or your editor.
+# {draft.name}: written by `hpc init`, yours to change. All fields: `docs/experiment.md` of hpc-batch, or your editor.
 name: {draft.name}
 type: hyperparameter_sweep
 
-# Words in braces are filled in for each run; the folder it starts in is its own.
+# Words in braces are filled in for each run. Each run starts in its own folder.
 program:
   command: {_quoted(_command(draft))}
 {_list_others(draft)}
@@ -118,7 +121,8 @@ metrics:
   source: {{stdout: {_quoted(metric.pattern)}}}{guess}   # the last match is a run's value
 
 run_name: {_quoted(name)}
-resources: {{cpus: 2, mem: 8GB, time: "4:00:00"}}   # on a cluster also gpus: 1
+# Guesses: the most that one run may use. After the first runs `hpc usage` says what they needed; on a GPU add gpus: 1.
+resources: {{cpus: {draft.cpus}, mem: {draft.memory}, time: "4:00:00"}}
 """
 
 

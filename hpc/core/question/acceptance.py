@@ -92,7 +92,7 @@ def by_command(check: Check, ran: Ran | None) -> CheckAnswer:
     """
     if ran is None:
         return CheckAnswer(
-            Accepted.UNCHECKED, "no answer on record: it did not come to its end, or was declared after the run"
+            Accepted.UNCHECKED, "no answer recorded: the check did not finish, or was declared after the run"
         )
     if ran.command != check.command:
         return CheckAnswer(Accepted.UNCHECKED, f"another check ran: {ran.command}")

@@ -85,7 +85,7 @@ class Best:
         words = f"best {self.metric} so far ({self.goal}, {of}): {self.best}"
         if self.ties and self.ties == self.configurations - 1:
             same = f"mean {self.best.mean:.6g} in all {of.removeprefix('of ')}"
-            return f"{self.metric} so far ({self.goal}): {same}, so that none is the best"
+            return f"{self.metric} so far ({self.goal}): {same}, so none is best"
         if self.ties:
             words += f" and {self.ties} more with the same mean"
         if self.baseline is None:

@@ -240,7 +240,9 @@ def _tokens(text: str) -> list[_Token]:
     return tokens
 
 
-_EXPECTED = "write a rule such as: relative_change(final_error, lora_rank=16 versus lora_rank=8) <= -5%"
+EXAMPLE = "relative_change(final_error, lora_rank=16 versus lora_rank=8) <= -5%"
+"""A rule, for those who know no experiment; others put one of their own in its place."""
+_EXPECTED = f"write a rule such as: {EXAMPLE}"
 
 
 class _Reader:
@@ -257,7 +259,7 @@ class _Reader:
             raise ValueError(f"is empty; {_EXPECTED}")
         rule = self.either()
         if self.next is not _END:
-            raise ValueError(f"'{self.next.text}' stands where `and`, `or` or the end is expected")
+            raise ValueError(f"'{self.next.text}' is where `and`, `or` or the end is expected")
         return rule
 
     @property
@@ -307,7 +309,7 @@ class _Reader:
             part = self.either()
             self.expect(")", f"{word}({part.text}")
             if any(isinstance(each, Each) for each in walk(part)):
-                raise ValueError("`all` and `any` cannot stand inside each other; join two of them by and, or")
+                raise ValueError("`all` and `any` cannot be nested; join them with and, or")
             return Each(word, part)
         return self.comparison()
 
@@ -316,7 +318,7 @@ class _Reader:
         sides, signs = [self.quantity()], []
         while self.next.text in (*OPERATORS, "=") and self.next.kind == "sign":
             if self.next.text == "=":
-                raise ValueError(f"'=' after {sides[-1].text} sets nothing here; write == to compare")
+                raise ValueError(f"'=' after {sides[-1].text} cannot assign here; write == to compare")
             signs.append(self.next.text)
             self.place += 1
             sides.append(self.quantity())
@@ -476,7 +478,8 @@ def _check_names(term: Term, question: Question) -> None:
     """Refuse what the experiment does not know."""
     if term.metric and term.metric not in question.metrics:
         raise ValueError(
-            f"'{term.metric}' in {term.text} is no declared metric; list it under metrics.secondary, or use another: "
+            f"'{term.metric}' in {term.text} is not a declared metric; list it under metrics.secondary, or use "
+            "another: "
             f"{nearest(term.metric, question.metrics)}"
         )
     names = tuple(dict.fromkeys(name for one in question.combinations for name in one))
@@ -488,7 +491,7 @@ def _check_names(term: Term, question: Question) -> None:
             known = ", ".join(_told(each) for each in there.values())
             raise ValueError(f"'{name}' is never {value} in this sweep; it takes {known}")
     if term.versus is not None and not FUNCTIONS[term.function].compares:
-        raise ValueError(f"{term.function} is of one configuration and takes no versus; relative_change takes it")
+        raise ValueError(f"{term.function} is about one configuration and takes no versus; relative_change does")
     needs_baseline = FUNCTIONS[term.function].compares and term.versus is None
     if needs_baseline and question.baseline is None and not question.has_stored_baseline:
         raise ValueError(
@@ -534,7 +537,11 @@ def _only(term: Term, question: Question) -> Term:
 
 
 def _nothing(term: Term) -> str:
-    what = "compares a configuration with itself, or with none that is there" if term.versus or term.of else "is empty"
+    what = (
+        "compares a configuration with itself, or with one that does not exist"
+        if term.versus or term.of
+        else "is empty"
+    )
     return f"{term.text} {what}; name another configuration"
 
 

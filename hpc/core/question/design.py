@@ -256,8 +256,7 @@ def _one_at_a_time(space: Space) -> Cheaper | None:
         "one at a time",
         1 + sum(one.levels - 1 for one in space.chosen),
         0.0,
-        "how parameters act together, nor an effect away from the baseline; its error is larger by the factor: "
-        + loses,
+        "how parameters interact, nor an effect away from the baseline; its error is larger by the factor: " + loses,
         "sweep.cases: the baseline, and a case for each other value",
         "Daniel 1973; Box, Hunter and Hunter 2005",
     )
@@ -266,14 +265,14 @@ def _one_at_a_time(space: Space) -> Cheaper | None:
 def _drawn(space: Space) -> tuple[Cheaper, ...]:
     """Points drawn from the ranges."""
     curved = 1 + sum(min(one.levels - 1, 2) if one.is_number else one.levels - 1 for one in space.chosen)
-    lost = "what a given configuration does beside the baseline: a trend over the ranges, and no verdict"
+    lost = "how one configuration compares with the baseline: it gives a trend over the ranges, not a verdict"
     return (
         Cheaper(
             "Sobol",
             2 ** ceil(log2(curved + 1)),
             0.0,
             lost,
-            "sweep.sample with method: sobol; twice the points goes on evenly",
+            "sweep.sample with method: sobol; doubling the points keeps them even",
             "Sobol' 1967; Owen 2020",
         ),
         Cheaper(
@@ -300,7 +299,7 @@ def _halving(space: Space) -> tuple[Cheaper, ...]:
             "successive halving",
             space.configurations,
             round(worth * space.seeds, 1),
-            "what those do that are dropped, nor settings that start slowly; the best of many has to be confirmed with "
+            "what the dropped ones would do, nor settings that start slowly; the best of many must be confirmed with "
             "new seeds",
             f"a short sweep, then the better third longer: {steps}",
             "Jamieson and Talwalkar 2016; Li et al. 2018",

@@ -91,7 +91,9 @@ def _mistyped(one: Comparison, *, wanted: bool) -> Iterator[str]:
     elif any(function.is_p for function in functions):
         yield from _misused_p(one, wanted=wanted)
     elif one.operator in ("==", "!=") and not all(function.counts for function in functions):
-        yield f"'{one.text}' asks for exact equality, which measured numbers never have; write a bound such as <= or >="
+        yield (
+            f"'{one.text}' asks for exact equality, which measured numbers never reach; write a bound such as <= or >="
+        )
 
 
 def _mistyped_words(one: Comparison) -> Iterator[str]:
@@ -102,7 +104,7 @@ def _mistyped_words(one: Comparison) -> Iterator[str]:
     elif other.value not in words:
         yield f"'{one.text}' never holds: {nearest(str(other.text), words)}"
     elif one.operator not in ("==", "!="):
-        yield f"'{one.text}' puts answers in an order; write == or !="
+        yield f"'{one.text}' puts answers in order; write == or !="
 
 
 def _misused_p(one: Comparison, *, wanted: bool) -> Iterator[str]:
@@ -114,7 +116,7 @@ def _misused_p(one: Comparison, *, wanted: bool) -> Iterator[str]:
     operator = one.operator if is_left else MIRRORED[one.operator]
     if (operator if wanted else OPPOSITE[operator]) not in ("<", "<="):
         yield (
-            f"'{'' if wanted else 'not '}{one.text}' takes a large p-value for an answer, and a large p-value shows "
+            f"'{'' if wanted else 'not '}{one.text}' treats a large p-value as an answer, but a large p-value shows "
             "nothing; to claim that two are equal write tested(…) == EQUIVALENT"
         )
 
@@ -126,16 +128,16 @@ def _one_sided(rule: Rule, question: Question) -> Iterator[str]:
     """Say when a rule, or a part of one, always comes out the same."""
     found = outcomes(rule, question)
     if found is None:
-        yield "holds too many quantities to be checked; ask for less in one criterion"
+        yield "has too many quantities to check; ask for less in one criterion"
     elif False not in found and None in found and not isinstance(rule, Comparison):
         yield (
             f"'{rule.text}' can never be refuted: a large p-value shows nothing. Add a size, such as "
             "relative_change(…) <= -5%, or declare metrics.primary.meaningful or analysis.equivalence"
         )
     elif found == {True}:
-        yield f"'{rule.text}' is always true{_range_of(rule, question)}; it must be able to come out both ways"
+        yield f"'{rule.text}' is always true{_range_of(rule, question)}; both outcomes must be possible"
     elif True not in found:
-        yield f"'{rule.text}' can never be true{_range_of(rule, question)}; it must be able to come out both ways"
+        yield f"'{rule.text}' can never be true{_range_of(rule, question)}; both outcomes must be possible"
 
 
 def _range_of(rule: Rule, question: Question) -> str:

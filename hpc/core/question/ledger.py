@@ -61,7 +61,7 @@ class ResultLine(Record):
         # Not the numbers of a record, which end at 2 to the 63rd: a loss may be larger.
         for name, value in (*self.values.items(), ("printed", self.printed)):
             if value is not None and not (type(value) in (int, float) and math.isfinite(value)):
-                yield f"{name}: is no number"
+                yield f"{name}: is not a number"
 
     @property
     def is_finished(self) -> bool:
@@ -126,13 +126,13 @@ def read_chain(numbered: Sequence[tuple[int, Any]]) -> Ledger:
         try:
             line = ResultLine.from_json(found)
         except RecordError as error:
-            problems.append(f"line {number} is none of ours: {error}")
+            problems.append(f"line {number} was not written by this toolkit: {error}")
             continue
         if content_hash({name: value for name, value in found.items() if name != "sha256"}) != line.sha256:
             problems.append(f"line {number} ({line.run_name}) does not match its hash: it was edited")
         elif line.previous != previous:
             problems.append(
-                f"line {number} ({line.run_name}) does not follow the one before it: lines are gone or moved"
+                f"line {number} ({line.run_name}) does not follow the line before it: lines are missing or moved"
             )
             lines.append(line)
         else:

@@ -35,18 +35,16 @@ QUESTIONS = (
     Asked("data", _DATA, "Which data?", "name, version or hash, how much"),
     Asked("splits", _DATA, "How are they split?", "training, validation, test; what keeps them apart"),
     Asked("known_issues", _DATA, "What is wrong with them?", "duplicates, labels, shift; who looked"),
-    Asked("model", _MODEL, "Which model?", "and the settings the result hangs on"),
+    Asked("model", _MODEL, "Which model?", "and the settings on which the result depends"),
     Asked("baseline", _MODEL, "Compared with what?", "a configuration, a simple model, chance"),
     Asked("tuning", _MODEL, "How were both tuned?", "which search, over how many settings, on which data"),
-    Asked(
-        "metrics", _METRICS, "Which number decides?", "its direction, what is worth having, seeds, what else is shown"
-    ),
+    Asked("metrics", _METRICS, "Which number decides?", "its direction, what difference matters, seeds, other metrics"),
     Asked("success", _METRICS, "Which threshold would confirm it?", "how much, against what, how sure"),
     Asked("criterion", _METRICS, "The same as a rule?", "the report evaluates it", needed=False),
     Asked("constraints", "Constraints", "How much compute, and by when?", "hours, a date, what is dropped first"),
     Asked("stage", "Context", "Exploratory or confirmatory?", "confirmatory: nothing changes once it has begun"),
-    Asked("decision", "Context", "Which decision hangs on it?", "what is done one way or the other"),
-    Asked("if_wrong", "Context", "What if the hypothesis is wrong?", "what is done, and told, then"),
+    Asked("decision", "Context", "Which decision depends on it?", "what you do for each outcome"),
+    Asked("if_wrong", "Context", "What if the hypothesis is wrong?", "what you do and report in that case"),
 )
 KEYS = tuple(one.key for one in QUESTIONS)
 CONFIRMED_BY = ("hypothesis", "criterion", "baseline")

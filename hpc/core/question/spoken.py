@@ -60,7 +60,7 @@ def speak(rule: Rule, primary: str, swept: Sequence[str] = ()) -> str:
 def _said(rule: Rule, primary: str, swept: Sequence[str], said: list[Term]) -> str:
     """Say a rule; `said` holds the quantity that was spoken of last, in words "that comparison"."""
     if isinstance(rule, Not):
-        return f"it is not so that ({_said(rule.part, primary, swept, said)})"
+        return f"it is not the case that ({_said(rule.part, primary, swept, said)})"
     if isinstance(rule, Each):
         named = {name for term in terms(rule) for name, _ in (*term.of, *(term.versus or ()))}
         free = " and ".join(name for name in swept if name not in named) or "configuration"

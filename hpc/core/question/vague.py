@@ -75,8 +75,8 @@ FLAGS = (
         "unknown",
         ("goal", "hypothesis", "data", "splits", "known_issues", "model", "baseline", "tuning", "metrics", "success",
          "constraints", "decision", "if_wrong"),
-        "nobody knows this yet",
-        "Who knows it, and what would have to be looked up before the first run?",
+        "this is still open",
+        "Who knows, and what must be looked up before the first run?",
         says=r"^\W*(?:the usual|hm+|undecided|not decided|tbd"
         r"|tba|todo|fixme|xxx|later|unclear|whatever|no idea|no clue|not (?:sure|yet)(?: yet)?"
         r"|unknown|skip)"
@@ -87,7 +87,7 @@ FLAGS = (
     Flag(
         "no_question",
         ("goal",),
-        "whatever comes out, nothing would be answered",
+        "whatever the result, it would answer nothing",
         "Which result would be useful, and which would be useless?",
         says=r"\bsee (?:what|how (?:it|they|this|that|well it) (?:do|go|work|look|behave|perform)|where it"
         r"|if (?:any|some)thing)"
@@ -104,14 +104,14 @@ FLAGS = (
         "asks",
         ("hypothesis",),
         "a question claims nothing",
-        "Which answer do you expect, and what would show that it is another?",
+        "Which answer do you expect, and what would show that it is wrong?",
         says=r"^(?:which|what|how|does|do|is|are|can|will|why)\b[^.;]*\?\s*$",
     ),
     Flag(
         "hope",
         ("hypothesis", "success", "goal"),
-        "a hope cannot turn out wrong",
-        "On which number, by how much, against what: and what would show that it does not?",
+        "a hope cannot be wrong",
+        "On which number, by how much, against what? What would show that it does not?",
         says=r"\bshould (?:just |simply |really |also )*(?:work|help|do|be (?:better|fine|good|ok(?:ay)?"
         r"|enough)|improve)\b"
         r"|\bhopefully\b|\bought to\b|\b(?:probably|surely|certainly|obviously) (?:work|help|better|win|improve)s?\b"
@@ -126,7 +126,7 @@ FLAGS = (
         "no_claim",
         ("hypothesis",),
         "no result could contradict it",
-        "What changes when which setting is changed, and in which direction?",
+        "Which setting changes what, and in which direction?",
         says=rf"{_NOTHING}|\bno (?:expectations?|hypothes[ie]s|idea|opinion|assumptions?)\b|\b(?:don'?t"
         rf"|do not) have (?:one|a hypothesis)\b",
         wants=_CLAIM,
@@ -141,8 +141,8 @@ FLAGS = (
     Flag(
         "defaults",
         ("model", "tuning", "constraints"),
-        "defaults are choices that somebody made for other data",
-        "Which values are they, those that the result hangs on, and why do they suit these data?",
+        "defaults were chosen for other data",
+        "Which values does the result depend on, and why do they suit these data?",
         says=r"\bstandard \w+ settings\b|\bas in (?:the|their) (?:repo\w*|code|paper)\b"
         r"|\bdefaults?\b|\b(?:usual|standard|normal|same old|common) (?:one|model|settings?"
         r"|config(?:uration)?s?|values?"
@@ -155,7 +155,7 @@ FLAGS = (
     Flag(
         "untuned_baseline",
         ("tuning",),
-        "a difference may then be the tuning's",
+        "a difference may then come from the tuning",
         "How much was the baseline tuned, and how much the new one: same search, same budget?",
         says=r"\bun-?tuned\b|\b(?:not|never|n't)(?: been| be)? tuned\b|\b(?:no|without(?: any)?) tuning\b"
         r"|\bnothing was tuned\b"
@@ -169,7 +169,7 @@ FLAGS = (
     Flag(
         "off_the_shelf",
         ("baseline",),
-        "a difference may then be the tuning's",
+        "a difference may then come from the tuning",
         "How much was the baseline tuned, and how much the new one: same search, same budget?",
         says=r"\bun-?tuned\b|\b(?:not|never|n't)(?: been| be)? tuned\b|\b(?:no|without(?: any)?) tuning\b"
         r"|\boff the shelf\b|\bout of the box\b|\bvanilla\b|\bas (?:published|released)\b",
@@ -179,7 +179,7 @@ FLAGS = (
         "no_baseline",
         ("baseline",),
         "a number by itself is neither good nor bad",
-        "What would a reader hold it against: today's setting, a linear model, chance?",
+        "What would a reader compare it with: today's setting, a linear model, chance?",
         says=r"\bskip\b|^\W*(?:none|no|not|nope|nothing|n/?a|-+)\b(?!-)|^\W*$|\bno baseline\b"
         r"|\b(?:don'?t|do not|does not|doesn'?t) (?:have|need|compare|want)\b|\bnot (?:needed|necessary|applicable)\b"
         r"|\bisn'?t (?:any|one)\b|\b(?:will|to) add\b|\bnot available\b|\bnothing to compare\b"
@@ -190,7 +190,7 @@ FLAGS = (
         "one_seed",
         ("metrics", "success", "constraints", "tuning"),
         "one run cannot tell the setting from its seed",
-        "How many seeds can be afforded, three at least, and which configurations would make way for them?",
+        "How many seeds can you afford (at least three), and which configurations would you drop for them?",
         says=r"(?<!than )(?<!not )\b(?:one|1|a single|single|just one|only one) (?:random )?(?:seed|run"
         r"|repetition|repeat|replicate)\b"
         r"(?! (?:takes|costs|needs|lasts|is\b|of \d))|\bseed (?:= ?)?\d+ only\b|\bonly seed\b|\bn ?= ?1\b"
@@ -203,7 +203,7 @@ FLAGS = (
     Flag(
         "no_direction",
         ("metrics",),
-        "it is not said which way is better",
+        "it does not say which way is better",
         "Is a smaller or a larger value better, for each of them?",
         wants=_DIRECTION,
     ),
@@ -211,7 +211,7 @@ FLAGS = (
         "best_of",
         ("metrics", "success"),
         "the best of several looks better than it is",
-        "Which one number decides, taken over all seeds?",
+        "Which single number decides, over all seeds?",
         says=r"\b(?:best|top|luckiest) (?:of|seed|run|checkpoint|epoch|trial)s?\b|\bany of (?:the|these"
         r"|our) (?:metrics|numbers|scores)\b"
         r"|\bwhichever (?:metric|number|score)\b|\bsome (?:metric|number)\b"
@@ -223,8 +223,8 @@ FLAGS = (
     Flag(
         "no_end",
         ("constraints",),
-        "nothing says when it has cost too much",
-        "How many GPU or core hours may it cost, by when is it needed, and what is dropped if that is not enough?",
+        "nothing says when it costs too much",
+        "How many GPU or core hours may it cost, when is it needed, and what would you drop if that is not enough?",
         says=r"\bover ?night\b|\b(?:over|during) the (?:weekend|week-end|holidays?)\b|\bas long as (?:it|they"
         r"|we|needed)|\bunlimited\b"
         r"|\bno (?:limits?|constraints?|deadline|restrictions?)\b",
@@ -235,8 +235,8 @@ FLAGS = (
     Flag(
         "leak",
         ("splits", "data", "tuning", "known_issues"),
-        "what is measured may have been seen while training or choosing",
-        "Which data decide when to stop and what to keep, and which are looked at once, at the end?",
+        "the test data may have been used for training or selection",
+        "Which data decide when to stop and what to keep, and which are used only once, at the end?",
         says=r"\bvalidation (?:set )?(?:equals|is|=) (?:the )?test\b"
         r"|\b(?:tun\w+|select\w*|chos\w+|choos\w+|pick\w*|stopp?\w*|validat\w+|early stopping"
         r"|optimi[sz]\w+)\b[^.;,]{0,25}"
@@ -252,8 +252,8 @@ FLAGS = (
     Flag(
         "no_split",
         ("splits",),
-        "it is not said what the model has never seen",
-        "Which rows are held out, by what are they kept apart, and who looks at them when?",
+        "it does not say what the model has never seen",
+        "Which rows are held out, what separates them, and who looks at them when?",
         says=_NOTHING,
         wants=r"\b(?:valid\w*|dev|test\w*|held|hold|fold\w*|anew|generated|simulated|unseen|never|split|published|independent"
         r"|separate\w*|new|fresh|disjoint)\b|\d",
@@ -261,8 +261,8 @@ FLAGS = (
     Flag(
         "unchecked",
         ("known_issues",),
-        "nobody looked, or it is not said who did and for what",
-        "Who looked, and for what: duplicates, wrong labels, missing values, one subject in two splits?",
+        "nobody checked, or it does not say who did and for what",
+        "Who checked, and for what: duplicates, wrong labels, missing values, one subject in two splits?",
         says=r"\b(?:never|not|haven'?t) looked\b|\beverything(?:'s| is)? (?:fine|ok|clean)\b"
         r"|^\W*(?:none|no|nope|nothing|n/?a|not|-+)\b|\bshould be (?:clean|fine|ok(?:ay)?|good)\b"
         r"|\b(?:looks?|seems?|probably|is|are) (?:clean|fine|ok(?:ay)?|good|al ?right)\b|\bso (?:it'?s )?fine\b"
@@ -273,8 +273,8 @@ FLAGS = (
     Flag(
         "until_it_works",
         ("if_wrong",),
-        "looking until it holds makes anything hold",
-        "What will be done, and told to whom, if it does not hold?",
+        "searching until something works always finds something",
+        "What will you do, and whom will you tell, if it does not hold?",
         says=r"\btweak\w*|\b(?:can'?t|cannot|won'?t|will not) fail\b"
         r"|\b(?:try|retry|add|run|use|take|increas\w+|collect)\b(?: \w+){0,4}? (?:again|more|other|another"
         r"|further|different|larger|number of|seeds)\b"
@@ -294,14 +294,14 @@ FLAGS = (
         "no_way_out",
         ("if_wrong",),
         "nothing would follow from it",
-        "What will be done, and told to whom, if it does not hold?",
+        "What will you do, and whom will you tell, if it does not hold?",
         says=rf"{_NOTHING}|^\W*(?:too bad|bad luck|shrug|give up|cry|that'?s it|we'?ll see)\W*$",
     ),
     Flag(
         "no_decision",
         ("decision",),
-        "nothing would be done otherwise, whatever comes out",
-        "What will be done one way, and what the other?",
+        "the result would change nothing",
+        "What will you do for each outcome?",
         says=r"\bcurious|\bcuriosity\b|\bgood to know\b|^\W*(?:none|no|nothing)(?: really| at all"
         r"| in particular)?\W*$|\bsee what\b",
         wants=r"\b(?:whether|which|who|what|if|or|else|unless|instead|rather|depend\w*|how (?:many|much|long"

@@ -39,13 +39,13 @@ def heed(answer: Any, task: FailedTask, planned: Decision, situation: Situation)
     said = _as_mapping(answer)
     action = said.get("action")
     if action not in _KEYS:
-        raise ValueError(f"action is {action!r}; valid: {', '.join(_KEYS)} (or None to keep what was planned)")
+        raise ValueError(f"action is {action!r}; valid: {', '.join(_KEYS)} (or None to keep the plan)")
     for key in said:
         if key not in _KEYS[action]:
             raise ValueError(f"{key!r} means nothing with {action}; {nearest(str(key), _KEYS[action])}")
     reason = _text(said.get("reason", ""))
     if action == "decline":
-        told = f"{MARK}: {reason or 'not to be tried again'}"
+        told = f"{MARK}: {reason or 'not to be retried'}"
         return Declined(task.task_id, task.run_name, task.last.category, told, "see the function named by retry.hook")
     spent = attempts_spent(task, situation.policy) or _too_many(task, situation)
     if spent and isinstance(planned, Declined):
@@ -79,7 +79,7 @@ def _retry(said: Mapping[str, Any], reason: str, task: FailedTask, planned: Deci
             base = change(said[key], base, task, situation)
     if "parameters" in said and "resume" not in said:
         base = replace(base, resume=False, resume_from="")  # what was done so far was done with the old values
-    return replace(base, reason=f"{MARK}: {reason or ', '.join(base.changes) or 'once more as it was'}")
+    return replace(base, reason=f"{MARK}: {reason or ', '.join(base.changes) or 'repeated unchanged'}")
 
 
 def _text(value: Any) -> str:
@@ -102,7 +102,7 @@ class _Amount:
 
     def __call__(self, value: Any, base: Retry, task: FailedTask, situation: Situation) -> Retry:
         if isinstance(value, bool) or not isinstance(value, str | int):
-            raise ValueError(f"{value!r:.80} is no text or number")
+            raise ValueError(f"{value!r:.80} is not text or a number")
         asked, most = self.parse(value), getattr(situation.limits, self.most)
         given = min(asked, most) if most else asked
         had = getattr(task.last, self.field)
@@ -170,7 +170,7 @@ def _resume(value: Any, base: Retry, task: FailedTask, _: Situation) -> Retry:
     if not isinstance(value, bool):
         raise ValueError(f"resume is {value!r:.80}; it must be True or False")
     if value and not task.checkpoints:
-        raise ValueError("resume: there is no checkpoint to go on from")
+        raise ValueError("resume: there is no checkpoint to resume from")
     return replace(base, resume=value, resume_from=(base.resume_from or task.checkpoints[-1]) if value else "")
 
 

@@ -136,7 +136,9 @@ def shape_of_element(index: SubmissionIndex, entry: Element, cluster: str = "") 
 def _launch_shape(launch: Launch) -> dict[str, Any]:
     """Fields of a launch; those of later versions only where they are used: what was learned before stays known."""
     plain, later = asdict(Launch()), ("offload", "fsdp", "fsdp_wrap", "gradient_checkpointing", "torch_compile")
-    return {name: value for name, value in asdict(launch).items() if name not in later or value != plain[name]}
+    told = {name: value for name, value in asdict(launch).items() if name not in later or value != plain[name]}
+    del told["rank_logs"]  # where ranks print changes no memory
+    return told
 
 
 def learn(known: Known, observations: Iterable[Observation]) -> Known:

@@ -66,7 +66,7 @@ class Action:
 
 
 _RESUME = Action(
-    "resume", "goes on from its last checkpoint; does not count against max_attempts", "the task was not at fault"
+    "resume", "resumes from its last checkpoint; does not count against max_attempts", "the task was not at fault"
 )
 _MEND = Action("none", "", "a blind retry would fail the same way")
 ACTIONS: dict[FailureClass, Action] = {
@@ -95,9 +95,9 @@ ACTIONS: dict[FailureClass, Action] = {
         "none", "", "a diverged run is a result; only what retry.divergence declares repeats it, once and altered"
     ),
     F.NOT_CONVERGED: Action("none", "", "a run that learned nothing is a result"),
-    F.CHECKPOINT: Action("earlier_checkpoint", "goes back to the checkpoint before, once", "that one may be whole"),
-    F.UNKNOWN: Action("repeat_once", "repeated as it was, once", "nothing known speaks against it"),
-    F.CANCELLED: Action("none", "", "somebody did not want it to run"),
+    F.CHECKPOINT: Action("earlier_checkpoint", "goes back to the previous checkpoint, once", "that one may be intact"),
+    F.UNKNOWN: Action("repeat_once", "repeated unchanged, once", "no known reason against it"),
+    F.CANCELLED: Action("none", "", "somebody stopped it on purpose"),
     F.STORAGE: replace(_MEND, reason="other tasks would fail too: full or broken storage holds the experiment"),
     F.CONTAINER: _MEND,
     F.ENVIRONMENT: _MEND,
@@ -153,10 +153,10 @@ def attempts_spent(task: FailedTask, policy: RetryPolicy) -> Declined | None:
     """Decline a task whose attempts are used up, whatever its class; None while it has some left."""
     all_of_them, idle = _count_failures(task)
     if idle >= policy.max_attempts:
-        failed = f"{counted(idle, 'attempt')} failed without a step gained"
+        failed = f"{counted(idle, 'attempt')} failed without progress"
         reason = f"{failed}, retry.max_attempts is {policy.max_attempts}"
     elif all_of_them >= CEILING_FACTOR * policy.max_attempts:
-        failed = f"{counted(all_of_them, 'attempt')} failed, each after a few steps more"
+        failed = f"{counted(all_of_them, 'attempt')} failed, each after a few more steps"
         reason = f"{failed}; retry.max_attempts is {policy.max_attempts}"
     else:
         return None
@@ -186,14 +186,14 @@ def _has_no_action(task: FailedTask) -> bool:
 def _smaller_batch(task: FailedTask, situation: Situation) -> Decision:
     if task.last.packed > 1:
         change = (
-            f"alone: up to {counted(task.last.packed, 'task')} shared its device, and a neighbour may have filled it"
+            f"alone: up to {counted(task.last.packed, 'task')} shared its device, and another task may have filled it"
         )
         return again(task, situation, f"out of memory on the training device: {change}", (change,))
     micro, whole = task.last.micro_batch, task.global_batch
     if micro is None or whole is None:
         return _decline(
             task,
-            "out of memory on the training device, and the experiment declares no batch that may be halved",
+            "out of memory on the training device, and the experiment declares no batch that could be halved",
             "declare batch: {global: …, micro: …, parameter: …} in the experiment file",
         )
     smaller = _lowered(task, micro, whole, situation)
@@ -237,11 +237,11 @@ def _lowered(task: FailedTask, micro: int, whole: int, situation: Situation) -> 
 def _more_memory(task: FailedTask, situation: Situation) -> Decision:
     had, most = task.last.memory_mib, situation.limits.max_memory_mib
     if (task.planned_memory_mib or 0) > had:
-        return again(task, situation, "out of host memory, and the plan gives it more now", ())
+        return again(task, situation, "out of host memory; the plan now gives it more", ())
     if most and had >= most:
         return _decline(
             task,
-            f"out of host memory with {render_memory(had)}, which is all the profile grants",
+            f"out of host memory with {render_memory(had)}, the most the profile allows",
             "use fewer loader workers, stream the data, or choose a profile with larger nodes",
         )
     peak = task.last.peak_memory_mib if task.last.category is F.OOM_HOST else None  # /dev/shm is no part of it
@@ -257,13 +257,13 @@ def _more_time(task: FailedTask, situation: Situation) -> Decision:
     if _no_progress(task, F.TIMEOUT):
         return _decline(
             task,
-            f"two attempts {'hung' if task.last.verdict.cause == 'hang' else 'ran into the time limit'} and the second "
+            f"two attempts {'hung' if task.last.verdict.cause == 'hang' else 'hit the time limit'} and the second "
             "got no further than the first",
-            "find out where it stands still (py-spy dump, NCCL_DEBUG=INFO) before more time is spent",
+            "find out where it stalls (py-spy dump, NCCL_DEBUG=INFO) before spending more time",
         )
     had, most = task.last.time_s, situation.limits.max_time_s
     if (task.planned_time_s or 0) > had:
-        return again(task, situation, "time limit reached, and the plan gives it more now", ())
+        return again(task, situation, "time limit reached; the plan now gives it more", ())
     work = None if task.last.verdict.cause == "hang" else _work_left(task, situation)
     step = checkpoint_step(task.checkpoints[-1], work.last_step) if work and task.checkpoints else 0
     told = f"; {describe_work(work, step)}" if work else ""
@@ -271,7 +271,7 @@ def _more_time(task: FailedTask, situation: Situation) -> Decision:
     if not task.checkpoints and most and (had >= most or is_too_long):
         return _decline(
             task,
-            f"{render_time(most)} is the longest time limit and there is no checkpoint to go on from{told}",
+            f"{render_time(most)} is the longest time limit and there is no checkpoint to resume from{told}",
             "write checkpoints (SIGUSR1 announces the limit; exit with 85), or make the task smaller",
         )
     given = had
@@ -297,10 +297,10 @@ def _go_on(task: FailedTask, situation: Situation) -> Decision:
     if idle >= CHECKPOINTED_BUDGET:
         return _decline(
             task,
-            f"checkpointed {idle} times in a row without a step gained",
-            "give it more time: start-up and checkpoint fill the whole limit",
+            f"checkpointed {idle} times in a row without progress",
+            "give it more time: start-up and checkpoint take the whole limit",
         )
-    return again(task, situation, "checkpointed on request: goes on where it was", ())
+    return again(task, situation, "checkpointed on request: it resumes", ())
 
 
 def _resume(task: FailedTask, situation: Situation) -> Decision:
@@ -309,7 +309,7 @@ def _resume(task: FailedTask, situation: Situation) -> Decision:
     if idle >= TAKEN_AWAY_BUDGET[category]:
         return _decline(
             task,
-            f"{category} {idle} times in a row without a step gained",
+            f"{category} {idle} times in a row without progress",
             "look at the nodes named in its attempts; if they differ, the program or the network is at fault",
         )
     if task.last.verdict.cause == PREFLIGHT and idle >= UNFIT_BUDGET:
@@ -329,11 +329,12 @@ def _diverged(task: FailedTask, situation: Situation) -> Decision:
         return _decline(
             task,
             "it diverged, which is a result of this configuration",
-            "compare its gradient norm and learning rate with runs that held; retry.divergence can repeat it once",
+            "compare its gradient norm and learning rate with runs that did not diverge; retry.divergence can repeat "
+            "it once",
         )
     if sum(attempt.category is F.DIVERGENCE for attempt in task.attempts) > 1:
         return _decline(
-            task, "it diverged again with what retry.divergence changes", "it is a result: choose another region"
+            task, "it diverged again with the changes of retry.divergence", "it is a result: choose other settings"
         )
     values = {**task.parameters, **task.overrides}
     wanted: dict[str, Value] = dict(asked.set)
@@ -380,7 +381,7 @@ def _earlier_checkpoint(task: FailedTask, situation: Situation) -> Decision:
     if not bad:
         return _decline(
             task,
-            "the checkpoint that cannot be loaded is not one of this task",
+            "the checkpoint that cannot be loaded is not from this task",
             "check the path and the model it was made with",
         )
     earlier = [name for name in task.checkpoints if name < bad]
@@ -392,10 +393,10 @@ def _earlier_checkpoint(task: FailedTask, situation: Situation) -> Decision:
 def _repeat_once(task: FailedTask, situation: Situation) -> Decision:
     verdict = task.last.verdict
     if verdict.cause == UNREADABLE:
-        return _decline(task, "what it left cannot be read, and it may hold the result", "see what is said of its file")
+        return _decline(task, "its files cannot be read, and may hold the result", "see what is said about its file")
     if sum(attempt.category is F.UNKNOWN for attempt in task.attempts) > 1:
-        return _decline(task, "it failed twice and nothing known explains it", "read the end of both attempts' logs")
-    return again(task, situation, "nothing known explains the failure: repeated once", ())
+        return _decline(task, "it failed twice for no known reason", "read the end of both attempts' logs")
+    return again(task, situation, "no known reason for the failure: repeated once", ())
 
 
 def _when_mended(task: FailedTask, situation: Situation) -> Decision:
@@ -417,17 +418,17 @@ def _when_mended(task: FailedTask, situation: Situation) -> Decision:
     if _idle_streak(task, lambda verdict: verdict.category is F.STORAGE) > 1:
         return _decline(
             task,
-            "storage failed again after the experiment was released, without a step gained",
-            "look whether the file system that its evidence names was the one that was mended",
+            "storage failed again after the experiment was released, without progress",
+            "check that the file system named in the evidence is the one that was fixed",
         )
-    return again(task, situation, "storage: whoever released the experiment has mended it", ())
+    return again(task, situation, "storage: fixed, since the experiment was released", ())
 
 
 def _on_request(task: FailedTask, situation: Situation) -> Decision:
     """Whoever asks has mended the cause, which no budget knows of, or wants to see it once more: that is their word."""
     category = task.last.category
     if category is F.SUCCESS:
-        words = "it has its result, and is run once more on request"
+        words = "it has its result, and is run again on request"
         return again(task, situation, words, (words,), resume=False, resume_from="")
     same = category is F.CODE_BUG and not task.code_changed
     words = f"{category}: started again on request" + (", with the code that failed" if same else "")
@@ -448,7 +449,7 @@ def _never(task: FailedTask, situation: Situation) -> Decision:
 def _cancelled(task: FailedTask, situation: Situation) -> Decision:
     """A person's last word, whatever came before it: also of a run that would have been started again."""
     reason = f"somebody cancelled it ({task.last.category})"
-    return _decline(task, reason, "if that was not meant, take it back", situation.collect_again("cancelled"))
+    return _decline(task, reason, "if that was not intended, undo it", situation.collect_again("cancelled"))
 
 
 def _finished(task: FailedTask, _: Situation) -> Decision:

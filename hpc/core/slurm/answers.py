@@ -28,7 +28,7 @@ _REFUSALS: tuple[tuple[str, str], ...] = (
         r"|parameter too long"
     )),
     ("who asks", r"access/permission denied|invalid (?:user|group) id|group not permitted|burst buffer permission"),
-    ("where it asks to go", (
+    ("where it asks to run", (
         r"invalid (?:account|partition|qos|wckey|cluster name|mcs_label)|no partition specified"
         r"|nodes not in this partition|reservation is invalid|access denied to requested reservation"
         r"|multiple partition job request|no eligible clusters|submissions disabled|only batch jobs are accepted"
@@ -48,12 +48,12 @@ _REFUSALS: tuple[tuple[str, str], ...] = (
     )),
     # What a site's job_submit plugin says of its own; Slurm adds only this.
     ("a rule of the site", r"unspecified error"),
-    ("a job that is not what the command needs", (
+    ("a job in the wrong state for the command", (
         r"invalid job id|already (?:started|finished|completing or completed)|not pending nor running"
         r"|no longer pending|is not (?:running|suspended|finished)|is pending execution|operation not permitted"
         r"|requested operation (?:not supported|is presently disabled)|job is current suspended|requested operation dis"
     )),
-    ("accounting that a site does not keep", r"accounting storage is disabled|not running a supported accounting"),
+    ("accounting, which the site does not keep", r"accounting storage is disabled|not running a supported accounting"),
 )  # fmt: skip
 """Why Slurm certainly took nothing, and how it says so; compared with the whole message, in small letters."""
 _REFUSED = re.compile("|".join(pattern for _, pattern in _REFUSALS))

@@ -102,7 +102,7 @@ class ArrayPlan:
 
     @property
     def gpu_hours(self) -> float:
-        """GPU hours asked for, if every element used its whole limit."""
+        """GPU hours requested, if every element used its whole limit."""
         return self.asked.gpu_hours * self.elements
 
 

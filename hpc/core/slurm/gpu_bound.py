@@ -93,7 +93,7 @@ def _turns(live: Sequence[LiveArray]) -> list[list[LiveArray]]:
 def describe_places(places: Sequence[Place], profile: ClusterProfile) -> str:
     """Say in one sentence how the arrays of a plan keep to the bound, in their order from 1."""
     told = [
-        f"array {number}: {each.at_once} at once" + (", when those before are over" if each.after else "")
+        f"array {number}: {each.at_once} at once" + (", when the previous ones are over" if each.after else "")
         for number, each in enumerate(places, start=1)
     ]
     return f"at most {profile.max_gpus} GPUs at once (max_gpus of {profile.name}): {'; '.join(told)}"

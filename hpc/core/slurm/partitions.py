@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from hpc.core.profile import ClusterProfile
 from hpc.core.resources import Resources, parse_time, render_memory, render_time
+from hpc.core.words import counted
 
 _GPUS = re.compile(r"gpu(?::(?P<type>[^:(),]+))?:(?P<count>\d+)(?:\([^)]*\))?")
 
@@ -77,12 +78,12 @@ def _obstacle(resources: Resources, profile: ClusterProfile, kinds: Sequence[Nod
     if not kinds:
         return ""
     if not kinds[0].is_up:
-        return "it takes no jobs now"
+        return "it accepts no jobs now"
     most_s = kinds[0].max_time_s
     if most_s is not None and resources.time_s > most_s:
-        return f"its time limit is {render_time(most_s)}, {render_time(resources.time_s)} are asked for"
+        return f"its time limit is {render_time(most_s)}, {render_time(resources.time_s)} is asked for"
     if sum(each.nodes for each in kinds if _fits(resources, profile, each)) < resources.nodes:
-        return f"it has not {_asked(resources, profile)}"
+        return f"it does not have {_asked(resources, profile)}"
     return ""
 
 
@@ -97,7 +98,7 @@ def _asked(resources: Resources, profile: ClusterProfile) -> str:
     gpus = f" and {resources.gpus} {profile.gpu_type} GPUs".replace("  ", " ") if resources.gpus else ""
     memory = "" if profile.memory == "none" else f", {render_memory(resources.memory_mib)}"
     nodes = "a node" if resources.nodes == 1 else f"{resources.nodes} nodes"
-    return f"{nodes} of {resources.cpus} cores{memory}{gpus}"
+    return f"{nodes} of {counted(resources.cpus, 'core')}{memory}{gpus}"
 
 
 def parse_kinds(lines: Iterable[str]) -> list[NodeKind]:

@@ -43,8 +43,8 @@ _ROWS: tuple[tuple[str, Pending], ...] = (
     ("BeginTime", Pending(_K.QUEUED, "its start time has not come (also for two minutes after a requeue)")),
     ("Dependency", Pending(_K.QUEUED, "a job it depends on has not ended")),
     ("JobArrayTaskLimit", Pending(_K.LIMITED, "the array's own limit of elements at once (%N) is reached")),
-    ("Cleaning|Prolog|Power\\w*|Configuring", Pending(_K.QUEUED, "its nodes are being made ready")),
-    ("Licenses", Pending(_K.QUEUED, "a licence it asks for is in use")),
+    ("Cleaning|Prolog|Power\\w*|Configuring", Pending(_K.QUEUED, "its nodes are being prepared")),
+    ("Licenses", Pending(_K.QUEUED, "a licence it needs is in use")),
     ("Reservation", Pending(_K.QUEUED, "it waits for its reservation to begin")),
     (
         "DependencyNeverSatisfied",
@@ -54,15 +54,15 @@ _ROWS: tuple[tuple[str, Pending], ...] = (
     ("JobHeldAdmin", Pending(_K.HELD, "by an administrator, or by Slurm after a failed launch", _HOLD)),
     (
         "JobHoldMaxRequeue",
-        Pending(_K.HELD, "Slurm put it back too often (max_requeue) and holds it", "see why it fails, then release it"),
+        Pending(_K.HELD, "Slurm requeued it too often (max_requeue) and holds it", "see why it fails, then release it"),
     ),
     (
         "launch.failed.requeued.held|.*requeued.held",
-        Pending(_K.HELD, "its node could not start it; Slurm put it back and holds it", _HOLD),
+        Pending(_K.HELD, "its node could not start it; Slurm requeued it and holds it", _HOLD),
     ),
     (
         "JobH[eo]ld\\w*|Requeue.?Hold|.*requeued.in.held.state",
-        Pending(_K.HELD, "it was put back into the queue, and is held there", _HOLD),
+        Pending(_K.HELD, "it was requeued, and is held", _HOLD),
     ),
     ("ReservationDeleted", Pending(_K.HELD, "its reservation is gone", "submit it without the reservation")),
     (
@@ -75,15 +75,15 @@ _ROWS: tuple[tuple[str, Pending], ...] = (
     ),
     (
         "PartitionDown|PartitionInactive",
-        Pending(_K.QUEUED, "the partition is closed at the moment", "wait, or name another partition in the profile"),
+        Pending(_K.QUEUED, "the partition is closed at present", "wait, or name another partition in the profile"),
     ),
     (
         "PartitionTimeLimit|QOSMaxWallDurationPerJobLimit|AssocMaxWallDurationPerJobLimit",
-        Pending(_K.NEVER, "it asks for more time than the partition or QOS grants", "lower resources.time"),
+        Pending(_K.NEVER, "it asks for more time than the partition or QOS allows", "lower resources.time"),
     ),
     (
         "PartitionNodeLimit|PartitionConfig|BadConstraints|.*MinGRES.*|.*MinCpu.*",
-        Pending(_K.NEVER, "no nodes of the partition fit what it asks for", "see: sinfo -o '%P %c %m %G'"),
+        Pending(_K.NEVER, "no node of the partition fits the request", "see: sinfo -o '%P %c %m %G'"),
     ),
     ("MaxMemPerLimit", Pending(_K.NEVER, "it asks for more memory than is allowed", "lower resources.mem")),
     (
@@ -92,7 +92,7 @@ _ROWS: tuple[tuple[str, Pending], ...] = (
     ),
     (
         "InvalidAccount|InvalidQOS|AccountNotAllowed|QOSNotAllowed|AccountingPolicy|.*NotAllowed",
-        Pending(_K.NEVER, "account, QOS and partition do not go together", "correct them in the cluster profile"),
+        Pending(_K.NEVER, "account, QOS and partition do not match", "correct them in the cluster profile"),
     ),
     (
         "QOSMaxJobsPerUserLimit|AssocMaxJobsLimit|QOSMaxSubmitJobPerUserLimit|\\w*Jobs?PerUser\\w*|MaxJobsPerAccount",
@@ -108,25 +108,25 @@ _ROWS: tuple[tuple[str, Pending], ...] = (
     ),
     (
         "(?:Assoc|QOS)Grp\\w*",
-        Pending(_K.LIMITED, "your group uses all it may use at once; yours start when others of it end"),
+        Pending(_K.LIMITED, "your group uses its full limit; yours start when others of the group end"),
     ),
-    ("OutOfMemory|SystemFailure|RaisedSignal\\S*", Pending(_K.QUEUED, "it failed and was put back into the queue")),
+    ("OutOfMemory|SystemFailure|RaisedSignal\\S*", Pending(_K.QUEUED, "it failed and was requeued")),
     (
         "DeadLine|Deadline",
-        Pending(_K.NEVER, "it cannot end before its deadline", "submit it again without --deadline"),
+        Pending(_K.NEVER, "it cannot finish before its deadline", "submit it again without --deadline"),
     ),
 )  # fmt: skip
 _TABLE = tuple((re.compile(pattern, re.IGNORECASE), row) for pattern, row in _ROWS)
 _HELD_STATES = {
     SlurmState.REQUEUE_HOLD: Pending(_K.HELD, "it asked to be put back and held (requeue hold)", _HOLD),
-    SlurmState.SPECIAL_EXIT: Pending(_K.HELD, "it ended in a way the site marks as special, and is held", _HOLD),
+    SlurmState.SPECIAL_EXIT: Pending(_K.HELD, "it ended in a way that the site treats specially, and is held", _HOLD),
     SlurmState.RESV_DEL_HOLD: Pending(_K.HELD, "its reservation is gone", "submit it without the reservation"),
 }
 
 
-INSIDE = Pending(Kind.QUEUED, "in an array element that runs, for the tasks before to end")
+INSIDE = Pending(Kind.QUEUED, "in a running array element, until the previous tasks end")
 """Of tasks that share an element with others."""
-_STARTING = Pending(_K.QUEUED, "it has its nodes and is just starting")
+_STARTING = Pending(_K.QUEUED, "it has its nodes and is starting")
 
 
 def explain_pending(state: SlurmState, reason: str) -> Pending:

@@ -110,23 +110,23 @@ def advise(runs: Sequence[Used]) -> Iterator[str]:
         peak = max(each.peak_memory_mib or 0.0 for each in group)
         if memory >= LEAST_MIB and (enough := round_memory(peak * MARGIN)) <= WORTH * memory:
             yield (
-                f"{render_memory(int(memory))} of memory asked, peak {say_memory(peak)} in "
-                f"{counted(len(group), 'run')}: {render_memory(enough)} would do"
+                f"{render_memory(int(memory))} of memory requested, peak {say_memory(peak)} in "
+                f"{counted(len(group), 'run')}: {render_memory(enough)} would be enough"
             )
     for limit, group in _grouped(runs, "time_s", "longest_s").items():
         longest = max(each.longest_s or 0.0 for each in group)
         if limit >= LEAST_S and (enough := round_time(longest * MARGIN)) <= WORTH * limit:
             yield (
                 f"time limit {render_time(int(limit))}, longest attempt {say_span(longest)} in "
-                f"{counted(len(group), 'run')}: {render_time(enough)} would do"
+                f"{counted(len(group), 'run')}: {render_time(enough)} would be enough"
             )
     for cpus, group in _grouped(runs, "cpus", "cores").items():
         cores = max(each.cores or 0.0 for each in group)
         enough_cores = int(-(-cores * MARGIN // 1)) or 1
         if enough_cores <= WORTH * cpus:
             yield (
-                f"{int(cpus)} cores asked, at most {say_number(cores)} busy on average in "
-                f"{counted(len(group), 'run')}: {enough_cores} would do"
+                f"{int(cpus)} cores requested, at most {say_number(cores)} busy on average in "
+                f"{counted(len(group), 'run')}: {enough_cores} would be enough"
             )
     shares = [each.gpu_busy for each in runs if each.gpu_busy is not None]
     if len(shares) >= ENOUGH_RUNS and (mean := sum(shares) / len(shares)) < IDLE_GPU:

@@ -158,7 +158,7 @@ def test_two_collections_are_not_mixed(realistic: Experiment) -> None:
     with h5py.File(layout.results, "r+") as file:
         file.attrs["collected"] = COLLECTED + 1
 
-    with pytest.raises(InputError, match="another time"):
+    with pytest.raises(InputError, match="same time"):
         load_frame(layout)
 
 

@@ -69,7 +69,7 @@ def test_failed_curves_end_in_a_cross(realistic: Experiment, tmp_path: Path) -> 
     frame = load_frame(realistic.write())
     curve = next(one for one in draw_all(frame, find_findings(frame), folder, ()) if one.name.startswith("curve-"))
 
-    assert "failed runs (2), in no mean" in curve.caption
+    assert "failed runs (2), not in any mean" in curve.caption
     assert "not finished (1)" in curve.caption
     assert "n=2, × 1 failed" in curve.svg
 

@@ -84,7 +84,7 @@ def test_all_figures_have_the_scale_of_what_is_held_against(
 
     own = {one for one in ends if len(one) == 2} - {(0.0, 1.0)}  # that one is matplotlib's
     assert own == {(-1.0, 3.0), (-8.0, 8.0)}  # of 0 to 2, and of −4 to 4
-    assert "cut: policy." in drawings[0].caption
+    assert "Cut off where they leave it: policy." in drawings[0].caption
     assert "cut" not in drawings[1].caption
 
 
@@ -106,7 +106,7 @@ def test_a_file_that_does_not_fit_is_named_with_its_reason(arms: Experiment, tmp
     page = render_markdown(build_document(frame, find_findings(frame), drawings, (), ""))
 
     assert len(drawings) == 1
-    assert re.search(r"A0\\?_S1: \\?`at\\?` has to be 2 to 1000 numbers", page)
+    assert re.search(r"A0\\?_S1: \\?`at\\?` must be 2 to 1000 numbers", page)
     assert "left no trajectories" in page
 
 
@@ -118,10 +118,10 @@ def _without(key: str) -> Callable[[dict[str, Any]], object]:
     ("damage", "said"),
     [
         (_without("kind"), "kind"),
-        (_without("at"), "at: a list of numbers"),
+        (_without("at"), "at: must be a list of numbers"),
         (_without("quantities"), "quantities"),
         (_without("curves"), "curves"),
-        (lambda one: one.update(at=[0, float("nan"), 1]), "larger than the one before"),
+        (lambda one: one.update(at=[0, float("nan"), 1]), "larger than the previous one"),
         (lambda one: one.update(curves=one["curves"] * 3), "1 to 4"),
         (lambda one: one["curves"][0].pop("name"), "no name"),
         (lambda one: one["curves"][0]["lines"].pop(), "different numbers of lines"),

@@ -36,7 +36,7 @@ def test_equal_runs_are_not_warned_of(realistic: Experiment) -> None:
 
     assert found.cautions.differences == ()
     assert found.cautions.unknown == {}
-    assert "what to know of it" not in page
+    assert "notes" not in page
     assert "in the mean, with care" not in page
     assert not [text for text in found.verdict if "Caution" in text]
 
@@ -49,9 +49,9 @@ def test_equal_runs_are_not_warned_of(realistic: Experiment) -> None:
         ({"image_sha256": None}, "ran in another image (no image recorded instead of c0ffee00"),
         (
             {"launch": {"kind": "torchrun", "processes": 1, "mixed_precision": "bf16", "zero_stage": 2}},
-            "were launched in another way (torchrun, 1 process, bf16, ZeRO 2 instead of accelerate, 2 processes, like",
+            "were launched differently (torchrun, 1 process, bf16, ZeRO 2 instead of accelerate, 2 processes, like",
         ),
-        ({"launch": None}, "were launched in another way (no launcher instead of accelerate"),
+        ({"launch": None}, "were launched differently (no launcher instead of accelerate"),
         ({"global_batch": 32}, "trained with another global batch (32 instead of 64, which the manifest names)"),
         ({"manifest_sha": COFFEE}, "were started from another manifest (c0ffee12 instead of"),
     ],
@@ -143,7 +143,7 @@ def test_what_was_not_recorded_is_unknown(realistic: Experiment) -> None:
     assert found.cautions.differences == ()
     assert (
         "For 12 of 12 finished, unaltered runs it is not recorded which code, image, launch and manifest they ran "
-        "with: they may differ without showing it." in found.limitations
+        "with: there may be hidden differences." in found.limitations
     )
 
 
@@ -188,7 +188,7 @@ def test_success_with_warnings_is_kept_and_marked(realistic: Experiment) -> None
     assert [one.caution_text for one in found.results][2] == "2 of 3 with warnings"
     assert (
         "2 finished runs have warnings (2 × the loss rose over the last tenth; 1 × 2 checkpoints were skipped): "
-        "R8_LR0.0001_S137, R8_LR0.0001_S256. Their values are kept, also in means and comparisons." in found.limitations
+        "R8_LR0.0001_S137, R8_LR0.0001_S256. Their values are kept, in means and comparisons too." in found.limitations
     )
     assert rows[7]["with_care"] == "warning: the loss rose over the last tenth; warning: 2 checkpoints were skipped"
     assert [row["with_care"] for row in rows].count("") == 16

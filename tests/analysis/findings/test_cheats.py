@@ -184,10 +184,10 @@ def test_a_copied_seed_is_named_though_it_took_another_time(fresh: LocalProject)
     ("change", "said"),
     [
         (lambda lines: [lines[0].replace('"X1_S1"', '"X1_S9"'), *lines[1:]], "line 1 (X1_S9) does not match its hash"),
-        (lambda lines: [*lines[:2], *lines[3:]], "does not follow the one before it"),
-        (lambda lines: [lines[1], lines[0], *lines[2:]], "does not follow the one before it"),
-        (lambda lines: lines[:-1], "lines that were there when results were collected or shown are gone"),
-        (lambda _: [], "lines that were there when results were collected or shown are gone"),
+        (lambda lines: [*lines[:2], *lines[3:]], "does not follow the line before it"),
+        (lambda lines: [lines[1], lines[0], *lines[2:]], "does not follow the line before it"),
+        (lambda lines: lines[:-1], "lines are missing that were there when results were collected or shown"),
+        (lambda _: [], "lines are missing that were there when results were collected or shown"),
     ],
     ids=["edited", "removed", "moved", "cut", "emptied"],
 )
@@ -211,7 +211,7 @@ def test_a_ledger_that_was_deleted_with_what_was_collected_is_named_by_the_looks
     shutil.rmtree(layout.collected)
     assess(layout)
 
-    assert "are gone" in text_of(project, "ledger")
+    assert "are missing" in text_of(project, "ledger")
 
 
 def test_the_first_criterion_is_answered_though_it_was_rewritten_after_the_runs(project: LocalProject) -> None:
@@ -261,7 +261,7 @@ def test_seeds_added_after_a_look_are_a_second_look(project: LocalProject) -> No
     frame = load_frame(layout_of(project))
 
     assert (frame.spec["sweep"]["seeds"], frame.spec["sweep"]["further_seeds"]) == ([1, 2, 3], [4, 5])
-    assert "read as a second look" in text_of(project, "added_seeds")
+    assert "treated as a second look" in text_of(project, "added_seeds")
     assert registration(project).headline.startswith("Confirmatory")
     plan_again(project, EXPERIMENT.replace("[1, 2, 3]", "[1, 2, 3, 4, 5, 6]"))
     assess(layout_of(project))
@@ -367,7 +367,7 @@ def test_a_ledger_that_takes_no_note_is_said_and_hinders_nothing(project: LocalP
     layout.ledger.mkdir()
 
     notes = assess(layout).notes
-    assert any("takes no note of these results" in note for note in notes)
+    assert any("these results are not in it" in note for note in notes)
     assert "it cannot be read" in text_of(project, "ledger")
 
 
@@ -401,7 +401,7 @@ def test_a_run_asked_for_once_more_is_repeated_and_no_cheat(project: LocalProjec
 
 
 def test_purged_folders_are_kept_results_and_forgotten_ones_are_repeated(project: LocalProject) -> None:
-    """A scratch file system took a folder: nothing is said. Forgotten by our command and run anew: repeated."""
+    """A scratch file system took a folder: nothing is said. Forgotten by our command and run again: repeated."""
     shutil.rmtree(project.runs / "tiny/tasks/X2_S3")
     assess(layout_of(project))
     assert kinds(project) == {}

@@ -27,7 +27,7 @@ def test_the_checklist_is_filled(tmp_path: Path, is_declared: bool, capsys: pyte
     told = json.loads(capsys.readouterr().out)["checklist"]
     pages = [(layout.report / name).read_text("utf-8") for name in ("report.html", "report.md")]
     declared = {
-        "Data split the results are of": "validation",
+        "Data split on which the results were measured": "validation",
         "How the hyperparameters were chosen": "baseline: 20 trials; others: 5 trials",
         "Factors of variability that the error bars capture": "the seed: initialisation and order",
     }

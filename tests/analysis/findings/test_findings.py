@@ -120,7 +120,7 @@ def test_attempts_and_runs_with_several_add_up_visibly(realistic: Experiment) ->
     counts = find_findings(load_frame(realistic.write())).counts
 
     assert counts.several_text == (
-        "7 = 3 healed (an attempt failed, a later one finished) + 1 merely continued + 2 failed all the same "
+        "7 = 3 healed (an attempt failed, a later one finished) + 1 merely continued + 2 failed nevertheless "
         "+ 1 not finished yet"
     )
     assert counts.attempts_text == "26 = 11 successful + 1 continued by a later attempt + 11 failed + 3 open"
@@ -315,7 +315,7 @@ def test_finished_without_the_metric_is_counted(tmp_path: Path) -> None:
 
     assert found.counts.without_value == 1
     assert (found.results[0].estimate.n, found.results[0].estimate.mean) == (1, 1.0)
-    assert any("1 finished run gave no value" in text for text in found.limitations)
+    assert any("1 finished run gave no usable value" in text for text in found.limitations)
 
 
 def test_runs_without_gpu_count_core_hours(realistic: Experiment) -> None:
@@ -346,7 +346,7 @@ def test_no_configuration_is_called_the_best_of_equal_ones(tmp_path: Path, goal:
     said, edges = " ".join(found.verdict), [each.rule for each in recommend(frame, found)]
     assert found.best is not None
     assert (f"has the {'lowest' if goal == 'min' else 'highest'} mean" in said) is (equal == 1)
-    assert ("there is no best one" in said) is (equal > 1)
+    assert ("there is no single best" in said) is (equal > 1)
     assert {1: "", 2: "rate=2", 3: "all others"}[equal] == found.best.ties_text
     assert ("It shares the best mean of 3 configurations with" in best_text(found)) is (equal > 1)
     assert ("best of" in f"{best_text(found)} {found.limitations}") is (equal == 1)

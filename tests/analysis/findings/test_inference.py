@@ -291,7 +291,7 @@ def test_parameters_that_are_not_analysed_are_named(tmp_path: Path) -> None:
     assert importance is not None
 
     assert [one.name for one in importance.parameters] == ["rank"]
-    assert importance.left_out == (("note", "it has 13 values that are no numbers, and 12 can be told apart"),)
+    assert importance.left_out == (("note", "it has 13 non-numeric values; at most 12 can be analysed"),)
 
 
 def test_same_experiment_gives_the_same_findings(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_a_baseline_is_no_comparison_that_was_missed(tmp_path: Path) -> None:
     found = find_findings(load_frame(TYPES["baseline_variance"](tmp_path).write()))
     said = found.verdict[0]
 
-    assert said.startswith("These runs are a baseline, and compared with nothing.")
+    assert said.startswith("These runs are a baseline and are not compared with anything.")
     assert "moves the mean by 0.048 (1.4 % of the mean)" in said
     assert "optimistic" not in " ".join((best_text(found), *found.limitations))  # of one nothing was selected
 

@@ -93,7 +93,7 @@ def test_arms_without_spread_do_not_vanish(tmp_path: Path) -> None:
     found = judge(make_arms(tmp_path, [dict.fromkeys(SEEDS, 2.0), dict.fromkeys(SEEDS, 1.0)]))
     row = comparison_table(found).rows[0]
 
-    assert "1 of 1 differs, with no spread between runs to test by" in found.verdict[0]
+    assert "1 of 1 differs, with no spread between runs to test against" in found.verdict[0]
     assert any("50.0 % lower" in text and "d is infinite" in text for text in found.verdict)
     assert "-1 (-50.0 %)" in [one.text for one in row]
     assert drawn(found)[1] == (-50.0, None, None)

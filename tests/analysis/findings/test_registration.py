@@ -324,7 +324,7 @@ def test_a_seal_that_was_edited_or_removed_makes_it_exploratory(layout):
     found = registration(layout)
     assert found.standing is Standing.EXPLORATORY
     assert "entry 1 does not match its hash" in found.problem
-    assert found.headline.startswith("Exploratory: the seal cannot be believed")
+    assert found.headline.startswith("Exploratory: the seal cannot be trusted")
 
     layout.seal.unlink()
     assert "13 attempts carry the digest of a seal, and seal.json is gone" in registration(layout).headline

@@ -46,5 +46,5 @@ def test_the_first_sentence_says_that_a_winner_hangs_on_missing_runs(tmp_path: P
     found = find_findings(load_frame(make_arms(tmp_path, [BASE, arm]).write()))
 
     assert found.verdict[0] == (
-        "Better than the baseline on error: arm=1 (n=3 of 5, and the verdict depends on the runs that are missing)."
+        "Better than the baseline on error: arm=1 (n=3 of 5, and the verdict depends on the missing runs)."
     )

@@ -333,6 +333,6 @@ def test_a_first_sweep_of_one_run_each_claims_nothing(tmp_path: Path) -> None:
     page = build(experiment.write(), ("md",)).files[0].read_text()
 
     assert "No brief is recorded with this experiment." in page
-    assert "no brief says what it should confirm" in page
+    assert "no brief states what it should confirm" in page
     assert "bootstrap" not in page
     assert page.count("the baseline has n=1") == 1

@@ -52,7 +52,7 @@ def test_equal_values_have_no_rounding_spread() -> None:
     found = estimate([0.1, 0.1, 0.1])
 
     assert (found.mean, found.std, found.low, found.high) == (0.1, 0.0, 0.1, 0.1)
-    assert "no proof" in found.note
+    assert "does not prove" in found.note
 
 
 @pytest.mark.parametrize("n", [3, 5])

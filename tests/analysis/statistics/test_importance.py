@@ -140,7 +140,7 @@ def test_few_runs_warn() -> None:
     found = analysed({"a": column}, column, [1.0, 1.1, 2.0, 2.2, 3.0, 3.1, math.nan])
 
     assert "only 3 degrees of freedom" in found.warning
-    assert "2 runs only" in found.warning
+    assert "based on only 2 runs" in found.warning
     assert "1 of 7 runs gave no value" in found.warning
 
 
@@ -194,7 +194,7 @@ def test_parameters_that_change_together_are_one() -> None:
     assert found.parameters == alone.parameters
     assert found.parameters[0].name == "rate"
     assert found.parameters[0].share > 0.9
-    told = "it changes together with rate: what is told of that is what both do"
+    told = "it changes together with rate: the effect shown for that one is the effect of both"
     assert found.left_out == (("half", told), ("decay", told))
 
 
@@ -207,4 +207,4 @@ def test_a_parameter_that_several_settle_is_left_out() -> None:
 
     assert found is not None
     assert [name for name, _ in found.left_out] == ["b"]
-    assert "cannot be told apart" in found.left_out[0][1]
+    assert "cannot be separated" in found.left_out[0][1]

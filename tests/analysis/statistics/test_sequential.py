@@ -156,7 +156,7 @@ def test_there_is_no_third_look(tmp_path: Path) -> None:
     found = {one.parameters["rank"]: one for one in _decide(experiment).extensions}
 
     assert found[16].seeds == ()
-    assert "second look was taken" in found[16].reason
+    assert "second look has been taken" in found[16].reason
 
 
 def test_stored_baseline_is_compared_with_instead(tmp_path: Path) -> None:

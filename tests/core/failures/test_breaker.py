@@ -55,7 +55,7 @@ def test_three_alike_among_the_first_six_hold() -> None:
     assert trip
     assert trip.tasks == ("S1", "S2", "S4")
     assert trip.evidence == "boom"
-    assert trip.reason == "3 of the first 5 tasks that ended (of 60) failed alike: code_bug"
+    assert trip.reason == "3 of the first 5 tasks that ended (of 60) failed in the same way: code_bug"
 
 
 def test_later_ones_are_not_the_first() -> None:

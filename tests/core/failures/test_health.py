@@ -239,4 +239,4 @@ def test_success_tells_its_signs() -> None:
     values[40] = 48.0
     verdict = classify(Evidence(exit_code=0, program_outcome=0, complete=True, series={"loss": tuple(values)}))
     assert verdict.category == "success"
-    assert "leapt" in verdict.evidence[1].text
+    assert "jumped" in verdict.evidence[1].text

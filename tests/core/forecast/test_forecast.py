@@ -42,13 +42,15 @@ def test_a_forecast_is_said_in_two_lines() -> None:
 
 
 def test_where_nothing_is_known_a_canary_is_named() -> None:
-    """The command that measures one, and the bound that limits allow."""
-    told = [*say_forecast(Forecast(0.0, "a", 4, 4, unit="core h", at_most_hours=96.0), "x")]
+    """The command that measures one, and the bound that limits allow, unless the line before has said it."""
+    found = Forecast(0.0, "a", 4, 4, unit="core h", at_most_hours=96.0)
+    told = [*say_forecast(found, "x")]
 
     assert told == [
-        "forecast: at most 96.0 core h by the limits; no run like these is known",
+        "forecast: at most 96.0 core h by the limits; no similar run is known",
         "  to measure one first: python -m hpc.submit x --canary",
     ]
+    assert [*say_forecast(found, "x", says_bound=False)] == ["forecast: no similar run is known", told[1]]
 
 
 def test_forecast_and_actual_are_one_line() -> None:
@@ -78,8 +80,8 @@ def test_limits_that_will_be_met_are_warned_of() -> None:
     asked = Resources(memory_mib=2048, time_s=900)
     time, memory = limit_warnings(asked, RUN, Interval(1000.0, 900.0, 3000.0))
 
-    assert "may take 16 min and are granted 00:15:00; ask for 00:20:00" in time
-    assert "may need 2.9 GB and are granted 2G; ask for 3840M" in memory
+    assert "may take 16 min but get 00:15:00; ask for 00:20:00" in time
+    assert "may need 2.9 GB but get 2G; ask for 3840M" in memory
     assert list(limit_warnings(Resources(memory_mib=4096, time_s=1200), RUN, Interval(1000.0, 900.0, 3000.0))) == []
 
 
@@ -91,7 +93,7 @@ def test_no_advice_goes_below_what_was_seen(upper: float, most: float, limit: in
 
     assert round_time(max(upper, most) * 1.2) > most
     assert round_memory(peak * 1.2) > peak
-    assert any("would do, and" in each for each in told) == (
+    assert any("would be enough, and" in each for each in told) == (
         limit > 3 * max(upper, most) and round_time(max(upper, most) * 1.2) < limit
     )
     assert list(limit_advice(asked, RUN, None, most, 0.0, 2)) == []

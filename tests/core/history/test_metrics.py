@@ -82,9 +82,9 @@ EARLIER = [run("a", 3.0, lr=1, seed=1), run("b", 3.1, lr=1, seed=2), run("other"
     ("value", "parameters", "words"),
     [
         (2.5, {"lr": 2}, ("better than a (3) by 0.5 (16.7%)", "exceeds it: 7.1 times the seed spread")),
-        (2.9, {"lr": 2}, ("new best", "barely exceeds it, which is suggestive and inconclusive: 1.4 times")),
-        (2.99, {"lr": 2}, ("new best", "does not exceed it, it may be chance: 0.14 times")),
-        (2.9, {"lr": 1, "seed": 3}, ("new best", "differ by seed only: that is chance, no better setting")),
+        (2.9, {"lr": 2}, ("new best", "barely exceeds it, which is suggestive but inconclusive: 1.4 times")),
+        (2.99, {"lr": 2}, ("new best", "does not exceed it, so it may be chance: 0.14 times")),
+        (2.9, {"lr": 1, "seed": 3}, ("new best", "differ only in the seed: that is chance, not a better setting")),
         (3.05, {"lr": 2}, ("not the best; a has 3, better by 0.05",)),
         (3.0, {"lr": 2}, ("the same as the best so far, a",)),
     ],

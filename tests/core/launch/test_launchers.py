@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -71,6 +72,17 @@ LINES = [
      "python -m deepspeed.launcher.launch --world_info=eyJub2RlMCI6IFswLCAxXX0= --node_rank=0 --master_addr=127.0.0.1 "
      "--master_port=20007 --no_local_rank train.py --lr 1e-4"),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", list(LAUNCHERS))
+def test_ranks_that_print_apart_are_started_through_one_shell_word(kind):
+    """The whole program stands behind it, whatever the launcher; one process alone needs no log of its own."""
+    line = launch_argv(kind, MODULE, replace(PAIR, rank_logs=True))
+    script = line.index("sh")
+    assert line[script + 1] == "-c"
+    assert line[script + 3 :] == ("rank", *MODULE)
+    assert kind == "plain" or {"--no-python", "--no_python"} & set(line)
+    assert launch_argv(kind, MODULE, replace(ONE, rank_logs=True)) == launch_argv(kind, MODULE, ONE)
 
 
 @pytest.mark.parametrize(("kind", "argv", "place", "line"), LINES)

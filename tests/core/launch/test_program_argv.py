@@ -125,7 +125,7 @@ def test_the_script_of_a_shell_is_found(text, found):
     ("python t.py {x} && echo done", "no shell reads it"),
     ("python t.py {x} > log", "no shell reads it"),
     ("cd a; python t.py {x}", "no shell reads it"),
-    ("A=1 python t.py {x}", "into environment:, or env before A=…"),
+    ("A=1 python t.py {x}", "into environment:, or write env before A=…"),
     ("python $HOME/t.py {x}", "no shell expands"),
     ("python $(which t.py) {x}", "no shell expands"),
 ])  # fmt: skip

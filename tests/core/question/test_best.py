@@ -55,7 +55,7 @@ def test_equal_means_make_no_best_one() -> None:
     """All equal, but for rounding: none is the best; some equal: the first is shown, and how many more."""
     runs = [Measured({"x": x}, 0.1) for x in (1, 2, 3) for _ in range(x)]
     assert str(find_best(runs, "loss", "min", {"x": 1})) == (
-        "loss so far (min): mean 0.1 in all 3 configurations, so that none is the best"
+        "loss so far (min): mean 0.1 in all 3 configurations, so none is best"
     )
     runs += [Measured({"x": 4}, 0.3)]
     assert "0.1 (n 1), x=1 and 2 more with the same mean" in str(find_best(runs, "loss", "min"))

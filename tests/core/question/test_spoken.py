@@ -29,7 +29,8 @@ from hpc.core.question.spoken import _OF, speak
         ("all(mean(acc, model=a) >= 0.9)", "for every depth: the mean of acc with model=a is at least 0.9"),
         (
             "not (failed(depth=1) > 0 or n < 3)",
-            "it is not so that (the number of runs with depth=1 that failed for good is above 0, or the number of runs "
+            "it is not the case that (the number of runs with depth=1 that failed for good is above 0, or the number "
+            "of runs "
             "with depth=1 that gave loss is below 3)",
         ),
         ("mean(a=1) < mean(a=2)", "the mean of loss with a=1 is below the mean of loss with a=2"),

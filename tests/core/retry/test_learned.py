@@ -47,7 +47,7 @@ def test_host_memory_makes_a_shape_only_where_the_cpu_trains() -> None:
         (96, None, 192, None),  # nothing failed: nothing is lowered
         (48, 192, 192, (48, 8)),  # straight to what fits, over the half
         (48, 192, 384, (48, 8)),
-        (48, 192, 96, None),  # in between: nothing known speaks against it
+        (48, 192, 96, None),  # in between: no known reason against it
         (None, 192, 192, (96, 4)),  # none known to fit: half
         (None, 96, 192, (48, 8)),
         (192, 96, 192, (48, 8)),  # it fitted once and failed once: it fails

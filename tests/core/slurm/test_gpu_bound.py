@@ -47,7 +47,8 @@ def test_the_arrays_of_a_plan_are_said() -> None:
     """One sentence for people."""
     places = place_all([(asks(1), 20), (asks(4), 3)], SITE)
     said = (
-        "at most 8 GPUs at once (max_gpus of lab): array 1: 8 at once; array 2: 2 at once, when those before are over"
+        "at most 8 GPUs at once (max_gpus of lab): array 1: 8 at once; array 2: 2 at once, when the previous ones are "
+        "over"
     )
     assert describe_places(places, SITE) == said
 

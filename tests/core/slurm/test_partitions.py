@@ -51,8 +51,8 @@ def test_the_choice_is_said() -> None:
     profile = ClusterProfile("s", partition="short,long,cpu,shut", gpu_type="a100")
     said = str(choose(Resources(gpus=2, time_s=3 * HOUR), profile, KINDS))
     assert said == (
-        "partition long; not short: its time limit is 02:00:00, 03:00:00 are asked for; "
-        "cpu: it has not a node of 1 cores, 4G and 2 a100 GPUs; shut: it takes no jobs now"
+        "partition long; not short: its time limit is 02:00:00, 03:00:00 is asked for; "
+        "cpu: it does not have a node of 1 core, 4G and 2 a100 GPUs; shut: it accepts no jobs now"
     )
     assert str(choose(Resources(), profile, KINDS)).startswith("partition short or long or cpu, whichever starts it")
     assert str(choose(Resources(gpus=99), profile, KINDS)).startswith("no partition can run it: short: ")

@@ -1,4 +1,4 @@
-"""Used against asked, and where time went: laws over any history, and the sentences."""
+"""Used and requested, and where time went: laws over any history, and the sentences."""
 
 from typing import Any
 
@@ -81,12 +81,12 @@ def runs(*peaks: float, memory: int = 32768, cores: float = 1.0, longest: float 
 
 
 def test_less_is_advised_with_the_figures_behind_it() -> None:
-    """As in: 32G of memory asked, peak 6.1 GB in 36 runs: 8G would do."""
+    """As in: 32G of memory requested, peak 6.1 GB in 36 runs: 8G would do."""
     told = list(advise(runs(*[6200.0] * 35, 6246.0)))
 
-    assert told[0] == "32G of memory asked, peak 6.1 GB in 36 runs: 8G would do"
-    assert told[1].startswith("time limit 1-00:00:00, longest attempt 10 min in 36 runs: 00:12:00 would do")
-    assert told[2] == "8 cores asked, at most 1.0 busy on average in 36 runs: 2 would do"
+    assert told[0] == "32G of memory requested, peak 6.1 GB in 36 runs: 8G would be enough"
+    assert told[1].startswith("time limit 1-00:00:00, longest attempt 10 min in 36 runs: 00:12:00 would be enough")
+    assert told[2] == "8 cores requested, at most 1.0 busy on average in 36 runs: 2 would be enough"
 
 
 @given(st.lists(st.floats(1, 60_000), min_size=1, max_size=6), st.floats(0.01, 64))

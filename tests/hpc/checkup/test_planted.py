@@ -452,7 +452,7 @@ FAULTS = {
     ),
     "too many GPUs": Fault(experiment("gpus: 1", "gpus: 9"), "slurm", "gpus", "9 a node", "resources.gpus=4", BLOCKING),
     "no flock": Fault(no_flock, "storage", "flock", "none:", "HPC_ROOT", WARNING),
-    "locks for nobody": Fault(flock_that_excludes_nobody, "storage", "flock", "excludes nobody", "HPC_ROOT", BLOCKING),
+    "locks for nobody": Fault(flock_that_excludes_nobody, "storage", "flock", "does not exclude", "HPC_ROOT", BLOCKING),
     "locks of one machine": Fault(locks_of_one_machine, "storage", "flock", "localflock", "HPC_ROOT", WARNING),
     "node-local root": Fault(node_local_root, "storage", "shared", "this machine's own", "HPC_ROOT", BLOCKING),
     "no hard links": Fault(no_hard_links, "storage", "hard links", "EPERM", "images", WARNING),

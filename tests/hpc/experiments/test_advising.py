@@ -112,7 +112,7 @@ def test_one_configuration_is_one_line(tmp_path: Path) -> None:
     )
 
     assert describe_advice(advice_on(tmp_path, text.replace("baseline: {rank: 8, rate: 2e-4}\n", ""))) == (
-        "design: one configuration, 3 runs: their spread, and no comparison",
+        "design: one configuration, 3 runs: the spread between seeds, and no comparison",
     )
 
 

@@ -295,7 +295,7 @@ def test_a_program_of_the_copy_is_planned(program: Program) -> None:
     (Program(command="python x.py", workdir="pkg"), "there is no pkg/x.py"),
     (Program(module="pkg.x"), "there is no pkg/x.py"),
     (Program(module="train.controll"), "there is no train/controll.py"),
-    (Program(command="bash manifests/clusters/gen.sh"), "experiments, profiles and prose are never copied"),
+    (Program(command="bash manifests/clusters/gen.sh"), "experiments, profiles and documentation are never copied"),
     (Program(command="python -m pkg.x"), "there is no pkg/x.py"),
     (Program(command="python3.12 tt.py"), "there is no tt.py"),
 ])  # fmt: skip

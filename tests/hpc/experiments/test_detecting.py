@@ -36,11 +36,11 @@ def said(folder: Path, baseline: str, seeds: str = "[1, 2, 3]") -> str:
 
 
 def test_without_a_spread_it_is_said_in_sigmas(tmp_path: Path) -> None:
-    """One line, with what a seed more and a configuration fewer buy, and what to declare."""
+    """Three short lines: the size, what a seed more and a configuration fewer buy, and what to declare."""
     text = said(tmp_path, "baseline: {rank: 8}")
     sizes = (Design(3, 3, 3, 3).smallest, Design(3, 4, 4, 3).smallest, Design(2, 3, 3, 2).smallest)
 
-    assert text.count("\n") == 0
+    assert [len(line) <= 100 for line in text.splitlines()] == [True] * 3
     assert all(f"{one:.2g} σ" in text for one in sizes)
     assert "3 seeds of 3 configurations" in text
     assert "declare analysis.sigma" in text
@@ -50,9 +50,10 @@ def test_a_declared_spread_gives_the_unit(tmp_path: Path) -> None:
     """`analysis.sigma` brings it to the metric's unit, in words and in JSON."""
     told = found(tmp_path, "baseline: {rank: 8}\nanalysis: {sigma: 0.02}")
     assert told is not None
-    (first, second) = describe_detectable(told, "loss")
+    first, second, third = describe_detectable(told, "loss")
 
-    assert f"{0.02 * told.smallest:.3g} on loss (σ = 0.02: analysis.sigma)" in first
+    assert f"a difference of {0.02 * told.smallest:.3g} in loss" in first
+    assert third == "  σ = 0.02 (analysis.sigma)"
     assert f"one more seed: {0.02 * told.one_seed_more:.3g}" in second
     assert told.to_json()["units"]["smallest"] == pytest.approx(0.02 * told.smallest)
 
@@ -78,7 +79,7 @@ def test_a_stored_baseline_tells_its_spread(tmp_path: Path, kept: str) -> None:
         assert "declare analysis.sigma" in text
         return
     assert told.design == Design(4, 3, 5, 4)
-    assert "σ = 0.0791, mean 1: 5 runs of variance" in text
+    assert "σ = 0.0791, mean 1 (5 runs of variance)" in text
     assert " %)" in text
 
 

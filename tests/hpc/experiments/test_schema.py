@@ -242,8 +242,8 @@ def test_mistakes_on_the_command_line_say_which_flag():
     assert problems(MINIMAL, "name", "=3", "resources.mem=[", "name.first=x") == [
         "--set name: write key=value, such as resources.mem=64GB",
         "--set =3: write key=value, such as resources.mem=64GB",
-        "--set resources.mem=[: the value ends or goes on where a value is missing; close the list or mapping, "
-        "or write the value",
+        "--set resources.mem=[: the value ends or goes on where a value is missing; close the list or mapping, or "
+        "write the value",
         "--set name.first=x: 'name' is one value and holds no 'first'",
     ]
     assert problems(MINIMAL, seeds="1,two") == [
@@ -293,9 +293,8 @@ def test_a_profile_reports_everything_at_once():
         profile_from(parse_yaml(text, "site.yaml"))
 
     lines = str(caught.value).splitlines()
-    assert (
-        lines[0]
-        == "site.yaml:1: scheduler: the text 'slrm' is none of its values; did you mean 'slurm'? (valid: local, slurm)"
+    assert lines[0] == (
+        "site.yaml:1: scheduler: the text 'slrm' is not one of its values; did you mean 'slurm'? (valid: local, slurm)"
     )
     assert lines[1].startswith("site.yaml:2: partiton: unknown key; did you mean 'partition'?")
     assert [line.split(": ")[1] for line in lines[2:]] == [

@@ -75,7 +75,7 @@ def test_the_first_seal_stays_and_a_changed_plan_is_a_second_entry(layout: RunLa
     assert seal_notes(layout, SPEC) == ()
 
     (note,) = seal_notes(layout, CHANGED)
-    assert "takes its place, since nothing has begun: metrics.primary.goal: min → max" in note
+    assert "replaces it, since nothing has begun: metrics.primary.goal: min → max" in note
     assert [entry.digest for entry in seal_plan(layout, manifest(CHANGED))] == [first.digest, content_digest(CHANGED)]
     assert read_seal(layout)[0] == first
     assert read_seal(layout)[1].previous == first.sha256
@@ -108,7 +108,7 @@ def test_the_digest_is_in_the_record_of_every_run_and_late_seals_are_told(tmp_pa
 
     (project.runs / "tiny/seal.json").unlink()
     again = project.json("plan", "tiny", "--cluster", "local")
-    assert any("nothing was sealed before them" in note for note in again["notes"])
+    assert any("before anything was sealed" in note for note in again["notes"])
     (entry,) = json.loads((project.runs / "tiny/seal.json").read_text())["entries"]
     assert (entry["digest"], entry["attempts_before"]) == (digest, 2)
 

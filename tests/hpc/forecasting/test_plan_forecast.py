@@ -1,6 +1,7 @@
 """Forecasts in `plan`, budgets that stop a study, disks that are too small: commands on this machine's own queue."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,9 @@ def test_a_plan_learns_from_the_runs_before_it(project):
     """First nothing is known; then this experiment's runs; a sibling of the same program learns from them, too."""
     first = plan(project)["forecast"]
     assert (first["known"], first["run_s"], first["at_most_hours"]) == (0, None, pytest.approx(2 / 6))
-    assert "forecast: at most 0.3 core h by the limits" in project.hpc("plan", "tiny")
+    said = project.hpc("plan", "tiny")
+    assert "forecast: no similar run is known" in said
+    assert said.count("at most 0.3") == 1
     project.hpc("submit", "tiny")
     told = project.hpc("status", "tiny")
     assert "forecast at most 0.3 core h (no run was known), used 0" in told
@@ -49,6 +52,13 @@ def test_a_plan_that_the_disk_cannot_hold_is_refused_with_the_figures(project):
     assert "the runs will write 1,800 TB (by resources.disk)" in done.stderr
     assert "export HPC_ROOT=FOLDER" in done.stderr
     assert not (project.runs / "tiny").exists()
+    laptop = project.folder.parent / "laptop"  # where there is no sbatch
+    laptop.mkdir()
+    for name in ("bash", "git"):
+        (laptop / name).symlink_to(shutil.which(name) or f"/usr/bin/{name}")
+    for elsewhere in (("local", "--dry-run"), ("slurm",)):  # nothing is written here: a warning is enough
+        told = project.hpc("plan", "tiny", "--cluster", *elsewhere, "--set", "resources.disk=900TB", PATH=str(laptop))
+        assert "warning: the runs will write 1,800 TB (by resources.disk)" in told
 
 
 def test_a_study_stops_when_its_budget_is_spent_and_goes_on_when_it_is_raised(project):

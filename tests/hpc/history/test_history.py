@@ -115,6 +115,17 @@ def test_results_update_the_entry_and_the_table_and_are_compared(log: None):
     assert f"- **Run**: {name}\n" in page()
 
 
+def test_runs_that_share_the_best_are_all_named(log: None):
+    """Neither is ahead of the other."""
+    assert "3.1, train-3\n" in say("best", "loss")
+    say("finish", ask_json("start", "python", "train.py", "--depth", "40")["id"], "loss=3.1")
+    (line,) = (line for line in say("best", "loss").splitlines() if line.startswith("best loss"))
+    assert "3.1, shared by " in line
+    assert "train-3" in line
+    assert " and " in line or ", " in line.partition("shared by ")[2]
+    assert "ahead of" not in say("best", "loss")
+
+
 def test_a_divergence_is_recorded_with_its_step(log: None):
     """By argument, and by a log or a result that is no number."""
     assert "diverged at step 5000" in page()
@@ -135,7 +146,7 @@ def test_a_divergence_is_recorded_with_its_step(log: None):
             "Compare depth 12 with depth 24", ("compare", "depth=12", "depth=24"),
             ("3.31 ± 0.014 (n 2)", "loss: depth=24 is better, 3.15 against 3.31 (-4.8%); 11 times the seed spread",
              "train_time: depth=12 is better, 102 against 205", "Trade-off: depth=24 for loss; depth=12 for train_time",
-             "depth=24: 1 of 3 runs diverged or failed", "Not only that differs: lr"),
+             "depth=24: 1 of 3 runs diverged or failed", "They also differ in lr"),
         ),
         ("the best learning rate", ("values", "learning-rate"), ("lr: 3 values", "1e-3  3     loss 3.1, score 0.42")),
         ("what is running?", ("list", "depth=48"), ("train-6",)),
@@ -219,7 +230,7 @@ def test_a_line_that_somebody_died_over_is_passed_over_and_said(log: None):
     path = Path("runs/history.jsonl")
     path.write_bytes(path.read_bytes()[:-30])
     told = call("list")
-    assert "passed over 1 line that cannot be read" in told.stderr
+    assert "skipped 1 line that cannot be read" in told.stderr
     assert "train-5" in told.stdout
     assert "train-6" not in told.stdout
     say("start", "--name", "after", "--", "python", "t.py")
@@ -258,7 +269,7 @@ def test_the_source_survives_a_page_that_is_gone_and_a_page_a_source_that_is_joi
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join([*lines[:3], "<<<<<<< HEAD\n", *lines[3:], ">>>>>>> x\n"]))
     append_json_lines(path, [other])
-    assert "passed over 2 lines" in call("render").stderr
+    assert "skipped 2 lines" in call("render").stderr
     assert "by hand" in page()
     Path("runs/experiments.md").unlink()
     say("render")
@@ -274,7 +285,7 @@ def test_the_page_may_be_a_link_and_the_source_must_be_a_file(folder: Path):
     assert (folder / "runs/experiments.md").is_symlink()
     assert "### t-1" in (folder / "mine.md").read_text()
     (folder / "mine.md").write_bytes(b"\xff\xfe")
-    assert "is no UTF-8 text" in call("render", expect=2).stderr
+    assert "is not UTF-8 text" in call("render", expect=2).stderr
     Path("runs/history.jsonl").unlink()
     Path("runs/history.jsonl").mkdir()
     assert "history.jsonl" in call("list", expect=2).stderr
@@ -314,7 +325,7 @@ def test_a_dry_run_writes_nothing(log: None):
         (("todo", "done", "7"), "todo done NUMBER"),
         (("best", "lsos"), "did you mean 'loss'"),
         (("values", "dpeth"), "did you mean 'depth'"),
-        (("compare", "depth=12"), "two sides"),
+        (("compare", "depth=12"), "two or more sides"),
         (("compare", "depth=12", "depth=13"), "tried values: 12, 24, 48"),
         (("compare", "depth=12", "nobody"), "PARAMETER=VALUE"),
         (("ask", "sing me a song"), "what learning rates have I tried?"),

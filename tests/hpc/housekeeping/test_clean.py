@@ -39,10 +39,10 @@ def test_it_says_what_goes_and_what_stays(mine):
     assert answer["files"] == 2
     assert answer["bytes"] == sum(each["bytes"] for each in answer["would_free"]) > 0
     why = {each["what"]: each["why"] for each in answer["kept"] if each["kind"] == "checkpoints"}
-    assert why == {"X2": "not finished: it may go on from them"}
+    assert why == {"X2": "not finished: it may resume from them"}
     shown = mine.hpc("clean", "tiny", "--dry-run")
     assert "X1" in shown
-    assert "it may go on from them" in shown
+    assert "it may resume from them" in shown
     assert "say --yes" in mine.hpc("clean", "tiny", expect=2)
     assert sorted(mine.runs.rglob("*")) == before
 
@@ -58,7 +58,7 @@ def test_results_are_the_same_before_and_after(mine, reported):
     assert report(mine) == reported
     mine.hpc("collect", "tiny", expect=1)
     assert told(mine) == values
-    assert "nothing can go" in mine.hpc("clean", "tiny", "--yes", "--checkpoints", "--work", expect=3)
+    assert "nothing to remove" in mine.hpc("clean", "tiny", "--yes", "--checkpoints", "--work", expect=3)
 
 
 def test_killed_at_any_moment_it_can_be_collected_and_gone_on_with(mine, tmp_path):
@@ -196,7 +196,7 @@ def test_between_the_look_and_the_removal_it_is_looked_again(mine, monkeypatch):
     change_exit(mine)
     freed = carry_out(layout, cleaning)
     assert freed.items == ()
-    assert freed.problems == ("X1 has changed meanwhile: nothing more of it was removed",)
+    assert freed.problems == ("X1 changed meanwhile: nothing more of it was removed",)
     assert checkpoints(mine, "X1") == ["step_1", "step_2"]
 
 

@@ -1,5 +1,6 @@
 """`hpc.logs`: what a task printed, followed through its attempts, and a pattern over all runs."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from hpc.core.layout import RunLayout
 from hpc.housekeeping import printed
 from hpc.housekeeping.printed import IDLE_S, LOOK_S, Follower, printed_of, with_pauses
 from hpc.snapshots.snapshot import AttemptState, Progress, Seen, TaskState
-from tests.local_projects import command_environment, copy_project
+from tests.local_projects import EXPERIMENT, command_environment, copy_project, make_project
 
 
 def test_one_stream_is_the_file_and_both_are_told_apart(project):
@@ -33,6 +34,34 @@ def test_one_stream_is_the_file_and_both_are_told_apart(project):
     assert both.index("attempt 1 stderr <==") < both.index("warning: of 1")
     assert project.hpc("logs", "tiny", "X1", "--stderr").strip() == "warning: of 1"
     assert project.hpc("logs", "tiny", "X1", "--stdout", "--tail", "1").strip() == "loss: 0.5"
+
+
+RANKS = """
+import os, sys
+print("out of rank", os.environ["RANK"], sys.argv[2:])
+print("err of rank", os.environ["RANK"], file=sys.stderr)
+if os.environ["RANK"] == "0":
+    print("loss: 1")
+"""
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_one_rank_is_shown_alone_where_ranks_print_apart(tmp_path, apart):
+    """With `launch.rank_logs` its own two logs; without, the log that its node shares, which a note says."""
+    project = make_project(tmp_path / "project")
+    project.write_program(RANKS)
+    command = EXPERIMENT.replace("{x} {seed}", "{x} 'a  b' {seed}")
+    project.write_experiment(command + f"launch: {{processes: 3, rank_logs: {str(apart).lower()}}}\n")
+    project.hpc("plan", "tiny", "--cluster", "local")
+    project.call("-m", "hpc.run_task", str(project.runs / "tiny/submissions/001/index.json"), "0")
+    assert json.loads((project.attempt("X1") / "exit.json").read_text())["exit_code"] == 0
+    told = project.call("-m", "hpc.logs", "tiny", "X1", "--rank", "2")
+    assert ("out of rank 2" in told.stdout, "out of rank 1" in told.stdout) == (True, not apart)
+    assert "err of rank 2" in told.stdout
+    assert "out of rank 2 ['a  b', '1']" in told.stdout
+    assert ("rank_logs: true" in told.stderr) is not apart
+    every = project.hpc("logs", "tiny", "X1")
+    assert all(f"{stream} of rank {rank}" in every for stream in ("out", "err") for rank in range(3))
 
 
 def test_a_terminal_gets_no_escape_sequence(project):
@@ -60,9 +89,9 @@ def test_what_is_not_there_is_said_with_what_is(project):
     assert "X1 has no attempt 7; there are 1" in project.hpc("logs", "tiny", "X1", "--attempt", "7", expect=2)
     assert "X1 has rank 0 alone" in project.hpc("logs", "tiny", "X1", "--rank", "3", expect=2)
     told = project.hpc("logs", "tiny", "-f", "--grep", "a", "--json", expect=2)
-    assert "leave one out" in told
+    assert "use only one of them" in told
     assert "leave out --follow" in told
-    assert "is no pattern" in project.hpc("logs", "tiny", "--grep", "a(", expect=2)
+    assert "is not a valid pattern" in project.hpc("logs", "tiny", "--grep", "a(", expect=2)
 
 
 def test_grep_names_run_and_line_and_counts(project):

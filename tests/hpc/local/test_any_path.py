@@ -19,7 +19,7 @@ def test_any_path_runs_here(tmp_path: Path, where: str) -> None:
     assert "2 tasks = 2 finished" in project.hpc("collect", "tiny", **root)
     assert not list(tmp_path.rglob("x"))
     said = project.hpc("plan", "tiny", "--cluster", "slurm", expect=2, **root)
-    assert "cannot stand in an #SBATCH line" in said
+    assert "cannot be written in an #SBATCH line" in said
     assert "--cluster local" in said
 
 
@@ -27,5 +27,5 @@ def test_a_script_for_this_machine_is_not_handed_to_slurm(tmp_path: Path) -> Non
     """Planned here, submitted there: the path is refused before sbatch reads half of it."""
     project = make_project(tmp_path / "a b")
     project.hpc("plan", "tiny", "--cluster", "local")
-    assert "cannot stand in an #SBATCH line" in project.hpc("submit", "tiny", "--backend", "slurm", expect=2)
+    assert "cannot be written in an #SBATCH line" in project.hpc("submit", "tiny", "--backend", "slurm", expect=2)
     assert not list(project.runs.glob("tiny/submissions/*/receipt.json"))

@@ -140,11 +140,11 @@ def test_a_killed_runner_is_followed_by_the_next(slow):
     submit.wait()
     wait_until(lambda: slow.json("status", "tiny")["abandoned"], 15, "status to see it")
     told = slow.hpc("status", "tiny")
-    assert "2 wait in this machine's queue and nothing works it off" in told
+    assert "2 wait in this machine's queue and nothing processes it" in told
     assert "python -m hpc.submit tiny" in told
     assert slow.json("status", "tiny")["abandoned"] == 2
-    assert "2 left in this machine's queue by a runner that is gone: they go on" in slow.hpc("submit", "tiny")
-    assert "nothing works it off" not in slow.hpc("status", "tiny")
+    assert "2 left in this machine's queue by a runner that is gone: they continue" in slow.hpc("submit", "tiny")
+    assert "nothing processes it" not in slow.hpc("status", "tiny")
     assert len(ended(slow)) == 4
     check_all_ran_once(slow)
     check_never_more_than(slow, 2)

@@ -32,6 +32,7 @@ LATER = {
     "pid_namespace", "metrics_unread", "stalled", "script_sha256", "toolkit", "profile_environment", "inputs",
     "on_first_node", "workdir", "obstacle", "adopted", "check", "check_argv", "uses", "files",
     "sanity", "sanity_argv", "deepspeed", "offload", "fsdp", "fsdp_wrap", "gradient_checkpointing", "torch_compile",
+    "rank_logs",
     "packed", "pack",
     "cpu_seconds", "gpu_busy", "gpu_energy_j", "watch", "hang", "watched",
     "preflight", "unfit", "unfit_nodes",

@@ -95,7 +95,7 @@ def test_nothing_begins_without_time_for_a_whole_task(tmp_path, capfd):
 
     assert sorted(line[1] for line in told(tmp_path / "a") if line[0] == "+") == ["X0", "X1", "X2"]
     assert element.code == 1
-    assert "not begun, because there is no time for a whole task: X3 X4 X5" in capfd.readouterr().out
+    assert "not started, because there is no time for a whole task: X3 X4 X5" in capfd.readouterr().out
 
 
 def test_nothing_begins_while_the_experiment_is_held(tmp_path, capfd):
@@ -110,7 +110,7 @@ def test_nothing_begins_while_the_experiment_is_held(tmp_path, capfd):
     element = packed(tmp_path / "a", 3, Pack(3, 1), holds)
     element.say_left()
     assert [line[1] for line in told(tmp_path / "a")] == ["X0", "X0"]
-    assert "not begun, because a person or a failure holds it: X1 X2" in capfd.readouterr().out
+    assert "not started, because a person or a failure holds it: X1 X2" in capfd.readouterr().out
 
 
 def test_a_run_that_a_person_holds_is_passed_over(tmp_path):
@@ -323,4 +323,4 @@ def test_the_elements_signals_reach_the_programs(tmp_path, monkeypatch):
     assert [read(made, x, "exit.json")["signals_received"] for x in (1, 2)] == [["USR1", "TERM"]] * 2
     assert [read(made, x, "exit.json")["signal"] for x in (1, 2)] == [15, 15]
     assert not made.attempt("X3").exists()
-    assert "not begun, because the element was told to end: X3" in out
+    assert "not started, because the element was told to end: X3" in out

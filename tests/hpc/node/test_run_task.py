@@ -277,7 +277,7 @@ def test_a_program_that_fills_the_disk_comes_to_an_end(tmp_path, small_disk):
         "-m", "hpc.run_task", str(small_disk / "tiny/submissions/001/index.json"), "0", timeout=60, **root
     )
     assert done.returncode == 74
-    assert "output is lost from here on: [Errno 28] No space left" in done.stdout
+    assert "output is lost from now on: [Errno 28] No space left" in done.stdout
     assert "Traceback" not in done.stderr
     (small_disk / "filler").unlink()
     answer = project.json("collect", "tiny", expect=1, **root)

@@ -94,7 +94,7 @@ def test_a_ladder_that_holds_leaves_its_log_and_nothing_of_the_run(project):
     ("how", "said"),
     [
         ("breaks", "leakage: 3 of 9 rows are in training, too"),
-        ("hangs", "it took more than 1 s; the last it said: shapes: 1 1 --dry-run X1 sanity"),
+        ("hangs", "it took more than 1 s; its last line: shapes: 1 1 --dry-run X1 sanity"),
         ("asks again", "shapes: 1 1 --dry-run X1 sanity"),
     ],
 )

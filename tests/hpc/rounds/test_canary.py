@@ -167,7 +167,7 @@ def test_a_ladder_that_breaks_holds_the_rest_and_names_the_rung(tmp_path):
     assert attempts(project) == ["X1"]
     standing = project.hpc("status", "tiny")
     assert (
-        "the canary failed before its run: X1: sanity: leakage: 3 of 9 rows\nonce mended: python -m hpc.plan"
+        "the canary failed before training: X1: sanity: leakage: 3 of 9 rows\nonce fixed: python -m hpc.plan"
         in standing
     )
     answer = project.json("collect", "tiny", "--retry-failed", expect=1)
@@ -175,7 +175,7 @@ def test_a_ladder_that_breaks_holds_the_rest_and_names_the_rung(tmp_path):
     assert "sanity-rung-broke" in project.hpc("why", "X1")
     (tmp_path / "mended").touch()
     told = project.hpc("submit", "tiny", "--canary")
-    assert told.index("X2: sanity: leakage: none") < told.index("X2: finished")
+    assert told.index("X2: sanity: leakage: none") < told.index("X2: ended with exit code 0")
     assert "before its run" not in project.hpc("status", "tiny")  # nothing is kept back by it any more
     logs = sorted(path.parents[1].name for path in project.runs.glob("tiny/tasks/*/attempt-1/sanity.log"))
     assert logs == ["X1", "X2"]

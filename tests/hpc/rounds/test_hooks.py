@@ -36,7 +36,7 @@ def ask(folder: Path, body: str, name: str) -> tuple[str, tuple[str, ...]]:
         ("def decide(evidence, verdict, planned): return 7", "the answer is 7"),
         ("def decide(evidence, verdict, planned): verdict.category = 1", "FrozenInstanceError"),
         ("def other(): pass", "AttributeError"),
-        ("decide = 3", "decide is no function"),
+        ("decide = 3", "decide is not a function"),
         ("1 +", "SyntaxError"),
         ("import sys; sys.exit(1)", "SystemExit"),
     ],
@@ -79,15 +79,15 @@ def test_a_missing_module_names_where_it_was_looked_for(tmp_path: Path) -> None:
         ("import os\ndef decide(*_): os.kill(os.getpid(), 9)", "ended by signal 9"),
         ("import ctypes\ndef decide(*_): ctypes.string_at(0)", "ended by signal 11"),
         ("import os\ndef decide(*_): os.closerange(0, 256)", "without an answer"),
-        ("import os, time\ndef decide(*_): os.closerange(0, 256); time.sleep(60)", "closed what connects it"),
+        ("import os, time\ndef decide(*_): os.closerange(0, 256); time.sleep(60)", "closed its connection"),
         ("def decide(*_):\n    while True: print('x' * 10000)", "no answer within 1 s"),
         ("import os\ndef decide(*_):\n    while True: os.write(2, b'x' * 100000)", "no answer within 1 s"),
         ("import signal, time\ndef decide(*_):\n"
          "    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65)); time.sleep(60)", "no answer within 1 s"),
         ("def decide(*_): return {'action': 'retry', 'reason': 'x' * 5_000_000}", "answer is longer than"),
-        ("def decide(*_): return {'action': 'retry', 'parameters': {'x': object()}}", "is no text, number, list"),
+        ("def decide(*_): return {'action': 'retry', 'parameters': {'x': object()}}", "is not text, a number, a list"),
         ("import socket, sys\ndef decide(*_): socket.socket(fileno=int(sys.argv[1])).send(b'[7]\\n'); return None",
-         "something else than an answer"),
+         "something other than an answer"),
     ],
 )  # fmt: skip
 def test_what_its_process_does_to_itself_is_said(
@@ -144,7 +144,7 @@ def test_the_whole_round_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     body = "import time\ndef decide(*_): time.sleep(0.3)\n"
     _, problems = ask_about_many(tmp_path, body, "hook_that_is_slow", 30)
     assert len(problems) == 1
-    assert "more tasks: the tasks before took more than 0.5 s" in problems[0]
+    assert "more tasks: the previous tasks took more than 0.5 s" in problems[0]
 
 
 def test_nothing_it_started_is_left(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_results_that_stand_no_more_are_said(project: LocalProject) -> None:
     metrics = layout.task("X1").attempt(1).metrics
     metrics.write_bytes(metrics.read_bytes()[:100])
     present = assess(layout)
-    assert present.notes == ("X1 was finished when it was collected before, and is failed now",)
+    assert present.notes == ("X1 was finished when last collected, and is failed now",)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])

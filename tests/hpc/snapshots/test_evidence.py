@@ -103,7 +103,7 @@ def test_a_named_problem_of_one_series_leaves_the_success(tmp_path: Path) -> Non
         file["series"]["gone"] = h5py.SoftLink("/x")
     results, category = _judged(tmp_path, attempt)
 
-    assert results.problem == "series 'gone': is a link that leads elsewhere; links are not followed"
+    assert results.problem == "series 'gone': is a link; links are not followed"
     assert category is FailureClass.SUCCESS
 
 
@@ -128,5 +128,5 @@ def test_a_log_that_is_no_file_is_named_and_never_waited_for(tmp_path: Path, nam
         place(barred)
         lines = [line.text for line in gather(layout, state, Results({}, {}, None)).log]
 
-        assert sum(f"{barred}: is no regular file" in line for line in lines) == 1
+        assert sum(f"{barred}: is not a regular file" in line for line in lines) == 1
         assert lines.count("well") == 2

@@ -94,7 +94,7 @@ def test_while_the_element_runs_each_task_is_what_it_is(ran):
     assert ran.outcomes() == [Outcome.FINISHED, Outcome.FAILED, Outcome.RUNNING, Outcome.PENDING]
     (waiting,) = ran.project.json("status", "tiny", HPC_ROOT=str(ran.folder / "runs"))["waiting"]
     assert (waiting["count"], waiting["jobs"], waiting["kind"]) == (1, ["7_[0]"], "queued")
-    assert "in an array element that runs" in waiting["meaning"]
+    assert "in a running array element" in waiting["meaning"]
 
 
 @pytest.mark.parametrize("state", ["FAILED", "NODE_FAIL", "TIMEOUT", "OUT_OF_MEMORY"])

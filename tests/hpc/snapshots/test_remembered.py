@@ -187,7 +187,7 @@ def test_a_remembered_record_is_read_whole_where_it_is_needed(layout: RunLayout)
     assert ended is not None
     assert ended.packages
     attempts["X4"].layout.exit_json.unlink()
-    with pytest.raises(TemporaryError, match="changed while it was looked at"):
+    with pytest.raises(TemporaryError, match="changed while it was being read"):
         attempts["X4"].ended  # noqa: B018
 
 

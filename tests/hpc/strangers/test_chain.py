@@ -213,7 +213,7 @@ def test_after_alone_waits_for_all_that_agree(chain: Repository) -> None:
         ("COMPLETED COMPLETED", "", ""),
         ("COMPLETED FAILED", None, "job 4711 ended with FAILED"),
         ("CANCELLED+", None, "job 4711 ended with CANCELLED"),
-        ("", None, "Slurm does not know job 4711, or no more"),
+        ("", None, "Slurm does not know job 4711, or no longer"),
     ],
 )
 def test_a_slurm_job_is_waited_for_by_a_dependency(
@@ -295,9 +295,9 @@ def test_following_ends_when_what_it_waits_for_is_over_and_failed(repository: Re
 
     assert chain.on_a_node(position=1, name="train") == 1
     told = tell(hpc.follow.main, expect=1)
-    assert f"what is left can never begin: {said}; train/X2_S1 ended" in told
+    assert f"the rest can never start: {said}; train/X2_S1 ended" in told
     assert "python -m hpc.follow theirs" in told
-    assert f"not followed any more: what is left can never begin ({said}" in tell(hpc.status.main)
+    assert f"no longer followed: the rest can never start ({said}" in tell(hpc.status.main)
 
 
 def test_a_configuration_file_names_runs_too(chain: Repository) -> None:

@@ -94,7 +94,7 @@ def test_a_check_is_answered_everywhere_and_takes_no_run_away(
     ("check", "said"),
     [
         ("'los <= 1'", "'los', which is not a declared metric, a parameter or an argument; did you mean 'loss'?"),
-        ("'seed <= 1'", "speaks of no metric"),
+        ("'seed <= 1'", "names no metric"),
         ("'loss <='", "is not a condition"),
         ("'abs(loss) < 1'", "not allowed"),
         ("{}", "needs exactly one of expression, command; it has none"),

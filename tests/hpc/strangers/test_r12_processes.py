@@ -86,7 +86,7 @@ def test_r12_who_is_started_how_often(
 def test_r12_idle_gpus_are_said_with_the_way_to_use_them() -> None:
     """One process beside four GPUs may be meant, and is said; where there is one GPU there is nothing to say."""
     said = describe_processes(COMMAND, Launch(), Resources(gpus=4, cpus=8), {})
-    assert "it has all 4 GPUs of its node; for one process per GPU: launch: {kind: torchrun}" in said
+    assert "it gets all 4 GPUs of its node; for one process per GPU: launch: {kind: torchrun}" in said
     assert "GPU" not in describe_processes(COMMAND, Launch(), Resources(gpus=1), {})
     assert "first of 2 nodes" in describe_processes(COMMAND, Launch(), Resources(nodes=2), {})
 

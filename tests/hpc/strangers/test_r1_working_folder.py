@@ -156,7 +156,7 @@ def test_inputs_are_read_where_the_project_has_them(repository: Repository, tmp_
 @pytest.mark.parametrize(
     ("program", "says"),
     [
-        ("{command: python t.py, workdir: ../x}", "leads out of the project"),
+        ("{command: python t.py, workdir: ../x}", "points outside the project"),
         ("{command: python t.py, workdir: nowhere}", "there is no folder nowhere in the copy of the code"),
         ("{command: python t.py, inputs: [/data]}", "for one elsewhere write {data: /data}"),
         ("{command: python t.py, inputs: [nowhere]}", "nowhere is not there"),

@@ -203,7 +203,7 @@ def test_r3_runs_at_work_with_other_code_are_said_too(ran: Repository) -> None:
     edit(ran)
     ran.plan(cluster="local")
     (line,) = describe_other_code(RunLayout(ran.root, "theirs"), _manifest(ran))
-    assert line.startswith("1 run is at work or waiting with other code (changed since: t.py): S1.")
+    assert line.startswith("1 run is running or waiting with other code (changed since: t.py): S1.")
     assert "python -m hpc.cancel theirs S1" in line
 
 

@@ -93,7 +93,7 @@ def test_a_probe_that_fails_over_something_else_holds_nobody_up(tmp_path: Path) 
     project = planned(tmp_path, EXPERIMENT.replace("[1, 2]}", "[1]}"), "print(undefined)\n")
     told = project.hpc("submit", "tiny", "--probe", expect=1)
 
-    assert "probe of W1_S1: nothing was found that fits, tasks start as declared: code_bug: NameError" in told
+    assert "probe of W1_S1: no size was found that fits; tasks start as declared: code_bug: NameError" in told
     assert not (project.runs / "tiny/learned.json").exists()
     (only,) = load(project.runs / "tiny/probes/001/tries/W1_S1/exit.json")["tries"]
     assert (only["result"], only["fits"], only["micro"]) == ("failed", None, 64)
@@ -140,7 +140,7 @@ def test_on_slurm_the_array_waits_for_the_probe_however_it_ends(tmp_path: Path) 
     assert "#SBATCH --array=0-2\n" in script
     assert "-m hpc.node.probe" in script
     assert "/probe-001\n" in script
-    assert "probe 001: W3_S1: not begun" in project.hpc("status", "tiny", **slurm)
+    assert "probe 001: W3_S1: not started" in project.hpc("status", "tiny", **slurm)
 
 
 def test_a_probe_at_work_is_waited_for_and_not_submitted_again(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_of_eight_followers_at_once_one_acts(first_array_over: PretendedSlurm) -
     codes = slurm.run("hpc.follow", "tiny", copies=8)
     assert set(codes) <= {0, 3}, (codes, slurm.said())
     assert 3 in codes
-    assert "is followed already, by process" in slurm.said()
+    assert "is already followed, by process" in slurm.said()
     assert len(slurm.named("tiny")) == 2
     assert len(slurm.waiting()) == 3
     assert [line["retried"] for line in slurm.ledger() if line["event"] == "round" and line["retried"]] == [["X1"]]
@@ -269,7 +269,7 @@ def test_status_of_a_full_disk_names_the_follower(first_array_over: PretendedSlu
 
     with hold_lease(layout), pytest.MonkeyPatch.context() as patch:
         patch.setattr(describing, "silent_s", full)
-        assert describe(layout)[-1].startswith(f"followed at this moment by process {os.getpid()}")
+        assert describe(layout)[-1].startswith(f"followed now by process {os.getpid()}")
 
 
 def test_a_relay_that_somebody_holds_is_left_to_them(first_array_over: PretendedSlurm) -> None:
@@ -297,10 +297,10 @@ def test_what_a_person_cancels_stays_so_and_the_loop_ends(first_array_over: Pret
     assert slurm.let_the_next_one_run() == 1, slurm.said()
     assert (len(slurm.named("tiny")), slurm.waiting()) == (2, {})
     assert slurm.ledger()[-1]["event"] == "ended"
-    assert "left alone: X1: cancelled: somebody did not want it to run" in slurm.said()
+    assert "left alone: X1: cancelled: somebody stopped it on purpose" in slurm.said()
     told = describe(RunLayout(slurm.project.runs, "tiny"))
     assert "1 left alone (X1: cancelled: somebody did not" in told[0]
-    assert told[-1] == "followed to the end: nothing runs, waits or can be tried again"
+    assert told[-1] == "followed to the end: nothing runs, waits or can be retried"
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"course": "?"}'])
@@ -335,7 +335,7 @@ def test_who_stands_down_leaves_somebody_who_goes_on(first_array_over: Pretended
     layout = RunLayout(slurm.project.runs, "tiny")
     with hold_lease(layout):
         assert slurm.run("hpc.follow", "tiny", "--number", number) == [3]
-        assert f"is followed already, by process {os.getpid()}" in slurm.said()
+        assert f"is already followed, by process {os.getpid()}" in slurm.said()
         for look in slurm.waiting():
             slurm.set_state(look, "CANCELLED")
         with ThreadPoolExecutor(1) as pool:

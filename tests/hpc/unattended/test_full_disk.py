@@ -163,7 +163,7 @@ def test_status_of_what_is_held_over_a_full_disk_says_how_to_go_on(slurm: Preten
     (line,) = describe(RunLayout(slurm.project.runs, "tiny"))[-1:]
     assert line == "not followed while it is held; to go on: python -m hpc.submit tiny --release --follow"
     told = slurm.project.hpc("status", "tiny")
-    assert "tiny is held: the run folder takes nothing any more: No space left on device" in told
+    assert "tiny is held: the run folder can no longer be written: No space left on device" in told
 
 
 def test_a_log_that_takes_no_line_ends_nothing(slurm: PretendedSlurm) -> None:
