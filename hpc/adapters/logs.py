@@ -1,9 +1,9 @@
 """Logs of any size as the few lines that may be evidence, with their true line numbers, in bounded memory.
 
-Kept are the first `KEEP` and the last `KEEP` suspicious lines and the last `KEEP` lines of all. Finding the suspicious
-ones in gigabytes is done on bytes: each needle of `hpc.core.failures.log_scan` is represented by those four of its
-bytes that healthy logs hold least, and numpy looks all of them up at once in a table; only lines that pass are decoded
-and asked properly.
+Kept are the first `KEEP` and the last `KEEP` suspicious lines, and of all lines the first `HEAD` and the last `KEEP`.
+Finding the suspicious ones in gigabytes is done on bytes: each needle of `hpc.core.failures.log_scan` is represented by
+those four of its bytes that healthy logs hold least, and numpy looks all of them up at once in a table; only lines that
+pass are decoded and asked properly.
 """
 
 import os
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KEEP = 200
+HEAD = 60
+"""Lines from the beginning: where a curve begins shows what became of it."""
+HEAD_BYTES = 1 << 16
 CHUNK = 1 << 19  # bytes; fits the processor's cache with the copies made of it
 TAIL_BYTES = 1 << 22  # the last lines are looked for in this much
 _SMALL = 1 << 16  # below this plain Python is faster than loading numpy
@@ -69,7 +72,7 @@ def read_log(path: Path, source: str) -> tuple[LogLine, ...]:
         early, resume_at, resume_line = _first_suspicious(file)
         total = resume_line + _count_lines(file, resume_at)
         late = (early[KEEP:] + _last_suspicious(file, resume_at, size, total))[-KEEP:] if len(early) >= KEEP else []
-        kept = dict(_last_lines(file, size, total) + early[:KEEP] + late)
+        kept = dict(_first_lines(file) + _last_lines(file, size, total) + early[:KEEP] + late)
     return tuple(LogLine(source, number, kept[number]) for number in sorted(kept))
 
 
@@ -78,7 +81,8 @@ def _whole(data: bytes, source: str) -> tuple[LogLine, ...]:
     if lines and not lines[-1]:
         lines.pop()
     suspects = [i for i, line in enumerate(lines) if log_scan.suspicious(line)]
-    keep = {*suspects[:KEEP], *suspects[-KEEP:], *range(max(0, len(lines) - KEEP), len(lines))}
+    ends = (*range(min(HEAD, len(lines))), *range(max(0, len(lines) - KEEP), len(lines)))
+    keep = {*suspects[:KEEP], *suspects[-KEEP:], *ends}
     return tuple(LogLine(source, i + 1, lines[i]) for i in sorted(keep))
 
 
@@ -137,6 +141,13 @@ def _count_lines(file: BinaryIO, start: int) -> int:
     while block := file.read(CHUNK):
         count += block.count(b"\n")
     return count
+
+
+def _first_lines(file: BinaryIO) -> list[tuple[int, str]]:
+    """The first `HEAD` lines that end within the first `HEAD_BYTES`."""
+    file.seek(0)
+    whole = file.read(HEAD_BYTES).split(b"\n")[:-1]
+    return [(number, _decode(raw)) for number, raw in enumerate(whole[:HEAD], 1)]
 
 
 def _last_lines(file: BinaryIO, size: int, total: int) -> list[tuple[int, str]]:

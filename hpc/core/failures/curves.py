@@ -1,142 +1,307 @@
-"""Curves read from a log: what a program printed as `name=value`, `name: value` or in a table. Pure, linear.
+"""Curves read from what a program printed, for runs whose metrics are missing or shorter than their log. Pure.
 
-Where a run left no metrics, or fewer than it printed, its health is judged on these. Names are written as the metrics'
-would be: ``Train loss`` becomes ``train_loss``.
+A series is a metric's name and its values in the order of the log: ``loss=2.3``, ``test accuracy: 0.91``,
+``{'loss': 2.3}``, a column of a table. The checks here are narrower than those of `hpc.core.failures.health`: a log
+holds other numbers too, and a line may be taken for what it is not.
 """
 
-import math
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite, isnan, log
+from statistics import fmean, median
 
 from hpc.core.failures.evidence import LogLine
+from hpc.core.failures.health import TRAINING_LOSS, find_explosions, grows_with_reward
 from hpc.core.failures.reading.parts import Line
 
-_METRIC = (
-    r"loss|acc(?:uracy)?|reward|return|perplexity|ppl|nll|score|error|err|energy|rmse|mse|mae|f1|auc|bleu|rouge|map|iou"
-)
-_QUALIFIER = r"train(?:ing)?|val(?:id(?:ation)?)?|test|eval(?:uation)?|dev|final|best|mean|avg|average|lm|overall|total"
-_NUMBER = r"[-+]?(?:nan|inf(?:inity)?|\d[\d,]{0,20}(?:\.\d{0,20})?(?:e[-+]?\d{1,4})?|\.\d{1,20})"
-_PAIR = re.compile(
-    rf"(?P<name>(?:\b(?:{_QUALIFIER})[ _/.-]{{1,2}}){{0,3}}(?<![A-Za-z])(?:[a-z]{{1,20}}[_/.-]){{0,3}}(?:{_METRIC})"
-    rf"(?:[@_/.-]?\w{{1,12}}){{0,2}})"
-    rf"['\"]?\s{{0,3}}(?:[:=|]\s{{0,6}}|\s{{1,6}})\(?(?P<value>{_NUMBER})%?(?![\w.])",
-    re.IGNORECASE,
-)
-_WORTH = re.compile(
-    r"loss|acc|rew|return|perpl|ppl|nll|score|err|energ|mse|mae|f1|auc|bleu|roug|map|iou", re.IGNORECASE
-)
-_CELLS = re.compile(r"\s*[|,\t]\s*|\s{2,}")
-_NUMERIC = re.compile(rf"{_NUMBER}%?", re.IGNORECASE)
-_NAME = re.compile(r"[A-Za-z][\w /.@%()-]{0,40}")
-_STATED = re.compile(r"(?:^|[_/.])(?:test|final|best|mean|avg|average|overall|eval(?:uation)?)(?:[_/.]|$)")
+FLAT_VALUES = 20
+FLAT = 0.002  # relative width: what is printed has few digits
+EPOCHS = 5  # values, one an epoch, that can show that nothing is learned
+AT_CHANCE = 0.015  # share of ln N that the loss of a guess may lie away from it
+FALLEN = 0.005  # share of ln N from the first third of the values to the last that is learning
+ACCURACY_AT_CHANCE = 0.1  # share of 1/N
+MOST_CLASSES = 1_000_000
+MOST_NAMED = 20
+MAX_TEXT = 600
+"""Characters of a line that are read."""
 
 
-@dataclass
+@dataclass(frozen=True)
+class Point:
+    """One printed value.
+
+    Attributes:
+        value: NaN and infinities included.
+        line: Where it stands.
+        step: Step, iteration or epoch the line reports; None where it reports none.
+        is_epoch: The line counts epochs.
+    """
+
+    value: float
+    line: LogLine
+    step: int | None
+    is_epoch: bool
+
+
+@dataclass(frozen=True)
 class Curve:
-    """One name's values in the order they were printed, each with its line."""
+    """A metric as it was printed."""
 
     name: str
-    values: list[float] = field(default_factory=list)
-    lines: list[LogLine] = field(default_factory=list)
+    points: tuple[Point, ...]
 
-    def add(self, text: str, line: LogLine) -> None:
-        """Append a value as it was printed."""
-        self.values.append(float(text.rstrip("%").replace(",", "")))
-        self.lines.append(line)
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Every value, in the order of the log."""
+        return tuple(point.value for point in self.points)
+
+    @property
+    def last(self) -> Point:
+        """The value printed last."""
+        return self.points[-1]
 
 
-def read_curves(lines: Sequence[Line]) -> dict[str, Curve]:
-    """Every curve a log shows, of the first rank that prints any.
+_METRIC = (
+    r"(?:loss|accuracy|acc|reward|rew_mean|return|score|perplexity|ppl|nll|error|mse|rmse|mae|f1|auc|auroc|bleu|iou|dice"
+    r"|r2)"
+)
+_NUMBER = r"[-+]?(?:nan|inf(?:inity)?|(?:\d[\d,]{0,20})?\.?\d{1,20}\.?(?:e[-+]?\d{1,3})?)(?![\w.]*\w)"
+_PAIR = re.compile(
+    rf"(?<![\w./-])(?P<name>(?:[A-Za-z][\w./-]{{0,24}} ){{0,2}}(?:[A-Za-z][\w./-]{{0,32}}[_/.-])?{_METRIC}"
+    rf"(?:_(?:mean|train|val|test))?)['\"]?(?: ?\((?:mean|avg)\))?"
+    rf"(?:\s{{0,3}}[:=]\s{{0,6}}|\s{{0,40}}\|\s{{0,12}}|\s{{1,6}})(?P<value>{_NUMBER})(?P<percent>\s?%)?",
+    re.IGNORECASE,
+)
+_STEP = re.compile(r"\b(step|iter|iteration|epoch|update)s?\b[\s:=\[(#/]{0,6}(\d{1,9})\b", re.IGNORECASE)
+_OTHER = re.compile(r"Error\b(?!\s*[:=]\s*[-+]?\d)|Exception\b|Traceback|\bassert|^\s*File \"|^wandb:")
+_QUALIFIER = re.compile(
+    r"^(?:train|training|val|valid|validation|eval|evaluation|test|dev|final|best|lm|policy|value|actor|critic"
+    r"|entropy|kl|total|aux|generator|discriminator)$"
+)
+_CELL = re.compile(_NUMBER + r"%?$", re.IGNORECASE)
+_HEAD = re.compile(rf"(?:[a-z]\w{{0,16}}[_/ .-])?{_METRIC}$", re.IGNORECASE)
+_RULE = re.compile(r"^[\s+\-=|:─━┃│┼╇╪]*$")
+_CLASSES = re.compile(
+    r"\b(\d{1,7})[ -](?:way )?(?:classes|labels|categories)\b"
+    r"|\b(?:num_?classes|n_?classes|nb_classes|num_labels|classes|vocab(?:ulary)?[_ ]?(?:size)?)['\"]?"
+    r"\s{0,3}[:=]\s{0,3}(\d{1,7})\b",
+    re.IGNORECASE,
+)
+_ACCURACY = re.compile(r"(?:[a-z]+[_/])?acc(?:uracy)?")
+_ANY_LOSS = re.compile(r".*(?:loss|perplexity|ppl|nll)")
+_RESULT = re.compile(rf"(?:test|final|best|final_test|best_test|test_final)[_/ ]{_METRIC}")
+
+
+def read_curves(lines: Iterable[Line]) -> dict[str, Curve]:
+    """Read every series a log reports.
 
     Args:
         lines: Lines that speak, in order.
+
+    Returns:
+        Name in lower case, as ``loss``, ``test_accuracy``, ``train/loss`` → its values as the first rank that reports
+        any printed them. Per cent are given as shares.
     """
-    curves: dict[str, Curve] = {}
-    rank: str | None = None
-    for line, found in _reports(lines):
-        rank = line.rank if rank is None else rank
-        if line.rank != rank:
-            continue
-        for name, text in found:
-            curves.setdefault(name, Curve(name)).add(text, line.origin)
-    return curves
-
-
-def _reports(lines: Sequence[Line]) -> Iterator[tuple[Line, list[tuple[str, str]]]]:
-    """Lines that report something, with the names and values."""
-    columns: list[str] = []
+    found: dict[str, list[Point]] = {}
+    spoke: dict[str, str] = {}
+    header: list[str] = []
     for line in lines:
-        cells = _cells(line.text)
-        if len(cells) > 1 and any(_WORTH.search(cell) for cell in cells) and all(_NAME.fullmatch(c) for c in cells):
-            columns = [_plain(cell) for cell in cells]
+        text = line.text[:MAX_TEXT]
+        if _OTHER.search(text):
             continue
-        if columns and len(cells) == len(columns) and all(_NUMERIC.fullmatch(cell) for cell in cells):
-            yield line, [(name, text) for name, text in zip(columns, cells, strict=True) if _WORTH.search(name)]
-            continue
-        if not _WORTH.search(line.text):
-            continue
-        found = [(_plain(match["name"]), match["value"]) for match in _PAIR.finditer(line.text)]
-        if found and "wandb:" not in line.text[:8]:
-            yield line, found
+        header, pairs = _pairs_of(text, header)
+        step = _STEP.search(text)
+        for name, value in pairs:
+            if spoke.setdefault(name, line.rank) == line.rank:
+                point = Point(value, line.origin, int(step[2]) if step else None, _counts_epochs(step, header))
+                found.setdefault(name, []).append(point)
+    return {name: Curve(name, tuple(points)) for name, points in found.items()}
 
 
-def _cells(text: str) -> list[str]:
-    bare = text.strip().strip("|").strip()
-    return _CELLS.split(bare) if bare else []
+def _counts_epochs(step: re.Match[str] | None, header: Sequence[str]) -> bool:
+    return step[1].lower() == "epoch" if step else "epoch" in header[:1]
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[ -]+", "_", name.strip().lower())
+def _pairs_of(text: str, header: list[str]) -> tuple[list[str], list[tuple[str, float]]]:
+    """Names and values of a line, and the header of the table it is a row of; an empty one where it is in none."""
+    cells = [cell.strip() for cell in text.strip().strip("|│┃").split("|")] if "|" in text else text.split()
+    if header and len(cells) == len(header) and _CELL.match(cells[0]):
+        row = zip(header, cells, strict=True)
+        return header, [(_named(name), _number(cell)) for name, cell in row if _HEAD.match(name) and _CELL.match(cell)]
+    pairs = [(_named(m["name"]), _number(m["value"] + (m["percent"] or ""))) for m in _PAIR.finditer(text)]
+    if not pairs and len(cells) > 1 and any(map(_HEAD.match, cells)) and not any(map(_CELL.match, cells)):
+        return [cell.lower() for cell in cells], []
+    return (header if _RULE.match(text) else []), pairs
 
 
-def find_spoiled_results(curves: dict[str, Curve]) -> LogLine | None:
-    """The first result (of a test, final, best, mean) that is nan at last; None when there is none.
+def _named(name: str) -> str:
+    """One spelling for a metric: words that say nothing of it are left out."""
+    *words, last = name.lower().split(" ")
+    return "_".join([*(word for word in words if _QUALIFIER.match(word)), last])
 
-    One score among others of the same report that are numbers is no result: a class that never occurs has none.
+
+def _number(text: str) -> float:
+    """A printed value; NaN is a value, and what is in per cent is given as a share."""
+    bare = text.rstrip(" %")
+    value = float(bare.rstrip(".,").replace(",", ""))
+    return value / 100 if bare != text else value
+
+
+# ── what they show ───────────────────────────────────────────────────────────────────────────────────────────────
+
+Curves = Mapping[str, Curve]
+Recorded = Mapping[str, Sequence[float]]
+"""Series of the metrics: one at least as long as the log's has to show the same."""
+
+
+def find_printed_explosion(curves: Curves, recorded: Recorded) -> LogLine | None:
+    """Find the last line of a training loss that left all bounds without becoming NaN; None where there is none.
+
+    Only the values since the counter began anew are compared: a log may hold several trainings.
     """
-    stated = [curve for name, curve in curves.items() if _STATED.search(name)]
-    sound = {curve.lines[-1] for curve in stated if math.isfinite(curve.values[-1])}
-    spoiled = (curve.lines[-1] for curve in stated if math.isnan(curve.values[-1]))
-    return next((line for line in spoiled if line not in sound), None)
-
-
-_CLASSES = re.compile(
-    r"\b(?:num_?(?:classes|labels)|n_?classes|classes|vocab(?:ulary)?(?:_size| size)?)\b"
-    r"['\"]?\s{0,2}[:=]?\s{0,2}(\d{1,7})\b"
-    r"|\b(\d{1,7}) (?:classes|labels)\b",
-    re.IGNORECASE,
-)
-CHANCE_VALUES = 5
-"""Losses in a row that have to lie at chance: a training that learns anything has left it by then."""
-
-
-def find_chance(lines: Sequence[Line], curves: dict[str, Curve]) -> LogLine | None:
-    """Where all losses lie at ln N and N is the number of classes the log names, or that its accuracy of 1/N tells."""
-    loss = next((curve for name, curve in curves.items() if name in ("loss", "train_loss", "training_loss")), None)
-    if loss is None or len(loss.values) < CHANCE_VALUES or not all(math.isfinite(v) for v in loss.values):
+    if grows_with_reward({name: curve.values for name, curve in curves.items()}):
         return None
-    wide = 0.01
-    for classes in _numbers_of_classes(lines, curves):
-        chance = math.log(classes)
-        if all(abs(value - chance) < wide * chance for value in loss.values) and not _falls(loss.values):
-            return loss.lines[-1]
+    for curve in _of_kind(curves, TRAINING_LOSS):
+        last = _last_training(curve)
+        if is_exploded(last.values) and _is_agreed(recorded, last, TRAINING_LOSS, _ends_exploded(len(last.points))):
+            return last.last.line
     return None
 
 
-def _falls(values: Sequence[float]) -> bool:
-    """Whether it goes down step by step, however slowly: that is learning."""
-    steps = [b - a for a, b in pairwise(values)]
-    return sum(step < 0 for step in steps) > 0.8 * len(steps) and values[0] - values[-1] > 0.002 * values[0]
+def find_nothing_learned(curves: Curves, texts: Iterable[str], recorded: Recorded) -> LogLine | None:
+    """Find the last line of a loss that stays at ln N, or an accuracy at 1/N, of N classes the log names; else None.
+
+    What a guess comes to proves nothing after few steps: it takes one value an epoch over `EPOCHS`, or `FLAT_VALUES`.
+    """
+    losses = [curve for curve in _of_kind(curves, TRAINING_LOSS) if _is_long(curve)]
+    accuracies = [curve for curve in _of_kind(curves, _ACCURACY) if _is_long(curve)]
+    classes = classes_named(texts) if losses or accuracies else ()
+    told = (*classes, *filter(None, (_classes_of(curve.values) for curve in accuracies)))
+
+    def guesses(values: Sequence[float]) -> bool:
+        return any(is_loss_of_guessing(values, n) for n in told)
+
+    def hits_by_chance(values: Sequence[float]) -> bool:
+        return any(is_accuracy_of_guessing(values, n) for n in classes)
+
+    for curve in losses:
+        if guesses(curve.values) and _is_agreed(recorded, curve, TRAINING_LOSS, guesses):
+            return curve.last.line
+    if any(not guesses(curve.values) for curve in losses):
+        return None
+    for curve in accuracies:
+        if hits_by_chance(curve.values) and _is_agreed(recorded, curve, _ACCURACY, hits_by_chance):
+            return curve.last.line
+    return None
 
 
-def _numbers_of_classes(lines: Sequence[Line], curves: dict[str, Curve]) -> set[int]:
-    named = {int(m[1] or m[2]) for line in lines[:200] if (m := _CLASSES.search(line.text))}
-    for name, curve in curves.items():
-        level = curve.values[-1] if "acc" in name and curve.values else 0.0
-        level = level / 100 if 1 < level <= 100 else level
-        flat = all(abs(v - curve.values[-1]) <= 0.1 * abs(curve.values[-1]) for v in curve.values)
-        if 0 < level < 0.6 and flat and len(curve.values) >= CHANCE_VALUES:
-            named.add(round(1 / level))
-    return {n for n in named if 2 <= n <= 1_000_000}
+def find_flat_loss(curves: Curves, recorded: Recorded) -> LogLine | None:
+    """Find the last line of a loss that never left where it began, the log's first; None where there is none."""
+    first = _of_kind(curves, _ANY_LOSS)[:1]
+    for curve in first:
+        if is_flat(curve.values) and _is_agreed(recorded, curve, TRAINING_LOSS, is_flat):
+            return curve.last.line
+    return None
+
+
+def find_nan_result(curves: Curves) -> LogLine | None:
+    """Find the line of a final result that is NaN, where no result of the log is a number; else None.
+
+    A score of a class that does not occur is NaN in healthy runs too, and stands beside others.
+    """
+    results = _of_kind(curves, _RESULT)
+    sound = [curve for curve in results if not isnan(curve.last.value)]
+    return results[-1].last.line if results and not sound else None
+
+
+def is_exploded(values: Sequence[float]) -> bool:
+    """Whether a training loss ends far above its beginning."""
+    return bool(find_explosions({"loss": values}))
+
+
+def _ends_exploded(length: int) -> Callable[[Sequence[float]], bool]:
+    """Whether a series, or its last values as many as the log's, exploded."""
+    return lambda values: is_exploded(values) or is_exploded(values[-length:])
+
+
+def is_flat(values: Sequence[float]) -> bool:
+    """Whether at least `FLAT_VALUES` printed values lie within `FLAT` of each other, and not at nothing."""
+    if len(values) < FLAT_VALUES or not all(map(isfinite, values)):
+        return False
+    level = abs(median(values))
+    return level > 1e-3 and max(values) - min(values) < FLAT * level
+
+
+def is_loss_of_guessing(values: Sequence[float], classes: int) -> bool:
+    """Whether a loss lies at ln N from beginning to end and did not fall on the whole."""
+    if not all(map(isfinite, values)):
+        return False
+    guess = log(classes)
+    near = all(abs(value - guess) < AT_CHANCE * guess for value in values)
+    third = max(1, len(values) // 3)
+    return near and fmean(values[:third]) - fmean(values[-third:]) < FALLEN * guess
+
+
+def is_accuracy_of_guessing(values: Sequence[float], classes: int) -> bool:
+    """Whether an accuracy lies at 1/N from beginning to end, and does not rise on the whole."""
+    if not all(map(isfinite, values)):
+        return False
+    guess = 1 / classes
+    near = all(abs(value - guess) < ACCURACY_AT_CHANCE * guess for value in values)
+    third = max(1, len(values) // 3)
+    return near and fmean(values[-third:]) - fmean(values[:third]) < ACCURACY_AT_CHANCE * guess / 4
+
+
+def classes_named(texts: Iterable[str]) -> tuple[int, ...]:
+    """Every number of classes or size of a vocabulary a log names, without repetition."""
+    found = (int(m[1] or m[2]) for text in texts for m in _CLASSES.finditer(text[:MAX_TEXT]))
+    return tuple(dict.fromkeys(n for n in found if 2 <= n <= MOST_CLASSES))[:MOST_NAMED]
+
+
+def _classes_of(values: Sequence[float]) -> int | None:
+    """The number of classes an accuracy that stands still would be a guess among; None where it moves."""
+    level = median(values)
+    if not all(map(isfinite, values)) or not 0 < level < 0.6:
+        return None
+    classes = round(1 / level)
+    return classes if 2 <= classes <= MOST_CLASSES and is_accuracy_of_guessing(values, classes) else None
+
+
+def _of_kind(curves: Curves, kind: re.Pattern[str]) -> list[Curve]:
+    return [curve for name, curve in curves.items() if kind.fullmatch(name)]
+
+
+def _is_agreed(
+    recorded: Recorded, curve: Curve, kind: re.Pattern[str], shows: Callable[[Sequence[float]], bool]
+) -> bool:
+    """Whether the metrics show the same as a printed curve, or hold less of it than the log.
+
+    The series of the same name is asked, or where there is none every series of the kind.
+    """
+    own = [values for name, values in recorded.items() if _plain(name) == _plain(curve.name)]
+    asked = own or [values for name, values in recorded.items() if kind.fullmatch(name)]
+    return all(shows(values) for values in asked if len(values) >= len(curve.points))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[/. -]", "_", name.lower())
+
+
+def _last_training(curve: Curve) -> Curve:
+    """The part of a curve since its step counter was last set back."""
+    start, before = 0, -1
+    for i, point in enumerate(curve.points):
+        if point.step is not None:
+            start = i if point.step < before else start
+            before = point.step
+    return Curve(curve.name, curve.points[start:])
+
+
+def _is_long(curve: Curve) -> bool:
+    """Whether a curve begins at the beginning and is long enough to tell a start from a standstill."""
+    steps = [point.step for point in curve.points if point.step is not None]
+    if len(curve.points) < EPOCHS or not steps or steps[0] > 1:
+        return False
+    by_epoch = all(point.is_epoch for point in curve.points) and len(set(steps)) >= EPOCHS
+    return by_epoch or len(curve.points) >= FLAT_VALUES

@@ -4,14 +4,11 @@ Each row says which step of `hpc.core.failures.classify` asks it; of one step's 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
-from statistics import median
 
-from hpc.core.failures import health
-from hpc.core.failures.curves import find_chance, find_spoiled_results
+from hpc.core.failures import curves, health
 from hpc.core.failures.evidence import Evidence, FailureClass, LogLine
 from hpc.core.failures.rule import Role, Tier
 from hpc.core.failures.scene import Scene
@@ -228,36 +225,49 @@ def _usr1_unanswered(scene: Scene) -> LogLine | None:
 
 def _unhealthy(find: Callable[[health.Series], tuple[health.HealthWarning, ...]], scene: Scene) -> LogLine | None:
     """The first sign of a kind that lasts to the end of the recorded metrics."""
-    lasting = (warning for warning in find(scene.evidence.series) if health.is_result_spoiled(warning))
+    return _lasting(find(scene.evidence.series))
+
+
+def _lasting(warnings: Iterable[health.HealthWarning]) -> LogLine | None:
+    lasting = (warning for warning in warnings if health.is_result_spoiled(warning))
     return next((fact("metrics", warning.text) for warning in lasting), None)
 
 
+def _recorded_not_finite(scene: Scene) -> LogLine | None:
+    """A recorded loss that is not finite to the end, over more than the one value a meter shows before its first."""
+    series = {name: values for name, values in scene.evidence.series.items() if len(values) > 1}
+    return _lasting(health.find_non_finite(series))
+
+
+def _printed_not_finite(scene: Scene) -> LogLine | None:
+    """The same of what was printed."""
+    series = {name: curve.values for name, curve in scene.curves.items() if len(curve.points) > 1}
+    found = next((warning for warning in health.find_non_finite(series) if warning.lasting), None)
+    return scene.curves[found.metric].points[found.since].line if found else None
+
+
 def _exploded(scene: Scene) -> LogLine | None:
-    """A training loss far above where it began, recorded or printed from the first step on."""
+    """A training loss that ends far above its beginning, in the metrics or as it was printed."""
     recorded = _unhealthy(health.find_explosions, scene)
-    if recorded or not scene.begins_at_start or scene.evidence.resumed:
-        return recorded
-    found = health.find_explosions({name: curve.values for name, curve in scene.curves.items()})
-    return next((scene.curves[warning.metric].lines[-1] for warning in found), None)
+    return recorded or curves.find_printed_explosion(scene.curves, scene.evidence.series)
 
 
 def _learned_nothing(scene: Scene) -> LogLine | None:
     """A training loss that never moved, of a run that began at the beginning, or a reward that stays at its floor."""
     flat = None if scene.evidence.resumed else _unhealthy(health.find_no_learning, scene)
-    if flat or scene.evidence.resumed or scene.evidence.series:
-        return flat or _reward_never_moves(scene)
-    at_chance = find_chance(scene.lines, scene.curves) if scene.begins_at_start else None
-    return _reward_never_moves(scene) or _printed_loss_never_moves(scene) or at_chance
+    return flat or _reward_never_moves(scene) or _printed_loss_never_moves(scene)
 
 
 def _printed_loss_never_moves(scene: Scene) -> LogLine | None:
-    """A printed loss that stays where it began, from the first step on. A plateau at a log's end proves nothing."""
-    found = scene.losses
-    values = [value for value, _ in found]
-    if len(values) < 20 or not scene.begins_at_start or scene.evidence.resumed or scene.evidence.series:
+    """A printed loss that stays where it began, or at what a guess comes to, from the first step on.
+
+    A plateau at a log's end proves nothing.
+    """
+    if scene.evidence.resumed or not scene.begins_at_start:
         return None
-    level = abs(median(values))
-    return found[-1][1].origin if level > 1e-3 and max(values) - min(values) < 0.002 * level else None
+    recorded = scene.evidence.series
+    texts = (line.text for line in scene.lines)
+    return curves.find_flat_loss(scene.curves, recorded) or curves.find_nothing_learned(scene.curves, texts, recorded)
 
 
 _REWARD = re.compile(
@@ -304,7 +314,7 @@ def _nothing_matched(scene: Scene) -> LogLine | None:
 def _damaged_resume(scene: Scene) -> LogLine | None:
     """A damaged file that stopped a resumed attempt before it logged a step: earlier attempts read the inputs well."""
     event = scene.deepest(Tier.ROOT)
-    if not scene.evidence.resumed or scene.evidence.series or event is None:
+    if not scene.evidence.resumed or scene.evidence.series or scene.curves or event is None:
         return None
     return event.line if event.rule.role is Role.DAMAGED_FILE else None
 
@@ -315,20 +325,30 @@ FACT_RULES: tuple[FactRule, ...] = (
         Step.METRICS,
         F.DIVERGENCE,
         "metrics",
-        partial(_unhealthy, health.find_non_finite),
+        _recorded_not_finite,
         "the recorded loss became non-finite and stayed so",
         "when it started to go wrong",
         0.97,
     ),
     FactRule(
         "loss-stayed-nan",
-        Step.PRINTED,
+        Step.METRICS,
         F.DIVERGENCE,
         "log",
-        lambda scene: scene.lasting_nan,
+        _printed_not_finite,
         "the printed loss became non-finite and stayed so",
         "when it started to go wrong",
         0.9,
+    ),
+    FactRule(
+        "last-loss-nan",
+        Step.PRINTED,
+        F.DIVERGENCE,
+        "log",
+        lambda scene: scene.lasting_nan or _unhealthy(health.find_non_finite, scene),
+        "the last losses, or the only one, are non-finite",
+        "whether it was ever measured",
+        0.85,
     ),
     FactRule(
         "gradient-stayed-nan",
@@ -345,7 +365,7 @@ FACT_RULES: tuple[FactRule, ...] = (
         Step.PRINTED,
         F.DIVERGENCE,
         "result",
-        lambda scene: find_spoiled_results(scene.curves),
+        lambda scene: curves.find_nan_result(scene.curves),
         "what the program gives as its result is not a number",
         "whether training, evaluation or an empty data set made it so",
         0.8,

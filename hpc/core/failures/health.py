@@ -56,6 +56,7 @@ class HealthWarning:
 LOSS_NAME = re.compile(r"loss|error|cost|objective|energy|perplexity|ppl|nll|^metric$", re.IGNORECASE)
 GRADIENT_NAME = re.compile(r"grad(?:ient)?s?[_ .-]?norm|gnorm|^grad", re.IGNORECASE)
 TRAINING_LOSS = re.compile(r"(?:train(?:ing)?[/_.])?(?:lm_)?loss", re.IGNORECASE)
+REWARD_NAME = re.compile(r"reward|(?:^|[/_.])rew_|return", re.IGNORECASE)
 VALIDATION = re.compile(r"^(?:val(?:id(?:ation)?)?|eval|test|dev)(?=[/_.])", re.IGNORECASE)
 _NORM_NAME = re.compile(r"grad|norm", re.IGNORECASE)
 
@@ -116,6 +117,8 @@ def find_explosions(series: Series) -> tuple[HealthWarning, ...]:
 
     Value losses of reinforcement learning grow with the return and are no training loss in this sense.
     """
+    if grows_with_reward(series):
+        return ()
     found = []
     for name, values in series.items():
         numbers = [value for value in values if isfinite(value)]
@@ -128,6 +131,15 @@ def find_explosions(series: Series) -> tuple[HealthWarning, ...]:
             text = f"{name} rose from {begin:.4g} to {end:.4g}"
             found.append(HealthWarning(Sign.EXPLOSION, name, len(values) - 3, text, lasting=True))
     return tuple(found)
+
+
+def grows_with_reward(series: Series) -> bool:
+    """Whether a reward rises beside the losses: then they are of reinforcement learning and may grow with it."""
+    return any(
+        median(numbers[-3:]) > median(numbers[:3])
+        for name, values in series.items()
+        if REWARD_NAME.search(name) and len(numbers := [value for value in values if isfinite(value)]) >= 6
+    )
 
 
 def find_no_learning(series: Series) -> tuple[HealthWarning, ...]:
