@@ -15,10 +15,13 @@ PY    := .venv/bin/python
 IMAGE ?= train-cpu
 # Three processes (those with a real Slurm mostly wait), a file at a time, and nothing of the caller's own runs or site.
 TEST  := env -u HPC_ROOT -u HPC_CLUSTER $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+# How long to search, or to soak.
+fuzz: SECONDS ?= 120
+soak: SECONDS ?= 600
 # Options for the command behind a target: make submit EXP=lora_sweep ARGS="--dry-run"
 ARGS  ?=
 
-.PHONY: help setup setup-login demo check test fuzz manifests submit report image cluster-up cluster-down lint bench gpu-check docs docs-site clean
+.PHONY: help setup setup-login demo check test fuzz soak manifests submit report image cluster-up cluster-down lint bench gpu-check docs docs-site clean
 
 help: ## This list
 	@awk -F ' *## ' '/^[a-z-]+:.*##/ { sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -53,8 +56,12 @@ test: ## All tests; sets up first, on Debian as root also Slurm, Apptainer and t
 	@scripts/parts browser
 	$(TEST) $(ARGS)
 
-fuzz: $(READY) ## The property tests with many new random examples, an hour or so; what fails is remembered and tried first
+fuzz: $(READY) ## Any bytes for every reader (SECONDS=120 each), then the property tests with many new examples, an hour or so
+	@$(PY) -m tests.fuzz.run --seconds $(SECONDS)
 	@HYPOTHESIS_PROFILE=long $(TEST) -m hypothesis --timeout 3600 $(ARGS)
+
+soak: $(READY) ## Submit, kill, fill the disk, collect, purge: SECONDS=600 of it on this machine; a table of what is left
+	@$(PY) -m benchmarks.soak --seconds $(SECONDS)
 
 manifests: $(ANY) ## EXP=NAME: check, expand and freeze an experiment, write its Slurm scripts (CLUSTER=PROFILE)
 	@test -n "$(EXP)" || { echo "usage: make manifests EXP=lora_sweep [CLUSTER=lab]" >&2; exit 2; }

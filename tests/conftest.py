@@ -12,8 +12,8 @@ from hpc.adapters.started import VARIABLE
 from hpc.core.typed import PLAIN
 
 TESTS = Path(__file__).parent
-FAR = ("cluster", "containers", "train", "browser", "gpu")
-"""Folders whose tests need more than Python: a Slurm, images, a training stack, a browser."""
+FAR = ("cluster", "containers", "train", "browser", "gpu", "nfs")
+"""Folders whose tests need more than Python: a Slurm, images, a training stack, a browser, a file server."""
 
 SLOW_LIST = TESTS / "slow.txt"
 # However pytest was started, messages name commands plainly; `tests/hpc/test_pasted.py` tries the ways.
@@ -53,7 +53,13 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Over several processes (-n 3) what waits longest begins first: the storm, then the other real clusters."""
     if config.getoption("numprocesses", None):
-        items.sort(key=lambda item: ("test_storm" not in item.nodeid, "tests/cluster" not in item.nodeid))
+        items.sort(
+            key=lambda item: (
+                "test_storm" not in item.nodeid,
+                "tests/cluster" not in item.nodeid,
+                "tests/nfs" not in item.nodeid,
+            )
+        )
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,6 +7,7 @@ and done without where it is not installed.
 import contextlib
 import errno
 import fcntl
+import functools
 import json
 import os
 import pwd
@@ -24,9 +25,14 @@ from hpc.core.records.record import RecordError, record_from
 if TYPE_CHECKING:
     import filelock
 
+    from hpc.adapters.lock_lease import LockLease
+
 R = TypeVar("R")
 LEASE_S = 30.0
 """Where a file system has no locks: a holder that showed no sign of life for so many seconds has lost its claim."""
+
+APPEND_S = 60.0
+"""How long to wait for whoever adds to the same ledger; each takes milliseconds."""
 
 MOST_JSON_BYTES = 256 << 20
 """The largest file that is parsed as JSON; the index of 100,000 tasks takes a third of it."""
@@ -41,6 +47,11 @@ _KINDS = {
 _PAGE = 4096
 _NO_FLOCK = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
+_OUTDATED = (errno.ENOENT, errno.ESTALE)
+"""What NFS may say of a name that another host has just made or replaced."""
+_STALE_READS = 20
+_NETWORK = (b" - nfs", b" - lustre ", b" - beegfs ")
+"""Types of file systems whose locks may hold on one machine only, as ``/proc/self/mountinfo`` has them."""
 
 
 GROUP_READS = 0o750
@@ -177,7 +188,12 @@ def write_bytes(
             file.flush()
             if lasting >= Lasting.CONTENT:
                 os.fsync(file.fileno())
-        os.replace(temporary, path)
+            own = os.fstat(file.fileno()).st_ino
+        try:
+            os.replace(temporary, path)
+        except FileNotFoundError:
+            if _inode(path) != own:  # else a file server that restarted was asked twice, and had done it
+                raise
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -197,6 +213,14 @@ def open_text(path: Path) -> Iterator[IO[str]]:
         yield file
         file.flush()
         os.fsync(descriptor)
+
+
+def _inode(path: Path) -> int | None:
+    """Number of what has a name; None where there is nothing."""
+    try:
+        return path.lstat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 def temporary_name(path: Path) -> Path:
@@ -259,17 +283,47 @@ def open_log(path: Path) -> IO[bytes]:
     return os.fdopen(descriptor, "ab", buffering=0)
 
 
+def refresh(folder: Path) -> None:
+    """Have a network file system ask its server what is in a folder; else a name that is new is absent for a minute.
+
+    NFS keeps in mind that there was no such name; opening the folder makes it look whether the folder has changed.
+    """
+    with contextlib.suppress(OSError):
+        os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is something of a name, by the file server's word: ask it where absence decides something.
+
+    Raises:
+        OSError: The file system has an error.
+    """
+    if path.exists():
+        return True
+    refresh(path.parent)
+    return path.exists()
+
+
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file, or a link to one, for reading. It never waits: nothing else is opened for long.
+
+    What is absent is absent by the file server's word (`refresh`).
 
     Raises:
         FileNotFoundError: There is nothing of that name.
         InputError: There is something else (a named pipe, a folder, a link to nothing), or we may not read it.
         OSError: The file system has an error.
     """
+    # Without O_NONBLOCK, opening a named pipe waits for somebody who writes into it.
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
-        # Without O_NONBLOCK, opening a named pipe waits for somebody who writes into it.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(path, flags)
+        except OSError as error:
+            if error.errno not in _OUTDATED:
+                raise
+            refresh(path.parent)
+            descriptor = os.open(path, flags)
     except OSError as error:
         raise _not_opened(path, error) from None
     try:
@@ -294,9 +348,17 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
         InputError: As `open_regular`, or it is larger.
         OSError: The file system has an error.
     """
-    with open_regular(path) as file:
-        expected = min(os.fstat(file.fileno()).st_size, most_bytes)
-        content = file.read(max(expected, _PAGE) + 1)  # /proc says 0; a file that grows is read as far as it was
+    for attempt in range(1, _STALE_READS + 1):
+        try:
+            with open_regular(path) as file:
+                expected = min(os.fstat(file.fileno()).st_size, most_bytes)
+                content = file.read(max(expected, _PAGE) + 1)  # /proc says 0; what grows is read as far as it was
+            break
+        except OSError as error:  # replaced by another host while it was read: the new one is there
+            if error.errno != errno.ESTALE or attempt == _STALE_READS:
+                raise
+            refresh(path.parent)  # else the old one is opened again, for a minute
+            time.sleep(0.01)
     if len(content) > most_bytes:
         raise _unusable(path, f"is larger than the {most_bytes:,} bytes that are read")
     return content
@@ -414,22 +476,76 @@ def append_json_line(path: Path, value: Any) -> None:
 
 
 def append_json_lines(path: Path, values: Iterable[Any]) -> None:
-    """Add objects to a ledger of JSON lines, in a single write that no other writer's is mixed with.
+    """Add objects to a ledger of JSON lines, all or none, whoever else adds to it, here or on another host.
 
-    A line that somebody died over is ended first, so that it spoils only itself.
+    On NFS a host knows the end of a file only as it was when it last asked, and two that append overwrite each other:
+    so the ledger itself is locked meanwhile. A line that somebody died over is ended first, so that it spoils only
+    itself.
+
+    Raises:
+        TemporaryError: Somebody else was at it for `APPEND_S` seconds.
+        OSError: It cannot be written.
     """
     make_folder(path.parent)
     lines = "".join(json.dumps(value, ensure_ascii=True, allow_nan=False) + "\n" for value in values)
+    with contextlib.ExitStack() as stack:
+        if not _excludes_all(path.parent) or not _append(path, lines, is_locked=False):
+            stack.enter_context(lock(path.with_name(f".{path.name}.lock"), APPEND_S))
+            _append(path, lines, is_locked=True)
+
+
+def _append(path: Path, lines: str, *, is_locked: bool) -> bool:
+    """Add lines to the end of a file that nobody else adds to meanwhile; False where it cannot be locked."""
+    # Opened under the lock, where there is another than its own: opening asks the server how long it is.
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        size = os.fstat(descriptor).st_size
-        if not size:
-            _set_mode_of(descriptor, mode_in(path.parent))
-        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        os.write(descriptor, (("\n" if torn else "") + lines).encode())
-        os.fsync(descriptor)
+        if not is_locked:
+            try:
+                _wait_for(descriptor, path, APPEND_S)
+            except OSError as error:
+                if error.errno not in _NO_FLOCK:
+                    raise
+                return False
+        _write_lines(descriptor, path, lines)
+        return True
     finally:
-        os.close(descriptor)
+        os.close(descriptor)  # which frees it
+
+
+def _write_lines(descriptor: int, path: Path, lines: str) -> None:
+    size = os.fstat(descriptor).st_size
+    if not size:
+        _set_mode_of(descriptor, mode_in(path.parent))
+    torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+    try:
+        left = memoryview((("\n" if torn else "") + lines).encode())
+        while left:
+            left = left[os.write(descriptor, left) :]
+        os.fsync(descriptor)  # on NFS a quota is told here, and nowhere else
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, size)
+        raise
+
+
+def _wait_for(descriptor: int, path: Path, timeout_s: float) -> None:
+    """Take an open file by `flock`.
+
+    Raises:
+        TemporaryError: Somebody else held it for `timeout_s` seconds.
+        OSError: The file system has no locks.
+    """
+    end, pause_s = time.monotonic() + timeout_s, 0.001
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise TemporaryError(_in_vain(path, timeout_s)) from None
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, 0.05)
+        else:
+            return
 
 
 def read_json_lines(path: Path, last_bytes: int | None = None) -> list[Any]:
@@ -453,7 +569,7 @@ def read_json_lines(path: Path, last_bytes: int | None = None) -> list[Any]:
     found = []
     for line in lines:
         with contextlib.suppress(ValueError, RecursionError):
-            found.append(json.loads(line))
+            found.append(json.loads(line.decode()))  # as bytes, NULs of a hole would be taken for UTF-32
     return found
 
 
@@ -462,12 +578,17 @@ def publish_folder(prepared: Path, target: Path) -> bool:
 
     Renaming onto a non-empty folder fails on every file system, so exactly one of any number of callers succeeds.
     """
+    own = prepared.stat().st_ino
     try:
         prepared.rename(target)
     except OSError as error:
-        if error.errno in _TAKEN and target.exists():
+        refresh(target.parent)
+        if _inode(target) == own:  # a file server that restarted was asked twice, and had done it
+            pass
+        elif error.errno in _TAKEN and target.exists():
             return False
-        raise
+        else:
+            raise
     sync_folder(target.parent)
     return True
 
@@ -476,7 +597,8 @@ def publish_folder(prepared: Path, target: Path) -> bool:
 def lock(path: Path, timeout_s: float = 60.0, *, parents: bool = True) -> Iterator[None]:
     """Hold an exclusive lock that no dead process keeps, here or on another host.
 
-    `flock` where the file system has it: the kernel frees it with its holder. Elsewhere a lease file with a heartbeat:
+    `flock` where the file system has it: the kernel frees it with its holder. Where there is none, or one that holds on
+    one machine only by the mount's options, a lease file with a heartbeat (`hpc.adapters.lock_lease`):
     a holder known to be dead is superseded at once, one on another host when it was silent for `LEASE_S` seconds. To
     see that silence a waiter waits for at least twice that long, whatever `timeout_s` says.
 
@@ -493,6 +615,7 @@ def lock(path: Path, timeout_s: float = 60.0, *, parents: bool = True) -> Iterat
     if parents:
         make_folder(path.parent)
     held = _acquire(path, timeout_s, parents)
+    refresh(path.parent)  # what whoever had it before us made there
     try:
         yield
     finally:
@@ -513,22 +636,11 @@ class _BareLock:
             OSError: The lock file cannot be made, or the file system has no locks.
         """
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        end = time.monotonic() + timeout_s
         try:
-            while not self._is_ours():
-                if time.monotonic() > end:
-                    raise TemporaryError(_in_vain(path, timeout_s))
-                time.sleep(0.05)
+            _wait_for(self._descriptor, path, timeout_s)
         except BaseException:
             os.close(self._descriptor)
             raise
-
-    def _is_ours(self) -> bool:
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
 
     def release(self) -> None:
         """Free it, whoever was forked with it meanwhile."""
@@ -540,33 +652,49 @@ def _in_vain(path: Path, waited_s: float) -> str:
     return f"{path} is held by another process; waited {waited_s:.3g} s. Try again later"
 
 
-def _acquire(path: Path, timeout_s: float, parents: bool) -> "filelock.BaseFileLock | _BareLock":
+def _acquire(path: Path, timeout_s: float, parents: bool) -> "filelock.BaseFileLock | _BareLock | LockLease":
+    if _excludes_all(path.parent):
+        try:
+            return _acquire_flock(path, timeout_s, parents)
+        except OSError as error:
+            if error.errno not in _NO_FLOCK:
+                raise
+    from hpc.adapters.lock_lease import LockLease
+
+    return LockLease(path, LEASE_S, timeout_s)
+
+
+def _acquire_flock(path: Path, timeout_s: float, parents: bool) -> "filelock.BaseFileLock | _BareLock":
     try:
         import filelock
     except ImportError:
         return _BareLock(path, timeout_s)
-
+    if not parents:
+        return _BareLock(path, timeout_s)
     started = time.monotonic()
-    held: filelock.BaseFileLock
     try:
-        try:
-            if not parents:
-                return _BareLock(path, timeout_s)
-            held = filelock.FileLock(path, timeout_s, 0o600, thread_local=False, fallback_to_soft=False)
-            held.acquire()
-        except OSError as error:  # filelock.Timeout is one too; it has no errno
-            if error.errno not in _NO_FLOCK:
-                raise
-            if not parents:
-                path.parent.stat()  # as late as can be: this lease would make it
-            held = filelock.SoftFileLease(
-                path.with_name(path.name + ".lease"),
-                lease_duration=LEASE_S,
-                timeout=max(timeout_s, 2 * LEASE_S),
-                thread_local=False,
-            )
-            held.acquire()
+        held = filelock.FileLock(path, timeout_s, 0o600, thread_local=False, fallback_to_soft=False)
+        held.acquire()
     except filelock.Timeout:
         waited_s = time.monotonic() - started
         raise TemporaryError(_in_vain(path, waited_s)) from None
     return held
+
+
+def _excludes_all(folder: Path) -> bool:
+    """Whether locks in a folder, where there are any, hold between machines, too: by the mount options."""
+    return _mounts_exclude_all(os.stat(folder).st_dev, str(folder))  # noqa: PTH116
+
+
+@functools.lru_cache(maxsize=64)
+def _mounts_exclude_all(_device: int, folder: str) -> bool:
+    try:
+        mounts = Path("/proc/self/mountinfo").read_bytes()
+    except OSError:
+        return True
+    if not any(kind in mounts for kind in _NETWORK):
+        return True
+    from hpc.core.checkup.storage import local_locks, mount_of, parse_mounts
+
+    mount = mount_of(os.path.realpath(folder), parse_mounts(mounts.decode("utf-8", "surrogateescape")))
+    return mount is None or not local_locks(mount)

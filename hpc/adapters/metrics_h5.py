@@ -91,11 +91,17 @@ class MetricsFile:
             self._make_room({name: len(block) // RECORD.itemsize for name, block in blocks.items()})
         except OSError as error:
             failure = error  # what still fits is written all the same
-        with self._opened() as descriptor:
-            for name in [name for name in blocks if name in self._slots]:
-                self._fill(descriptor, self._slots[name], blocks[name])
-                if not blocks[name]:
-                    del blocks[name]
+        before = {name: (self._slots[name].rows, bytes(block)) for name, block in blocks.items() if name in self._slots}
+        try:
+            with self._opened() as descriptor:
+                for name in before:
+                    self._fill(descriptor, self._slots[name], blocks[name])
+                    if not blocks[name]:
+                        del blocks[name]
+        except OSError:  # also of closing it, by which NFS tells what of all that reached nobody
+            for name, (rows, block) in before.items():
+                self._slots[name].rows, blocks[name] = rows, bytearray(block)
+            raise
         if failure is not None:
             raise failure
 

@@ -181,6 +181,7 @@ def with_file(path: Path, use: Callable[[h5py.File], _T]) -> _T:
                     f"is not a readable metrics file: it was cut off, is damaged or never was one ({_short(error)})",
                     str(path),
                 ) from None
+            files.refresh(path.parent)
             time.sleep(0.05)
     raise AssertionError("unreachable")
 

@@ -15,6 +15,7 @@ from hpc.core.checkup.storage import (
     judge_flock,
     judge_hdf5,
     judge_inodes,
+    judge_mount_options,
     judge_names,
     judge_quota,
     judge_shared,
@@ -49,6 +50,8 @@ def look_at_storage(examined: Examined) -> Iterator[Begin | Check]:
     mount = shared_disk.mount_at(home)
     others = None if examined.is_local else _other_hosts(examined.profile.partition)
     yield judge_shared(str(home), mount, others, examined.profile.name)
+    yield Begin("mount options")
+    yield judge_mount_options(mount)
     yield Begin("space")
     yield judge_space(shared_disk.free_mib(home), str(home), examined.needs)
     yield judge_inodes(shared_disk.free_files(home), str(home), examined.needs)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from hpc.adapters import proc
-from hpc.adapters.files import readable_record
+from hpc.adapters.files import is_there, readable_record
 from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_FAILED, EXIT_STORAGE
 from hpc.core.layout import RunLayout, TaskLayout
 from hpc.core.records.index import Element, SubmissionIndex
@@ -126,7 +126,7 @@ class Packed:
 
     def _bring_forward(self) -> bool:
         """Let the first task that nobody holds be the next; False where all are held."""
-        if self._layout.hold.exists():
+        if is_there(self._layout.hold):
             return False
         is_held = _held_runs(self._layout)
         found = next((each for each in self._waiting if not is_held(each[0].run_name)), None)
@@ -176,7 +176,7 @@ class Packed:
 
 def _held_runs(layout: RunLayout) -> Callable[[str], bool]:
     """Tell which single runs a person holds; all of them where nobody can read it."""
-    if not layout.held_runs.exists():
+    if not is_there(layout.held_runs):
         return lambda _: False
     from hpc.core.records.hold import HeldRuns  # here: mostly there are none
 

@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hpc.adapters.collected_file import read_entries
-from hpc.adapters.files import move_away, read_record, read_record_or_none, readable_record, write_json
+from hpc.adapters.files import (
+    is_there,
+    move_away,
+    read_record,
+    read_record_or_none,
+    readable_record,
+    refresh,
+    write_json,
+)
 from hpc.adapters.manifest_store import find_manifest, list_submissions, load_index, task_from_json
 from hpc.adapters.owner import owner_in_slurm
 from hpc.adapters.withdrawn import NOTHING, read_withdrawn
@@ -390,7 +398,7 @@ def _was_sent_to_slurm(prepared: Sequence[tuple[SubmissionLayout, SubmissionInde
     A script that somebody sent from another machine does no harm where this says no: a run is claimed before it begins.
     """
     mine = [each for each, index in prepared if index.scheduler == "slurm"]
-    return any(each.intent.exists() or each.receipt.exists() or logged_jobs(each) for each in mine)
+    return any(is_there(each.intent) or is_there(each.receipt) or logged_jobs(each) for each in mine)
 
 
 def _with_cancelled(tasks: Sequence[TaskState], submitted: Sequence[_Submitted]) -> tuple[TaskState, ...]:
@@ -455,6 +463,7 @@ def _unreadable_run_files(layout: RunLayout, of_manifest: InputError | None) -> 
         meaning = f"{_without_place(of_manifest)}: the newest copy in {layout.manifests.name}/ is read instead"
         yield Unreadable(layout.manifest, meaning, f"plan again: python -m hpc.plan {layout.experiment}")
     paths = (layout.hold, layout.held_runs, layout.accepted, layout.relaunched, layout.learned)
+    refresh(layout.home)
     if not any(map(os.path.lexists, paths)):
         return
     for path, (kind, meaning) in zip(paths, _run_files(), strict=True):

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 
 from hpc.adapters import slurm
-from hpc.adapters.files import append_json_line, write_json
+from hpc.adapters.files import append_json_line, is_there, write_json
 from hpc.adapters.manifest_store import readable_indices
 from hpc.adapters.spare import replace_json
 from hpc.core.layout import RunLayout
@@ -85,7 +85,7 @@ def keep_runs_held(layout: RunLayout) -> None:
         InputError: The file cannot be read.
         TemporaryError: Slurm did not answer.
     """
-    if not layout.held_runs.exists():
+    if not is_there(layout.held_runs):
         return
     known = held_runs(layout)
     if not any(index.scheduler == "slurm" for _, index in readable_indices(layout)):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from hpc.adapters.files import read_record_or_none
+from hpc.adapters.files import is_there, read_record_or_none
 from hpc.adapters.manifest_store import readable_indices
 from hpc.core.errors import InputError
 from hpc.core.layout import RunLayout
@@ -57,7 +57,7 @@ class Free:
 
 def split_held(layout: RunLayout, assignments: Sequence[Assignment]) -> Free:
     """Tell what may be submitted from what a person holds."""
-    if not layout.held_runs.exists():
+    if not is_there(layout.held_runs):
         return Free(tuple(assignments))
     why = why_held(layout)
     kept = tuple(each for each in assignments if why(each.task.run_name))

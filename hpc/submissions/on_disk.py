@@ -3,7 +3,7 @@
 import contextlib
 import os
 
-from hpc.adapters.files import read_record_or_none
+from hpc.adapters.files import is_there, read_record_or_none
 from hpc.core.errors import InputError
 from hpc.core.layout import RunLayout, SubmissionLayout, attempt_number
 from hpc.core.records.submitted import Asked
@@ -17,7 +17,7 @@ def comment_of(manifest_sha: str, number: int) -> str:
 
 def is_used(submission: SubmissionLayout) -> bool:
     """Whether anybody asked Slurm for it, by us or by a plain ``sbatch`` (whose elements leave a log)."""
-    return submission.intent.exists() or submission.receipt.exists() or bool(logged_jobs(submission))
+    return is_there(submission.intent) or is_there(submission.receipt) or bool(logged_jobs(submission))
 
 
 def logged_jobs(submission: SubmissionLayout) -> list[str]:

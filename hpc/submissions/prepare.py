@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc.adapters import slurm
-from hpc.adapters.files import make_folder, move_away, publish_folder, read_record_or_none, write_text
+from hpc.adapters.files import is_there, make_folder, move_away, publish_folder, read_record_or_none, write_text
 from hpc.adapters.images import name_of_pin, pin_image
 from hpc.adapters.index_file import write_index
 from hpc.adapters.manifest_store import list_submissions, load_index, readable_indices
@@ -401,13 +401,13 @@ def link_scripts(layout: RunLayout, submissions: Sequence[SubmissionLayout], ren
 
 def half_submitted(layout: RunLayout) -> list[SubmissionLayout]:
     """Submissions with an intent and no receipt, somebody died between; not those of which nothing is wanted."""
-    begun = [each for each in list_submissions(layout) if each.intent.exists() and not each.receipt.exists()]
+    begun = [each for each in list_submissions(layout) if is_there(each.intent) and not is_there(each.receipt)]
     return [each for each in begun if not _is_withdrawn(each)]
 
 
 def _is_withdrawn(submission: SubmissionLayout) -> bool:
     """Whether every element of a submission was cancelled or set aside."""
-    if not submission.withdrawn.exists():
+    if not is_there(submission.withdrawn):
         return False
     withdrawn = read_withdrawn(submission)
     return all(entry.run_name in withdrawn for entry in load_index(submission).entries)
@@ -493,5 +493,5 @@ def backend_of(layout: RunLayout, frozen: Frozen) -> Frozen:
 def submit_to_local_queue(submissions: Sequence[SubmissionLayout], terms: Terms = AT_ONCE) -> None:
     """Hand arrays to this machine's own queue (`hpc.local.runner`), which takes whatever has such a receipt."""
     for submission in submissions:
-        if not submission.receipt.exists():
+        if not is_there(submission.receipt):
             write_receipt(submission, replace(terms.signed(), job=LOCAL))

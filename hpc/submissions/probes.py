@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from hpc.adapters import slurm
-from hpc.adapters.files import read_record, read_record_or_none
+from hpc.adapters.files import is_there, read_record, read_record_or_none
 from hpc.adapters.learned_file import read_known
 from hpc.adapters.sbatch import render_sbatch
 from hpc.core.errors import InputError
@@ -171,7 +171,7 @@ def describe(layout: RunLayout) -> list[str]:
     """Say what the newest probe found, a line for each task it tries."""
     number = _newest(layout)
     probe = layout.probe(number)
-    if not probe.receipt.exists():
+    if not is_there(probe.receipt):
         return []
     names = [entry.run_name for entry in read_record(probe.index, ProbeIndex).entries]
     return [f"probe {number:03d}: {name}: {_found(AttemptLayout(probe.tries / name))}" for name in names]

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from hpc.adapters import slurm
-from hpc.adapters.files import read_record, read_record_or_none, write_json
+from hpc.adapters.files import is_there, read_record, read_record_or_none, write_json
 from hpc.core.errors import InputError
 from hpc.core.layout import SubmissionLayout
 from hpc.core.records.submitted import LOCAL, Asked
@@ -42,7 +42,7 @@ def submit_once(
         TemporaryError: Slurm did not answer, or not clearly. The intent stays, and the same call goes on from it.
         SlurmError: Slurm refused; the intent is taken back.
     """
-    if files.receipt.exists():
+    if is_there(files.receipt):
         return _received(files)
     begun = read_record_or_none(files.intent, Asked)
     if begun is not None:

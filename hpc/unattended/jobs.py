@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hpc.adapters import slurm
-from hpc.adapters.files import make_folder, read_json_or_none, write_text
+from hpc.adapters.files import is_there, make_folder, read_json_or_none, write_text
 from hpc.adapters.sbatch import relay_profile, relay_resources, render_relay
 from hpc.adapters.started import VARIABLE, started_as
 from hpc.core.errors import InputError
@@ -69,7 +69,7 @@ def _wanted(layout: RunLayout, number: int, row: JobRow) -> Relay:
         wanted = Relay.from_json(intent)
     except (InputError, KeyError, TypeError, ValueError):
         return Relay(Kind.LOOK)
-    if not (files := SubmissionLayout(folder)).receipt.exists():
+    if not is_there((files := SubmissionLayout(folder)).receipt):
         with contextlib.suppress(OSError):  # on a full disk; whoever looks next writes it
             write_receipt(files, asked_now(job=row.job, adopted=True))
     return wanted

@@ -9,7 +9,7 @@ from typing import Any
 from hpc.adapters import proc
 from hpc.adapters.files import append_json_line, move_away, read_json_or_none
 from hpc.adapters.spare import replace_json, set_aside
-from hpc.core.errors import InputError
+from hpc.core.errors import InputError, TemporaryError
 from hpc.core.layout import RunLayout
 from hpc.core.slurm.successors import Course, Relay
 from hpc.unattended.lease import own_job
@@ -98,5 +98,5 @@ def is_over(layout: RunLayout) -> bool:
 def note_down(layout: RunLayout, event: str, **more: Any) -> None:
     """Add a line to the ledger. One that cannot be written is lost: the ledger tells, and nothing is decided by it."""
     by = {"host": proc.this_host(), "pid": os.getpid(), "job": own_job()}
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, TemporaryError):
         append_json_line(layout.follow_ledger, {"time": time.time(), "event": event, "by": by, **more})

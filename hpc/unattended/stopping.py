@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 
 from hpc.adapters import slurm
+from hpc.adapters.files import is_there
 from hpc.core.errors import InputError
 from hpc.core.layout import RunLayout
 from hpc.core.slurm.successors import Course
@@ -16,7 +17,7 @@ from hpc.unattended.state import State, note_down, read_state, write_state
 
 def goes_on(layout: RunLayout) -> bool:
     """Whether somebody follows the experiment, or would begin to."""
-    return layout.follow_state.exists() and _read(layout).course is Course.GOES_ON
+    return is_there(layout.follow_state) and _read(layout).course is Course.GOES_ON
 
 
 def waiting_relays(layout: RunLayout) -> list[str]:
@@ -25,7 +26,7 @@ def waiting_relays(layout: RunLayout) -> list[str]:
     Raises:
         TemporaryError: Slurm did not answer.
     """
-    if not layout.follow_state.exists() or _read(layout).backend == "local":
+    if not is_there(layout.follow_state) or _read(layout).backend == "local":
         return []
     return [each.job for each in list_waiting(layout)]
 
@@ -36,7 +37,7 @@ def stop_following(layout: RunLayout) -> list[str]:
     Raises:
         TemporaryError: Slurm did not answer; no relay does anything any more, and the same call goes on.
     """
-    if not layout.follow_state.exists():
+    if not is_there(layout.follow_state):
         return []
     if goes_on(layout):
         course = Course.CANCELLED
@@ -49,7 +50,7 @@ def stop_following(layout: RunLayout) -> list[str]:
 
 def take_up_again(layout: RunLayout) -> None:
     """Let a loop go on that was cancelled: whoever types ``follow`` says so."""
-    if layout.follow_state.exists() and (state := _read(layout)).course is Course.CANCELLED:
+    if is_there(layout.follow_state) and (state := _read(layout)).course is Course.CANCELLED:
         write_state(layout, replace(state, course=Course.GOES_ON, told=""))
 
 

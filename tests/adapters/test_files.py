@@ -440,3 +440,93 @@ def _wait_until_held(holder: subprocess.Popen[str]) -> None:
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
     assert holder.poll() is None or holder.returncode == -signal.SIGKILL
+
+
+# --- what network file systems do
+
+
+def _asked_twice(act):  # type: ignore[no-untyped-def]  # a rename, as os or pathlib have it
+    """A server that did what it was asked, restarted before it answered, and was asked again."""
+
+    def again(*arguments, **named):  # type: ignore[no-untyped-def]
+        act(*arguments, **named)
+        return act(*arguments, **named)
+
+    return again
+
+
+def test_a_rename_that_a_restarted_server_was_asked_for_twice_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second time there is nothing to rename; what has the new name is ours all the same."""
+    for name in ("prepared", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    monkeypatch.setattr(Path, "rename", _asked_twice(Path.rename))
+    monkeypatch.setattr(os, "replace", _asked_twice(os.replace))
+    assert files.publish_folder(tmp_path / "prepared", tmp_path / "final")
+    assert not files.publish_folder(tmp_path / "other", tmp_path / "final")
+    files.write_json(tmp_path / "x.json", 1)
+    assert files.read_json(tmp_path / "x.json") == 1
+    with pytest.raises(FileNotFoundError):
+        files.publish_folder(tmp_path / "absent", tmp_path / "another")
+
+
+def test_a_name_that_is_absent_or_stale_is_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that remembers no such name, or the one before it, is made to look at the folder; then it is there."""
+    path, asked, said, real = tmp_path / "x.json", [], [errno.ENOENT], os.open
+    files.write_json(path, 1)
+
+    def cached(name, flags, *more, **named):  # type: ignore[no-untyped-def]
+        if Path(name) == tmp_path and flags & os.O_DIRECTORY:
+            asked.append(name)
+        if Path(name) == path and len(asked) < 1:
+            raise OSError(said[0], os.strerror(said[0]), str(name))
+        return real(name, flags, *more, **named)
+
+    monkeypatch.setattr(os, "open", cached)
+    for said[0] in (errno.ENOENT, errno.ESTALE):
+        asked.clear()
+        assert files.read_json(path) == 1
+        assert asked
+    with pytest.raises(FileNotFoundError):
+        files.read_json(tmp_path / "absent.json")
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On NFS the old one is gone for good (ESTALE); without an end, the error is told."""
+    path, stale, real = tmp_path / "x.json", [2], os.fstat
+    files.write_json(path, 1)
+
+    def gone(descriptor: int) -> os.stat_result:
+        stale[0] -= 1
+        if stale[0] >= 0:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return real(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", gone)
+        found = files.read_json(path)
+        stale[0] = 10**6
+        with pytest.raises(OSError) as raised:  # noqa: PT011  its number is looked at outside
+            files.read_json(path)
+    assert (found, raised.value.errno) == (1, errno.ESTALE)
+
+
+def test_lines_that_a_quota_refuses_leave_the_ledger_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFS takes them all and says EDQUOT at fsync: nothing of them stays, and the next ones are whole."""
+    path = tmp_path / "ledger.jsonl"
+    files.append_json_line(path, {"a": 1})
+    before = path.read_bytes()
+
+    def refuse(_: int) -> None:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        with pytest.raises(OSError, match="quota"):
+            files.append_json_lines(path, [{"a": 2}, {"a": 3}])
+    assert path.read_bytes() == before
+    path.write_bytes(before + b"\0" * 40)  # a hole, as a quota may leave one
+    files.append_json_line(path, {"a": 4})
+    assert files.read_json_lines(path) == [{"a": 1}, {"a": 4}]

@@ -1,5 +1,6 @@
 """`metrics.h5` is whole at every instant: killed anywhere, read meanwhile, continued, on a full disk, damaged."""
 
+import errno
 import json
 import os
 import signal
@@ -468,3 +469,25 @@ def test_a_row_that_is_being_written_does_not_count(tmp_path: Path) -> None:
 
     assert metrics_read.written_rows(rows) == 2
     assert metrics_read.written_rows(rows[:1]) == 1
+
+
+def test_rows_that_only_closing_refuses_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFS may tell of an error when the file is closed: nothing was taken then, and is tried again."""
+    file = MetricsFile(tmp_path / "metrics.h5", {})
+    file.append({"loss": bytearray(pack_row(0, 0.5, 1.0))})
+    rows = bytearray(pack_row(1, 0.25, 2.0) + pack_row(2, 0.125, 3.0))
+    kept, real = {"loss": bytearray(rows)}, os.close
+
+    def refuse(descriptor: int) -> None:
+        real(descriptor)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "close", refuse)
+        with pytest.raises(OSError, match="Input/output"):
+            file.append(kept)
+    assert kept == {"loss": rows}
+    file.append(kept)
+    file.finish(complete=True)
+    assert kept == {}
+    assert read(tmp_path / "metrics.h5")["loss"].value.tolist() == [0.5, 0.25, 0.125]

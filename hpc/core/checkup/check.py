@@ -111,6 +111,7 @@ KINDS: tuple[Kind, ...] = (
         ("writable", "Whether runs can be made in HPC_ROOT", _BLOCKING),
         ("owner and access", "Who owns it, and who may enter", _WARNING),
         ("shared", "Whether it is a file system that compute nodes can see", _BLOCKING),
+        ("mount options", "Options of a network file system that take a guarantee away", _WARNING),
         ("rename", "Whether a file can be replaced atomically, and a folder published once", _BLOCKING),
         ("exclusive create", "Whether a name can be created only once (O_EXCL)", _BLOCKING),
         ("hard links", "Hard links, which pin images", _WARNING),

@@ -141,7 +141,7 @@ def judge_flock(problem: str, mount: Mount | None, several_hosts: bool) -> Check
         return Check("flock", problem, "locks that exclude other processes", KEEP_ELSEWHERE, BLOCKING)
     own = local_locks(mount) if mount else ""
     if own:
-        mend = KEEP_ELSEWHERE + "  # or act on an experiment from one machine only"
+        mend = KEEP_ELSEWHERE + "  # here leases take their place, slower"
         found = f"exclude on one machine only (mounted with {own})"
         return Check("flock", found, "locks between machines", mend, WARNING if several_hosts else NOTE)
     return Check("flock", "works")
@@ -155,6 +155,38 @@ def local_locks(mount: Mount) -> str:
         bad = ("nolock", "local_lock=all", "local_lock=flock", "local_lock=posix")
         return next((option for option in bad if option in mount.options), "")
     return "tuneUseGlobalFileLocks not said" if mount.kind == "beegfs" else ""
+
+
+LATE_S = 60
+"""A name or size that another host made is seen so late by default (acdirmax); longer is asked for by the mount."""
+
+
+def judge_mount_options(mount: Mount | None) -> Check:
+    """Judge options of a network file system that take a guarantee away (docs/file-systems.md)."""
+    if mount is None or not mount.kind.startswith("nfs"):
+        return Check("mount options", "none that matter" if mount else "no mount found")
+    wrong = []
+    if {"soft", "softerr", "softreval"} & mount.options:
+        wrong.append(
+            "soft: a server that is slow is told to programs as an error (EIO); metrics wait, training may end"
+        )
+    if "nocto" in mount.options:
+        wrong.append("nocto: what another host wrote is read in its old form, leases and locks included")
+    late = max((_seconds(option) for option in mount.options if option.startswith(_CACHES)), default=0)
+    if late > LATE_S:
+        wrong.append(f"attributes are believed for {late} s, {LATE_S} by default: what others make is seen so late")
+    if not wrong:
+        return Check("mount options", "none that matter")
+    expected = "hard, close-to-open, actimeo of 60 s at most"
+    return Check("mount options", "; ".join(wrong), expected, KEEP_ELSEWHERE + "  # or ask the site", WARNING)
+
+
+_CACHES = ("actimeo=", "acregmax=", "acdirmax=")
+
+
+def _seconds(option: str) -> int:
+    value = option.partition("=")[2]
+    return int(value) if value.isdecimal() else 0
 
 
 def judge_hdf5(problem: str) -> Check:

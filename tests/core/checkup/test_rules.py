@@ -13,6 +13,7 @@ from hpc.core.checkup.storage import (
     Quota,
     judge_access,
     judge_inodes,
+    judge_mount_options,
     judge_quota,
     judge_shared,
     judge_space,
@@ -129,6 +130,22 @@ def test_a_folder_is_on_the_nearest_mount(folder: str, point: str, locks: str) -
     mount = mount_of(folder, parse_mounts(MOUNTS))
     assert mount is not None
     assert (mount.point, local_locks(mount)) == (point, locks)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("rw,vers=4.2,hard,acregmax=60,acdirmax=60", ""), ("rw,soft", "soft"), ("rw,nocto", "nocto"),
+        ("rw,acregmin=3,acdirmax=600", "600 s"), ("rw,softerr,acregmax=120", "soft"),
+    ],
+)  # fmt: skip
+def test_options_that_take_a_guarantee_away_are_named(options: str, said: str) -> None:
+    """Of NFS only, and as a warning: an older form is read, names come late, errors meet programs."""
+    taken = frozenset(options.split(","))
+    check = judge_mount_options(Mount("/x", "nfs4", "server:/x", taken))
+    assert (check.severity == "warning") == bool(said)
+    assert said in check.found
+    assert judge_mount_options(Mount("/x", "ext4", "/dev/x", taken)).severity == "ok"
 
 
 HOSTS = ["n1", "n2"]

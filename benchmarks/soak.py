@@ -1,0 +1,387 @@
+"""Soak: submit, collect, kill, purge, fill the disk and take the queue away, over and over, and count what is left.
+
+    python -m benchmarks.soak                     ten minutes on this machine's own queue; prints a table
+    python -m benchmarks.soak --seconds 1800 --seed 7
+
+Each round plans an experiment of its own in a project of its own, lets one thing go wrong, heals it by the commands a
+person would type, and is counted: every task has ended well exactly once (its program says so in a file outside, too),
+no process and no temporary file is left, and after the purge the folder has as many files as before. Anything else is
+named, and the exit code is 1. As root the runs lie on a small file system of their own, which can be filled.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hpc.core.layout import RunLayout
+
+REPO = Path(__file__).parents[1]
+MARK = "HPC_SOAK"
+"""Variable by which every process of a soak is known."""
+TASKS, AT_ONCE = 6, 2
+DISK_MIB = 24
+HEALED_S = 90.0
+PROGRAM = """
+import os, sys, time
+def say(what):
+    file = os.open(os.environ["SOAK_LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(file, f"{what} {sys.argv[1]}\\n".encode())
+say("begin")
+time.sleep(0.15)
+print(f"loss: {int(sys.argv[1]) / 2}", flush=True)
+say("end")
+"""
+EXPERIMENT = """
+name: {name}
+type: comparison
+program: {{command: "{python} program.py {{x}}"}}
+sweep: {{grid: {{x: [{values}]}}, seeds: [1]}}
+metrics:
+  primary: {{name: loss, goal: min}}
+  source: {{stdout: 'loss: (?P<loss>\\S+)'}}
+environment: {{SOAK_LEDGER: "{ledger}"}}
+run_name: "X{{x}}"
+retry: {{max_attempts: 9}}
+resources: {{cpus: 1, mem: 200MB, time: "0:10:00"}}
+"""
+
+
+@dataclass
+class Round:
+    """What one round came to.
+
+    Attributes:
+        kind: What went wrong in it.
+        killed: Processes that were killed.
+        attempts: Attempts of all its tasks.
+        ends: How often a program came to its end.
+        problems: What does not add up.
+    """
+
+    kind: str
+    seconds: float = 0.0
+    killed: int = 0
+    attempts: int = 0
+    ends: int = 0
+    files: int = 0
+    descriptors: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+class Soak:
+    """A project, its runs, and what was counted so far."""
+
+    def __init__(self, folder: Path, disk: Path, seed: int) -> None:
+        self.folder, self.disk, self.runs = folder, disk, disk / "runs"
+        self.random = random.Random(seed)  # noqa: S311  no secret: which moment comes next
+        self.mark = f"{os.getpid()}-{time.monotonic_ns()}"
+        self.rounds: list[Round] = []
+        self.kinds: dict[str, Callable[[Round, str], None]] = {
+            "nothing": self.nothing, "queue killed": self.queue_killed, "task killed": self.task_killed,
+            "submit killed": self.submit_killed, "collect killed": self.collect_killed,
+            "queue away": self.queue_away, "disk full": self.disk_full,
+        }  # fmt: skip
+        self.environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("HPC_", "SLURM_"))
+        }
+        self.environment |= {MARK: self.mark, "PYTHONPATH": str(REPO), "HPC_ROOT": str(self.runs)}
+        for part in ("experiments", "clusters"):
+            (folder / "manifests" / part).mkdir(parents=True)
+        profile = f'scheduler: local\napptainer: ""\nmax_parallel: {AT_ONCE}\nsignal_lead_s: 5\n'
+        (folder / "manifests/clusters/local.yaml").write_text(profile, encoding="utf-8")
+        (folder / "program.py").write_text(PROGRAM, encoding="utf-8")
+        self.runs.mkdir()
+
+    def play(self, kind: str) -> Round:
+        """Play a round and count."""
+        found, began = Round(kind), time.monotonic()
+        name = f"soak{len(self.rounds)}"
+        values = ", ".join(map(str, range(TASKS)))
+        text = EXPERIMENT.format(name=name, python=sys.executable, values=values, ledger=self.ledger(name))
+        (self.folder / f"manifests/experiments/{name}.yaml").write_text(text, encoding="utf-8")
+        try:
+            self.hpc("plan", name, "--cluster", "local")
+            self.kinds[kind](found, name)
+            self.heal(name)
+        except Broken as broken:
+            found.problems.append(str(broken))
+        self.count(found, name)
+        self.purge(found, name)
+        found.seconds = time.monotonic() - began
+        self.rounds.append(found)
+        return found
+
+    def ledger(self, name: str) -> Path:
+        """Where programs say that they began and ended."""
+        return self.folder / f"{name}.ledger"
+
+    def hpc(self, verb: str, *arguments: str, expect: tuple[int, ...] = (0, 1, 3)) -> str:
+        """Run a command to its end.
+
+        Raises:
+            Broken: It ended as none should.
+        """
+        done = subprocess.run(
+            [sys.executable, "-m", f"hpc.{verb}", *arguments], cwd=self.folder, env=self.environment,
+            capture_output=True, text=True, check=False, timeout=300, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        told = done.stdout + done.stderr
+        if "Traceback" in told or done.returncode not in expect:
+            raise Broken(f"hpc {verb} ended with {done.returncode}: {told[-600:]}")
+        return told
+
+    @contextlib.contextmanager
+    def started(self, verb: str, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+        """Run a command beside us."""
+        with subprocess.Popen(
+            [sys.executable, "-m", f"hpc.{verb}", *arguments], cwd=self.folder, env=self.environment,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, start_new_session=True,
+        ) as process:  # fmt: skip
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    # --- what goes wrong
+
+    def nothing(self, _: Round, name: str) -> None:
+        """Nothing does."""
+        self.hpc("submit", name)
+
+    def queue_killed(self, found: Round, name: str) -> None:
+        """The queue's runner is killed while tasks run, two times."""
+        for _ in range(2):
+            self.hpc("submit", name, "--detach")
+            self.wait_for_a_task(name)
+            time.sleep(self.random.uniform(0, 0.4))
+            found.killed += self.kill(lambda line: b"hpc.local.runner" in line and name.encode() in line)
+
+    def task_killed(self, found: Round, name: str) -> None:
+        """Programs are killed as the kernel does it when memory runs out."""
+        self.hpc("submit", name, "--detach")
+        for _ in range(2):
+            self.wait_for_a_task(name)
+            found.killed += self.kill(lambda line: b"program.py" in line)
+            time.sleep(self.random.uniform(0, 0.4))
+
+    def submit_killed(self, found: Round, name: str) -> None:
+        """Who submits is killed at any moment, and types it again."""
+        for _ in range(3):
+            with self.started("submit", name, "--detach") as process:
+                time.sleep(self.random.uniform(0.1, 1.0))
+                found.killed += process.poll() is None
+
+    def collect_killed(self, found: Round, name: str) -> None:
+        """Who collects is killed at any moment."""
+        self.hpc("submit", name, "--detach")
+        for _ in range(3):
+            with self.started("collect", name, "--retry-failed") as process:
+                time.sleep(self.random.uniform(0.1, 1.2))
+                found.killed += process.poll() is None
+
+    def queue_away(self, _: Round, name: str) -> None:
+        """The queue stands still for some seconds, and people ask and submit meanwhile."""
+        self.hpc("submit", name, "--detach")
+        self.wait_for_a_task(name)
+        stopped = self.processes(lambda line: b"hpc.local.runner" in line and name.encode() in line)
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            self.hpc("status", name)
+            self.hpc("submit", name, "--detach")
+            self.hpc("collect", name, "--retry-failed")
+            time.sleep(self.random.uniform(0, 2))
+        finally:
+            for pid in stopped:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+    def disk_full(self, _: Round, name: str) -> None:
+        """Nothing more can be written while tasks run and somebody collects; then there is room again."""
+        self.hpc("submit", name, "--detach")
+        self.wait_for_a_task(name)
+        filler = self.disk / "filler"
+        if self.disk != self.folder:
+            with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+                while file.write(b"x" * 65536):
+                    pass
+        try:
+            time.sleep(self.random.uniform(0, 1))
+            self.hpc("collect", name, "--retry-failed", expect=(0, 1, 3, 73, 74, 75))
+            self.hpc("status", name)
+        finally:
+            filler.unlink(missing_ok=True)
+
+    # --- healing and counting
+
+    def heal(self, name: str) -> None:
+        """Do what a person would: submit what is left, collect and retry, until every task has ended well.
+
+        Raises:
+            Broken: It does not come to an end.
+        """
+        end = time.monotonic() + HEALED_S
+        while time.monotonic() < end:
+            self.hpc("submit", name)
+            self.hpc("collect", name, "--retry-failed")
+            if self.outcomes(name) == {"finished": TASKS}:
+                return
+            time.sleep(0.5)
+        raise Broken(f"not healed within {HEALED_S:g} s: {dict(self.outcomes(name))}")
+
+    def outcomes(self, name: str) -> Counter[str]:
+        """How many tasks the newest collection knows by outcome."""
+        try:
+            told = json.loads((self.runs / name / "collected/verdicts.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return Counter()
+        return Counter(task["outcome"] for task in told["tasks"])
+
+    def count(self, found: Round, name: str) -> None:
+        """Count what a round left, and name what does not add up."""
+        layout = RunLayout(self.runs, name)
+        good: Counter[str] = Counter()
+        for path in layout.tasks.glob("*/attempt-*/exit.json"):
+            good[path.parent.parent.name] += json.loads(path.read_text(encoding="utf-8"))["exit_code"] == 0
+        found.attempts = sum(1 for _ in layout.tasks.glob("*/attempt-*"))
+        ledger = self.ledger(name)
+        said = Counter(ledger.read_text(encoding="utf-8").splitlines()) if ledger.exists() else Counter()
+        found.ends = sum(times for line, times in said.items() if line.startswith("end "))
+        for number in range(TASKS):
+            run = f"X{number}"
+            if good[run] != 1:
+                found.problems.append(f"{run} ended well {good[run]} times")
+            if not said[f"end {number}"]:
+                found.problems.append(f"{run} counts as finished and its program never came to its end")
+        end = time.monotonic() + 5
+        while (left := self.processes()) and time.monotonic() < end:
+            time.sleep(0.1)
+        found.problems += [f"process {pid} is left" for pid in left]
+        left_over = [path for path in layout.home.rglob("*.tmp") if "/code/" not in str(path)]
+        found.problems += [f"left over: {path}" for path in left_over] if not found.killed else []
+
+    def purge(self, found: Round, name: str) -> None:
+        """Clean as the commands do, then remove the experiment; count what the folder of all runs holds then."""
+        home = self.runs / name
+        try:
+            self.hpc("clean", name, "--caches", "--work", "--yes")
+        except Broken as broken:
+            found.problems.append(str(broken))
+        found.problems += [f"clean left {path}" for path in home.rglob("*.tmp") if "/code/" not in str(path)]
+        subprocess.run(["chmod", "-R", "u+w", home], check=False)
+        shutil.rmtree(home, ignore_errors=True)
+        self.ledger(name).unlink(missing_ok=True)
+        (self.folder / f"manifests/experiments/{name}.yaml").unlink()
+        found.files = sum(1 for _ in self.disk.rglob("*"))
+        found.descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+    def wait_for_a_task(self, name: str) -> None:
+        """Wait until a program runs, or none will."""
+        end = time.monotonic() + 15
+        while time.monotonic() < end and self.outcomes(name) != {"finished": TASKS}:
+            if self.processes(lambda line: b"program.py" in line):
+                return
+            time.sleep(0.02)
+
+    def processes(self, wanted: Callable[[bytes], bool] = lambda _: True) -> list[int]:
+        """Processes of this soak, by a variable that all inherit."""
+        mark, found = f"{MARK}={self.mark}".encode(), []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdecimal():
+                with contextlib.suppress(OSError):
+                    if mark in (entry / "environ").read_bytes().split(b"\0") and wanted(
+                        (entry / "cmdline").read_bytes()
+                    ):
+                        found.append(int(entry.name))
+        return found
+
+    def kill(self, wanted: Callable[[bytes], bool]) -> int:
+        """Kill processes of this soak by their numbers; how many."""
+        pids = self.processes(wanted)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return len(pids)
+
+
+class Broken(Exception):  # noqa: N818  what a round came to, no error of ours
+    """A command did what none should do."""
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A file system of its own for the runs, which can be filled; the folder itself where nobody may mount."""
+    disk = folder / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m,mode=700", "tmpfs", disk]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        disk.rmdir()
+        yield folder
+        return
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def run(seconds: float, seed: int, kinds: tuple[str, ...] = ()) -> list[Round]:
+    """Play rounds for so long, each kind in turn, or these kinds once."""
+    with tempfile.TemporaryDirectory(prefix="soak-") as name, small_disk(Path(name)) as disk:
+        soak, end = Soak(Path(name), disk, seed), time.monotonic() + seconds
+        while True:
+            for kind in kinds or soak.kinds:
+                found = soak.play(kind)
+                for problem in found.problems:
+                    print(f"{kind}: {problem}", file=sys.stderr, flush=True)
+                if time.monotonic() > end and not kinds:
+                    return soak.rounds
+            if kinds:
+                return soak.rounds
+
+
+def table(rounds: list[Round]) -> str:
+    """What each kind of round came to."""
+    columns = ("what went wrong", "rounds", "tasks", "attempts", "killed", "programs ended", "s a round", "files left",
+               "open files", "problems")  # fmt: skip
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for kind in dict.fromkeys(each.kind for each in rounds):
+        mine = [each for each in rounds if each.kind == kind]
+        files, descriptors = ({getattr(each, what) for each in mine} for what in ("files", "descriptors"))
+        lines.append(
+            f"| {kind} | {len(mine)} | {TASKS * len(mine)} | {sum(each.attempts for each in mine)} | "
+            f"{sum(each.killed for each in mine)} | {sum(each.ends for each in mine)} | "
+            f"{sum(each.seconds for each in mine) / len(mine):.1f} | {_span(files)} | {_span(descriptors)} | "
+            f"{sum(len(each.problems) for each in mine)} |"
+        )
+    return "\n".join(lines)
+
+
+def _span(values: set[int]) -> str:
+    return str(min(values)) if len(values) == 1 else f"{min(values)}–{max(values)}"
+
+
+def main() -> int:
+    """Soak, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    rounds = run(arguments.seconds, arguments.seed)
+    print(table(rounds))
+    return int(any(each.problems for each in rounds) or len({each.files for each in rounds}) > 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
