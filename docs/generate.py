@@ -22,8 +22,8 @@ sys.path.insert(0, str(DOCS.parent))  # also where hpc is not installed, and nev
 
 import analysis.report  # noqa: E402  our own packages, after their place was found
 import hpc.cli  # noqa: E402
+import hpc.explaining.tables  # noqa: E402
 import hpc.run_task  # noqa: E402
-import hpc.why  # noqa: E402
 from hpc.core.checkup.check import KINDS, Group, Severity  # noqa: E402
 from hpc.core.errors import (  # noqa: E402
     EXIT_DONE,
@@ -225,7 +225,7 @@ def pages() -> Mapping[str, str]:
     """Return every generated file, by its path below docs/."""
     return {
         "cli.md": commands_page(),
-        "failure-classes.md": hpc.why.render_failure_table(),
+        "failure-classes.md": hpc.explaining.tables.render_failure_table(),
         "experiment.md": fields_page(),
         "data-formats.md": data_formats_page(),
         "doctor.md": doctor_page(),

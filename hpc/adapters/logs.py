@@ -7,10 +7,12 @@ pass are decoded and asked properly.
 """
 
 import os
+import shlex
+from collections import deque
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from hpc.adapters.files import open_regular
 from hpc.core.errors import InputError
@@ -28,9 +30,17 @@ HEAD = 60
 HEAD_BYTES = 1 << 16
 CHUNK = 1 << 19  # bytes; fits the processor's cache with the copies made of it
 TAIL_BYTES = 1 << 22  # the last lines are looked for in this much
+_GZIP = b"\x1f\x8b"  # how gzip's files begin
 _SMALL = 1 << 16  # below this plain Python is faster than loading numpy
 _FOLD = 0x20202020  # sets the bit that makes ASCII letters lower case
 _HASH = 2654435761  # Knuth's multiplicative hash; the upper 16 bits index the table
+
+
+class Readable(Protocol):
+    """What bytes can be read of, once."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many bytes; none at the end."""
 
 
 def read_program_logs(attempt: AttemptLayout) -> tuple[LogLine, ...]:
@@ -76,6 +86,51 @@ def read_log(path: Path, source: str) -> tuple[LogLine, ...]:
     return tuple(LogLine(source, number, kept[number]) for number in sorted(kept))
 
 
+def read_packed_log(path: Path, source: str) -> tuple[LogLine, ...]:
+    """Read as `read_log` a log that may be compressed by gzip, whatever it is called.
+
+    Raises:
+        FileNotFoundError: There is none.
+        InputError: As `read_log`, or it is compressed and damaged.
+        OSError: The file system has an error.
+    """
+    import gzip
+    import zlib
+
+    with open_regular(path) as file:
+        if file.read(2) != _GZIP:
+            return read_log(path, source)
+        file.seek(0)
+        try:
+            with gzip.open(file) as unpacked:
+                return read_log_stream(unpacked, source)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            whole = f"gzip -dc {shlex.quote(str(path))}"
+            raise InputError(f"{path} is compressed and damaged: {error}; to unpack what is whole: {whole}") from None
+
+
+def read_log_stream(stream: Readable, source: str) -> tuple[LogLine, ...]:
+    """Read as `read_log` what can be read once only, such as standard input; in bounded memory, too."""
+    first: list[tuple[int, str]] = []
+    late: deque[tuple[int, str]] = deque(maxlen=KEEP)
+    tail: dict[int, bytes] = {}
+    ended = 0  # lines that have ended so far
+    for chunk in _pieces(stream):
+        for number, text in _suspicious_in(chunk):
+            (first if len(first) < KEEP else late).append((ended + number, text))
+        pieces = chunk.rsplit(b"\n", KEEP + 1)
+        ended += chunk.count(b"\n")
+        for number, piece in enumerate(pieces, start=ended + 2 - len(pieces)):
+            if piece:  # a line that is longer than a chunk comes in parts
+                tail[number] = (tail.get(number, b"") + piece)[: log_scan.MAX_LINE * 32]
+            elif number <= ended:
+                tail.setdefault(number, b"")
+        for number in sorted(tail)[:-KEEP]:
+            del tail[number]
+    kept = {number: _decode(raw) for number, raw in tail.items()} | dict(first) | dict(late)
+    return tuple(LogLine(source, number, kept[number]) for number in sorted(kept))
+
+
 def _whole(data: bytes, source: str) -> tuple[LogLine, ...]:
     lines = [_decode(raw) for raw in data.split(b"\n")]
     if lines and not lines[-1]:
@@ -93,6 +148,11 @@ def _decode(raw: bytes) -> str:
 def _chunks(file: BinaryIO, start: int) -> Iterator[bytes]:
     """The file from `start` in pieces that end at a line end, unless a line is longer than a chunk."""
     file.seek(start)
+    return _pieces(file)
+
+
+def _pieces(file: Readable) -> Iterator[bytes]:
+    """What is left of a stream, cut as `_chunks` cuts."""
     rest = b""
     while block := file.read(CHUNK):
         block = rest + block

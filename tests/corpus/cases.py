@@ -8,7 +8,7 @@ from typing import Any
 from hpc.adapters.logs import read_log
 from hpc.core.failures.evidence import Evidence
 from hpc.core.slurm.states import parse_state
-from hpc.why import parse_exit, parse_metrics
+from hpc.explaining.given import parse_exit, parse_metrics
 
 HERE = Path(__file__).parent
 HELD_OUT_BELOW = 102

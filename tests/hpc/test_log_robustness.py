@@ -1,6 +1,8 @@
 """Hostile and enormous logs: read in bounded memory, at speed, and always answered."""
 
+import io
 import json
+import random
 import re
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hpc.adapters.logs import read_log
+from hpc.adapters.logs import read_log, read_log_stream
 from hpc.core.failures import log_scan, scene
 from hpc.core.failures.classify import classify
 from hpc.core.failures.evidence import Evidence, FailureClass
@@ -41,6 +43,25 @@ def classify_bytes(folder: Path, data: bytes) -> FailureClass:
 def test_random_bytes_are_answered(tmp_path: Path, data: bytes) -> None:
     """500 random byte strings: no crash, and a failed run never becomes a success."""
     assert classify_bytes(tmp_path, data) is not FailureClass.SUCCESS
+
+
+@pytest.mark.parametrize("size", [0, 1, 399, 401, 20_000, 90_000])
+def test_a_stream_tells_what_a_file_tells(tmp_path: Path, size: int) -> None:
+    """What can be read once only gives the same lines with the same numbers, long lines and torn ends included."""
+    draw = random.Random(size)  # noqa: S311
+    rows = [draw.choice([*PIECES[:50], "step 1 loss 2", "", "x" * 700, "a\rKilled\rb"]).encode() for _ in range(size)]
+    data = b"\n".join(rows) + draw.choice([b"", b"\n"])
+    path = tmp_path / "x.log"
+    path.write_bytes(data)
+    assert read_log_stream(io.BytesIO(data), "log") == read_log(path, "log")
+
+
+def test_a_stream_of_one_line_keeps_little(tmp_path: Path) -> None:
+    """A progress bar of 40 MB that never ends its line is one line, and is cut."""
+    lines = read_log_stream(io.BytesIO(b"\r 10%|# |" * 4_000_000 + b"\nKilled\n"), "log")
+    assert [line.line for line in lines] == [1, 2]
+    assert lines[1].text == "Killed"
+    assert len(lines[0].text) <= log_scan.MAX_LINE
 
 
 PREFIXES = st.sampled_from(
@@ -107,7 +128,7 @@ READER = """
 import json, resource, sys, time
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 from pathlib import Path
-from hpc.why import answer, evidence_of_log
+from hpc.explaining.given import evidence_of_log
 from hpc.core.failures.classify import classify
 started = time.process_time()
 evidence = evidence_of_log(Path(sys.argv[1]), "FAILED", "1:0", None)

@@ -1,5 +1,6 @@
 """`why` as a command: targets, answers, exit codes."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -8,13 +9,22 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import given as cases_of
+from hypothesis import settings
+from hypothesis import strategies as st
 
+from hpc.core.failures import classify
 from hpc.core.failures.classify import SUCCESS_RULES
 from hpc.core.failures.evidence import FailureClass
 from hpc.core.failures.fact_rules import FACT_RULES
 from hpc.core.failures.log_rules import LOG_RULES
 from hpc.core.slurm.states import SlurmState
-from hpc.why import folder_of, main, render_failure_table
+from hpc.explaining.cases import explain_lines
+from hpc.explaining.explained import FOUND, explain
+from hpc.explaining.tables import render_failure_table
+from hpc.explaining.targets import folder_of
+from hpc.why import main
+from tests.corpus.cases import evidence_of_case, is_held_out, load_cases
 from tests.made_records import exit_record, task_record
 
 CORPUS = Path(__file__).parents[1] / "corpus"
@@ -195,3 +205,130 @@ def test_one_damaged_claim_does_not_hide_the_others(
         (tmp_path / f"tiny/tasks/{run}/attempt-1").mkdir(parents=True)
         (tmp_path / f"tiny/tasks/{run}/attempt-1/claim").write_text(claim)
     assert folder_of("12_3") == tmp_path / "tiny/tasks/B/attempt-1"
+
+
+def test_an_explanation_excludes_nothing_that_it_found() -> None:
+    """What a verdict is, found in whichever place, is not said to have been looked for in vain."""
+    contradictions = {
+        "oom_host": "a kill by the kernel for memory", "preempted": "preemption or a lost node",
+        "divergence": "a loss that stays NaN", "timeout": "time limit, cancellation, signals",
+        "checkpoint": "a damaged checkpoint", "code_bug": "an error of the program itself",
+    }  # fmt: skip
+    asked = [case for case in load_cases() if not is_held_out(case) and case["category"] in contradictions]
+    seen = set()
+    for case in asked[::5]:
+        explained = explain("x", evidence_of_case(case))
+        seen.add(explained.verdict.category.value)
+        assert contradictions.get(explained.verdict.category.value) not in explained.excluded, case["id"]
+    assert len(seen & set(contradictions)) == len(contradictions)
+
+
+def test_what_is_found_is_looked_for() -> None:
+    """Each row of the table of contradictions names a step of the classifier, in its very words."""
+    assert set(FOUND) <= {sought for sought, _ in classify._STEPS}
+
+
+@pytest.mark.parametrize(
+    ("text", "speaks_of_it"),
+    [
+        ("step 1\na.out: solver.c:12: main: Assertion `n > 0' failed.\n", False),
+        ("Traceback (most recent call last):\n  File \"a.py\", line 1, in <module>\nKeyError: 'x'\n", True),
+    ],
+)
+def test_nobody_is_sent_to_a_traceback_that_is_not_there(tmp_path: Path, text: str, speaks_of_it: bool) -> None:
+    """Of a bug without one, neither the next step nor the steps to try name it."""
+    path = tmp_path / "a.log"
+    path.write_text(text)
+    given = json.loads(why(str(path), "--state", "FAILED", "--exit", "134:0", "--json").stdout)
+    assert given["category"] == "code_bug"
+    assert ("traceback" in given["suggestion"]) is speaks_of_it
+    assert any("traceback" in step for step in given["steps"]) is speaks_of_it
+    assert given["suggestion"]
+
+
+@pytest.mark.parametrize("how", ["stdin", "packed", "file"])
+def test_a_log_is_read_from_wherever_it_comes(tmp_path: Path, log: Path, how: str) -> None:
+    """From standard input, compressed under any name, or as it is: the same verdict and the same line."""
+    packed = tmp_path / "old.log-20261101"
+    packed.write_bytes(gzip.compress(log.read_bytes()))
+    target = {"stdin": "-", "packed": str(packed), "file": str(log)}[how]
+    given = json.loads(why(target, "--json", "--state", "FAILED", stdin=log.read_text()).stdout)
+    assert (given["category"], given["evidence"][0]["line"]) == ("oom_gpu", 2)
+
+
+def test_a_damaged_archive_is_refused_with_a_command(tmp_path: Path, log: Path) -> None:
+    """What it names unpacks the part that is whole."""
+    path = tmp_path / "a log.gz"
+    path.write_bytes(gzip.compress(log.read_bytes() * 1000)[:-20])
+    result = why(str(path))
+    assert result.exit_code == 2
+    assert f"gzip -dc '{path}'" in result.stderr
+
+
+def test_an_empty_log_is_said_to_be_empty(tmp_path: Path) -> None:
+    """And a missing one is an error: neither is judged as if it had been read."""
+    (tmp_path / "a.log").write_text("")
+    given = json.loads(why(str(tmp_path / "a.log"), "--state", "TIMEOUT", "--json").stdout)
+    assert given["category"] == "timeout"
+    assert "is empty" in given["notes"][0]
+    assert "is empty" in why(str(tmp_path / "a.log")).stdout
+    assert why(str(tmp_path / "b.log")).exit_code == 2
+
+
+@pytest.mark.parametrize("state", ["FALED", "COMPLETE_", "nonsense"])
+def test_a_state_that_slurm_does_not_know_is_refused(log: Path, state: str) -> None:
+    """With the nearest; what sacct cuts or appends is still read."""
+    result = why(str(log), "--state", state)
+    assert result.exit_code == 2
+    assert f"'{state}' is not a state of Slurm's" in result.stderr
+    assert ("did you mean FAILED?" in result.stderr) is (state == "FALED")
+    for known in ("CANCELLED by 1000", "OUT_OF_ME+", "to", "UNKNOWN"):
+        assert why(str(log), "--state", known).exit_code == 0
+
+
+def test_a_folder_of_logs_is_told_by_kind(tmp_path: Path, log: Path) -> None:
+    """Output and errors of a job are one; jobs are counted by their end, in the order of their numbers."""
+    for number in (1, 2, 10):
+        (tmp_path / f"slurm-7_{number}.out").write_text("step 1 loss 2.0\n")
+        (tmp_path / f"slurm-7_{number}.err").write_text(log.read_text())
+    (tmp_path / "slurm-7_3.out").write_text("step 9 loss 0.1\nTraining finished\n")
+    log.unlink()
+    told = why(str(tmp_path)).stdout
+    assert told.startswith(f"{tmp_path}: 4 jobs\n  3 × oom_gpu (cuda)\n")
+    assert "slurm-7_1.err, slurm-7_2.err, slurm-7_10.err" in told
+    assert f"python -m hpc.why {tmp_path}/slurm-7_1.err\n" in told
+    assert "1 × success" in told
+    answers = json.loads(why(str(tmp_path), "--json").stdout)
+    assert [given["category"] for given in answers] == ["oom_gpu", "oom_gpu", "success", "oom_gpu"]
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just(10**400),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+ROWS = st.fixed_dictionaries({}, optional=dict.fromkeys(("id", "log", "slurm_state", "exit_code", "metrics"), VALUES))
+
+
+NO_JSON = st.binary(max_size=8).map(lambda data: data.replace(b"\n", b""))
+LINES = ROWS.map(lambda row: json.dumps(row).encode()) | NO_JSON
+
+
+@settings(max_examples=60, deadline=None)
+@cases_of(st.lists(LINES, max_size=4))
+def test_every_row_is_answered_whatever_stands_in_it(rows: list[bytes]) -> None:
+    """A row of other kinds, without sense or without encoding is answered in its place, and the next one is judged."""
+    answers = list(explain_lines([*rows, b'{"id": "last", "slurm_state": "TIMEOUT"}']))
+    assert len(answers) == sum(bool(row.strip()) for row in rows) + 1
+    assert {given["category"] for given in answers if "error" in given} <= {"unknown"}
+    assert answers[-1]["category"] == "timeout"
+
+
+@pytest.mark.parametrize(
+    "row", ['{"log": "\\u0000"}', '{"log": "\\ud800"}', "[" * 100_000, '{"exit_code": "1:2:3"}', "1" * 5000]
+)
+def test_rows_that_once_ended_the_command(row: str) -> None:
+    """A zero byte, half a surrogate, depth, two colons, a number of 5,000 digits."""
+    result = why("--jsonl", stdin=row + '\n{"slurm_state": "TIMEOUT"}\n')
+    assert result.exit_code == 2
+    assert [json.loads(line)["category"] for line in result.stdout.splitlines()] == ["unknown", "timeout"]
