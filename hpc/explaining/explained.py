@@ -45,6 +45,8 @@ FOUND = {
     "a kill by the kernel for memory": (F.OOM_HOST,),
     "preemption or a lost node": (F.PREEMPTED, F.NODE_FAILURE),
     "a checkpoint on request": (F.PREEMPTED,),
+    "a node that is not fit": (F.NODE_FAILURE, F.GPU_HARDWARE),
+    "a hang that the watch ended": (F.TIMEOUT,),
     "a damaged checkpoint": (F.CHECKPOINT,),
     "an error of the program itself": (F.CODE_BUG,),
     "time limit, cancellation, signals": (F.TIMEOUT, F.CANCELLED),
