@@ -21,7 +21,7 @@ soak: SECONDS ?= 600
 # Options for the command behind a target: make submit EXP=lora_sweep ARGS="--dry-run"
 ARGS  ?=
 
-.PHONY: help setup setup-login demo check test fuzz soak manifests submit report image cluster-up cluster-down lint bench gpu-check docs docs-site clean
+.PHONY: help setup setup-login demo check test fuzz soak manifests submit report image cluster-up cluster-down lint bench gpu-check sbom audit docs docs-site clean
 
 help: ## This list
 	@awk -F ' *## ' '/^[a-z-]+:.*##/ { sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -95,6 +95,14 @@ bench: $(READY) ## Measurements beside their floors and peers, written to docs/b
 
 gpu-check: $(READY) ## On a machine with a GPU: the tests that need one, under ten minutes; record in docs/gpu-check.md
 	@$(PY) -m benchmarks.gpu_check $(ARGS)
+
+sbom: $(ANY) ## A bill of materials of what make setup installs: build/sbom.json (CycloneDX)
+	@mkdir -p build && $(PY) scripts/sbom.py locks/all.txt > build/sbom.json && echo "written: build/sbom.json"
+
+audit: ## Known vulnerabilities of what make setup installs, by pip-audit; needs the Internet
+	@test -x build/audit/bin/pip-audit || { python3 -m venv build/audit && build/audit/bin/pip --quiet install "pip-audit>=2.9,<3"; }
+	@sed 's/ --hash=.*//; s/+cpu$$//' locks/all.txt > build/audit/packages.txt
+	@build/audit/bin/pip-audit --no-deps --disable-pip --requirement build/audit/packages.txt $(ARGS)
 
 docs: $(READY) ## Write the generated pages of docs/
 	@$(PY) docs/generate.py

@@ -47,7 +47,8 @@ deepspeed() {
     mkdir "$folder.new"
     # ninja is found on PATH only; its job count is the number of cores
     PATH=$(dirname "$PYTHON"):$PATH DS_ACCELERATOR=cpu DS_BUILD_SHM_COMM=1 DS_BUILD_CPU_ADAM=1 \
-      pip wheel --no-deps --no-build-isolation --no-cache-dir --wheel-dir "$folder.new" "deepspeed==$(version_of deepspeed)" ||
+      pip wheel --no-deps --no-build-isolation --no-cache-dir --wheel-dir "$folder.new" \
+        --require-hashes --requirement <(grep "^deepspeed==$(version_of deepspeed) " "$REPO/locks/all.txt") ||
       die "DeepSpeed did not build"
     mv "$folder.new" "$folder"
   fi
@@ -72,9 +73,13 @@ stage() {
     say "downloading the wheels of $(basename "$REQUIREMENTS")"
     mkdir "$folder.new"
     write_requirements > "$folder.new/requirements.txt"
-    pip download --only-binary :all: --find-links "$(dirname "$wheel")" --dest "$folder.new/wheels" \
+    if [ -n "${TORCH_INDEX_URL:-}" ]; then   # from there torch alone, before everything else
+      pip download --only-binary :all: --no-deps --index-url "$TORCH_INDEX_URL" --dest "$folder.new/wheels" \
+        "torch==$(version_of torch)+cpu" || die "no torch $(version_of torch)+cpu at TORCH_INDEX_URL"
+    fi
+    pip download --only-binary :all: --find-links "$(dirname "$wheel")" --find-links "$folder.new/wheels" --dest "$folder.new/wheels" \
       --requirement "$folder.new/requirements.txt" pip ||
-      die "pip found not every wheel; if it is torch, point PIP_EXTRA_INDEX_URL at an index that has its CPU builds (+cpu)"
+      die "pip found not every wheel; if it is torch, TORCH_INDEX_URL can name an index that has its CPU builds (+cpu)"
     mv "$folder.new" "$folder"
   fi
   echo "$folder"

@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import shlex
+import subprocess
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,41 @@ def locate_image(name: str, folder: Path, clone: Path | None = None, apptainer: 
         there = f"there is {', '.join(known)}" if known else f"{folder} holds none"
         raise InputError(f"no image {path}; {there}. {_how_to_come_by(path, clone)}")
     return path
+
+
+VERIFY_S = 120.0
+"""An image of 10 GB is read once."""
+
+
+def verify_image(path: Path, signed_by: str, apptainer: str) -> None:
+    """Have Apptainer check an image's signature, without any network.
+
+    Args:
+        path: The image.
+        signed_by: PEM file of a public key, or ``keyring``.
+        apptainer: The command.
+
+    Raises:
+        InputError: It is not signed so, or that cannot be found out.
+    """
+    if path.is_dir():
+        raise InputError("is a folder and cannot be signed: build a .sif (images_signed_by of the profile)", str(path))
+    whose = ["--local"] if signed_by == "keyring" else ["--key", signed_by]
+    command = [apptainer, "verify", *whose, str(path)]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
+            timeout=VERIFY_S,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InputError(f"its signature could not be checked ({error}): {shlex.join(command)}", str(path)) from None
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
+        raise InputError(
+            f"is not signed by {signed_by}, as the profile asks (images_signed_by): {said[-1]}. "
+            f"To see more: {shlex.join(command)}",
+            str(path),
+        )
 
 
 def find_squashfs(name: str, folder: Path) -> ImageFile:

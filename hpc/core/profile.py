@@ -59,6 +59,8 @@ class ClusterProfile:
         apptainer: The apptainer command; empty means that this site runs without containers.
         gpu_vendor: ``nvidia`` or ``amd``: whose GPUs containers get to see.
         image_dir: Where `image: train` is looked for as ``train.sif``.
+        images_signed_by: Public key in a PEM file by which images have to be signed; ``keyring``: one that Apptainer's
+            own keyring has; empty: they need not be.
         binds: Bound into every container.
         setup: Shell lines run before the wrapper, such as ``module load``.
         environment: Variables set for every task.
@@ -90,6 +92,7 @@ class ClusterProfile:
     apptainer: str = "apptainer"
     gpu_vendor: str = "nvidia"
     image_dir: str = ""
+    images_signed_by: str = ""
     binds: tuple[str, ...] = ()
     setup: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)

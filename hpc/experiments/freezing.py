@@ -20,7 +20,7 @@ from typing import Any
 from hpc.adapters.code_snapshot import code_digest, freeze_code
 from hpc.adapters.files import GROUP_READS, follow_access, make_folder, read_json_or_none, share, write_text
 from hpc.adapters.git import GitState, identify_project, read_git_state
-from hpc.adapters.images import find_image, find_squashfs, is_reference
+from hpc.adapters.images import find_image, find_squashfs, is_reference, verify_image
 from hpc.adapters.manifest_store import (
     SCHEMA,
     check_manifest,
@@ -303,6 +303,7 @@ def with_absolute_paths(profile: ClusterProfile, project: Path) -> ClusterProfil
         python=absolute(profile.python),
         template=absolute(profile.template),
         image_dir=str((project / (profile.image_dir or "images")).absolute()),
+        images_signed_by=absolute(profile.images_signed_by),
     )
 
 
@@ -312,6 +313,8 @@ def _container(spec: ExperimentSpec, profile: ClusterProfile) -> tuple[dict[str,
         return None, ()
     is_local = profile.scheduler == "local"
     if spec.container.runtime == "pyxis":
+        if profile.images_signed_by:
+            raise InputError("images_signed_by: an image of pyxis cannot be signed; use `runtime: apptainer`")
         return _squashfs(spec.container.image, profile)
     if not profile.apptainer or (is_local and not shutil.which(profile.apptainer)):
         if is_local:
@@ -321,6 +324,8 @@ def _container(spec: ExperimentSpec, profile: ClusterProfile) -> tuple[dict[str,
         image = find_image(spec.container.image, Path(profile.image_dir), OWN_CODE, profile.apptainer)
     except InputError as error:
         raise InputError(f"{error}; to see what else it needs: python -m hpc.doctor {spec.name}") from None
+    if profile.images_signed_by:
+        verify_image(image.path, profile.images_signed_by, profile.apptainer)
     return {"name": image.name, "path": str(image.path), "sha256": image.sha256}, ()
 
 

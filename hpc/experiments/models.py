@@ -1389,6 +1389,11 @@ class ProfileModel(Model):
         "nvidia", description="Vendor of the GPUs that containers see: `amd` uses `--rocm` instead of `--nv`."
     )
     image_dir: Line | None = Field(None, description="Folder of the images: `image: train` is `train.sif` in it.")
+    images_signed_by: Line | None = Field(
+        None,
+        description="`plan` refuses an image that is not signed: by the public key in this PEM file, or, with "
+        "`keyring`, by one of Apptainer's own keyring. Default: nobody asks for a signature.",
+    )
     binds: list[Bind] = Field(
         [], description="Folders bound into every container. `$NAME` and `~` are expanded on the node."
     )

@@ -164,6 +164,7 @@ def _profile(model: ProfileModel, name: str) -> ClusterProfile:
         apptainer=model.apptainer,
         gpu_vendor=model.gpu_vendor,
         image_dir=model.image_dir or "",
+        images_signed_by=model.images_signed_by or "",
         binds=tuple(model.binds),
         setup=tuple(model.setup),
         environment=_texts(model.environment),

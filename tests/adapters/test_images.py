@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from hpc.adapters.images import find_image, pin_image
+from hpc.adapters.images import find_image, pin_image, verify_image
 from hpc.core.errors import InputError
 
 
@@ -57,3 +57,28 @@ def test_a_missing_image_is_named_with_those_there_are(image, tmp_path):
         find_image("small", image.parent, tmp_path)
     with pytest.raises(InputError, match=r"apptainer build"):
         find_image("trian", image.parent, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("signed_by", "answer", "said"),
+    [
+        ("keys/public.pem", "exit 0", ""),
+        ("keyring", 'test "$2" = --local', ""),
+        ("keys/public.pem", "echo 'FATAL: signature not found' >&2; exit 255", "signature not found"),
+        ("keys/public.pem", "exit 3", "exit code 3"),
+    ],
+)
+def test_a_signature_is_what_apptainer_says(image, signed_by, answer, said):
+    """Its own answer is told, with the command to see more; a folder or an absent Apptainer is no yes."""
+    command = image.parent / "apptainer"
+    command.write_text(f"#!/bin/sh\n{answer}\n")
+    command.chmod(0o700)
+    if not said:
+        verify_image(image, signed_by, str(command))
+        return
+    with pytest.raises(InputError, match=said) as raised:
+        verify_image(image, signed_by, str(command))
+    assert f"verify --key {signed_by} {image}" in str(raised.value)
+    for path, apptainer in ((image.parent, str(command)), (image, str(image.parent / "absent"))):
+        with pytest.raises(InputError):
+            verify_image(path, signed_by, apptainer)

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -32,6 +33,7 @@ from hpc.core.records.index import SubmissionIndex
 from hpc.core.records.record import RecordError, record_from
 from hpc.core.records.submitted import Asked
 from hpc.core.records.task import TaskRecord
+from hpc.core.slurm import executions
 from hpc.core.slurm.states import SlurmState
 from hpc.experiments.schema import experiment_from, profile_from
 from hpc.metrics import MetricsWriter
@@ -77,8 +79,9 @@ def manifest(data: bytes) -> None:
 def sacct(data: bytes) -> None:
     """What Slurm's clients print: rows; what is no row is passed over."""
     text = data.decode("utf-8", "replace")
-    for row in slurm.parse_accounting(text):
-        asdict(row)
+    with patch.object(executions, "MAX_ELEMENTS", 1000):  # a hundred thousand are some seconds, guided
+        for row in slurm.parse_accounting(text):
+            asdict(row)
     for line in text.splitlines():
         if line.count("|") >= 5:  # as `query_queue` asks
             slurm.parse_queue_line(line)
