@@ -63,7 +63,7 @@ def test_files_are_found_and_missing_ones_are_said(tmp_path):
     with pytest.raises(InputError, match=r"gone\.sqsh; there is train\..*enroot import -o"):
         find_squashfs("gone", tmp_path)
     (tmp_path / "a,b.sqsh").write_bytes(b"hsqs")
-    with pytest.raises(InputError, match="another place"):
+    with pytest.raises(InputError, match="move the image"):
         find_squashfs(str(tmp_path / "a,b.sqsh"), tmp_path)
 
 

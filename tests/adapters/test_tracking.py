@@ -111,7 +111,7 @@ def test_one_that_hangs_holds_up_nothing(capsys: pytest.CaptureFixture[str]) -> 
         with WandbTracker(start, patience_s=0.1, most=20) as tracker:
             for step in range(10):
                 tracker.log(step, loss=0.5)
-        assert "off for the rest of this run: it has not taken everything" in capsys.readouterr().err
+        assert "off for the rest of this run: it did not take everything" in capsys.readouterr().err
         with WandbTracker(start, patience_s=0.1, most=20) as tracker:
             for step in range(100):
                 tracker.log(step, loss=0.5)

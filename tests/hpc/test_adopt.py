@@ -106,7 +106,7 @@ def test_a_second_time_nothing_is_overwritten(results: Path) -> None:
     done = call(adopt.main, str(results), "--pattern", PATTERN, "--name", "old")
 
     assert done.exit_code == 2
-    assert "is there already" in done.stderr
+    assert "already exists" in done.stderr
 
 
 def test_runs_whose_steps_end_early_are_unfinished(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_without_the_copy_of_the_code_it_is_refused(project):
 
     said = project.hpc("reproduce", "X1_S1", expect=2)
 
-    assert "is gone" in said
+    assert "is missing" in said
     assert "check out commit abc123, with the changes that git did not have" in said
     assert not (project.runs / "tiny_reproduce_X1_S1").exists()
 

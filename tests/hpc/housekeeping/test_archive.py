@@ -135,7 +135,7 @@ def test_what_looks_like_a_secret_is_refused_and_named(mine):
     left = ("--leave-out", "*/id_rsa", "--leave-out", "tasks/X2/*/stdout.log")
     answer = mine.json("archive", "tiny", "--output", "b.tar.gz", *left)
     assert sorted(answer["left_out"]) == ["tasks/X1/attempt-1/work/id_rsa", "tasks/X2/attempt-1/stdout.log"]
-    assert "is there already" in mine.hpc("archive", "tiny", "--output", "b.tar.gz", *left, expect=2)
+    assert "already exists" in mine.hpc("archive", "tiny", "--output", "b.tar.gz", *left, expect=2)
 
 
 def test_what_runs_is_archived_only_on_request(mine, tmp_path):
@@ -172,7 +172,7 @@ def test_what_was_changed_in_an_archive_is_refused(mine, tmp_path):
         said = mine.hpc("archive", "--restore", str(tmp_path / "bad.tar.gz"), "--root", "new", expect=1)
         assert "not what was archived: collected/" in said
         assert list((mine.folder / "new").iterdir()) == []
-    assert "is there already" in mine.hpc("archive", "--restore", "tiny.tar.gz", expect=2)
+    assert "already exists" in mine.hpc("archive", "--restore", "tiny.tar.gz", expect=2)
 
 
 @given(st.dictionaries(st.text(min_size=1), st.text("0123456789abcdef", min_size=64, max_size=64)))

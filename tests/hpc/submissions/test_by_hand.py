@@ -127,7 +127,7 @@ def test_a_file_nobody_can_read_holds_every_run(tmp_path):
     assert why_held(layout)("X1") == ""
     layout.home.mkdir()
     layout.held_runs.write_text("{")
-    assert "nobody can read" in why_held(layout)("X1")
+    assert "cannot be read" in why_held(layout)("X1")
 
 
 # the commands
@@ -187,7 +187,7 @@ def test_single_tasks_on_slurm(project):
     assert "did you mean 'X2'?" in project.hpc("hold", "tiny", "X22", expect=2)
     assert project.json("hold", "tiny", "X2", "--reason", "why")["jobs"] == ["7_1"]
     assert project.calls("scontrol", "uhold") == ["uhold 7_[1]"]
-    assert "held already" in project.hpc("hold", "tiny", "X2", expect=3)
+    assert "already held" in project.hpc("hold", "tiny", "X2", expect=3)
     assert project.json("status", "tiny")["held_runs"]["X2"].endswith(": why")
     assert "why" in project.hpc("release", "tiny", "X2")
     assert project.calls("scontrol", "release") == ["release 7_[1]"]
