@@ -25,6 +25,7 @@ SECTIONS = {
     "planning": "Planning 10,000 tasks",
     "metrics": "A row of metrics",
     "wrapper": "The wrapper around a task",
+    "queueing": "This machine's own queue",
     "packing": "Packing tiny tasks",
     "start_up": "Starting a command",
     "collecting": "Collecting 1,000 runs",

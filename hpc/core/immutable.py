@@ -11,6 +11,8 @@ from typing import Any, ClassVar, TypeVar, cast, dataclass_transform, get_type_h
 
 T = TypeVar("T")
 _SPEC = "__immutable__"
+_GENERATED_AFTER = 1000
+"""Of a class so many are made by the shared code; who makes more is worth what `dataclasses` would generate."""
 
 
 class _Factory:
@@ -34,9 +36,10 @@ class _Spec:
         names: Of its fields, in order.
         defaults: Name → default, or `_Factory`.
         required: Names without a default.
+        made: How many objects the shared code has made.
     """
 
-    __slots__ = ("annotations", "defaults", "names", "names_set", "required", "values_of")
+    __slots__ = ("annotations", "defaults", "made", "names", "names_set", "required", "values_of")
 
     def __init__(self, annotations: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         self.annotations = annotations
@@ -44,6 +47,7 @@ class _Spec:
         self.names = tuple(annotations)
         self.names_set = frozenset(annotations)
         self.required = frozenset(annotations) - frozenset(defaults)
+        self.made = 0
         self.values_of: Callable[[Any], Any] = operator.attrgetter(*self.names) if self.names else lambda _: ()
 
 
@@ -108,6 +112,16 @@ def _init(self: Any, *args: Any, **kwargs: Any) -> None:
         else:
             value = defaults[name]
             put(self, name, value.make() if type(value) is _Factory else value)
+    spec.made += 1
+    if spec.made == _GENERATED_AFTER:
+        _generate(type(self))
+
+
+def _generate(cls: type) -> None:
+    """Let a class of which many are made have code of its own for making them."""
+    owner = next(base for base in cls.__mro__ if _SPEC in base.__dict__)
+    if owner.__dict__.get("__init__") is _init:
+        setattr(owner, "__init__", _as_dataclass(owner).__dict__["__init__"])  # noqa: B010  mypy takes no assignment
 
 
 def _key(self: Any) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ One sacct and one squeue call whatever the size; everything else is read from th
 
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -49,7 +49,7 @@ from hpc.core.slurm.executions import (
 from hpc.core.slurm.states import SlurmState
 from hpc.snapshots.kept import Entry, Kept, find_kept
 from hpc.snapshots.remembered import Began, Ended, Memory, Over, in_brief
-from hpc.submissions.on_disk import asked_of, comment_of, list_attempts, logged_jobs
+from hpc.submissions.on_disk import asked_of, comment_of, list_attempts, list_runs, logged_jobs
 
 SETTLE_S = 60.0
 """How long Slurm may go on calling a job running after our record of its end; then our record alone decides."""
@@ -386,10 +386,22 @@ def look_at(
         for position, entry in enumerate(submission.index.entries):
             if entry.run_name not in submission.withdrawn.set_aside:
                 elements.setdefault(entry.task_id, []).append((submission, position))
-    states = tuple(_task_state(layout, task, elements.get(task.task_id, []), answer, memory) for task in tasks)
+    has_folder = _has_folder(layout)
+    states = tuple(
+        _task_state(layout, task, elements.get(task.task_id, []), answer, memory, has_folder=has_folder(task.run_name))
+        for task in tasks
+    )
     states = _with_cancelled(_without_barred(states, submitted), submitted)
     asked = {index.submission: index.resources for _, index in prepared}
     return Seen(states, now, answer.problem, tuple(unreadable), asked)
+
+
+def _has_folder(layout: RunLayout) -> Callable[[str], bool]:
+    """Say of runs whether something has their name: by one listing, where a hundred thousand looks would be taken."""
+    try:
+        return set(list_runs(layout)).__contains__
+    except OSError:  # each is looked for by itself, and what is wrong is said of it
+        return lambda _: True
 
 
 def _was_sent_to_slurm(prepared: Sequence[tuple[SubmissionLayout, SubmissionIndex]]) -> bool:
@@ -543,10 +555,14 @@ def _task_state(
     elements: Sequence[tuple[_Submitted, int]],
     answer: _Answer,
     memory: Memory | None = None,
+    *,
+    has_folder: bool = True,
 ) -> TaskState:
     """Join one task's attempts on disk with the elements that were submitted for it."""
     try:
-        numbers = memory.list_attempts(task.run_name) if memory else list_attempts(layout, task.run_name)
+        numbers = list[int]()
+        if has_folder:
+            numbers = memory.list_attempts(task.run_name) if memory else list_attempts(layout, task.run_name)
     except OSError as error:
         return TaskState(task, (_no_folder(layout, task, error),))
     attempts: list[AttemptState] = []

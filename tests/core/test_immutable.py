@@ -115,3 +115,24 @@ def test_the_wrapper_needs_no_dataclasses() -> None:
     """Neither `dataclasses` nor `inspect` is loaded, and nothing is generated when it starts."""
     line = "import sys, hpc.run_task; print({'dataclasses', 'inspect', 'ast'} & {*sys.modules})"
     assert subprocess.check_output([sys.executable, "-S", "-P", "-c", line], text=True) == "set()\n"
+
+
+def test_a_class_of_which_many_are_made_stays_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After some it has generated code: same values, same defaults, same refusals, also where it was inherited."""
+    monkeypatch.setattr(module, "_GENERATED_AFTER", 3)
+
+    @immutable
+    class Many:
+        first: int
+        rest: list[int] = field(default_factory=list)
+
+    class Heir(Many):
+        pass
+
+    made = [Heir(1) for _ in range(5)]
+    assert Many.__init__ is not module._init
+    assert made == [Heir(1, [])] * 5
+    assert made[-1].rest is not made[-2].rest
+    assert replace(made[-1], first=2) == Heir(2)
+    with pytest.raises(TypeError):
+        Many()
