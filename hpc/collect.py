@@ -40,6 +40,7 @@ from hpc.workspace import Workspace
 
 if TYPE_CHECKING:
     from hpc.core.failures.breaker import Trip
+    from hpc.core.failures.siblings import Siblings
     from hpc.core.question.best import Best
     from hpc.core.retry.records import RetryPlan
     from hpc.core.slurm.arrays import Assignment
@@ -315,7 +316,8 @@ def show(done: Collection, *, asked: bool, dry_run: bool, command: str) -> None:
     say(f"{done.layout.experiment}: {render_counts(counts)}")
     failed = _failed(done)
     if failed:
-        print_table("why they failed", ("run", "attempt", "class", "evidence", "what happens"), _rows(failed, plan))
+        rows = _rows(failed, plan, done.present.siblings)
+        print_table("why they failed", ("run", "attempt", "class", "evidence", "what happens"), rows)
     if fed.jobs:
         submitted = ", ".join(f"{number:03d} (job {job})" for number, job in fed.jobs.items())
         say(f"submitted {counted(fed.submitted, 'retry', 'retries')}: submission {submitted}")
@@ -345,17 +347,15 @@ def _ways_on(plan: RetryPlan) -> Iterator[str]:
         yield f"once fixed ({count} of {category}): {command}"
 
 
-def _rows(failed: Sequence[JudgedTask], plan: RetryPlan) -> list[tuple[object, ...]]:
-    """One row for all runs that failed alike and of which the same becomes: nine of ten failures are one failure."""
-    from hpc.core.failures.breaker import fingerprint
+def _rows(failed: Sequence[JudgedTask], plan: RetryPlan, siblings: Siblings) -> list[tuple[object, ...]]:
+    """One row for all runs with one cause and of which the same becomes: nine of ten failures are one failure."""
+    from hpc.rounds.siblings_now import causes_of
 
     happens = {each.task_id: f"again: {each.reason}" for each in plan.retry}
     happens |= {each.task_id: f"not retried: {each.reason}; {each.next_step}" for each in plan.declined}
     alike: dict[tuple[object, ...], list[JudgedTask]] = {}
-    for task in failed:
-        verdict = task.attempts[-1].verdict
-        what = fingerprint(verdict) if verdict else ""
-        alike.setdefault((len(task.attempts), what, happens[task.state.task.task_id]), []).append(task)
+    for task, cause in zip(failed, causes_of(failed, siblings), strict=True):
+        alike.setdefault((len(task.attempts), cause, happens[task.state.task.task_id]), []).append(task)
     rows: list[tuple[object, ...]] = []
     for (attempts, _, then), tasks in alike.items():
         first = tasks[0]

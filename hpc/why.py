@@ -124,12 +124,16 @@ def _explain_log(target: str, given: Given) -> Explained:
 
 
 def _explain_attempt(target: str, folder: Path, given: Given) -> Explained:
+    from hpc.adapters.siblings_file import read_siblings
+    from hpc.core.layout import RunLayout
     from hpc.rounds.consequence import find_consequence
 
     found = evidence_of_attempt(folder, given)
     # What somebody assumes on the command line is not what the plan knows: then the class's own action is said.
     label = target if names_attempt(target) else f"{target}/{folder.parent.name}"
-    return explain(label, found, None if given.is_anything else find_consequence(folder))
+    experiment = folder.absolute().parents[2]
+    siblings = read_siblings(RunLayout(experiment.parent, experiment.name))
+    return explain(label, found, None if given.is_anything else find_consequence(folder), siblings=siblings)
 
 
 def _parse_json(text: str) -> Any:

@@ -367,6 +367,11 @@ class RunLayout:
         return self.collected / "retry_plan.json"
 
     @property
+    def siblings(self) -> Path:
+        """In how many finished and failed runs each line stands (`hpc.core.failures.siblings`); may be deleted."""
+        return self.collected / "siblings.json"
+
+    @property
     def remembered(self) -> Path:
         """What was read of attempts that are over (`hpc.snapshots.remembered`); may be deleted."""
         return self.home / ".remembered.jsonl"

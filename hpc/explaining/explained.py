@@ -9,6 +9,7 @@ from hpc.core.failures.classify import classify_with_reasons, find_rule
 from hpc.core.failures.diagnosis import BY_SIGN, Diagnosis, diagnose
 from hpc.core.failures.evidence import Evidence, FailureClass, Verdict
 from hpc.core.failures.health import examine
+from hpc.core.failures.siblings import Comparison, Siblings, compare, judge_among, usual_events
 from hpc.core.retry.plan import default_action
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Explained:
         notes: What there was to read, where that says something: an empty log.
         diagnosis: Likely causes and debugging steps; of the first warning sign where the run is a success.
         consequence: What follows for this task; None for a bare log file.
+        beside: How the line that decided stands among other runs and ranks; None where no line decided or nobody asks.
     """
 
     target: str
@@ -36,6 +38,7 @@ class Explained:
     diagnosis: Diagnosis
     consequence: "Consequence | None" = None
     notes: tuple[str, ...] = ()
+    beside: Comparison | None = None
 
 
 FOUND = {
@@ -56,10 +59,20 @@ FOUND = {
 
 
 def explain(
-    target: str, evidence: Evidence, consequence: "Consequence | None" = None, *, has_log: bool = True
+    target: str,
+    evidence: Evidence,
+    consequence: "Consequence | None" = None,
+    *,
+    has_log: bool = True,
+    siblings: Siblings | None = None,
 ) -> Explained:
-    """Judge the evidence and say what is usual for such a verdict; `has_log`: a log was to be read."""
-    verdict, without = classify_with_reasons(evidence)
+    """Judge the evidence and say what is usual for such a verdict.
+
+    Args:
+        has_log: A log was to be read.
+        siblings: What the experiment's other runs printed; None: the line that decided is not compared with anything.
+    """
+    verdict, without = _judged(evidence, siblings)
     excluded = tuple(each for each in without if verdict.category not in FOUND.get(each, ()))
     warnings = examine(evidence.series) if verdict.category is FailureClass.SUCCESS else ()
     diagnosis = BY_SIGN[warnings[0].sign] if warnings else diagnose(verdict.category, verdict.cause)
@@ -68,7 +81,19 @@ def explain(
         if "traceback" in verdict.suggestion:
             verdict = replace(verdict, suggestion=_START_AT_LINE)
     notes = () if evidence.log or not has_log else ("the log is empty: judged by what else is known",)
-    return Explained(target, verdict, excluded, diagnosis, consequence, notes)
+    beside = compare(verdict, evidence, siblings) if siblings else None
+    return Explained(target, verdict, excluded, diagnosis, consequence, notes, beside)
+
+
+def _judged(evidence: Evidence, siblings: Siblings | None) -> tuple[Verdict, tuple[str, ...]]:
+    """The verdict, beside the siblings where there are any, and what it excludes."""
+    verdict, without = classify_with_reasons(evidence)
+    if siblings is None:
+        return verdict, without
+    among = judge_among(evidence, siblings)
+    if among.rule != verdict.rule:
+        without = classify_with_reasons(replace(evidence, usual=usual_events(evidence, siblings)))[1]
+    return among, without
 
 
 _TRACEBACK = re.compile(
@@ -97,6 +122,7 @@ def answer(explained: Explained) -> Answer:
         "causes": list(explained.diagnosis.causes),
         "steps": list(explained.diagnosis.steps),
         "decision": asdict(explained.consequence) if explained.consequence else None,
+        "beside": {**asdict(explained.beside), "text": explained.beside.text} if explained.beside else None,
     }
 
 
@@ -108,6 +134,7 @@ def describe_explanation(explained: Explained) -> str:
         ("why", verdict.summary),
         *(("note", each) for each in explained.notes),
         *((f"{line.source}:{line.line}" if line.line else line.source, line.text) for line in verdict.evidence),
+        *_beside_parts(explained.beside),
         ("rule", f"{verdict.rule}, confidence {verdict.confidence:.2f}"),
         *([("excludes", ", ".join(explained.excluded))] if explained.excluded else []),
         *([("leaves open", row.leaves_open)] if row else []),
@@ -118,6 +145,17 @@ def describe_explanation(explained: Explained) -> str:
     ]
     head = f"{explained.target}: {verdict.category}{cause}"
     return "\n".join((head, *(_paragraph(*part) for part in parts)))
+
+
+def _beside_parts(beside: Comparison | None) -> list[tuple[str, str]]:
+    """How the line stands among other runs and ranks, and when it came."""
+    if beside is None:
+        return []
+    odd = f"rank {beside.odd} alone of {beside.ranks} says it" if beside.odd else ""
+    parts = [("siblings", beside.text), ("when", beside.phase), ("odd one", odd)]
+    if beside.demoted:
+        parts.append(("not this", f"{beside.demoted.text} (finished runs say it too)"))
+    return [part for part in parts if part[1]]
 
 
 def _listed(label: str, items: tuple[str, ...]) -> list[tuple[str, str]]:

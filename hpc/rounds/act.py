@@ -31,6 +31,7 @@ from hpc.submissions.sources import look_at_jobs, split_ready
 
 if TYPE_CHECKING:
     from hpc.core.failures.breaker import Trip
+    from hpc.core.failures.siblings import Siblings
     from hpc.core.retry.records import RetryPlan
     from hpc.rounds.judge import JudgedExperiment
 
@@ -42,12 +43,14 @@ class Assessment:
     Attributes:
         trip: Why it is to be held; None when there is no reason, or it is held already.
         notes: What a person should know about what was collected, one sentence each.
+        siblings: What its runs printed, to tell which failed alike.
     """
 
     judged: JudgedExperiment
     plan: RetryPlan
     trip: Trip | None
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
+    siblings: Siblings
 
 
 def assess(
@@ -74,6 +77,7 @@ def assess(
     from hpc.rounds.decide import learn_from, plan_for, trip_of
     from hpc.rounds.judge import judge_experiment
     from hpc.rounds.settling import Settling
+    from hpc.rounds.siblings_now import judge_beside_siblings
 
     memory = Memory(layout)
     snapshot = take_snapshot(layout, keep=not forget_gone, memory=memory)
@@ -87,13 +91,14 @@ def assess(
     ) as settling:
         with said_if_full(layout):
             judged = judge_experiment(snapshot, again=again, writes=writes, judge=settling.judge)
+        judged, siblings = judge_beside_siblings(judged, writes=writes)
         if writes:
             learn_from(judged, settling.observed)
         plan = plan_for(judged, asks=writes)
         notes = write_collected(judged, plan, settling) if writes else ()
     if writes:
         memory.save()
-    return Assessment(judged, plan, None if held(layout) else trip_of(judged, plan), notes)
+    return Assessment(judged, plan, None if held(layout) else trip_of(judged, plan), notes, siblings)
 
 
 def act_on(present: Assessment, *, also: Sequence[Assignment] = ()) -> Fed:

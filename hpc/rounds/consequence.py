@@ -70,9 +70,11 @@ def _plan(layout: RunLayout, manifest: Mapping[str, Any], state: TaskState) -> C
     """Ask the functions of `collect` about this one task."""
     from hpc.rounds.decide import plan_for
     from hpc.rounds.judge import judge_experiment
+    from hpc.rounds.siblings_now import judge_beside_siblings
     from hpc.submissions.holds import describe_hold
 
     judged = judge_experiment(Snapshot(layout, manifest, (state,), time.time()))
+    judged, _ = judge_beside_siblings(judged, writes=False)
     if judged.tasks[0].outcome is Outcome.FINISHED:
         return Consequence("finished", reason="the task has its result")
     plan = plan_for(judged)

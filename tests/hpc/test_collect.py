@@ -163,3 +163,36 @@ def test_runs_that_failed_alike_share_a_row(tmp_path: Path) -> None:
     assert table.count("code_bug   stderr") == 1
     assert "X1 and 1 more" in table
     assert "X3 " in table
+
+
+SWEEP = """
+import sys
+print("cache: OSError: [Errno 28] No space left on device: /tmp/cache", file=sys.stderr, flush=True)
+x = int(sys.argv[1])
+if x > 3:
+    print(f"spline {x} could not be reticulated", file=sys.stderr, flush=True)
+    print("error: the gadget hums", file=sys.stderr, flush=True)
+    raise KeyError("a" * x)
+print(f"loss: {x / 2}")
+"""
+
+
+def test_failures_are_judged_beside_the_runs_that_finished(tmp_path: Path) -> None:
+    """What finished runs say too decides nothing, failures with the same suspects share a row, `why` says so."""
+    project = make_project(tmp_path / "project", EXPERIMENT.replace("x: [1, 2]", "x: [1, 2, 3, 4, 5]"), SWEEP)
+    project.hpc("plan", "tiny", "--cluster", "local")
+    project.hpc("submit", "tiny", expect=1)
+    answer = project.json("collect", "tiny", expect=1)
+    assert answer["failures"] == {"code_bug": 2}
+    table = project.hpc("collect", "tiny", expect=1, COLUMNS="250")
+    assert "X4 and 1 more" in table
+    told = project.hpc("why", "tiny/X4")
+    assert "seen in none of 3 finished runs and in 1 of 2 failed runs" in " ".join(told.split())
+    assert "(finished runs say it too)" in " ".join(told.split())
+    state = project.runs / "tiny/collected/siblings.json"
+    before = state.read_bytes()
+    project.hpc("collect", "tiny", expect=1)
+    assert state.read_bytes() == before
+    state.write_text("{")
+    assert project.json("collect", "tiny", expect=1)["failures"] == {"code_bug": 2}
+    assert json.loads(state.read_text()) == json.loads(before)

@@ -3,13 +3,13 @@
 Results (`divergence`, `not_converged`), wishes (`cancelled`) and what a retry heals never count.
 """
 
-import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from hpc.core.experiment.spec import Breaker
 from hpc.core.failures.evidence import FailureClass, Verdict
+from hpc.core.failures.templates import blank
 from hpc.core.words import counted
 
 F = FailureClass
@@ -27,15 +27,6 @@ ONE_NODES = frozenset({"io"})
 several nodes have them. The node is left out first."""
 
 MAX_LINE = 200
-_BLANKED = (
-    (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?"), "<time>"),
-    (re.compile(r"(?:[A-Za-z]:)?(?:/[^\s/'\":,;()\[\]]+)+/?"), "<path>"),
-    (re.compile(r"\b0x[0-9a-fA-F]+\b|\b[0-9a-f]{8,}\b"), "<address>"),
-    (re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"), "<host>"),
-    (re.compile(r"\d+(?:[.:]\d+)*(?:e[+-]?\d+)?", re.IGNORECASE), "<n>"),
-    (re.compile(r"\s+"), " "),
-)
-"""What differs between two tasks that fail alike, and what stands there instead; in this order."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +81,7 @@ def fingerprint(verdict: Verdict) -> str:
     are the same.
     """
     line = verdict.evidence[0].text if verdict.evidence else verdict.rule
-    line = line[: 4 * MAX_LINE]
-    for pattern, instead in _BLANKED:
-        line = pattern.sub(instead, line)
-    return f"{verdict.category}/{verdict.cause}: {line.strip()[:MAX_LINE]}"
+    return f"{verdict.category}/{verdict.cause}: {blank(line[: 4 * MAX_LINE])[:MAX_LINE]}"
 
 
 def check_breaker(

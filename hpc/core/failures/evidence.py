@@ -89,6 +89,7 @@ class Evidence:
         unread: What it printed as metrics and nobody could read, in words; empty when there is nothing of the kind.
         unmatched: Why no value of the primary metric was found where the experiment says it stands, in words; else
             empty.
+        usual: Lines of the log that finished runs of the same program have too: they decide nothing.
     """
 
     state: SlurmState | None = None
@@ -122,6 +123,7 @@ class Evidence:
     unfit: str = ""
     unread: str = ""
     unmatched: str = ""
+    usual: frozenset[LogLine] = frozenset()
 
 
 @dataclass(frozen=True)

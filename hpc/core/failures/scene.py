@@ -70,8 +70,9 @@ class Scene:
 
     @cached_property
     def events(self) -> tuple[Event, ...]:
-        """Every recognised line that is not another line's fallout."""
-        return tuple(event for reading in self.readings for event in self._in(reading))
+        """Every recognised line that is not another line's fallout, nor usual."""
+        found = (event for reading in self.readings for event in self._in(reading))
+        return tuple(event for event in found if event.line not in self.evidence.usual)
 
     @cached_property
     def open_events(self) -> tuple[Event, ...]:

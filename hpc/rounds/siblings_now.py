@@ -1,0 +1,86 @@
+"""The siblings of a round: attempts that are newly over are counted, failures are judged beside those that finished."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from hpc.adapters.logs import read_program_logs
+from hpc.adapters.siblings_file import read_siblings, write_siblings
+from hpc.core.failures.siblings import Kind, Siblings, add, group_by_cause, judge_among, kind_of
+from hpc.core.failures.templates import keys_of
+from hpc.core.layout import AttemptLayout
+from hpc.rounds.judge import JudgedAttempt, JudgedExperiment, JudgedTask
+from hpc.snapshots.evidence import gather, read_results
+
+Counted = tuple[str, Kind, AttemptLayout]
+"""An attempt's name, how it ended, and where its files are."""
+
+
+def judge_beside_siblings(judged: JudgedExperiment, *, writes: bool) -> tuple[JudgedExperiment, Siblings]:
+    """Count what is over and not counted yet, and judge every failure again beside the finished runs.
+
+    Only reasons change: a failed run stays failed.
+
+    Args:
+        writes: Keep the index; without, what it holds now is used with what is newly over.
+    """
+    before = read_siblings(judged.layout)
+    over = list(_over(judged))
+    siblings = _updated(before, over)
+    if writes and siblings is not before:
+        with suppress(OSError):  # it is derived: the next round makes it again
+            write_siblings(judged.layout, siblings)
+    return replace(judged, tasks=tuple(_again(judged, task, siblings) for task in judged.tasks)), siblings
+
+
+def name_of(task: JudgedTask, attempt: JudgedAttempt) -> str:
+    """What an attempt is called in the index."""
+    return f"{task.state.task.run_name}/attempt-{attempt.state.number}"
+
+
+def causes_of(failed: Sequence[JudgedTask], siblings: Siblings) -> list[int]:
+    """Number the causes behind failed tasks, by their last attempts; those without a verdict have one together."""
+    last = [(task, task.attempts[-1]) for task in failed if task.attempts]
+    named = {id(task): (name_of(task, attempt), attempt.verdict) for task, attempt in last if attempt.verdict}
+    numbers = group_by_cause([(name, verdict) for name, verdict in named.values() if verdict], siblings)
+    known = dict(zip(named, numbers, strict=True))
+    return [known.get(id(task), -1) for task in failed]
+
+
+def _over(judged: JudgedExperiment) -> Iterator[Counted]:
+    """Every attempt that is over; of a run that is settled, the one that gave its result."""
+    for task in judged.tasks:
+        run = task.state.task.run_name
+        if task.settled and task.state.attempts:
+            last = task.state.attempts[-1]
+            yield f"{run}/attempt-{last.number}", Kind.FINISHED, last.layout
+        for attempt in task.attempts:
+            kind = kind_of(attempt.verdict) if attempt.verdict and not attempt.state.unreadable else None
+            if kind is not None:
+                yield name_of(task, attempt), kind, attempt.state.layout
+
+
+def _updated(siblings: Siblings, over: list[Counted]) -> Siblings:
+    """The index with every attempt; made anew where one is judged otherwise than when it was counted."""
+    known = {name: kind for name, kind, _ in over}
+    if any(known.get(name, kind) is not kind for name, kind in siblings.runs.items()):
+        siblings = Siblings()
+    for name, kind, attempt in over:
+        if name not in siblings.runs and not siblings.is_full(kind):
+            siblings = add(siblings, name, kind, keys_of(read_program_logs(attempt)))
+    return siblings
+
+
+def _again(judged: JudgedExperiment, task: JudgedTask, siblings: Siblings) -> JudgedTask:
+    """A task whose failed attempts were judged beside the siblings; a finished one as it was."""
+    attempts = tuple(_judged_again(judged, each, siblings) for each in task.attempts)
+    return task if attempts == task.attempts else replace(task, attempts=attempts)
+
+
+def _judged_again(judged: JudgedExperiment, attempt: JudgedAttempt, siblings: Siblings) -> JudgedAttempt:
+    if attempt.verdict is None or attempt.state.unreadable or kind_of(attempt.verdict) is not Kind.FAILED:
+        return attempt
+    if not siblings.may_change(attempt.verdict):
+        return attempt
+    evidence = gather(judged.layout, attempt.state, read_results(attempt.state.layout))
+    return replace(attempt, verdict=judge_among(evidence, siblings))
