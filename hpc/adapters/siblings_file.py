@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hpc.adapters.files import read_json, write_json
+from hpc.adapters.files import make_folder, read_json, write_json
 from hpc.core.errors import InputError
 from hpc.core.failures.siblings import Kind, Siblings
 from hpc.core.layout import RunLayout
@@ -46,7 +46,7 @@ def write_siblings(layout: RunLayout, siblings: Siblings) -> None:
     Raises:
         OSError: The disk is full or the folder not writable.
     """
-    layout.collected.mkdir(parents=True, exist_ok=True)
+    make_folder(layout.collected)
     content = {
         "schema": SCHEMA,
         "dropped": siblings.dropped,
