@@ -421,6 +421,9 @@ def requeue(job: str) -> None:
     run_client(["scontrol", "requeue", job], timeout_s=30)
 
 
+_HAS_BEGUN = "no longer pending execution"
+
+
 def leave_out(job: str, nodes: Sequence[str]) -> None:
     """Keep what waits of a job or array away from nodes, beside those it is kept away from; what runs goes on.
 
@@ -432,7 +435,12 @@ def leave_out(job: str, nodes: Sequence[str]) -> None:
     if not waiting:
         return
     known = [node for line in waiting for node in _split_nodes(line.strip()) if node != "(null)"]
-    run_client(["scontrol", "update", f"JobId={job}", f"ExcNodeList={','.join(dict.fromkeys([*known, *nodes]))}"])
+    excluded = ",".join(dict.fromkeys([*known, *nodes]))
+    try:
+        run_client(["scontrol", "update", f"JobId={job}", f"ExcNodeList={excluded}"])
+    except (SlurmError, TemporaryError) as error:
+        if _HAS_BEGUN not in str(error):  # said of each element that runs, though the others are changed
+            raise
 
 
 def _split_nodes(text: str) -> list[str]:

@@ -319,6 +319,14 @@ def test_what_waits_is_kept_away_from_a_node_beside_others(clients: Path, tmp_pa
     slurm.leave_out("12", ["n7"])
     assert asked.read_text() == "update JobId=12 ExcNodeList=n[1-2],m3,n7\n"
 
+    said = "12_0-1: Job is no longer pending execution\\n12_2-3: No error"
+    make_client(clients, "scontrol", f"printf '{said}\\n' >&2; exit 1")
+    slurm.leave_out("12", ["n7"])  # those that run go on; Slurm 22.05 calls that an error, and changes the others
+    make_client(clients, "scontrol", "echo 'slurm_update error: Access denied' >&2; exit 1")
+    with pytest.raises((slurm.SlurmError, TemporaryError)):
+        slurm.leave_out("12", ["n7"])
+
+    make_client(clients, "scontrol", f'echo "$@" >> {asked}')
     make_client(clients, "squeue", "true")
     slurm.leave_out("12", ["n8"])
     assert asked.read_text().count("\n") == 1
