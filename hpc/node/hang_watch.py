@@ -20,7 +20,7 @@ from hpc.core.layout import AttemptLayout, RunLayout, TaskLayout, attempt_number
 from hpc.core.records.record import RecordError
 from hpc.core.records.task import TaskRecord
 from hpc.core.records.watch import Alarm, NodeWatch, Rank, WatchRecord
-from hpc.core.watching.judge import PICTURES, SLOW, SPINNING, Judge, Look, Suspicion, only_waits
+from hpc.core.watching.judge import PICTURES, SLOW, SPINNING, Judge, Look, Suspicion, in_minutes, only_waits
 from hpc.core.watching.stacks import compare, name_of, render
 from hpc.core.words import counted
 from hpc.node import where
@@ -187,7 +187,7 @@ class HangWatch:
             return ""
         silent_s = min(each.silent_s for each in told)
         kind = SPINNING if any(each.found == SPINNING for each in told) else told[0].found
-        text = f"no step and no output for {silent_s / 60:.0f} min on each of {counted(len(told), 'node')}"
+        text = f"no step and no output for {in_minutes(silent_s)} on each of {counted(len(told), 'node')}"
         return self._raise(Suspicion(kind, silent_s, text), tuple(rank for each in told for rank in each.ranks))
 
     def _share_pace(self, now: float) -> None:

@@ -141,8 +141,8 @@ class Judge:
         if silent_s < self._watch.silent_s:
             return None
         if idle_s >= self._watch.silent_s:
-            return Suspicion(IDLE, silent_s, f"no step, no output and no work for {_minutes(idle_s)}")
-        return Suspicion(SPINNING, silent_s, f"no step and no output for {_minutes(silent_s)}, though it keeps busy")
+            return Suspicion(IDLE, silent_s, f"no step, no output and no work for {in_minutes(idle_s)}")
+        return Suspicion(SPINNING, silent_s, f"no step and no output for {in_minutes(silent_s)}, though it keeps busy")
 
     def _slowness(self, look: Look, siblings: Sequence[float]) -> Suspicion | None:
         if not self._watch.slower_than or look.step is None:
@@ -224,5 +224,6 @@ def only_waits(before: Sequence[Rank], now: Sequence[Rank], seconds: float) -> b
     )
 
 
-def _minutes(seconds: float) -> str:
+def in_minutes(seconds: float) -> str:
+    """``20 min``; less than two in seconds."""
     return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"

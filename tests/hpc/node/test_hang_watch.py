@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from hpc.core.layout import AttemptLayout
+from hpc.core.records.task import TaskRecord
 from hpc.core.watching.judge import IDLE, SPINNING
+from hpc.node.hang_watch import siblings_of
 from tests.local_projects import EXPERIMENT, LocalProject, command_environment, make_project
 
 PROGRAM = """
@@ -167,3 +170,17 @@ def test_it_goes_on_so_often_and_no_more(project: LocalProject) -> None:
     assert "does not go on in this allocation: it hung 3 times in it" in told
     assert not project.attempt("X1", 4).exists()
     assert load(project.attempt("X1", 3) / "exit.json")["starts_again"] is False
+
+
+def test_siblings_are_runs_that_differ_in_their_seed_alone(tmp_path: Path) -> None:
+    """Their pace is known from what their wrappers tell."""
+    made = make_project(tmp_path / "project", EXPERIMENT.replace("seeds: [1]", "seeds: [1, 2, 3]").replace(
+        'run_name: "X{x}"', 'run_name: "X{x}_S{seed}"'))  # fmt: skip
+    made.hpc("plan", "tiny", "--cluster", "local")
+    index = made.runs / "tiny/submissions/001/index.json"
+    done = made.call("-m", "hpc.run_task", str(index), "0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    attempt = AttemptLayout(made.attempt("X1_S1"))
+    task = TaskRecord.from_json(load(attempt.task_json))
+
+    assert siblings_of(task, attempt) == ("X1_S2", "X1_S3")
