@@ -1,4 +1,4 @@
-"""A run over two nodes that hangs, under a real Slurm: both nodes' shares are asked, and it goes on in its allocation."""
+"""A run over two nodes that hangs, under a real Slurm: both nodes are asked, and it goes on in its allocation."""
 
 import json
 
