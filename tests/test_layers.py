@@ -323,10 +323,15 @@ def violations(folder: str, is_allowed: object) -> list[str]:
 
 
 def test_core_touches_nothing() -> None:
-    """`hpc.core` imports itself and the standard library, and of that nothing that touches the world."""
+    """`hpc.core` imports itself and the standard library, and of that nothing that touches the world.
 
-    def is_allowed(_path: Path, name: str) -> bool:
+    One file may have RE2, which is `re` with another engine: text in, a match out.
+    """
+
+    def is_allowed(path: Path, name: str) -> bool:
         first = name.split(".", maxsplit=1)[0]
+        if first == "re2":
+            return path.relative_to(ROOT).as_posix() == "hpc/core/failures/engine.py"
         return is_within(name, {"hpc.core"}) or (first in sys.stdlib_module_names and first not in CORE_NEVER)
 
     assert violations("hpc/core", is_allowed) == []

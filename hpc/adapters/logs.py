@@ -1,39 +1,34 @@
 """Logs of any size as the few lines that may be evidence, with their true line numbers, in bounded memory.
 
-Kept are the first `KEEP` and the last `KEEP` suspicious lines, and of all lines the first `HEAD` and the last `KEEP`.
-Finding the suspicious ones in gigabytes is done on bytes: each needle of `hpc.core.failures.log_scan` is represented by
-those four of its bytes that healthy logs hold least, and numpy looks all of them up at once in a table; only lines that
-pass are decoded and asked properly.
+Kept are the first `HEAD` lines, the first and the last `KEEP` suspicious lines, and the last `KEEP` lines of all. What
+is suspicious is one pattern (`hpc.core.failures.log_scan.SUSPICION`), which is looked for in whole pieces of the file;
+only lines it hits are decoded, so that the time hardly depends on what the lines are.
 """
 
 import os
 import shlex
 from collections import deque
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 from hpc.adapters.files import open_regular
 from hpc.core.errors import InputError
 from hpc.core.failures import log_scan
+from hpc.core.failures.engine import bytes_pattern, is_fast
 from hpc.core.failures.evidence import LogLine
 from hpc.core.layout import AttemptLayout
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 KEEP = 200
 HEAD = 60
 """Lines from the beginning: where a curve begins shows what became of it."""
-HEAD_BYTES = 1 << 16
-CHUNK = 1 << 19  # bytes; fits the processor's cache with the copies made of it
+CHUNK = 1 << 19  # bytes; fits the processor's cache
 TAIL_BYTES = 1 << 22  # the last lines are looked for in this much
 _GZIP = b"\x1f\x8b"  # how gzip's files begin
-_SMALL = 1 << 16  # below this plain Python is faster than loading numpy
-_FOLD = 0x20202020  # sets the bit that makes ASCII letters lower case
-_HASH = 2654435761  # Knuth's multiplicative hash; the upper 16 bits index the table
+_LAST_BLOCK = 1 << 15  # what is read first from the end; doubled as long as it holds too little
+
+_CALM = log_scan.MARKED_CALM.encode()
+_BLANK = b" " * len(_CALM)
 
 
 class Readable(Protocol):
@@ -81,8 +76,8 @@ def read_log(path: Path, source: str) -> tuple[LogLine, ...]:
             return _whole(file.read(TAIL_BYTES), source)  # it may have grown meanwhile
         early, resume_at, resume_line = _first_suspicious(file)
         total = resume_line + _count_lines(file, resume_at)
-        late = (early[KEEP:] + _last_suspicious(file, resume_at, size, total))[-KEEP:] if len(early) >= KEEP else []
-        kept = dict(_first_lines(file) + _last_lines(file, size, total) + early[:KEEP] + late)
+        late = _last_suspicious(file, resume_at, size, total) if len(early) == KEEP else []
+        kept = dict(_first_lines(file) + _last_lines(file, size, total) + early + late)
     return tuple(LogLine(source, number, kept[number]) for number in sorted(kept))
 
 
@@ -116,7 +111,8 @@ def read_log_stream(stream: Readable, source: str) -> tuple[LogLine, ...]:
     tail: dict[int, bytes] = {}
     ended = 0  # lines that have ended so far
     for chunk in _pieces(stream):
-        for number, text in _suspicious_in(chunk):
+        found = _suspicious_in(chunk) if len(first) < KEEP else _last_suspicious_in(chunk)
+        for number, text, _ in found:
             (first if len(first) < KEEP else late).append((ended + number, text))
         pieces = chunk.rsplit(b"\n", KEEP + 1)
         ended += chunk.count(b"\n")
@@ -132,13 +128,16 @@ def read_log_stream(stream: Readable, source: str) -> tuple[LogLine, ...]:
 
 
 def _whole(data: bytes, source: str) -> tuple[LogLine, ...]:
-    lines = [_decode(raw) for raw in data.split(b"\n")]
-    if lines and not lines[-1]:
-        lines.pop()
-    suspects = [i for i, line in enumerate(lines) if log_scan.suspicious(line)]
-    ends = (*range(min(HEAD, len(lines))), *range(max(0, len(lines) - KEEP), len(lines)))
+    raw = data.split(b"\n")
+    if not _decode(raw[-1]):
+        raw.pop()
+    if b"\x1b" in data:  # colours may stand within a word
+        suspects = [i for i, line in enumerate(raw) if log_scan.suspicious(_decode(line))]
+    else:
+        suspects = [number - 1 for number, _, _ in _suspicious_in(data)]
+    ends = {*range(min(HEAD, len(raw))), *range(max(0, len(raw) - KEEP), len(raw))}
     keep = {*suspects[:KEEP], *suspects[-KEEP:], *ends}
-    return tuple(LogLine(source, i + 1, lines[i]) for i in sorted(keep))
+    return tuple(LogLine(source, i + 1, _decode(raw[i])) for i in sorted(keep) if i < len(raw))
 
 
 def _decode(raw: bytes) -> str:
@@ -165,15 +164,16 @@ def _pieces(file: Readable) -> Iterator[bytes]:
 
 
 def _first_suspicious(file: BinaryIO) -> tuple[list[tuple[int, str]], int, int]:
-    """At least the first `KEEP` suspicious lines, and the byte and line count at which the search stopped."""
+    """At most the first `KEEP` suspicious lines, and the byte and line count at which the search stopped."""
     found: list[tuple[int, str]] = []
     offset = line = 0
     for chunk in _chunks(file, 0):
-        found += [(line + number, text) for number, text in _suspicious_in(chunk)]
+        for number, text, end in _suspicious_in(chunk):
+            found.append((line + number, text))
+            if len(found) == KEEP:
+                return found, offset + end, line + chunk.count(b"\n", 0, end)
         offset += len(chunk)
         line += chunk.count(b"\n")
-        if len(found) >= KEEP:
-            break
     return found, offset, line
 
 
@@ -181,16 +181,17 @@ def _last_suspicious(file: BinaryIO, start: int, end: int, total: int) -> list[t
     """The last `KEEP` suspicious lines after `start`, found from the end."""
     found: list[tuple[int, str]] = []
     below = total  # line ends before the block that is read next
+    width = _LAST_BLOCK
     while end > start and len(found) < KEEP:
-        begin = max(start, end - CHUNK)
+        begin = max(start, end - width)
         file.seek(begin)
         block = file.read(end - begin)
         if begin > start:  # give the torn first line to the next, earlier block
             cut = block.find(b"\n") + 1
             begin, block = (begin + cut, block[cut:]) if 0 < cut < len(block) else (begin, block)
         below -= block.count(b"\n")
-        found = [(below + number, text) for number, text in _suspicious_in(block)] + found
-        end = begin
+        found = [(below + number, text) for number, text, _ in _suspicious_in(block)] + found
+        end, width = begin, min(CHUNK, 2 * width)
     return found[-KEEP:]
 
 
@@ -204,10 +205,10 @@ def _count_lines(file: BinaryIO, start: int) -> int:
 
 
 def _first_lines(file: BinaryIO) -> list[tuple[int, str]]:
-    """The first `HEAD` lines that end within the first `HEAD_BYTES`."""
+    """The first `HEAD` lines, as far as they lie within the first chunk."""
     file.seek(0)
-    whole = file.read(HEAD_BYTES).split(b"\n")[:-1]
-    return [(number, _decode(raw)) for number, raw in enumerate(whole[:HEAD], 1)]
+    lines = file.read(CHUNK).split(b"\n", HEAD)
+    return [(number, _decode(raw)) for number, raw in enumerate(lines[:HEAD], start=1)]
 
 
 def _last_lines(file: BinaryIO, size: int, total: int) -> list[tuple[int, str]]:
@@ -221,26 +222,45 @@ def _last_lines(file: BinaryIO, size: int, total: int) -> list[tuple[int, str]]:
     return [(first + i, _decode(raw)) for i, raw in enumerate(kept)]
 
 
-def _suspicious_in(chunk: bytes) -> list[tuple[int, str]]:
-    """Suspicious lines of a chunk, numbered from 1."""
-    if len(chunk) < _SMALL:
-        decoded = enumerate((_decode(raw) for raw in chunk.split(b"\n")), start=1)
-        return [(number, text) for number, text in decoded if log_scan.suspicious(text)]
-    found = []
-    counted_to = number = end = 0
-    for position in _candidates(chunk):
-        if position < end:
-            continue  # the same line again
+def _suspicious_in(chunk: bytes) -> Iterator[tuple[int, str, int]]:
+    """Suspicious lines of a chunk: number, from 1; text; the byte after it."""
+    if not is_fast():
+        yield from _suspicious_one_by_one(chunk)
+        return
+    find = bytes_pattern(log_scan.SUSPICION).search
+    searched = chunk.replace(_CALM, _BLANK) if _CALM in chunk else chunk
+    at = counted_to = number = 0
+    while at < len(chunk) and (hit := find(searched, at)) is not None:
+        position = hit.start()
         begin = chunk.rfind(b"\n", 0, position) + 1
-        end = chunk.find(b"\n", position) + 1 or len(chunk)
+        at = chunk.find(b"\n", position) + 1 or len(chunk)
         number += chunk.count(b"\n", counted_to, begin)
         counted_to = begin
-        text = _decode_around(chunk, begin, position, end)
+        text = _decode_around(chunk, begin, position, at)
         if log_scan.suspicious(text):
-            found.append((number + 1, text))
-            if len(found) > 2 * KEEP:
-                del found[KEEP : KEEP + 1]
-    return found
+            yield number + 1, text, at
+
+
+def _last_suspicious_in(chunk: bytes) -> list[tuple[int, str, int]]:
+    """At least the last `KEEP` suspicious lines of a chunk, as far as it has so many."""
+    width = _LAST_BLOCK
+    while True:
+        begin = chunk.rfind(b"\n", 0, max(0, len(chunk) - width)) + 1
+        above = chunk.count(b"\n", 0, begin)
+        found = [(above + number, text, begin + end) for number, text, end in _suspicious_in(chunk[begin:])]
+        if len(found) >= KEEP or not begin:
+            return found
+        width *= 2
+
+
+def _suspicious_one_by_one(chunk: bytes) -> Iterator[tuple[int, str, int]]:
+    """The same without the engine: each line is decoded and asked."""
+    end = 0
+    for number, raw in enumerate(chunk.split(b"\n"), start=1):
+        end += len(raw) + 1
+        text = _decode(raw)
+        if log_scan.suspicious(text):
+            yield number, text, min(end, len(chunk))
 
 
 def _decode_around(chunk: bytes, begin: int, position: int, end: int) -> str:
@@ -249,50 +269,3 @@ def _decode_around(chunk: bytes, begin: int, position: int, end: int) -> str:
         begin = max(begin, chunk.rfind(b"\r", begin, position) + 1, position - log_scan.MAX_LINE)
         end = min(end, begin + 2 * log_scan.MAX_LINE)
     return _decode(chunk[begin:end])
-
-
-def _candidates(chunk: bytes) -> list[int]:
-    """Positions in a chunk at which a needle may begin, in order; at most four false ones in a thousand."""
-    import numpy as np
-
-    table, folded = _table()
-    hits = []
-    for shift in range(4):
-        words = np.frombuffer(chunk, dtype="<u4", offset=shift, count=(len(chunk) - shift) // 4) | np.uint32(_FOLD)
-        places = np.flatnonzero(table[(words * np.uint32(_HASH)) >> np.uint32(16)])
-        places = places[np.isin(words[places], folded)]
-        hits.append(places * 4 + shift)
-    return [int(place) for place in np.sort(np.concatenate(hits))]
-
-
-def _anchor(needle: bytes) -> bytes:
-    """The four bytes of a needle by which it is looked for: rare ones, so that few healthy lines are decoded."""
-    return min((needle[i : i + 4] for i in range(len(needle) - 3)), key=_commonness)
-
-
-def _commonness(part: bytes) -> tuple[bool, int]:
-    """How often four bytes are to be expected in a healthy log: words of progress lines first, then by letters."""
-    return part in _COMMON, sum(_LETTERS.get(byte, 1) for byte in part)
-
-
-_LETTERS = {byte: 20 - i for i, byte in enumerate(b" etaosinrlcdpmuhgbf")}
-_COMMON = frozenset(
-    word[i : i + 4]
-    for word in (
-        b" loss step epoch iter memory gpu time data train valid eval model batch samples learning rate default info"
-        b" saving checkpoint save loading lost left right with from that this is not in on to the of and for "
-    ).split(b"\0")
-    for i in range(len(word) - 3)
-)
-
-
-@cache
-def _table() -> tuple["NDArray[np.bool_]", "NDArray[np.uint32]"]:
-    """Which hash values the needles' anchors have, and those anchors as folded 32-bit words."""
-    import numpy as np
-
-    anchors = b"".join(_anchor(needle.encode()) for needle in log_scan.NEEDLES)
-    folded = np.unique(np.frombuffer(anchors, dtype="<u4") | np.uint32(_FOLD))
-    table = np.zeros(1 << 16, dtype=np.bool_)
-    table[(folded * np.uint32(_HASH)) >> np.uint32(16)] = True
-    return table, folded

@@ -86,3 +86,12 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert len(logs.read_log(path, "stderr")) <= 3 * logs.KEEP + logs.HEAD
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60 * 1024
+
+
+def test_without_the_engine_the_same_lines_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compute node's bare Python reads a log line by line, and keeps the same lines."""
+    path = tmp_path / "x.log"
+    path.write_bytes(b"".join(PROGRESS % i if i % 50 else b"RuntimeError: number %d\n" % i for i in range(6_000)))
+    with_it = read(path)
+    monkeypatch.setattr(logs, "is_fast", lambda: False)
+    assert read(path) == with_it

@@ -165,7 +165,8 @@ def _input_is_bad(scene: Scene) -> bool:
 
 
 def _diverged(scene: Scene) -> Verdict | None:
-    return None if _input_is_bad(scene) else _first_fact(scene, Step.METRICS)
+    verdict = _first_fact(scene, Step.METRICS)
+    return None if verdict is None or _input_is_bad(scene) else verdict
 
 
 def _succeeded(scene: Scene) -> Verdict | None:
@@ -173,8 +174,7 @@ def _succeeded(scene: Scene) -> Verdict | None:
     if proof is None:
         return None
     rule, line, confidence = proof
-    said = next((event for event in scene.open_events if event.rule.category is F.NOT_CONVERGED), None)
-    unhealthy = _first_fact(scene, Step.PRINTED, Step.LEARNING) or _from_event(scene, said)
+    unhealthy = _first_fact(scene, Step.PRINTED, Step.LEARNING) or _from_event(scene, _says_not_converged(scene))
     advice = ADVICE[F.SUCCESS]
     signs = [fact("metrics", warning.text) for warning in examine(scene.evidence.series)]
     if unhealthy is not None and not scene.evidence.delivered:
@@ -182,6 +182,13 @@ def _succeeded(scene: Scene) -> Verdict | None:
     # A run that delivered its number keeps it: throwing out those whose curves look bad would flatter the rest.
     signs += unhealthy.evidence if unhealthy else ()
     return Verdict(F.SUCCESS, rule, (line, *signs), confidence, "", advice.meaning, advice.suggestion)
+
+
+def _says_not_converged(scene: Scene) -> Event | None:
+    """The program's own word that it missed its aim; of a run that delivered its number nothing depends on it."""
+    if scene.evidence.delivered:
+        return None
+    return next((event for event in scene.open_events if event.rule.category is F.NOT_CONVERGED), None)
 
 
 def _proof_of_success(scene: Scene) -> tuple[str, LogLine, float] | None:
@@ -215,7 +222,7 @@ def _proof_by_exit(scene: Scene) -> tuple[str, LogLine, float] | None:
     if evidence.exit_recorded or evidence.complete:
         return "exit-recorded", fact("exit record", "exit code 0, result complete"), 0.95
     failed_step = any(state in _FAILED_STEP for state in evidence.step_states)
-    if failed_step or _blocking(scene):
+    if failed_step or any(not event.passed for event in _blocking(scene)):
         return None  # a job script can swallow the exit code of what it ran
     return "completed", fact("scheduler", "exit code 0 and nothing unsurvived in the log"), 0.85
 

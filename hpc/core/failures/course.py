@@ -17,7 +17,9 @@ BUFFER = 8192
 
 _HANDLED = re.compile(
     r"\b(?:WARN(?:ING)?|retry(?:ing)?|retries|ignor(?:ed|ing)|skipp?(?:ing|ed)|falling back|recover\w*|pruned"
-    r"|keeping|(?:will )?continu(?:e|ing)|using (?:the )?(?:default|cached|cpu)|trying again|attempt [2-9])\b",
+    r"|keeping|(?:will )?continu(?:e|ing)|using (?:the )?(?:default|cached|cpu)|trying again|attempt [2-9]"
+    r"|instead|not available|disabled|optional|reducing|reduced|halving|proceed(?:s|ing)|anyway|tolerat\w+"
+    r"|recovered|resuming|restarting)\b",
     re.IGNORECASE,
 )
 _IGNORED = re.compile(r"^(?:Exception ignored in|--- Logging error ---|Error in atexit)")
@@ -42,6 +44,20 @@ _PROGRAMS = re.compile(
     r"|julia|Rscript|java|matlab|bash|sh"
 )
 """What a job script starts its work with; without one of these nothing was done."""
+
+
+CALM = 4
+"""Lines of the program itself, nothing wrong with them, that show that it went on after a message it printed."""
+_EPILOGUE = re.compile(
+    r"^\W*(?:done|finished|end(?:ed)?|job\b|real\s|user\s|sys\s|elapsed|exit|epilog|clean(?:ing|ed)|wandb:|srun:|slurm"
+    r"|(?:mon|tue|wed|thu|fri|sat|sun)\b|\+ )",
+    re.IGNORECASE,
+)
+"""What job scripts and trackers say whatever became of the program."""
+_FINAL = re.compile(
+    r"^(?:slurmstepd|srun: error|prterun|mpirun)|\bkilled\b|core dumped|segmentation fault", re.IGNORECASE
+)
+"""What is never said of a program that goes on."""
 
 
 def says_handled(text: str) -> bool:
@@ -111,14 +127,19 @@ class Course:
         if rule.category is FailureClass.NOT_CONVERGED:
             return self._marks("progress", line.rank).any_after(i)
         if _KILLED_BY_SLURM.match(line.text):
-            return False
+            return self._marks("work").characters_after(i) > BUFFER  # another attempt, in the same file
+        if rule.role is Role.LAST_WORDS:
+            on = self._marks("calm").any_after(i) or self._marks("work").any_after(i)
+            return on or self._ended_before(i) or self._marks("over").any_before(i)
         if rule.role is Role.NO_PROGRAM:
             return self._went_without(i)
         working = self._marks("work", line.rank)
         if uncaught:
             before = self._marks("progress").any_before(i)
             ended = self._marks("ended", line.rank).any_after(i)
-            return working.any_after(i) and before and (working.characters_after(i) > BUFFER or ended)
+            if self._told_after(i) and (working.any_after(i) or self._marks("over", line.rank).any_after(i)):
+                return True
+            return working.any_after(i) and (working.characters_after(i) > BUFFER or (before and ended))
         if working.any_after(i):
             return True
         if rule.tier in (Tier.SYMPTOM, Tier.TRACE) and self._ended_before(i):
@@ -127,12 +148,27 @@ class Course:
             return True
         return self._was_handled(i, uncaught) and self._marks("over", line.rank).any_after(i)
 
+    def passed(self, i: int, uncaught: bool | None) -> bool:
+        """Whether the program went on to other things after a message that it printed itself.
+
+        That is less than to outlive it, and enough beside an exit code of 0. A traceback is no such message: who
+        answers one says so.
+        """
+        if uncaught is not None or _FINAL.search(self.lines[i].text):
+            return False
+        calm = self._marks("calm").places
+        return len(calm) - bisect_right(calm, i) >= CALM
+
+    def _told_after(self, i: int) -> bool:
+        """Whether the next two lines say how the program does without what failed."""
+        after = [line for line in self.lines[i + 1 : i + 3] if line.speaks and line.rank == self.lines[i].rank]
+        return any(says_handled(line.text) for line in after)
+
     def _was_handled(self, i: int, uncaught: bool | None) -> bool:
         """Whether the message says that it was dealt with, or the program does right after one it printed itself."""
         if says_handled(self.lines[i].text):
             return True
-        after = self.lines[i + 1 : i + 3] if uncaught is None else ()
-        return any(line.speaks and line.rank == self.lines[i].rank and says_handled(line.text) for line in after)
+        return uncaught is None and self._told_after(i)
 
     def _ended_before(self, i: int) -> bool:
         """Whether the program had said that its work is done, and no work followed."""
@@ -165,7 +201,12 @@ class Course:
         return frozenset(muted)
 
 
+def _is_calm(text: str) -> bool:
+    return len(text.split()) > 1 and not log_scan.suspicious(text) and not _EPILOGUE.match(text)
+
+
 _KINDS: dict[str, Callable[[str], bool]] = {
+    "calm": _is_calm,
     "progress": log_scan.is_progress,
     "work": lambda text: log_scan.is_progress(text) or log_scan.is_result(text),
     "ended": log_scan.says_ended,

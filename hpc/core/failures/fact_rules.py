@@ -240,7 +240,9 @@ def _recorded_not_finite(scene: Scene) -> LogLine | None:
 
 
 def _printed_not_finite(scene: Scene) -> LogLine | None:
-    """The same of what was printed."""
+    """The same of what was printed, by a run that delivered nothing else."""
+    if scene.evidence.delivered:
+        return None
     series = {name: curve.values for name, curve in scene.curves.items() if len(curve.points) > 1}
     found = next((warning for warning in health.find_non_finite(series) if warning.lasting), None)
     return scene.curves[found.metric].points[found.since].line if found else None
@@ -249,13 +251,17 @@ def _printed_not_finite(scene: Scene) -> LogLine | None:
 def _exploded(scene: Scene) -> LogLine | None:
     """A training loss that ends far above its beginning, in the metrics or as it was printed."""
     recorded = _unhealthy(health.find_explosions, scene)
-    return recorded or curves.find_printed_explosion(scene.curves, scene.evidence.series)
+    if recorded or scene.evidence.delivered:
+        return recorded
+    return curves.find_printed_explosion(scene.curves, scene.evidence.series)
 
 
 def _learned_nothing(scene: Scene) -> LogLine | None:
     """A training loss that never moved, of a run that began at the beginning, or a reward that stays at its floor."""
     flat = None if scene.evidence.resumed else _unhealthy(health.find_no_learning, scene)
-    return flat or _reward_never_moves(scene) or _printed_loss_never_moves(scene)
+    if flat or scene.evidence.delivered:
+        return flat
+    return _reward_never_moves(scene) or _printed_loss_never_moves(scene)
 
 
 def _printed_loss_never_moves(scene: Scene) -> LogLine | None:
@@ -365,7 +371,7 @@ FACT_RULES: tuple[FactRule, ...] = (
         Step.PRINTED,
         F.DIVERGENCE,
         "result",
-        lambda scene: curves.find_nan_result(scene.curves),
+        lambda scene: None if scene.evidence.delivered else curves.find_nan_result(scene.curves),
         "what the program gives as its result is not a number",
         "whether training, evaluation or an empty data set made it so",
         0.8,

@@ -23,6 +23,8 @@ _COLLECTIVES = (
     r"|watchdog (?:hang|got stuck|thread (?:got stuck|terminated))|heartbeat of its watchdog"
     r"|heartbeat monitor timed out"
     r"|tensors were submitted to be reduced.{0,120}subset of ranks|^missing ranks:|stall detected, shutting down"
+    r"|tim(?:ed|e) ?out\b.{0,60}\b(?:process group|barrier|rank|rx|incoming connection|peer|all ?reduce|collective)\b"
+    r"|barrier\b.{0,60}timed out|timeout check failed: rank"
     r"|failed to recv,? got 0 bytes|wait timeout after \d{1,12} ?ms, keys?:|collective .{0,80}timed out"
     r"|DEADLINE_EXCEEDED: Barrier|Barrier timed out|rank\w{0,2} (?:\S{1,12} )?failed to (?:reach|pass|join)"
     r"|(?:some|other|remote|peer) (?:ranks?|workers?|process(?:es)?) (?:did not|didn't|never|failed to)"
@@ -66,6 +68,13 @@ MEMORY: tuple[Rule, ...] = (
         "a pool's worker got SIGKILL",
         "who sent it: almost always the kernel for want of memory",
         tier=Tier.SYMPTOM, confidence=0.65,
+    ),
+    row(
+        "host-oom-array", F.OOM_HOST, "array",
+        r"exceeds (?:the )?maximum (?:possible )?array size|out of memory\. type .{0,3}help memory",
+        "one array is larger than what the host may hold",
+        "that a smaller one would be",
+        confidence=0.8,
     ),
 )  # fmt: skip
 """Asked first."""
@@ -221,6 +230,44 @@ FAMILIES: tuple[Rule, ...] = (
         suggestion="more time does not help a hang: find where it stood (py-spy, the stacks in the log), then resume",
     ),
     row(
+        "environment-locale", F.ENVIRONMENT, "locale",
+        r"use ASCII as encoding for the environment|unsupported locale setting",
+        "no locale with UTF-8 is set where the program runs",
+        "nothing else",
+        suggestion="set LC_ALL: C.UTF-8 in the profile's environment",
+    ),
+    row(
+        "environment-loaded-twice", F.ENVIRONMENT, "library",
+        r"\bOMP: error #\d|multiple copies of the openmp runtime|already (?:initiali[sz]ed|registered|loaded)\W{0,3}$"
+        r"|(?:conflicting|duplicate) (?:versions? of|copies of|symbol)",
+        "a library is loaded twice, or in two versions",
+        "which package brings the second",
+        tier=Tier.FAULT, confidence=0.75,
+    ),
+    row(
+        "config-input-file", F.CONFIG, "file",
+        r"\b(?:unknown|invalid|unrecogni[sz]ed|bad|missing|duplicate|double|unexpected|undefined)\b.{0,60}"
+        r"\b(?:in|of|from) (?:the |your )?(?:\w{1,20} )?(?:parameter|input|control|namelist|settings?|configuration"
+        r"|options?)"
+        r" (?:file|section|block|card|deck)|\berrors?(?:\(s\))? in (?:the )?(?:input|parameter|configuration) file"
+        r"|(?:cannot|can't|could not|unable to|failed to|error) (?:parse|parsing|read|reading|load|loading) .{0,120}"
+        r"\.(?:ya?ml|toml|ini|cfg|nml|mdp|inp|in)\b",
+        "the program does not understand its input or settings",
+        "which value was meant",
+        tier=Tier.FAULT, confidence=0.7,
+    ),
+    row(
+        "data-not-parsed", F.DATA, "damaged",
+        r"(?:cannot|can't|could not|unable to|failed to) (?:parse|decode|interpret|convert|deserialize) .{0,80}"
+        r"\b(?:records?|lines?|rows?|entry|entries|header|fields?|columns?|string to float)\b"
+        r"|(?:unexpected|invalid|illegal) (?:character|byte|tag|field|header|entry|delimiter)\b.{0,60}\b(?:at|in|on) "
+        r"(?:line|row|record|position|column|offset|byte)"
+        r"|(?:parse|format) error .{0,20}(?:at|in|on) (?:line|row|record)",
+        "an input could not be understood at one place",
+        "whether the file is damaged or of another format",
+        tier=Tier.FAULT, confidence=0.65,
+    ),
+    row(
         "config-hydra-value", F.CONFIG, "file",
         r"^error merging override|of type '\w{1,20}' could not be converted to \w"
         r"|^interpolation key '.{1,120}' not found"
@@ -273,6 +320,14 @@ FILES: tuple[Rule, ...] = (
         "the program did not expect what it found at a path: a file that is there already, a folder that is not empty",
         "whether an earlier attempt left it",
         tier=Tier.FAULT, confidence=0.7,
+    ),
+    row(
+        "checkpoint-key", F.CHECKPOINT, "unfit",
+        RAISED + r"(?-i:KeyError): '(?:optimizer\w{0,20}|param_groups|lr_scheduler\w{0,10}|scaler|rng_state\w{0,10}"
+        r"|ema_\w{0,20}|model_state\w{0,10}|state_dict)'$",
+        "something that only a checkpoint holds was not in it",
+        "whether it is the wrong file or an older program's",
+        tier=Tier.FAULT, confidence=0.65,
     ),
     row(
         "storage-errno", F.STORAGE, "errno",

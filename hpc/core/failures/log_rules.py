@@ -443,7 +443,7 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     row(
         "container-runtime", F.CONTAINER, "runtime",
-        r"^\s*FATAL:\s{1,4}\S|failed to create user namespace|user namespace disabled|\bOCI (?:runtime"
+        r"^\s*FATAL:\s{2,4}\S|failed to create user namespace|user namespace disabled|\bOCI (?:runtime"
         r"|permission)\b|\b(?:crun|runc): |SQUASHFS error"
         r"|pyxis: .{0,80}(?:fail|error|couldn't|could not|child)|enroot-\w+: |^ERROR\s{2}: "
         r"|\[error\] (?:no such file or directory: .{0,200}\.sqsh|failed to mount)|spank: .{0,40}pyxis"
@@ -975,7 +975,8 @@ LOG_RULES: tuple[Rule, ...] = (
         r"|unknown (?:optimi[sz]er|model|scheduler|loss|architecture|activation|device|backend|dataset type|option"
         r"|name)"
         r"|is not (?:a )?(?:supported|valid|allowed|known|registered)|should be one of|choose from|expected one of"
-        r"|invalid (?:value|choice|option) for"
+        r"|invalid (?:value|choice|option) for|invalid (?!literal|shape|index|state|data|input"
+        r"|file)[\w -]{2,40}: -?[\d'\"]"
         r"|doesn't support bf16|is not recognized)",
         "the program refuses a value it was given",
         "whether the settings or the code chose it",
@@ -984,7 +985,8 @@ LOG_RULES: tuple[Rule, ...] = (
     ),
     row(
         "bug-other-languages", F.CODE_BUG, "other_language",
-        r"fortran runtime error|\b(?:MethodError|UndefVarError|BoundsError|DimensionMismatch|InexactError"
+        r"fortran runtime error|forrtl: severe \(\d|\b(?:MethodError|UndefVarError|BoundsError|DimensionMismatch"
+        r"|InexactError"
         r"|UndefRefError)\b|subscript out of bounds"
         r"|^error in .{1,120}object '.{1,60}' not found|non-(?:numeric|conformable) arg|thread '.{1,60}' panicked"
         r"|^panic: |NullPointerException"
@@ -1048,6 +1050,17 @@ LOG_RULES: tuple[Rule, ...] = (
         when=lambda e: e.exit_code is not None and 0 < e.exit_code < 124 and not e.exit_signal,
         needs_failure=True,
         confidence=0.4,
+    ),
+    row(
+        "ended-on-error", F.CODE_BUG, "said_error",
+        r"^\W{0,4}(?!srun\b|slurmstepd\b|wandb\b|prolog\b|epilog\b|.{0,80}\b(?:warning|ignored)\b)(?:[\w./-]{1,60}: ?)?"
+        r"(?-i:ERROR|FATAL|CRITICAL|Fatal|fatal error|Aborting|ABORT)\b.{3}",
+        "the log ends with what the program calls an error, whatever the exit code of the job says",
+        "what it means: no rule knows the message",
+        tier=Tier.TRACE,
+        when=lambda e: e.exit_code in (0, None) and not e.exit_signal,
+        confidence=0.4,
+        role=Role.LAST_WORDS,
     ),
     row(
         "step-failed", F.UNKNOWN, "step_failed",

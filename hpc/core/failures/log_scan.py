@@ -8,6 +8,7 @@ import re
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from hpc.core.failures.engine import Finder, is_fast
 from hpc.core.printable import printable
 
 MAX_LINE = 2000
@@ -34,10 +35,29 @@ NEEDLES = (
     "code=80", "class version", "classnotfound", "can't locate", "no progress", "no heartbeat", "imeout (", "reclaimed",
     "improperly", "mpi_abort", "uncorrectable", "got 0 bytes", "too short", "vanished", "directory not",
     "merging override", "could not be", "access to", "gated", "marked dead", "stuck", "deadlock", "due to signal",
-    "os { code", "stopping training", "is required", "hw exception", "panic", "stackoverflow",
+    "os { code", "0 trials", "no trials", "0 runs", "no runs", "none of", "succeeded", "ascii as enc", "openmp",
+    "locale", "array size", "unknown ", "parse", "unexpected", "severe (", "stopping training", "is required",
+    "hw exception", "panic", "stackoverflow",
 )  # fmt: skip
 """Lower-case beginnings of trouble. A line without any of them is never evidence, which is what makes logs of
-gigabytes readable; each has at least four bytes, which is what the adapter's search relies on."""
+gigabytes readable."""
+
+_AS_A_METRIC = ("error", "fail", "invalid", "missing", "mismatch", "converge", "timeout")
+"""Needles that are names of metrics too: ``val_error=0.31`` and ``failed: 0.0`` are no trouble."""
+# After such a needle: the rest of the name, and anything but `=` or `:` and a number. RE2 has no look-ahead, so what
+# may follow is spelt out.
+_NO_NUMBER = (
+    r"""[\w/]*(?:$|["'](?:$|[^=: \t])|[^\w/"'=: \t]|["']?[ \t]+(?:$|[^=: \t])"""
+    r"""|["']?[ \t]*[=:][ \t]*(?:$|[^-+.\d \t]|[-+]\D)|["']?[ \t]*:[ \t]*[-+]?\d+(?:$|[^\d.]))"""
+)
+
+
+_PLAIN = tuple(needle for needle in NEEDLES if needle not in _AS_A_METRIC)
+_AMBIGUOUS = "(?:" + "|".join(_AS_A_METRIC) + ")" + _NO_NUMBER
+SUSPICION = "|".join(re.escape(needle) for needle in _PLAIN) + "|" + _AMBIGUOUS
+"""The needles as one pattern for both engines, case ignored."""
+MARKED_CALM = " nan iterations:   0"
+"""Megatron says so at every step."""
 
 _RANK = re.compile(
     r"^\s*(?:"
@@ -48,37 +68,34 @@ _RANK = re.compile(
     r")"
 )
 _STAMP = re.compile(r"\b(\d{4})[-/](\d\d)[-/](\d\d)[T _](\d\d):(\d\d):(\d\d)")
-_PROGRESS = re.compile(
+_PROGRESS = Finder(
     r"(?:\b(?:step|steps|iter|iters|iteration|epoch|ep|it|batch|num_updates|global_step|update)\b[\s:=\[(#/]{0,6}\d"
     r"|\b\d[\d,]{0,15} steps\b"
     r"|\b\w{0,24}loss\w{0,12}[\s\"':=|]{1,4}-?\d"
     r"|\b\d{1,12}/\d{1,12} \[[\d:]{1,12}<)",
-    re.IGNORECASE,
 )
-_NOT_PROGRESS = re.compile(
+_NOT_PROGRESS = Finder(
     r"slurmstepd|srun:|CANCELLED|Error\b|Exception\b|\bERROR\b|\bFATAL\b|^\s*File \"|Traceback|ProcessGroup|\[c10d\]"
-    r"|no new step|not progress|stuck|\bassert\b"
+    r"|no new step|not progress|stuck|\bassert\b",
+    ignore_case=False,
 )
-_SAVED = re.compile(
+_SAVED = Finder(
     r"\b(?:saved?|saving|wrote|written)\b.{0,60}(?:checkpoint|model|weights|\.pt\b|\.ckpt|\.pth|\.hdf5"
     r"|\.safetensors|\.zip)"
     r"|(?:checkpoint|model|weights)\b.{0,40}\bsaved\b|\btrain_runtime\b"
     r"|\bfinal (?:\w+ ){0,3}(?:loss|accuracy|acc|error|reward|score|return|metric\w*)\b.{0,20}\d"
     r"|Trainer\.fit` stopped: `max_(?:epochs|steps)|\btrial \d{1,9} finished with value",
-    re.IGNORECASE,
 )
-_FINISHED = re.compile(
+_FINISHED = Finder(
     r"\b(?:training|train|fit|optimi[sz]ation|simulation|experiment|all \d* ?(?:epochs|steps|iterations))\b\W{0,3}"
     r"(?:is |has |was |have )?(?:done|completed?|finished|ended|successful\w*)\b"
     r"|\bdone training\b|\bfinished (?:training|normally|successfully|all)\b|\bcompleted successfully\b"
     r"|\bMPI_Finalize ok\b|\btotal wall time\b|^COMPLETED\b|\breached (?:max|the planned|target)\b|\bbest model\b",
-    re.IGNORECASE,
 )
-_ENDED = re.compile(
+_ENDED = Finder(
     r"\btrain_runtime\b|`Trainer\.fit` stopped|exiting program after \d+ iterations"
     r"|\bsaved (?:final )?model to\b.{0,80}final"
     r"|^final (?:\w+ ){0,3}(?:loss|accuracy|acc|error|reward|score|return)\b.{0,20}\d",
-    re.IGNORECASE,
 )
 _LOSS = re.compile(
     r"\b(?:\w{0,24}loss\w{0,12}|ppl|perplexity|nll)['\"]?\s{0,3}[:=|]?\s{0,6}"
@@ -108,11 +125,18 @@ def suspicious(line: str) -> bool:
 
     Asked of every line of every log, and of those of one log more than once.
     """
-    lowered = line[: MAX_LINE * 4].lower().replace(" nan iterations:   0", "")  # Megatron says so at every step
-    for needle in NEEDLES:  # noqa: SIM110  twice as fast as a generator
+    text = line[: MAX_LINE * 4].replace(MARKED_CALM, "")
+    if is_fast():
+        return _SUSPICIOUS.found(text)
+    lowered = text.lower()
+    for needle in _PLAIN:
         if needle in lowered:
             return True
-    return False
+    return any(needle in lowered for needle in _AS_A_METRIC) and _IN_DOUBT.found(text)
+
+
+_SUSPICIOUS = Finder(SUSPICION, ascii_words=True)
+_IN_DOUBT = Finder(_AMBIGUOUS, ascii_words=True)
 
 
 def split_rank(line: str) -> tuple[str, str]:
@@ -137,28 +161,36 @@ def without_frame(line: str) -> str:
 
 def is_progress(line: str) -> bool:
     """A line that only a program that is still working prints: a step, an epoch, a loss that is a number."""
-    return bool(_PROGRESS.search(line)) and not _NOT_PROGRESS.search(line)
+    return _PROGRESS.found(line) and not _NOT_PROGRESS.found(line)
 
 
 def is_result(line: str) -> bool:
     """A line that says that something worth having was reached or stored, such as a saved model."""
-    return bool(_SAVED.search(line)) and not _NOT_PROGRESS.search(line)
+    return _SAVED.found(line) and not _NOT_PROGRESS.found(line)
 
 
 def says_finished(line: str) -> bool:
     """A program's own statement that it came to its end. A job script may say the same of a program that crashed."""
-    return bool(_FINISHED.search(line) or _SAVED.search(line)) and not _NOT_PROGRESS.search(line)
+    return (_FINISHED.found(line) or _SAVED.found(line)) and not _NOT_PROGRESS.found(line)
 
 
 def says_ended(line: str) -> bool:
     """A program's own statement that all its work is done, as opposed to a checkpoint that was saved on the way."""
-    return bool(_FINISHED.search(line) or _ENDED.search(line)) and not _NOT_PROGRESS.search(line)
+    return (_FINISHED.found(line) or _ENDED.found(line)) and not _NOT_PROGRESS.found(line)
+
+
+_NAN = Finder(r"nan|\binf(?:inity)?\b")
+
+
+def names_nan(line: str) -> bool:
+    """Whether a line holds a word for a number that is not finite. Cheap, and generous."""
+    return _NAN.found(line)
 
 
 def loss_is_finite(line: str) -> bool | None:
     """Whether the losses a progress line reports are numbers; None where it reports none."""
     values = [match["value"].lower().lstrip("+-") for match in _LOSS.finditer(line) if not _LOSS_SCALE.search(match[0])]
-    if not values or _NOT_PROGRESS.search(line):
+    if not values or _NOT_PROGRESS.found(line):
         return None
     return not any(value.startswith(("nan", "inf")) for value in values)
 
@@ -166,7 +198,7 @@ def loss_is_finite(line: str) -> bool | None:
 def gradient_is_finite(line: str) -> bool | None:
     """Whether the gradient norm a progress line reports is a number; None where it reports none."""
     match = _GRADIENT.search(line)
-    if match is None or _NOT_PROGRESS.search(line):
+    if match is None or _NOT_PROGRESS.found(line):
         return None
     return not match["value"].lower().lstrip("+-").startswith(("nan", "inf"))
 

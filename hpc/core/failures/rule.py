@@ -1,10 +1,10 @@
 """What a row of the rule tables is, and how one is written. Data types and helpers, no table."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum, auto
 
+from hpc.core.failures.engine import Pattern
 from hpc.core.failures.evidence import Evidence, FailureClass
 from hpc.core.failures.reading.parts import Frame
 
@@ -28,6 +28,7 @@ class Role(StrEnum):
     TIME_LIMIT = auto()  # likewise
     KILLED = auto()  # somebody sent SIGKILL: what others say of a broken connection comes from it
     NO_PROGRAM = auto()  # a command was not found: a failure only where nothing was done without it
+    LAST_WORDS = auto()  # counts only where nothing follows: then an exit code of 0 is not the program's own
     UNCAUGHT = auto()  # stands in for an exception at the end of a traceback that no row knows
 
 
@@ -57,10 +58,10 @@ class Rule:
     category: FailureClass
     cause: str
     tier: Tier
-    says: re.Pattern[str]
+    says: Pattern
     proves: str
     leaves_open: str
-    near: re.Pattern[str] | None = None
+    near: Pattern | None = None
     when: Callable[[Evidence], bool] | None = None
     stack: Callable[[Sequence[Frame]], bool] | None = None
     sentence: bool = False
@@ -98,10 +99,10 @@ def row(
         category=category,
         cause=cause,
         tier=tier,
-        says=re.compile(says, re.IGNORECASE),
+        says=Pattern(says),
         proves=proves,
         leaves_open=leaves_open,
-        near=re.compile(near, re.IGNORECASE) if near else None,
+        near=Pattern(near) if near else None,
         when=when,
         stack=stack,
         sentence=sentence,

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import takewhile
 
 from hpc.core.failures import log_scan
@@ -18,6 +18,7 @@ from hpc.core.failures.reading.sentence import sentence_of
 from hpc.core.failures.reading.stock import without_stock
 from hpc.core.failures.reading.traces import Reading, read
 from hpc.core.failures.rule import NEIGHBOURS, Role, Rule, Tier
+from hpc.core.failures.rule_gate import RuleGate
 
 CALM_LINES = 60
 """Unsuspicious lines after an error that show that a program of unknown kind went on working."""
@@ -37,6 +38,7 @@ class Event:
         rank: Rank that said it; empty when it carries none.
         position: Place in the evidence's order.
         survived: The same stream went on working afterwards.
+        passed: The program printed it and went on to other things: nothing to overrule an exit code of 0 with.
     """
 
     rule: Rule
@@ -44,6 +46,7 @@ class Event:
     rank: str
     position: int
     survived: bool
+    passed: bool = False
 
     @property
     def says_handled(self) -> bool:
@@ -133,11 +136,18 @@ class Scene:
         return next((line.origin for line in reversed(self.lines) if log_scan.says_finished(line.text)), None)
 
     @cached_property
+    def _names_nan(self) -> bool:
+        """Whether any line names a number that is none: where none does, nobody need read them."""
+        return any(log_scan.names_nan(line.text) for line in self.lines)
+
+    @cached_property
     def lasting_nan(self) -> LogLine | None:
         """The first of the losses that are not finite, when no finite one follows; None when the log ends finite.
 
         wandb repeats at the end whatever was logged last under a name: its summary counts where nothing else reports.
         """
+        if not self._names_nan:
+            return None
         reports = [(line, log_scan.loss_is_finite(line.text)) for line in self.lines]
         known = [(line, finite) for line, finite in reports if finite is not None]
         own = [(line, finite) for line, finite in known if not line.text.startswith("wandb:")] or known
@@ -152,6 +162,8 @@ class Scene:
 
         Fewer are what mixed precision does when it looks for its scale.
         """
+        if not self._names_nan:
+            return None
         reports = [(line, log_scan.gradient_is_finite(line.text)) for line in self.lines]
         known = [(line, finite) for line, finite in reports if finite is not None]
         tail = list(takewhile(lambda pair: not pair[1], reversed(known)))
@@ -187,13 +199,16 @@ class Scene:
         found: list[tuple[Event, Trace | None]] = []
         for i, line in enumerate(lines[: reason + 1]):
             trace = reading.by_message.get(i)
-            said = trace is not None or (log_scan.suspicious(line.text) and not is_noise(line.text))
-            if not line.speaks or not said or i in course.muted:
+            known = _gate().may_match(line.text) if line.speaks else ()
+            if trace is None and not (known and log_scan.suspicious(line.text) and not is_noise(line.text)):
                 continue
-            rule = _recognise(lines, i, trace, self.evidence) or (_UNCAUGHT if trace else None)
+            if i in course.muted:
+                continue
+            rule = _recognise(known, lines, i, trace, self.evidence) or (_UNCAUGHT if trace else None)
             if rule is not None:
-                survived = course.survived(i, rule, trace.outermost if trace else None)
-                found.append((Event(rule, line.origin, line.rank, line.position, survived), trace))
+                uncaught = trace.outermost if trace else None
+                survived, passed = course.survived(i, rule, uncaught), course.passed(i, uncaught)
+                found.append((Event(rule, line.origin, line.rank, line.position, survived, passed), trace))
         yield from _one_a_chain(found)
 
 
@@ -209,6 +224,13 @@ _NEW_ATTEMPT = re.compile(
     r"|^[=\-# ]{0,12}(?:attempt|restart) (?:number )?[1-9]\d* ?[=\-#:]",
     re.IGNORECASE,
 )
+
+
+@cache
+def _gate() -> RuleGate:
+    return RuleGate([rule.says.pattern for rule in LOG_RULES])
+
+
 _UNCAUGHT = next(rule for rule in LOG_RULES if rule.role is Role.UNCAUGHT)
 
 
@@ -255,10 +277,12 @@ def _one_a_chain(found: Sequence[tuple[Event, Trace | None]]) -> list[Event]:
     return [event for event, trace in found if trace is None or best[trace.chain][1] is event]
 
 
-def _recognise(lines: Sequence[Line], i: int, trace: Trace | None, evidence: Evidence) -> Rule | None:
+def _recognise(
+    known: Sequence[int], lines: Sequence[Line], i: int, trace: Trace | None, evidence: Evidence
+) -> Rule | None:
     """The first row that knows a line, with its neighbours and, of a traceback's message, its stack in view."""
     text = lines[i].text
-    for rule in LOG_RULES:
+    for rule in (LOG_RULES[place] for place in known):
         said = sentence_of(text) if rule.sentence else text
         if not rule.says.search(said) or (rule.when and not rule.when(evidence)):
             continue

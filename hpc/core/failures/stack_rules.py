@@ -60,6 +60,13 @@ def _was_importing(frames: Sequence[Frame]) -> bool:
     return any(frame.function == "<module>" and _INSTALLED.search(frame.path) for frame in below)
 
 
+def _was_constructing(frames: Sequence[Frame]) -> bool:
+    """Whether it was raised by the constructor of an installed class that the program's own file called."""
+    last = _last_own(frames)
+    below = frames[last + 1 :]
+    return last >= 0 and 0 < len(below) <= 2 and all(frame.function == "__init__" for frame in below)
+
+
 def _raised(names: str, but: str = "(?!)") -> str:
     """Return the pattern of exceptions of these names whose message speaks of nothing else."""
     return RAISED + rf"(?-i:{names})\b(?: ?:|$)(?!.{{0,300}}(?:{but}))"
@@ -106,7 +113,7 @@ STACK_RULES: tuple[Rule, ...] = (
         tier=Tier.FAULT, confidence=0.65,
         stack=ends_in(
             r"/(?:yaml|omegaconf|hydra|configparser|tomllib|toml|tomli|jsonargparse|pydantic|dacite|draccus|gin|tyro"
-            r"|ml_collections|simple_parsing|confuse|dynaconf)/|/(?:argparse|configparser)\.py",
+            r"|ml_collections|simple_parsing|confuse|dynaconf)/|/(?:argparse|configparser|os)\.py",
             own=r"_?(?:load|read|parse|get|make|build|create|validate|check|resolve|merge|update|setup|process|from)_?"
             r"(?:\w{1,20}_)?(?:config\w{0,10}|cfg|args|arguments|settings|options|opts|hparams|hyperparam\w*|yaml|toml"
             r"|flags|spec)|__post_init__|from_yaml|from_dict",
@@ -129,5 +136,13 @@ STACK_RULES: tuple[Rule, ...] = (
             own=r"__getitem__|_?(?:load|read|parse|decode|open|fetch|get)_(?:\w{1,20}_)?" + _THINGS
             + r"|prepare_data|_?preprocess\w{0,20}|_?collate\w{0,20}|build_vocab\w{0,12}|_?tokenize\w{0,20}",
         ),
+    ),
+    row(
+        "stack-constructor", F.CONFIG, "value",
+        _raised(r"ValueError|AssertionError|TypeError",
+                r"\b(?:nan|tensor|shape|cuda|device|positional|keyword|unexpected)"),
+        "an installed class refused a value it was made with",
+        "whether the settings or the code chose it",
+        tier=Tier.FAULT, confidence=0.55, stack=_was_constructing,
     ),
 )  # fmt: skip

@@ -17,7 +17,7 @@ _BARS = re.compile(r"^\s{1,12}[|+] (?=\s{0,8}(?:(?:Exception Group )?Traceback|F
 _SPEAKER = re.compile(
     r"^(?!(?:srun|slurmstepd|wandb|pyxis|enroot|FATAL|ERROR|INFO|WARNING|hpc|epoch|step|iter\w*)\b)"
     r"(?P<name>[A-Za-z][\w.-]{0,40}\d(?:[\w.-]{0,20})|\d{1,3}(?:\.\d{1,3}){3}|<\w{2,20}>|\([\w.:-]{1,40}\)"
-    r"|\[[\w.:-]{1,40}\])(?::| ?\||>)? ?"
+    r"|\[[\w.:-]{1,40}\])(?::| {0,3}\||>)? ?"
 )
 _DIGITS = re.compile(r"\d+")
 SHARE = 0.8

@@ -101,6 +101,7 @@ class _Body:
     message: int | None = None
     handled: bool = False
     group: bool = False
+    flat: bool = False
 
     def begin(self, *, header: bool, handled: bool) -> None:
         self.handled = handled
@@ -118,11 +119,14 @@ class _Body:
             return self._take_more(text)
         frame = _FRAME.match(text)
         if frame is not None:
+            self.flat = text.startswith("File")
             self.add(Part.FRAME, frame)
         elif not text.strip() or text[0] in " \t":
             self.add(Part.SOURCE)
         elif _HEADER.search(text) or _LINK.search(text):
             return False
+        elif self.flat and self.parts[-1] is Part.FRAME and not _MESSAGE.match(text):
+            self.add(Part.SOURCE)  # something took all indentation away: what follows a call is its code
         elif goes_on():
             self.add(None)
         elif _MESSAGE.match(text):

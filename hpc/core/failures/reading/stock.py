@@ -6,10 +6,11 @@ a kind, so that its words (malloc, socket, corrupted data, configuration) say no
 
 import re
 
+from hpc.core.failures.engine import Finder
+
 STOCK: tuple[tuple[str, str], ...] = (
-    ("NCCL describes its codes", r"(?<=ncclSystemError: )System call \(e\.g\.[^)]{0,60}\) or external library call"
-                                 r" failed(?: or device error)?\.?"
-                                 r"|(?<=ncclInternalError: )Internal check failed\.?"
+    ("NCCL describes its codes", r"(?<=ncclSystemError: )System call \([^)]{0,80}\)[^.]{0,80}failed"
+                                 r"(?: or device error)?\.?|(?<=ncclInternalError: )Internal check failed\.?"
                                  r"|(?<=ncclInvalidUsage: )This usually reflects invalid usage of NCCL library\.?"
                                  r"|\(run with NCCL_DEBUG=\w+ for details\)"),
     ("NCCL's watchdog explains itself", r"Some NCCL operations have failed or timed out\.?|Due to the asynchronous"
@@ -28,16 +29,15 @@ STOCK: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 
 _STOCK = re.compile("|".join(f"(?:{pattern})" for _, pattern in STOCK), re.IGNORECASE)
-_BEGINS = re.compile(
+_BEGINS = Finder(
     r"nccl|operations have|asynchron|inconsistency|HYDRA_FULL|CUDA kernel|debugging|TORCH_USE|enable trace|command '"
     r"|^(?:hint|tip|help|note): |primary job|per user|see the log|traceback below|avoid this",
-    re.IGNORECASE,
 )
 
 
 def without_stock(text: str) -> str:
     """A line without the sentences that say nothing about this error."""
-    if not _BEGINS.search(text):
+    if not _BEGINS.found(text):
         return text
     return _STOCK.sub(_kept, text).strip() or "·"
 

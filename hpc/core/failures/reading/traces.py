@@ -1,10 +1,10 @@
 """A log's lines with the part each of them plays, and the tracebacks found among them. Pure, linear."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from hpc.core.failures.engine import Finder
 from hpc.core.failures.reading.native import read_panic, read_stack, read_terminate
 from hpc.core.failures.reading.parts import Block, Line, Reader, Trace
 from hpc.core.failures.reading.python import read_link, read_notebook, read_rich, read_traceback, read_warning
@@ -14,9 +14,10 @@ READERS: tuple[Reader, ...] = (
 )  # fmt: skip
 """Asked in this order at each line that none of them has taken; the first that recognises something takes its lines."""
 
-_MAY_BEGIN = re.compile(
+_MAY_BEGIN = Finder(
     r"Traceback|most recent call|File \"|(?:handling of|The) (?:the )?above exception|terminate called|panicked at"
-    r"|#\d|\[ ?\d|[Ss]tack|Backtrace|Image |goroutine|\bat |\.py:\d| @ |\d: |0x|\.go:|\.\.\. \d"
+    r"|#\d|\[ ?\d|[Ss]tack|Backtrace|Image |goroutine|\bat |\.py:\d| @ |\d: |0x|\.go:|\.\.\. \d",
+    ignore_case=False,
 )
 
 
@@ -67,7 +68,7 @@ def _blocks(texts: Sequence[str]) -> Iterator[tuple[int, Block]]:
     at = 0
     while at < len(texts):
         block = None
-        if _MAY_BEGIN.search(texts[at]):
+        if _MAY_BEGIN.found(texts[at]):
             block = next((found for reader in READERS if (found := reader(texts, at)) is not None), None)
         if block is not None:
             yield at, block
