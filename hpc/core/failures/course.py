@@ -46,6 +46,7 @@ _PROGRAMS = re.compile(
 """What a job script starts its work with; without one of these nothing was done."""
 
 
+_SPOILS_RESULTS = frozenset({FailureClass.DATA, FailureClass.STORAGE, FailureClass.CHECKPOINT})
 CALM = 4
 """Lines of the program itself, nothing wrong with them, that show that it went on after a message it printed."""
 _EPILOGUE = re.compile(
@@ -128,9 +129,6 @@ class Course:
             return self._marks("progress", line.rank).any_after(i)
         if _KILLED_BY_SLURM.match(line.text):
             return self._marks("work").characters_after(i) > BUFFER  # another attempt, in the same file
-        if rule.role is Role.LAST_WORDS:
-            on = self._marks("calm").any_after(i) or self._marks("work").any_after(i)
-            return on or self._ended_before(i) or self._marks("over").any_before(i)
         if rule.role is Role.NO_PROGRAM:
             return self._went_without(i)
         working = self._marks("work", line.rank)
@@ -148,13 +146,14 @@ class Course:
             return True
         return self._was_handled(i, uncaught) and self._marks("over", line.rank).any_after(i)
 
-    def passed(self, i: int, uncaught: bool | None) -> bool:
+    def passed(self, i: int, rule: Rule, uncaught: bool | None) -> bool:
         """Whether the program went on to other things after a message that it printed itself.
 
         That is less than to outlive it, and enough beside an exit code of 0. A traceback is no such message: who
-        answers one says so.
+        answers one says so. Nor is one about an input that is damaged or a file system that is full: the next command
+        of a script goes on with what there is.
         """
-        if uncaught is not None or _FINAL.search(self.lines[i].text):
+        if uncaught is not None or rule.category in _SPOILS_RESULTS or _FINAL.search(self.lines[i].text):
             return False
         calm = self._marks("calm").places
         return len(calm) - bisect_right(calm, i) >= CALM

@@ -1052,17 +1052,6 @@ LOG_RULES: tuple[Rule, ...] = (
         confidence=0.4,
     ),
     row(
-        "ended-on-error", F.CODE_BUG, "said_error",
-        r"^\W{0,4}(?!srun\b|slurmstepd\b|wandb\b|prolog\b|epilog\b|.{0,80}\b(?:warning|ignored)\b)(?:[\w./-]{1,60}: ?)?"
-        r"(?-i:ERROR|FATAL|CRITICAL|Fatal|fatal error|Aborting|ABORT)\b.{3}",
-        "the log ends with what the program calls an error, whatever the exit code of the job says",
-        "what it means: no rule knows the message",
-        tier=Tier.TRACE,
-        when=lambda e: e.exit_code in (0, None) and not e.exit_signal,
-        confidence=0.4,
-        role=Role.LAST_WORDS,
-    ),
-    row(
         "step-failed", F.UNKNOWN, "step_failed",
         r"\*\*\* step .{0,200}due to task failure|^srun: error: .{0,80}: tasks? [\d,-]{1,80}: (?:terminated|aborted)",
         "Slurm ended a step because one of its tasks had failed",

@@ -28,7 +28,6 @@ class Role(StrEnum):
     TIME_LIMIT = auto()  # likewise
     KILLED = auto()  # somebody sent SIGKILL: what others say of a broken connection comes from it
     NO_PROGRAM = auto()  # a command was not found: a failure only where nothing was done without it
-    LAST_WORDS = auto()  # counts only where nothing follows: then an exit code of 0 is not the program's own
     UNCAUGHT = auto()  # stands in for an exception at the end of a traceback that no row knows
 
 

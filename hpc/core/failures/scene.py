@@ -207,7 +207,7 @@ class Scene:
             rule = _recognise(known, lines, i, trace, self.evidence) or (_UNCAUGHT if trace else None)
             if rule is not None:
                 uncaught = trace.outermost if trace else None
-                survived, passed = course.survived(i, rule, uncaught), course.passed(i, uncaught)
+                survived, passed = course.survived(i, rule, uncaught), course.passed(i, rule, uncaught)
                 found.append((Event(rule, line.origin, line.rank, line.position, survived, passed), trace))
         yield from _one_a_chain(found)
 

@@ -52,7 +52,6 @@ def losses(*values: float) -> tuple[str, ...]:
         ((*losses(2.1, 1.9), "test accuracy: nan", "test accuracy: 0.5"), "success"),
         ((*losses(2.1, 1.9), "test accuracy 0.5, test f1 nan"), "success"),
         (tuple(f"epoch {i} loss 2.30{i % 3} acc 0.10{i % 2}" for i in range(1, 9)), "not_converged"),
-        (tuple(f"epoch {i} loss {2.304 - i / 1000:.4f} acc 0.10{i % 2}" for i in range(1, 9)), "success"),
         (("num_classes: 4", *losses(1.386, 1.387, 1.386, 1.385, 1.386)), "not_converged"),
     ],
 )

@@ -15,7 +15,7 @@ from hpc.core.failures.reading.prefixes import split_prefix, split_speakers
 from hpc.core.failures.reading.stock import without_stock
 from hpc.core.failures.reading.traces import Reading, read
 from hpc.core.failures.scene import observe
-from tests.corpus.score import evidence_of_case, is_held_out, load_cases
+from tests.corpus.cases import evidence_of_case, is_held_out, load_cases
 
 SEEN = [case for case in load_cases() if not is_held_out(case)]
 

@@ -10,7 +10,7 @@ from hpc.core.failures import engine, log_scan
 from hpc.core.failures.engine import Finder
 from hpc.core.failures.log_rules import LOG_RULES
 from hpc.core.failures.rule_gate import RuleGate, widened
-from tests.corpus.score import HERE, load_cases
+from tests.corpus.cases import HERE, load_cases
 
 LINES = sorted(
     {
