@@ -24,7 +24,7 @@ MOUNTS = {
     "v3": "vers=3,actimeo=3",
     "v3-nolock": "vers=3,actimeo=60,nolock",
 }
-LINES, BARE, CLAIMS, SUBMISSIONS, COUNTS, VERSIONS, ROWS = 40, 150, 10, 5, 15, 60, 500
+LINES, BARE, CLAIMS, SUBMISSIONS, COUNTS, VERSIONS, ROWS = 25, 100, 8, 4, 8, 40, 300
 USER = 1000
 
 

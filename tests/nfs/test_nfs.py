@@ -1,6 +1,7 @@
 """What holds on a real NFS between two hosts: a kernel server and two clients in a Linux of one process.
 
-The matrix of docs/file-systems.md is held against what is found here.
+The matrix of docs/file-systems.md is held against what is found here. Two to three minutes on two cores; a machine
+that is shared by many takes longer, and nothing here is about time.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import pytest
 from tests.nfs import suite
 from tests.parts import REPOSITORY, SCRIPTS, need
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 SCRIPT = """
 cd {repository}; export PYTHONPATH=$PWD PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1
 . scripts/lab/nfs
@@ -39,8 +40,8 @@ def run(part: str, folder: Path) -> dict[str, Any]:
     python = REPOSITORY / ".venv/bin/python"
     script.write_text(SCRIPT.format(repository=REPOSITORY, python=python, part=part, out=out), encoding="utf-8")
     done = subprocess.run(
-        [SCRIPTS / "lab/machine", folder, script], env={**os.environ, "MACHINE_SECONDS": "400"},
-        capture_output=True, text=True, check=False, timeout=450,
+        [SCRIPTS / "lab/machine", folder, script], env={**os.environ, "MACHINE_SECONDS": "800"},
+        capture_output=True, text=True, check=False, timeout=850,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return dict(json.loads(out.read_text(encoding="utf-8")))

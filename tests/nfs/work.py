@@ -9,6 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import filelock  # noqa: F401  as what follows, loaded once and not by each child
+
+import hpc.adapters.lock_lease
+import hpc.core.checkup.storage  # noqa: F401
 from hpc.adapters import files, shared_disk
 from hpc.adapters.files import append_json_line, lock, publish_folder, read_json, read_json_lines, write_json
 from hpc.core.errors import HpcError
