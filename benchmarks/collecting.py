@@ -1,11 +1,15 @@
-"""Collecting 1,000 finished runs: records, logs and metrics of each read, a verdict given, everything written once.
+"""Collecting finished runs: records, logs and metrics of each read, a verdict given, everything written; and again.
 
-Run: ``python -m benchmarks.collecting [--quick] [--json]``. A run has 4 metrics of 100 steps and a log of 100 lines.
-The floors read the same files and conclude nothing.
+Run: ``python -m benchmarks.collecting [--quick] [--json]``. A run has 5 metrics of 200 steps and a log of 200 lines
+with words as trainers say them. The floors read the same files and conclude nothing. Every row is taken at three sizes:
+the exponent is that of the time of the command above the time of one that only starts.
 """
 
 import json
+import math
+import os
 import tempfile
+import time
 from pathlib import Path
 
 from benchmarks.made_experiments import NAME, finished, planned, write_experiment
@@ -22,9 +26,12 @@ from benchmarks.measuring import (
     take_turns,
 )
 from hpc.core.layout import RunLayout
+from hpc.snapshots.remembered import SETTLED_S
 
-STEPS = 100
-METRICS = 4
+STEPS = 200
+METRICS = 5
+NEW = 10
+SIZES = (250, 500, 1000)
 
 
 def made(folder: Path, runs: int) -> Path:
@@ -47,10 +54,23 @@ def floor(name: str, what: str, folder: Path, expected: int) -> Contender:
     return Contender(name, run)
 
 
-def collect(name: str, folder: Path, runs: int) -> Contender:
-    """`hpc.collect`, held to finding every run finished."""
+def collect(name: str, folder: Path, runs: int, *, new: int | None = None) -> Contender:
+    """`hpc.collect`, held to finding every run finished.
+
+    Args:
+        new: Runs that changed since the collection before; None for one that has nothing of any before.
+    """
 
     def run() -> Cost:
+        layout = RunLayout(folder / "runs", NAME)
+        if new is None:
+            layout.remembered.unlink(missing_ok=True)
+        for attempt in sorted(layout.tasks.glob("*/attempt-1"))[: new or 0]:
+            log = attempt / "stdout.log"
+            log.write_bytes(log.read_bytes())
+            os.utime(log, (0, 0))
+        if new:
+            time.sleep(SETTLED_S)  # else it is looked at once more
         cost = execute((PYTHON, "-m", "hpc.collect", NAME), folder=folder)
         verdicts = json.loads((folder / "runs" / NAME / "collected" / "verdicts.json").read_text())["tasks"]
         assert len(verdicts) == runs
@@ -71,40 +91,85 @@ def status(name: str, folder: Path, *, forgets: bool = False) -> Contender:
     return Contender(name, run)
 
 
-def measure(folder: Path, *, runs: int, rounds: int) -> list[Line]:
-    """Take the measurements below an empty folder."""
-    all_runs, tenth = made(folder / "all", runs), made(folder / "tenth", runs // 10)
-    return take_turns(
-        [
-            floor("h5py reads every series (floor)", "metrics", all_runs, runs * STEPS * METRICS),
-            floor("reading records and logs", "records", all_runs, runs),
-            collect("**hpc.collect**", all_runs, runs),
-            collect("**hpc.collect**, a tenth of the runs", tenth, runs // 10),
-            status("**hpc.status**", all_runs),
-            status("**hpc.status**, nothing remembered", all_runs, forgets=True),
-        ],
-        rounds,
+def peak_mib(folder: Path, *, forgets: bool) -> float:
+    """Most memory of a collection, its helper included."""
+    if forgets:
+        RunLayout(folder / "runs", NAME).remembered.unlink(missing_ok=True)
+    program = (
+        "import resource, runpy, sys; sys.argv = ['hpc.collect', sys.argv[1]]\n"
+        "try: runpy.run_module('hpc.collect', run_name='__main__')\n"
+        "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
     )
+    told = folder / ".stdout"
+    execute((PYTHON, "-c", program, NAME), folder=folder, stdout=told)
+    return float(told.read_text().split()[-1])
 
 
-def render(lines: list[Line], runs: int) -> str:
+def measure(folder: Path, *, sizes: tuple[int, ...], rounds: int) -> dict[int, list[Line]]:
+    """Take the measurements below an empty folder; runs → lines."""
+    found = {}
+    for runs in sizes:
+        place = made(folder / str(runs), runs)
+        time.sleep(SETTLED_S)
+        found[runs] = take_turns(
+            [
+                floor("h5py reads every series (floor)", "metrics", place, runs * STEPS * METRICS),
+                floor("reading records and logs", "records", place, runs),
+                started("hpc.collect --help", place),
+                collect("**hpc.collect**, cold", place, runs),
+                collect("**hpc.collect**, nothing new", place, runs, new=0),
+                collect(f"**hpc.collect**, {NEW} new", place, runs, new=NEW),
+                status("**hpc.status**", place),
+                status("**hpc.status**, nothing remembered", place, forgets=True),
+            ],
+            rounds,
+        )
+    return found
+
+
+def started(name: str, folder: Path) -> Contender:
+    """What the command costs before it does anything."""
+    return Contender(name, lambda: execute((PYTHON, "-m", "hpc.collect", "--help"), folder=folder))
+
+
+def exponent(found: dict[int, list[Line]], row: int) -> float:
+    """How a row grows with the runs: 1 is linear; by the smallest and the largest size, the start taken off."""
+    small, large = min(found), max(found)
+    costs = [max(found[size][row].cpu_s - found[size][2].cpu_s, 1e-3) for size in (small, large)]
+    return math.log(costs[1] / costs[0]) / math.log(large / small)
+
+
+def render(found: dict[int, list[Line]], memory: dict[int, tuple[float, float]]) -> str:
     """The result as Markdown."""
-    whole, tenth = lines[2], lines[3]
+    largest = max(found)
+    head = "| | " + " | ".join(f"{size:,} runs: CPU s" for size in found) + " | exponent |\n"
+    rows = "".join(
+        f"| {line.name} | {' | '.join(f'{lines[row].cpu_s:.2f}' for lines in found.values())} "
+        f"| {exponent(found, row):.2f} |\n"
+        for row, line in enumerate(found[largest]) if row > 2
+    )  # fmt: skip
+    told = "".join(
+        f"\n{size:,} runs: at most {cold:,.0f} MiB cold, {warm:,.0f} MiB with nothing new."
+        for size, (cold, warm) in memory.items()
+    )
     return (
-        table(f"{runs:,} finished runs", lines)
-        + f"\nOne more run costs {(whole.cpu_s - tenth.cpu_s) / (0.9 * runs) * 1e3:.1f} ms of processor time. "
-        f"Ten times as many take {whole.cpu_s / tenth.cpu_s:.1f} times as long, the start of the command included "
-        "(100 would be quadratic).\n"
+        f"{table(f'{largest:,} finished runs', found[largest])}\n"
+        f"{head}|---|{'---:|' * (len(found) + 1)}\n{rows}{told}\n"
     )
 
 
 def main() -> None:
     """Measure and print."""
     options = options_of(__doc__)
-    runs, rounds = (20, 0) if options.quick else (1000, 5)
+    sizes, rounds = ((12, 24), 0) if options.quick else (SIZES, 3)
     with tempfile.TemporaryDirectory() as name:
-        lines = measure(Path(name), runs=runs, rounds=rounds)
-    answer(render(lines, runs), {"runs": runs, "lines": as_figures(lines)}, as_json=options.json)
+        found = measure(Path(name), sizes=sizes, rounds=rounds)
+        places = {size: Path(name, str(size)) for size in sizes}
+        memory = {
+            size: (peak_mib(place, forgets=True), peak_mib(place, forgets=False)) for size, place in places.items()
+        }
+    figures = {str(size): as_figures(lines) for size, lines in found.items()}
+    answer(render(found, memory), {"runs": max(sizes), "lines": figures, "memory_mib": memory}, as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ collected, so that --help does not wait.
 
 from __future__ import annotations
 
+import gc
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import click
+
+if __name__ == "__main__":  # as in hpc.status: what is read is needed until the end, or goes without being looked for
+    gc.set_threshold(200_000, 50, 1000)
 
 from hpc.adapters.collected_file import read_entries
 from hpc.adapters.files import lock

@@ -7,11 +7,13 @@ read starts another. It answers with one line of JSON and the arrays behind it.
 import atexit
 import contextlib
 import json
+import math
 import resource
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -42,24 +44,34 @@ class MetricsProcess:
         )
         self._requests = cast("BinaryIO", self._process.stdin)
         self._answers = cast("BinaryIO", self._process.stdout)
-        self.is_over = False
+        self.is_over = self._is_late = False
+        self._killed_at = math.inf
+        self._done = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def read(self, path: Path, first: Sequence[str]) -> Contents:
         """Read one file. Raises as `read_contents`."""
-        watch = threading.Timer(MOST_SECONDS, self._process.kill)
-        watch.start()
+        self._killed_at = time.monotonic() + MOST_SECONDS
         try:
             return self._ask(path, first)
         except (OSError, ValueError, LookupError, TypeError) as error:
             if isinstance(error, FileNotFoundError):
                 raise
-            raise InputError(f"is damaged: {self._end_as_words(watch)}", str(path)) from None
+            raise InputError(f"is damaged: {self._end_as_words()}", str(path)) from None
         finally:
-            watch.cancel()
+            self._killed_at = math.inf
+
+    def _watch(self) -> None:
+        """End the process where it does not answer in time. One thread for all reads: one each would cost a tenth."""
+        while not self._done.wait(min(MOST_SECONDS, 1.0)):
+            if time.monotonic() > self._killed_at:
+                self._is_late = True
+                self._process.kill()
 
     def end(self) -> None:
         """End the process, which holds nothing."""
         self.is_over = True
+        self._done.set()
         self._process.kill()
         self._process.wait()
         for pipe in (self._requests, self._answers):
@@ -80,11 +92,10 @@ class MetricsProcess:
         series = {name: Series(*(_column(answers, rows, kind) for kind in _KINDS)) for name, rows in answer["series"]}
         return Contents(series, answer["summary"], answer["complete"], answer["attributes"], tuple(answer["problems"]))
 
-    def _end_as_words(self, watch: threading.Timer) -> str:
-        in_time = watch.is_alive()
+    def _end_as_words(self) -> str:
         self.end()
         code = self._process.returncode
-        if not in_time:
+        if self._is_late:
             return f"HDF5 did not finish reading it within {MOST_SECONDS:g} s"
         return f"HDF5 crashed reading it ({signal.Signals(-code).name if code < 0 else f'exit code {code}'})"
 
