@@ -263,8 +263,6 @@ def _find(group: h5py.Group) -> Mapping[str, NDArray[Any]]:
     if None in places.values() or kinds != right or len(rows) != 1:
         raise ValueError("its columns are not as they are written")
     size, last = rows.pop()[0], (-1, -1)
-    if not size:
-        raise ValueError("a curve has no rows")
     starts, told = [np.zeros(0, np.int64)], ([np.zeros(0, np.int64)], [np.zeros(0, np.int64)])
     for first in range(0, size, _BLOCK_ROWS):
         task, attempt = (group[name][first : first + _BLOCK_ROWS] for name in COLUMNS[:2])

@@ -90,7 +90,9 @@ def assess(
         Settling(snapshot, memory, include_running=include_running, settles=settles, writes=writes)
     ) as settling:
         with said_if_full(layout):
-            judged = judge_experiment(snapshot, again=again, writes=writes, judge=settling.judge)
+            judged = judge_experiment(
+                snapshot, again=again, writes=writes, judge=settling.judge, frozen=settling.frozen
+            )
         judged, siblings = judge_beside_siblings(judged, writes=writes)
         if writes:
             learn_from(judged, settling.observed)

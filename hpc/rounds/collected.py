@@ -33,6 +33,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 def write_collected(judged: JudgedExperiment, plan: RetryPlan, settling: Settling) -> tuple[str, ...]:
     """Replace the files of ``collected/`` together: verdicts, results, table and plan. All of it can be made again.
 
+    Where nothing is new since the collection before, its files stand as they are.
+
     Args:
         settling: What was put down while the runs were judged.
 
@@ -43,6 +45,10 @@ def write_collected(judged: JudgedExperiment, plan: RetryPlan, settling: Settlin
         TemporaryError: The disk is full; all files are as they were.
     """
     layout = judged.layout
+    standing = (*notes_on_kept(judged), *describe_outdated(layout, judged.snapshot.manifest))
+    standing = (*standing, *filter(None, [describe_aside(layout)]))
+    if settling.stands(judged.tasks, standing):
+        return standing
     settling.take_over()
     table = tabulate(judged, settling.curves)
     head = {
@@ -51,10 +57,8 @@ def write_collected(judged: JudgedExperiment, plan: RetryPlan, settling: Settlin
         "collected": judged.snapshot.taken,
     }
     entries = _describe(judged, plan, table)
-    notes = (*table.problems, *notes_on_kept(judged), *describe_outdated(layout, judged.snapshot.manifest))
-    notes = (*notes, *filter(None, [describe_aside(layout)]))
     newest, problems = note_results(judged, entries)
-    notes = (*notes, *problems)
+    notes = (*table.problems, *standing, *problems)
     told = {**head, "notes": list(notes), "ledger": newest}
     with said_if_full(layout), replacing(layout.collected) as folder:
         lines = _lines(judged, entries, table, settling)
@@ -66,7 +70,7 @@ def write_collected(judged: JudgedExperiment, plan: RetryPlan, settling: Settlin
             table.series,
         )  # fmt: skip
         write_json(folder / layout.retry_plan.name, {"schema": SCHEMA, **head, **plan_json(plan)})
-    settling.keep(judged.tasks if not table.is_renamed else (), entries, digest)
+    settling.keep(judged.tasks if not table.is_renamed else (), entries, notes, digest)
     return notes
 
 

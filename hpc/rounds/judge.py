@@ -151,6 +151,7 @@ def judge_experiment(
     again: Collection[str] = (),
     writes: bool = True,
     judge: Callable[[int, TaskState], "JudgedTask"] | None = None,
+    frozen: Frozen | None = None,
 ) -> JudgedExperiment:
     """Judge every attempt that is over, keep what Slurm said of it, and tidy up after a killed wrapper.
 
@@ -159,6 +160,7 @@ def judge_experiment(
         again: Classes and runs to start again on request.
         writes: Without, what Slurm said is not kept: the runs are somebody else's.
         judge: What judges a task, by its place in the manifest; None holds all that was read of each.
+        frozen: What was planned, where somebody has read it; as its manifest says.
     """
     if writes:
         keep_cancelled(snapshot)
@@ -169,7 +171,7 @@ def judge_experiment(
         if writes and attempt.progress is Progress.OVER:
             tidy_left_behind(attempt)
             keep_scheduler_record(attempt)
-    return JudgedExperiment(snapshot, backend_of(layout, frozen_of(snapshot.manifest)), tasks, again)
+    return JudgedExperiment(snapshot, backend_of(layout, frozen or frozen_of(snapshot.manifest)), tasks, again)
 
 
 def judge_task(layout: RunLayout, state: TaskState, *, include_running: bool) -> JudgedTask:

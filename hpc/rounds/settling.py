@@ -3,7 +3,7 @@
 Its curves and its line of ``verdicts.json`` are put down; of a run that was settled before, nothing is read.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from math import isfinite
@@ -32,6 +32,7 @@ class Settling:
     Attributes:
         curves: Those of the attempts that were read.
         lines: Lines of ``verdicts.json`` of the runs that were settled now.
+        frozen: What was planned.
         observed: What the attempts that were read showed of micro-batches.
     """
 
@@ -47,7 +48,8 @@ class Settling:
             writes: Whether anybody will ask for what is put down.
         """
         self._layout, self._manifest = snapshot.layout, snapshot.manifest
-        self._spec = frozen_of(snapshot.manifest).spec
+        self.frozen = frozen_of(snapshot.manifest)
+        self._spec = self.frozen.spec
         # What a run showed of micro-batches is learned when it is read; should that be gone, all are read again.
         learned = self._spec.batch is None or self._layout.learned.exists()
         self._known = SettledRuns(snapshot, memory if learned else None) if settles else None
@@ -88,16 +90,22 @@ class Settling:
         """The lines of the collection before, in the manifest's order; none where nothing of it stands."""
         return self._known.lines() if self._known else iter(())
 
-    def keep(self, tasks: Iterable[JudgedTask], entries: Iterable[Entry], digest: str) -> None:
+    def stands(self, tasks: Sequence[JudgedTask], notes: Sequence[str]) -> bool:
+        """Whether the collection before said all that is to be said; as `SettledRuns.stands`."""
+        return self._known is not None and self._known.stands(len(tasks), notes)
+
+    def keep(self, tasks: Iterable[JudgedTask], entries: Iterable[Entry], notes: Sequence[str], digest: str) -> None:
         """Keep for the next collection what this one settled.
 
         Args:
             entries: Every task as it was written, those that are settled in short.
+            notes: As they were written.
             digest: Hash of the verdicts that were written.
         """
         if self._known:
             settled = {each.state.task.run_name: each.settled for each in tasks if each.settled}
-            self._known.keep(settled, [each if "decision" not in each else in_short(each) for each in entries], digest)
+            in_brief = [each if "decision" not in each else in_short(each) for each in entries]
+            self._known.keep(settled, in_brief, notes, digest)
 
     def close(self) -> None:
         """Let go of all that was put down."""

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from hpc.adapters.collected_file import Entry
-from hpc.adapters.curves import Curves, Earlier, find_earlier
+from hpc.adapters.curves import Curves, find_earlier
 from hpc.adapters.files import open_regular
 from hpc.adapters.verdict_lines import digest_told, read_lines
-from hpc.core.errors import InputError
+from hpc.core.errors import InputError, TemporaryError
 from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.core.slurm.executions import is_job
 from hpc.snapshots.remembered import Memory, Stamp, rules_digest, stamp_of, stamp_on
@@ -66,14 +66,11 @@ class SettledRuns:
         self._evidence: dict[str, str] = {}
         self._submissions: dict[int, str] = {}
         self._files = _Files()
-        self._earlier: Earlier | None = None
         told = memory.settled if memory else {}
         if memory and told.get("runs") and self._head["rules"] and told.get("head") == self._head:
             self._files = open_files(snapshot.layout)
-            if self._files.results and self._files.stamps == told.get("files"):
-                with suppress(InputError):
-                    self._earlier = find_earlier(self._files.results)
-                    self._before, self._entries = told["runs"], memory.read_entries()
+            if self._files.stamps and self._files.stamps == told.get("files"):
+                self._before, self._entries = told["runs"], memory.read_entries()
 
     def find(self, row: int, state: TaskState) -> Settled | None:
         """Return what was settled of a run; None for one that has to be judged.
@@ -101,16 +98,37 @@ class SettledRuns:
         return read_lines(self._files.verdicts) if self._found and self._files.verdicts else iter(())
 
     def hand_over(self, curves: Curves) -> None:
-        """Hand the curves of the runs that were found on to the results that are written now."""
-        if self._found and self._earlier:
-            curves.take_over(self._earlier, self._found)
+        """Hand the curves of the runs that were found on to the results that are written now.
 
-    def keep(self, settled: Mapping[str, Settled], entries: Sequence[Entry], digest: str) -> None:
+        Raises:
+            TemporaryError: They are there no more; the next collection reads the runs.
+        """
+        if not self._found or self._files.results is None:
+            return
+        try:
+            curves.take_over(find_earlier(self._files.results), self._found)
+        except InputError as error:
+            self._layout.remembered.unlink(missing_ok=True)
+            raise TemporaryError(f"{self._layout.results}: {error}; every run is read by the next collection") from None
+
+    def stands(self, tasks: int, notes: Sequence[str]) -> bool:
+        """Whether the files of the collection before say all that is to be said: every run was settled by it.
+
+        Args:
+            tasks: How many there are.
+            notes: What a person should know.
+        """
+        told = self._memory.settled if self._memory else {}
+        said = (told.get("notes"), told.get("beside"))
+        return len(self._found) == tasks > 0 and said == (list(notes), _beside(self._layout))
+
+    def keep(self, settled: Mapping[str, Settled], entries: Sequence[Entry], notes: Sequence[str], digest: str) -> None:
         """Keep for the next collection what this one settled.
 
         Args:
             settled: Run name → what is known of it.
             entries: Every task as it was written, in short.
+            notes: As they were written.
             digest: Hash of the verdicts that were written.
         """
         runs = {
@@ -120,7 +138,10 @@ class SettledRuns:
             return
         with suppress(InputError, OSError), closing(open_files(self._layout)) as written:
             if written.stamps and written.verdicts and digest_told(written.verdicts) == digest:  # nobody else's
-                told = {"head": self._head, "files": written.stamps, "runs": runs}
+                told = {
+                    "head": self._head, "files": written.stamps, "runs": runs, "notes": list(notes),
+                    "beside": _beside(self._layout),
+                }  # fmt: skip
                 self._memory.note_collected({each["task_id"]: each for each in entries}, told, written.stamps[0])
 
     def _evidence_on(self, state: TaskState, memory: Memory) -> str:
@@ -182,6 +203,11 @@ def open_files(layout: RunLayout) -> _Files:
             return _Files()
         opened.pop_all()
         return _Files(verdicts, results, [stamp_on(each.fileno()) for each in (verdicts, results)])
+
+
+def _beside(layout: RunLayout) -> list[Stamp]:
+    """What else a collection leaves: where one of these was touched, it is written anew."""
+    return [stamp_of(str(path)) for path in (layout.tasks_csv, layout.retry_plan, layout.ledger)]
 
 
 def _is_final(attempt: AttemptState) -> bool:
