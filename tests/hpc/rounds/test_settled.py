@@ -165,6 +165,23 @@ def test_only_what_is_new_is_read(layout: RunLayout, monkeypatch: pytest.MonkeyP
     assert {each.home.parent.name for each in read} == {"X1", "X2", "X3", "X4", "X5"}
 
 
+def test_where_nothing_is_new_nothing_is_written(layout: RunLayout) -> None:
+    """The files stand as they are; what was touched beside them is written anew."""
+    _attempt_more(layout.home, "X3")  # a failed one is looked at each time
+    healed = layout.task("X3").attempt(2)
+    shutil.copy(layout.task("X1").attempt(1).exit_json, healed.exit_json)
+    healed.stderr.write_text("")
+    collected(layout)
+    files = [path for path in layout.collected.iterdir() if path.is_file() and path.name[0] != "."]
+    before = {path: (path.stat().st_ino, path.stat().st_ctime_ns) for path in files}
+    first = collected(layout)
+    assert all(task.settled for task in assess(layout).judged.tasks)
+    assert {path: (path.stat().st_ino, path.stat().st_ctime_ns) for path in files} == before
+    layout.tasks_csv.write_text("")
+    assert collected(layout) == first
+    assert layout.tasks_csv.read_text()
+
+
 @pytest.mark.parametrize("name", ["verdicts.json", "results.h5"])
 def test_what_was_collected_counts_only_as_it_was_left(
     layout: RunLayout, monkeypatch: pytest.MonkeyPatch, name: str
