@@ -108,12 +108,16 @@ def read_log_stream(stream: Readable, source: str) -> tuple[LogLine, ...]:
     """Read as `read_log` what can be read once only, such as standard input; in bounded memory, too."""
     first: list[tuple[int, str]] = []
     late: deque[tuple[int, str]] = deque(maxlen=KEEP)
+    head: dict[int, bytes] = {}
     tail: dict[int, bytes] = {}
     ended = 0  # lines that have ended so far
     for chunk in _pieces(stream):
         found = _suspicious_in(chunk) if len(first) < KEEP else _last_suspicious_in(chunk)
         for number, text, _ in found:
             (first if len(first) < KEEP else late).append((ended + number, text))
+        if ended < HEAD:
+            for number, piece in enumerate(chunk.split(b"\n", HEAD - ended)[: HEAD - ended], start=ended + 1):
+                head[number] = (head.get(number, b"") + piece)[: log_scan.MAX_LINE * 32]
         pieces = chunk.rsplit(b"\n", KEEP + 1)
         ended += chunk.count(b"\n")
         for number, piece in enumerate(pieces, start=ended + 2 - len(pieces)):
@@ -123,7 +127,9 @@ def read_log_stream(stream: Readable, source: str) -> tuple[LogLine, ...]:
                 tail.setdefault(number, b"")
         for number in sorted(tail)[:-KEEP]:
             del tail[number]
-    kept = {number: _decode(raw) for number, raw in tail.items()} | dict(first) | dict(late)
+    if not head.get(ended + 1):  # what the last line's end is followed by is no line
+        head.pop(ended + 1, None)
+    kept = {number: _decode(raw) for number, raw in (head | tail).items()} | dict(first) | dict(late)
     return tuple(LogLine(source, number, kept[number]) for number in sorted(kept))
 
 

@@ -359,7 +359,6 @@ def _named_by_jobs(layout: RunLayout) -> set[str]:
 def _caches(found: _Found) -> None:
     """What can be made again, and what a death left under a temporary name."""
     layout = found.layout
-    found.offer(CACHES, layout.remembered)
     places = [
         layout.home,
         layout.code,

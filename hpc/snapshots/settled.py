@@ -131,11 +131,11 @@ class SettledRuns:
             notes: As they were written.
             digest: Hash of the verdicts that were written.
         """
+        if self._memory is None:
+            return
         runs = {
             name: [evidence, each.last_step] for name, each in settled.items() if (evidence := self._evidence[name])
         }
-        if self._memory is None:
-            return
         with suppress(InputError, OSError), closing(open_files(self._layout)) as written:
             if written.stamps and written.verdicts and digest_told(written.verdicts) == digest:  # nobody else's
                 told = {

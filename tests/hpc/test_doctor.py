@@ -87,7 +87,7 @@ def test_what_is_not_there_is_a_usage_error(tmp_path: Path, arguments: tuple[str
 def test_a_root_that_can_be_none_is_a_usage_error(tmp_path: Path) -> None:
     """A file is no folder of runs: the sentence of every command, and not that it hangs."""
     told = make_project(tmp_path).hpc("doctor", expect=2, HPC_ROOT=str(tmp_path / "program.py"))
-    assert "no folder" in told
+    assert "is not a folder" in told
 
 
 def test_a_silent_controller_is_temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,7 +118,7 @@ def test_after_a_while_the_rest_is_named_only(project, monkeypatch):
     monkeypatch.setattr(hpc.standing.listed, "PATIENCE_S", -1.0)
     found = rows(project)
     assert len(found) == 4
-    assert all(row.problem.startswith("not looked at") for row in found.values())
+    assert all(row.problem.startswith("not read") for row in found.values())
 
 
 def test_files_beside_experiments_are_none(project):

@@ -133,6 +133,7 @@ def test_no_record_is_read_twice(layout: RunLayout, monkeypatch: pytest.MonkeyPa
 def test_what_changed_just_now_is_not_remembered(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may change once more within what a file system rounds times by."""
     monkeypatch.setattr(remembered, "SETTLED_S", 3600.0)
+    layout.remembered.unlink()  # what the collection kept
     with_memory(layout)
     assert not layout.remembered.exists()
 
@@ -140,6 +141,7 @@ def test_what_changed_just_now_is_not_remembered(layout: RunLayout, monkeypatch:
 def test_few_new_attempts_are_read_again(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is not written anew for each of them."""
     monkeypatch.setattr(remembered, "LEAST", 20)
+    layout.remembered.unlink()  # what the collection kept
     with_memory(layout)
     assert not layout.remembered.exists()
 
@@ -171,6 +173,7 @@ def test_a_memory_that_is_not_ours_is_not_believed(
 
 def test_runs_of_somebody_else_are_looked_at_and_left_alone(layout: RunLayout) -> None:
     """What was read of them is not kept."""
+    layout.remembered.unlink()  # what the collection kept
     look(layout, writes=False)
     assert not layout.remembered.exists()
     look(layout, writes=True)

@@ -299,7 +299,7 @@ def test_what_a_person_cancels_stays_so_and_the_loop_ends(first_array_over: Pret
     assert slurm.ledger()[-1]["event"] == "ended"
     assert "left alone: X1: cancelled: somebody stopped it on purpose" in slurm.said()
     told = describe(RunLayout(slurm.project.runs, "tiny"))
-    assert "1 left alone (X1: cancelled: somebody did not" in told[0]
+    assert "1 left alone (X1: cancelled: somebody stopped it on purpose" in told[0]
     assert told[-1] == "followed to the end: nothing runs, waits or can be retried"
 
 
