@@ -111,7 +111,7 @@ def test_metrics_grow_for_the_other_host(found: dict[str, Any]) -> None:
 
 def test_a_metrics_file_has_one_writer(found: dict[str, Any]) -> None:
     """A second one, on the other host, is refused."""
-    assert "One process writes a file" in found["second_writer"][0]
+    assert "is being written by another process" in found["second_writer"][0]
 
 
 def test_a_wrapper_sees_the_next_attempt_at_once(found: dict[str, Any]) -> None:
