@@ -243,7 +243,8 @@ def _failure_table(failures: Sequence[FailedAttempt]) -> Table:
 def _log_link(one: FailedAttempt) -> str:
     """Where the evidence stands, if it is one of the run's own logs."""
     source = one.where.split(":", 1)[0]
-    return f"{run_link(one.directory)}/{source}.log" if one.directory and source in ("stdout", "stderr") else ""
+    is_own = source.startswith(("stdout", "stderr"))
+    return f"{run_link(one.directory)}/{source}.log" if one.directory and is_own else ""
 
 
 def resource_facts(frame: ExperimentFrame, findings: Findings) -> list[tuple[str, str]]:

@@ -39,10 +39,13 @@ class Readable(Protocol):
 
 
 def read_program_logs(attempt: AttemptLayout) -> tuple[LogLine, ...]:
-    """Read what the program of an attempt printed, on every node; where it never began, what its ladder printed."""
-    found = [(path, name) for name in ("stdout", "stderr") for path in sorted(attempt.home.glob(f"{name}*.log"))]
-    found = found or [(attempt.sanity_log, "sanity")]
-    return tuple(line for path, name in found for line in read_log_or_say_why(path, name))
+    """Read what the program of an attempt printed, on every node; where it never began, what its ladder printed.
+
+    Each file is a source of its own, as in ``stderr.rank3``: what one rank says is survived by its own work only.
+    """
+    found = [path for name in ("stdout", "stderr") for path in sorted(attempt.home.glob(f"{name}*.log"))]
+    paths = found or [attempt.sanity_log]
+    return tuple(line for path in paths for line in read_log_or_say_why(path, path.name.removesuffix(".log")))
 
 
 def read_log_or_say_why(path: Path, source: str) -> tuple[LogLine, ...]:

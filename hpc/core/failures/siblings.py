@@ -179,7 +179,7 @@ def suspects_of(log: Sequence[LogLine], siblings: Siblings) -> list[LogLine]:
     for line in log:
         if not line.line or not log_scan.suspicious(line.text):
             continue
-        rank, _ = split_prefix(line.text)
+        rank = _speaker(line)
         ranks |= {rank} - {""}
         key = key_of(template_of(line.text))
         if key and siblings.is_suspect(key):
@@ -257,12 +257,22 @@ def odd_rank(line: LogLine, log: Iterable[LogLine]) -> tuple[str, int]:
     who: set[str] = set()
     ranks: set[str] = set()
     for each in log:
-        rank, _ = split_prefix(each.text)
+        rank = _speaker(each)
         ranks |= {rank} - {""}
         if rank not in who and template_of(each.text) == said:
             who.add(rank)
     (only,) = who if len(who) == 1 else ("",)
     return (only if len(ranks) >= ODD_OF else ""), len(ranks)
+
+
+def _speaker(line: LogLine) -> str:
+    """The rank that says a line, by its prefix or by the name of its file; empty where neither tells."""
+    rank, _ = split_prefix(line.text)
+    named = _OWN_FILE.search(line.source)
+    return rank or (named[1] if named else "")
+
+
+_OWN_FILE = re.compile(r"[.-](?:rank|node)?(\d+)$")
 
 
 def phase_at(line: LogLine, log: Sequence[LogLine]) -> str:

@@ -163,6 +163,14 @@ def test_the_odd_rank_is_named_and_its_line_goes_first() -> None:
     assert suspects_of(log, Siblings())[0] == log[-1]
 
 
+def test_ranks_with_files_of_their_own_are_told_apart() -> None:
+    """The name of a rank's file says who speaks, where lines have no prefix."""
+    log = [LogLine(f"stderr.rank{i}", 1, "error: cannot reach peer") for i in range(4)]
+    log.append(LogLine("stderr.rank3", 2, "invalid checksum of block 7"))
+    assert odd_rank(log[-1], log) == ("3", 4)
+    assert odd_rank(log[0], log) == ("", 4)
+
+
 @pytest.mark.parametrize(
     ("before", "phase"),
     [
