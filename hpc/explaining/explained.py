@@ -5,6 +5,7 @@ import textwrap
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from hpc.core.failures.calibration import calibrated
 from hpc.core.failures.classify import classify_with_reasons, find_rule
 from hpc.core.failures.diagnosis import BY_SIGN, Diagnosis, diagnose
 from hpc.core.failures.evidence import Evidence, FailureClass, Verdict
@@ -80,6 +81,7 @@ def explain(
         diagnosis = replace(diagnosis, steps=tuple(step for step in diagnosis.steps if "traceback" not in step))
         if "traceback" in verdict.suggestion:
             verdict = replace(verdict, suggestion=_START_AT_LINE)
+    verdict = replace(verdict, confidence=calibrated(verdict.confidence))
     notes = () if evidence.log or not has_log else ("the log is empty: judged by what else is known",)
     beside = compare(verdict, evidence, siblings) if siblings else None
     return Explained(target, verdict, excluded, diagnosis, consequence, notes, beside)

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from hpc.core.failures.calibration import MEASURED, calibrated
 from hpc.core.failures.evidence import FailureClass, LogLine, Verdict
 from tests.corpus import kept, score
 from tests.corpus.answers import Answered, Share, answer_corpus, figures
+from tests.corpus.calibrate import fit
 from tests.corpus.cases import HERE, SPLIT, WHOLE, digest, is_held_out, load_cases
 from tests.corpus.page import render
 from tests.corpus.quoting import quotes_event, quotes_mark, score_quotes
@@ -58,6 +60,31 @@ def test_hardly_a_retry_is_wasted(answers: tuple[Answered, ...]) -> None:
 def test_no_case_that_was_right_is_wrong_now(answers: tuple[Answered, ...]) -> None:
     """By name, held out or not: `python -m tests.corpus.score --forget ID` where it is meant."""
     assert kept.lost_cases(answers, kept.load_kept()) == []
+
+
+def test_printed_confidence_is_what_was_measured(answers: tuple[Answered, ...]) -> None:
+    """The table never falls, never says certain, and is at most a step off what the held-out failures say now."""
+    measured = [value for _, value in MEASURED]
+    assert measured == sorted(measured)
+    assert 0 < measured[0] <= measured[-1] < 1
+    now = dict(fit([a for a in answers if is_held_out(a.case)]))
+    far = {
+        stated: (value, calibrated(stated)) for stated, value in now.items() if abs(value - calibrated(stated)) > 0.11
+    }
+    assert far == {}
+
+
+def test_isotonic_regression_pools_what_falls() -> None:
+    """Two levels that contradict their order get one value; a level with few cases stays near what was stated."""
+
+    def at(stated: float, right: int, wrong: int) -> list[Answered]:
+        said = [Verdict(FailureClass(given), "r", confidence=stated) for given in ["data"] * right + ["config"] * wrong]
+        return [Answered({"id": "x", "category": "data"}, verdict) for verdict in said]
+
+    assert fit(at(0.5, 50, 50) + at(0.9, 99, 1)) == ((0.5, 0.5), (0.9, 0.99))
+    pooled = dict(fit(at(0.5, 90, 10) + at(0.9, 60, 40)))
+    assert pooled[0.5] == pooled[0.9] == 0.75
+    assert fit(at(0.9, 0, 1)) == ((0.9, 0.7),)
 
 
 def test_what_is_right_now_is_kept(answers: tuple[Answered, ...]) -> None:
