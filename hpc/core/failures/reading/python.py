@@ -1,8 +1,9 @@
 """Readers of what Python prints when an exception ends a program: plain, in groups, framed by rich, in notebooks."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from hpc.core.failures.reading.parts import Block, Frame, Part
 
@@ -76,7 +77,7 @@ def read_traceback(texts: Sequence[str], at: int) -> Block | None:
     if header is None:
         body.add(Part.FRAME, frame=_FRAME.match(texts[at]))
     for k in range(at + 1, min(len(texts), at + LONGEST)):
-        if not body.take(wrapped[k], lambda k=k: _goes_on(wrapped, len(texts), k)):
+        if not body.take(wrapped[k], partial(_goes_on, wrapped, len(texts), k)):
             break
     return body.block(dated_last=not first_is_innermost)
 
@@ -113,7 +114,7 @@ class _Body:
         if frame is not None:
             self.frames.append(Frame(frame["path"], frame["function"] or ""))
 
-    def take(self, text: str, goes_on) -> bool:  # type: ignore[no-untyped-def]  # a question, asked only where it matters
+    def take(self, text: str, goes_on: Callable[[], bool]) -> bool:
         """Take one more line; False where it is no longer the traceback's."""
         if self.message is not None:
             return self._take_more(text)
