@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from tests.analysis import recomputing, recomputing_systems
+from tests.analysis import recomputing, recomputing_systems, recomputing_usage
 from tests.analysis.recomputing import Near, Numbers, Plan, Runs
 
 LOST = ("divergence", "not_converged")
@@ -407,6 +407,10 @@ class RawExperiment:
             "peak_gpu_memory_mib": max(on_gpu, default=None),
             "memory_asked_mib": highest["memory_mib"],
         }
+
+    @cached_property
+    def usage(self) -> Numbers:
+        return recomputing_usage.usage_of(self.tasks)
 
     @cached_property
     def registration(self) -> Numbers:

@@ -47,7 +47,7 @@ def test_what_can_only_be_read_is_written_elsewhere(
     with read_only(home):
         assert main(arguments) == 1
         said = capsys.readouterr().err
-        assert f"cannot be written: Read-only file system; write elsewhere: python -m hpc.{hint}" in said
+        assert f"cannot be written: Read-only file system; choose another folder: python -m hpc.{hint}" in said
         assert main([*arguments, "--out", str(out)]) == 0
         told = capsys.readouterr()
     assert str(out) in told.out

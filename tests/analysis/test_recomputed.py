@@ -26,6 +26,7 @@ from tests.analysis.made_experiments import BRIEF, Experiment, make_finished, ma
 from tests.analysis.made_types import SEEDS, TYPES, make_cells
 from tests.analysis.raw_experiment import RawExperiment
 from tests.analysis.recomputing import Near
+from tests.analysis.recomputing_usage import PARTS
 
 LOSS = {"name": "loss", "goal": "min", "meaningful": "5%"}
 Path_ = tuple[str, ...]
@@ -103,6 +104,11 @@ def make_many_runs(root: Path) -> Experiment:
     levels = {"a": 2.0, "b": 1.99}
     experiment = make_cells(root, spec, cells, seeds, "loss", lambda one, _: levels[one["arm"]], spread=0.03)
     experiment.records_what_ran = False
+    for place, task in enumerate(experiment.judged[:9]):  # the rest was not measured
+        measured = {"cpu_seconds": 300.0 + place, "cpus": 4, "nodes": 1, "gpu_busy": 0.4 + place / 50,
+                    "gpu_energy_j": 9e4 + place, "peak_gpu_memory_mib": 900.0 + place}  # fmt: skip
+        spans = {"queue_s": 11.0 + place, "startup_s": 5.0, "rolled_back_s": 3.0 + place, "checkpoint_s": 2.0}
+        task["attempts"] = [{**one, **measured, **spans} for one in task["attempts"]]
     return experiment
 
 
@@ -192,6 +198,13 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "resources": ("forecast_h", "gpu_hours_asked", "mean_run_s", "runs_timed", "peak_memory_mib", "peak_gpu_memory_mib",
                   "memory_asked_mib", "gpu_hours", "cpu_hours",
                   *(f"by_verdict.*.{name}" for name in ("attempts", "gpu_hours", "cpu_hours"))),
+    "usage": (
+        "ettr", *(f"{one}.{name}" for one in ("split", "runs.*.split") for name in (*PARTS, "runs", "ettr")),
+        *(f"runs.*.{name}" for name in (
+            "attempts", "longest_s", "time_s", "peak_memory_mib", "memory_mib", "cores", "cpus", "gpu_busy",
+            "peak_gpu_memory_mib", "gpus", "energy_j", "time_share", "memory_share", "cpu_share",
+        )),
+    ),
     "registration": tuple(f"looks.*.{name}" for name in ("time", "collected", "ended", "planned")),
     "criterion_later": ("begun",),
     "newer_than_collected": ("",),
@@ -296,14 +309,17 @@ def test_every_recomputer_has_a_number(documents: dict[str, Told]) -> None:
 
 def test_the_recomputers_share_nothing_with_the_report() -> None:
     """They import numpy, scipy, h5py and each other."""
-    for name in ("raw_experiment", "recomputing", "recomputing_systems"):
+    for name in ("raw_experiment", "recomputing", "recomputing_systems", "recomputing_usage"):
         tree = ast.parse((Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8"))
         named = {one.module for one in ast.walk(tree) if isinstance(one, ast.ImportFrom)}
         named |= {alias.name for one in ast.walk(tree) if isinstance(one, ast.Import) for alias in one.names}
         ours = {
             one for one in named if one and one.split(".")[0] in ("analysis", "hpc", "train", "tests", "benchmarks")
         }
-        assert ours <= {"tests.analysis", "tests.analysis.recomputing", "tests.analysis.recomputing_systems"}, name
+        assert ours <= {
+            "tests.analysis",
+            *(f"tests.analysis.recomputing{part}" for part in ("", "_systems", "_usage")),
+        }, name
 
 
 def changed(document: Any, path: Path_, value: Any) -> Any:

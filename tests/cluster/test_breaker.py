@@ -52,7 +52,7 @@ def test_one_bug_holds_the_rest_and_a_release_lets_it_go(project: Project) -> No
     assert set(waiting()) == {"JobHeldUser"}
     answer = project.json("collect", "alike", "--retry-failed")
     assert answer["jobs"] == {}
-    assert "3 of the first 3 tasks that ended (of 5) failed alike: code_bug" in answer["held"]
+    assert "3 of the first 3 tasks that ended (of 5) failed in the same way: code_bug" in answer["held"]
 
     project.hpc("submit", "alike", "--release", expect=None)
     project.lab.wait_idle(90, "alike")

@@ -14,11 +14,11 @@ import os, sys, time
 x, again = int(sys.argv[1]), int(os.environ["HPC_ATTEMPT"]) > 1
 if x == 2:
     raise ValueError("a fault of its own")
-if x == 3 and not retried:
+if x == 3 and not again:
     os.kill(os.getpid(), 9)
-if x == 4 and not retried:
+if x == 4 and not again:
     sys.exit("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 8.00 MiB free.")
-if x in (5, 6) and not retried:
+if x in (5, 6) and not again:
     time.sleep(300)
 print(f"loss: {x}")
 """

@@ -124,7 +124,7 @@ def test_of_several_partitions_those_that_fit_are_asked_for(project: Project) ->
         longer = EXPERIMENT.format(name="either", gpus=0)
         project.write_experiment("either", longer)
         said = project.hpc("plan", "either", "--cluster", "both")
-        assert "array 1: partition main; not quick: its time limit is 00:01:00, 00:02:00 are asked for" in said
+        assert "array 1: partition main; not quick: its time limit is 00:01:00, 00:02:00 is asked for" in said
         project.write_experiment("either", longer.replace("0:02:00", "0:01:00"))
         said = project.hpc("plan", "either", "--cluster", "both")
         assert "array 1: partition quick or main, whichever starts it first" in said
