@@ -43,7 +43,7 @@ def buggy(tmp_path: Path) -> LocalProject:
 def test_one_bug_in_three_tasks_holds_and_a_release_goes_on(buggy: LocalProject) -> None:
     """A plain collect says what it would hold, --retry-failed holds and starts nothing; released, it goes on."""
     told = buggy.hpc("collect", "tiny", expect=1)
-    assert "would be held: 3 of the first 5 tasks that ended (of 5) failed alike: code_bug" in told
+    assert "would be held: 3 of the first 5 tasks that ended (of 5) failed in the same way: code_bug" in told
     assert buggy.json("collect", "tiny", "--retry-failed", "--dry-run", expect=1)["would_hold"]
     assert not (buggy.runs / "tiny/hold.json").exists()
 

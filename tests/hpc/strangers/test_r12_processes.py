@@ -119,7 +119,7 @@ def test_r12_batch_and_a_launcher_in_the_command_are_refused(repository: Reposit
     batch = {"batch": "{global: 8, micro: 4, parameter: micro}", "resources": "{gpus: 2, cpus: 2}"}
     repository.experiment("command: torchrun --nproc_per_node=2 t.py {micro}", **batch)
     told = repository.plan(expect=2)
-    assert "'torchrun' starts processes of its own" in told
+    assert "'torchrun' starts its own processes" in told
     assert "launch: {kind: torchrun}" in told
     repository.experiment("command: mpirun python t.py {micro}", **batch)
     assert "launch.processes" in repository.plan(expect=2)

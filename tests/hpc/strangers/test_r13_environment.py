@@ -157,7 +157,7 @@ REFUSED = [
     ("/x/$(hostname)", "holds '$('"),
     ("${SCRATCH:-/tmp}/x", "holds '${SCRATCH:-/tmp}'"),
     ("${}", "holds '${}'"),
-    ("$WANDB_API_KEY/x", "names $WANDB_API_KEY, whose value every task.json would hold"),
+    ("$WANDB_API_KEY/x", "names $WANDB_API_KEY, whose value would appear in every task.json"),
     ("${HF_TOKEN}", "names $HF_TOKEN"),
 ]
 

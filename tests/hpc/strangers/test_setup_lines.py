@@ -161,7 +161,7 @@ def test_whose_folder_goes_first_on_the_path(tmp_path: Path, profile: ClusterPro
         python=str(python),
     )
     assert (f"export PATH={python.parent}:" in script) == first
-    assert f"exec {python} -P -m hpc.run_task" in script
+    assert f"exec {python} -B -P -m hpc.run_task" in script
 
 
 FAILS = [
