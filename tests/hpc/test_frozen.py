@@ -51,7 +51,7 @@ def test_changed_code_is_not_submitted_and_planning_again_mends_it(project: Loca
     copy.chmod(0o700)
     (copy / "sitecustomize.py").write_text("raise SystemExit")
     told = project.hpc("submit", "tiny", expect=2)
-    assert "does not run" in told
+    assert "so it is not run" in told
     remedy = told.partition("Plan again: ")[2].splitlines()[0].replace("python -m hpc.plan tiny", "true")
     subprocess.run(["sh", "-c", remedy], check=True)
     project.hpc("plan", "tiny", "--cluster", "local")

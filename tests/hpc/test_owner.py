@@ -88,7 +88,7 @@ def test_a_supervisor_looks_collects_and_reports_and_changes_nothing(project: Lo
     assert "1 finished" in status.stdout
     assert collect.returncode == 1, collect.stderr
     assert "why they failed" in collect.stdout
-    assert "nothing written" in collect.stdout
+    assert "nothing was written" in collect.stdout
     assert report.returncode == 0, report.stdout + report.stderr
     assert report.args == ["report-tiny"]
     assert state_of(project.runs) == before

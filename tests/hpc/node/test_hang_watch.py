@@ -71,7 +71,8 @@ else:
         time.sleep(4)
         for each in ranks:
             each.kill()
-        print(f"loss: {float(sys.argv[1]) / 2}")
+        print(f"loss: {float(sys.argv[1]) / 2}", flush=True)
+        time.sleep(2)  # the watch sees that it goes on
     for each in ranks:
         each.wait()
 """
