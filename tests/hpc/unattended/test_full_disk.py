@@ -113,7 +113,7 @@ def test_a_disk_that_is_full_before_any_write_of_a_round_ends_no_chain(slurm: Pr
         assert held or slurm.waiting(), f"nobody would go on after write {write}"
         told = said(slurm).read_text().splitlines() if said(slurm).exists() else []
         assert len(told) == held, (write, told)
-        assert all(line.startswith("held: tiny is held: the run folder takes nothing any more") for line in told)
+        assert all(line.startswith("held: tiny is held: the run folder can no longer be written") for line in told)
         holds += held
         if write % GO_ON_EVERY == 1:
             go_on(slurm)
