@@ -22,7 +22,7 @@ EXPECTED = {
     "R4": ["the task ran: planned"],
     "R5": ["OMP 2\n"],
     "R6": ["as a task: \n"],  # nothing on stderr
-    "R7": ["S1: finished", "1 task = 1 finished", "0 failed"],
+    "R7": ["S1: ended with exit code 0", "1 task = 1 finished", "0 failed"],
     "R8": ["as a task: True True"],
     "R9": [],
     "R10": [],

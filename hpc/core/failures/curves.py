@@ -79,7 +79,7 @@ _QUALIFIER = re.compile(
     r"^(?:train|training|val|valid|validation|eval|evaluation|test|dev|final|best|lm|policy|value|actor|critic"
     r"|entropy|kl|total|aux|generator|discriminator)$"
 )
-_CELL = re.compile(_NUMBER + r"%?$", re.IGNORECASE)
+_CELL = re.compile(rf"^{_NUMBER}%?$", re.IGNORECASE)
 _HEAD = re.compile(rf"(?:[a-z]\w{{0,16}}[_/ .-])?{_METRIC}$", re.IGNORECASE)
 _RULE = re.compile(r"^[\s+\-=|:─━┃│┼╇╪]*$")
 _CLASSES = re.compile(
@@ -88,8 +88,8 @@ _CLASSES = re.compile(
     r"\s{0,3}[:=]\s{0,3}(\d{1,7})\b",
     re.IGNORECASE,
 )
-_ACCURACY = re.compile(r"(?:[a-z]+[_/])?acc(?:uracy)?")
-_ANY_LOSS = re.compile(r".*(?:loss|perplexity|ppl|nll)")
+_ACCURACY = re.compile(r"^(?:[a-z]+[_/])?acc(?:uracy)?")
+_ANY_LOSS = re.compile(r"^.*(?:loss|perplexity|ppl|nll)")
 _RESULT = re.compile(rf"(?:test|final|best|final_test|best_test|test_final)[_/ ]{_METRIC}")
 
 
