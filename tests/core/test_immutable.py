@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hpc.core import immutable as module
 from hpc.core.immutable import field, fields_of, immutable, mutable, replace
 from hpc.core.records.record import Record
+from tests.local_projects import command_environment
 
 
 @immutable
@@ -114,7 +115,8 @@ def test_dataclasses_and_ours_inherit_from_each_other() -> None:
 def test_the_wrapper_needs_no_dataclasses() -> None:
     """Neither `dataclasses` nor `inspect` is loaded, and nothing is generated when it starts."""
     line = "import sys, hpc.run_task; print({'dataclasses', 'inspect', 'ast'} & {*sys.modules})"
-    assert subprocess.check_output([sys.executable, "-S", "-P", "-c", line], text=True) == "set()\n"
+    command = [sys.executable, "-S", "-P", "-c", line]
+    assert subprocess.check_output(command, text=True, env=command_environment()) == "set()\n"
 
 
 def test_a_class_of_which_many_are_made_stays_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
