@@ -19,7 +19,7 @@ def _classes_part() -> list[str]:
     head = [
         "# Failure classes",
         "",
-        "Generated from `hpc/core/failures/` (classify, log_rules) and `hpc/core/retry/plan.py`; do not edit.",
+        "Generated from `hpc/core/failures/` (classify, rules) and `hpc/core/retry/plan.py`; do not edit.",
         "Root cause goes before symptom, evidence before state, and what is unknown is never a success.",
         "",
         "| class | meaning | what a retry changes | what a person does |",

@@ -14,13 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hpc.adapters.logs import read_log, read_log_stream
-from hpc.core.failures import course, curves, log_scan, rule_gate, scene, stack_rules
+from hpc.core.failures import course, curves, log_scan, rule_gate, scene
 from hpc.core.failures.classify import classify
 from hpc.core.failures.engine import Finder
 from hpc.core.failures.evidence import Evidence, FailureClass
 from hpc.core.failures.log_noise import KNOWN_NOISE
 from hpc.core.failures.log_rules import LOG_RULES
 from hpc.core.failures.reading import native, prefixes, python, sentence, stock, traces
+from hpc.core.failures.rules import stack
 from hpc.core.slurm.states import SlurmState
 from tests.corpus.cases import HERE, load_cases
 from tests.machine import slowness
@@ -92,7 +93,7 @@ def test_scrambled_logs_are_answered(tmp_path: Path, parts: list[tuple[str, str]
 
 
 ADVERSARIAL = ("a", "a.", "error ", "/", "0", "_", "A.a", "(", "nan ", "cannot ", "file </torch_", "[1,", "0/0 [", " ")
-READERS = (log_scan, scene, course, curves, rule_gate, stack_rules, native, prefixes, python, sentence, stock, traces)
+READERS = (log_scan, scene, course, curves, rule_gate, stack, native, prefixes, python, sentence, stock, traces)
 PATTERNS = [
     *((rule.id, rule.says) for rule in LOG_RULES),
     *((f"{rule.id} near", rule.near) for rule in LOG_RULES if rule.near),

@@ -1,0 +1,54 @@
+"""The container and its runtime."""
+
+from hpc.core.failures.evidence import FailureClass
+from hpc.core.failures.rule import Rule, row
+
+F = FailureClass
+
+ROWS: tuple[Rule, ...] = (
+    row(
+        "container-overlay-full", F.CONTAINER, "overlay_full",
+        r"no space left on device|errno 28",
+        "the container's writable overlay is full",
+        "that a disk of the host is",
+        near=r"^overlay\s|writable-tmpfs|overlay .{0,30}100%",
+        confidence=0.8,
+        suggestion=(
+            "bind a folder of the host for what the program writes, or enlarge the overlay (sessiondir max size)"
+        ),
+    ),
+    row(
+        "container-runtime", F.CONTAINER, "runtime",
+        r"^\s*FATAL:\s{2,4}\S|failed to create user namespace|user namespace disabled|\bOCI (?:runtime"
+        r"|permission)\b|\b(?:crun|runc): |SQUASHFS error"
+        r"|pyxis: .{0,80}(?:fail|error|couldn't|could not|child)|enroot-\w+: |^ERROR\s{2}: "
+        r"|\[error\] (?:no such file or directory: .{0,200}\.sqsh|failed to mount)|spank: .{0,40}pyxis"
+        r"|container creation failed|unsquashfs\S* .{0,40}fail|nvidia-container-cli: .{0,60}error"
+        r"|^(?:shifter|ch-run|sarus|udocker|podman|docker|enroot|buildah|crun|runc)\b\S{0,12}: .{0,300}(?:error|fail"
+        r"|cannot|can't"
+        r"|abort|not found|unable)|docker: error response|cannot connect to the docker daemon"
+        r"|image .{0,120} (?:is not|not a valid) (?:a )?(?:sif"
+        r"|container)",
+        "the container runtime gave up before or while starting the program",
+        "anything about the program",
+    ),
+    row(
+        "container-root-full", F.CONTAINER, "overlay_full",
+        r"no space left on device.{0,20}'/(?:root|usr|opt|etc|var|srv|workspace|app)/",
+        "a folder of the container's own root took no more: its writable layer is full",
+        "that the folder is not bound from the host",
+        when=lambda evidence: evidence.in_container,
+        confidence=0.75,
+        suggestion=(
+            "bind a folder of the host for what the program writes, or enlarge the overlay (sessiondir max size)"
+        ),
+    ),
+    row(
+        "container-missing", F.CONTAINER, "missing",
+        r"(?:apptainer|singularity|enroot|podman-hpc)\S{0,3}:? (?:command )?not found"
+        r"|\S{1,200}\.(?:sif|sqsh|simg)\b.{0,80}no such file|no such file or directory.{0,200}\.(?:sif|sqsh|simg)\b"
+        r"|mount .{0,200}(?:doesn't|does not) exist in container",
+        "the container runtime, the image or a bound folder is not where it was said to be",
+        "that it never existed: a file system may be missing on this node",
+    ),
+)  # fmt: skip

@@ -1,0 +1,82 @@
+"""Who ended it: the limit, the scheduler, a person; or nobody, where it hung."""
+
+from hpc.core.failures.evidence import FailureClass
+from hpc.core.failures.rule import RAISED, Role, Rule, Tier, row
+
+F = FailureClass
+
+EARLY: tuple[Rule, ...] = (
+    row(
+        "cancelled-by-signal", F.CANCELLED, "signal",
+        r"cancelled at \S{1,40} due to signal (?:terminated|interrupt|hangup)",
+        "somebody sent the step a signal through Slurm",
+        "who",
+        tier=Tier.SYMPTOM, confidence=0.7,
+    ),
+    row(
+        "preempted-capacity", F.PREEMPTED, "reclaimed",
+        r"(?:spot|preemptible|instance|capacity|node|vm)\b.{0,60}(?:being |will be |was )?(?:reclaimed|preempted"
+        r"|evicted)"
+        r"|(?:preemption|termination|eviction) notice|evict(?:ed|ing) pod",
+        "the machine was taken away for somebody else",
+        "that it lost work: that depends on its checkpoints",
+        tier=Tier.SYMPTOM, confidence=0.85,
+        role=Role.TAKEN_AWAY,
+    ),
+    row(
+        "hang-announced", F.TIMEOUT, "hang",
+        r"\bno (?:new )?(?:progress|step|steps|heartbeat|output|activity|batch)\b.{0,40}\b(?:for|in"
+        r"|since) (?:the last )?\d"
+        r"|^timeout \(\d{1,3}:\d\d:\d\d(?:\.\d+)?\)!|\b(?:seems|appears|appear|is|was|looks|got) (?:to be )?(?:hung"
+        r"|hanging"
+        r"|deadlocked|frozen|stuck)\b|\bhang (?:was )?detected|deadlock detected|stalled for (?:more than )?\d",
+        "the program or its watchdog says that nothing moved any more",
+        "where it hung",
+        tier=Tier.SYMPTOM, confidence=0.75,
+        suggestion="more time does not help a hang: find where it stood (py-spy, the stacks in the log), then resume",
+    ),
+)  # fmt: skip
+"""Asked right after the rows about memory."""
+
+ROWS: tuple[Rule, ...] = (
+    row(
+        "log-time-limit", F.TIMEOUT, "limit",
+        r"due to time limit|due to deadline|job (?:has )?reached (?:its )?(?:the )?(?:time|walltime) limit"
+        r"|\bwall ?(?:clock )?time\b.{0,40}\bexceed|exceed\w{0,3} .{0,30}\b(?:wall ?(?:clock )?time"
+        r"|run(?:ning)? time|runlimit)"
+        r"|TERM_RUNLIMIT"
+        r"|this job is timed.out",
+        "Slurm ended the job at its time limit",
+        "that it was making progress",
+        tier=Tier.SYMPTOM,
+        confidence=0.97,
+        role=Role.TIME_LIMIT,
+    ),
+    row(
+        "log-preempted", F.PREEMPTED, "requeue",
+        r"due to preemption|due to job requeue|this job is preempted|job preempted|preemption signal"
+        r"|spot instance interruption|preemption notice"
+        r"|instance .{0,40}(?:is being |was )?(?:reclaimed|preempted)|host maintenance event",
+        "Slurm gave the nodes to somebody else or put the job back",
+        "that it lost work: that depends on its checkpoints",
+        tier=Tier.SYMPTOM,
+        confidence=0.95,
+        role=Role.TAKEN_AWAY,
+    ),
+    row(
+        "log-cancelled", F.CANCELLED, "scancel",
+        r"\*\*\* job \S+ (?:on \S+ )?cancelled at \S+(?! due to)\s*\*\*\*",
+        "somebody or something cancelled the job; Slurm names no limit and no preemption",
+        "who",
+        tier=Tier.TRACE,
+        when=lambda e: e.state is None or e.state.value == "CANCELLED",
+    ),
+    row(
+        "log-keyboard-interrupt", F.CANCELLED, "interrupt",
+        RAISED
+        + r"KeyboardInterrupt\b|got signal: 2\b|received sigint",
+        "an interrupt (Ctrl-C or SIGINT) ended the program",
+        "that a person pressed it",
+        tier=Tier.SYMPTOM,
+    ),
+)  # fmt: skip

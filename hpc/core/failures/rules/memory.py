@@ -1,0 +1,180 @@
+"""Memory that ran out: shared memory first, then the device, then the host."""
+
+from hpc.core.failures.evidence import Evidence, FailureClass
+from hpc.core.failures.rule import Rule, Tier, row
+
+F = FailureClass
+
+
+def _trains_on_cpu(evidence: Evidence) -> bool:
+    return evidence.gpus == 0
+
+
+_CPU_ALLOCATOR = (
+    r"DefaultCPUAllocator: (?:can't allocate|not enough) memory"
+    r"|_ArrayMemoryError|numpy\S* Unable to allocate [\d.]+ .iB"
+    r"|^\s*(?:\w+\.){0,5}MemoryError\b|ArrowMemoryError|std::bad_alloc"
+    r"|OOM when allocating tensor.{0,300}(?:device:CPU|allocator (?:mkl)?cpu)"
+)
+
+ROWS: tuple[Rule, ...] = (
+    row(
+        "oom-device-resources", F.OOM_GPU, "runtime",
+        r"\b(?:PI|UR|ZE|CL)_\w{0,12}ERROR_OUT_OF_(?:\w{1,12}_)?(?:RESOURCES|MEMORY)|\bNPU out of memory"
+        r"|ACL_ERROR_RT_MEMORY_ALLOCATION|insufficient device memory",
+        "the accelerator's runtime refused memory",
+        "which tensor is too large",
+        confidence=0.85,
+    ),
+    row(
+        "host-oom-step", F.OOM_HOST, "watcher",
+        r"\b(?:step|job)(?:id)?\W{0,2}\S{0,30} exceeded (?:virtual )?memory limit"
+        r"|exceeded memory limit.{0,40}being killed",
+        "Slurm's accounting saw more memory used than was allowed, and killed the step",
+        "which process held it",
+    ),
+    row(
+        "host-oom-workers", F.OOM_HOST, "loader",
+        r"exit codes of the workers are \{.{0,80}SIGKILL",
+        "a pool's worker got SIGKILL",
+        "who sent it: almost always the kernel for want of memory",
+        tier=Tier.SYMPTOM, confidence=0.65,
+    ),
+    row(
+        "host-oom-array", F.OOM_HOST, "array",
+        r"exceeds (?:the )?maximum (?:possible )?array size|out of memory\. type .{0,3}help memory",
+        "one array is larger than what the host may hold",
+        "that a smaller one would be",
+        confidence=0.8,
+    ),
+    row(
+        "shm-insufficient", F.OOM_SHM, "dev_shm",
+        r"insufficient shared memory|enough space for /dev/shm|/dev/shm.{0,80}not enough space|unable to (?:open"
+        r"|mmap|resize|write to|allocate) (?:shared memory|\d+ bytes from file </torch_|file </torch_)"
+        r"|check that /dev/shm|no space left.{0,40}'/(?:psm|wnsm|torch|sem)[_.]"
+        r"|error while creating shared memory segment|/dev/shm\S*['\"]?.{0,60}no space left"
+        r"|no space left.{0,80}/dev/shm|failed to (?:create|allocate|resize) shared memory",
+        "the shared-memory file system (/dev/shm) was full or too small",
+        "that the host ran out of ordinary memory",
+    ),
+    row(
+        "shm-no-space-in-semaphores", F.OOM_SHM, "dev_shm",
+        r"no space left on device|errno 28",
+        "a semaphore or shared block could not be created in /dev/shm",
+        "that any disk is full",
+        near=(
+            r"semlock|multiprocessing[./](?:synchronize|shared_memory|heap)|resource_tracker|shm_open"
+            r"|/dev/shm .{0,40}100%|100% /dev/shm"
+        ),
+    ),
+    row(
+        "shm-bus-error", F.OOM_SHM, "bus_error",
+        r"killed by signal: bus error|\bbus error\b.{0,80}(?:shm|shared memory)|^bus error",
+        "a process touched shared memory that could not be backed",
+        "that /dev/shm was full: a truncated memory map does the same",
+        confidence=0.75,
+    ),
+    row(
+        "device-oom-torch", F.OOM_GPU, "cuda",
+        r"\b(?:cuda|hip|xpu|npu|hpu|mps)\b.{0,30}\bout of (?:device )?memory|PT_DEVMEM"
+        r"|\b(?:device|gpu) memory allocation (?:failed|error)|torch(?:\.cuda)?\.OutOfMemoryError"
+        r"|^\s*OutOfMemoryError\b|cupy\S{0,40}OutOfMemoryError|out of memory error on gpu",
+        "an allocation on the training device failed",
+        "which tensor is too large; that another program held the memory",
+    ),
+    row(
+        "device-oom-runtime", F.OOM_GPU, "cuda",
+        r"cuda error: out of memory|cuda_error_out_of_memory|cudaErrorMemoryAllocation|hipErrorOutOfMemory"
+        r"|cuda failure '?out of memory|cudaMalloc failed: out of memory|failed to cuda calloc"
+        r"|no available memory for the cache blocks|cudaMalloc\w{0,10}\b.{0,60}(?:out of memory|failed)"
+        r"|\w{0,20}MemoryAllocationFailure"
+        r"|OUT_OF_(?:DEVICE_MEMORY|RESOURCES)\b|memory object allocation failure|MEM_OBJECT_ALLOCATION_FAILURE"
+        r"|out_of_memory: cuda|error code 2: outofmemory",
+        "the driver refused device memory",
+        "that this program used it: another one may share the device",
+    ),
+    row(
+        "device-oom-library", F.OOM_GPU, "library",
+        r"CU(?:BLAS|DNN|SOLVER|FFT|SPARSE)_STATUS_ALLOC_FAILED|(?:cublas|cudnn|rocblas|miopen)\w* ?alloc\w* failed"
+        r"|rocblas_status_memory_error",
+        "a CUDA or ROCm library could not allocate its workspace on the device",
+        "the size it needed",
+    ),
+    row(
+        "allocator-oom-cpu-training", F.OOM_GPU, "cpu_allocator",
+        _CPU_ALLOCATOR,
+        "the program itself was refused memory on the CPU, which is the device it trains on",
+        "that the batch is what needs it: a data set held in memory fails in the same words",
+        when=_trains_on_cpu,
+        confidence=0.85,
+    ),
+    row(
+        "host-oom-allocator", F.OOM_HOST, "cpu_allocator",
+        _CPU_ALLOCATOR,
+        "the program itself was refused host memory",
+        "that the memory limit of the job was reached: one request may simply be huge",
+    ),
+    row(
+        "device-oom-xla", F.OOM_GPU, "xla",
+        r"RESOURCE_EXHAUSTED: .{0,80}(?:out of memory|OOM when|while trying to allocate|failed to allocate)"
+        r"|OOM when allocating tensor|ResourceExhaustedError(?!.{0,400}(?:no space left|quota))"
+        r"|ran out of memory in memory space (?:hbm|vmem)|dst tensor is not initialized"
+        r"|Allocator \(GPU_\d+_bfc\) ran out of memory trying to allocate(?!.{0,300}not a failure)",
+        "JAX, XLA or TensorFlow could not allocate on the accelerator",
+        "that preallocation by another process is not the cause",
+    ),
+    row(
+        "host-oom-cgroup", F.OOM_HOST, "cgroup",
+        r"oom[-_]kill event|memory cgroup out of memory|killed by the cgroup out-of-memory"
+        r"|^srun: error: .{0,80}: out of memory|some of (?:your processes"
+        r"|the step tasks) (?:may )?have been (?:oom )?killed",
+        "the kernel killed a process of this job at its memory limit",
+        "that it was the training process and not a loader worker",
+    ),
+    row(
+        "host-oom-kernel", F.OOM_HOST, "kernel",
+        r"out of memory: kill(?:ed)? process|invoked oom-killer|oom-kill:constraint|ray\.exceptions\.OutOfMemoryError"
+        r"|node running low on memory|(?:systemd-oomd|earlyoom|oomd)\b.{0,40}: kill"
+        r"|killed .{0,120}due to memory (?:used|pressure)",
+        "the kernel of the node ran out of memory",
+        "that this job caused it: without a cgroup it may have been a neighbour",
+    ),
+    row(
+        "host-oom-watcher", F.OOM_HOST, "watcher",
+        r"due to memory limit|TERM_MEMLIMIT|exceeded (?:job|step|virtual) memory limit.{0,80}(?:being killed|killed)"
+        r"|(?:job|step) \S+ exceeded (?:virtual )?memory limit"
+        r"|exceeded \d{1,3}% memory budget|\bKilledWorker\b",
+        "what watches over memory, Slurm's accounting or a pool of workers, saw too much of it used and killed",
+        "which process held the memory",
+    ),
+    row(
+        "host-oom-fork", F.OOM_HOST, "fork",
+        r"(?:fork|clone|vfork|mmap)\S{0,20}:? .{0,120}cannot allocate memory|\[errno 12\] cannot allocate memory"
+        r"|insufficient virtual memory|parsererror: .{0,60}out of memory|LoadError: OutOfMemoryError"
+        r"|cannot allocate vector of size"
+        r"|java\.lang\.OutOfMemoryError|memory allocation of \d{1,20} bytes failed"
+        r"|exceeding (?:physical|virtual) memory limits|libgomp: out of memory|\b(?:m|c|re)alloc\b.{0,80}(?:failed"
+        r"|cannot allocate|error)|: cannot allocate memory\b"
+        r"|used [\d.]{1,12} ?[gmt]i?b of [\d.]{1,12} ?[gmt]i?b.{0,40}\bkill",
+        "the operating system refused memory to a new process or mapping",
+        "a memory limit of the job: ulimit -v and overcommit do the same",
+        confidence=0.8,
+    ),
+    row(
+        "host-oom-limit-warning", F.OOM_HOST, "watcher",
+        r"exceeded (?:job|step) memory limit at some point",
+        "the job was at its limit once",
+        "that anything was killed: page cache counts here",
+        tier=Tier.SYMPTOM,
+        needs_failure=True,
+        confidence=0.6,
+    ),
+    row(
+        "host-oom-loader-killed", F.OOM_HOST, "loader",
+        r"DataLoader worker .{0,40}is killed by signal: killed",
+        "a loader worker got SIGKILL",
+        "who sent it: almost always the kernel for want of memory",
+        tier=Tier.SYMPTOM,
+        confidence=0.7,
+    ),
+)  # fmt: skip

@@ -1,0 +1,102 @@
+"""The program's own errors that have a meaning of their own."""
+
+from hpc.core.failures.evidence import FailureClass
+from hpc.core.failures.rule import RAISED, Rule, Tier, named, row
+
+F = FailureClass
+
+EARLY: tuple[Rule, ...] = (
+    row(
+        "bug-nothing-succeeded", F.CODE_BUG, "none_succeeded",
+        r"\ball (?:the |of the )?(?:\d{1,9} )?(?:trials?|fits?|folds?|runs?|seeds?|jobs|tasks|configurations?|workers|"
+        r"experiments) (?:have |has )?failed\b"
+        r"|\b(?:0|no|none of (?:the )?\d{1,9}) (?:trials?|fits?|folds?|runs?|seeds?|jobs|configurations?|experiments)"
+        r" (?:were |was |have |has )?(?:completed|succeeded|finished|successful)"
+        r"|\b0(?: of |/)[1-9]\d{0,8} (?:trials?|fits?|folds?|runs?|seeds?|jobs|tasks"
+        r"|experiments) (?:were )?(?:completed|succeeded|ok)",
+        "the program says that nothing of what it tried came to an end",
+        "why: each try has its own message",
+        tier=Tier.TRACE, confidence=0.5,
+    ),
+)  # fmt: skip
+"""Asked right after the rows about memory."""
+
+ROWS: tuple[Rule, ...] = (
+    row(
+        "bug-shapes", F.CODE_BUG, "shapes",
+        r"shapes cannot be multiplied|size of tensor a \(\d+\) must match|must match the size of tensor b"
+        r"|shape '\[.{0,80}\]' is invalid for input|sizes of tensors must match|could not be broadcast together"
+        r"|incompatible shapes|shape mismatch|mat1 and mat2 must have|incompatible with the layer"
+        r"|expected (?:min_)?ndim="
+        r"|expected all tensors to be on the same device|expected scalar type|dimension out of range",
+        "tensors of unfit shape, type or device met in the code",
+        "whether code or configuration chose them",
+        tier=Tier.FAULT,
+    ),
+    row(
+        "bug-autograd", F.CODE_BUG, "autograd",
+        r"does not require grad and does not have a grad_fn|modified by an inplace operation"
+        r"|expected to have finished reduction|backward through the graph a second time|marked (?:as )?ready twice",
+        "the computation graph is used wrongly",
+        "nothing else",
+        tier=Tier.FAULT,
+    ),
+    row(
+        "bug-device-memory-access", F.CODE_BUG, "illegal_access",
+        r"illegal memory access|misaligned address|memory access fault by gpu|unspecified launch failure"
+        r"|\bxid\b(?: \([^)]{0,40}\))?:? ?(?:13|31|43|45)\b",
+        "device code touched memory that is not its own",
+        "whose code: the program's, a library's, or (seldom) a failing device's",
+        tier=Tier.FAULT,
+        confidence=0.7,
+    ),
+    row(
+        "bug-segfault", F.CODE_BUG, "segfault",
+        r"(?<!caused by a )segmentation fault|sigsegv|signal 11\b|general protection",
+        "native code touched memory that is not its own",
+        "whose code",
+        tier=Tier.FAULT,
+        confidence=0.75,
+    ),
+    row(
+        "bug-heap", F.CODE_BUG, "heap",
+        r"double free|free\(\): |malloc\(\): |corrupted (?:size vs|double-linked|unsorted)|invalid next size"
+        r"|munmap_chunk|stack smashing"
+        r"|heap-buffer-overflow|pure virtual method called",
+        "native code damaged its own memory",
+        "whose code, and when",
+        tier=Tier.FAULT,
+        confidence=0.8,
+    ),
+    row(
+        "bug-mpi-call", F.CODE_BUG, "mpi",
+        r"\bMPI_ERR_(?:TRUNCATE|ARG|COUNT|TYPE|RANK|ROOT|COMM|BUFFER|TAG|OP|GROUP|REQUEST|TOPOLOGY|DIMS)\b"
+        r"|message truncated",
+        "an MPI call was given arguments that do not fit its partner's",
+        "which rank is wrong",
+        tier=Tier.FAULT,
+        confidence=0.75,
+    ),
+    row(
+        "not-converged-statement", F.NOT_CONVERGED, "stated",
+        r"\b(?:did|does|has|have) not converged?\b|failed to converge|\bnot converged\b|without converg"
+        r"|solved 0/\d|no convergence|convergence (?:was )?not (?:reached|achieved)|"
+        + named(r"Convergence|NotConverged"),
+        "the program itself says that it did not reach its aim",
+        "that more steps would help",
+        tier=Tier.FAULT,
+    ),
+    row(
+        "cascade-child-failed", F.UNKNOWN, "launcher",
+        RAISED
+        + r"(?:ChildFailedError|CalledProcessError|SignalException|ProcessExitedException|ProcessRaisedException"
+        r"|BrokenProcessPool|TerminatedWorkerError|RayTaskError|RayActorError|ActorDiedError"
+        r"|WorkerCrashedError)\b|DataLoader worker \(pid.{0,40}exited unexpectedly"
+        r"|background workers are no longer alive"
+        r"|DataLoader worker .{0,40}killed by signal: (?:terminated|aborted)|mpi_abort was invoked|SystemExit\b",
+        "a child ended badly",
+        "why: the child's own words are missing",
+        tier=Tier.TRACE,
+        confidence=0.4,
+    ),
+)  # fmt: skip

@@ -1,0 +1,132 @@
+"""Between the ranks, every vendor's: symptoms, unless nothing deeper is found."""
+
+from hpc.core.failures.evidence import FailureClass
+from hpc.core.failures.rule import Rule, Tier, row
+
+F = FailureClass
+
+_STARTING_MPI = (
+    r"PMI[X2]?_?Init\w{0,10}\b.{0,60}(?:fail|error)|\bPMIX? ERROR: (?:UNREACH|OUT-OF|TIMEOUT|LOST)|OPAL ERROR: \w"
+    r"|fatal error in (?:internal_|P?MPI_)\w{0,4}Init|MPID\w{0,20}_init_hook|error occurred in MPI_Init\b"
+    r"|MPI_INIT failed|PML add procs failed|unable to reach each other for"
+    r"|ORTE (?:daemon has unexpectedly failed|was unable to reliably start)|PRTE (?:daemon|has lost)"
+    r"|lost connection to .{0,40}(?:orted|prted|hydra_pmi_proxy)|hydra_pmi_proxy.{0,60}(?:fail|error)"
+    r"|HYDU?_\w{2,30} \(.{1,120}\): .{0,60}(?:error|fail|unable)"
+)
+_COLLECTIVES = (
+    r"\b(?:HCCL|hccl api|RCCL|oneCCL|CCL_ERROR|HorovodInternalError|MSCCL|ACCL|CNCL|XCCL|BKCL|NVSHMEM)\b.{0,80}"
+    r"(?:error|fail|exception|timed? ?out|has been|abort|condition)"
+    r"|\bEI00\d\d\b|CCL_ERROR\||getting socket times out"
+    r"|watchdog (?:hang|got stuck|thread (?:got stuck|terminated))|heartbeat of its watchdog"
+    r"|heartbeat monitor timed out"
+    r"|tensors were submitted to be reduced.{0,120}subset of ranks|^missing ranks:|stall detected, shutting down"
+    r"|tim(?:ed|e) ?out\b.{0,60}\b(?:process group|barrier|rank|rx|incoming connection|peer|all ?reduce|collective)\b"
+    r"|barrier\b.{0,60}timed out|timeout check failed: rank"
+    r"|failed to recv,? got 0 bytes|wait timeout after \d{1,12} ?ms, keys?:|collective .{0,80}timed out"
+    r"|DEADLINE_EXCEEDED: Barrier|Barrier timed out|rank\w{0,2} (?:\S{1,12} )?failed to (?:reach|pass|join)"
+    r"|(?:some|other|remote|peer) (?:ranks?|workers?|process(?:es)?) (?:did not|didn't|never|failed to)"
+    r" (?:join|reach|respond|arrive|connect|check in)"
+)
+
+EARLY: tuple[Rule, ...] = (
+    row(
+        "bug-collective-mismatch", F.CODE_BUG, "collective",
+        r"mismatch between collectives on ranks|mismatched collectives?|collective .{0,40}(?:does not|doesn't) match"
+        r"|ranks? (?:are )?(?:calling|running) different collectives?",
+        "the ranks call different collective operations",
+        "which of them went the wrong way",
+        tier=Tier.FAULT, confidence=0.85,
+    ),
+    row(
+        "communication-start-up", F.COMMUNICATION, "start_up",
+        _STARTING_MPI,
+        "MPI's processes could not find or reach one another at the start",
+        "whether the network, the launcher or a dead process is to blame",
+        tier=Tier.SYMPTOM, confidence=0.8,
+    ),
+    row(
+        "communication-vendor", F.COMMUNICATION, "collective",
+        _COLLECTIVES,
+        "a collective operation broke off, or its watchdog saw that a rank did not come",
+        "who broke it: most often a rank that died of something else",
+        tier=Tier.SYMPTOM, confidence=0.8,
+    ),
+    row(
+        "communication-lost-node", F.COMMUNICATION, "lost",
+        r"marked dead because the detector has missed|raylet .{0,40}(?:died|is dead)"
+        r"|lost connection to (?:the )?(?:worker|node"
+        r"|driver|scheduler|head)|(?:worker|executor|node) \S{1,80} (?:is )?(?:lost|unreachable|disassociated)"
+        r"|missed too many heartbeats",
+        "one of the nodes or workers stopped answering",
+        "whether it died or the network did",
+        tier=Tier.SYMPTOM, confidence=0.7,
+    ),
+    row(
+        "rank-left-silently", F.CODE_BUG, "rank_exit",
+        r"process rank \d{1,7}\b.{0,80}exiting improperly|node \S{1,80} exiting improperly"
+        r"|exiting without calling \W?finali"
+        r"|has exited due to process rank|MPI_ABORT was invoked on rank|application called MPI_Abort\(",
+        "one rank ended itself, and the launcher ended the others",
+        "why: that rank's own words are missing",
+        tier=Tier.TRACE, confidence=0.5,
+    ),
+    row(
+        "communication-mpi", F.COMMUNICATION, "mpi",
+        r"\bOFI \w+ (?:\w+ )?failed|MPIDI\w{0,40}OFI|\bPSM2?\b.{0,60}(?:error|fail)|MPI_ERR_(?:OTHER|INTERN"
+        r"|UNKNOWN|PROC_FAILED|REVOKED)"
+        r"|mca_btl_tcp\w{0,40}:|mca_oob_tcp\w{0,40}:",
+        "a message between MPI ranks could not be passed on",
+        "whether the network or a dead rank is to blame",
+        tier=Tier.SYMPTOM,
+        confidence=0.8,
+    ),
+)  # fmt: skip
+"""Asked right after the rows about memory."""
+
+ROWS: tuple[Rule, ...] = (
+    row(
+        "communication-port", F.COMMUNICATION, "port",
+        r"EADDRINUSE|address already in use|errno: 98",
+        "the rendezvous port was taken by another program",
+        "that the network is at fault",
+        tier=Tier.SYMPTOM,
+    ),
+    row(
+        "communication-rendezvous", F.COMMUNICATION, "rendezvous",
+        r"Rendezvous(?:Timeout|Connection|Closed|State)?Error|timed out after \d+ seconds waiting for clients"
+        r"|client socket has (?:timed out|failed to connect)|DistStoreError|DistNetworkError"
+        r"|(?:failed|unable|cannot|could not|couldn't)(?: to)? (?:connect|reach|establish)\b|PMK_KVS"
+        r"|pmixp?_\w{1,40}: |ssh: connect to host"
+        r"|failed to connect/validate to host|barrier timed out|coordination service|connectFullMesh failed"
+        r"|store->get\(|monitoredBarrier",
+        "ranks did not find each other",
+        "whether the network, a name or a dead rank is to blame",
+        tier=Tier.SYMPTOM,
+    ),
+    row(
+        "communication-collective", F.COMMUNICATION, "collective",
+        r"watchdog caught collective operation timeout|collective ops is aborted|UnavailableError|\w{0,20}RpcError\b"
+        r"|UNAVAILABLE: |failed to connect to all"
+        r"|DistBackendError|nccl(?:system|remote|internal|unhandled\w*"
+        r"|invalidusage)?error|nccl error|nccl communicator was aborted|gloo.{0,20}transport"
+        r"|connect(?:ion)? (?:reset|closed|refused)(?: by peer)?|connection timed out|broken pipe|socket timeout"
+        r"|heartbeatmonitor|timed out waiting \d+ms for (?:recv|send) operation|rccl error",
+        "a collective operation broke off",
+        "who broke it: most often a rank that died of something else",
+        tier=Tier.SYMPTOM,
+        confidence=0.8,
+    ),
+    row(
+        "communication-fabric", F.COMMUNICATION, "fabric",
+        r"IBV_WC_\w+|ibv_\w+ .{0,40}fail|transport retry count\w* exceeded|completion[ _]with[ _]err"
+        r"|unhandled timeout error|\bUC[CXPST]\s{1,4}ERROR|\bmlx5\S* .{0,60}(?:error|fail)"
+        r"|orte has lost communication|libfabric.{0,60}(?:error|fail)|no route to host|network is (?:unreachable"
+        r"|down)|temporary failure in name resolution|name or service not known|CommError|ConnectTimeout"
+        r"|max retries exceeded with url"
+        r"|ReadTimeout|MaxRetryError|failed to resolve",
+        "the network between nodes (or to a service) failed",
+        "that it still does",
+        tier=Tier.SYMPTOM,
+        confidence=0.8,
+    ),
+)  # fmt: skip
