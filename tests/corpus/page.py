@@ -25,6 +25,7 @@ FRESH = {
     "seventh": "by a reader who knew the class definitions and public reports, and no rule",
     "eighth": "by another such reader; many endings that look like the other kind",
     "ninth": "by a third, after the reading was written; scored once",
+    "tenth": "by a fourth such reader: chained causes, ranks that disagree, faults that were survived",
 }
 """Origins held out from end to end: what they are."""
 
