@@ -29,9 +29,9 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it lives, its event loop runs in this thread, and no other may start here
 def browser() -> "Iterator[Browser]":
-    """One Chromium for all tests."""
+    """One Chromium for the tests of a file."""
     if CHROMIUM is None:
         if os.environ.get("HPC_REQUIRE_CLUSTER") == "1":
             pytest.fail("no Chromium here, and everything is required: scripts/parts browser")
