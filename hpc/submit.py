@@ -29,6 +29,7 @@ from hpc.local.following import follow
 from hpc.local.queue import check_gpus, default_parallel, list_abandoned, list_open, start_detached
 from hpc.rounds.act import hand_over, live_arrays, not_submitted
 from hpc.rounds.canary import submit_behind_canary
+from hpc.rounds.replanning import describe_edits
 from hpc.snapshots.other_code import describe_other_code
 from hpc.snapshots.outdated import describe_outdated
 from hpc.snapshots.snapshot import Snapshot, name_unreadable, take_snapshot
@@ -77,8 +78,9 @@ def main(
     as_json: bool,
 ) -> int:
     """Submit the tasks of experiment NAME (default: the one planned last) that are not done yet."""
+    workspace = Workspace.current()
     request = Request(
-        layout=Workspace.current().layout(name),
+        layout=workspace.layout(name),
         backend=backend,
         max_parallel=max_parallel,
         detach=detach,
@@ -97,6 +99,8 @@ def main(
         for line in (*describe_other_code(*about), *describe_outdated(*about)):
             note(f"warning: {line}")
         decided = decide(request, present)
+        for line in describe_edits(workspace, present.snapshot.manifest) if decided.assignments else ():
+            note(f"warning: {line}")
         if dry_run:
             return show_dry_run(request, present, decided)
         try:

@@ -3,6 +3,7 @@
 The caller holds the experiment's lock where something is written.
 """
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,11 +16,15 @@ from hpc.core.errors import InputError
 from hpc.core.experiment.spec import Task
 from hpc.core.layout import SubmissionLayout
 from hpc.core.question.seal import content_changes
+from hpc.core.words import few
 from hpc.experiments.freezing import Plan, make_plan, write_plan
 from hpc.experiments.overrides import Overrides
 from hpc.rounds.making_way import InTheWay, find_in_the_way, refuse_in_the_way, set_aside
 from hpc.submissions.prepare import never_asked
 from hpc.workspace import Workspace
+
+CLOCKS_S = 60.0
+"""So far apart may the clocks of a file server and of this machine be."""
 
 
 @dataclass(frozen=True)
@@ -131,3 +136,34 @@ def changed_since(workspace: Workspace, manifest: Mapping[str, Any]) -> tuple[Pl
         return None, []
     plan = draft(workspace, request)
     return plan, differences(plan, manifest)
+
+
+def describe_edits(workspace: Workspace, manifest: Mapping[str, Any]) -> list[str]:
+    """Say what was edited since an experiment was planned, and so is not in its runs; nothing where nothing was."""
+    if not _is_touched(workspace, manifest):
+        return []
+    try:
+        _, changed = changed_since(workspace, manifest)
+    except InputError:
+        changed = ["files that cannot be planned as they are now"]
+    if not changed:
+        return []
+    return [f"changed since it was planned, and not in these runs: {few(changed, between='; ')}. "
+            f"To plan again: {request_of(manifest).command}"]  # fmt: skip
+
+
+def _is_touched(workspace: Workspace, manifest: Mapping[str, Any]) -> bool:
+    """Whether a file that a plan is made from was written since, or is gone; spares making the plan again."""
+    try:
+        files = [workspace.experiment_file(request_of(manifest).name)]
+    except InputError:
+        return False
+    copy = Path(manifest["provenance"]["code"]["path"])
+    files += [
+        workspace.project / Path(parent, name).relative_to(copy) for parent, _, names in os.walk(copy) for name in names
+    ]
+    try:
+        written = max(file.lstat().st_ctime for file in files if "__pycache__" not in file.parts)
+    except OSError:
+        return True
+    return written > manifest["provenance"]["created"] - CLOCKS_S

@@ -164,3 +164,48 @@ def test_a_diverged_run_is_a_result(project):
     told = project.hpc("plan", "tiny", "--cluster", "local", expect=2)
     assert "X1 already holds results" in told
     assert "X2" not in told
+
+
+EDITED = "warning: changed since it was planned, and not in these runs: "
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> LocalProject:
+    """A project whose plan of an hour ago was never submitted."""
+    project = make_project(tmp_path_factory.mktemp("edited") / "project", EXPERIMENT, TYPO)
+    project.hpc("plan", "tiny", "--cluster", "local")
+    return project
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda project: None, ""),
+        (lambda project: os.utime(project.folder / "program.py"), ""),
+        (lambda project: project.write_experiment(EXPERIMENT + "\n# a remark\n"), ""),
+        (lambda project: project.write_experiment(WRONG), "program.command: "),
+        (lambda project: (project.folder / "program.py").write_text(TYPO + "# more\n"), "program.py. To plan again: "),
+        (lambda project: (project.folder / "program.py").unlink(), "files that cannot be planned"),
+        (lambda project: project.write_experiment(EXPERIMENT + "\nfoo: 1\n"), "files that cannot be planned"),
+        (lambda project: (project.folder / "manifests/experiments/tiny.yaml").unlink(), ""),
+    ],
+)
+def test_submit_says_what_was_edited_since(planned, tmp_path, edit, said):
+    """Frozen is frozen, but never without a word: who edits and submits believes that it runs what is in the file."""
+    project = copy_project(planned.folder, tmp_path / "project")
+    edit(project)
+    told = project.hpc("submit", "tiny", "--dry-run")
+    assert (EDITED in told) == bool(said), told
+    assert said in told
+    assert "would submit 2 tasks" in told
+
+
+def test_files_older_than_the_plan_are_not_read_again(planned, tmp_path):
+    """By their times alone; planning again would cost as much as planning."""
+    project = copy_project(planned.folder, tmp_path / "project")
+    project.write_experiment(WRONG)
+    file = project.runs / "tiny/manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest["provenance"]["created"] = time.time() + 3600
+    file.write_text(json.dumps(manifest))
+    assert EDITED not in project.hpc("submit", "tiny", "--dry-run")
