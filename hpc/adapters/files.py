@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import filelock
 
     from hpc.adapters.lock_lease import LockLease
+    from hpc.core.checkup.storage import Mount
 
 R = TypeVar("R")
 LEASE_S = 30.0
@@ -33,6 +34,9 @@ LEASE_S = 30.0
 
 APPEND_S = 60.0
 """How long to wait for whoever adds to the same ledger; each takes milliseconds."""
+
+READ_S = 1.0
+"""How long a reader waits for them before it reads what there is."""
 
 MOST_JSON_BYTES = 256 << 20
 """The largest file that is parsed as JSON; the index of 100,000 tasks takes a third of it."""
@@ -50,8 +54,8 @@ _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 _OUTDATED = (errno.ENOENT, errno.ESTALE)
 """What NFS may say of a name that another host has just made or replaced."""
 _STALE_READS = 20
-_NETWORK = (b" - nfs", b" - lustre ", b" - beegfs ")
-"""Types of file systems whose locks may hold on one machine only, as ``/proc/self/mountinfo`` has them."""
+_NETWORK = ("nfs", "lustre", "beegfs")
+"""What types of file systems begin with whose locks may hold on one machine only."""
 
 
 GROUP_READS = 0o750
@@ -528,7 +532,7 @@ def _write_lines(descriptor: int, path: Path, lines: str) -> None:
         raise
 
 
-def _wait_for(descriptor: int, path: Path, timeout_s: float) -> None:
+def _wait_for(descriptor: int, path: Path, timeout_s: float, kind: int = fcntl.LOCK_EX) -> None:
     """Take an open file by `flock`.
 
     Raises:
@@ -538,7 +542,7 @@ def _wait_for(descriptor: int, path: Path, timeout_s: float) -> None:
     end, pause_s = time.monotonic() + timeout_s, 0.001
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > end:
                 raise TemporaryError(_in_vain(path, timeout_s)) from None
@@ -560,6 +564,7 @@ def read_json_lines(path: Path, last_bytes: int | None = None) -> list[Any]:
     """
     try:
         with open_regular(path) as file:
+            _see_all(file, path)
             size = os.fstat(file.fileno()).st_size
             most = min(size, MOST_JSON_BYTES if last_bytes is None else last_bytes)
             file.seek(size - most)
@@ -571,6 +576,19 @@ def read_json_lines(path: Path, last_bytes: int | None = None) -> list[Any]:
         with contextlib.suppress(ValueError, RecursionError):
             found.append(json.loads(line.decode()))  # as bytes, NULs of a hole would be taken for UTF-32
     return found
+
+
+def _see_all(file: BinaryIO, path: Path) -> None:
+    """Make what other hosts added to a ledger visible here.
+
+    An NFS client knows a change by the file's size and time. Two that add lines in the same tick of the server's clock
+    leave it with a page of its own that lacks the other's line; taking a lock drops such pages.
+    """
+    if _network_mount(os.fstat(file.fileno()).st_dev, str(path.parent)) is None:
+        return
+    with contextlib.suppress(TemporaryError, OSError):  # a reader never waits long, and reads what there is
+        _wait_for(file.fileno(), path, READ_S, fcntl.LOCK_SH)
+        fcntl.flock(file.fileno(), fcntl.LOCK_UN)
 
 
 def publish_folder(prepared: Path, target: Path) -> bool:
@@ -683,18 +701,24 @@ def _acquire_flock(path: Path, timeout_s: float, parents: bool) -> "filelock.Bas
 
 def _excludes_all(folder: Path) -> bool:
     """Whether locks in a folder, where there are any, hold between machines, too: by the mount options."""
-    return _mounts_exclude_all(os.stat(folder).st_dev, str(folder))  # noqa: PTH116
+    mount = _network_mount(os.stat(folder).st_dev, str(folder))  # noqa: PTH116
+    if mount is None:
+        return True
+    from hpc.core.checkup.storage import local_locks
+
+    return not local_locks(mount)
 
 
 @functools.lru_cache(maxsize=64)
-def _mounts_exclude_all(_device: int, folder: str) -> bool:
+def _network_mount(_device: int, folder: str) -> "Mount | None":
+    """The network file system that a folder lies on; None where it lies on none, or nobody knows."""
     try:
         mounts = Path("/proc/self/mountinfo").read_bytes()
     except OSError:
-        return True
-    if not any(kind in mounts for kind in _NETWORK):
-        return True
-    from hpc.core.checkup.storage import local_locks, mount_of, parse_mounts
+        return None
+    if not any(f" - {kind}".encode() in mounts for kind in _NETWORK):
+        return None
+    from hpc.core.checkup.storage import mount_of, parse_mounts
 
     mount = mount_of(os.path.realpath(folder), parse_mounts(mounts.decode("utf-8", "surrogateescape")))
-    return mount is None or not local_locks(mount)
+    return mount if mount and mount.kind.startswith(_NETWORK) else None
