@@ -180,7 +180,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> LocalProject:
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
-        (lambda project: None, ""),
+        (lambda _: None, ""),
         (lambda project: os.utime(project.folder / "program.py"), ""),
         (lambda project: project.write_experiment(EXPERIMENT + "\n# a remark\n"), ""),
         (lambda project: project.write_experiment(WRONG), "program.command: "),
