@@ -166,4 +166,4 @@ def _is_touched(workspace: Workspace, manifest: Mapping[str, Any]) -> bool:
         written = max(file.lstat().st_ctime for file in files if "__pycache__" not in file.parts)
     except OSError:
         return True
-    return written > manifest["provenance"]["created"] - CLOCKS_S
+    return written > float(manifest["provenance"]["created"]) - CLOCKS_S
