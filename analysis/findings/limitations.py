@@ -108,7 +108,8 @@ def _limit_seed(results: Sequence[ConfigurationResult]) -> str:
         return ""
     return (
         f"In {len(same)} of {counted(len(several), 'configuration')} with several values every run gave the same "
-        "value, whatever its seed. Does the program use the seed? If not, these runs count as one."
+        "value, whatever its seed. Does the program use the seed, and print enough digits? If not, these runs count as "
+        "one."
     )
 
 

@@ -106,7 +106,8 @@ def describe_advice(advice: Advice) -> tuple[str, ...]:
     """Say it in three or four lines; in one where nothing varies."""
     space = advice.space
     if not space.factors:
-        tells = "compared with stored runs" if advice.can_find else "the spread between seeds, and no comparison"
+        alone = "the spread between seeds, and no comparison" if space.runs > 1 else "one value, without a spread"
+        tells = "compared with stored runs" if advice.can_find else alone
         return (f"design: one configuration, {counted(space.runs, 'run')}: {tells}", *_needs_line(advice))
     lines = [_size(space), *_estimable_line(advice)]
     if advice.cheaper:
