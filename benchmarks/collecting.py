@@ -8,23 +8,11 @@ the exponent is that of the time of the command above the time of one that only 
 import json
 import math
 import os
-import tempfile
 import time
 from pathlib import Path
 
 from benchmarks.made_experiments import NAME, finished, planned, write_experiment
-from benchmarks.measuring import (
-    PYTHON,
-    Contender,
-    Cost,
-    Line,
-    answer,
-    as_figures,
-    execute,
-    options_of,
-    table,
-    take_turns,
-)
+from benchmarks.measuring import PYTHON, Contender, Cost, Line, as_figures, execute, run_benchmark, table, take_turns
 from hpc.core.layout import RunLayout
 from hpc.snapshots.remembered import SETTLED_S
 
@@ -158,19 +146,15 @@ def render(found: dict[int, list[Line]], memory: dict[int, tuple[float, float]])
     )
 
 
-def main() -> None:
-    """Measure and print."""
-    options = options_of(__doc__)
-    sizes, rounds = ((12, 24), 0) if options.quick else (SIZES, 3)
-    with tempfile.TemporaryDirectory() as name:
-        found = measure(Path(name), sizes=sizes, rounds=rounds)
-        places = {size: Path(name, str(size)) for size in sizes}
-        memory = {
-            size: (peak_mib(place, forgets=True), peak_mib(place, forgets=False)) for size, place in places.items()
-        }
-    figures = {str(size): as_figures(lines) for size, lines in found.items()}
-    answer(render(found, memory), {"runs": max(sizes), "lines": figures, "memory_mib": memory}, as_json=options.json)
+def found(folder: Path, *, quick: bool) -> tuple[str, dict[str, object]]:
+    """Measure below an empty folder: the result as Markdown, and its figures."""
+    sizes, rounds = ((12, 24), 0) if quick else (SIZES, 3)
+    taken = measure(folder, sizes=sizes, rounds=rounds)
+    places = {size: folder / str(size) for size in sizes}
+    memory = {size: (peak_mib(place, forgets=True), peak_mib(place, forgets=False)) for size, place in places.items()}
+    figures = {str(size): as_figures(lines) for size, lines in taken.items()}
+    return render(taken, memory), {"runs": max(sizes), "lines": figures, "memory_mib": memory}
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(__doc__, found)

@@ -7,7 +7,6 @@ nothing.
 
 import itertools
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,10 +18,9 @@ from benchmarks.measuring import (
     Contender,
     Cost,
     Line,
-    answer,
     as_figures,
     execute,
-    options_of,
+    run_benchmark,
     table,
     take_turns,
 )
@@ -126,16 +124,13 @@ def render(cases: list[Line], log: list[Line], count: int, mebibytes: int) -> st
     )
 
 
-def main() -> None:
-    """Measure and print."""
-    options = options_of(__doc__)
-    count, mebibytes, rounds = (60, 2, 0) if options.quick else (1000, 64, 5)
-    with tempfile.TemporaryDirectory() as name:
-        cases = measure_cases(Path(name), cases=count, rounds=rounds)
-        log = measure_log(Path(name), mebibytes=mebibytes, rounds=rounds)
-    figures = {"cases": as_figures(cases), "log": as_figures(log)}
-    answer(render(cases, log, count, mebibytes), figures, as_json=options.json)
+def found(folder: Path, *, quick: bool) -> tuple[str, dict[str, object]]:
+    """Measure below an empty folder: the result as Markdown, and its figures."""
+    count, mebibytes, rounds = (60, 2, 0) if quick else (1000, 64, 5)
+    cases = measure_cases(folder, cases=count, rounds=rounds)
+    log = measure_log(folder, mebibytes=mebibytes, rounds=rounds)
+    return render(cases, log, count, mebibytes), {"cases": as_figures(cases), "log": as_figures(log)}
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(__doc__, found)

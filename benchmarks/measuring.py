@@ -10,6 +10,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -153,6 +154,19 @@ def options_of(document: str | None) -> argparse.Namespace:
 def answer(text: str, figures: Mapping[str, object], *, as_json: bool) -> None:
     """Print the result."""
     sys.stdout.write(json.dumps(figures) + "\n" if as_json else text)
+
+
+def run_benchmark(document: str | None, found: Callable[..., tuple[str, Mapping[str, object]]]) -> None:
+    """Run as a benchmark: read the command line, measure in an empty folder that goes again, print what was found.
+
+    Args:
+        document: What the benchmark says of itself.
+        found: Takes the folder and ``quick=``; returns the result as Markdown and its figures.
+    """
+    options = options_of(document)
+    with tempfile.TemporaryDirectory() as folder:
+        text, figures = found(Path(folder), quick=options.quick)
+    answer(text, figures, as_json=options.json)
 
 
 def as_figures(lines: Sequence[Line]) -> dict[str, object]:

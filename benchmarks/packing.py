@@ -10,7 +10,6 @@ Program and records are the same in all lines; the floor is the program alone, f
 
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from benchmarks.measuring import PYTHON, Contender, Cost, Line, answer, as_figures, execute, options_of, take_turns
+from benchmarks.measuring import PYTHON, Contender, Cost, Line, as_figures, execute, run_benchmark, take_turns
 from hpc.core.layout import RunLayout
 
 EXPERIMENT = """\
@@ -144,16 +143,14 @@ def render(lines: Sequence[Line], size: Size, *, slurm: bool) -> str:
     return "\n".join([head, *rows]) + f"\n\n{told}.{where}\n"
 
 
-def main() -> None:
-    """Measure and print."""
-    options = options_of(__doc__)
-    slurm = not options.quick and has_slurm()
-    size = Size(4, 0.1, 0) if options.quick else Size(24, 1.0, 2)
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)  # the jobs of a one-machine Slurm may be another user's
-        lines = measure(Path(name), size, slurm=slurm)
-    answer(render(lines, size, slurm=slurm), {"lines": as_figures(lines)}, as_json=options.json)
+def found(folder: Path, *, quick: bool) -> tuple[str, dict[str, object]]:
+    """Measure below an empty folder: the result as Markdown, and its figures."""
+    slurm = not quick and has_slurm()
+    size = Size(4, 0.1, 0) if quick else Size(24, 1.0, 2)
+    folder.chmod(0o755)  # the jobs of a one-machine Slurm may be another user's
+    lines = measure(folder, size, slurm=slurm)
+    return render(lines, size, slurm=slurm), {"lines": as_figures(lines)}
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(__doc__, found)

@@ -6,23 +6,11 @@ own, from its start to its end.
 
 import json
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.made_experiments import NAME, PLAN, write_experiment
-from benchmarks.measuring import (
-    PYTHON,
-    Contender,
-    Cost,
-    Line,
-    answer,
-    as_figures,
-    execute,
-    options_of,
-    table,
-    take_turns,
-)
+from benchmarks.measuring import PYTHON, Contender, Cost, Line, as_figures, execute, run_benchmark, table, take_turns
 
 PROGRAM = "{module: train.control, args: {epochs: 1}}"
 
@@ -102,14 +90,12 @@ def render(lines: Sequence[Line], tasks: int) -> str:
     )
 
 
-def main() -> None:
-    """Measure and print."""
-    options = options_of(__doc__)
-    tasks, rounds = (400, 0) if options.quick else (10_000, 5)
-    with tempfile.TemporaryDirectory() as name:
-        lines = measure(Path(name), tasks=tasks, rounds=rounds)
-    answer(render(lines, tasks), {"tasks": tasks, "lines": as_figures(lines)}, as_json=options.json)
+def found(folder: Path, *, quick: bool) -> tuple[str, dict[str, object]]:
+    """Measure below an empty folder: the result as Markdown, and its figures."""
+    tasks, rounds = (400, 0) if quick else (10_000, 5)
+    lines = measure(folder, tasks=tasks, rounds=rounds)
+    return render(lines, tasks), {"tasks": tasks, "lines": as_figures(lines)}
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(__doc__, found)

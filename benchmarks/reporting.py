@@ -8,7 +8,6 @@ sorted, until they are filtered; only where a Chromium is installed.
 
 import math
 import shutil
-import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.made_experiments import NAME, planned, write_experiment
-from benchmarks.measuring import PYTHON, Contender, Line, answer, as_figures, execute, options_of, table, take_turns
+from benchmarks.measuring import PYTHON, Contender, Line, as_figures, execute, run_benchmark, table, take_turns
 from hpc.adapters.files import write_json
 from hpc.adapters.manifest_store import load_manifest
 from hpc.adapters.results_h5 import Rows, TaskColumns, curves_of, write_results
@@ -146,19 +145,15 @@ def render(lines: list[Line], pages: dict[int, int], browser: dict[str, float] |
     return text
 
 
-def main() -> None:
-    """Measure and print."""
-    options = options_of(__doc__)
-    sizes, rounds = ((20, 100), 0) if options.quick else (SIZES, 3)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        lines = take_turns(contenders(folder, sizes), rounds)
-        files = {runs: folder / str(runs) / "runs" / NAME / "report" / "report.html" for runs in sizes}
-        pages = {runs: file.stat().st_size for runs, file in files.items()}
-        browser = in_browser(files[sizes[-1]])
-    figures = {"lines": as_figures(lines), "page_bytes": pages, "browser_ms": browser}
-    answer(render(lines, pages, browser), figures, as_json=options.json)
+def found(folder: Path, *, quick: bool) -> tuple[str, dict[str, object]]:
+    """Measure below an empty folder: the result as Markdown, and its figures."""
+    sizes, rounds = ((20, 100), 0) if quick else (SIZES, 3)
+    lines = take_turns(contenders(folder, sizes), rounds)
+    files = {runs: folder / str(runs) / "runs" / NAME / "report" / "report.html" for runs in sizes}
+    pages = {runs: file.stat().st_size for runs, file in files.items()}
+    browser = in_browser(files[sizes[-1]])
+    return render(lines, pages, browser), {"lines": as_figures(lines), "page_bytes": pages, "browser_ms": browser}
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(__doc__, found)

@@ -4,22 +4,10 @@ Run: ``python -m benchmarks.start_up [--quick] [--json]``. The floor is Python d
 the library of the command line. What may be loaded is tested, not timed: ``tests/test_startup.py``.
 """
 
-import tempfile
 from pathlib import Path
 
 from benchmarks.made_experiments import planned, write_experiment
-from benchmarks.measuring import (
-    PYTHON,
-    Contender,
-    Cost,
-    Line,
-    answer,
-    as_figures,
-    execute,
-    options_of,
-    table,
-    take_turns,
-)
+from benchmarks.measuring import PYTHON, Contender, Cost, Line, as_figures, execute, run_benchmark, table, take_turns
 from hpc.cli import COMMANDS
 
 
@@ -53,13 +41,11 @@ def measure(folder: Path, rounds: int) -> list[Line]:
     )
 
 
-def main() -> None:
-    """Measure and print."""
-    options = options_of(__doc__)
-    with tempfile.TemporaryDirectory() as name:
-        lines = measure(Path(name), rounds=0 if options.quick else 15)
-    answer(table("one start", lines), {"lines": as_figures(lines)}, as_json=options.json)
+def found(folder: Path, *, quick: bool) -> tuple[str, dict[str, object]]:
+    """Measure below an empty folder: the result as Markdown, and its figures."""
+    lines = measure(folder, rounds=0 if quick else 15)
+    return table("one start", lines), {"lines": as_figures(lines)}
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(__doc__, found)

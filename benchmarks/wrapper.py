@@ -8,7 +8,6 @@ and the image ``minimal`` are (``make image IMAGE=minimal``); without them those
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,10 +18,9 @@ from benchmarks.measuring import (
     Contender,
     Cost,
     Line,
-    answer,
     as_figures,
     execute,
-    options_of,
+    run_benchmark,
     table,
     take_turns,
 )
@@ -100,14 +98,12 @@ def render(lines: list[Line]) -> str:
     )
 
 
-def main() -> None:
-    """Measure and print."""
-    options = options_of(__doc__)
+def found(folder: Path, *, quick: bool) -> tuple[str, dict[str, object]]:
+    """Measure below an empty folder: the result as Markdown, and its figures."""
     apptainer = find_apptainer() if IMAGE.exists() and os.access(IMAGE, os.R_OK) else ""
-    with tempfile.TemporaryDirectory() as name:
-        lines = measure(Path(name), rounds=0 if options.quick else 15, apptainer=apptainer)
-    answer(render(lines), {"lines": as_figures(lines)}, as_json=options.json)
+    lines = measure(folder, rounds=0 if quick else 15, apptainer=apptainer)
+    return render(lines), {"lines": as_figures(lines)}
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(__doc__, found)
