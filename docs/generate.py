@@ -179,25 +179,75 @@ RECORDS: Mapping[str, type[Record]] = {
     "accepted.json": Accepted,
     "attempts": AttemptVerdict,
 }
-"""Table in data-formats.md → the record whose fields it lists."""
+"""Table in the pages of docs/formats → the record whose fields it lists."""
+FIELD_GROUPS: Mapping[str, Mapping[str, str]] = {
+    "index.json": {
+        "Which submission it is": "experiment manifest_sha submission created scheduler seal git",
+        "What each task runs": "program launch resources code toolkit container environment profile_environment batch "
+        "metrics_source primary_metric pack entries",
+        "What the wrapper does besides": "signal_lead_s exclude_nodes script_sha256 check sanity watch preflight wandb",
+    },
+    "task.json": {
+        "Which attempt it is": "task_id run_name attempt submission experiment manifest_sha seal case adopted uses",
+        "What it was asked to do": "parameters seed arguments overrides altered changes micro_batch accumulation "
+        "global_batch shape mixed_precision resume_from",
+        "How the program is started": "argv workdir environment inputs files code git image launch processes nodes "
+        "on_first_node gpus rendezvous deepspeed packed obstacle",
+        "Where and when it runs": "scheduler job restart_count slurm host pid pid_namespace started resources "
+        "memory_limit_mib signal_lead_s",
+        "What is read and checked": "metrics_source primary_metric check check_argv sanity sanity_argv watch preflight",
+    },
+    "exit.json": {
+        "How it ended": "exit_code signal launcher_exit_code program_outcome started ended signals_received timed_out "
+        "fenced starts_again stalled",
+        "What it used": "peak_memory_mib memory_limit_mib oom_kill_count cpu_seconds peak_gpu_memory_mib gpu_busy "
+        "gpu_energy_j gpu_seconds",
+        "What ran, and where": "host slurm argv image_sha256 environment python kernel packages git_commit git_dirty "
+        "data_hash",
+        "What went wrong besides": "metrics_unread output_lost sanity hang watched unfit unfit_nodes",
+    },
+    "attempts": {
+        "Which attempt it is": "attempt submission job directory manifest_sha seal code_sha256 image_sha256 adopted",
+        "What it was given": "node nodes gpus cpus memory_mib time_s launch micro_batch accumulation global_batch "
+        "changes resumed_from_attempt",
+        "How it ended": "state exit_code signal started ended elapsed_s verdict kept unreadable",
+        "What it used": "gpu_seconds cpu_seconds peak_memory_mib peak_gpu_memory_mib gpu_busy gpu_energy_j queue_s "
+        "startup_s checkpoint_s rolled_back_s",
+    },
+}
+"""Long tables → their parts, each with its fields; fields in no part come last, under *Further fields*."""
 _TABLE = re.compile(r"(<!-- fields of ([\w.]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def data_formats_page() -> str:
-    """``docs/data-formats.md``: written by hand, but for the tables of fields."""
-    text = (DOCS / "data-formats.md").read_text(encoding="utf-8")
-    return _TABLE.sub(lambda found: f"{found[1]}\n{record_table(RECORDS[found[2]])}\n{found[3]}", text)
+def format_pages() -> Mapping[str, str]:
+    """Pages of ``docs/formats``: written by hand, but for the tables of fields."""
+    return {
+        path.relative_to(DOCS).as_posix(): _TABLE.sub(
+            lambda found: f"{found[1]}\n{record_tables(found[2])}\n{found[3]}", path.read_text(encoding="utf-8")
+        )
+        for path in sorted((DOCS / "formats").glob("*.md"))
+    }
 
 
-def record_table(record: type[Record]) -> str:
-    """A record's fields with their types, as its docstring explains them."""
+def record_tables(name: str) -> str:
+    """A record's fields with their types, as its docstring explains them; a long table in parts."""
+    record, groups = RECORDS[name], FIELD_GROUPS.get(name, {})
     told = field_docs(record)
-    head = ["| key | type | what |", "|---|---|---|"]
-    fixed = [f'| `kind` `schema` | text, whole number | `"{record.kind}"`, {record.schema} |'] if record.kind else []
-    rows = [
-        f"| `{field.name}` | {type_name(field.type)} | {told[field.name]} |" for field in dataclasses.fields(record)
-    ]
-    return "\n".join([*head, *fixed, *rows, ""])
+    types = {field.name: type_name(field.type) for field in dataclasses.fields(record)}
+    rows = {key: f"| `{key}` | {kind} | {told[key]} |" for key, kind in types.items()}
+    if record.kind:
+        rows = {"kind": f'| `kind` `schema` | text, whole number | `"{record.kind}"`, {record.schema} |', **rows}
+    parts = {title: names.split() for title, names in groups.items()}
+    if record.kind and parts:
+        next(iter(parts.values())).insert(0, "kind")
+    named = {key for keys in parts.values() for key in keys}
+    parts["Further fields" if parts else ""] = [key for key in rows if key not in named]
+    lines: list[str] = []
+    for title, keys in parts.items():
+        if keys:
+            lines += [f"**{title}**", ""] if title else []
+            lines += ["| key | type | what |", "|---|---|---|", *(rows[key] for key in keys), ""]
+    return "\n".join(lines)
 
 
 def field_docs(record: type) -> Mapping[str, str]:
@@ -227,7 +277,7 @@ def pages() -> Mapping[str, str]:
         "cli.md": commands_page(),
         "failure-classes.md": hpc.explaining.tables.render_failure_table(),
         "experiment.md": fields_page(),
-        "data-formats.md": data_formats_page(),
+        **format_pages(),
         "doctor.md": doctor_page(),
         SKILL: skill_page(),
         "experiment.schema.json": json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n",

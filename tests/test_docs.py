@@ -325,8 +325,12 @@ def test_every_dependency_is_pinned() -> None:
 
 
 def test_every_field_of_a_record_is_documented(generator: ModuleType) -> None:
-    """The docstring of each record that data-formats.md shows explains its fields, no more and no fewer."""
+    """The docstring of each record that docs/formats shows explains its fields, no more and no fewer."""
+    pages = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs/formats").glob("*.md"))
     for name, record in generator.RECORDS.items():
         fields = [each.name for each in dataclasses.fields(record)]
         assert list(generator.field_docs(record)) == fields, name
-        assert f"<!-- fields of {name} -->" in (ROOT / "docs/data-formats.md").read_text(encoding="utf-8")
+        assert f"<!-- fields of {name} -->" in pages
+        parts = " ".join(generator.FIELD_GROUPS.get(name, {}).values()).split()
+        assert sorted(parts) == sorted(set(parts) & set(fields)), name
+        assert all(f"| `{field}` |" in generator.record_tables(name) for field in fields), name

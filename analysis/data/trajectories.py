@@ -1,6 +1,6 @@
 """Reads ``trajectories.json``: what a program did while it was tested, over time, beside what it is held against.
 
-Any program may leave one in its attempt's folder; docs/data-formats.md has the format. It is a picture's content and
+Any program may leave one in its attempt's folder; docs/formats/attempt.md has the format. It is a picture's content and
 enters no number: a file that does not fit is named in the report, and is no error.
 """
 

@@ -8,7 +8,7 @@ writer locks readers out. So the library only *describes* the file, in memory; a
 3. When the room is used up it is doubled, by 1. So n rows cost O(n), in at most log2(n) replacements.
 4. The last replacement leaves exactly the written rows, and `complete` true.
 
-A row counts once its `time`, the last field of its record, is a number. `docs/data-formats.md` has the layout,
+A row counts once its `time`, the last field of its record, is a number. `docs/formats/metrics.md` has the layout,
 `docs/decisions/0004-metrics-in-hdf5.md` the alternatives and the measurements.
 """
 

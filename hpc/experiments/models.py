@@ -1189,23 +1189,23 @@ CheckOrText = Annotated[CheckModel, BeforeValidator(_check, json_schema_input_ty
 
 
 class PreflightModel(Model):
-    """What a node has to show before a program is started on it (docs/watch.md); `preflight: true` is all defaults.
+    """Checks of a node before a program starts on it (docs/watch.md); `preflight: true` takes all defaults.
 
-    A node that does not is left out at once, and the task is started on another.
+    A node that fails is excluded at once, and the task starts on another.
     """
 
     gpu: Word | None = Field(
-        None, description="Part of the name of each GPU: `H100`. Default: what the profile's `gpu_type` says."
+        None, description="Part of the name of each GPU: `H100`. Default: the profile's `gpu_type`."
     )
     matmul: bool = Field(
         True, description="Each process multiplies two matrices on its device, where PyTorch is installed."
     )
     all_reduce: bool = Field(
-        True, description="The processes of all nodes add up a number, where PyTorch is installed."
+        True, description="All processes on all nodes take part in one all-reduce, where PyTorch is installed."
     )
-    shm: Memory = Field("64MB", description="Least size of `/dev/shm`.")
+    shm: Memory = Field("64MB", description="Minimum size of `/dev/shm`.")
     time: Annotated[str | int, PlainValidator(_limit), WithJsonSchema({"type": ["string", "integer"]})] = Field(
-        "60s", description="Time limit of all of it; it takes a few seconds."
+        "60s", description="Time limit of the whole check, which takes a few seconds."
     )
 
 
@@ -1214,28 +1214,28 @@ def _preflight(value: Any) -> Any:
 
 
 class WatchModel(Model):
-    """When a run that is at work counts as hung or slow (docs/watch.md). Left out: it is watched, and left alone.
+    """When a run counts as hung or slow (docs/watch.md). By default a run is watched but never ended.
 
-    The wrapper looks once a minute. A run hangs when there is no step, no output and no work of CPU, disk or GPU for
-    the time given, or when it keeps busy in silence and its stacks show that it only waits.
+    The wrapper checks once a minute. A run hangs when it shows no step, no output and no CPU, disk or GPU activity
+    for the time given, or when it is busy without output and its stacks show that it only waits.
     """
 
     silent: Annotated[str | int, PlainValidator(_silence), WithJsonSchema({"type": ["string", "integer"]})] = Field(
         "20min",
-        description="How long nothing has to move: `20min`, `90s`, `2h`, or as a time limit is written; `never`: it "
-        "is not watched.",
+        description="How long a run must show no progress: `20min`, `90s`, `2h`, or as a time limit is written; "
+        "`never` turns the watch off.",
     )
     slower_than: (
         Annotated[str | float, PlainValidator(_times), WithJsonSchema({"type": ["string", "number"]})] | None
     ) = Field(
         None,
         description="`3x`: a run is slow when a step takes three times as long as before, or as in most runs that "
-        "differ in their seed alone. Default: nobody counts.",
+        "differ in their seed alone. Default: off.",
     )
     act: Literal[False, "end", "resume"] = Field(
         False,
-        description="`end`: a run that hangs or is slow is ended. `resume`: and goes on in the same allocation where "
-        "it left a new checkpoint and time is left, else as the retry policy says. `false`: it is only recorded.",
+        description="`end` ends a run that hangs or is slow. `resume` also restarts it in the same allocation if "
+        "it left a new checkpoint and time is left; otherwise the retry policy decides. `false` only records it.",
     )
 
 
@@ -1293,11 +1293,11 @@ class ExperimentModel(Model):
     )
     preflight: Annotated[
         PreflightModel | None, BeforeValidator(_preflight, json_schema_input_type=bool | PreflightModel)
-    ] = Field(None, description="What a node has to show before a task starts on it. Default: nothing.")
+    ] = Field(None, description="Checks of each node before a task starts on it. Default: none.")
     watch: _in_a_word(WatchModel, WATCH_WORDS) | None = Field(  # type: ignore[valid-type]
         None,
-        description="When a run that is at work counts as hung or slow, and whether it is then ended. Default: it is "
-        "watched and left alone. `off`: it is not watched.",
+        description="When a run counts as hung or slow, and whether it is then ended. Default: it is watched but "
+        "never ended. `off`: it is not watched.",
     )
     notify: list[NoticeModel] = Field([], description="Who is notified when the experiment ends or is held.")
     environment: dict[Variable, VariableValue] = Field(

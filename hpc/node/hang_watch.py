@@ -149,7 +149,7 @@ class HangWatch:
             ended=does,
             would=self._watch.act or ("resume" if self._task.resume_from or _has_checkpoint(self._attempt) else "end"),
         )
-        print(f"hpc: {'the program is ended' if does else 'watched only'}: {says}", flush=True)
+        print(f"hpc: {'ending the program' if does else 'possible hang, watched only'}: {says}", flush=True)
         with open_log(self._attempt.stacks) as file:
             text = f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {says}\n\n" + "\n".join(render(ranks)) + "\n"
             if os.fstat(file.fileno()).st_size < MOST_STACKS_BYTES:
@@ -165,7 +165,7 @@ class HangWatch:
             self._report(NodeWatch("", time.time(), 0.0))
         if standing := self._record.standing:
             over = replace(standing, over=time.time())
-            print("hpc: the program has gone on", flush=True)
+            print("hpc: the program is making progress again", flush=True)
             self._write(replace(self._record, alarms=(*self._record.alarms[:-1], over)))
 
     def _report(self, told: NodeWatch) -> None:

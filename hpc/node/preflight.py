@@ -45,9 +45,9 @@ def find_unfit(
         answer = _self_test(task, asked, place, as_program)
         found = "" if isinstance(answer, str) else next(_seen_from_inside(task, asked, answer), "")
     if isinstance(answer, str):
-        print(f"hpc: the gate before the run could not look: {answer}", flush=True)
+        print(f"hpc: the preflight check could not run: {answer}", flush=True)
     if found:
-        print(f"hpc: {proc.this_host()} is not fit for {task.run_name}: {found}", flush=True)
+        print(f"hpc: {proc.this_host()} failed the preflight check for {task.run_name}: {found}", flush=True)
         _keep(attempt, place, found, answer)
     return found
 
@@ -62,13 +62,13 @@ def _seen_from_outside(task: TaskRecord, attempt: AttemptLayout) -> Iterator[str
     binds = task.image.binds if task.image else ()
     for source in [bind.split(":")[0] for bind in binds] + list(task.inputs.values()):
         if source.startswith("/") and not Path(source).exists():
-            yield f"node: {source} is not there"
+            yield f"node: {source} does not exist"
     wanted = task.resources.disk_mib or 0
     if wanted and (free := _free_mib(attempt.home)) is not None and free < wanted:
-        yield f"disk: {free} MiB are free in the run folder, and resources.disk asks for {wanted}"
+        yield f"disk: the run folder has {free} MiB free; resources.disk asks for {wanted}"
     scratch = Path(task.environment.get("TMPDIR", "/tmp"))  # noqa: S108  its room is looked at
     if (free := _free_mib(scratch)) is not None and free < LEAST_SCRATCH_MIB:
-        yield f"node: {free} MiB are free in {scratch}"
+        yield f"node: {scratch} has only {free} MiB free"
 
 
 def _free_mib(folder: Path) -> int | None:
@@ -102,22 +102,22 @@ def _self_test(task: TaskRecord, asked: Preflight, place: Placement, as_program:
         )  # fmt: skip
         told = json.loads(done.stdout.strip().splitlines()[-1])
     except (ValueError, IndexError):
-        return ((done.stderr or done.stdout).strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
+        return ((done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"])[-1]
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
-    return told if isinstance(told, dict) else "it printed something else"
+    return told if isinstance(told, dict) else "unexpected output"
 
 
 def _seen_from_inside(task: TaskRecord, asked: Preflight, answer: Mapping[str, Any]) -> Iterator[str]:
     """What the self test shows to be missing."""
     seen, names = int(answer.get("gpus") or 0), list(answer.get("gpu_names") or ())
     if task.gpus and seen < task.gpus:
-        yield f"gpu: {task.gpus} asked for, {seen} seen"
+        yield f"gpu: {task.gpus} requested, {seen} found"
     if task.gpus and asked.gpu and (other := [name for name in names if not is_of_type(name, asked.gpu)]):
-        yield f"gpu: {other[0]} where {asked.gpu} was asked for"
+        yield f"gpu: found {other[0]}, requested {asked.gpu}"
     shm = answer.get("shm_mib")
     if shm is None or shm < asked.shm_mib:
-        yield f"node: /dev/shm has {shm or 0} MiB, {asked.shm_mib} are asked for"
+        yield f"node: /dev/shm has {shm or 0} MiB; preflight.shm asks for {asked.shm_mib}"
     yield from _ranks_failed(answer.get("ranks") or (), task, asked)
 
 
@@ -125,13 +125,13 @@ def _ranks_failed(said: Sequence[str], task: TaskRecord, asked: Preflight) -> It
     """What the processes say that multiply and add."""
     world = task.processes * (1 if task.on_first_node else task.nodes)
     for number, text in enumerate(said):
-        last = (text.splitlines() or ["nothing was said"])[-1][:300]
+        last = (text.splitlines() or ["no output"])[-1][:300]
         if asked.matmul and "multiplied" not in text:
-            yield f"{'gpu' if task.gpus else 'node'}: process {number} cannot multiply: {last}"
+            yield f"{'gpu' if task.gpus else 'node'}: matrix product failed in process {number}: {last}"
     for number, text in enumerate(said):
-        last = (text.splitlines() or ["nothing was said"])[-1][:300]
+        last = (text.splitlines() or ["no output"])[-1][:300]
         if asked.all_reduce and world > 1 and f"sum {float(world)}" not in text:
-            yield f"ranks: process {number} cannot add with the others: {last}"
+            yield f"ranks: all-reduce failed in process {number}: {last}"
 
 
 def is_of_type(name: str, wanted: str) -> bool:

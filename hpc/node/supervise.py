@@ -586,7 +586,7 @@ def _refused(task: TaskRecord, attempt: AttemptLayout, place: Placement) -> Supe
     )
     if not what:
         return None
-    result = not_started(attempt, f"not started: this node is not fit: {what}", EXIT_FAILED)
+    result = not_started(attempt, f"not started: this node failed the preflight check: {what}", EXIT_FAILED)
     result.unfit, result.unfit_nodes = what, (proc.this_host(),)
     return result
 

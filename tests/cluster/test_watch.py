@@ -53,7 +53,7 @@ def test_a_run_over_two_nodes_that_hangs_goes_on_in_its_allocation(project: Proj
     [alarm] = json.loads((first / "watch.json").read_text())["alarms"]
     assert alarm["odd"][0].startswith("rank 3 on ")
     assert "rank 3 on " in alarm["says"]
-    assert "stands in load_shard (program.py:" in alarm["says"]
+    assert "is in load_shard (program.py:" in alarm["says"]
     assert "3 others wait in barrier (program.py:" in alarm["says"]
     jobs = {json.loads((each / "task.json").read_text())["job"] for each in (first, second)}
     assert len(jobs) == 1

@@ -35,7 +35,7 @@ class AttemptVerdict(Record):
         peak_gpu_memory_mib: Most GPU memory the program recorded, else that was sampled; null without either.
         cpus: Cores per node asked for; null when not known.
         cpu_seconds: Processor time of all its processes; null when not known.
-        gpu_busy: Share of time its GPUs were busy (0–1), on average over samples; null when nobody sampled.
+        gpu_busy: Share of time its GPUs were busy (0–1), on average over samples; null without samples.
         gpu_energy_j: Energy of its GPUs, from samples of their power; null likewise.
         queue_s: Seconds from its submission to its start; null when not known.
         startup_s: Seconds from its start to its first metric; null where no metrics were logged while it ran.
@@ -50,7 +50,7 @@ class AttemptVerdict(Record):
         launch: How its processes were started.
         resumed_from_attempt: Number of the attempt whose checkpoint it went on from; null for a start from nothing.
         adopted: Folder it was taken in from, where it was run without this toolkit; empty for runs of ours.
-        kept: What is gone of it, where its verdict stands as it was collected before; empty for nothing.
+        kept: Which of its files are gone, if its verdict was kept from an earlier collection; empty for none.
         unreadable: What of its folder cannot be read, and the remedy; empty for nothing.
         verdict: ``category``, ``cause``, ``rule``, ``confidence``, ``summary``, ``suggestion``, ``evidence`` (each with
             ``source``, ``line``, ``text``), ``warnings`` of a success; null until the attempt is over.

@@ -42,9 +42,9 @@ class ExitRecord(Record):
         signals_received: Signals that came to the wrapper, in order.
         timed_out: Whether the wrapper's own clock ended it.
         fenced: Whether it was ended because a newer attempt exists.
-        starts_again: Whether, after exit code 85, its wrapper put its element back into the queue, or its pack goes on
-            with it; or, after a hang, its wrapper goes on with it at once.
-        stalled: Why a program that asks to be started again is not: it gets nothing done; empty for none.
+        starts_again: Whether it is restarted by itself: after exit code 85 through the queue or by its pack, after a hang
+            by its wrapper.
+        stalled: Why a program that asks for a restart gets none: it makes no progress; empty for none.
         metrics_unread: Printed values that could not be read as metrics: ``count``, ``example``; null for none.
         output_lost: Why part of what the program printed is not in its logs; empty for none.
         host: Machine of the wrapper.
@@ -54,7 +54,7 @@ class ExitRecord(Record):
             either.
         memory_limit_mib: Memory it was allowed; null when not known.
         cpu_seconds: Processor time of all its processes; null when not known.
-        gpu_busy: Share of time its GPUs were busy (0–1), on average over samples; null when nobody sampled.
+        gpu_busy: Share of time its GPUs were busy (0–1), on average over samples; null without samples.
         gpu_energy_j: Energy of its GPUs, from samples of their power; null likewise.
         oom_kill_count: Processes the kernel killed for memory; null when not known.
         gpu_seconds: GPUs × nodes × duration; in a pack its share, that divided by how many run at once.
@@ -68,12 +68,12 @@ class ExitRecord(Record):
         git_dirty: Whether there were changes besides; null outside git.
         data_hash: As the program recorded it in ``outcome.json``, or printed it as a line ``data_hash: …`` among the
             first of its output; null when it did neither.
-        sanity: Why the ladder of checks before the run ended it, in words: the rung that broke; empty where none did.
-        hang: Why the watch over it ended it, in words: what stood still, and which process; empty where it did not.
-        watched: What it seemed to hang or be slow in when it ended, where the watch only looked on; else empty.
-        unfit: Why a node of it was not fit to run it: what (``gpu``, ``node``, ``disk``, ``ranks``), a colon, and in
-            words; empty where none was found unfit.
-        unfit_nodes: Those nodes.
+        sanity: Which check before the run failed and ended it; empty for none.
+        hang: Why the watch ended it: what it found, and the odd process; empty if it did not.
+        watched: The alarm that stood at its end, if the watch only recorded; else empty.
+        unfit: Why a node failed the preflight check: ``gpu``, ``node``, ``disk`` or ``ranks``, a colon, and the reason;
+            empty if none did.
+        unfit_nodes: Nodes that failed it.
     """
 
     kind: ClassVar[str] = "exit"

@@ -230,18 +230,18 @@ class SubmissionIndex(Record):
         environment: Variables of the experiment, as written: the node expands what they name.
         profile_environment: Variables of the profile, likewise; the experiment's go before them.
         wandb: Settings of ``tracking.wandb``, and the brief's goal as ``notes``; `BY_DEFAULT` where it says nothing.
-            Null where no tracker is to hear of it.
+            Null for no tracking.
         signal_lead_s: Seconds before the time limit at which SIGUSR1 is sent.
         exclude_nodes: Nodes it must not run on.
         script_sha256: Digest of ``array.sbatch``; empty before it was recorded.
-        toolkit: The frozen copy of our own packages; null before they had one beside the user's code, which held them.
+        toolkit: The frozen copy of our own packages; null in versions that kept it with the user's code.
         check: The acceptance check that runs after each: ``command``, ``time_s``; null without one.
-        sanity: The ladder of checks that is climbed before each: ``words``, ``time_s``; null but for a canary.
+        sanity: Checks that run before each: ``words``, ``time_s``; null except for a canary.
         pack: How many entries share an array index, ``tasks``, and how many of them run ``at_once``; null: one each.
-        watch: When a run counts as hung, and what is done then: ``silent_s``, ``slower_than``, ``act``; null: nobody
-            looks.
-        preflight: What a node has to show before a program is started on it: ``gpu``, ``matmul``, ``all_reduce``,
-            ``shm_mib``, ``time_s``; null: nothing.
+        watch: When a run counts as hung, and what is done then: ``silent_s``, ``slower_than``, ``act``; null: not
+            watched.
+        preflight: Checks of a node before the program starts: ``gpu``, ``matmul``, ``all_reduce``,
+            ``shm_mib``, ``time_s``; null: none.
     """
 
     kind: ClassVar[str] = "submission"

@@ -68,7 +68,7 @@ class TaskRecord(Record):
         seal: Digest of what was sealed with the plan; null before there were seals.
         resume_from: Path of a checkpoint; empty for a start from nothing.
         host: Machine of the wrapper.
-        pid: Its process, so that no other is ever called so: boot id, number, start time.
+        pid: Its process, identified by boot id, number and start time.
         pid_namespace: The process namespace in which that number counts; empty where it is not known.
         slurm: Slurm's ids.
         rendezvous: Where its processes meet: ``address``, ``port``.
@@ -81,13 +81,13 @@ class TaskRecord(Record):
         check: The acceptance check to run after it: ``command``, ``time_s``; null without one.
         check_argv: That check's command line.
         uses: Finished runs of other experiments that it started from.
-        sanity: The ladder of checks to climb before it: ``words``, ``time_s``; null for none.
-        sanity_argv: That ladder's command line.
+        sanity: Checks to run before it: ``words``, ``time_s``; null for none.
+        sanity_argv: Those checks' command line.
         deepspeed: Content of ``deepspeed.json`` as it was written before the start; empty without DeepSpeed.
         packed: So many tasks of its array element run at once, which it shares; 0: it has one to itself.
-        watch: When it counts as hung, and what is done then: ``silent_s``, ``slower_than``, ``act``; null: nobody
-            looks.
-        preflight: What its nodes have to show before it is started; null: nothing.
+        watch: When it counts as hung, and what is done then: ``silent_s``, ``slower_than``, ``act``; null: not
+            watched.
+        preflight: Checks of its nodes before it is started; null: none.
     """
 
     kind: ClassVar[str] = "task"

@@ -315,7 +315,7 @@ def _resume(task: FailedTask, situation: Situation) -> Decision:
     if task.last.verdict.cause == PREFLIGHT and idle >= UNFIT_BUDGET:
         return _decline(
             task,
-            f"{idle} times in a row a node was not fit for it, before it was started",
+            f"{idle} times in a row a node failed the preflight check",
             "if the words are the same each time, what the experiment asks of a node is wrong: see preflight and binds",
         )
     bad = () if situation.is_elsewhere(task.last) else bad_nodes(task.last)

@@ -142,7 +142,7 @@ class Judge:
             return None
         if idle_s >= self._watch.silent_s:
             return Suspicion(IDLE, silent_s, f"no step, no output and no work for {in_minutes(idle_s)}")
-        return Suspicion(SPINNING, silent_s, f"no step and no output for {in_minutes(silent_s)}, though it keeps busy")
+        return Suspicion(SPINNING, silent_s, f"no step and no output for {in_minutes(silent_s)}, although it is busy")
 
     def _slowness(self, look: Look, siblings: Sequence[float]) -> Suspicion | None:
         if not self._watch.slower_than or look.step is None:

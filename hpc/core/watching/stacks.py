@@ -96,7 +96,7 @@ def same_place(first: Rank, second: Rank) -> bool:
 def stands(rank: Rank) -> str:
     """Where a process stands: ``recv (socket.py:706) < fetch (data.py:41)``."""
     if not rank.frames:
-        return f"nobody can tell where ({rank.state})" if rank.state else "nobody can tell where"
+        return f"an unknown place ({rank.state})" if rank.state else "an unknown place"
     shown = [each for each in rank.frames[:NAMED] if each.function != "<module>"] or rank.frames[:1]
     own = next((each for each in rank.frames[NAMED:] if _is_own(each)), None)
     return " < ".join(map(_place, [*shown, *([own] if own and not any(map(_is_own, shown)) else [])]))
@@ -122,7 +122,7 @@ def _place(frame: Frame) -> str:
 def compare(ranks: Sequence[Rank]) -> Picture:
     """Find which process stands elsewhere: outside the collective that others wait in, else apart from most."""
     if len(ranks) < 2:
-        return Picture((), f"it stands in {stands(ranks[0])}" if ranks else "no process was found")
+        return Picture((), f"it is in {stands(ranks[0])}" if ranks else "no process was found")
     waiting = [each for each in ranks if in_collective(each)]
     outside = [each for each in ranks if not in_collective(each)]
     if waiting and outside and len(outside) <= len(waiting):
@@ -130,16 +130,16 @@ def compare(ranks: Sequence[Rank]) -> Picture:
     groups = _grouped(ranks)
     most = groups[0]
     if len(most) == len(ranks):
-        return Picture((), f"all {len(ranks)} processes stand in {stands(most[0])}")
+        return Picture((), f"all {len(ranks)} processes are in {stands(most[0])}")
     if 2 * len(most) > len(ranks):
         odd = [each for each in ranks if each not in most]
         return Picture(tuple(odd), _say(odd, most))
     each = "; ".join(f"{counted(len(group), 'process', 'processes')} in {stands(group[0])}" for group in groups[:NAMED])
-    return Picture((), f"the processes stand in {len(groups)} places: {each}")
+    return Picture((), f"the processes are in {len(groups)} places: {each}")
 
 
 def _say(odd: Sequence[Rank], others: Sequence[Rank]) -> str:
-    places = [f"{name_of(each)} stands in {stands(each)}" for each in odd[:NAMED]]
+    places = [f"{name_of(each)} is in {stands(each)}" for each in odd[:NAMED]]
     more = f" and {len(odd) - NAMED} more" if len(odd) > NAMED else ""
     rest = counted(len(others), "other")
     return f"{'; '.join(places)}{more}; {rest} {'waits' if len(others) == 1 else 'wait'} in {stands(others[0])}"
@@ -167,5 +167,5 @@ def render(ranks: Sequence[Rank]) -> Iterator[str]:
         yield f"{few([name_of(each) for each in group], 16)} ({told}):"
         yield from (f"  {_place(frame)}" for frame in first.frames)
         if not first.frames:
-            yield "  nobody can tell where it stands"
+            yield "  unknown place"
         yield ""

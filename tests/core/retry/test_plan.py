@@ -586,4 +586,4 @@ def test_a_node_that_is_not_fit_is_left_out_and_three_are_enough() -> None:
     three = [attempt(n, F.GPU_HARDWARE, "preflight", node=f"n{n}", unfit_nodes=(f"n{n}",)) for n in (1, 2, 3)]
     assert declined(task(*three))
     three = [attempt(n, F.NODE_FAILURE, "preflight", node=f"n{n}", unfit_nodes=(f"n{n}",)) for n in (1, 2, 3)]
-    assert "3 times in a row a node was not fit" in declined(task(*three)).reason
+    assert "3 times in a row a node failed the preflight check" in declined(task(*three)).reason

@@ -26,7 +26,7 @@ def test_who_is_in_no_collective_is_odd() -> None:
 
     assert [each.rank for each in picture.odd] == ["3"]
     assert picture.text == (
-        "rank 3 on n2 stands in recv (train.py:9) < fetch (train.py:9) < train (train.py:9); "
+        "rank 3 on n2 is in recv (train.py:9) < fetch (train.py:9) < train (train.py:9); "
         "3 others wait in all_reduce (train.py:9) < train (train.py:9)"
     )
 
@@ -41,10 +41,10 @@ def test_who_is_in_another_place_than_most_is_odd() -> None:
     ("ranks", "text"),
     [
         ([], "no process was found"),
-        ([at(0, "recv", "fetch")], "it stands in recv (train.py:9) < fetch (train.py:9)"),
-        (ALL, "all 4 processes stand in all_reduce (train.py:9) < train (train.py:9)"),
-        ([at(0, "a"), at(1, "b"), at(2, "c")], "the processes stand in 3 places: 1 process in a (train.py:9); "),
-        ([Rank("0", 1, state="D (disk sleep)")], "it stands in nobody can tell where (D (disk sleep))"),
+        ([at(0, "recv", "fetch")], "it is in recv (train.py:9) < fetch (train.py:9)"),
+        (ALL, "all 4 processes are in all_reduce (train.py:9) < train (train.py:9)"),
+        ([at(0, "a"), at(1, "b"), at(2, "c")], "the processes are in 3 places: 1 process in a (train.py:9); "),
+        ([Rank("0", 1, state="D (disk sleep)")], "it is in an unknown place (D (disk sleep))"),
     ],
 )
 def test_nobody_is_odd_where_nothing_tells_it(ranks: list[Rank], text: str) -> None:

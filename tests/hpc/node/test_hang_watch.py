@@ -113,10 +113,10 @@ def test_the_process_that_stands_elsewhere_is_named(project: LocalProject, how: 
     ended, [alarm] = load(attempt / "exit.json"), load(attempt / "watch.json")["alarms"]
     assert (alarm["found"], alarm["odd"], alarm["ended"], alarm["over"]) == (IDLE, [odd], True, None)
     assert ended["hang"] == alarm["says"]
-    assert f"{odd} stands in {place} (program.py:" in ended["hang"]
+    assert f"{odd} is in {place} (program.py:" in ended["hang"]
     assert "3 others wait in barrier (program.py:" in ended["hang"]
     assert ended["signal"] == 15  # although the program that started them ends with 0
-    assert "the program is ended: no step, no output and no work" in told
+    assert "ending the program: no step, no output and no work" in told
     assert (attempt / "stacks.txt").read_text().count("\n  barrier (program.py:") == 1  # who stands alike is said once
 
 
@@ -126,7 +126,7 @@ def test_who_polls_while_it_waits_hangs_too(project: LocalProject) -> None:
 
     [alarm] = load(project.attempt("X1") / "watch.json")["alarms"]
     assert (alarm["found"], alarm["odd"]) == (SPINNING, ["rank 3"])
-    assert "though it keeps busy; rank 3 stands in read_shard" in alarm["says"]
+    assert "although it is busy; rank 3 is in read_shard" in alarm["says"]
 
 
 def test_a_run_that_is_only_watched_is_left_alone(project: LocalProject) -> None:
@@ -137,7 +137,7 @@ def test_a_run_that_is_only_watched_is_left_alone(project: LocalProject) -> None
     ended, [alarm] = load(attempt / "exit.json"), load(attempt / "watch.json")["alarms"]
     assert (ended["exit_code"], ended["hang"], ended["watched"]) == (0, "", "")
     assert (alarm["ended"], alarm["would"]) == (False, "resume")
-    assert "watched only: no step, no output and no work" in told
+    assert "possible hang, watched only: no step, no output and no work" in told
 
 
 def test_a_run_that_hangs_goes_on_in_the_same_allocation(project: LocalProject) -> None:
@@ -159,7 +159,7 @@ def test_why_shows_who_stood_where(project: LocalProject) -> None:
 
     why = " ".join(project.hpc("why", "tiny/X1").split())
     assert why.startswith("tiny/X1: timeout (hang)")
-    assert "rank 1 stands in fetch (program.py:" in why
+    assert "rank 1 is in fetch (program.py:" in why
     assert "goes on from step-00000001" in why
     assert project.verdicts()["X1"]["decision"]["reason"] == "it hung: more time does not help"
 

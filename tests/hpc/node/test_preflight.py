@@ -55,8 +55,8 @@ def test_a_fit_node_runs_the_program_and_nothing_is_left_of_the_gate(project: Lo
 @pytest.mark.parametrize(
     ("resources", "asked", "unfit"),
     [
-        ({"gpus": 4}, {}, "gpu: 4 asked for, 2 seen"),
-        ({"gpus": 1}, {"gpu": "H100"}, "gpu: NVIDIA A100-SXM4-80GB where H100 was asked for"),
+        ({"gpus": 4}, {}, "gpu: 4 requested, 2 found"),
+        ({"gpus": 1}, {"gpu": "H100"}, "gpu: found NVIDIA A100-SXM4-80GB, requested H100"),
         ({}, {"shm_mib": 2**30}, "node: /dev/shm has "),
         ({"disk_mib": 2**40}, {}, "disk: "),
     ],
@@ -71,7 +71,7 @@ def test_an_unfit_node_is_named_and_the_program_not_started(
     assert (ended["exit_code"], ended["unfit_nodes"]) == (1, [ended["host"]])
     assert ended["unfit"] in (attempt / "preflight.log").read_text()
     assert (attempt / "stdout.log").read_text() == ""
-    assert "this node is not fit" in (attempt / "stderr.log").read_text()
+    assert "this node failed the preflight check" in (attempt / "stderr.log").read_text()
 
 
 def test_it_is_the_nodes_fault_and_tried_again(project: LocalProject) -> None:
