@@ -32,7 +32,7 @@ PROBES = 2
 """How often one answer is asked about again."""
 
 
-@click.command(epilog="Example: python -m hpc.brief lora_sweep --dry-run")
+@click.command(epilog="Example: python -m hpc.brief lora_sweep --from answers.yaml --non-interactive")
 @click.argument("name", shell_complete=experiments)
 @click.option(
     "--from", "answers", type=click.Path(path_type=Path), help="YAML file with answers: any keys of the brief."
@@ -54,7 +54,11 @@ def main(name: str, answers: Path | None, non_interactive: bool, dry_run: bool, 
         note(sealed)
     if non_interactive or as_json:
         brief = put_together(subject, given)
-        refuse_missing(subject, brief, shlex.quote(name))
+        try:
+            refuse_missing(subject, brief, shlex.quote(name))
+        except InputError:
+            note_flags(subject, given)
+            raise
     else:
         brief = interview(subject, given)
     try:
@@ -196,6 +200,15 @@ def probe(subject: Subject, asked: Asked, answer: str) -> str:
         if one.key == asked.key:
             note(f"  ! {one.text}")
     return answer
+
+
+def note_flags(subject: Subject, given: Mapping[str, str]) -> None:
+    """Say what the answers leave open, where others are missing altogether."""
+    from hpc.experiments.briefing import Found, flags_of
+
+    for key, answer in given.items():
+        for flag in flags_of(subject, key, answer):
+            note(f"note: {Found(key, flag).text}")
 
 
 def confirmed(subject: Subject) -> bool:

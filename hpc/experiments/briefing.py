@@ -208,7 +208,8 @@ def refuse_missing(subject: Subject, brief: Brief, name: str) -> None:
     if not problems:
         return
     last = problems[-1]
-    remedy = f"answer in a terminal: python -m hpc.brief {name}; or put these keys into a file for --from"
+    remedy = f"answer in a terminal: python -m hpc.brief {name}; or in a file with these keys, KEY: answer, one a line: "
+    remedy += f"python -m hpc.brief {name} --from answers.yaml --non-interactive"
     raise InputError([*problems[:-1], Problem(last.message, last.where, remedy=remedy)], str(subject.file))
 
 

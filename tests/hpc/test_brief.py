@@ -106,6 +106,10 @@ def test_missing_answers_are_named_at_once(project: Path) -> None:
         assert f"ranks.yaml: {key}: is missing: " in done.stderr
     assert "python -m hpc.brief ranks" in done.stderr
     assert Path("manifests/experiments/ranks.yaml").read_text() == EXPERIMENT
+    Path("vague.yaml").write_text("goal: just run it and see\n")
+    vague = brief("--from", "vague.yaml", "--non-interactive")
+    assert vague.exit_code == 2
+    assert "note: goal: whatever the result, it would answer nothing" in vague.stderr
 
 
 def test_answers_from_a_file_are_written_with_a_rule(project: Path) -> None:

@@ -11,8 +11,8 @@ EARLY: tuple[Rule, ...] = (
         r"gated repo|awaiting a review from the repo authors|RepositoryNotFoundError|GatedRepoError"
         r"|access to (?:model|dataset) \S{1,100} is restricted|invalid (?:user )?token.{0,60}(?:hugging|hub)"
         r"|(?:401|403) client error.{0,200}hugging|you must have access to it and be authenticated",
-        "the hub gives this model or data set to nobody without a key, or has none of this name",
-        "that the name is right",
+        "the hub refused access to this model or data set, or has none of that name",
+        "whether the name is correct",
         suggestion="log in on a login node (HF_TOKEN), download there, and bind the cache into the container",
     ),
     row(
@@ -23,8 +23,8 @@ EARLY: tuple[Rule, ...] = (
         r" (?:file|section|block|card|deck)|\berrors?(?:\(s\))? in (?:the )?(?:input|parameter|configuration) file"
         r"|(?:cannot|can't|could not|unable to|failed to|error) (?:parse|parsing|read|reading|load|loading) .{0,120}"
         r"\.(?:ya?ml|toml|ini|cfg|nml|mdp|inp|in)\b",
-        "the program does not understand its input or settings",
-        "which value was meant",
+        "the program rejected its input or settings",
+        "which value you meant",
         tier=Tier.FAULT, confidence=0.7,
     ),
     row(
@@ -32,8 +32,8 @@ EARLY: tuple[Rule, ...] = (
         r"^error merging override|of type '\w{1,20}' could not be converted to \w"
         r"|^interpolation key '.{1,120}' not found"
         r"|^key '.{1,120}' (?:is )?not in\b|^ambiguous value for",
-        "a value given to the configuration does not fit it",
-        "which value was meant",
+        "a configuration value has the wrong type or is not allowed",
+        "which value you meant",
     ),
 )  # fmt: skip
 """Asked right after the rows about memory."""
@@ -47,7 +47,7 @@ ROWS: tuple[Rule, ...] = (
         r"|requested node configuration is not available|failed to distribute tasks|unable to layout tasks"
         r"|^(?:srun|sbatch|salloc): fatal: (?!.{0,120}(?:plugin|connect|contact|socket|configuration source))",
         "Slurm refused what the job asked for",
-        "that another partition would grant it",
+        "whether another partition would grant it",
     ),
     row(
         "config-command-line", F.CONFIG, "arguments",
@@ -83,7 +83,7 @@ ROWS: tuple[Rule, ...] = (
         r"|no such file or directory: '\S{0,300}(?:conf|setting|param|args|deepspeed|\bds_|zero)\S{0,80}\.json5?'"
         r"|^Invalid configuration",
         "a configuration file is missing or invalid",
-        "which value was meant",
+        "which value you meant",
     ),
     row(
         "config-parallel", F.CONFIG, "parallel",
@@ -91,7 +91,7 @@ ROWS: tuple[Rule, ...] = (
         r"|train_batch_size is not equal|type fp16 is not supported|world.?size .{0,60}(?:not divisible|must be)"
         r"|not divisible by (?:the )?(?:world|number of|tensor|data|pipeline)|invalid device ordinal"
         r"|duplicate gpu detected|environment variable \w+ expected, but not set",
-        "batch sizes, precision or ranks do not fit together",
+        "batch sizes, precision or ranks contradict each other",
         "which of them to change",
     ),
     row(
@@ -100,7 +100,7 @@ ROWS: tuple[Rule, ...] = (
         r"|api key must (?:have|be)|wandb\S*AuthenticationError|wandb\S*UsageError"
         r"|wandb\S* .{0,80}(?:permission denied|unauthori[sz]ed|entity \S+ not found)",
         "the tracking service got no valid key",
-        "that the run needs it: offline mode does without",
+        "whether the run needs it: offline mode does without",
         suggestion="set tracking.wandb.mode: offline (send later with hpc sync), or give the key",
     ),
 )  # fmt: skip

@@ -10,7 +10,7 @@ ROWS: tuple[Rule, ...] = (
         "container-overlay-full", F.CONTAINER, "overlay_full",
         r"no space left on device|errno 28",
         "the container's writable overlay is full",
-        "that a disk of the host is",
+        "whether a disk of the host is full, too",
         near=r"^overlay\s|writable-tmpfs|overlay .{0,30}100%",
         confidence=0.8,
         suggestion=(
@@ -35,8 +35,8 @@ ROWS: tuple[Rule, ...] = (
     row(
         "container-root-full", F.CONTAINER, "overlay_full",
         r"no space left on device.{0,20}'/(?:root|usr|opt|etc|var|srv|workspace|app)/",
-        "a folder of the container's own root took no more: its writable layer is full",
-        "that the folder is not bound from the host",
+        "the container's writable layer is full",
+        "whether the folder is bound from the host",
         when=lambda evidence: evidence.in_container,
         confidence=0.75,
         suggestion=(
@@ -48,7 +48,7 @@ ROWS: tuple[Rule, ...] = (
         r"(?:apptainer|singularity|enroot|podman-hpc)\S{0,3}:? (?:command )?not found"
         r"|\S{1,200}\.(?:sif|sqsh|simg)\b.{0,80}no such file|no such file or directory.{0,200}\.(?:sif|sqsh|simg)\b"
         r"|mount .{0,200}(?:doesn't|does not) exist in container",
-        "the container runtime, the image or a bound folder is not where it was said to be",
-        "that it never existed: a file system may be missing on this node",
+        "the container runtime, the image or a bound folder was not found",
+        "whether it ever existed: a file system may be missing on this node",
     ),
 )  # fmt: skip

@@ -13,8 +13,8 @@ EARLY: tuple[Rule, ...] = (
         r"|(?:unexpected|invalid|illegal) (?:character|byte|tag|field|header|entry|delimiter)\b.{0,60}\b(?:at|in|on) "
         r"(?:line|row|record|position|column|offset|byte)"
         r"|(?:parse|format) error .{0,20}(?:at|in|on) (?:line|row|record)",
-        "an input could not be understood at one place",
-        "whether the file is damaged or of another format",
+        "an input could not be parsed",
+        "whether the file is damaged or has another format",
         tier=Tier.FAULT, confidence=0.65,
     ),
 )  # fmt: skip
@@ -24,16 +24,16 @@ ROWS: tuple[Rule, ...] = (
     row(
         "bug-index-range", F.CODE_BUG, "index",
         r"ScatterGatherKernel\.cu.{0,160}Assertion `",
-        "an index that the program computed lies outside its tensor",
-        "that the data are sound: they may have led to the index; never the device",
+        "an index that the program computed is out of range",
+        "whether the data led to that index; the device is not at fault",
         confidence=0.7,
     ),
     row(
         "data-label-range", F.DATA, "range",
         r"device-side assert triggered|Assertion `t >= 0 && t < n_classes|target \d+ is out of bounds"
         r"|index out of range in self|srcIndex < srcSelectDimSize|Assertion `.{0,80}index out of bounds",
-        "an index (a label or token) lies outside its table",
-        "whether the data or the table's size is wrong; never the device",
+        "an index (a label or token) is out of range",
+        "whether the data or the table's size is wrong; the device is not at fault",
         confidence=0.8,
     ),
     row(
@@ -48,8 +48,8 @@ ROWS: tuple[Rule, ...] = (
         r"|UnicodeDecodeError|JSONDecodeError|ParserError|EmptyDataError"
         r"|corrupt(?:ed)? (?:record"
         r"|sample|shard|data|jpeg|image)|magic bytes not found",
-        "an input file is damaged or of another format",
-        "that the original is: a copy may be incomplete",
+        "an input file is damaged or has another format",
+        "whether the original is: a copy may be incomplete",
         role=Role.DAMAGED_FILE,
     ),
     row(
@@ -57,8 +57,8 @@ ROWS: tuple[Rule, ...] = (
         r"num_samples should be a positive integer|dataset is empty|\bempty file\b|file is empty|\.empty\(\)"
         r"|found 0 (?:images|files|samples|files in)"
         r"|empty dataset|no (?:training )?(?:samples|examples|files) found",
-        "the data set has nothing in it for this task",
-        "that the path is wrong",
+        "the data set is empty for this task",
+        "whether the path is wrong",
     ),
     row(
         "data-not-found", F.DATA, "missing",
@@ -75,7 +75,7 @@ ROWS: tuple[Rule, ...] = (
         r"|locate) (?:the )?(?:\S{1,40} ){0,2}(?:training|data|input"
         r"|corpus|sample|shard|annotation|label)",
         "an input is not where the program looks",
-        "that it does not exist: a mount or bind may be missing",
+        "whether it exists: a mount or bind may be missing",
         confidence=0.85,
     ),
 )  # fmt: skip

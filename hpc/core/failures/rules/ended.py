@@ -18,8 +18,8 @@ EARLY: tuple[Rule, ...] = (
         r"(?:spot|preemptible|instance|capacity|node|vm)\b.{0,60}(?:being |will be |was )?(?:reclaimed|preempted"
         r"|evicted)"
         r"|(?:preemption|termination|eviction) notice|evict(?:ed|ing) pod",
-        "the machine was taken away for somebody else",
-        "that it lost work: that depends on its checkpoints",
+        "the machine was reclaimed for another job",
+        "how much work was lost; that depends on the checkpoints",
         tier=Tier.SYMPTOM, confidence=0.85,
         role=Role.TAKEN_AWAY,
     ),
@@ -30,7 +30,7 @@ EARLY: tuple[Rule, ...] = (
         r"|^timeout \(\d{1,3}:\d\d:\d\d(?:\.\d+)?\)!|\b(?:seems|appears|appear|is|was|looks|got) (?:to be )?(?:hung"
         r"|hanging"
         r"|deadlocked|frozen|stuck)\b|\bhang (?:was )?detected|deadlock detected|stalled for (?:more than )?\d",
-        "the program or its watchdog says that nothing moved any more",
+        "the program or its watchdog reported that it had stopped making progress",
         "where it hung",
         tier=Tier.SYMPTOM, confidence=0.75,
         suggestion="more time does not help a hang: find where it stood (py-spy, the stacks in the log), then resume",
@@ -47,7 +47,7 @@ ROWS: tuple[Rule, ...] = (
         r"|TERM_RUNLIMIT"
         r"|this job is timed.out",
         "Slurm ended the job at its time limit",
-        "that it was making progress",
+        "whether it was making progress",
         tier=Tier.SYMPTOM,
         confidence=0.97,
         role=Role.TIME_LIMIT,
@@ -58,7 +58,7 @@ ROWS: tuple[Rule, ...] = (
         r"|spot instance interruption|preemption notice"
         r"|instance .{0,40}(?:is being |was )?(?:reclaimed|preempted)|host maintenance event",
         "Slurm gave the nodes to somebody else or put the job back",
-        "that it lost work: that depends on its checkpoints",
+        "how much work was lost; that depends on the checkpoints",
         tier=Tier.SYMPTOM,
         confidence=0.95,
         role=Role.TAKEN_AWAY,
@@ -76,7 +76,7 @@ ROWS: tuple[Rule, ...] = (
         RAISED
         + r"KeyboardInterrupt\b|got signal: 2\b|received sigint",
         "an interrupt (Ctrl-C or SIGINT) ended the program",
-        "that a person pressed it",
+        "whether a person pressed it",
         tier=Tier.SYMPTOM,
     ),
 )  # fmt: skip

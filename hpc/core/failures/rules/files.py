@@ -16,8 +16,8 @@ ROWS: tuple[Rule, ...] = (
         r"|PytorchStreamWriter failed writing|error while serializing: i/o ?error|file write failed"
         r"|\d requested and \d{1,20} written"
         r"|\[errno 27\]|file too large|CheckpointException.{0,200}(?:quota|space|i/o)",
-        "a file could not be written to its end; a full disk looks like this",
-        "that the disk was full: quotas and broken mounts do the same",
+        "a file could not be written completely, as happens on a full disk",
+        "whether the disk was full: quotas and broken mounts do the same",
         confidence=0.9,
     ),
     row(
@@ -30,7 +30,7 @@ ROWS: tuple[Rule, ...] = (
         r"|state dict keys do not match|keys do not match.{0,60}(?:state|ckpt|checkpoint)|weight file containing"
         r"|weights? (?:file|shapes?) .{0,60}do(?:es)? not match|optimizer state .{0,60}(?:does not|doesn't) match",
         "the checkpoint does not belong to this model or number of ranks",
-        "that the file is damaged",
+        "whether the file is damaged",
     ),
     row(
         "checkpoint-unreadable", F.CHECKPOINT, "unreadable",
@@ -51,8 +51,8 @@ ROWS: tuple[Rule, ...] = (
         r"|could not find|can't find|not found|does not exist).{0,220}(?:checkpoint|ckpt|\.pth?\b|\.safetensors"
         r"|/step-\d|global_step\d)|(?:Error|Exception): .{0,100}checkpoint\S* .{0,160}(?:not found|does not exist"
         r"|missing)",
-        "the checkpoint to go on from is not there",
-        "that it was never written",
+        "the checkpoint to resume from does not exist",
+        "whether it was ever written",
     ),
     row(
         "storage-full", F.STORAGE, "full",
@@ -64,7 +64,7 @@ ROWS: tuple[Rule, ...] = (
         "storage-quota", F.STORAGE, "quota",
         r"disk quota exceeded|quota exceeded|\[errno 122\]|os error 122\b|file size limit exceeded",
         "a quota was reached",
-        "that the disk is full",
+        "whether the disk is full",
     ),
     row(
         "storage-lock", F.STORAGE, "lock",
@@ -82,14 +82,14 @@ ROWS: tuple[Rule, ...] = (
         r"|transport endpoint is not connected|cannot send after transport endpoint|remote i/o error"
         r"|read-only file system|\[errno 30\]|os error (?:5|30|116)\b",
         "the file system failed while it was used",
-        "that it is down for other nodes",
+        "whether it is down for other nodes",
     ),
     row(
         "storage-permission", F.STORAGE, "permission",
         r"PermissionError|\[errno 13\]|permission denied.{0,80}(?:/|')|couldn't chdir to|could not open (?:stdout"
         r"|stderr) file",
         "a path could not be used by this account",
-        "that it should be",
+        "whether it should have access",
         confidence=0.8,
     ),
     row(
@@ -99,8 +99,8 @@ ROWS: tuple[Rule, ...] = (
         r"|/\.cache/jax"
         r"|\.nv/ComputeCache|numba|neuron-compile-cache|pytensor|theano|inductor_cache|cupy/kernel_cache)"
         r"|: file too short$|text file busy|cannot cache function|underlying object has vanished",
-        "a cache of compiled code was torn: two processes wrote it at once, or it lies where nobody may write",
-        "that it comes back: a cache of its own for each job (TRITON_CACHE_DIR, TORCHINDUCTOR_CACHE_DIR) ends it",
+        "a cache of compiled code was damaged (two processes wrote it at once) or is not writable",
+        "whether it will recur; a cache for each job (TRITON_CACHE_DIR, TORCHINDUCTOR_CACHE_DIR) prevents it",
         confidence=0.75,
         suggestion=("give each job its own cache on a node-local disk (TRITON_CACHE_DIR, TORCHINDUCTOR_CACHE_DIR), "
         "then retry"),
@@ -109,7 +109,7 @@ ROWS: tuple[Rule, ...] = (
         "bug-file-exists", F.CODE_BUG, "file_exists",
         RAISED + r"(?-i:FileExistsError|IsADirectoryError|NotADirectoryError)\b|\[errno (?:17|20|21|39)\]"
         r"|\bE(?:EXIST|NOTEMPTY|ISDIR|NOTDIR)\b|directory not empty",
-        "the program did not expect what it found at a path: a file that is there already, a folder that is not empty",
+        "an output file exists already, or an output folder is not empty",
         "whether an earlier attempt left it",
         tier=Tier.FAULT, confidence=0.7,
     ),
@@ -117,15 +117,15 @@ ROWS: tuple[Rule, ...] = (
         "checkpoint-key", F.CHECKPOINT, "unfit",
         RAISED + r"(?-i:KeyError): '(?:optimizer\w{0,20}|param_groups|lr_scheduler\w{0,10}|scaler|rng_state\w{0,10}"
         r"|ema_\w{0,20}|model_state\w{0,10}|state_dict)'$",
-        "something that only a checkpoint holds was not in it",
-        "whether it is the wrong file or an older program's",
+        "the checkpoint lacks an entry that the program needs",
+        "whether this is the wrong file or comes from another version of the program",
         tier=Tier.FAULT, confidence=0.65,
     ),
     row(
         "storage-errno", F.STORAGE, "errno",
         r"\bE(?:NOSPC|DQUOT|STALE|IO|ROFS|NOLCK|REMOTEIO)\b(?!\w)|\bcode: (?:5|28|30|116|122), kind: \w"
         r"|\berrno\W{1,3}(?:28|122|116|30)\b",
-        "the file system refused: it is full, read-only, gone or broken",
+        "the file system reported an error: full, read-only, disconnected or broken",
         "which file system",
         confidence=0.85,
     ),

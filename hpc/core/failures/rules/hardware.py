@@ -11,8 +11,8 @@ EARLY: tuple[Rule, ...] = (
         r"\berror:? 802\b|cuda\w{0,10}system ?not ?(?:yet )?(?:ready|initiali[sz]ed)|CUDA_ERROR_SYSTEM_NOT_READY"
         r"|system not yet initialized|RmInitAdapter failed|fabric ?manager.{0,60}(?:not running|not started|failed)"
         r"|GSP RPC|failed to initialize nvml: (?:unknown|gpu)",
-        "the node's devices did not come up",
-        "whether the device or a service of the node (fabric manager, driver) is at fault",
+        "the node's GPUs could not be initialised",
+        "whether a GPU or one of the node's services (fabric manager, driver) is at fault",
         confidence=0.75,
     ),
     row(
@@ -21,7 +21,7 @@ EARLY: tuple[Rule, ...] = (
         r"|memory failure.{0,60}(?:hardware|poison)"
         r"|hardware error\W.{0,60}(?:cpu|memory|bank)",
         "the host's own hardware failed, or Slurm lost the node",
-        "that it hit this job's memory",
+        "whether this job's memory was affected",
         confidence=0.9,
         role=Role.TAKEN_AWAY,
     ),
@@ -33,7 +33,7 @@ ROWS: tuple[Rule, ...] = (
         "gpu-xid", F.GPU_HARDWARE, "xid",
         r"\bxid\b(?: \([^)]{0,40}\))?:? ?(?!13\b|31\b|43\b|45\b)\d{1,3}\b",
         "the driver reported a hardware fault (Xid 13, 31, 43 and 45 are the program's own and do not count)",
-        "that the device is beyond a reset",
+        "whether a reset brings the device back",
     ),
     row(
         "gpu-ecc", F.GPU_HARDWARE, "ecc",
@@ -49,14 +49,14 @@ ROWS: tuple[Rule, ...] = (
         r"| )are busy or unavailable|gpu requires reset|nvmlerror_gpuislost|hw exception by gpu|\bgpu hang\b"
         r"|gpu reset (?:begin|required)|ras uncorrectable|(?:nvswitch|fabricmanager).{0,60}(?:fatal|uncorrect)",
         "the device no longer answers",
-        "that it was broken before this job",
+        "whether it was broken before this job",
     ),
     row(
         "node-memory-error", F.NODE_FAILURE, "hardware",
         r"(?:mce|edac)\b.{0,80}(?:hardware error|\bue\b|uncorrect)|machine check exception|dimm\S* .{0,40}(?:error"
         r"|fail)|kernel panic|soft lockup",
         "the host's own hardware failed",
-        "that it hit this job's memory",
+        "whether this job's memory was affected",
         confidence=0.85,
     ),
     row(
@@ -75,6 +75,6 @@ ROWS: tuple[Rule, ...] = (
         r"|slurmstepd: error: .{0,20}(?:container_[gp]_\w+|task_?(?:pro|epi)log|job_container)\S* .{0,40}fail"
         r"|execve\(\): \S{0,200}/slurm_script: no such file",
         "the node could not start the job",
-        "that it is broken for every job",
+        "whether every job fails there",
     ),
 )  # fmt: skip

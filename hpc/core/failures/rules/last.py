@@ -24,7 +24,7 @@ _NAMED = (
     ),
     _named_after(
         F.CONFIG, r"[Cc]onfig|Setting|(?<!Invalid)Argument|Option|Flag|Usage|Parameter|Validation|Hyperparam",
-        "settings", "which value was meant",
+        "settings", "which value you meant",
     ),
     _named_after(
         F.DATA,
@@ -60,7 +60,7 @@ def _topic(category: FailureClass, words: str, what: str, **more: Any) -> Rule:
         "topic",
         _SAYS_ERROR + rf"(?:{words})",
         f"the error that ended it speaks of {what}",
-        "that this is the cause: no rule knows the message itself",
+        "whether this is the cause: no rule knows the message itself",
         **{"tier": Tier.FAULT, "confidence": 0.55, "sentence": True, **more},
     )
 
@@ -116,8 +116,8 @@ ROWS: tuple[Rule, ...] = (
         "checkpoint-while-loading", F.CHECKPOINT, "loading",
         RAISED
         + r"(?-i:EOFError|OSError|RuntimeError|ValueError|struct\.error|KeyError)\b",
-        "reading a checkpoint failed with an error that says little itself",
-        "that the file is damaged: the program may expect another format",
+        "reading a checkpoint failed with an unspecific error",
+        "whether the file is damaged: the program may expect another format",
         tier=Tier.FAULT,
         near=(
             r"torch/serialization\.py\", line \d+, in (?:load|_load|_legacy_load|_open_file_like|_open_zipfile\w*"
@@ -130,8 +130,8 @@ ROWS: tuple[Rule, ...] = (
         "storage-while-saving", F.STORAGE, "saving",
         RAISED
         + r"(?-i:OSError|IOError|RuntimeError)\b",
-        "writing a checkpoint failed with an error that says little itself",
-        "that the disk is full",
+        "writing a checkpoint failed with an unspecific error",
+        "whether the disk is full",
         tier=Tier.FAULT,
         near=(
             r"torch/serialization\.py\", line \d+, in (?:save|_save|__exit__)\b"
@@ -162,8 +162,8 @@ ROWS: tuple[Rule, ...] = (
         r"|invalid (?:value|choice|option) for|invalid (?!literal|shape|index|state|data|input"
         r"|file)[\w -]{2,40}: -?[\d'\"]"
         r"|doesn't support bf16|is not recognized)",
-        "the program refuses a value it was given",
-        "whether the settings or the code chose it",
+        "the program rejected a value it was given",
+        "whether the value came from the settings or the code",
         tier=Tier.FAULT,
         confidence=0.65,
     ),
@@ -175,7 +175,7 @@ ROWS: tuple[Rule, ...] = (
         r"|^error in .{1,120}object '.{1,60}' not found|non-(?:numeric|conformable) arg|thread '.{1,60}' panicked"
         r"|^panic: |NullPointerException"
         r"|ArrayIndexOutOfBounds|ClassCastException|invalid configuration argument|_M_range_check",
-        "a program in another language failed by its own fault",
+        "a program written in another language failed through a fault of its own",
         "whether the code or its input is wrong",
         tier=Tier.FAULT,
         confidence=0.75,
@@ -199,7 +199,7 @@ ROWS: tuple[Rule, ...] = (
         + r"(?!\w*Warning\b)(?-i:[A-Z]\w*(?:Error|Exception))\b(?: ?:|$)|^\s*Exception: "
         r"|terminate called after throwing"
         r"|: Assertion `.{0,200}' failed|fatal python error",
-        "the program ended by an exception nobody caught",
+        "an uncaught exception ended the program",
         "its cause: no rule knows this message",
         tier=Tier.FAULT,
         confidence=0.6,
@@ -209,8 +209,8 @@ ROWS: tuple[Rule, ...] = (
         "environment-command-missing", F.ENVIRONMENT, "command",
         r"(?:command not found|: not found)$|^slurmstepd: error: execve\(\): .{0,200}no such file"
         r"|env: .{0,80}no such file",
-        "a command of the job script does not exist here",
-        "that the program needed it",
+        "a command in the job script does not exist on this node",
+        "whether the program needed it",
         tier=Tier.SYMPTOM,
         confidence=0.8,
         role=Role.NO_PROGRAM,
@@ -219,7 +219,7 @@ ROWS: tuple[Rule, ...] = (
         "killed-without-reason", F.UNKNOWN, "sigkill",
         r"^srun: error: .{0,120}: killed|\(SIGKILL\)|^killed$|: \d+ killed\s|^\s{0,8}exitcode\s{1,4}: -9\b",
         "a process was killed with SIGKILL",
-        "by whom: the kernel for memory, Slurm, an operator",
+        "who: the kernel because of memory, Slurm, or an operator",
         tier=Tier.TRACE,
         confidence=0.4,
         role=Role.KILLED,
@@ -228,8 +228,8 @@ ROWS: tuple[Rule, ...] = (
         "bug-said-error", F.CODE_BUG, "said_error",
         r"^\W{0,4}(?!srun\b|slurmstepd\b|wandb\b|prolog\b|epilog\b)(?:[\w./-]{1,60}: ?)?"
         r"(?:fatal(?: error)?|error|panic|severe|aborting)\b",
-        "the program called something an error and ended itself with a code of failure",
-        "what it means: no rule knows the message; a repetition would rarely end otherwise",
+        "the program reported an error and exited with a failure code",
+        "what it means: no rule knows the message; repeating the run rarely helps",
         tier=Tier.TRACE,
         when=lambda e: e.exit_code is not None and 0 < e.exit_code < 124 and not e.exit_signal,
         needs_failure=True,
@@ -239,7 +239,7 @@ ROWS: tuple[Rule, ...] = (
         "step-failed", F.UNKNOWN, "step_failed",
         r"\*\*\* step .{0,200}due to task failure|^srun: error: .{0,80}: tasks? [\d,-]{1,80}: (?:terminated|aborted)",
         "Slurm ended a step because one of its tasks had failed",
-        "why that task failed, and whether the job script took notice",
+        "why that task failed, and whether the job script noticed",
         tier=Tier.TRACE,
         confidence=0.4,
     ),

@@ -22,7 +22,7 @@ ROWS: tuple[Rule, ...] = (
         "oom-device-resources", F.OOM_GPU, "runtime",
         r"\b(?:PI|UR|ZE|CL)_\w{0,12}ERROR_OUT_OF_(?:\w{1,12}_)?(?:RESOURCES|MEMORY)|\bNPU out of memory"
         r"|ACL_ERROR_RT_MEMORY_ALLOCATION|insufficient device memory",
-        "the accelerator's runtime refused memory",
+        "the accelerator's runtime could not allocate memory",
         "which tensor is too large",
         confidence=0.85,
     ),
@@ -30,21 +30,21 @@ ROWS: tuple[Rule, ...] = (
         "host-oom-step", F.OOM_HOST, "watcher",
         r"\b(?:step|job)(?:id)?\W{0,2}\S{0,30} exceeded (?:virtual )?memory limit"
         r"|exceeded memory limit.{0,40}being killed",
-        "Slurm's accounting saw more memory used than was allowed, and killed the step",
-        "which process held it",
+        "the step used more memory than it was allowed, and Slurm killed it",
+        "which process used it",
     ),
     row(
         "host-oom-workers", F.OOM_HOST, "loader",
         r"exit codes of the workers are \{.{0,80}SIGKILL",
-        "a pool's worker got SIGKILL",
-        "who sent it: almost always the kernel for want of memory",
+        "a worker process of a pool was killed by SIGKILL",
+        "who sent the signal; almost always the kernel, because memory ran out",
         tier=Tier.SYMPTOM, confidence=0.65,
     ),
     row(
         "host-oom-array", F.OOM_HOST, "array",
         r"exceeds (?:the )?maximum (?:possible )?array size|out of memory\. type .{0,3}help memory",
-        "one array is larger than what the host may hold",
-        "that a smaller one would be",
+        "the program asked for an array larger than the host allows",
+        "whether a smaller array would fit",
         confidence=0.8,
     ),
     row(
@@ -55,13 +55,13 @@ ROWS: tuple[Rule, ...] = (
         r"|error while creating shared memory segment|/dev/shm\S*['\"]?.{0,60}no space left"
         r"|no space left.{0,80}/dev/shm|failed to (?:create|allocate|resize) shared memory",
         "the shared-memory file system (/dev/shm) was full or too small",
-        "that the host ran out of ordinary memory",
+        "whether the host ran out of ordinary memory",
     ),
     row(
         "shm-no-space-in-semaphores", F.OOM_SHM, "dev_shm",
         r"no space left on device|errno 28",
         "a semaphore or shared block could not be created in /dev/shm",
-        "that any disk is full",
+        "whether any disk is full",
         near=(
             r"semlock|multiprocessing[./](?:synchronize|shared_memory|heap)|resource_tracker|shm_open"
             r"|/dev/shm .{0,40}100%|100% /dev/shm"
@@ -70,8 +70,8 @@ ROWS: tuple[Rule, ...] = (
     row(
         "shm-bus-error", F.OOM_SHM, "bus_error",
         r"killed by signal: bus error|\bbus error\b.{0,80}(?:shm|shared memory)|^bus error",
-        "a process touched shared memory that could not be backed",
-        "that /dev/shm was full: a truncated memory map does the same",
+        "a process used shared memory that was not available",
+        "whether /dev/shm was full: a truncated memory map does the same",
         confidence=0.75,
     ),
     row(
@@ -80,7 +80,7 @@ ROWS: tuple[Rule, ...] = (
         r"|\b(?:device|gpu) memory allocation (?:failed|error)|torch(?:\.cuda)?\.OutOfMemoryError"
         r"|^\s*OutOfMemoryError\b|cupy\S{0,40}OutOfMemoryError|out of memory error on gpu",
         "an allocation on the training device failed",
-        "which tensor is too large; that another program held the memory",
+        "which tensor is too large; whether another program held the memory",
     ),
     row(
         "device-oom-runtime", F.OOM_GPU, "cuda",
@@ -90,8 +90,8 @@ ROWS: tuple[Rule, ...] = (
         r"|\w{0,20}MemoryAllocationFailure"
         r"|OUT_OF_(?:DEVICE_MEMORY|RESOURCES)\b|memory object allocation failure|MEM_OBJECT_ALLOCATION_FAILURE"
         r"|out_of_memory: cuda|error code 2: outofmemory",
-        "the driver refused device memory",
-        "that this program used it: another one may share the device",
+        "the driver could not allocate device memory",
+        "whether this program used it: another one may share the device",
     ),
     row(
         "device-oom-library", F.OOM_GPU, "library",
@@ -103,16 +103,16 @@ ROWS: tuple[Rule, ...] = (
     row(
         "allocator-oom-cpu-training", F.OOM_GPU, "cpu_allocator",
         _CPU_ALLOCATOR,
-        "the program itself was refused memory on the CPU, which is the device it trains on",
-        "that the batch is what needs it: a data set held in memory fails in the same words",
+        "the program could not allocate memory on the CPU, the device it trains on",
+        "whether the batch is what needs it: a data set held in memory fails in the same words",
         when=_trains_on_cpu,
         confidence=0.85,
     ),
     row(
         "host-oom-allocator", F.OOM_HOST, "cpu_allocator",
         _CPU_ALLOCATOR,
-        "the program itself was refused host memory",
-        "that the memory limit of the job was reached: one request may simply be huge",
+        "the program could not allocate host memory",
+        "whether the memory limit of the job was reached: one request may simply be huge",
     ),
     row(
         "device-oom-xla", F.OOM_GPU, "xla",
@@ -121,7 +121,7 @@ ROWS: tuple[Rule, ...] = (
         r"|ran out of memory in memory space (?:hbm|vmem)|dst tensor is not initialized"
         r"|Allocator \(GPU_\d+_bfc\) ran out of memory trying to allocate(?!.{0,300}not a failure)",
         "JAX, XLA or TensorFlow could not allocate on the accelerator",
-        "that preallocation by another process is not the cause",
+        "whether preallocation by another process is the cause",
     ),
     row(
         "host-oom-cgroup", F.OOM_HOST, "cgroup",
@@ -129,7 +129,7 @@ ROWS: tuple[Rule, ...] = (
         r"|^srun: error: .{0,80}: out of memory|some of (?:your processes"
         r"|the step tasks) (?:may )?have been (?:oom )?killed",
         "the kernel killed a process of this job at its memory limit",
-        "that it was the training process and not a loader worker",
+        "whether it was the training process and not a loader worker",
     ),
     row(
         "host-oom-kernel", F.OOM_HOST, "kernel",
@@ -137,14 +137,14 @@ ROWS: tuple[Rule, ...] = (
         r"|node running low on memory|(?:systemd-oomd|earlyoom|oomd)\b.{0,40}: kill"
         r"|killed .{0,120}due to memory (?:used|pressure)",
         "the kernel of the node ran out of memory",
-        "that this job caused it: without a cgroup it may have been a neighbour",
+        "whether this job caused it: without a cgroup it may have been a neighbour",
     ),
     row(
         "host-oom-watcher", F.OOM_HOST, "watcher",
         r"due to memory limit|TERM_MEMLIMIT|exceeded (?:job|step|virtual) memory limit.{0,80}(?:being killed|killed)"
         r"|(?:job|step) \S+ exceeded (?:virtual )?memory limit"
         r"|exceeded \d{1,3}% memory budget|\bKilledWorker\b",
-        "what watches over memory, Slurm's accounting or a pool of workers, saw too much of it used and killed",
+        "Slurm's accounting or a pool's supervisor saw too much memory used and killed the process",
         "which process held the memory",
     ),
     row(
@@ -164,7 +164,7 @@ ROWS: tuple[Rule, ...] = (
         "host-oom-limit-warning", F.OOM_HOST, "watcher",
         r"exceeded (?:job|step) memory limit at some point",
         "the job was at its limit once",
-        "that anything was killed: page cache counts here",
+        "whether anything was killed: page cache counts here",
         tier=Tier.SYMPTOM,
         needs_failure=True,
         confidence=0.6,
@@ -172,8 +172,8 @@ ROWS: tuple[Rule, ...] = (
     row(
         "host-oom-loader-killed", F.OOM_HOST, "loader",
         r"DataLoader worker .{0,40}is killed by signal: killed",
-        "a loader worker got SIGKILL",
-        "who sent it: almost always the kernel for want of memory",
+        "a loader worker was killed by SIGKILL",
+        "who sent the signal; almost always the kernel, because memory ran out",
         tier=Tier.SYMPTOM,
         confidence=0.7,
     ),

@@ -25,8 +25,8 @@ EARLY: tuple[Rule, ...] = (
     row(
         "divergence-simulation", F.DIVERGENCE, "unstable",
         _UNSTABLE,
-        "the simulation left the range of numbers it can hold: it has become unstable",
-        "whether time step, initial state or input made it so",
+        "the simulation became numerically unstable",
+        "whether the time step, the initial state or the input caused it",
         confidence=0.85,
     ),
 )  # fmt: skip
@@ -38,8 +38,8 @@ ROWS: tuple[Rule, ...] = (
         r"input (?:\w+ )?contains (?:nan|infinity)|(?:nan|non-finite|inf)s? (?:values? )?(?:were )?(?:found"
         r"|detected|present)? ?in (?:the )?(?:input|raw|source|data)\b ?(?:file|set|batch|tensor|array)?|(?:data"
         r"|input)(?:set)? (?:file )?\S{0,80} ?(?:contains|has) (?:\d+ )?(?:nan|non-finite)",
-        "values that are not numbers stand in the input",
-        "that the model would train well without them",
+        "the input contains values that are not numbers",
+        "whether the model would train well without them",
         role=Role.BAD_INPUT,
     ),
     row(
@@ -72,13 +72,13 @@ ROWS: tuple[Rule, ...] = (
         r"loss scale already at minimum|minimum loss scale reached|loss scale .{0,40}(?:below"
         r"|reached) (?:the )?minim",
         "mixed precision found no scale at which gradients stay finite",
-        "that the run diverges in full precision too",
+        "whether the run diverges in full precision too",
     ),
     row(
         "divergence-scale-vanished", F.DIVERGENCE, "loss_scale",
         r"ZeroDivisionError",
-        "the loss scale was halved until nothing was left of it",
-        "that the run diverges in full precision too",
+        "the loss scale was halved until it reached zero",
+        "whether the run diverges in full precision too",
         near=r"reducing loss scale to \S*e-\d|loss scale: 0\.0\b",
         confidence=0.85,
     ),
@@ -88,7 +88,7 @@ ROWS: tuple[Rule, ...] = (
         r"|invalid value \(nan\) encountered|unexpected result (?:nan|inf)|tensor had (?:nan|inf)"
         r"|parameter contains nan",
         "values that are not finite reached a distribution or a checked operation",
-        "that training made them: the input may hold them",
+        "whether training made them: the input may hold them",
         confidence=0.85,
     ),
     row(
@@ -101,7 +101,7 @@ ROWS: tuple[Rule, ...] = (
         r" ?in (?:the )?(?:loss|grad|energ|activation|logit|weight|param|output|model)|\bnan loss\b"
         r"|there are nan or inf|num_nan=[1-9]",
         "the program says that a quantity of the training is not finite",
-        "that this is what ended it",
+        "whether this is what ended it",
         tier=Tier.FAULT,
         needs_failure=True,
         confidence=0.75,

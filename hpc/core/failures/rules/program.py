@@ -14,8 +14,8 @@ EARLY: tuple[Rule, ...] = (
         r" (?:were |was |have |has )?(?:completed|succeeded|finished|successful)"
         r"|\b0(?: of |/)[1-9]\d{0,8} (?:trials?|fits?|folds?|runs?|seeds?|jobs|tasks"
         r"|experiments) (?:were )?(?:completed|succeeded|ok)",
-        "the program says that nothing of what it tried came to an end",
-        "why: each try has its own message",
+        "the program reported that everything it tried failed",
+        "the cause; each attempt printed its own message",
         tier=Tier.TRACE, confidence=0.5,
     ),
 )  # fmt: skip
@@ -29,7 +29,7 @@ ROWS: tuple[Rule, ...] = (
         r"|incompatible shapes|shape mismatch|mat1 and mat2 must have|incompatible with the layer"
         r"|expected (?:min_)?ndim="
         r"|expected all tensors to be on the same device|expected scalar type|dimension out of range",
-        "tensors of unfit shape, type or device met in the code",
+        "tensors of incompatible shape, type or device were combined",
         "whether code or configuration chose them",
         tier=Tier.FAULT,
     ),
@@ -45,7 +45,7 @@ ROWS: tuple[Rule, ...] = (
         "bug-device-memory-access", F.CODE_BUG, "illegal_access",
         r"illegal memory access|misaligned address|memory access fault by gpu|unspecified launch failure"
         r"|\bxid\b(?: \([^)]{0,40}\))?:? ?(?:13|31|43|45)\b",
-        "device code touched memory that is not its own",
+        "device code accessed memory that it does not own",
         "whose code: the program's, a library's, or (seldom) a failing device's",
         tier=Tier.FAULT,
         confidence=0.7,
@@ -53,7 +53,7 @@ ROWS: tuple[Rule, ...] = (
     row(
         "bug-segfault", F.CODE_BUG, "segfault",
         r"(?<!caused by a )segmentation fault|sigsegv|signal 11\b|general protection",
-        "native code touched memory that is not its own",
+        "native code accessed memory that it does not own",
         "whose code",
         tier=Tier.FAULT,
         confidence=0.75,
@@ -72,7 +72,7 @@ ROWS: tuple[Rule, ...] = (
         "bug-mpi-call", F.CODE_BUG, "mpi",
         r"\bMPI_ERR_(?:TRUNCATE|ARG|COUNT|TYPE|RANK|ROOT|COMM|BUFFER|TAG|OP|GROUP|REQUEST|TOPOLOGY|DIMS)\b"
         r"|message truncated",
-        "an MPI call was given arguments that do not fit its partner's",
+        "an MPI call's arguments do not match those of its partner",
         "which rank is wrong",
         tier=Tier.FAULT,
         confidence=0.75,
@@ -82,8 +82,8 @@ ROWS: tuple[Rule, ...] = (
         r"\b(?:did|does|has|have) not converged?\b|failed to converge|\bnot converged\b|without converg"
         r"|solved 0/\d|no convergence|convergence (?:was )?not (?:reached|achieved)|"
         + named(r"Convergence|NotConverged"),
-        "the program itself says that it did not reach its aim",
-        "that more steps would help",
+        "the program itself reported that it did not converge",
+        "whether more steps would help",
         tier=Tier.FAULT,
     ),
     row(
@@ -94,8 +94,8 @@ ROWS: tuple[Rule, ...] = (
         r"|WorkerCrashedError)\b|DataLoader worker \(pid.{0,40}exited unexpectedly"
         r"|background workers are no longer alive"
         r"|DataLoader worker .{0,40}killed by signal: (?:terminated|aborted)|mpi_abort was invoked|SystemExit\b",
-        "a child ended badly",
-        "why: the child's own words are missing",
+        "a child process failed",
+        "the cause; the child's own message is missing",
         tier=Tier.TRACE,
         confidence=0.4,
     ),

@@ -34,21 +34,21 @@ EARLY: tuple[Rule, ...] = (
         r"mismatch between collectives on ranks|mismatched collectives?|collective .{0,40}(?:does not|doesn't) match"
         r"|ranks? (?:are )?(?:calling|running) different collectives?",
         "the ranks call different collective operations",
-        "which of them went the wrong way",
+        "which rank took the wrong branch",
         tier=Tier.FAULT, confidence=0.85,
     ),
     row(
         "communication-start-up", F.COMMUNICATION, "start_up",
         _STARTING_MPI,
-        "MPI's processes could not find or reach one another at the start",
+        "the MPI processes could not reach one another at start-up",
         "whether the network, the launcher or a dead process is to blame",
         tier=Tier.SYMPTOM, confidence=0.8,
     ),
     row(
         "communication-vendor", F.COMMUNICATION, "collective",
         _COLLECTIVES,
-        "a collective operation broke off, or its watchdog saw that a rank did not come",
-        "who broke it: most often a rank that died of something else",
+        "a collective operation failed, or its watchdog reported a missing rank",
+        "the cause; most often a rank that died of something else",
         tier=Tier.SYMPTOM, confidence=0.8,
     ),
     row(
@@ -57,8 +57,8 @@ EARLY: tuple[Rule, ...] = (
         r"|lost connection to (?:the )?(?:worker|node"
         r"|driver|scheduler|head)|(?:worker|executor|node) \S{1,80} (?:is )?(?:lost|unreachable|disassociated)"
         r"|missed too many heartbeats",
-        "one of the nodes or workers stopped answering",
-        "whether it died or the network did",
+        "a node or worker stopped answering",
+        "whether the node or the network failed",
         tier=Tier.SYMPTOM, confidence=0.7,
     ),
     row(
@@ -66,8 +66,8 @@ EARLY: tuple[Rule, ...] = (
         r"process rank \d{1,7}\b.{0,80}exiting improperly|node \S{1,80} exiting improperly"
         r"|exiting without calling \W?finali"
         r"|has exited due to process rank|MPI_ABORT was invoked on rank|application called MPI_Abort\(",
-        "one rank ended itself, and the launcher ended the others",
-        "why: that rank's own words are missing",
+        "one rank exited, and the launcher stopped the others",
+        "the cause; that rank printed no message",
         tier=Tier.TRACE, confidence=0.5,
     ),
     row(
@@ -75,7 +75,7 @@ EARLY: tuple[Rule, ...] = (
         r"\bOFI \w+ (?:\w+ )?failed|MPIDI\w{0,40}OFI|\bPSM2?\b.{0,60}(?:error|fail)|MPI_ERR_(?:OTHER|INTERN"
         r"|UNKNOWN|PROC_FAILED|REVOKED)"
         r"|mca_btl_tcp\w{0,40}:|mca_oob_tcp\w{0,40}:",
-        "a message between MPI ranks could not be passed on",
+        "a message between MPI ranks could not be delivered",
         "whether the network or a dead rank is to blame",
         tier=Tier.SYMPTOM,
         confidence=0.8,
@@ -88,7 +88,7 @@ ROWS: tuple[Rule, ...] = (
         "communication-port", F.COMMUNICATION, "port",
         r"EADDRINUSE|address already in use|errno: 98",
         "the rendezvous port was taken by another program",
-        "that the network is at fault",
+        "whether the network is at fault",
         tier=Tier.SYMPTOM,
     ),
     row(
@@ -111,8 +111,8 @@ ROWS: tuple[Rule, ...] = (
         r"|invalidusage)?error|nccl error|nccl communicator was aborted|gloo.{0,20}transport"
         r"|connect(?:ion)? (?:reset|closed|refused)(?: by peer)?|connection timed out|broken pipe|socket timeout"
         r"|heartbeatmonitor|timed out waiting \d+ms for (?:recv|send) operation|rccl error",
-        "a collective operation broke off",
-        "who broke it: most often a rank that died of something else",
+        "a collective operation failed",
+        "the cause; most often a rank that died of something else",
         tier=Tier.SYMPTOM,
         confidence=0.8,
     ),
@@ -125,7 +125,7 @@ ROWS: tuple[Rule, ...] = (
         r"|max retries exceeded with url"
         r"|ReadTimeout|MaxRetryError|failed to resolve",
         "the network between nodes (or to a service) failed",
-        "that it still does",
+        "whether the fault lasts",
         tier=Tier.SYMPTOM,
         confidence=0.8,
     ),

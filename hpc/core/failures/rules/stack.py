@@ -86,8 +86,8 @@ STACK_RULES: tuple[Rule, ...] = (
     row(
         "stack-import", F.ENVIRONMENT, "import",
         _raised(r"AttributeError|TypeError|SyntaxError|ValueError|OSError|RuntimeError|KeyError|NameError"),
-        "an installed package failed while it was being loaded",
-        "which of the packages is of the wrong version",
+        "an installed package failed while it was being imported",
+        "which package has the wrong version",
         tier=Tier.FAULT, stack=_was_importing, confidence=0.7,
     ),
     row(
@@ -125,7 +125,7 @@ STACK_RULES: tuple[Rule, ...] = (
         _raised(r"KeyError|ValueError|IndexError|AssertionError|EOFError|OSError|IOError|RuntimeError|StopIteration"
                 r"|struct\.error|Exception|LookupError", r"\b(?:cuda|device|gradients?|fork|process|thread|socket)\b"),
         "the program was reading its data",
-        "whether the data or the code that reads them are at fault",
+        "whether the data or the code that reads it is at fault",
         tier=Tier.FAULT, confidence=0.6,
         stack=ends_in(
             r"/(?:PIL|h5py|pyarrow|webdataset|zarr|nibabel|soundfile|librosa|pydicom|tifffile|imageio|rasterio|netCDF4"
@@ -141,8 +141,8 @@ STACK_RULES: tuple[Rule, ...] = (
         "stack-constructor", F.CONFIG, "value",
         _raised(r"ValueError|AssertionError|TypeError",
                 r"\b(?:nan|tensor|shape|cuda|device|positional|keyword|unexpected)"),
-        "an installed class refused a value it was made with",
-        "whether the settings or the code chose it",
+        "the constructor of an installed class rejected a value",
+        "whether the value came from the settings or the code",
         tier=Tier.FAULT, confidence=0.55, stack=_was_constructing,
     ),
 )  # fmt: skip

@@ -10,8 +10,8 @@ EARLY: tuple[Rule, ...] = (
         "environment-mpi-build", F.ENVIRONMENT, "mpi_build",
         r"was not built with \S{1,20}'?s? PMI support|not built with .{0,20}\bPMI[x2]?\b|no PMI2? (?:support|library)"
         r"|MPI_Init_thread.{0,60}(?:different|incompatible) version|mixing .{0,20}MPI implementations",
-        "this build of MPI cannot be started by this launcher",
-        "whether another launcher (mpirun, srun --mpi=…) would do",
+        "this build of MPI does not work with this launcher",
+        "whether another launcher works (mpirun, srun --mpi=…)",
         confidence=0.85,
     ),
     row(
@@ -20,7 +20,7 @@ EARLY: tuple[Rule, ...] = (
         r"|forward compatibility was attempted|cuda\w{0,8}Mps\w{3,30}|CUDA_ERROR_(?:MPS_\w{3,30}|COMPAT_NOT_SUPPORTED"
         r"|SYSTEM_DRIVER_MISMATCH|STUB_LIBRARY)|MPS (?:client|server|control daemon)\b.{0,60}(?:fail|not|error)"
         r"|cudaErrorStubLibrary|is not compatible with the current PyTorch|cudaErrorInsufficientDriver",
-        "CUDA could not be initialised: driver, compatibility package or MPS daemon do not fit",
+        "CUDA could not be initialised: driver, compatibility package and MPS daemon do not match",
         "which of them to change",
         confidence=0.85,
     ),
@@ -33,8 +33,8 @@ EARLY: tuple[Rule, ...] = (
         r"|connect to)? ?(?:a |any |valid )"
         r"?\w{0,20} ?licen[cs]e|all licen[cs]es .{0,30}(?:in use|taken)|maximum number of users .{0,60}reached"
         r"|no \w{1,20} licen[cs]e found|FlexNet Licensing error|FLEXlm error|LM_LICENSE_FILE",
-        "a licence could not be had: all in use, expired, or the server did not answer",
-        "whether one comes free",
+        "the program got no licence: all are in use, it has expired, or the server did not answer",
+        "whether a licence will become free",
         confidence=0.85,
         suggestion=("one may come free: submit again later, or ask for it (resources.licenses) so that Slurm waits "
         "for one"),
@@ -43,8 +43,8 @@ EARLY: tuple[Rule, ...] = (
         "environment-headers", F.ENVIRONMENT, "compiler",
         r"fatal error: [\w/.+-]{1,80}\.(?:h|hpp|cuh|mod): no such file|ld: cannot find -l|cannot find crt1\.o"
         r"|undefined reference to `|bad interpreter: no such file",
-        "code had to be compiled or started here, and a header, library or interpreter is not where it was",
-        "whether a module was loaded",
+        "a header, library or interpreter needed to compile or start code was not found",
+        "whether loading a module would provide it",
         confidence=0.85,
     ),
     row(
@@ -55,14 +55,14 @@ EARLY: tuple[Rule, ...] = (
         r"|installed)"
         r"|LibraryNotFound|DistributionNotFound|could not load library (?:lib)?\w|unsatisfied link|UnsatisfiedLinkError"
         r"|OCTAVE.{0,40}package .{0,30}(?:not|missing)|undefined function or variable",
-        "a package or library of this language is missing or of another version",
-        "that it is not installed elsewhere",
+        "a package or library is missing or has the wrong version",
+        "whether it is installed elsewhere",
         confidence=0.85,
     ),
     row(
         "environment-locale", F.ENVIRONMENT, "locale",
         r"use ASCII as encoding for the environment|unsupported locale setting",
-        "no locale with UTF-8 is set where the program runs",
+        "the program runs without a UTF-8 locale",
         "nothing else",
         suggestion="set LC_ALL: C.UTF-8 in the profile's environment",
     ),
@@ -70,8 +70,8 @@ EARLY: tuple[Rule, ...] = (
         "environment-loaded-twice", F.ENVIRONMENT, "library",
         r"\bOMP: error #\d|multiple copies of the openmp runtime|already (?:initiali[sz]ed|registered|loaded)\W{0,3}$"
         r"|(?:conflicting|duplicate) (?:versions? of|copies of|symbol)",
-        "a library is loaded twice, or in two versions",
-        "which package brings the second",
+        "a library was loaded twice, or in two versions",
+        "which package brings in the second copy",
         tier=Tier.FAULT, confidence=0.75,
     ),
 )  # fmt: skip
@@ -83,8 +83,8 @@ ROWS: tuple[Rule, ...] = (
         r"ModuleNotFoundError|^\S*python\S*: no module named|package \S{1,60} not found in current path"
         r"|there is no package called"
         r"|please (?:pip )?install |(?:pip|conda) install \S|ImportError: (?!.{0,200}circular import)",
-        "a package could not be imported here",
-        "that it is not installed elsewhere",
+        "a package could not be imported",
+        "whether it is installed elsewhere",
     ),
     row(
         "environment-library-missing", F.ENVIRONMENT, "library",
@@ -105,7 +105,7 @@ ROWS: tuple[Rule, ...] = (
         r"|cudnn version incompatibility|not supported on this (?:gpu|device|architecture)"
         r"|only supports? .{0,60}\b(?:gpus?|devices?|architectures?|compute capabilit\w{1,3})\b"
         r"|requires (?:a gpu with )?compute capability",
-        "program, CUDA and driver do not fit together",
+        "program, CUDA and driver do not match",
         "which one to change",
     ),
     row(
@@ -113,7 +113,7 @@ ROWS: tuple[Rule, ...] = (
         r"no cuda gpus are available|no cuda-capable device|cuda unknown error|found no nvidia driver"
         r"|no gpu/tpu found|no visible gpu devices",
         "the program sees no usable device",
-        "that the node has none: --nv, CUDA_VISIBLE_DEVICES or a broken driver do the same",
+        "whether the node has none: --nv, CUDA_VISIBLE_DEVICES or a broken driver do the same",
         confidence=0.8,
     ),
     row(
@@ -122,7 +122,7 @@ ROWS: tuple[Rule, ...] = (
         r"|(?:couldn't|could not|cannot|can't) (?:find|connect).{0,160}(?:in the cached files|cached snapshot)"
         r"|ConnectionError: Couldn't reach .{0,200}offline",
         "a model or file is not in the cache, and this node may not download it",
-        "that the name is right",
+        "whether the name is correct",
         suggestion="download it into the cache on a login node before the job, and bind the cache into the container",
     ),
     row(
@@ -132,7 +132,7 @@ ROWS: tuple[Rule, ...] = (
         r"|is incompatible with (?!the layer)|out of date and must be regenerated"
         r"|descriptors cannot be created directly"
         r"|operator \w{1,40}::\w{1,60} does not exist|requires (?:at least )?(?:version|python|cuda|torch|numpy)\b",
-        "two packages of versions that do not belong together met",
+        "two packages have incompatible versions",
         "which of them to change",
         confidence=0.8,
     ),
@@ -142,14 +142,14 @@ ROWS: tuple[Rule, ...] = (
         r"|g\+\+|nvcc)\b|(?:gcc|g\+\+|nvcc|ninja|c\+\+): (?:command )?not found"
         r"|no such file or directory: '(?:\S*/)?(?:ninja|nvcc|g\+\+|gcc|c\+\+)'|failed to find c compiler"
         r"|RuntimeError: .{0,40}c\+\+ compiler",
-        "code had to be compiled at start and could not be",
-        "that the sources are wrong",
+        "code that is compiled at start-up could not be compiled",
+        "whether the sources are wrong",
     ),
     row(
         "environment-program-missing", F.ENVIRONMENT, "command",
         r"FileNotFoundError: \[Errno 2\] no such file or directory: '[\w.+-]{1,60}'",
-        "a program that was to be started is not installed here",
-        "that it is not installed elsewhere",
+        "a program that was to be started is not installed",
+        "whether it is installed elsewhere",
         near=r"in _execute_child|/subprocess\.py",
         confidence=0.85,
     ),
@@ -164,7 +164,7 @@ ROWS: tuple[Rule, ...] = (
         "environment-site-profile", F.ENVIRONMENT, "profile",
         r"^hpc: setup failed with \d+ at: "
         r"|^hpc: cannot start: .{0,300}(?:variable \w+ is not set on|cannot stand in a bind)",
-        "what the site's profile says of a node does not hold there: a setup line failed, or a variable is not set",
+        "the node does not match the site's profile: a setup line failed, or a variable is not set",
         "whether other nodes of the site have it",
         suggestion="mend the profile's setup, environment or binds, then plan again",
     ),
@@ -173,7 +173,7 @@ ROWS: tuple[Rule, ...] = (
         r"too many open files|\[errno 24\]|received 0 items of ancdata|watch limit reached|can't start new thread"
         r"|resource temporarily unavailable.{0,60}thread|pthread_create failed",
         "a limit of the operating system (open files, threads) was reached",
-        "that the file system is at fault",
+        "whether the file system is at fault",
         confidence=0.85,
         suggestion="raise ulimit -n (or use fewer loader workers) in the profile's setup lines",
     ),
