@@ -1,7 +1,6 @@
 """What a person does after the runs, on real Slurm: make one again, look around in one, stay within the budget."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +63,9 @@ def test_a_run_is_made_again_and_looked_into(project: Project) -> None:
     seen: dict[str, Any] = json.loads(project.hpc("shell", "again", "X2", "--srun", "--", "python3", "-c", LOOK))
     assert seen["SLURM_JOB_ID"] not in {line.partition("_")[0] for line in asked}
     assert seen["SLURMD_NODENAME"].startswith(project.lab.environment.get("LAB_PREFIX", ""))
-    step = project.lab.run(["sacct", "-nXP", f"--format={limits}", "--jobs", seen["SLURM_JOB_ID"]]).strip()
-    assert (step.partition("|")[2], seen["cores"]) == ("00:03:00|300M|2", 2)
+    given = project.lab.run(["scontrol", "--oneliner", "show", "job", seen["SLURM_JOB_ID"]])
+    assert {"TimeLimit=00:03:00", "MinMemoryNode=300M", "NumCPUs=2"} <= set(given.split()), given
+    assert seen["cores"] == 2
     assert {"left.txt", "program.py"} <= set(seen["files"])
     assert seen["HPC_COMMAND"] == "python3 program.py 2 1"
     assert Path(seen["folder"]).is_relative_to(project.runs / ".shell")
@@ -74,17 +74,16 @@ def test_a_run_is_made_again_and_looked_into(project: Project) -> None:
     )
     assert "AssertionError: two is not allowed" in repeated
     assert digests(project.runs / "again/tasks") == before
-    assert os.listdir(project.runs / ".shell")
 
 
 @pytest.mark.cluster
 def test_a_budget_stops_a_study_that_nobody_looks_after(project: Project) -> None:
-    """The first task fits; once it has run, the limit of a second would exceed the budget: held, followed to the end."""
+    """The first task fits; once it has run, another's limit would exceed the budget: held, nothing more starts."""
     profile = project.folder / "manifests/clusters/lab.yaml"
     profile.write_text(profile.read_text() + "follow: {every: '0:00:03', time: '0:05:00', mem: 1GB}\n")
     (project.folder / "program.py").write_text(PROGRAM)
     text = EXPERIMENT.replace("name: again", "name: frugal").replace("x: [1, 2]", "x: [1, 3, 4]")
-    text = text.replace("cpus: 2, mem: 300MB, time: \"0:03:00\"", "cpus: 1, mem: 300MB, time: \"0:01:00\"")
+    text = text.replace('cpus: 2, mem: 300MB, time: "0:03:00"', 'cpus: 1, mem: 300MB, time: "0:01:00"')
     project.write_experiment("frugal", f"{text}budget: {{core_hours: {BUDGET_H:.6f}}}\n")
     project.hpc("plan", "frugal")
     project.hpc("submit", "frugal", "--follow")
@@ -93,7 +92,9 @@ def test_a_budget_stops_a_study_that_nobody_looks_after(project: Project) -> Non
     assert "budget" in json.loads(held.read_text())["reason"]
 
     ledger = project.runs / "frugal/follow.jsonl"
-    project.lab.wait_until(lambda: any(line["event"] in ("ended", "held") for line in read_json_lines(ledger)), 60, "the end")
+    project.lab.wait_until(
+        lambda: any(line["event"] in ("ended", "held") for line in read_json_lines(ledger)), 60, "the end"
+    )
     counts = project.json("status", "frugal")["outcomes"]
     assert counts["finished"] == 1
     refused = project.hpc("submit", "frugal", expect=(1, 2, 75))
