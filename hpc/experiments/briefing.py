@@ -207,9 +207,8 @@ def refuse_missing(subject: Subject, brief: Brief, name: str) -> None:
         problems += [Problem(said, "criterion") for said in whats_wrong(rule, subject.question)]
     if not problems:
         return
-    last = problems[-1]
-    remedy = f"answer in a terminal: python -m hpc.brief {name}; or in a file with these keys, KEY: answer, one a line: "
-    remedy += f"python -m hpc.brief {name} --from answers.yaml --non-interactive"
+    last, command = problems[-1], f"python -m hpc.brief {name}"
+    remedy = f"answer in a terminal: {command}; or write a line KEY: answer for each into a file: {command} --from FILE"
     raise InputError([*problems[:-1], Problem(last.message, last.where, remedy=remedy)], str(subject.file))
 
 

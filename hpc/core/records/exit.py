@@ -42,8 +42,8 @@ class ExitRecord(Record):
         signals_received: Signals that came to the wrapper, in order.
         timed_out: Whether the wrapper's own clock ended it.
         fenced: Whether it was ended because a newer attempt exists.
-        starts_again: Whether it is restarted by itself: after exit code 85 through the queue or by its pack, after a hang
-            by its wrapper.
+        starts_again: Whether it is restarted by itself: after exit code 85 through the queue or by its pack, after a
+            hang by its wrapper.
         stalled: Why a program that asks for a restart gets none: it makes no progress; empty for none.
         metrics_unread: Printed values that could not be read as metrics: ``count``, ``example``; null for none.
         output_lost: Why part of what the program printed is not in its logs; empty for none.
