@@ -24,6 +24,7 @@ from hpc.core.experiment.placeholders import field_names, parse_template
 from hpc.core.experiment.program import Program
 from hpc.core.history.command import parse_command
 from hpc.core.launch.program import script_positions, split_command
+from hpc.core.program.arguments import module_of, starts_only_as_module
 from hpc.core.prose import SUFFIXES as PROSE
 from hpc.core.prose import is_about_the_project, is_manifest, is_prose
 
@@ -384,6 +385,7 @@ def check_program(program: Program, code: CodeFiles, toolkit: CodeFiles, key: st
     if path is None:
         return
     name = os.path.normpath(workdir / path)
+    _check_start(wanted, name, code, key)
     if (
         is_in(name, program.inputs)
         or name.startswith("..")
@@ -393,6 +395,21 @@ def check_program(program: Program, code: CodeFiles, toolkit: CodeFiles, key: st
         return
     where = "program.module" if program.module else key
     raise InputError([Problem(f"there is no {name} in the copy of the code{_why_not(name, code)}", where)])
+
+
+def _check_start(wanted: str | None, name: str, code: CodeFiles, key: str) -> None:
+    """Refuse a file of a package that is started as a script: its first import would end it."""
+    file = code.files.get(name)
+    if wanted and "/" in name and isinstance(file, Path) and starts_only_as_module(_text_of(file)):
+        as_module = f"-m {module_of(PurePath(name))}"
+        raise InputError([Problem(f"{name} imports from its own package, so it is no script; write {as_module}", key)])
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace") if file.suffix == ".py" else ""
+    except OSError:
+        return ""
 
 
 def program_file(program: Program) -> str | None:

@@ -9,7 +9,15 @@ from typing import Any
 
 from hpc.adapters.yaml_file import load_yaml
 from hpc.core.errors import HpcError, InputError
-from hpc.core.program.arguments import Interface, does_something, from_help, from_mapping, read_interface
+from hpc.core.program.arguments import (
+    Interface,
+    does_something,
+    from_help,
+    from_mapping,
+    module_of,
+    read_interface,
+    starts_only_as_module,
+)
 from hpc.core.program.printed import Printed, find_printed
 
 _LIKELY = ("train.py", "main.py", "run.py", "training.py", "pretrain.py", "finetune.py", "trainer.py", "experiment.py")
@@ -70,8 +78,11 @@ def read_program(project: Path, file: Path) -> Program:
     interface = read_interface(source)
     if interface.style == "hydra" and interface.config:
         interface = _with_configuration(interface, file.parent)
-    name = str(file.relative_to(project))
-    start = shlex.join([_python(), f"./{name}" if name.startswith("-") else name])
+    name = file.relative_to(project)
+    if len(name.parts) > 1 and starts_only_as_module(source):
+        start = shlex.join([_python(), "-m", module_of(name)])
+    else:
+        start = shlex.join([_python(), f"./{name}" if str(name).startswith("-") else str(name)])
     return Program(start, file, interface, find_printed(source), does_something(source))
 
 
@@ -89,9 +100,11 @@ def read_command(project: Path, command: str) -> Program:
     words = [command] if command and (project / command).is_file() else _split(command)
     if not words:
         raise InputError("the command is empty; write a program, such as train.py")
+    file = _file_of(project, words)
+    if file is not None and len(words) == 1:
+        return read_program(project, file)
     if len(words) == 1 and words[0].endswith(".py"):
         words = [_python(), *words]
-    file = _file_of(project, words)
     if file is None:
         return Program(shlex.join(words), None, Interface(), ())
     found = read_program(project, file)

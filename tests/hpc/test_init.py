@@ -175,6 +175,18 @@ def test_a_module_is_no_program(repository: Path) -> None:
     assert "one of 2 programs; hpc init PROGRAM takes another: projects/chars/chars.py" in done.stderr
 
 
+@pytest.mark.parametrize("asked", [(), ("src/ours/train.py",)])
+def test_a_part_of_a_package_is_started_as_a_module(repository: Path, asked: tuple[str, ...]) -> None:
+    """As a script its first import would end it; found or named."""
+    (repository / "src/ours").mkdir(parents=True)
+    (repository / "src/ours/model.py").write_text("def f():\n    return 0.5\n")
+    (repository / "src/ours/train.py").write_text("from .model import f\n\nprint({'val_loss': f()})\n")
+    done = init("--yes", *asked)
+
+    assert done.exit_code == 0, done.output
+    assert "command: 'python -m ours.train'" in experiment(repository)
+
+
 def test_hydras_configuration_is_read(repository: Path) -> None:
     """Dotted values of conf/config.yaml become arguments."""
     put(repository, "like_hydra")

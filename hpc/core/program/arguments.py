@@ -9,6 +9,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 Constant = bool | int | float | str | None
@@ -81,6 +82,27 @@ def does_something(source: str) -> bool:
         or (isinstance(each, ast.Expr | ast.Assign) and isinstance(each.value, ast.Call))
         for each in body
     )
+
+
+def starts_only_as_module(source: str) -> bool:
+    """Whether a file imports from its own package by dots, which Python refuses where it is started as a script.
+
+    An import that is tried, or under a condition, may be meant for both ways; unreadable files may be, too.
+    """
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError):
+        return False
+    names = (target for each in body if isinstance(each, ast.Assign) for target in each.targets)
+    if any(isinstance(name, ast.Name) and name.id == "__package__" for name in names):  # as PEP 366 has it
+        return False
+    return any(isinstance(each, ast.ImportFrom) and each.level > 0 for each in body)
+
+
+def module_of(file: PurePath) -> str:
+    """What a file below the project, or below its ``src``, is called as a module."""
+    parts = file.with_suffix("").parts
+    return ".".join(parts[1:] if parts[0] == "src" and len(parts) > 2 else parts)
 
 
 def from_mapping(values: Mapping[str, Any], prefix: str = "") -> Iterator[Argument]:

@@ -80,7 +80,7 @@ def guess_for(name: str) -> str:
     """A pattern for a metric of which only the name is known: the number after it, whatever stands between."""
     spelled = r"[\s_-]*".join(re.escape(word) for word in re.split(r"[\s_-]+", name.strip()))
     group = re.sub(r"\W", "_", name.strip())
-    return rf"(?i)\b{spelled}\b[\s:=]+(?P<{group}>\S+)"
+    return rf"(?i)\b{spelled}\b['\"]?[\s:=]+(?P<{group}>[^\s,;)}}\]]+)"
 
 
 # ── the texts that are printed, with VALUE for what is formatted into them ───────────────────────────────────────
@@ -117,7 +117,15 @@ def _text(node: ast.expr) -> str:
         return _text(node.left) + _text(node.right)
     if isinstance(node, ast.Call) and _called(node) == "format" and isinstance(node.func, ast.Attribute):
         return _BRACE_FIELD.sub(VALUE, _text(node.func.value))
-    return VALUE
+    if isinstance(node, ast.Call) and _called(node) == "dumps" and node.args and isinstance(node.args[0], ast.Dict):
+        return _mapping(node.args[0], '"')
+    return _mapping(node, "'") if isinstance(node, ast.Dict) else VALUE
+
+
+def _mapping(node: ast.Dict, quote: str) -> str:
+    """A dictionary as it is printed, or written as JSON."""
+    keys = [key.value if isinstance(key, ast.Constant) else VALUE for key in node.keys]
+    return "{" + ", ".join(f"{quote}{key}{quote}: {VALUE}" for key in keys) + "}"
 
 
 # ── from a line to its numbers ───────────────────────────────────────────────────────────────────────────────────
@@ -143,7 +151,7 @@ def _step_pattern(pieces: Sequence[str]) -> tuple[str, int] | None:
     for words in (_STEP_WORDS, _EPOCH_WORDS):
         for number, before in enumerate(pieces[:-1]):
             last = re.findall(r"[A-Za-z_]+", before)[-1:]
-            if last and last[0].lower() in words and re.fullmatch(r"[\s:=#\[(]*", before.rpartition(last[0])[2]):
+            if last and last[0].lower() in words and re.fullmatch(r"[\s:=#\[('\"]*", before.rpartition(last[0])[2]):
                 return _literal(_anchor(before)) + r"(?P<step>\d+)", number
     return None
 

@@ -1,10 +1,17 @@
 """Which arguments a program takes, read from its source in the ways people write them."""
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 
-from hpc.core.program.arguments import Argument, from_help, from_mapping, read_interface
+from hpc.core.program.arguments import (
+    Argument,
+    from_help,
+    from_mapping,
+    module_of,
+    read_interface,
+    starts_only_as_module,
+)
 
 PROGRAMS = Path(__file__).parents[2] / "data/programs"
 
@@ -207,3 +214,30 @@ options:
         Argument("rate", "--rate", "int", 3),
     )
     assert from_help("Traceback").style == ""
+
+
+@pytest.mark.parametrize(
+    ("source", "answer"),
+    [
+        ("from .model import f", True),
+        ("import os\nfrom .. import f\nmain()", True),
+        ("from model import f", False),
+        ("try:\n    from .model import f\nexcept ImportError:\n    from model import f", False),
+        ("if __package__:\n    from .model import f", False),
+        ("__package__ = 'pkg'\nfrom .model import f", False),
+        ("def main():\n    from .model import f", False),
+        ("from . import", False),
+    ],
+)
+def test_what_imports_by_dots_starts_only_as_a_module(source: str, answer: bool) -> None:
+    """Python refuses it for a script, whatever the folder is called."""
+    assert starts_only_as_module(source) is answer
+
+
+@pytest.mark.parametrize(
+    ("file", "module"),
+    [("pkg/train.py", "pkg.train"), ("src/pkg/sub/train.py", "pkg.sub.train"), ("src/train.py", "src.train")],
+)
+def test_a_file_as_a_module(file: str, module: str) -> None:
+    """Below `src` lies what is imported."""
+    assert module_of(PurePath(file)) == module

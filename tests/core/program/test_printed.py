@@ -21,6 +21,10 @@ LINES = [
     ("print('Final error: ' + str(x))", "final_error", None),
     ("print(f'iter {i} | mse={x:8.3f}')", "mse", 7),
     ("print(f'iter={i:06d} val_loss={x:e} done')", "val_loss", 7),
+    ("print({'step': i, 'loss': x})", "loss", 7),
+    ("print({'eval/accuracy': x, 'epoch': i})", "eval_accuracy", None),
+    ("import json; print(json.dumps({'val_loss': x, **{}}))", "val_loss", None),
+    ("print(f'done (val loss {x})')", "val_loss", None),
     ("print(f'Reward (mean) {x}, return: {x}')", "return", None),
 ]
 
@@ -79,7 +83,9 @@ def test_the_goal_is_in_the_name(name: str, goal: str) -> None:
     assert goal_of(name) == goal
 
 
-@pytest.mark.parametrize("text", ["val loss: 0.5", "VAL_LOSS=0.5", "val-loss   0.5 after 3"])
+@pytest.mark.parametrize(
+    "text", ["val loss: 0.5", "VAL_LOSS=0.5", "val-loss   0.5 after 3", "val_loss': 0.5}", 'val_loss": 0.5, "a": 1'],
+)
 def test_a_guess_takes_the_number_after_the_name(text: str) -> None:
     """However the name is spelled; not the number after another name that ends alike."""
     source = parse_source({"stdout": guess_for("val_loss")})

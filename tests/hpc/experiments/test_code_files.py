@@ -306,6 +306,17 @@ def test_a_program_that_the_copy_lacks_is_refused(program: Program, says: str) -
     assert says in str(raised.value)
 
 
+def test_a_part_of_a_package_is_no_script(tmp_path: Path) -> None:
+    """Its first import would end each task; as a module, behind whatever launcher, it starts."""
+    write(tmp_path, "src/pkg/m.py", "src/pkg/t.py")
+    (tmp_path / "src/pkg/t.py").write_text("from .m import f\n")
+    code = find_code(tmp_path, tmp_path / "runs")
+    for start in ("python src/pkg/t.py", "torchrun --nproc_per_node 2 src/pkg/t.py", "python3 ./src/pkg/t.py"):
+        with pytest.raises(InputError, match="write -m pkg.t"):
+            check_program(Program(command=start), code, OURS)
+    check_program(Program(command="python -m pkg.t"), code, OURS)
+
+
 def test_why_a_program_is_missing_is_said(tmp_path: Path) -> None:
     """Ignored by git: the file is there, and nobody would understand why no task finds it."""
     write(tmp_path, "t.py", "local/t.py")

@@ -16,6 +16,13 @@ EARLY: tuple[Rule, ...] = (
         suggestion="log in on a login node (HF_TOKEN), download there, and bind the cache into the container",
     ),
     row(
+        "config-started-as-script", F.CONFIG, "arguments",
+        r"attempted relative import (?:with no known parent package|in non-package)",
+        "a file of a package was started as a script",
+        "anything else",
+        suggestion="start it as a module: python -m package.module instead of python package/module.py",
+    ),
+    row(
         "config-input-file", F.CONFIG, "file",
         r"\b(?:unknown|invalid|unrecogni[sz]ed|bad|missing|duplicate|double|unexpected|undefined)\b.{0,60}"
         r"\b(?:in|of|from) (?:the |your )?(?:\w{1,20} )?(?:parameter|input|control|namelist|settings?|configuration"
