@@ -84,7 +84,8 @@ def test_the_goal_is_in_the_name(name: str, goal: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["val loss: 0.5", "VAL_LOSS=0.5", "val-loss   0.5 after 3", "val_loss': 0.5}", 'val_loss": 0.5, "a": 1'],
+    "text",
+    ["val loss: 0.5", "VAL_LOSS=0.5", "val-loss   0.5 after 3", "val_loss': 0.5}", 'val_loss": 0.5, "a": 1'],
 )
 def test_a_guess_takes_the_number_after_the_name(text: str) -> None:
     """However the name is spelled; not the number after another name that ends alike."""
