@@ -124,7 +124,7 @@ def _text(node: ast.expr) -> str:
 
 def _mapping(node: ast.Dict, quote: str) -> str:
     """A dictionary as it is printed, or written as JSON."""
-    keys = [key.value if isinstance(key, ast.Constant) else VALUE for key in node.keys]
+    keys = [str(key.value) if isinstance(key, ast.Constant) else VALUE for key in node.keys]
     return "{" + ", ".join(f"{quote}{key}{quote}: {VALUE}" for key in keys) + "}"
 
 
