@@ -16,6 +16,7 @@ from pathlib import Path
 
 import click
 
+from hpc.adapters.collected_file import read_entries
 from hpc.adapters.files import lock
 from hpc.adapters.slurm import Trial, try_file
 from hpc.completing import clusters, experiments
@@ -27,6 +28,7 @@ from hpc.core.experiment.spec import Task
 from hpc.core.forecast.forecast import Forecast, say_forecast
 from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.resources import ALONE, render_memory, render_time
+from hpc.core.retry.plan import MENDED_FIRST
 from hpc.core.slurm.arrays import ArrayPlan, first_assignment, plan_arrays
 from hpc.core.slurm.gpu_bound import Place, describe_places, place_all
 from hpc.core.slurm.packing import describe_bounds, describe_pack
@@ -371,7 +373,7 @@ def say_next(plan: Plan, is_new: bool, links: Sequence[Path], rehearsed: str) ->
         say(f"  python -m hpc.status {name}")
         if has_failed(plan.layout, (task.run_name for task in plan.tasks)):
             say("or, to retry the failed tasks with this plan:")
-            say(f"  python -m hpc.collect {name} --retry-failed")
+            say(f"  python -m hpc.collect {name} --retry-failed{_again(plan.layout)}")
     elif plan.frozen.spec.after_jobs:  # a plain sbatch knows nothing of them
         say(f"  python -m hpc.submit {name}")
     elif plan.frozen.spec.after:  # a plain sbatch would start tasks whose runs have not finished
@@ -386,6 +388,12 @@ def say_next(plan: Plan, is_new: bool, links: Sequence[Path], rehearsed: str) ->
             say(f"  sbatch {shlex.quote(str(_relative(link)))}")
         say("or, to be safe if this is interrupted halfway:")
         say(f"  python -m hpc.submit {name}")
+
+
+def _again(layout: RunLayout) -> str:
+    """The classes that a retry leaves alone unless they are named, of what failed by the newest collection."""
+    failed = {entry.get("failure_class") for entry in read_entries(layout).values() if entry.get("outcome") == "failed"}
+    return "".join(f" --again {category}" for category in sorted(MENDED_FIRST) if category in failed)
 
 
 def _describe_change(change: Change) -> str:

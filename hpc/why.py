@@ -125,15 +125,24 @@ def _explain_log(target: str, given: Given) -> Explained:
 
 def _explain_attempt(target: str, folder: Path, given: Given) -> Explained:
     from hpc.adapters.siblings_file import read_siblings
-    from hpc.core.layout import RunLayout
+    from hpc.core.layout import AttemptLayout, RunLayout
+    from hpc.explaining.not_copied import describe_not_copied
     from hpc.rounds.consequence import find_consequence
 
     found = evidence_of_attempt(folder, given)
     # What somebody assumes on the command line is not what the plan knows: then the class's own action is said.
     label = target if names_attempt(target) else f"{target}/{folder.parent.name}"
     experiment = folder.absolute().parents[2]
-    siblings = read_siblings(RunLayout(experiment.parent, experiment.name))
-    return explain(label, found, None if given.is_anything else find_consequence(folder), siblings=siblings)
+    layout = RunLayout(experiment.parent, experiment.name)
+    return explain(
+        label,
+        found,
+        None if given.is_anything else find_consequence(folder),
+        siblings=read_siblings(layout),
+        note=lambda verdict: describe_not_copied(
+            layout, AttemptLayout(folder), [each.text for each in verdict.evidence]
+        ),
+    )
 
 
 def _parse_json(text: str) -> Any:

@@ -2,6 +2,7 @@
 
 import re
 import textwrap
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -66,12 +67,14 @@ def explain(
     *,
     has_log: bool = True,
     siblings: Siblings | None = None,
+    note: Callable[[Verdict], tuple[str, ...]] = lambda _: (),
 ) -> Explained:
     """Judge the evidence and say what is usual for such a verdict.
 
     Args:
         has_log: A log was to be read.
         siblings: What the experiment's other runs printed; None: the line that decided is not compared with anything.
+        note: What else is known of a verdict.
     """
     verdict, without = _judged(evidence, siblings)
     excluded = tuple(each for each in without if verdict.category not in FOUND.get(each, ()))
@@ -84,7 +87,7 @@ def explain(
     verdict = replace(verdict, confidence=calibrated(verdict.confidence))
     notes = () if evidence.log or not has_log else ("the log is empty: judged by what else is known",)
     beside = compare(verdict, evidence, siblings) if siblings else None
-    return Explained(target, verdict, excluded, diagnosis, consequence, notes, beside)
+    return Explained(target, verdict, excluded, diagnosis, consequence, (*notes, *note(verdict)), beside)
 
 
 def _judged(evidence: Evidence, siblings: Siblings | None) -> tuple[Verdict, tuple[str, ...]]:
@@ -193,5 +196,8 @@ def _paragraph(label: str, text: str) -> str:
     words, command, rest = text.partition("python -m hpc.")
     short = words if len(words) <= 3 * WIDTH else words[: 3 * WIDTH] + " …"
     hang = " " * (16 if text.startswith("· ") else 14)
-    filled = textwrap.fill(short, WIDTH, initial_indent=lead, subsequent_indent=hang)
+    # A path stays whole, however long: it is copied from here.
+    filled = textwrap.fill(
+        short, WIDTH, initial_indent=lead, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False
+    )
     return f"{filled}\n{hang}{command}{rest}" if command else filled  # a command is pasted as it stands: in one line

@@ -105,6 +105,8 @@ ACTIONS: dict[FailureClass, Action] = {
     F.CONFIG: _MEND,
     F.CODE_BUG: _MEND,
 }
+MENDED_FIRST = frozenset(category for category, action in ACTIONS.items() if action is _MEND)
+"""Classes of which nothing is repeated before somebody has mended the cause and says so."""
 
 
 def default_action(category: FailureClass) -> Action | None:
