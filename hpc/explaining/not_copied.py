@@ -41,8 +41,8 @@ def describe_not_copied(layout: RunLayout, attempt: AttemptLayout, lines: Iterab
     ]  # fmt: skip
     planning = f"python -m hpc.plan {shlex.quote(layout.experiment)}"
     return tuple(
-        f"{name} lies in the project and not in the copy of the code that runs. To link it where the program runs, write "
-        f"program: {{inputs: [{name}]}}, then: {planning}"
+        f"{name} lies in the project and not in the copy of the code that runs. To link it where the program runs, "
+        f"write program: {{inputs: [{name}]}}, then: {planning}"
         for name in missing
     )
 
