@@ -9,7 +9,7 @@ The program is read, never run: arguments and printed numbers are found in its s
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -149,7 +149,7 @@ def choose_metric(program: Program, answers: Answers) -> tuple[Printed, bool]:
     found = next((each for each in program.printed if each.name == name), None)
     goal = answers.goal or (found.goal if found else goal_of(name))
     if found:
-        return Printed(found.name, goal, found.pattern, found.weight), False
+        return replace(found, goal=goal), False
     return Printed(name, goal, guess_for(name), 0), True
 
 

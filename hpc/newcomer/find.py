@@ -3,7 +3,7 @@
 import shlex
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from hpc.core.program.arguments import (
     read_interface,
     starts_only_as_module,
 )
+from hpc.core.program.draft import takes_folder
 from hpc.core.program.printed import Printed, find_printed
+from hpc.core.program.written import OUT_DIR, find_written
 
 _LIKELY = ("train.py", "main.py", "run.py", "training.py", "pretrain.py", "finetune.py", "trainer.py", "experiment.py")
 _FOLDERS = (".", "src", "scripts", "examples", "src/*", "*", "*/*")
@@ -36,7 +38,7 @@ class Program:
         start: How it is started, without arguments: ``python train.py``.
         file: Its source; None where it is no file of the project.
         interface: The arguments it takes.
-        printed: The numbers it prints, the likeliest metric first.
+        printed: The numbers it prints, or else those it writes into files; the likeliest metric first.
         is_started: Whether it does anything when it is started; a module that others import does not.
     """
 
@@ -83,7 +85,13 @@ def read_program(project: Path, file: Path) -> Program:
         start = shlex.join([_python(), "-m", module_of(name)])
     else:
         start = shlex.join([_python(), f"./{name}" if str(name).startswith("-") else str(name)])
-    return Program(start, file, interface, find_printed(source), does_something(source))
+    numbers = find_printed(source) or find_written(source)
+    known = tuple(
+        replace(each, pattern=each.pattern.removeprefix(OUT_DIR))
+        for each in numbers
+        if OUT_DIR not in each.pattern or takes_folder(interface)
+    )
+    return Program(start, file, interface, known, does_something(source))
 
 
 def _python() -> str:

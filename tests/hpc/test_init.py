@@ -14,6 +14,7 @@ from hpc.adapters.yaml_file import load_yaml
 from hpc.experiments.models import ExperimentModel, ProfileModel, json_schema
 from hpc.init import main
 from hpc.workspace import BUILT_IN
+from tests.local_projects import LocalProject
 
 PROGRAMS = Path(__file__).parents[1] / "data/programs"
 
@@ -318,3 +319,27 @@ def test_what_stands_in_the_way_is_said_before_anything_is_written(
     assert done.exit_code == 2, done.output
     assert said in done.stderr
     assert tree(repository) == before
+
+
+def test_what_is_written_into_a_file_decides_where_nothing_is_printed(repository: Path) -> None:
+    """The experiment reads the file; its run has the number, through the whole road."""
+    (repository / "train.py").write_text(
+        "import argparse, json, os\n"
+        "p = argparse.ArgumentParser()\n"
+        "p.add_argument('--lr', type=float, default=0.1)\n"
+        "p.add_argument('--out-dir', default='out')\n"
+        "a = p.parse_args()\n"
+        "with open(os.path.join(a.out_dir, 'results.json'), 'w') as f:\n"
+        "    json.dump({'val': {'loss': a.lr}}, f)\n"
+    )
+    done = init("--yes")
+
+    assert done.exit_code == 0, done.output
+    assert "compare metrics.source" not in done.output
+    metrics = "primary: {name: 'val/loss', goal: min}\n  source: {json_file: 'results.json'}\n"
+    assert metrics in experiment(repository)
+    project = LocalProject(repository)
+    project.hpc("plan", "first_sweep", "--cluster", "local", "--set", "sweep.grid.lr=[0.1]")
+    project.hpc("submit", "first_sweep")
+    assert project.json("collect", "first_sweep")["outcomes"]["finished"] == 1
+    assert project.json("status", "first_sweep")["values"]

@@ -102,6 +102,7 @@ def render_draft(draft: Draft, schema: str) -> str:
     )
     name = (f"{key_of(swept)}{{{key_of(swept)}}}_" if swept else "") + "S{seed}"
     no_seed = "" if draft.seed else "   # the program takes no seed: another seed would only repeat the run"
+    taken = "   # the last match is a run's value" if metric.kind == "stdout" else ""
     guess = "   # a guess: nothing in the source prints it" if draft.is_guess else ""
     return f"""\
 # yaml-language-server: $schema={schema}
@@ -117,8 +118,8 @@ sweep:
 {grid}  seeds: [{seeds}]{no_seed}
 {baseline}
 metrics:
-  primary: {{name: {_named(metric.pattern, metric.name)}, goal: {metric.goal}}}
-  source: {{stdout: {_quoted(metric.pattern)}}}{guess}   # the last match is a run's value
+  primary: {{name: {_named(metric)}, goal: {metric.goal}}}
+  source: {{{metric.kind}: {_quoted(metric.pattern)}}}{guess}{taken}
 
 run_name: {_quoted(name)}
 # Guesses: the most that one run may use. After the first runs `hpc usage` says what they needed; on a GPU add gpus: 1.
@@ -157,15 +158,22 @@ def _short(argument: Argument) -> str:
     return argument.name.rpartition(".")[2].lower()
 
 
+def takes_folder(interface: Interface) -> bool:
+    """Whether an argument says where the program writes: it is given the run's own folder."""
+    return any(_short(each) in _FOLDERS for each in interface.arguments)
+
+
 def key_of(argument: Argument | None) -> str:
     """An argument as a parameter of the experiment: ``optimizer.lr`` is ``lr``."""
     return re.sub(r"\W", "_", argument.name.rpartition(".")[2]) if argument else ""
 
 
-def _named(pattern: str, name: str) -> str:
-    """The metric as the pattern calls it."""
-    groups = [group for group in re.findall(r"\(\?P<(\w+)>", pattern) if group != "step"]
-    return groups[0] if groups else name
+def _named(metric: Printed) -> str:
+    """The metric as its pattern, or the file, calls it."""
+    if metric.kind != "stdout":
+        return _quoted(metric.name)
+    groups = [group for group in re.findall(r"\(\?P<(\w+)>", metric.pattern) if group != "step"]
+    return groups[0] if groups else metric.name
 
 
 def _is_positive(value: Constant) -> bool:

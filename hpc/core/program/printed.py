@@ -30,19 +30,22 @@ VALUE = "\0"
 
 @dataclass(frozen=True)
 class Printed:
-    """One number that a program prints.
+    """One number that a program prints, or writes into a file.
 
     Attributes:
         name: What it would be called as a metric.
         goal: ``min`` or ``max``, by its name.
-        pattern: For ``metrics.source.stdout``: the value, and the step where the same line has one.
+        pattern: For ``metrics.source``: where the value is in a line, and the step where the same line has one; of a
+            file, its path.
         weight: How likely it is what the experiment is about; higher is likelier.
+        kind: The key of ``metrics.source``.
     """
 
     name: str
     goal: str
     pattern: str
     weight: int
+    kind: str = "stdout"
 
 
 HUGGING_FACE = Printed("eval_loss", "min", r"eval_loss'?\s*[:=]\s*'?(?P<eval_loss>\S+)", 5)
@@ -87,13 +90,14 @@ def guess_for(name: str) -> str:
 
 
 def _texts(tree: ast.Module) -> Iterator[str]:
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _called(node) in _PRINTERS]
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and called(node) in _PRINTERS]
     for call in sorted(calls, key=lambda each: (each.lineno, each.col_offset)):
         if call.args:
-            yield _joined(call.args) if _called(call) == "print" else _logged(call.args)
+            yield _joined(call.args) if called(call) == "print" else _logged(call.args)
 
 
-def _called(call: ast.Call) -> str:
+def called(call: ast.Call) -> str:
+    """What a call calls, without what it belongs to."""
     return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
@@ -115,9 +119,9 @@ def _text(node: ast.expr) -> str:
         return _PERCENT_FIELD.sub(VALUE, _text(node.left)).replace("%%", "%")
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return _text(node.left) + _text(node.right)
-    if isinstance(node, ast.Call) and _called(node) == "format" and isinstance(node.func, ast.Attribute):
+    if isinstance(node, ast.Call) and called(node) == "format" and isinstance(node.func, ast.Attribute):
         return _BRACE_FIELD.sub(VALUE, _text(node.func.value))
-    if isinstance(node, ast.Call) and _called(node) == "dumps" and node.args and isinstance(node.args[0], ast.Dict):
+    if isinstance(node, ast.Call) and called(node) == "dumps" and node.args and isinstance(node.args[0], ast.Dict):
         return _mapping(node.args[0], '"')
     return _mapping(node, "'") if isinstance(node, ast.Dict) else VALUE
 
@@ -137,7 +141,7 @@ def _values(line: str) -> Iterator[Printed]:
     step = _step_pattern(pieces)
     for before, after in pairwise(pieces):
         label = _label(before)
-        weight = _weight(label)
+        weight = weight_of(label)
         if weight and not re.match(r"\s*[/%]", after):
             name = "_".join(re.findall(r"[a-z0-9]+", label.lower()))
             name = name if not name[0].isdigit() else f"m_{name}"
@@ -176,7 +180,8 @@ def _literal(text: str) -> str:
     return re.escape(text.rstrip()).replace("\\ ", " ") + r"\s*"
 
 
-def _weight(label: str) -> int:
+def weight_of(label: str) -> int:
+    """How likely a name is that of the metric an experiment is about; 0 for what is no metric."""
     words = _words(label)
     if not words & (_HIGHER | _LOWER):
         return 0
