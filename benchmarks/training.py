@@ -8,8 +8,9 @@ transformers' Trainer is the peer: it does as much, and writes to no file here. 
 What is asked is two percent, and whole runs differ by more from one minute to the next. So all contenders live in one
 process, each with a model of its own, and take turns step by step: floor, contender, contender, floor. What drifts
 within such a block cancels, and the block gives one ratio. Printed are the median of the ratios and its 95 % interval
-(percentile bootstrap over the blocks); the floor against itself says what the measurement is worth. Time is the
-processor time of the process, all its threads: nothing hides in another one.
+(percentile bootstrap over the blocks); the floor against itself says what the measurement is worth. Processor time is
+that of the process, all its threads, so that nothing hides in another one; wall time is what other work on the machine
+is in, too.
 """
 
 import argparse
@@ -152,17 +153,21 @@ class Peer:
         self._done.acquire()
 
 
-def processor_time(contender: Contender) -> float:
-    """Seconds of processor that one step takes."""
-    began = time.process_time()
+def timed_step(contender: Contender) -> NDArray[np.float64]:
+    """Take one step; seconds of processor and of the clock that it took, shape (2,)."""
+    began = time.process_time(), time.perf_counter()
     contender.step()
-    return time.process_time() - began
+    return np.array([time.process_time() - began[0], time.perf_counter() - began[1]])
 
 
-def one_block(floor: Contender, contender: Contender) -> tuple[float, float]:
-    """Take turns: floor, contender, contender, floor. Seconds a step of the floor and of the contender."""
-    first, mine, again, last = (processor_time(each) for each in (floor, contender, contender, floor))
-    return (first + last) / 2, (mine + again) / 2
+def one_block(floor: Contender, contender: Contender) -> NDArray[np.float64]:
+    """Take turns: floor, contender, contender, floor.
+
+    Returns:
+        Seconds a step; shape (2, 2): of the floor and of the contender, each of processor and of the clock.
+    """
+    first, mine, again, last = (timed_step(each) for each in (floor, contender, contender, floor))
+    return np.stack([first + last, mine + again]) / 2
 
 
 def median_interval(values: NDArray[np.float64]) -> tuple[float, float]:
@@ -173,14 +178,22 @@ def median_interval(values: NDArray[np.float64]) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class StepCost:
-    """One contender's result: milliseconds a step, ratio to the floor with its interval, blocks it rests on."""
+class Share:
+    """Milliseconds a step, and the ratio to the floor with its 95 % interval; all are medians over the blocks."""
 
-    name: str
-    cpu_ms: float
+    ms: float
     ratio: float
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """One contender's result, by processor time and by the clock, and the blocks it rests on."""
+
+    name: str
+    cpu: Share
+    wall: Share
     blocks: int
 
 
@@ -200,7 +213,7 @@ def measure(folder: Path, *, width: int, layers: int, blocks: int) -> list[StepC
         (Ours(fresh(), batches, recorder), blocks),
         (Peer(fresh(), batches, folder / "trainer"), -(-blocks // 4)),
     ]
-    found: dict[str, list[tuple[float, float]]] = {each.name: [] for each, _ in others}
+    found: dict[str, list[NDArray[np.float64]]] = {each.name: [] for each, _ in others}
     with recorder, contextlib.redirect_stdout(io.StringIO()):  # what it prints
         for each in (floor, *(one for one, _ in others)):
             each.step()  # warms caches, and is not counted
@@ -208,34 +221,40 @@ def measure(folder: Path, *, width: int, layers: int, blocks: int) -> list[StepC
             for each, wanted in others:
                 if block < wanted:
                     found[each.name].append(one_block(floor, each))
-    costs = [step_cost(name, np.array(blocks)) for name, blocks in found.items()]
-    floors = np.array([first for blocks in found.values() for first, _ in blocks])
-    return [step_cost(floor.name, np.column_stack([floors, floors])), *costs]
+    costs = [step_cost(name, np.stack(blocks)) for name, blocks in found.items()]
+    floors = np.stack([block[[0, 0]] for blocks in found.values() for block in blocks])
+    return [step_cost(floor.name, floors), *costs]
 
 
 def step_cost(name: str, blocks: NDArray[np.float64]) -> StepCost:
-    """Sum up the blocks of one contender; shape (blocks, 2), seconds a step of the floor and of the contender."""
+    """Sum up the blocks of one contender, shape (blocks, 2, 2): as `one_block` gives each."""
+    cpu, wall = (share(blocks[:, :, clock]) for clock in (0, 1))
+    return StepCost(name, cpu, wall, len(blocks))
+
+
+def share(blocks: NDArray[np.float64]) -> Share:
+    """Sum up one clock; shape (blocks, 2), seconds a step of the floor and of the contender."""
     ratios = blocks[:, 1] / blocks[:, 0]
-    return StepCost(
-        name, 1e3 * float(np.median(blocks[:, 1])), float(np.median(ratios)), *median_interval(ratios), len(ratios)
-    )
+    return Share(1e3 * float(np.median(blocks[:, 1])), float(np.median(ratios)), *median_interval(ratios))
 
 
 def table(results: Sequence[StepCost]) -> str:
     """Render as Markdown."""
-    head = "| a training step, 4 layers of width 128, batch 32 × 40 | CPU ms | × floor | 95 % interval | blocks |\n"
-    rows = [
-        f"| {each.name} | {each.cpu_ms:.1f} | {each.ratio:.3f} | {each.low:.3f} to {each.high:.3f} | {each.blocks} |\n"
-        for each in results
-    ]
-    return head + "|---|---:|---:|---:|---:|\n" + "".join(rows)
+    clock = " ms | × floor | 95 % interval |"
+    head = f"| a training step, 4 layers of width 128, batch 32 × 40 | CPU{clock} wall{clock} blocks |\n"
+    rows = [f"| {each.name} | {_cells(each.cpu)} | {_cells(each.wall)} | {each.blocks} |\n" for each in results]
+    return head + "|---" + "|---:" * 7 + "|\n" + "".join(rows)
+
+
+def _cells(one: Share) -> str:
+    return f"{one.ms:.1f} | {one.ratio:.3f} | {one.low:.3f} to {one.high:.3f}"
 
 
 def main() -> None:
     """Run from the command line."""
     options = options_of(__doc__)
     torch.set_num_threads(1)
-    sizes = {"width": 16, "layers": 1, "blocks": 1} if options.quick else {"width": 128, "layers": 4, "blocks": 80}
+    sizes = {"width": 16, "layers": 1, "blocks": 1} if options.quick else {"width": 128, "layers": 4, "blocks": 200}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         results = measure(Path(folder), **sizes)
