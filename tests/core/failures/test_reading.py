@@ -220,3 +220,11 @@ def test_what_a_log_is_wrapped_in_never_changes_a_verdict(dress: str) -> None:
         if before.category != after.category:
             changed.append((case["id"], before.rule, after.rule))
     assert changed == []
+
+
+def test_a_line_keeps_its_depth_without_its_stock_sentences() -> None:
+    """In a traceback depth tells code from what speaks."""
+    said = "See the log files for more information"
+    assert without_stock(f"    {said}: raise") == "    : raise"
+    assert without_stock(f"{said}: raise") == ": raise"
+    assert without_stock(f"    {said}") == "    ·"

@@ -39,7 +39,8 @@ def without_stock(text: str) -> str:
     """A line without the sentences that say nothing about this error."""
     if not _BEGINS.found(text):
         return text
-    return _STOCK.sub(_kept, text).strip() or "·"
+    left = _STOCK.sub(_kept, text).strip() or "·"
+    return text[: len(text) - len(text.lstrip())] + left  # its depth says whether it is code of a traceback
 
 
 def _kept(match: re.Match[str]) -> str:
