@@ -156,11 +156,12 @@ def test_every_page_is_in_the_nav_of_the_site() -> None:
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda path: path.name)
 def test_every_command_that_is_shown_exists(page: Path) -> None:
-    """Each `python -m` of ours is a module, and each option shown with it is one the command has."""
+    """Each `python -m` of ours is a module or package that runs, and each option shown with it is one it has."""
     shown = _MODULE.findall(code_of(page))
     assert shown or page.name != "README.md"
     for module, rest in shown:
-        assert (ROOT / Path(*module.split("."))).with_suffix(".py").exists(), module
+        place = ROOT / Path(*module.split("."))
+        assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), module
         known = options_of(module)
         used = {word.split("=")[0] for word in rest.split() if word.startswith("--") and len(word) > 2}
         assert known is None or used <= known, f"{module}: {used - (known or set())}"
