@@ -12,8 +12,8 @@ from hpc.adapters.started import VARIABLE
 from hpc.core.typed import PLAIN
 
 TESTS = Path(__file__).parent
-FAR = ("cluster", "containers", "train", "browser", "gpu", "nfs")
-"""Folders whose tests need more than Python: a Slurm, images, a training stack, a browser, a file server."""
+FAR = ("cluster", "containers", "train", "browser", "gpu", "nfs", "faults")
+"""Folders whose tests need more than Python: a Slurm, images, a training stack, a browser, file systems."""
 
 SLOW_LIST = TESTS / "slow.txt"
 # However pytest was started, messages name commands plainly; `tests/hpc/test_pasted.py` tries the ways.
@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             key=lambda item: (
                 "test_storm" not in item.nodeid,
                 "tests/cluster" not in item.nodeid,
-                "tests/nfs" not in item.nodeid,
+                not any(folder in item.nodeid for folder in ("tests/nfs", "tests/faults")),
             )
         )
 

@@ -54,8 +54,8 @@ _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 _OUTDATED = (errno.ENOENT, errno.ESTALE)
 """What NFS may say of a name that another host has just made or replaced."""
 _STALE_READS = 20
-_NETWORK = ("nfs", "lustre", "beegfs")
-"""What types of file systems begin with whose locks may hold on one machine only."""
+_NETWORK = ("nfs", "lustre", "beegfs", "fuse.", "fuse ")
+"""What types of file systems, and a blank, begin with whose locks may hold on one machine only."""
 
 
 GROUP_READS = 0o750
@@ -81,11 +81,13 @@ def make_folder(folder: Path, mode: int | None = None, *, parents: bool = True) 
     if parents:
         make_folder(folder.parent, mode)
     wanted = mode or (GROUP_READS if group_reads(folder.parent) else 0o700)
-    with contextlib.suppress(FileExistsError):
+    try:
         folder.mkdir(0o700)
         _set_mode(folder, wanted)
-    if not folder.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(folder))
+    except FileExistsError:
+        refresh(folder.parent)  # else what another host has just made is no folder for a while
+        if os.path.lexists(folder) and not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(folder)) from None
 
 
 def group_reads(folder: Path) -> bool:
@@ -721,4 +723,4 @@ def _network_mount(_device: int, folder: str) -> "Mount | None":
     from hpc.core.checkup.storage import mount_of, parse_mounts
 
     mount = mount_of(os.path.realpath(folder), parse_mounts(mounts.decode("utf-8", "surrogateescape")))
-    return mount if mount and mount.kind.startswith(_NETWORK) else None
+    return mount if mount and f"{mount.kind} ".startswith(_NETWORK) else None

@@ -233,6 +233,20 @@ def test_absent_json_is_not_broken_json(tmp_path: Path) -> None:
     assert files.read_json_or_none(tmp_path / "a.json") is None
 
 
+def test_a_folder_that_another_host_has_just_made_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a mount believes that there is none, and making it says otherwise: also where asking does not help."""
+    (tmp_path / "there").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    with monkeypatch.context() as late:
+        late.setattr(Path, "is_dir", lambda _: False)
+        late.setattr(os.path, "lexists", lambda _: False)
+        files.make_folder(tmp_path / "there", 0o700, parents=False)
+    for name in ("file", "link"):
+        with pytest.raises(NotADirectoryError):
+            files.make_folder(tmp_path / name)
+
+
 def test_exactly_one_of_twenty_gets_the_folder(tmp_path: Path) -> None:
     """Twenty processes publish at the same moment: one wins, the others keep what they prepared."""
     gate = tmp_path / "gate"

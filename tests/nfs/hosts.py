@@ -1,4 +1,4 @@
-"""Talking to the two hosts of the NFS laboratory: starts them, sends what they are to do, waits for answers."""
+"""Talking to the two hosts of a laboratory: starts them, sends what they are to do, waits for answers."""
 
 from __future__ import annotations
 
@@ -51,15 +51,12 @@ class Call:
 
 
 class Host:
-    """A host, started by `scripts/lab/nfs`'s `on_host`."""
+    """A host: a process that runs `tests.nfs.host`, however it was made a host."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, command: Sequence[str]) -> None:
         self.number = number
         self._calls: dict[int, Call] = {}
-        command = f'on_host {number} "{sys.executable}" -m tests.nfs.host'
-        self._process = subprocess.Popen(
-            ["bash", "-c", f"{_functions()}\n{command}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         threading.Thread(target=self._listen, daemon=True).start()
 
     def ask(self, request: dict[str, Any]) -> Call:
@@ -87,11 +84,23 @@ class Host:
         """Let the share go."""
         self.ask({"do": "unmount"}).result()
 
+    def close(self) -> None:
+        """Let its process end."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(ANSWER_S)
+
     def _listen(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             said = json.loads(line)
             self._calls[said.pop("id")].take(said)
+
+
+def on_nfs(number: int) -> Host:
+    """One of the two hosts of `scripts/lab/nfs`."""
+    command = f'on_host {number} "{sys.executable}" -m tests.nfs.host'
+    return Host(number, ["bash", "-c", f"{_functions()}\n{command}"])
 
 
 def _functions() -> str:

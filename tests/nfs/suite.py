@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from tests.nfs.hosts import Host, HostError, lab
+from tests.nfs.hosts import Host, HostError, lab, on_nfs
 
 MOUNTS = {
     "v4.2": "vers=4.2,actimeo=3",
@@ -31,8 +31,8 @@ USER = 1000
 class Lab:
     """Two hosts, and what was found."""
 
-    def __init__(self) -> None:
-        self.first, self.second = Host(1), Host(2)
+    def __init__(self, first: Host, second: Host) -> None:
+        self.first, self.second = first, second
         self.hosts = (self.first, self.second)
         self.found: dict[str, Any] = {}
 
@@ -59,9 +59,8 @@ class Lab:
         return [call.result() for call in calls]
 
 
-def at_once(lab_: Lab, options: str) -> None:
-    """What has to hold on every mount."""
-    base = lab_.mount(options)
+def at_once(lab_: Lab, base: str) -> None:
+    """What has to hold on every mount, in a new folder that both hosts have."""
     first, second = lab_.hosts
     folders = {
         name: f"{base}/{name}" for name in ("ledger", "count", "claims", "submissions", "files", "fence", "kill")
@@ -144,8 +143,6 @@ def at_once(lab_: Lab, options: str) -> None:
     for part in parts:
         lab_.note(part.__name__, part)
     lab_.note("locks", lambda: first.run("locks", base))
-    for host in lab_.hosts:
-        host.unmount()
 
 
 def faults(lab_: Lab) -> None:
@@ -221,13 +218,15 @@ def faults(lab_: Lab) -> None:
 
 def main() -> None:
     """Run one part and write down what it found."""
-    lab_ = Lab()
+    lab_ = Lab(on_nfs(1), on_nfs(2))
     if sys.argv[1] == "faults":
         faults(lab_)
     else:
         for name in sys.argv[1].split(","):
             before, lab_.found = lab_.found, {}
-            at_once(lab_, MOUNTS[name])
+            at_once(lab_, lab_.mount(MOUNTS[name]))
+            for host in lab_.hosts:
+                host.unmount()
             lab_.found = {**before, name: lab_.found}
     Path(sys.argv[2]).write_text(json.dumps(lab_.found), encoding="utf-8")
 

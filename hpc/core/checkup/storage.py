@@ -14,6 +14,8 @@ OK, NOTE, WARNING, BLOCKING = Severity.OK, Severity.NOTE, Severity.WARNING, Seve
 IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 LOCAL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "overlay", "zfs", "f2fs", "vfat", "exfat", *IN_MEMORY})
 """File systems that belong to one machine, unless that machine serves them to others."""
+LOCKED_FUSE = frozenset({f"fuse.{name}" for name in ("glusterfs", "ceph", "ceph-fuse", "juicefs", "mfs")})
+"""File systems in user space that hand `flock` to their servers; the kernel keeps it to itself for all others."""
 SCRATCH = ("/tmp", "/var/tmp", "/dev/shm", "/run")  # noqa: S108  places to warn of
 LOW_MIB, FULL_MIB = 2048, 64
 FILES_A_TASK = 40
@@ -148,12 +150,14 @@ def judge_flock(problem: str, mount: Mount | None, several_hosts: bool) -> Check
 
 
 def local_locks(mount: Mount) -> str:
-    """The mount option that keeps locks on one machine; empty where there is none."""
+    """The mount option, or the type, that keeps locks on one machine; empty where there is none."""
     if mount.kind == "lustre":
         return "localflock" if "localflock" in mount.options else ""
     if mount.kind.startswith("nfs"):
         bad = ("nolock", "local_lock=all", "local_lock=flock", "local_lock=posix")
         return next((option for option in bad if option in mount.options), "")
+    if f"{mount.kind}.".startswith("fuse."):
+        return "" if mount.kind in LOCKED_FUSE else mount.kind
     return "tuneUseGlobalFileLocks not said" if mount.kind == "beegfs" else ""
 
 

@@ -113,6 +113,10 @@ MOUNTS = """\
 35 21 0:31 / /home rw,nosuid - nfs4 server:/export/home rw,vers=4.2,local_lock=none
 36 21 0:32 / /scratch rw - lustre mds@o2ib:/scratch rw,localflock
 37 21 0:33 / /my\\040data rw - nfs old:/data rw,vers=3,nolock
+39 21 0:35 / /remote rw - fuse.sshfs me@server:/data rw,user_id=0
+40 21 0:36 / /gluster rw - fuse.glusterfs server:/volume rw,user_id=0
+41 21 0:37 / /nameless rw - fuse program rw,user_id=0
+42 21 0:38 / /stick rw - fuseblk /dev/sdb1 rw,user_id=0
 38 35 0:34 / /home/me rw - tmpfs tmpfs rw,size=10k
 a line that is none
 """
@@ -123,6 +127,8 @@ a line that is none
     [
         ("/home/you/runs", "/home", ""), ("/home/me/runs", "/home/me", ""), ("/homework", "/", ""),
         ("/scratch", "/scratch", "localflock"), ("/my data/x", "/my data", "nolock"), ("/", "/", ""),
+        ("/remote", "/remote", "fuse.sshfs"), ("/gluster", "/gluster", ""), ("/nameless", "/nameless", "fuse"),
+        ("/stick", "/stick", ""),
     ],
 )  # fmt: skip
 def test_a_folder_is_on_the_nearest_mount(folder: str, point: str, locks: str) -> None:
