@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from hpc.core.experiment.spec import Breaker
-from hpc.core.failures.evidence import FailureClass, Verdict
+from hpc.core.failures.evidence import OF_STATE, FailureClass, Verdict
 from hpc.core.failures.templates import blank
 from hpc.core.words import counted
 
@@ -77,10 +77,12 @@ def one_node(node: str) -> str:
 def fingerprint(verdict: Verdict) -> str:
     """Name what failures of one kind share: class, sub-cause, and the deciding line without what is one task's own.
 
+    Where a state or an exit record decided it stands for the line: not every log says it in words.
     Numbers, paths, addresses and times are blanked, so that ``/scratch/a/x.py line 3`` and ``/scratch/b/x.py line 4``
     are the same.
     """
-    line = verdict.evidence[0].text if verdict.evidence else verdict.rule
+    known = next((line.text for line in verdict.evidence if line.source in OF_STATE), None)
+    line = known or (verdict.evidence[0].text if verdict.evidence else verdict.rule)
     return f"{verdict.category}/{verdict.cause}: {blank(line[: 4 * MAX_LINE])[:MAX_LINE]}"
 
 

@@ -15,10 +15,11 @@ How it decides, in this order (the first step with an answer wins):
 9. exit code     what is left; and what is not known is `unknown`, never a success
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from hpc.core.failures.evidence import UNREADABLE, Evidence, FailureClass, LogLine, Verdict
+from hpc.core.failures.evidence import OF_STATE, UNREADABLE, Evidence, FailureClass, LogLine, Verdict
 from hpc.core.failures.fact_rules import CHECKPOINTED, FACT_RULES, FactRule, Step, fact, signal_of
 from hpc.core.failures.health import examine
 from hpc.core.failures.log_rules import LOG_RULES
@@ -144,8 +145,18 @@ def _first_fact(scene: Scene, *steps: Step) -> Verdict | None:
     for rule in FACT_RULES:
         line = rule.holds(scene) if rule.step in steps else None
         if line is not None:
-            return _concluded(rule, line)
+            said = _said_in_log(scene, rule) if line.source in OF_STATE else None
+            return _concluded(rule, *((said.line, line) if said else (line,)))
     return None
+
+
+def _said_in_log(scene: Scene, rule: FactRule) -> Event | None:
+    """The line of the log that says what a state or an exit record says: a person would quote it, and not the state."""
+    if rule.category is F.UNKNOWN:
+        return scene.says(Role.KILLED)
+    named = [event for event in scene.events if event.rule.category is rule.category]
+    told = [event for event in named if event.rule.role in (Role.TAKEN_AWAY, Role.TIME_LIMIT)]
+    return next(iter(told or named), None)
 
 
 def _asking(step: Step) -> Callable[[Scene], Verdict | None]:
@@ -156,8 +167,20 @@ def _from_event(scene: Scene, event: Event | None) -> Verdict | None:
     """A verdict from a line, with up to two more lines of the same class behind it."""
     if event is None:
         return None
-    others = [other.line for other in scene.events if other.rule.category is event.rule.category and other is not event]
-    return _concluded(event.rule, event.line, *others[:2])
+    alike = [other for other in scene.events if other.rule.category is event.rule.category and other is not event]
+    raised = None if event.raised else next((other for other in alike if _says_it_better(other, event)), None)
+    first = [raised.line, event.line] if raised else [event.line]
+    return _concluded(event.rule, *first, *[other.line for other in alike if other is not raised][: 3 - len(first)])
+
+
+def _says_it_better(other: Event, event: Event) -> bool:
+    """Whether a traceback ends with what a library had printed before: that is the line a person quotes."""
+    if not other.raised or other.survived or other.rule.tier > Tier.FAULT or _POINTS_ELSEWHERE.search(other.line.text):
+        return False
+    return other.rank == event.rank and other.position > event.position
+
+
+_POINTS_ELSEWHERE = re.compile(r"\b(?:errors?|messages?|logs?|output|details) above\b|\bsee above\b", re.IGNORECASE)
 
 
 def _input_is_bad(scene: Scene) -> bool:

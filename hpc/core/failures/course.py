@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import accumulate
 
 from hpc.core.failures import log_scan
+from hpc.core.failures.ending import ends_badly, ends_well, ends_whole, ends_with_nothing
 from hpc.core.failures.evidence import FailureClass
 from hpc.core.failures.reading.parts import Line
 from hpc.core.failures.rule import Role, Rule, Tier
@@ -18,8 +19,10 @@ BUFFER = 8192
 _HANDLED = re.compile(
     r"\b(?:WARN(?:ING)?|retry(?:ing)?|retries|ignor(?:ed|ing)|skipp?(?:ing|ed)|falling back|recover\w*|pruned"
     r"|keeping|(?:will )?continu(?:e|ing)|using (?:the )?(?:default|cached|cpu)|trying again|attempt [2-9]"
-    r"|instead|not available|disabled|optional|reducing|reduced|halving|proceed(?:s|ing)|anyway|tolerat\w+"
-    r"|recovered|resuming|restarting)\b",
+    r"|instead|not available|disabled|optional|reduc(?:ing|ed|e)|halv(?:ing|ed|e)|proceed(?:s|ing)|anyway|tolerat\w+"
+    r"|recovered|resuming|restart(?:ing|ed|s)?|skip|sleeping|backing off|cut(?:ting|s)?|bisect\w*|re-?queu\w+"
+    r"|resubmit\w*|re-?launch\w*|rescheduled|re-?run\w*|replaced|next (?:mirror|server|node|host|try)"
+    r"|roll(?:ing|ed)? back|(?:try|attempt|retry) \d{1,3} ?(?:/|of)|again)\b",
     re.IGNORECASE,
 )
 _IGNORED = re.compile(r"^(?:Exception ignored in|--- Logging error ---|Error in atexit)")
@@ -46,6 +49,13 @@ _PROGRAMS = re.compile(
 """What a job script starts its work with; without one of these nothing was done."""
 
 
+_GOES_ON = frozenset(
+    {
+        FailureClass.DATA, FailureClass.STORAGE, FailureClass.CHECKPOINT, FailureClass.ENVIRONMENT,
+        FailureClass.CONTAINER, FailureClass.CONFIG,
+    }
+)  # fmt: skip
+"""What the next command of a job script goes on after, with whatever there is."""
 _SPOILS_RESULTS = frozenset({FailureClass.DATA, FailureClass.STORAGE, FailureClass.CHECKPOINT})
 CALM = 4
 """Lines of the program itself, nothing wrong with them, that show that it went on after a message it printed."""
@@ -55,8 +65,16 @@ _EPILOGUE = re.compile(
     re.IGNORECASE,
 )
 """What job scripts and trackers say whatever became of the program."""
+_ANSWERED = re.compile(r"\b(?:reduc|halv|cut|bisect|retry|again|restart|smaller|relax)\w*", re.IGNORECASE)
+_CONVERGED = re.compile(
+    r"^(?!.{0,80}\b(?:not|no|fail\w*|never|without|un)\b).{0,120}\b(?:converged|convergence (?:\w+ )?(?:reached"
+    r"|achieved|met|satisfied)|criteria (?:are |were )?(?:satisfied|met))\b",
+    re.IGNORECASE,
+)
 _FINAL = re.compile(
-    r"^(?:slurmstepd|srun: error|prterun|mpirun)|\bkilled\b|core dumped|segmentation fault", re.IGNORECASE
+    r"^(?:slurmstepd|srun: error|prterun|mpirun)|\bkilled\b|core dumped|segmentation fault|illegal instruction"
+    r"|\bbus error|floating point exception$|: aborted\b|\bsig(?:segv|ill|bus|fpe|abrt|kill)\b",
+    re.IGNORECASE,
 )
 """What is never said of a program that goes on."""
 
@@ -75,6 +93,10 @@ class _Marks:
 
     def any_after(self, i: int) -> bool:
         return bool(self.places) and self.places[-1] > i
+
+    @property
+    def last(self) -> int:
+        return self.places[-1] if self.places else -1
 
     def any_before(self, i: int) -> bool:
         return bool(self.places) and self.places[0] < i
@@ -126,7 +148,8 @@ class Course:
         """
         line = self.lines[i]
         if rule.category is FailureClass.NOT_CONVERGED:
-            return self._marks("progress", line.rank).any_after(i)
+            later = self._marks("progress", line.rank).any_after(i) or self._marks("converged").any_after(i)
+            return later or bool(_ANSWERED.search(line.text))
         if _KILLED_BY_SLURM.match(line.text):
             return self._marks("work").characters_after(i) > BUFFER  # another attempt, in the same file
         if rule.role is Role.NO_PROGRAM:
@@ -149,11 +172,20 @@ class Course:
     def passed(self, i: int, rule: Rule, uncaught: bool | None) -> bool:
         """Whether the program went on to other things after a message that it printed itself.
 
-        That is less than to outlive it, and enough beside an exit code of 0. A traceback is no such message: who
-        answers one says so. Nor is one about an input that is damaged or a file system that is full: the next command
-        of a script goes on with what there is.
+        That is less than to outlive it, and enough beside an exit code of 0: it said afterwards what it had done, and
+        not, later still, that it had not. Who answers a traceback that reached the top of a program says so. After a
+        message about an input that is damaged or a file system that is full, the next command of a script goes on with
+        what there is: there the end has to be whole, or the message answered.
         """
-        if uncaught is not None or rule.category in _SPOILS_RESULTS or _FINAL.search(self.lines[i].text):
+        text = self.lines[i].text
+        if _FINAL.search(text) or ends_with_nothing(text) or self._marks("nothing").any_after(i):
+            return False
+        end = max(i, self._marks("badly").last)
+        handled = self._was_handled(i, uncaught) or self._told_after(i)
+        whole = self._marks("whole").any_after(end)
+        if whole or self._marks("well").any_after(end):
+            return handled if uncaught else whole or handled or rule.category not in _GOES_ON
+        if uncaught is not None or rule.category in _SPOILS_RESULTS or end > i:
             return False
         calm = self._marks("calm").places
         return len(calm) - bisect_right(calm, i) >= CALM
@@ -210,5 +242,10 @@ _KINDS: dict[str, Callable[[str], bool]] = {
     "work": lambda text: log_scan.is_progress(text) or log_scan.is_result(text),
     "ended": log_scan.says_ended,
     "result": lambda text: log_scan.says_ended(text) or bool(_RESULT.search(text)),
+    "converged": lambda text: bool(_CONVERGED.search(text)),
+    "well": ends_well,
+    "whole": ends_whole,
+    "badly": ends_badly,
+    "nothing": ends_with_nothing,
     "over": lambda text: log_scan.says_finished(text) or bool(_OVER.search(text) or _RESULT.search(text)),
 }

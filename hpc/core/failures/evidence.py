@@ -36,6 +36,10 @@ UNREADABLE = "unreadable"
 """Sub-cause of `unknown`: what the attempt left cannot be read, so nobody can tell how it ended."""
 
 
+OF_STATE = ("scheduler", "exit record")
+"""Sources of what is known of the end, and is no line of a log."""
+
+
 @dataclass(frozen=True)
 class LogLine:
     """One line that counts.

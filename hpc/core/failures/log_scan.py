@@ -37,7 +37,9 @@ NEEDLES = (
     "merging override", "could not be", "access to", "gated", "marked dead", "stuck", "deadlock", "due to signal",
     "os { code", "0 trials", "no trials", "0 runs", "no runs", "none of", "succeeded", "ascii as enc", "openmp",
     "locale", "array size", "unknown ", "parse", "unexpected", "severe (", "stopping training", "is required",
-    "hw exception", "panic", "stackoverflow",
+    "hw exception", "panic", "stackoverflow", "giving up", "gave up", "bailing out", "nothing was", "nothing saved",
+    "nothing written", "incomplete", "unsuccessful", "crashed", "too many", "did not", "unlikely", "unable", "can't",
+    "nan ",
 )  # fmt: skip
 """Lower-case beginnings of trouble. A line without any of them is never evidence, which is what makes logs of
 gigabytes readable."""

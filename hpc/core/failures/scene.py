@@ -19,11 +19,14 @@ from hpc.core.failures.reading.stock import without_stock
 from hpc.core.failures.reading.traces import Reading, read
 from hpc.core.failures.rule import NEIGHBOURS, Role, Rule, Tier
 from hpc.core.failures.rule_gate import RuleGate
+from hpc.core.slurm.states import SlurmState
 
 CALM_LINES = 60
 """Unsuspicious lines after an error that show that a program of unknown kind went on working."""
 
 
+ANOTHER_ATTEMPT = 4
+"""Lines after Slurm ended a job that show that another one wrote to the same file."""
 NAN_GRADIENTS = 5
 """Gradient norms in a row up to the end that have to be infinite or NaN before they count."""
 
@@ -39,6 +42,7 @@ class Event:
         position: Place in the evidence's order.
         survived: The same stream went on working afterwards.
         passed: The program printed it and went on to other things: nothing to overrule an exit code of 0 with.
+        raised: It is the message of a traceback.
     """
 
     rule: Rule
@@ -47,6 +51,7 @@ class Event:
     position: int
     survived: bool
     passed: bool = False
+    raised: bool = False
 
     @property
     def says_handled(self) -> bool:
@@ -208,7 +213,9 @@ class Scene:
             if rule is not None:
                 uncaught = trace.outermost if trace else None
                 survived, passed = course.survived(i, rule, uncaught), course.passed(i, rule, uncaught)
-                found.append((Event(rule, line.origin, line.rank, line.position, survived, passed), trace))
+                found.append(
+                    (Event(rule, line.origin, line.rank, line.position, survived, passed, trace is not None), trace)
+                )
         yield from _one_a_chain(found)
 
 
@@ -244,16 +251,21 @@ def observe(evidence: Evidence) -> Scene:
             Line(origin, rank, without_stock(text), position)
             for (position, origin), (rank, text) in zip(places, split, strict=True)
         ]
-        readings.append(read(_last_attempt(lines)))
+        readings.append(read(_last_attempt(lines, ended_well=evidence.state is SlurmState.COMPLETED)))
     return Scene(evidence, tuple(readings))
 
 
-def _last_attempt(lines: list[Line]) -> list[Line]:
-    """What the newest attempt wrote, where Slurm appended several to one file."""
+def _last_attempt(lines: list[Line], *, ended_well: bool) -> list[Line]:
+    """What the newest attempt wrote, where Slurm appended several to one file.
+
+    After a job was ended nothing more can be written by it: work that follows is another attempt's. Where the last one
+    is known to have ended well, any lines that follow are.
+    """
     start = 0
     for i, line in enumerate(lines):
-        goes_on = _JOB_ENDED.search(line.text) and any(log_scan.is_progress(later.text) for later in lines[i + 1 :])
-        if goes_on or _NEW_ATTEMPT.search(line.text):
+        later = lines[i + 1 :] if _JOB_ENDED.search(line.text) else ()
+        others = ended_well and sum(bool(one.text.strip()) for one in later) >= ANOTHER_ATTEMPT
+        if others or any(log_scan.is_progress(one.text) for one in later) or _NEW_ATTEMPT.search(line.text):
             start = i + 1
     return lines[start:]
 
@@ -266,12 +278,12 @@ def _one_a_chain(found: Sequence[tuple[Event, Trace | None]]) -> list[Event]:
     """Of exceptions raised in handling one another the one that says most: together they are one event.
 
     A cause goes before a consequence, and either before an exception no rule knows; of equals the last, which is what
-    the program made of it.
+    the program made of it, or what that is said to be caused by.
     """
-    best: dict[int, tuple[tuple[bool, int, int], Event]] = {}
+    best: dict[int, tuple[tuple[bool, int, int, int], Event]] = {}
     for event, trace in found:
         if trace is not None:
-            weight = (event.rule.id in _SAYS_LITTLE, event.rule.tier, -event.position)
+            weight = (event.rule.id in _SAYS_LITTLE, event.rule.tier, -trace.level, event.position)
             if trace.chain not in best or weight < best[trace.chain][0]:
                 best[trace.chain] = (weight, event)
     return [event for event, trace in found if trace is None or best[trace.chain][1] is event]

@@ -65,6 +65,7 @@ class Block:
         frames: The calls, outermost first.
         outermost: Whether the stack begins at the top of the program: nobody caught it.
         linked: Whether it ties the block before it and the one after it together.
+        causal: Whether it says that the one before is the cause of the one after.
     """
 
     parts: tuple[Part | None, ...]
@@ -73,6 +74,7 @@ class Block:
     frames: tuple[Frame, ...] = ()
     outermost: bool = False
     linked: bool = False
+    causal: bool = False
 
 
 Reader = Callable[[Sequence[str], int], Block | None]
@@ -89,6 +91,7 @@ class Trace:
         frames: The calls, outermost first.
         outermost: Whether it reached the top of the program; for a chain, whether its last member did.
         chain: Number of the chain it belongs to; exceptions raised in handling one another share it.
+        level: How many members of its chain it was raised in handling of; a stated cause and its effect share one.
     """
 
     start: int
@@ -96,6 +99,7 @@ class Trace:
     frames: tuple[Frame, ...]
     outermost: bool
     chain: int
+    level: int = 0
 
     def ended(self, *, outermost: bool) -> "Trace":
         """The same, with the fate of the whole chain."""

@@ -34,7 +34,8 @@ _WARNED = re.compile(r"^\S{1,400}\.py:\d{1,7}: \w{0,60}Warning: ")
 
 def read_link(texts: Sequence[str], at: int) -> Block | None:
     """The line that ties two tracebacks together."""
-    return Block((Part.HEADER,), linked=True) if _LINK.search(texts[at]) else None
+    link = _LINK.search(texts[at])
+    return Block((Part.HEADER,), linked=True, causal=link[0].startswith("The")) if link else None
 
 
 def read_warning(texts: Sequence[str], at: int) -> Block | None:
@@ -57,6 +58,11 @@ class _Wrapped:
         text = texts[at]
         return cls(texts, _DIGIT.sub("0", text[:offset]), len(text) - len(text.lstrip(" ")))
 
+    def is_quoted(self, at: int) -> bool:
+        """Whether words of a program stand before the header alone: it prints what it caught, or what it ran."""
+        words = any(letter.isalpha() for letter in self.prefix)
+        return words and at + 1 < len(self.texts) and _FRAME.match(self.texts[at + 1]) is not None
+
     def __getitem__(self, at: int) -> str:
         text = self.texts[at]
         width = len(self.prefix)
@@ -72,7 +78,8 @@ def read_traceback(texts: Sequence[str], at: int) -> Block | None:
         return None
     wrapped = _Wrapped.of(texts, at, header.start() if header else 0)
     body = _Body()
-    body.begin(header=header is not None, handled=any(_HANDLED.search(text) for text in texts[max(0, at - 2) : at]))
+    handled = any(_HANDLED.search(text) for text in texts[max(0, at - 2) : at])
+    body.begin(header=header is not None, handled=handled or wrapped.is_quoted(at))
     first_is_innermost = bool(header and "first" in header[0])
     if header is None:
         body.add(Part.FRAME, frame=_FRAME.match(texts[at]))

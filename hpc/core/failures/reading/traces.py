@@ -48,7 +48,7 @@ def read(lines: Sequence[Line]) -> Reading:
         streams.setdefault(line.rank, []).append(i)
     for places in streams.values():
         of_rank: list[Trace] = []
-        linked = False
+        linked = causal = False
         for at, block in _blocks([lines[i].text for i in places]):
             own = places[at : at + len(block.parts)]
             for offset, (place, part) in enumerate(zip(own, block.parts, strict=True)):
@@ -58,8 +58,9 @@ def read(lines: Sequence[Line]) -> Reading:
             if block.message is not None or block.frames:
                 chain = of_rank[-1].chain if linked and of_rank else own[0]
                 message = None if block.message is None else own[block.message]
-                of_rank.append(Trace(own[0], message, block.frames, block.outermost, chain))
-            linked = block.linked
+                level = of_rank[-1].level + (not causal) if linked and of_rank else 0
+                of_rank.append(Trace(own[0], message, block.frames, block.outermost, chain, level))
+            linked, causal = block.linked, block.causal
         traces += _with_fate(of_rank)
     return Reading(tuple(read_lines), tuple(sorted(traces, key=lambda trace: trace.start)))
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from hpc.core.failures.ending import BADLY
 from hpc.core.failures.evidence import FailureClass
 from hpc.core.failures.rule import RAISED, Role, Rule, Tier, named, row
 from hpc.core.failures.rules.stack import STACK_RULES
@@ -233,6 +234,14 @@ ROWS: tuple[Rule, ...] = (
         tier=Tier.TRACE,
         when=lambda e: e.exit_code is not None and 0 < e.exit_code < 124 and not e.exit_signal,
         needs_failure=True,
+        confidence=0.4,
+    ),
+    row(
+        "bug-ended-badly", F.CODE_BUG, "said_failed",
+        BADLY,
+        "the program says of itself that it did not do what it was to do",
+        "why: no rule knows the message",
+        tier=Tier.TRACE,
         confidence=0.4,
     ),
     row(

@@ -59,6 +59,16 @@ ROWS: tuple[Rule, ...] = (
         "its cause",
     ),
     row(
+        "divergence-ended-it", F.DIVERGENCE, "stopped",
+        r"\b(?:nans?|infs?|non-?finite|diverg(?:ed|ence|ing)|blow\w* up|blew up|unstable)\b.{0,80}\b(?:abort"
+        r"|stopping|stopped"
+        r"|terminat(?:ing|ed)|giving up|exiting|quitting|killing)\w{0,3}\b(?!.{0,40}(?:skip|retry|batch|worker|member))"
+        r"|\b(?:abort|stopp|terminat|exit)\w{2,3}\b.{0,60}\b(?:nans?|non-?finite|diverg(?:ed|ence)|blew up|blow-up)\b",
+        "the program ended itself because its numbers were not finite, or left all bounds",
+        "why: step size, initial state, precision and input all do this",
+        confidence=0.85,
+    ),
+    row(
         "divergence-gradient-not-finite", F.DIVERGENCE, "gradient",
         r"found (?:nan|inf) in (?:local )?(?:grad|forward loss|params)|(?:gradients?|grad norm"
         r"|norm of order \S+) .{0,60}(?:is|are) (?:nan|non-finite|infinite)"

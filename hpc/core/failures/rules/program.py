@@ -1,5 +1,6 @@
 """The program's own errors that have a meaning of their own."""
 
+from hpc.core.failures.ending import NOTHING
 from hpc.core.failures.evidence import FailureClass
 from hpc.core.failures.rule import RAISED, Rule, Tier, named, row
 
@@ -8,12 +9,7 @@ F = FailureClass
 EARLY: tuple[Rule, ...] = (
     row(
         "bug-nothing-succeeded", F.CODE_BUG, "none_succeeded",
-        r"\ball (?:the |of the )?(?:\d{1,9} )?(?:trials?|fits?|folds?|runs?|seeds?|jobs|tasks|configurations?|workers|"
-        r"experiments) (?:have |has )?failed\b"
-        r"|\b(?:0|no|none of (?:the )?\d{1,9}) (?:trials?|fits?|folds?|runs?|seeds?|jobs|configurations?|experiments)"
-        r" (?:were |was |have |has )?(?:completed|succeeded|finished|successful)"
-        r"|\b0(?: of |/)[1-9]\d{0,8} (?:trials?|fits?|folds?|runs?|seeds?|jobs|tasks"
-        r"|experiments) (?:were )?(?:completed|succeeded|ok)",
+        NOTHING,
         "the program reported that everything it tried failed",
         "the cause; each attempt printed its own message",
         tier=Tier.TRACE, confidence=0.5,
@@ -79,8 +75,12 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "not-converged-statement", F.NOT_CONVERGED, "stated",
-        r"\b(?:did|does|has|have) not converged?\b|failed to converge|\bnot converged\b|without converg"
-        r"|solved 0/\d|no convergence|convergence (?:was )?not (?:reached|achieved)|"
+        r"\b(?:did|does|has|have) not (?:yet )?converged?\b|failed to converge|\bnot converged\b|without converg"
+        r"|solved 0/\d|no convergence|convergence (?:criteri\w{1,3} )?(?:was |were |is )?(?:not (?:reached|achieved|met"
+        r"|satisfied)|failure|judged unlikely)|too many attempts made for this increment|\bnot converging\b"
+        r"|(?:agent|policy|model|network) (?:did not|didn't|has not) learn|\b(?:scf|newton|solver|optimi[sz]er"
+        r"|geometry)\b"
+        r".{0,40}\b(?:did not|failed to|not) (?:converge|reach)|"
         + named(r"Convergence|NotConverged"),
         "the program itself reported that it did not converge",
         "whether more steps would help",
