@@ -16,7 +16,7 @@ import shutil
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 
@@ -58,6 +58,7 @@ from hpc.snapshots.snapshot import (
     newest_of,
     take_snapshot,
 )
+from hpc.snapshots.untouched import take_brief_snapshot
 from hpc.standing.lines import draw, render
 from hpc.standing.numbers import Standing, Waiting
 from hpc.standing.tasks import TaskRow, list_tasks, read_outcomes
@@ -98,11 +99,13 @@ def main(name: str | None, watch: str | None, which: str | None, as_json: bool) 
         if wanted is not None:
             raise InputError("--tasks prints one table: leave out --watch")
         return keep_watching(layout, every_s, writes=workspace.may_write(layout))
-    snapshot, standing, seen = _look(layout, writes=workspace.may_write(layout))
+    snapshot, standing, seen = _look(layout, writes=workspace.may_write(layout), brief=wanted is None)
     rows = None if wanted is None else list(list_tasks(snapshot, seen.outcomes, standing.at_work, wanted))
     if as_json:
         runs = {} if rows is None else {"runs": [asdict(row) for row in rows]}
-        print_json({"experiment": layout.experiment, "tasks": len(snapshot.tasks), **asdict(standing), **runs})
+        print_json(
+            {"experiment": layout.experiment, "tasks": sum(standing.outcomes.values()), **asdict(standing), **runs}
+        )
     elif rows is not None:
         show_tasks(rows, f"{layout.experiment}: {render_counts(standing.outcomes)}")
     elif is_colourful():
@@ -123,7 +126,7 @@ def look(layout: RunLayout, *, writes: bool) -> tuple[Snapshot, Standing]:
     Args:
         writes: Keep what was read for the next look: not with runs of somebody else.
     """
-    snapshot, standing, _ = _look(layout, writes=writes)
+    snapshot, standing, _ = _look(layout, writes=writes, brief=True)
     return snapshot, standing
 
 
@@ -138,9 +141,17 @@ def _uncollected() -> Iterator[None]:
 
 
 @_uncollected()
-def _look(layout: RunLayout, *, writes: bool) -> tuple[Snapshot, Standing, OutcomesNow]:
+def _look(layout: RunLayout, *, writes: bool, brief: bool) -> tuple[Snapshot, Standing, OutcomesNow]:
+    """Look.
+
+    Args:
+        brief: Tasks to which nothing has happened are wanted as numbers alone.
+    """
     memory = Memory(layout)
-    snapshot = take_snapshot(layout, require_slurm=False, memory=memory)
+    if brief:
+        snapshot = take_brief_snapshot(layout, memory)
+    else:
+        snapshot = take_snapshot(layout, require_slurm=False, memory=memory)
     seen = find_outcomes(snapshot, memory)
     standing = stand(snapshot, seen=seen)
     if writes:
@@ -316,6 +327,7 @@ def stand(snapshot: Snapshot, memory: Memory | None = None, seen: OutcomesNow | 
     """
     seen = seen or find_outcomes(snapshot, memory)
     outcomes = seen.outcomes
+    counts = {name: count + snapshot.untouched.get(name, 0) for name, count in count_outcomes(outcomes).items()}
     attempts = [attempt for task in snapshot.tasks for attempt in task.attempts]
     waiting = [attempt for attempt in attempts if attempt.progress is Progress.WAITING]
     followed, is_followed = _following(snapshot.layout)
@@ -323,10 +335,10 @@ def stand(snapshot: Snapshot, memory: Memory | None = None, seen: OutcomesNow | 
     answers = answers_now(snapshot, outcomes)
     newest = newest_of(snapshot)
     return Standing(
-        outcomes=count_outcomes(outcomes),
+        outcomes=counts,
         retried=sum(len(task.attempts) > 1 for task in snapshot.tasks),
         gpu_hours=sum(attempt.end.gpu_seconds for attempt in attempts if attempt.end) / 3600,
-        eta_s=eta_s(outcomes, attempts),
+        eta_s=eta_s(counts, attempts),
         reasons=dict(Counter(attempt.row.reason for attempt in waiting if attempt.row and attempt.row.reason)),
         running=[
             task.task.run_name
@@ -339,7 +351,7 @@ def stand(snapshot: Snapshot, memory: Memory | None = None, seen: OutcomesNow | 
         followed=followed,
         is_followed=is_followed,
         probed=_probed(snapshot.layout),
-        abandoned=_abandoned(snapshot.layout) if Outcome.PENDING in outcomes else 0,
+        abandoned=_abandoned(snapshot.layout) if counts[Outcome.PENDING] else 0,
         kept=[task.task.run_name for task in snapshot.tasks if _is_kept(task)],
         by_exit_code=seen.by_exit_code,
         best=str(best) if best else "",
@@ -357,7 +369,7 @@ def stand(snapshot: Snapshot, memory: Memory | None = None, seen: OutcomesNow | 
         waits_for=_waits_for(snapshot, outcomes),
         outdated=describe_outdated(snapshot.layout, snapshot.manifest, newest),
         held_runs=_held_runs(snapshot),
-        broken=_broken_rung(snapshot, outcomes),
+        broken=_broken_rung(snapshot, outcomes) if counts[Outcome.PLANNED] else "",
         forecast=_forecast(snapshot, outcomes),
         adopted="adopted" in snapshot.manifest["provenance"],
         core_hours=sum(_core_seconds(snapshot, attempt) for attempt in attempts) / 3600,
@@ -390,7 +402,7 @@ def runs_per_hour(attempts: Sequence[AttemptState], now: float) -> float | None:
 
 def _forecast(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> str:
     """Forecast and actual use."""
-    if not snapshot.layout.forecasts.exists():
+    if any(snapshot.untouched.values()) or not snapshot.layout.forecasts.exists():
         return ""
     from hpc.rounds.forecast_now import say_forecast_now
 
@@ -399,7 +411,7 @@ def _forecast(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> str:
 
 def _broken_rung(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> str:
     """What keeps the rest from being started: the rung at which the newest attempt of a canary failed."""
-    if Outcome.PLANNED not in outcomes or not (snapshot.manifest["spec"].get("program") or {}).get("sanity"):
+    if not (snapshot.manifest["spec"].get("program") or {}).get("sanity"):
         return ""
     failed = (task for task, outcome in zip(snapshot.tasks, outcomes, strict=True) if outcome is Outcome.FAILED)
     ends = ((task.task.run_name, task.attempts[-1].ended) for task in failed if task.attempts)
@@ -499,15 +511,19 @@ def _probed(layout: RunLayout) -> list[str]:
     return describe(layout)
 
 
-def eta_s(outcomes: Sequence[Outcome], attempts: Sequence[AttemptState]) -> float | None:
-    """Estimate the time left: median length of finished attempts × what is left ÷ what runs at once."""
+def eta_s(outcomes: Mapping[str, int], attempts: Sequence[AttemptState]) -> float | None:
+    """Estimate the time left: median length of finished attempts × what is left ÷ what runs at once.
+
+    Args:
+        outcomes: Tasks by outcome.
+    """
     lengths = sorted(
         attempt.end.elapsed_s
         for attempt in attempts
         if attempt.end and attempt.end.exit_code in (EXIT_DONE, EXIT_CHECKPOINTED)
     )
-    at_once = sum(outcome is Outcome.RUNNING for outcome in outcomes)
-    left = at_once / 2 + sum(outcome is Outcome.PENDING for outcome in outcomes)
+    at_once = outcomes[Outcome.RUNNING]
+    left = at_once / 2 + outcomes[Outcome.PENDING]
     if not lengths or not at_once:
         return None
     return float(lengths[len(lengths) // 2] * left / at_once)

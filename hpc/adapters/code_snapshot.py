@@ -3,7 +3,6 @@
 Standard library only: the wrapper on the compute node verifies the copy it makes for each attempt (`hpc.node.workdir`).
 """
 
-import hashlib
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from hpc.adapters.files import make_folder, mode_in, move_away, publish_folder, temporary_name
 from hpc.core.errors import InputError
+from hpc.core.identity import hexdigest, sha256
 from hpc.core.immutable import immutable
 
 MAX_BYTES = 256 * 1024 * 1024
@@ -45,10 +45,10 @@ def code_digest(files: Files) -> str:
 
 def digest_of(lines: Iterable[str]) -> str:
     """The digest of a copy, from the lines of its files in the order of their names."""
-    digest = hashlib.sha256()
+    digest = sha256()
     for line in lines:
         digest.update(line.encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
+    return str(digest.hexdigest())
 
 
 def _line(name: str, source: Path | LinkTo, executable: int = 0o111) -> str:
@@ -64,7 +64,7 @@ def link_line(name: str, target: str) -> str:
 
 def file_line(name: str, starts: bool, content: bytes, executable: int = 0o111) -> str:
     """What a file adds to the digest: its name, whether it may be started, and the digest of its content."""
-    return f"{name}\0{executable if starts else 0:o}\0{hashlib.sha256(content).hexdigest()}\n"
+    return f"{name}\0{executable if starts else 0:o}\0{hexdigest(content)}\n"
 
 
 def may_start(path: Path) -> bool:

@@ -69,16 +69,31 @@ def read_elements(path: Path, position: int) -> tuple[Any, int]:
     return _seek(path, position) or _cut(read_json(path), position)
 
 
+def place_of_entries(head: bytes, size: int) -> tuple[int, int, int] | None:
+    """Say where the entries of an index stand; None where the file does not say it, or was edited.
+
+    Args:
+        head: How the file begins.
+        size: How large it is.
+
+    Returns:
+        The byte at which the first one begins, the length of each line, and how many there are.
+    """
+    at = _AT.match(head)
+    if at is None:
+        return None
+    first, row, count, told = map(int, at.groups())
+    return (first, row, count) if told == size else None
+
+
 def _seek(path: Path, position: int) -> tuple[Any, int] | None:
     """Read the head and one element's lines; None where the file does not say where they are, or was edited."""
     with open_regular(path) as file:
         head = file.read(_HEAD_BYTES)
-        at = _AT.match(head)
-        if at is None:
+        place = place_of_entries(head, os.fstat(file.fileno()).st_size)
+        if place is None:
             return None
-        first, row, count, size = map(int, at.groups())
-        if os.fstat(file.fileno()).st_size != size:
-            return None
+        first, row, count = place
         head += file.read(max(0, first - len(head)))
         try:
             content = json.loads(head[:first] + b"]}")

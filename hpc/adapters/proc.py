@@ -9,7 +9,6 @@ import os
 import re
 import resource
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -281,4 +280,4 @@ def _first_line(path: Path) -> str:
 
 def this_host() -> str:
     """This machine's name as the attempts record it: Slurm's name of the node where Slurm gives one."""
-    return os.environ.get("SLURMD_NODENAME", socket.gethostname())
+    return os.environ.get("SLURMD_NODENAME", os.uname().nodename)

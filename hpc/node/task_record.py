@@ -3,9 +3,10 @@
 Standard library only: the wrapper on the compute node imports it.
 """
 
+import _socket  # what `socket` is made of, without the classes it makes around it
+import contextlib
 import os
 import re
-import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -325,11 +326,13 @@ def rendezvous(job: Job, nodes: int) -> Rendezvous:
     address = "127.0.0.1"
     if nodes > 1:
         # A last resort: each node is told a better one by srun (`hpc.node.supervise.main`).
+        import socket  # here: most tasks have one node, and it takes longer to load than all that is done with it
+
         address = socket.gethostbyname(socket.gethostname())
     numbers = [int(part) for part in re.findall(r"\d+", job.slurm.get("SLURM_JOB_ID", "")) or [str(os.getpid())]]
     first = 20000 + (numbers[0] * 7 + job.place * PORTS_APART) % 10000
     for port in range(first, first + 2000):
-        with socket.socket() as probe:
+        with contextlib.closing(_socket.socket()) as probe:
             try:
                 probe.bind(("", port))
             except OSError:

@@ -183,6 +183,8 @@ class Memory:
         ]
         self._collected: tuple[Stamp, Mapping[str, Entry]] = tuple(body.get("collected", (None, {})))
         self._known_successes: Mapping[str, str] = body.get("successes", {})
+        self._whole_before: frozenset[str] = frozenset(body.get("whole", ()))
+        self._whole: dict[str, None] = {}
         self.settled: Mapping[str, Any] = body.get("settled", {})
         """What a collection keeps of finished runs (`hpc.snapshots.settled`); whoever else looks hands it on."""
         self._after: dict[str, Any] = {}
@@ -272,6 +274,17 @@ class Memory:
             return entries
         return that_count(self._layout, self._collected[1], stamp[2] / 1e9)
 
+    def is_whole(self, digest: str) -> bool:
+        """Whether a manifest or index with this SHA-256 was read as a whole before, and found right."""
+        if digest in self._whole_before:
+            self._whole[digest] = None
+        return digest in self._whole
+
+    def note_whole(self, digest: str, tasks: int) -> None:
+        """Take in that a manifest or index with so many tasks is right."""
+        self._whole[digest] = None
+        self._added += -(-tasks // BRIEF)
+
     def evidence(self, attempt: AttemptLayout, *, submission: int, job: str, row: JobRow | None) -> str:
         """Name all that a verdict on an attempt is given by; empty where part of it changed just now or is not seen.
 
@@ -330,7 +343,7 @@ class Memory:
         origins = [[*origin, code.path, code.sha256, code.roots] for *origin, code in self._origins]
         body = {
             "origins": origins, "tasks": tasks, "successes": self._successes, "collected": self._collected,
-            "settled": self.settled,
+            "settled": self.settled, "whole": list(self._whole),
         }  # fmt: skip
         text = json.dumps(body, ensure_ascii=True, separators=(",", ":"))
         with contextlib.suppress(OSError):

@@ -203,6 +203,7 @@ class Snapshot:
         slurm_problem: Why Slurm could not be asked; empty when it was, or was not needed.
         unreadable: What of the run folder cannot be read besides attempts.
         asked: Submission → what each of its elements asks for.
+        untouched: Outcome → tasks besides `tasks`, to which nothing has happened (`hpc.snapshots.untouched`).
     """
 
     layout: RunLayout
@@ -212,6 +213,7 @@ class Snapshot:
     slurm_problem: str = ""
     unreadable: tuple[Unreadable, ...] = ()
     asked: Mapping[int, Resources] = field(default_factory=dict)
+    untouched: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def all_unreadable(self) -> list[Unreadable]:
@@ -328,7 +330,22 @@ def take_snapshot(
     asked = [task_from_json(each) for each in manifest["tasks"]]
     seen = look_at(layout, asked, require_slurm=require_slurm, memory=memory)
     told = memory.read_entries() if memory else read_entries(layout)
-    tasks = _with_collected(seen.tasks, told if keep else {})
+    return snapshot_of(layout, manifest, seen, told if keep else {}, problem)
+
+
+def snapshot_of(
+    layout: RunLayout,
+    manifest: Mapping[str, Any],
+    seen: "Seen",
+    collected: Mapping[str, Entry],
+    problem: InputError | None = None,
+) -> Snapshot:
+    """Join what is on disk and in Slurm with what was collected, and name what cannot be read.
+
+    Args:
+        problem: What is wrong with ``manifest.json``.
+    """
+    tasks = _with_collected(seen.tasks, collected)
     unreadable = (*seen.unreadable, *_unreadable_run_files(layout, problem))
     return Snapshot(layout, manifest, tasks, seen.taken, seen.problem, unreadable, seen.asked)
 
@@ -352,16 +369,30 @@ class Seen:
     asked: Mapping[int, Resources] = field(default_factory=dict)
 
 
+Prepared = tuple[SubmissionLayout, SubmissionIndex]
+"""A submission and what is to run in it."""
+
+
 def look_at(
-    layout: RunLayout, tasks: Sequence[Task], *, require_slurm: bool = True, memory: Memory | None = None
+    layout: RunLayout,
+    tasks: Sequence[Task],
+    *,
+    require_slurm: bool = True,
+    memory: Memory | None = None,
+    prepared: Sequence[Prepared] | None = None,
 ) -> Seen:
     """Look at tasks, of the newest plan or of an earlier one.
+
+    Args:
+        prepared: The submissions with what they say of these tasks; None: they are read.
 
     Raises:
         TemporaryError: Slurm is needed and did not answer.
     """
     now = time.time()
-    prepared, unreadable = _readable(list_submissions(layout))
+    unreadable: list[Unreadable] = []
+    if prepared is None:
+        prepared, unreadable = _readable(list_submissions(layout))
     # Also for prepared ones: somebody may have typed `sbatch` a second ago, and only Slurm knows.
     is_restored = layout.restored.exists()
     is_on_slurm = not is_restored and any(index.scheduler == "slurm" for _, index in prepared)
@@ -404,7 +435,7 @@ def _has_folder(layout: RunLayout) -> Callable[[str], bool]:
         return lambda _: True
 
 
-def _was_sent_to_slurm(prepared: Sequence[tuple[SubmissionLayout, SubmissionIndex]]) -> bool:
+def _was_sent_to_slurm(prepared: Sequence[Prepared]) -> bool:
     """Whether a submission is known to have gone there.
 
     A script that somebody sent from another machine does no harm where this says no: a run is claimed before it begins.
@@ -444,6 +475,8 @@ def _with_collected(tasks: Sequence[TaskState], entries: Mapping[str, Entry]) ->
 
 
 def _with_entry(task: TaskState, entry: Entry | None) -> TaskState:
+    if entry is None:
+        return task
     kept = find_kept(entry, task.attempts)
     attempts = task.attempts
     if kept and kept.is_result:  # elements of attempts that are gone look as if they had never begun
@@ -453,7 +486,7 @@ def _with_entry(task: TaskState, entry: Entry | None) -> TaskState:
 
 def _readable(
     submissions: Sequence[SubmissionLayout],
-) -> tuple[list[tuple[SubmissionLayout, SubmissionIndex]], list[Unreadable]]:
+) -> tuple[list[Prepared], list[Unreadable]]:
     """Read the indices that can be read; the tasks of the others can be submitted again, and claims guard them."""
     found, unreadable = [], []
     for each in submissions:
@@ -524,7 +557,7 @@ def ask_slurm(experiment: str, since: float, now: float, user: str = "") -> _Ans
 
 
 def _find_submitted(
-    prepared: Sequence[tuple[SubmissionLayout, SubmissionIndex]], executions: Executions, unreadable: list[Unreadable]
+    prepared: Sequence[Prepared], executions: Executions, unreadable: list[Unreadable]
 ) -> list[_Submitted]:
     """Tell submitted arrays from prepared ones, and find their jobs.
 

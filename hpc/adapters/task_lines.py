@@ -1,0 +1,123 @@
+"""Which tasks a manifest or an index names, without parsing what else it says of each.
+
+Both are written with a line a task that begins with its id and the name of its run; a hundred thousand of them are told
+apart in a twentieth of the time that it takes to parse them. A file that is laid out otherwise (a short list, one that
+was edited) has no such lines, and is read whole by whoever asked.
+"""
+
+import json
+import re
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from hpc.adapters.files import MOST_JSON_BYTES, read_regular
+from hpc.adapters.index_file import place_of_entries
+
+_TASK = re.compile(r' *\{"task_id": "([0-9a-f]{12})", "run_name": "([^"\\]+)", ')
+_BEGIN, _BETWEEN, _END = '\n "tasks": [\n  ', ",\n  ", "\n ]"
+
+
+@dataclass(frozen=True)
+class TaskLines:
+    """The tasks of a file, each as it stands there.
+
+    Attributes:
+        rest: Everything else in the file; its list of tasks is empty.
+        ids: Task by task.
+        run_names: Likewise.
+        lines: Likewise; JSON.
+        raw: The file.
+    """
+
+    rest: Mapping[str, Any]
+    ids: Sequence[str]
+    run_names: Sequence[str]
+    lines: Sequence[str]
+    raw: bytes
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the file."""
+        return sha256(self.raw).hexdigest()
+
+    def read(self, wanted: Container[str]) -> list[dict[str, Any]]:
+        """Parse the tasks with these ids.
+
+        Raises:
+            ValueError: A line was edited.
+        """
+        return [json.loads(line) for own, line in zip(self.ids, self.lines, strict=True) if own in wanted]
+
+
+class LazyManifest(Mapping[str, Any]):
+    """A manifest whose tasks are parsed when somebody asks for them."""
+
+    def __init__(self, lines: TaskLines) -> None:
+        """Take the file's content."""
+        self._lines, self._content, self._is_whole = lines, dict(lines.rest), False
+
+    def __getitem__(self, name: str) -> Any:
+        """As of the whole manifest."""
+        if name == "tasks" and not self._is_whole:
+            self._content["tasks"] = [json.loads(line) for line in self._lines.lines]
+            self._is_whole = True
+        return self._content[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of all members."""
+        return iter(self._content)
+
+    def __len__(self) -> int:
+        """How many members there are."""
+        return len(self._content)
+
+
+def manifest_lines(path: Path) -> TaskLines | None:
+    """Read a manifest; None for one whose tasks do not stand on lines. That nobody edited it is not checked.
+
+    Raises:
+        FileNotFoundError: There is none.
+        InputError: It cannot be read.
+        OSError: The file system has an error.
+    """
+    raw = read_regular(path, MOST_JSON_BYTES)
+    text = raw.decode("utf-8", "replace")
+    begin = text.find(_BEGIN)
+    end = text.find(_END, begin)
+    if begin < 0 or end < 0:
+        return None
+    lines = text[begin + len(_BEGIN) : end].split(_BETWEEN)
+    return _told(text[:begin] + '\n "tasks": [' + text[end + 2 :], lines, raw)
+
+
+def index_lines(path: Path) -> TaskLines | None:
+    """Read an index, as `manifest_lines`; what its entries are called there is ``entries``.
+
+    Raises:
+        FileNotFoundError: There is none.
+        InputError: It cannot be read.
+        OSError: The file system has an error.
+    """
+    raw = read_regular(path, MOST_JSON_BYTES)
+    first, row, count = place_of_entries(raw, len(raw)) or (0, 0, 0)
+    if not count or not raw.isascii():  # else a character is not a byte
+        return None
+    text = raw.decode("ascii")
+    lines = [text[start : start + row - 2] for start in range(first, first + count * row, row)]
+    return _told(text[:first] + "]}", lines, raw)
+
+
+def _told(rest: str, lines: Sequence[str], raw: bytes) -> TaskLines | None:
+    found = list(map(_TASK.match, lines))
+    try:
+        content = json.loads(rest)
+    except (ValueError, RecursionError):
+        return None
+    tasks = [each.groups() for each in found if each]
+    if len(tasks) < len(lines):
+        return None
+    return TaskLines(content, [own for own, _ in tasks], [name for _, name in tasks], lines, raw)

@@ -1,0 +1,249 @@
+"""Tasks to which nothing has happened are numbers: the same ones as when each of them is looked at."""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpc.adapters.files import write_json
+from hpc.adapters.index_file import write_index
+from hpc.adapters.manifest_store import list_submissions, load_index, load_manifest
+from hpc.adapters.task_lines import index_lines, manifest_lines
+from hpc.adapters.withdrawn import withdraw
+from hpc.core.errors import HpcError
+from hpc.core.failures.outcomes import Outcome
+from hpc.core.layout import RunLayout
+from hpc.core.records.exit import ExitRecord
+from hpc.core.records.record import record_from
+from hpc.node.attempt import Job
+from hpc.node.task_record import build_task
+from hpc.rounds.act import assess
+from hpc.snapshots import remembered, untouched
+from hpc.snapshots.remembered import Memory
+from hpc.snapshots.snapshot import Snapshot, take_snapshot
+from hpc.snapshots.untouched import take_brief_snapshot
+from hpc.standing.lines import render
+from hpc.status import look, stand
+from hpc.submissions.prepare import submit_to_local_queue
+from tests.local_projects import EXPERIMENT, make_project
+from tests.made_records import exit_record
+
+TASKS = 110
+"""More than are written indented, so that each has a line."""
+CHANGES = 60
+SEED = 20261130
+
+
+def planned(folder: Path, tasks: int) -> Path:
+    """Plan so many tasks in one array, and ask this machine's queue for them."""
+    project = make_project(folder, EXPERIMENT.replace("x: [1, 2]", f"x: {list(range(tasks))}"))
+    project.hpc("plan", "tiny", "--cluster", "local")
+    layout = RunLayout(project.runs, "tiny")
+    submit_to_local_queue(list_submissions(layout))
+    return layout.home
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An experiment that waits as a whole."""
+    return planned(tmp_path_factory.mktemp("untouched") / "project", TASKS)
+
+
+@pytest.fixture
+def layout(made: Path, tmp_path: Path) -> RunLayout:
+    """A copy of it."""
+    shutil.copytree(made, tmp_path / "tiny", symlinks=True)
+    return RunLayout(tmp_path, "tiny")
+
+
+def begin(layout: RunLayout, position: int, *, ended: bool, code: int = 0) -> None:
+    """Let an element have begun, and ended."""
+    index = load_index(list_submissions(made_again(layout))[0])
+    entry = index.entries[position]
+    task = layout.task(entry.run_name)
+    attempt = task.attempt(1)
+    job = Job.from_environment({"HPC_LOCAL_JOB": "local-test"})
+    record = build_task(index, entry, task, 1, job)
+    write_json(attempt.task_json, record.to_json())
+    if ended:
+        end = exit_record(exit_code=code, started=record.started, ended=record.started + 5)
+        write_json(attempt.exit_json, record_from(ExitRecord, end.to_json()).to_json())
+        write_json(attempt.home / "summary.json", {"complete": True, "summary": {"loss": 1.0}})
+
+
+def told(snapshot: Snapshot) -> object:
+    """All that `status` says of a snapshot, at whatever moment it was taken."""
+    snapshot = replace(snapshot, taken=2e9)
+    standing = stand(snapshot)
+    return {**asdict(standing), "by_exit_code": None, "collected": None}, render(snapshot, standing)
+
+
+def whole(layout: RunLayout) -> object:
+    """The same from a look at every task; or the error."""
+    try:
+        return told(take_snapshot(layout, require_slurm=False))
+    except HpcError as error:
+        return str(error)
+
+
+def brief(layout: RunLayout) -> object:
+    """The same from a brief look; or the error."""
+    try:
+        return told(take_brief_snapshot(layout, Memory(layout)))
+    except HpcError as error:
+        return str(error)
+
+
+def test_what_waits_is_one_number(layout: RunLayout) -> None:
+    """No state is made of a task that has no folder; what is not submitted counts as planned."""
+    seen = take_brief_snapshot(layout, Memory(layout))
+    assert (seen.tasks, seen.untouched) == ((), {Outcome.PENDING: TASKS, Outcome.PLANNED: 0})
+    assert brief(layout) == whole(layout)
+    list_submissions(layout)[0].receipt.unlink()
+    list_submissions(layout)[0].intent.unlink(missing_ok=True)
+    assert take_brief_snapshot(layout, Memory(layout)).untouched == {Outcome.PENDING: 0, Outcome.PLANNED: TASKS}
+    begin(layout, 7, ended=True)
+    assert [each.task.run_name for each in take_brief_snapshot(layout, Memory(layout)).tasks] == ["X7"]
+
+
+def test_a_brief_look_says_what_a_whole_one_says(layout: RunLayout) -> None:
+    """After any sequence of ends, withdrawals, arrays, edits, damage and purges."""
+    chance = random.Random(SEED)  # noqa: S311  no secret
+    changes: list[Callable[[], None]] = [
+        lambda: begin(layout, chance.randrange(TASKS), ended=True),
+        lambda: begin(layout, chance.randrange(TASKS), ended=True, code=1),
+        lambda: begin(layout, chance.randrange(TASKS), ended=False),
+        lambda: withdraw(list_submissions(layout)[-1], cancelled=[f"X{chance.randrange(TASKS)}"]),
+        lambda: withdraw(list_submissions(layout)[-1], set_aside=[f"X{chance.randrange(TASKS)}"]),
+        lambda: _submit_again(layout, chance),
+        lambda: _forget(layout, chance),
+        lambda: _edit(chance.choice([layout.manifest, list_submissions(layout)[0].index]), chance),
+        lambda: (layout.tasks / f"X{chance.randrange(TASKS)}").mkdir(parents=True, exist_ok=True),
+        lambda: write_json(layout.tasks / "no folder", {}),
+        lambda: write_json(layout.restored, {"kind": "restored"}),
+        lambda: write_json(layout.held_runs, {"runs": {"X3": {"by": "me", "reason": "later", "time": 1.0}}}),
+        lambda: layout.verdicts.unlink(missing_ok=True),
+        lambda: _collect(layout),
+    ]
+    said = Counter[str]()
+    for number in range(CHANGES):
+        if number % 12 == 11:  # what is damaged is not mended, and hides all that comes later
+            shutil.rmtree(layout.home)
+            shutil.copytree(made_again(layout).home, layout.home, symlinks=True)
+        chance.choice(changes)()
+        assert brief(layout) == whole(layout), number
+        said[type(brief(layout)).__name__] += 1
+    assert said["tuple"] > CHANGES // 3
+
+
+def made_again(layout: RunLayout) -> RunLayout:
+    """The experiment as it was before anything happened to it."""
+    return RunLayout(layout.root, "first")
+
+
+@pytest.fixture(autouse=True)
+def _first(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Keep the experiment as it was."""
+    if "layout" in request.fixturenames:
+        shutil.copytree(request.getfixturevalue("made"), tmp_path / "first", symlinks=True)
+
+
+def _submit_again(layout: RunLayout, chance: random.Random) -> None:
+    """Submit some tasks once more: as a plain array, a canary and those that wait for it, or a pack."""
+    last = list_submissions(layout)[-1]
+    number = last.number + 1
+    index = load_index(list_submissions(made_again(layout))[0])
+    entries = [each.to_json() for each in chance.sample(index.entries, 5)]
+    again = layout.submission(number)
+    again.home.mkdir()
+    changed = {"entries": entries, "submission": number, "pack": chance.choice([None, {"tasks": 2, "at_once": 1}])}
+    write_index(again.index, {**index.to_json(), **changed})
+    asked = {"time": 1.0, "job": "local", "waits_for": chance.choice([0, last.number])}
+    write_json(chance.choice([again.receipt, again.intent]), asked)
+
+
+def _collect(layout: RunLayout) -> None:
+    """Collect what there is, where it can be read."""
+    with contextlib.suppress(HpcError):
+        assess(layout)
+
+
+def _forget(layout: RunLayout, chance: random.Random) -> None:
+    """Lose a receipt."""
+    chance.choice(list_submissions(layout)).receipt.unlink(missing_ok=True)
+
+
+def _edit(path: Path, chance: random.Random) -> None:
+    """Change a byte of a file, lay it out otherwise, or cut it."""
+    content = path.read_bytes()
+    place = chance.randrange(len(content))
+    how = chance.randrange(3)
+    if how == 0:
+        path.write_bytes(content[:place] + b"7" + content[place + 1 :])
+    elif how == 1:
+        path.write_text(json.dumps(json.loads(content)))
+    else:
+        path.write_bytes(content[:place])
+
+
+def test_work_does_not_grow_with_what_waits(layout: RunLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine times as many tasks in one array: as many files are opened and asked about, and no task is parsed."""
+    shutil.copytree(planned(tmp_path / "project", 9 * TASKS), tmp_path / "many/tiny", symlinks=True)
+    many = RunLayout(tmp_path / "many", "tiny")
+    monkeypatch.setattr(untouched, "task_from_json", lambda _: pytest.fail("a task was parsed"))
+    asked: Counter[str] = Counter()
+    for name in ("open", "stat", "scandir", "listdir"):
+        function = getattr(os, name)
+
+        def counted(*given: Any, name: str = name, function: Callable[..., Any] = function, **more: Any) -> Any:
+            asked[name] += 1
+            return function(*given, **more)
+
+        monkeypatch.setattr(os, name, counted)
+    calls = []
+    for each in (layout, many, layout, many):  # the first look of each keeps what is whole
+        asked.clear()
+        _, standing = look(each, writes=True)
+        calls.append(dict(asked))
+    assert standing.outcomes[Outcome.PENDING] == 9 * TASKS
+    assert calls[2] == calls[3]
+    assert calls[3]["open"] < 60
+
+
+def test_a_manifest_is_hashed_once(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found whole is known by the file's digest; another file is looked at again."""
+    monkeypatch.setattr(remembered, "LEAST", 1)
+    look(layout, writes=True)
+    checked = []
+    check = untouched.check_manifest
+    monkeypatch.setattr(untouched, "check_manifest", lambda *given: (checked.append(given), check(*given)))
+    look(layout, writes=True)
+    assert checked == []
+    layout.manifest.write_text(layout.manifest.read_text() + "\n")
+    look(layout, writes=True)
+    assert len(checked) == 1
+
+
+def test_lines_are_those_of_the_whole_file(layout: RunLayout) -> None:
+    """Ids, names and what each line says are those that parsing gives; what collected kept counts as touched."""
+    found, manifest = manifest_lines(layout.manifest), load_manifest(layout)
+    assert found is not None
+    assert found.read({*found.ids}) == manifest["tasks"]
+    assert {**found.rest, "tasks": manifest["tasks"]} == manifest
+    files = list_submissions(layout)[0]
+    entries = index_lines(files.index)
+    assert entries is not None
+    assert entries.read({*entries.ids}) == [each.to_json() for each in load_index(files).entries]
+    begin(layout, 3, ended=True)
+    assess(layout)
+    shutil.rmtree(layout.task("X3").home)
+    assert [each.task.run_name for each in take_brief_snapshot(layout, Memory(layout)).tasks] == ["X3"]
+    assert brief(layout) == whole(layout)
