@@ -32,6 +32,7 @@ SECTIONS = {
     "reporting": "Reporting 10,000 runs",
     "explaining": "Explaining failures",
     "training": "A training step",
+    "stacking": "Seeds as one stacked model",
 }
 """Benchmark → heading, in the order of the page."""
 _PACKAGES = ("click", "filelock", "h5py", "jinja2", "numpy", "pydantic", "rich", "ruamel.yaml")
