@@ -1,5 +1,6 @@
 """Which program a repository trains with, and what can be known of it without running it."""
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from hpc.core.program.arguments import (
     does_something,
     from_help,
     from_mapping,
+    imported_paths,
     module_of,
     read_interface,
     starts_only_as_module,
@@ -25,7 +27,12 @@ from hpc.core.program.written import OUT_DIR, find_written
 _LIKELY = ("train.py", "main.py", "run.py", "training.py", "pretrain.py", "finetune.py", "trainer.py", "experiment.py")
 _FOLDERS = (".", "src", "scripts", "examples", "src/*", "*", "*/*")
 _NEVER = ("setup.py", "conftest.py", "configurator.py", "noxfile.py", "tasks.py", "fabfile.py")
+_ARGUMENTS = re.compile(
+    r"^(?:def \w*(?:arg|pars|opt|flag|config)\w*\(|\w*(?:args|opt|options|parser) = )", re.MULTILINE
+)
+"""A module that holds what another program takes offers it: ``def get_args():``, ``parser = …``."""
 MOST_BYTES = 2_000_000
+MOST_MODULES = 50
 MOST_FILES = 300
 HELP_S = 60
 
@@ -86,12 +93,35 @@ def read_program(project: Path, file: Path) -> Program:
     else:
         start = shlex.join([_python(), f"./{name}" if str(name).startswith("-") else str(name)])
     numbers = find_printed(source) or find_written(source)
+    if not numbers or not interface.style:
+        beside = _imported(project, file, source)
+        if not interface.style:
+            offered = (read_interface(text) for text in beside.values() if _ARGUMENTS.search(text))
+            interface = next((each for each in offered if each.style), interface)
+        if not numbers:
+            found = (each for text in beside.values() for each in find_printed(text))
+            numbers = tuple(sorted(found, key=lambda each: -each.weight))
     known = tuple(
         replace(each, pattern=each.pattern.removeprefix(OUT_DIR))
         for each in numbers
         if OUT_DIR not in each.pattern or takes_folder(interface)
     )
     return Program(start, file, interface, known, does_something(source))
+
+
+def _imported(project: Path, file: Path, source: str) -> dict[Path, str]:
+    """The project's own modules that a program imports, and those they import: file → source."""
+    found: dict[Path, str] = {}
+    left = [(file, source)]
+    while left and len(found) < MOST_MODULES:
+        importer, text = left.pop(0)
+        for name in imported_paths(text):
+            places = (folder / name.with_suffix(".py") for folder in (importer.parent, project, project / "src"))
+            path = next((each.resolve() for each in places if each.is_file()), None)
+            if path and path not in found and path != file and path.is_relative_to(project.resolve()):
+                found[path] = _source(path)
+                left.append((path, found[path]))
+    return found
 
 
 def _python() -> str:

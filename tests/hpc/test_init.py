@@ -188,6 +188,27 @@ def test_a_part_of_a_package_is_started_as_a_module(repository: Path, asked: tup
     assert "command: 'python -m ours.train'" in experiment(repository)
 
 
+def test_what_a_program_imports_is_read_too(repository: Path) -> None:
+    """Arguments and prints often stand in modules beside it: `main.py` with `options.py` and `engine.py`."""
+    (repository / "lib").mkdir()
+    (repository / "main.py").write_text(
+        "from lib.engine import run\nfrom options import get_options\n\nif __name__ == '__main__':\n"
+        "    run(get_options())\n"
+    )
+    (repository / "options.py").write_text(
+        "import argparse\n\ndef get_options():\n    p = argparse.ArgumentParser()\n"
+        "    p.add_argument('--lr', type=float, default=0.1)\n    p.add_argument('--seed', type=int, default=0)\n"
+        "    return p.parse_args()\n"
+    )
+    (repository / "lib/engine.py").write_text("from .loop import run\n")
+    (repository / "lib/loop.py").write_text("def run(o):\n    print(f'val_acc {o.lr}')\n")
+    done = init("--yes")
+
+    assert "python main.py --lr {lr} --seed {seed}" in experiment(repository)
+    assert "primary: {name: val_acc, goal: max}" in experiment(repository)
+    assert "compare metrics.source" not in done.output
+
+
 def test_hydras_configuration_is_read(repository: Path) -> None:
     """Dotted values of conf/config.yaml become arguments."""
     put(repository, "like_hydra")

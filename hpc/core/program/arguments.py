@@ -99,6 +99,22 @@ def starts_only_as_module(source: str) -> bool:
     return any(isinstance(each, ast.ImportFrom) and each.level > 0 for each in body)
 
 
+def imported_paths(source: str) -> tuple[PurePath, ...]:
+    """What a file imports, in its order, as paths without ``.py`` from its folder or from where packages lie."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return ()
+    found: dict[PurePath, None] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= dict.fromkeys(PurePath(*alias.name.split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = PurePath(*[".."] * (node.level - 1), *(node.module or "").split("."))
+            found |= dict.fromkeys((base, *(base / alias.name for alias in node.names)))
+    return tuple(found)
+
+
 def module_of(file: PurePath) -> str:
     """What a file below the project, or below its ``src``, is called as a module."""
     parts = file.with_suffix("").parts
