@@ -57,6 +57,8 @@ _GOES_ON = frozenset(
 )  # fmt: skip
 """What the next command of a job script goes on after, with whatever there is."""
 _SPOILS_RESULTS = frozenset({FailureClass.DATA, FailureClass.STORAGE, FailureClass.CHECKPOINT})
+MUCH = 10
+"""Lines of other work after which a word on a part of it is no word on the whole."""
 CALM = 4
 """Lines of the program itself, nothing wrong with them, that show that it went on after a message it printed."""
 _EPILOGUE = re.compile(
@@ -149,9 +151,11 @@ class Course:
         line = self.lines[i]
         if rule.category is FailureClass.NOT_CONVERGED:
             later = self._marks("progress", line.rank).any_after(i) or self._marks("converged").any_after(i)
-            return later or bool(_ANSWERED.search(line.text))
+            return later or bool(_ANSWERED.search(line.text)) or self._went_on_to_an_end(i)
         if _KILLED_BY_SLURM.match(line.text):
             return self._marks("work").characters_after(i) > BUFFER  # another attempt, in the same file
+        if rule.role is Role.TAKEN_AWAY:
+            return self._marks("work").characters_after(i) > BUFFER  # it was given notice, and works until its time is up
         if rule.role is Role.NO_PROGRAM:
             return self._went_without(i)
         working = self._marks("work", line.rank)
@@ -189,6 +193,12 @@ class Course:
             return False
         calm = self._marks("calm").places
         return len(calm) - bisect_right(calm, i) >= CALM
+
+    def _went_on_to_an_end(self, i: int) -> bool:
+        """Whether at least `MUCH` lines of other work follow, and then a word on what was done."""
+        calm = self._marks("calm").places
+        at = bisect_right(calm, i) + MUCH
+        return at < len(calm) and (self._marks("well").any_after(calm[at - 1]) or self._marks("whole").any_after(i))
 
     def _told_after(self, i: int) -> bool:
         """Whether the next two lines say how the program does without what failed."""

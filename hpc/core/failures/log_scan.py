@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from hpc.core.failures.engine import Finder, is_fast
+from hpc.core.failures.reading import languages
 from hpc.core.printable import printable
 
 MAX_LINE = 2000
@@ -39,7 +40,13 @@ NEEDLES = (
     "locale", "array size", "unknown ", "parse", "unexpected", "severe (", "stopping training", "is required",
     "hw exception", "panic", "stackoverflow", "giving up", "gave up", "bailing out", "nothing was", "nothing saved",
     "nothing written", "incomplete", "unsuccessful", "crashed", "too many", "did not", "unlikely", "unable", "can't",
-    "nan ",
+    "nan ", "no route", "unsatisfi", "packages not", "packagenotfound", "packagesnotfound", "toomanyrequests", "rate limit",
+    "unresolved", "bad line in", "is undefined", "is not equal", "must ", "is greater than", "larger than", "insufficient",
+    "not enough", "bad_alloc", "modulefile", "too old", "no code object", "nobinaryfor", "missinginput", "ecc ", "needs reset",
+    "not operational", "blew up", "blown up", "syntax error", "undefined ", "can't ", "cl_", "eof", "does not match",
+    "incompatible", "contains nan", "no overlapping", "does not look like", "wrong number", "too small", "unrecogni",
+    "bad gateway", "service unavailable", "slowdown", "connection closed", "not allowed", "not supported", "required",
+    "expired", "not available", "badly", "no input", "is empty", "0 atoms", "bad substitution",
 )  # fmt: skip
 """Lower-case beginnings of trouble. A line without any of them is never evidence, which is what makes logs of
 gigabytes readable."""
@@ -54,7 +61,7 @@ _NO_NUMBER = (
 )
 
 
-_PLAIN = tuple(needle for needle in NEEDLES if needle not in _AS_A_METRIC)
+_PLAIN = tuple(needle for needle in (*NEEDLES, *languages.NEEDLES) if needle not in _AS_A_METRIC)
 _AMBIGUOUS = "(?:" + "|".join(_AS_A_METRIC) + ")" + _NO_NUMBER
 SUSPICION = "|".join(re.escape(needle) for needle in _PLAIN) + "|" + _AMBIGUOUS
 """The needles as one pattern for both engines, case ignored."""

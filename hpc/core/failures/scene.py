@@ -12,6 +12,7 @@ from hpc.core.failures.curves import Curve, read_curves
 from hpc.core.failures.evidence import Evidence, LogLine
 from hpc.core.failures.log_noise import is_noise
 from hpc.core.failures.log_rules import LOG_RULES
+from hpc.core.failures.reading.languages import in_english
 from hpc.core.failures.reading.parts import Line, Part, Trace
 from hpc.core.failures.reading.prefixes import split_prefix, split_speakers
 from hpc.core.failures.reading.sentence import sentence_of
@@ -248,7 +249,7 @@ def observe(evidence: Evidence) -> Scene:
         places = [(k, line) for k, line in enumerate(evidence.log) if line.source == source]
         split = split_speakers([split_prefix(log_scan.clean(line.text)) for _, line in places])
         lines = [
-            Line(origin, rank, without_stock(text), position)
+            Line(origin, rank, without_stock(in_english(text)), position)
             for (position, origin), (rank, text) in zip(places, split, strict=True)
         ]
         readings.append(read(_last_attempt(lines, ended_well=evidence.state is SlurmState.COMPLETED)))

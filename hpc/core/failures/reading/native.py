@@ -25,6 +25,32 @@ def read_terminate(texts: Sequence[str], at: int) -> Block | None:
     return None
 
 
+_ANNOUNCES = re.compile(
+    r"^\W{0,12}(?:(?:[\w./-]{1,40} ?[|:]? ?){0,2}(?:fatal (?:io )?error|error|abort|exception|error in routine \s*\w{1,60}"
+    r" \(\d{1,6}\)|error using .{1,80}|caused by|fatal called)\W{0,4}"
+    r"|\w{1,60}(?:Error|Exception)(?: in (?:rule|line|file) .{1,300})?:)\s*$",
+    re.IGNORECASE,
+)
+_RULED = re.compile(r"^\W*$")
+
+
+def read_announced(texts: Sequence[str], at: int) -> Block | None:
+    """"Fatal error:" and what stands below it are one message: the line with the words speaks, for both."""
+    if not _ANNOUNCES.match(texts[at]):
+        return None
+    said = next((k for k in range(at + 1, min(len(texts), at + 4)) if not _RULED.match(texts[k])), None)
+    if said is None or _ANNOUNCES.match(texts[said]) or texts[said].startswith(("Traceback", "  File")):
+        return None
+    more = [texts[said].strip()]
+    if said + 1 < len(texts) and texts[said + 1].strip() and not _ANNOUNCES.match(texts[said + 1]):
+        more.append(texts[said + 1].strip())
+    whole = " ".join((texts[at].strip(), *more))[:LONGEST_SAID]
+    between = [Part.HEADER] * (said - at)
+    return Block((*between, Part.PROSE), {said - at: whole}, None)
+
+
+LONGEST_SAID = 1000
+
 _PANIC = re.compile(r"^thread '.{1,80}' (?:\(\d+\) )?panicked at (?P<said>.{0,400})")
 _PLACE = re.compile(r"^\S{1,300}:\d{1,7}:\d{1,7}:$")
 
@@ -51,6 +77,7 @@ _STACK_FRAME = re.compile(
     r"|^\S{0,300}\(\S{0,300}\) ?\[0x[0-9a-f]{4,20}\]$"  # glibc
     r"|^\[bt\] \(\d+\) "
     r"|^\t\S{1,300}\.go:\d{1,7}(?: \+0x[0-9a-f]+)?$"
+    r"|^Error in \S{1,120} \(line \d{1,7}\)$"  # MATLAB
 )
 _STACK_HEADER = re.compile(
     r"^\s{0,4}(?:Stacktrace|stack backtrace|Backtrace(?: for this error)?|Call stack|C\+\+ stack trace.{0,20}"

@@ -5,18 +5,20 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from hpc.core.failures.engine import Finder
-from hpc.core.failures.reading.native import read_panic, read_stack, read_terminate
+from hpc.core.failures.reading.native import read_announced, read_panic, read_stack, read_terminate
 from hpc.core.failures.reading.parts import Block, Line, Reader, Trace
 from hpc.core.failures.reading.python import read_link, read_notebook, read_rich, read_traceback, read_warning
 
 READERS: tuple[Reader, ...] = (
-    read_rich, read_notebook, read_link, read_stack, read_traceback, read_terminate, read_panic, read_warning,
+    read_rich, read_notebook, read_link, read_stack, read_traceback, read_terminate, read_panic, read_warning, read_announced,
 )  # fmt: skip
 """Asked in this order at each line that none of them has taken; the first that recognises something takes its lines."""
 
 _MAY_BEGIN = Finder(
     r"Traceback|most recent call|File \"|(?:handling of|The) (?:the )?above exception|terminate called|panicked at"
-    r"|#\d|\[ ?\d|[Ss]tack|Backtrace|Image |goroutine|\bat |\.py:\d| @ |\d: |0x|\.go:|\.\.\. \d",
+    r"|#\d|\[ ?\d|[Ss]tack|Backtrace|Image |goroutine|\bat |\.py:\d| @ |\d: |0x|\.go:|\.\.\. \d"
+    r"|(?:[Ee]rror|ERROR|[Aa]bort|ABORT|[Ee]xception|Error using .{0,80}|Caused by|FATAL CALLED|\d\))\W{0,5}$"
+    r"|(?:Error|Exception) in \w",
     ignore_case=False,
 )
 

@@ -19,7 +19,9 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "container-runtime", F.CONTAINER, "runtime",
-        r"^\s*FATAL:\s{2,4}\S|failed to create user namespace|user namespace disabled|\bOCI (?:runtime"
+        r"insufficient UIDs or GIDs|failed to pull (?:\w{1,20} )?image|toomanyrequests|pull rate limit|pull access denied"
+        r"|squashfuse\w*|fuse: device not found|ch-run\[\d+\]: error|mount(?:ing)? image\b.{0,60}(?:fail|exit|error)"
+        r"|^\s*FATAL:\s{2,4}\S|failed to create user namespace|user namespace disabled|\bOCI (?:runtime"
         r"|permission)\b|\b(?:crun|runc): |SQUASHFS error"
         r"|pyxis: .{0,80}(?:fail|error|couldn't|could not|child)|enroot-\w+: |^ERROR\s{2}: "
         r"|\[error\] (?:no such file or directory: .{0,200}\.sqsh|failed to mount)|spank: .{0,40}pyxis"

@@ -22,6 +22,8 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "checkpoint-unfit", F.CHECKPOINT, "unfit",
+        r"\b(?:restart|checkpoint|wavecar)\b.{0,80}\b(?:does not match|doesn't match|different number|incompatible"
+        r"|was (?:saved|written) with)\b|"
         r"KeyError: '\S{0,40}(?:state_dict|optimizer_states?|lr_schedulers|model_states?|pytorch-lightning)|"
         r"error\(s\) in loading state_dict|size mismatch for \S+: copying|missing key\(s\) in state_dict"
         r"|loaded state dict (?:contains|has) .{0,60}(?:parameter group|param)|ZeRORuntimeException"
@@ -46,6 +48,8 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "checkpoint-missing", F.CHECKPOINT, "missing",
+        r"(?:cannot|can't|could not|unable to|failed to) (?:open|read|find) (?:the )?restart file"
+        r"|\brestart file\b.{0,60}(?:not found|does not exist|missing)|"
         r"no file named .{0,120}(?:pytorch_model|\.safetensors)|unable to find 'latest'|checkpoint tag"
         r"|open file failed .{0,120}\.(?:pth?|ckpt|bin|safetensors)\b|(?:no such file or directory|cannot find"
         r"|could not find|can't find|not found|does not exist).{0,220}(?:checkpoint|ckpt|\.pth?\b|\.safetensors"

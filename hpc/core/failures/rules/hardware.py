@@ -37,7 +37,8 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "gpu-ecc", F.GPU_HARDWARE, "ecc",
-        r"uncorrectable (?:ecc|nvlink)|ecc error (?:encountered|detected)|double.bit ecc|eccnotcorrectable"
+        r"\bmulti-?bit (?:ecc|error)|uncorrectable hardware error|nvlink\W.{0,30}(?:fatal|uncorrect)"
+        r"|device \d{1,3} (?:is )?not operational|uncorrectable (?:ecc|nvlink)|ecc error (?:encountered|detected)|double.bit ecc|eccnotcorrectable"
         r"|row.remap\w* failure|hardware error.{0,40}gpu|CUDA_ERROR_ECC|uncorrectable hardware errors"
         r"|\bsxid\b.{0,60}fatal",
         "the device's memory or link returned wrong bits",

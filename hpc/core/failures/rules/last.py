@@ -140,6 +140,27 @@ ROWS: tuple[Rule, ...] = (
         ),
         confidence=0.65,
     ),
+    row(
+        "data-file-words", F.DATA, "file",
+        r"^(?!.{0,300}\b(?:checkpoint|ckpt|state.dict|weights|restart)).{0,400}?(?:(?:error|fail(?:ed|ure)?|unable|could not|couldn't|cannot|can't)(?: to| while| when| in)? ?(?:open(?:ing)?|locat(?:e|ing)"
+        r"|read(?:ing)?|load(?:ing)?|find(?:ing)?|access(?:ing)?|pars(?:e|ing)) .{0,120}(?:\bfor reading|\bindex\b|\bheader\b"
+        r"|\.(?:nc|bam|cram|sam|fa|fasta|fq|fastq|vcf|bed|gtf|gff|csv|tsv|txt|dat|h5|hdf5|npz|npy|xyz|pdb|gro|top|tpr|mesh|msh"
+        r"|su2|cgns|vtk|vtu|tif|tiff|nii|json|jsonl|parquet|tfrecord|gz|zip|tar|mat|rds|xlsx?|png|jpe?g|wav|flac|mp4)\b"
+        r"|POTCAR|POSCAR|geometry|mesh|topology|coordinates|reference|genome|reads|samples?)"
+        r"|\b(?:mesh|input|reads?|sample|grid|geometry|structure|topology|coordinate|reference|genome|forcing|boundary"
+        r"|trajectory|annotation|label|index) files? \S{0,120} ?(?:was |were |is |are )?(?:not found|missing|empty|does not exist"
+        r"|do not exist|could not be (?:found|read|opened))|missing input files?|MissingInputException|DataFilesNotFound"
+        r"|does not look like an? |no overlapping contigs|contigs? .{0,40}not found|label must be in|cannot find zipfile"
+        r"|fortran runtime error: (?:end of file|end of record|bad (?:real|integer|value|item)|cannot open file|file .{0,200} does"
+        r" not exist)|unexpected (?:eof|end of)|\bcontains? (?:0|no) (?:atoms|records|rows|samples|reads|entries)\b"
+        r"|does not match (?:the )?topology|\bnone of \[.{1,200}\] are in the|SAMFormatException|fatal error in reads input"
+        r"|mismatched? (?:number of|lengths?).{0,60}\b(?:images|labels|samples|rows|targets|annotations)\b"
+        r"|\[errno 2\] no such file or directory: '?/\S{0,120}(?:data|train|val|test|corpus|images))"
+        r"|^(?:cat|head|wc|awk|sed|sort|cut|tail|less|zcat|gunzip): .{0,200}: no such file or directory$",
+        "an input is missing, or not what the program takes it for",
+        "whether the path or the file is at fault",
+        tier=Tier.FAULT, confidence=0.7,
+    ),
     *_NAMED,
     row(
         "storage-unnamed", F.STORAGE, "unnamed",
@@ -151,6 +172,35 @@ ROWS: tuple[Rule, ...] = (
         "why, and which file system",
         tier=Tier.FAULT,
         confidence=0.6,
+    ),
+    row(
+        "config-refused", F.CONFIG, "refused",
+        r"^(?!.{0,300}\b(?:podman|docker|apptainer|singularity|containers?|tensors?|shapes?|dtype)\b)"
+        r"(?:" + RAISED + r"(?-i:ValueError|AssertionError|RuntimeError|NotImplementedError|Exception|\w{1,40}(?:Config|Setup|Input)"
+        r"\w{0,20}(?:Error|Exception)|WorkflowError)\b|^\W{0,12}(?:[\w./|-]{1,40} ?[|:]? ?){0,3}(?:fatal (?:io )?error|error|abort"
+        r"|fatal|error in routine \s*\w{1,40} \(\d{1,5}\))\b).{0,240}?"
+        r"(?:\b(?:greater|larger|smaller|less|more) than (?:the )?(?:\w{1,20} )?(?:derived|maximum|max\w*|number|allowed|available"
+        r"|minimum|min\w*|total|supported|limit|permitted)|\bexceeds? (?:the )?(?:maximum|number of|max\w*|available|limit of)"
+        r"|\bmust (?:be (?:a |an )?(?:positive|equal|divisible|one|greater|less|between|at least|set|non-negative|multiple|even|odd"
+        r"|power|specified|provided|given|>|<|\d{1,9}(?:[ .,;)]|$))|equal|match the|divide|not exceed|specify|provide)"
+        r"|\b(?:is |are )?only supported\b|\bunsupported (?:combination|option|value|setting|type)|\bwhich is unsupported"
+        r"|\bnot compatible with\b|\bcannot be (?:used|combined|set)\b|\bmutually exclusive|\bwrong number of (?:pools|processors"
+        r"|ranks|tasks|cores|images|arguments)|\bunknown (?:keyword|command|pair style|fix|compute|option|configuration|profile"
+        r"|section|key|parameter|argument|setting|style|variable)|\bbad line in namelist|\bis undefined in dictionary"
+        r"|\bnumber of (?:processors?|ranks|tasks|threads|cores)\b|\bnot equal to the number of|\bexpected a <class|\bparser key"
+        r"|\bmissing (?:required |mandatory )(?:parameter|option|argument|input|key|setting|field)|\bno domain decomposition"
+        r"|\bnot found in (?:the )?config|\bconfig(?:uration)? file .{0,120}(?:not found|does not exist|missing)|\btoo small$"
+        r"|\bis not (?:a )?(?:valid|supported|allowed|recogni[sz]ed|available for))",
+        "the program refused what it was asked for",
+        "whether the settings or the code chose it",
+        tier=Tier.FAULT, confidence=0.65,
+    ),
+    row(
+        "config-missing-parameter", F.CONFIG, "arguments",
+        r"^\W{0,6}missing (?:required|mandatory) (?:parameter|option|argument|input|setting)",
+        "something that has to be given was not",
+        "which value was meant",
+        tier=Tier.FAULT, confidence=0.75,
     ),
     row(
         "config-value", F.CONFIG, "value",
@@ -208,7 +258,7 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "environment-command-missing", F.ENVIRONMENT, "command",
-        r"(?:command not found|: not found)$|^slurmstepd: error: execve\(\): .{0,200}no such file"
+        r"^\S{0,200}sh: (?:line \d+: )?\S*/bin/\S{1,80}: no such file or directory$|(?:command not found|: not found)$|^slurmstepd: error: execve\(\): .{0,200}no such file"
         r"|env: .{0,80}no such file",
         "a command in the job script does not exist on this node",
         "whether the program needed it",

@@ -19,6 +19,16 @@ _CPU_ALLOCATOR = (
 
 ROWS: tuple[Rule, ...] = (
     row(
+        "device-oom-words", F.OOM_GPU, "words",
+        r"\bout of (?:gpu|device|cuda|hip|npu|hpu|xpu|video|graphics|vram|hbm)(?: \w{1,12})? memory\b"
+        r"|\b(?:insufficient|not enough|no) (?:free )?(?:gpu|device|cuda|video|vram|hbm|npu|hpu|xpu) memory\b"
+        r"|\b(?:gpu|vram|hbm|npu|hpu|xpu)\b.{0,40}\b(?:memory (?:is )?(?:exhausted|full|allocation failed)|ran out of"
+        r" memory|oom\b)|(?:not enough|out of|insufficient) memory\b.{0,120}(?:mem.fraction|gpu.memory.utilization)",
+        "the program said that memory of the training device ran out",
+        "which tensor is too large",
+        needs_failure=True, confidence=0.85,
+    ),
+    row(
         "oom-device-resources", F.OOM_GPU, "runtime",
         r"\b(?:PI|UR|ZE|CL)_\w{0,12}ERROR_OUT_OF_(?:\w{1,12}_)?(?:RESOURCES|MEMORY)|\bNPU out of memory"
         r"|ACL_ERROR_RT_MEMORY_ALLOCATION|insufficient device memory",
@@ -176,5 +186,14 @@ ROWS: tuple[Rule, ...] = (
         "who sent the signal; almost always the kernel, because memory ran out",
         tier=Tier.SYMPTOM,
         confidence=0.7,
+    ),
+    row(
+        "host-oom-words", F.OOM_HOST, "words",
+        r"^\W*std::bad_alloc|\bMemoryError\b|\b(?:not enough|insufficient|out of) (?:host |system |main |physical |virtual )?"
+        r"memory\b(?!.{0,60}\b(?:gpu|cuda|device|hbm|vram)\b)|\bmem(?:ory)? \S{1,20} exceeded limit|could not allocate .{0,60}"
+        r"(?:memory|bytes)|allocation of .{0,40}(?:bytes|[kmgt]i?b) failed|\[Errno 12\]",
+        "the program said that host memory ran out",
+        "whether the limit of the job or one request was too much",
+        tier=Tier.FAULT, needs_failure=True, confidence=0.75,
     ),
 )  # fmt: skip

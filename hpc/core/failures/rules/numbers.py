@@ -16,7 +16,7 @@ _UNSTABLE = (
     r"|\bvlimit exceeded|constraint failure in RATTLE|coordinate resetting .{0,20}cannot be accomplished"
     r"|points exceeded cfl|\bcfl\b.{0,40}(?:exceed|violat|too (?:large|high)|> ?1)|courant number .{0,40}(?:exceed|too)"
     r"|DIVERGED_(?:NANORINF|DTOL|BREAKDOWN)|nan or inf norm|Foam::sigFpe|floating point exception|floating invalid"
-    r"|\bSIGFPE\b|negative (?:density|pressure|energy|jacobian|volume)\b.{0,40}(?:cell|element|zone|detected|found|at )"
+    r"|\bsolver bl(?:ew|own) up|\bcfl ?[=:] ?\d[\d.]*e\+\d|\bSIGFPE\b|negative (?:density|pressure|energy|jacobian|volume)\b.{0,40}(?:cell|element|zone|detected|found|at )"
     r"|(?:time ?step|\bdt\b).{0,30}(?:too small|below (?:the )?(?:minimum|limit)|underflow|went to zero)"
     r"|domain decomposition .{0,80}shifted too much|solution (?:has )?diverged|\bdivergence detected\b"
 )
@@ -35,7 +35,8 @@ EARLY: tuple[Rule, ...] = (
 ROWS: tuple[Rule, ...] = (
     row(
         "data-not-a-number", F.DATA, "nan_in_input",
-        r"input (?:\w+ )?contains (?:nan|infinity)|(?:nan|non-finite|inf)s? (?:values? )?(?:were )?(?:found"
+        r"\b(?:labels?|targets?|features?|columns?|inputs?|data|x|y)\b.{0,24}\bcontains?\b.{0,12}\b(?:nan|infinity|null)"
+        r"|input (?:\w+ )?contains (?:nan|infinity)|(?:nan|non-finite|inf)s? (?:values? )?(?:were )?(?:found"
         r"|detected|present)? ?in (?:the )?(?:input|raw|source|data)\b ?(?:file|set|batch|tensor|array)?|(?:data"
         r"|input)(?:set)? (?:file )?\S{0,80} ?(?:contains|has) (?:\d+ )?(?:nan|non-finite)",
         "the input contains values that are not numbers",

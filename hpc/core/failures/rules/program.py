@@ -19,6 +19,22 @@ EARLY: tuple[Rule, ...] = (
 
 ROWS: tuple[Rule, ...] = (
     row(
+        "bug-pickling", F.CODE_BUG, "pickling",
+        r"can't pickle (?:local object|<function|<class|\w{1,40} object)|cannot pickle '",
+        "something that cannot be pickled was to be sent to another process",
+        "nothing else",
+    ),
+    row(
+        "bug-script-syntax", F.CODE_BUG, "syntax",
+        r"syntax error near unexpected token|: syntax error: |unexpected EOF while looking for matching|bad substitution$"
+        r"|can't locate object method|undefined subroutine|global symbol .{1,60} requires explicit|division by zero"
+        r"|unrecognized function or variable|was not declared in this scope|\*\*\* \[[^\]]{1,200}\] error \d"
+        r"|operator is invalid for atomic|non-numeric argument to|undefined function '",
+        "a script or program is wrong in itself",
+        "whether the code or what it was given is at fault",
+        tier=Tier.FAULT, confidence=0.8,
+    ),
+    row(
         "bug-shapes", F.CODE_BUG, "shapes",
         r"shapes cannot be multiplied|size of tensor a \(\d+\) must match|must match the size of tensor b"
         r"|shape '\[.{0,80}\]' is invalid for input|sizes of tensors must match|could not be broadcast together"

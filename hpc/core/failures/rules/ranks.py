@@ -72,7 +72,8 @@ EARLY: tuple[Rule, ...] = (
     ),
     row(
         "communication-mpi", F.COMMUNICATION, "mpi",
-        r"\bOFI \w+ (?:\w+ )?failed|MPIDI\w{0,40}OFI|\bPSM2?\b.{0,60}(?:error|fail)|MPI_ERR_(?:OTHER|INTERN"
+        r"fatal error in (?:internal_)?P?MPI_\w{1,40}: other mpi error|MPIDI_CH3I_Progress|psm2?_\w{1,40} returned error"
+        r"|\bOFI \w+ (?:\w+ )?failed|MPIDI\w{0,40}OFI|\bPSM2?\b.{0,60}(?:error|fail)|MPI_ERR_(?:OTHER|INTERN"
         r"|UNKNOWN|PROC_FAILED|REVOKED)"
         r"|mca_btl_tcp\w{0,40}:|mca_oob_tcp\w{0,40}:",
         "a message between MPI ranks could not be delivered",
@@ -118,6 +119,9 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "communication-fabric", F.COMMUNICATION, "fabric",
+        r"curl: \((?:5|6|7|18|28|35|52|55|56)\)|unable to resolve host|kex_exchange_identification|bad gateway"
+        r"|\bHTTP\S{0,8}(?: error)?:? ?50[0234]\b|service (?:temporarily )?unavailable|gateway time-?out|\bslowdown\b"
+        r"|(?:operation|request|read|connection) timed out|too many requests|\b429 client error|"
         r"IBV_WC_\w+|ibv_\w+ .{0,40}fail|transport retry count\w* exceeded|completion[ _]with[ _]err"
         r"|unhandled timeout error|\bUC[CXPST]\s{1,4}ERROR|\bmlx5\S* .{0,60}(?:error|fail)"
         r"|orte has lost communication|libfabric.{0,60}(?:error|fail)|no route to host|network is (?:unreachable"

@@ -96,6 +96,8 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "environment-cuda-build", F.ENVIRONMENT, "cuda_build",
+        r"nvidia driver on your system is too old|hipErrorNoBinaryForGpu|unsupported gpu architecture"
+        r"|couldn't communicate with the nvidia driver|"
         r"not compiled with cuda enabled|CUDAMismatchException|no kernel image is available"
         r"|driver version is insufficient|nvidia driver .{0,40}too old|cuda_home\b.{0,60}not set"
         r"|MissingCUDAException|compiled (?:with|against) .{0,40}(?:but|different) .{0,40}cuda"
@@ -155,6 +157,9 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "environment-modules", F.ENVIRONMENT, "modules",
+        r"unable to locate a modulefile|could not create conda environment|could not solve for environment"
+        r"|ResolvePackageNotFound|PackagesNotFoundError|UnsatisfiableError|LibMambaUnsatisfiable|no module named '"
+        r"|CreateCondaEnvironmentException|"
         r"lmod has detected the following error|modulecmd.{0,40}error|the following module\(s\) are unknown"
         r"|EnvironmentLocationNotFound|could not find conda environment|CondaError|CommandNotFoundError",
         "the module or conda environment could not be loaded",
