@@ -195,10 +195,10 @@ class Course:
         return len(calm) - bisect_right(calm, i) >= CALM
 
     def _went_on_to_an_end(self, i: int) -> bool:
-        """Whether at least `MUCH` lines of other work follow, and then a word on what was done."""
+        """Whether a word on the whole follows, or at least `MUCH` lines of other work and then a word on what was done."""
         calm = self._marks("calm").places
         at = bisect_right(calm, i) + MUCH
-        return at < len(calm) and (self._marks("well").any_after(calm[at - 1]) or self._marks("whole").any_after(i))
+        return self._marks("whole").any_after(i) or (at < len(calm) and self._marks("well").any_after(calm[at - 1]))
 
     def _told_after(self, i: int) -> bool:
         """Whether the next two lines say how the program does without what failed."""

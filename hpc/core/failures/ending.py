@@ -26,6 +26,7 @@ _WHOLE = Finder(
     r"\b(?:all|every|each)\b.{0,60}\b(?:done|passed|present|merged|complete\w*|finished|succeeded|ok|match\w*|processed"
     r"|written|saved|verified|correct)\b|checksums?\b.{0,20}\b(?:ok|match\w*|correct)|\b(?:verified|verify)\b"
     r"|\b0 (?:differ\w*|failed|failures|errors|missing|given up|lost)\b|\bno (?:errors|failures|differences)\b"
+    r"|\bnormal (?:end|termination|exit)\b|\bfin normale\b|\bexit success\b"
     r"|\b(?:complete(?:d)?|finished|succeeded) successfully|\bsuccessfully (?:completed|finished)"
 )
 _COUNT = re.compile(r"(?<![\d.])(\d{1,12}) ?(?:/|of|out of) ?(\d{1,12})(?![\d.]*\d)")

@@ -43,7 +43,7 @@ NEEDLES = (
     "nan ", "no route", "unsatisfi", "packages not", "packagenotfound", "packagesnotfound", "toomanyrequests", "rate limit",
     "unresolved", "bad line in", "is undefined", "is not equal", "must ", "is greater than", "larger than", "insufficient",
     "not enough", "bad_alloc", "modulefile", "too old", "no code object", "nobinaryfor", "missinginput", "ecc ", "needs reset",
-    "not operational", "blew up", "blown up", "syntax error", "undefined ", "can't ", "cl_", "eof", "does not match",
+    "not operational", "blew up", "blown up", "syntax error", "undefined ", "can't ", " eof", "does not match",
     "incompatible", "contains nan", "no overlapping", "does not look like", "wrong number", "too small", "unrecogni",
     "bad gateway", "service unavailable", "slowdown", "connection closed", "not allowed", "not supported", "required",
     "expired", "not available", "badly", "no input", "is empty", "0 atoms", "bad substitution",

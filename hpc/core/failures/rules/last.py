@@ -67,7 +67,6 @@ def _topic(category: FailureClass, words: str, what: str, **more: Any) -> Rule:
 
 
 _TOPICS = (
-    _topic(F.OOM_HOST, r"\bout of (?:host |system )?memory\b|(?:insufficient|not enough) memory", "memory"),
     _topic(F.DIVERGENCE, r"\bnans?\b|not finite|non-?finite|\binfinit|diverg", "numbers that are not finite"),
     _topic(F.CHECKPOINT, r"\bcheckpoints?\b|\bckpt\b|state[_ ]dict|\b(?:resum|restor)(?:e|ing)\b", "a checkpoint"),
     _topic(
@@ -108,6 +107,49 @@ _TOPICS = (
         r"\b(?:data ?sets?|corpus|samples?|columns?|images?|audio|annotations?|labels?|shards?|csv|jsonl?|parquet"
         r"|tfrecords?|input file"
         r"|training set|vocab\w{0,8}|tokens?|rows?)\b",
+        "the data",
+    ),
+)  # fmt: skip
+
+_WRONG = (
+    r"(?:not found|missing|no such|not exist|cannot|can't|could not|couldn't|unable to|fail(?:ed|s|ure)?|invalid|illegal|unknown"
+    r"|unexpected|unsupported|not supported|wrong|mismatch\w*|empty|incomplete|corrupt\w*|damaged|truncated|denied|refused|expired"
+    r"|out of range|expected|unavailable|not available|inconsistent|incompatible|conflict\w*|duplicate|too (?:small|large|short|long"
+    r"|few|many|old)|must|exceeds?|unreadable|malformed)"
+)
+
+
+def _vague(category: FailureClass, words: str, what: str) -> Rule:
+    """The row of lines that speak of a thing and of something wrong with it, where nothing else is known."""
+    return row(
+        f"vague-{category.value.replace('_', '-')}", category, "vague",
+        rf"\b{_WRONG}\b.{{0,80}}?(?:{words})|(?:{words}).{{0,80}}?\b{_WRONG}\b",
+        f"a line speaks of {what} and of something wrong with it, and nothing else is known",
+        "whether this is what ended it",
+        tier=Tier.TRACE, needs_failure=True, sentence=True, confidence=0.4,
+    )  # fmt: skip
+
+
+_VAGUE = (
+    _vague(F.CHECKPOINT, r"\b(?:checkpoints?|ckpt|restart (?:file|dump)|state dict|snapshot to resume)\b", "a checkpoint"),
+    _vague(F.CONTAINER, r"\b(?:containers?|apptainer|singularity|docker|podman|enroot|squashfs|sif)\b", "the container"),
+    _vague(
+        F.ENVIRONMENT,
+        r"\b(?:packages?|modules?|librar(?:y|ies)|drivers?|compilers?|interpreter|conda|licen[cs]es?|plugins?|toolkit|executable"
+        r"|symbols?|shared object|runtime version)\b",
+        "packages, libraries or licences",
+    ),
+    _vague(F.STORAGE, r"\b(?:disk|quota|file ?system|inodes?|mount(?: point|ed)?|nfs|lustre|scratch space)\b", "a file system"),
+    _vague(
+        F.CONFIG,
+        r"\b(?:config(?:uration)?s?|settings?|options?|flags?|parameters?|arguments?|keywords?|namelists?|number of (?:ranks|tasks"
+        r"|processes|processors|cores|gpus|threads)|divisible|input deck|yaml|toml)\b",
+        "what was asked for",
+    ),
+    _vague(
+        F.DATA,
+        r"\b(?:data ?sets?|data files?|input files?|samples?|columns?|rows?|records?|images?|labels?|annotations?|shards?|csv|jsonl?"
+        r"|parquet|reads|mesh|grid|geometry|structures?|coordinates|reference|genome|header|archive|files?)\b",
         "the data",
     ),
 )  # fmt: skip
@@ -275,6 +317,7 @@ ROWS: tuple[Rule, ...] = (
         confidence=0.4,
         role=Role.KILLED,
     ),
+    *_VAGUE,
     row(
         "bug-said-error", F.CODE_BUG, "said_error",
         r"^\W{0,4}(?!srun\b|slurmstepd\b|wandb\b|prolog\b|epilog\b)(?:[\w./-]{1,60}: ?)?"
