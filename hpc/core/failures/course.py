@@ -37,13 +37,15 @@ _RESULT = re.compile(
 _OVER = re.compile(
     r"\b(?:finished|completed?|done) in \d|\btotal (?:time|runtime|elapsed|duration)\b.{0,30}\d"
     r"|\btime (?:used|elapsed|taken)\b.{0,30}\d|\ball done\b|\brun (?:is )?(?:completed?|finished)\b"
-    r"|\bevaluation (?:is )?(?:completed?|finished|done)\b|^(?:wrote|written|saved|finished|done|summary|processed \d)",
+    r"|\bevaluation (?:is )?(?:completed?|finished|done)\b|^(?:wrote|written|saved|finished|done|summary"
+    r"|processed \d)",
     re.IGNORECASE,
 )
 _KILLED_BY_SLURM = re.compile(r"^slurmstepd: error: (?:\*\*\* (?:JOB|STEP)|Detected \d+ oom)")
 _NOT_FOUND = re.compile(r"(?P<name>[\w./+-]{1,200}): (?:command )?not found$")
 _PROGRAMS = re.compile(
-    r"python[23]?(?:\.\d+)?|torchrun|accelerate|deepspeed|horovodrun|composer|srun|mpirun|mpiexec|apptainer|singularity"
+    r"python[23]?(?:\.\d+)?|torchrun|accelerate|deepspeed|horovodrun|composer|srun|mpirun|mpiexec|apptainer"
+    r"|singularity"
     r"|julia|Rscript|java|matlab|bash|sh"
 )
 """What a job script starts its work with; without one of these nothing was done."""
@@ -62,7 +64,8 @@ MUCH = 10
 CALM = 4
 """Lines of the program itself, nothing wrong with them, that show that it went on after a message it printed."""
 _EPILOGUE = re.compile(
-    r"^\W*(?:done|finished|end(?:ed)?|job\b|real\s|user\s|sys\s|elapsed|exit|epilog|clean(?:ing|ed)|wandb:|srun:|slurm"
+    r"^\W*(?:done|finished|end(?:ed)?|job\b|real\s|user\s|sys\s|elapsed|exit|epilog|clean(?:ing|ed)|wandb:|srun:"
+    r"|slurm"
     r"|(?:mon|tue|wed|thu|fri|sat|sun)\b|\+ )",
     re.IGNORECASE,
 )
@@ -155,7 +158,7 @@ class Course:
         if _KILLED_BY_SLURM.match(line.text):
             return self._marks("work").characters_after(i) > BUFFER  # another attempt, in the same file
         if rule.role is Role.TAKEN_AWAY:
-            return self._marks("work").characters_after(i) > BUFFER  # it was given notice, and works until its time is up
+            return self._marks("work").characters_after(i) > BUFFER  # given notice, it works on until its time is up
         if rule.role is Role.NO_PROGRAM:
             return self._went_without(i)
         working = self._marks("work", line.rank)
@@ -195,7 +198,7 @@ class Course:
         return len(calm) - bisect_right(calm, i) >= CALM
 
     def _went_on_to_an_end(self, i: int) -> bool:
-        """Whether a word on the whole follows, or at least `MUCH` lines of other work and then a word on what was done."""
+        """Whether a word on the whole follows, or at least `MUCH` lines of other work and one on what was done."""
         calm = self._marks("calm").places
         at = bisect_right(calm, i) + MUCH
         return self._marks("whole").any_after(i) or (at < len(calm) and self._marks("well").any_after(calm[at - 1]))

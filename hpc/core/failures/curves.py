@@ -63,7 +63,8 @@ class Curve:
 
 
 _METRIC = (
-    r"(?:loss|accuracy|acc|reward|rew_mean|return|score|perplexity|ppl|nll|error|mse|rmse|mae|f1|auc|auroc|bleu|iou|dice"
+    r"(?:loss|accuracy|acc|reward|rew_mean|return|score|perplexity|ppl|nll|error|mse|rmse|mae|f1|auc|auroc|bleu"
+    r"|iou|dice"
     r"|r2)"
 )
 _NUMBER = r"[-+]?(?:nan|inf(?:inity)?|(?:\d[\d,]{0,20})?\.?\d{1,20}\.?(?:e[-+]?\d{1,3})?)(?![\w.]*\w)"

@@ -11,7 +11,8 @@ from hpc.core.failures.engine import Finder
 
 _DID = (
     r"wrote|written|saved|exported|stored|archived|uploaded|synced|merged|committed|produced|created|copied|moved"
-    r"|answered|completed?|succeeded|success(?:ful(?:ly)?)?|passed|converged|reached|verified|match(?:es|ed)?|finished"
+    r"|answered|completed?|succeeded|success(?:ful(?:ly)?)?|passed|converged|reached|verified|match(?:es|ed)?"
+    r"|finished"
     r"|satisfied|identical|resolved|processed|fertig|gespeichert|terminée?|enregistrée?s?|guardado|completado"
 )
 _WELL = Finder(
@@ -23,7 +24,8 @@ _WELL = Finder(
     r"|完成|成功|保存|終了しました|正常終了"
 )
 _WHOLE = Finder(
-    r"\b(?:all|every|each)\b.{0,60}\b(?:done|passed|present|merged|complete\w*|finished|succeeded|ok|match\w*|processed"
+    r"\b(?:all|every|each)\b.{0,60}\b(?:done|passed|present|merged|complete\w*|finished|succeeded|ok|match\w*"
+    r"|processed"
     r"|written|saved|verified|correct)\b|checksums?\b.{0,20}\b(?:ok|match\w*|correct)|\b(?:verified|verify)\b"
     r"|\b0 (?:differ\w*|failed|failures|errors|missing|given up|lost)\b|\bno (?:errors|failures|differences)\b"
     r"|\bnormal (?:end|termination|exit)\b|\bfin normale\b|\bexit success\b"
@@ -47,11 +49,13 @@ _THINGS = (
     r"|documents?|epochs?|iterations?|events?|structures?|molecules?)"
 )
 _TRIES = (
-    r"(?:trials?|fits?|folds?|runs?|seeds?|jobs?|tasks?|configurations?|workers?|experiments?|cases?|members?|replicas?"
+    r"(?:trials?|fits?|folds?|runs?|seeds?|jobs?|tasks?|configurations?|workers?|experiments?|cases?|members?"
+    r"|replicas?"
     r"|simulations?|chunks?|samples?|stages?|shards?)"
 )
 NOTHING = (
-    rf"\ball (?:of )?(?:the )?(?:\d{{1,9}} )?{_TRIES} (?:have |has |were )?(?:failed|crashed|aborted|errored|skipped)\b"
+    rf"\ball (?:of )?(?:the )?(?:\d{{1,9}} )?{_TRIES} (?:have |has |were )?(?:failed|crashed|aborted|errored"
+    rf"|skipped)\b"
     rf"|\b(?:0|no|none of (?:the )?\d{{1,9}}) {_TRIES} (?:were |was |have |has )?(?:completed?|succeeded|finished"
     r"|successful|ok|passed|usable|done)\b"
     r"|\b\d{1,9} ?(?:/|of|out of) ?\d{1,9} (?:\w{1,20} ){0,2}(?:failed|crashed|aborted|errored)\b"
@@ -68,7 +72,8 @@ BADLY = (
     r"|stopped) (?:with"
     r"|due to|on|after) (?:an? )?(?:\w{1,20} )?(?:errors?|failures?|problems?)|is incomplete|incomplete|crashed"
     r"|unsuccessful\w*|terminated abnormally|did not (?:finish|complete|succeed|run))\b"
-    r"|\b(?:giving up|gave up|bailing out|(?:can ?not|can't|unable to) (?:continue|proceed|go on)|abnormal termination"
+    r"|\b(?:giving up|gave up|bailing out|(?:can ?not|can't|unable to) (?:continue|proceed|go on)"
+    r"|abnormal termination"
     r"|abnormally terminated|exit(?:ed|ing)? with errors?|abort(?:ing|ed) (?:the )?(?:run|job|simulation|program"
     r"|training"
     r"|calculation|execution))\b"

@@ -9,15 +9,16 @@ To add one: add a row, and a success in ``tests/corpus`` whose log holds the lin
 import re
 
 NOISE: tuple[tuple[str, str], ...] = (
-    ("login shells", r"^(?:bash|-bash|sh|zsh): \S{0,120}(?:rc|profile|env)\b.{0,80}: |^(?:perl|manpath|stty|tput"
-                     r"|xset|Gtk-WARNING)\b|xauth: "
+    ("login shells", r"^(?:bash|-bash|sh|zsh): \S{0,120}(?:rc|profile|env)\b.{0,80}: |^(?:perl: warning|manpath"
+                     r"|stty|tput|xset|Gtk-WARNING)\b|xauth: "
                      r"|setlocale: |cannot change locale"),
     ("downloads of word lists without a network", r"^\[nltk_data\]"),
     ("version control in a folder without one", r"^fatal: (?:not a git repository|detected dubious ownership)"
                                                 r"|dubious ownership"),
     ("conda's activation hint", r"^CommandNotFoundError: Your shell has not been properly configured"),
     ("shell commands on files that need not be there", r"^(?:cp|rm|mv|ls|mkdir|rmdir|cat|touch|ln): (?:cannot|can't"
-                                                       r"|can not) "),
+                                                       r"|can not) .{0,400}(?:no such file|file exists"
+                                                       r"|is a directory|not a directory|not empty|not permitted)"),
     ("a side program's lost pipe", r"^(?:tee|grep|tail|head|cat|nvidia-smi dmon): .{0,40}(?:broken pipe|killed)"),
     ("package lists", r"^[\w.-]{2,40} {1,60}\d[\w.]{0,20}$"),
     ("settings that are printed", r"^[ +]{0,12}(?:export )?[A-Za-z_][\w.]{0,60}(?:: |=)(?:true|false|null|none|auto"
@@ -53,7 +54,8 @@ NOISE: tuple[tuple[str, str], ...] = (
     ("wandb goes on without its server", r"^wandb: .{0,40}(?:Network error|WARNING|entering retry"
                                          r"|ERROR Error while calling)"),
     ("Slurm's harmless words", r"couldn't chdir to .{0,200}going to /tmp|^srun: warning"
-                               r"|step creation (?:temporarily disabled|still disabled)|TMPDIR \[.{0,200}\] is not writ"
+                               r"|step creation (?:temporarily disabled|still disabled)"
+                               r"|TMPDIR \[.{0,200}\] is not writ"
                                r"|Setting TMPDIR to"),
     ("Apptainer's and Singularity's remarks", r"^INFO:\s{2,8}\S|^WARNING: (?:While bind mounting|Skipping mount"
                                               r"|Could not find any|underlay of|.{0,80}not found, will not)"),

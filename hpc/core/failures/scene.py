@@ -26,6 +26,8 @@ CALM_LINES = 60
 """Unsuspicious lines after an error that show that a program of unknown kind went on working."""
 
 
+LAST_WORDS = 15
+"""Lines at the end of a failed run's log that may be evidence without a word of alarm."""
 ANOTHER_ATTEMPT = 4
 """Lines after Slurm ended a job that show that another one wrote to the same file."""
 NAN_GRADIENTS = 5
@@ -199,14 +201,22 @@ class Scene:
         working = [t for t, line in stamps if log_scan.is_progress(line.text)]
         return stamps[-1][0] - working[-1] if working else None
 
+    @property
+    def _is_failed(self) -> bool:
+        """Whether it is known to have ended badly: its last words are read whatever their words are."""
+        code, signal = self.evidence.exit_code, self.evidence.exit_signal
+        return bool(code or signal) or self.evidence.state in (SlurmState.FAILED, SlurmState.NODE_FAIL)
+
     def _in(self, reading: Reading) -> Iterator[Event]:
         lines, course = reading.lines, Course(reading.lines)
         reason = next((i for i, line in enumerate(lines) if _SLURM_REASON.search(line.text)), len(lines))
+        last = len(lines) - LAST_WORDS if self._is_failed else len(lines)
         found: list[tuple[Event, Trace | None]] = []
         for i, line in enumerate(lines[: reason + 1]):
             trace = reading.by_message.get(i)
             known = _gate().may_match(line.text) if line.speaks else ()
-            if trace is None and not (known and log_scan.suspicious(line.text) and not is_noise(line.text)):
+            asked = i >= last or log_scan.suspicious(line.text)
+            if trace is None and not (known and asked and not is_noise(line.text)):
                 continue
             if i in course.muted:
                 continue

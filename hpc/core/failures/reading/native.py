@@ -26,7 +26,8 @@ def read_terminate(texts: Sequence[str], at: int) -> Block | None:
 
 
 _ANNOUNCES = re.compile(
-    r"^\W{0,12}(?:(?:[\w./-]{1,40} ?[|:]? ?){0,2}(?:fatal (?:io )?error|error|abort|exception|error in routine \s*\w{1,60}"
+    r"^\W{0,12}(?:(?:[\w./-]{1,40} ?[|:]? ?){0,2}(?:fatal (?:io )?error|error|abort|exception"
+    r"|error in routine \s*\w{1,60}"
     r" \(\d{1,6}\)|error using .{1,80}|caused by|fatal called)\W{0,4}"
     r"|\w{1,60}(?:Error|Exception)(?: in (?:rule|line|file) .{1,300})?:)\s*$",
     re.IGNORECASE,
@@ -35,7 +36,7 @@ _RULED = re.compile(r"^\W*$")
 
 
 def read_announced(texts: Sequence[str], at: int) -> Block | None:
-    """"Fatal error:" and what stands below it are one message: the line with the words speaks, for both."""
+    """ "Fatal error:" and what stands below it are one message: the line with the words speaks, for both."""
     if not _ANNOUNCES.match(texts[at]):
         return None
     said = next((k for k in range(at + 1, min(len(texts), at + 4)) if not _RULED.match(texts[k])), None)

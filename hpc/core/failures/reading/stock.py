@@ -14,7 +14,8 @@ STOCK: tuple[tuple[str, str], ...] = (
                                  r"|(?<=ncclInvalidUsage: )This usually reflects invalid usage of NCCL library\.?"
                                  r"|\(run with NCCL_DEBUG=\w+ for details\)"),
     ("NCCL's watchdog explains itself", r"Some NCCL operations have failed or timed out\.?|Due to the asynchronous"
-                                        r" nature of CUDA kernels,.{0,120}(?:corrupted/incomplete data|inconsistent)\.?"
+                                        r" nature of CUDA kernels,.{0,120}(?:corrupted/incomplete data"
+                                        r"|inconsistent)\.?"
                                         r"|To avoid (?:data inconsistency|this),? we are taking the entire process"
                                         r" down\.?"),
     ("Hydra's help", r"Set the environment variable HYDRA_FULL_ERROR=1.{0,60}"),

@@ -10,7 +10,8 @@ from hpc.core.failures.reading.parts import Block, Line, Reader, Trace
 from hpc.core.failures.reading.python import read_link, read_notebook, read_rich, read_traceback, read_warning
 
 READERS: tuple[Reader, ...] = (
-    read_rich, read_notebook, read_link, read_stack, read_traceback, read_terminate, read_panic, read_warning, read_announced,
+    read_rich, read_notebook, read_link, read_stack, read_traceback, read_terminate, read_panic, read_warning,
+    read_announced,
 )  # fmt: skip
 """Asked in this order at each line that none of them has taken; the first that recognises something takes its lines."""
 

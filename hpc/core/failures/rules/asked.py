@@ -48,7 +48,8 @@ EARLY: tuple[Rule, ...] = (
 ROWS: tuple[Rule, ...] = (
     row(
         "config-not-executable", F.CONFIG, "permission",
-        r"slurmstepd: error: execve\(\): .{0,300}: permission denied|^\S{0,200}sh: (?:line \d+: )?\./\S{1,200}: permission denied"
+        r"slurmstepd: error: execve\(\): .{0,300}: permission denied"
+        r"|^\S{0,200}sh: (?:line \d+: )?\./\S{1,200}: permission denied"
         r"|fatal: .{0,120}\bnot executable",
         "the program to start may not be executed by this account",
         "whether the path or its permissions are wrong",

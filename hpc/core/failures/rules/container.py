@@ -19,7 +19,8 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "container-runtime", F.CONTAINER, "runtime",
-        r"insufficient UIDs or GIDs|failed to pull (?:\w{1,20} )?image|toomanyrequests|pull rate limit|pull access denied"
+        r"insufficient UIDs or GIDs|executable file not found in \$PATH|failed to pull (?:\w{1,20} )?image"
+        r"|toomanyrequests|pull rate limit|pull access denied"
         r"|squashfuse\w*|fuse: device not found|ch-run\[\d+\]: error|mount(?:ing)? image\b.{0,60}(?:fail|exit|error)"
         r"|^\s*FATAL:\s{2,4}\S|failed to create user namespace|user namespace disabled|\bOCI (?:runtime"
         r"|permission)\b|\b(?:crun|runc): |SQUASHFS error"

@@ -8,6 +8,7 @@ F = FailureClass
 ROWS: tuple[Rule, ...] = (
     row(
         "storage-write-failed", F.STORAGE, "write",
+        r"\bshort write\b|\b(?:wrote|returned|written) \d{1,15} (?:of|out of) \d{1,15} bytes|"
         r"(?:cannot|can't|could not|couldn't|unable to|failed to|error) (?:open .{0,200} for writing|write|writing"
         r"|save|saving|flush)\b"
         r"|\bwrite error\b|error (?:during|while|when) writ|netcdf: (?:hdf|i/o) error"
@@ -22,6 +23,7 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "checkpoint-unfit", F.CHECKPOINT, "unfit",
+        r"KeyError: .{0,160}\b(?:missing|not found|not) in (?:the )?(?:checkpoint|ckpt|state.dict)|"
         r"\b(?:restart|checkpoint|wavecar)\b.{0,80}\b(?:does not match|doesn't match|different number|incompatible"
         r"|was (?:saved|written) with)\b|"
         r"KeyError: '\S{0,40}(?:state_dict|optimizer_states?|lr_schedulers|model_states?|pytorch-lightning)|"
@@ -72,7 +74,8 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "storage-lock", F.STORAGE, "lock",
-        r"unable to lock file|filelock\S{0,20}Timeout|the file lock .{0,200}could not be acquired|database is locked"
+        r"\[errno 11\].{0,120}\.lock\b|unable to lock file|filelock\S{0,20}Timeout"
+        r"|the file lock .{0,200}could not be acquired|database is locked"
         r"|unable to (?:synchronously )?(?:open|create) file.{0,80}(?:errno = 11"
         r"|resource temporarily)|no locks available|\[errno 37\]",
         "a file lock was refused",
@@ -80,7 +83,8 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "storage-io", F.STORAGE, "io",
-        r"LustreError|stale (?:nfs )?file handle|\[errno (?:5|67|70|71|77|112|116|107|108|121|5[12]\d)\]"
+        r"structure needs cleaning|communication error on send|LustreError|stale (?:nfs )?file handle"
+        r"|\[errno (?:5|67|70|71|77|112|116|107|108|121|5[12]\d)\]"
         r"|\.nfs[0-9a-f]{16}|\[errno 110\].{0,40}: '/"
         r"|input/output error"
         r"|transport endpoint is not connected|cannot send after transport endpoint|remote i/o error"
@@ -98,7 +102,8 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "environment-compile-cache", F.ENVIRONMENT, "compile_cache",
-        RAISED + r"(?-i:FileNotFoundError|OSError|FileExistsError|JSONDecodeError|EOFError|PermissionError|ImportError"
+        RAISED + r"(?-i:FileNotFoundError|OSError|FileExistsError|JSONDecodeError|EOFError|PermissionError"
+        r"|ImportError"
         r"|RuntimeError|json\.decoder\.JSONDecodeError)\b.{0,200}(?:torchinductor|[./]triton/|torch_extensions"
         r"|/\.cache/jax"
         r"|\.nv/ComputeCache|numba|neuron-compile-cache|pytensor|theano|inductor_cache|cupy/kernel_cache)"

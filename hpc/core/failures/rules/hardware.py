@@ -38,7 +38,8 @@ ROWS: tuple[Rule, ...] = (
     row(
         "gpu-ecc", F.GPU_HARDWARE, "ecc",
         r"\bmulti-?bit (?:ecc|error)|uncorrectable hardware error|nvlink\W.{0,30}(?:fatal|uncorrect)"
-        r"|device \d{1,3} (?:is )?not operational|uncorrectable (?:ecc|nvlink)|ecc error (?:encountered|detected)|double.bit ecc|eccnotcorrectable"
+        r"|device \d{1,3} (?:is )?not operational|uncorrectable (?:ecc|nvlink)|ecc error (?:encountered|detected)"
+        r"|double.bit ecc|eccnotcorrectable"
         r"|row.remap\w* failure|hardware error.{0,40}gpu|CUDA_ERROR_ECC|uncorrectable hardware errors"
         r"|\bsxid\b.{0,60}fatal",
         "the device's memory or link returned wrong bits",
@@ -46,7 +47,7 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "gpu-lost", F.GPU_HARDWARE, "lost",
-        r"gpu is lost|fallen off the bus|unable to determine the device handle|devices?(?:\(s\) is/"
+        r"gpu is lost|f(?:allen|ell) off the bus|unable to determine the device handle|devices?(?:\(s\) is/"
         r"| )are busy or unavailable|gpu requires reset|nvmlerror_gpuislost|hw exception by gpu|\bgpu hang\b"
         r"|gpu reset (?:begin|required)|ras uncorrectable|(?:nvswitch|fabricmanager).{0,60}(?:fatal|uncorrect)",
         "the device no longer answers",

@@ -112,10 +112,14 @@ _TOPICS = (
 )  # fmt: skip
 
 _WRONG = (
-    r"(?:not found|missing|no such|not exist|cannot|can't|could not|couldn't|unable to|fail(?:ed|s|ure)?|invalid|illegal|unknown"
-    r"|unexpected|unsupported|not supported|wrong|mismatch\w*|empty|incomplete|corrupt\w*|damaged|truncated|denied|refused|expired"
-    r"|out of range|expected|unavailable|not available|inconsistent|incompatible|conflict\w*|duplicate|too (?:small|large|short|long"
-    r"|few|many|old)|must|exceeds?|unreadable|malformed)"
+    r"(?:not found|missing|no such|not exist|cannot|can't|could not|couldn't|unable to|fail(?:ed|s|ure)?|invalid"
+    r"|illegal|unknown"
+    r"|unexpected|unsupported|not supported|wrong|mismatch\w*|empty|incomplete|corrupt\w*|damaged|truncated"
+    r"|denied|refused|expired"
+    r"|out of range|expected|unavailable|not available|inconsistent|incompatible|conflict\w*|duplicate"
+    r"|too (?:small|large|short|long"
+    r"|few|many|old)|must|exceeds?|unreadable|malformed|not an? (?:multiple|valid)"
+    r"|at least|(?:larger|smaller|greater|less|more) than|cannot handle|refusing|remain(?:ing)?|found)"
 )
 
 
@@ -131,25 +135,31 @@ def _vague(category: FailureClass, words: str, what: str) -> Rule:
 
 
 _VAGUE = (
-    _vague(F.CHECKPOINT, r"\b(?:checkpoints?|ckpt|restart (?:file|dump)|state dict|snapshot to resume)\b", "a checkpoint"),
-    _vague(F.CONTAINER, r"\b(?:containers?|apptainer|singularity|docker|podman|enroot|squashfs|sif)\b", "the container"),
+    _vague(F.CHECKPOINT, r"\b(?:checkpoints?|ckpt|restart (?:file|dump)|state dict)\b", "a checkpoint"),
+    _vague(F.CONTAINER, r"\b(?:containers?|apptainer|singularity|docker|podman|enroot|sif)\b", "the container"),
     _vague(
         F.ENVIRONMENT,
-        r"\b(?:packages?|modules?|librar(?:y|ies)|drivers?|compilers?|interpreter|conda|licen[cs]es?|plugins?|toolkit|executable"
+        r"\b(?:packages?|modules?|librar(?:y|ies)|drivers?|compilers?|interpreter|conda|licen[cs]es?|plugins?"
+        r"|toolkit|executable"
         r"|symbols?|shared object|runtime version)\b",
         "packages, libraries or licences",
     ),
-    _vague(F.STORAGE, r"\b(?:disk|quota|file ?system|inodes?|mount(?: point|ed)?|nfs|lustre|scratch space)\b", "a file system"),
+    _vague(F.STORAGE, r"\b(?:disk|quota|file ?system|inodes?|mount(?: point|ed)?|nfs|lustre)\b", "a file system"),
     _vague(
         F.CONFIG,
-        r"\b(?:config(?:uration)?s?|settings?|options?|flags?|parameters?|arguments?|keywords?|namelists?|number of (?:ranks|tasks"
-        r"|processes|processors|cores|gpus|threads)|divisible|input deck|yaml|toml)\b",
+        r"\b(?:config(?:uration)?s?|settings?|options?|flags?|parameters?|arguments?|keywords?|namelists?"
+        r"|number of (?:ranks|tasks"
+        r"|processes|processors|cores|gpus|threads)|divisible|input deck|yaml|toml|batch.?sizes?|world.?size|gpus"
+        r"|tolerance|cutoff|precision|hidden.size|heads|padding token"
+        r"|base model)\b|(?<!\S)--[a-z][\w-]+",
         "what was asked for",
     ),
     _vague(
         F.DATA,
-        r"\b(?:data ?sets?|data files?|input files?|samples?|columns?|rows?|records?|images?|labels?|annotations?|shards?|csv|jsonl?"
-        r"|parquet|reads|mesh|grid|geometry|structures?|coordinates|reference|genome|header|archive|files?)\b",
+        r"\b(?:data ?sets?|data files?|input files?|samples?|columns?|rows?|records?|images?|labels?|annotations?"
+        r"|shards?|csv|jsonl?"
+        r"|parquet|reads|mesh|grid|geometry|structures?|coordinates|reference|genome|header|archive|files?"
+        r"|checksums?|lines?|fields?|variants|atoms|k-points|data)\b",
         "the data",
     ),
 )  # fmt: skip
@@ -184,18 +194,28 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "data-file-words", F.DATA, "file",
-        r"^(?!.{0,300}\b(?:checkpoint|ckpt|state.dict|weights|restart)).{0,400}?(?:(?:error|fail(?:ed|ure)?|unable|could not|couldn't|cannot|can't)(?: to| while| when| in)? ?(?:open(?:ing)?|locat(?:e|ing)"
-        r"|read(?:ing)?|load(?:ing)?|find(?:ing)?|access(?:ing)?|pars(?:e|ing)) .{0,120}(?:\bfor reading|\bindex\b|\bheader\b"
-        r"|\.(?:nc|bam|cram|sam|fa|fasta|fq|fastq|vcf|bed|gtf|gff|csv|tsv|txt|dat|h5|hdf5|npz|npy|xyz|pdb|gro|top|tpr|mesh|msh"
-        r"|su2|cgns|vtk|vtu|tif|tiff|nii|json|jsonl|parquet|tfrecord|gz|zip|tar|mat|rds|xlsx?|png|jpe?g|wav|flac|mp4)\b"
+        r"^(?!.{0,300}\b(?:checkpoint|ckpt|state.dict|weights|restart)).{0,400}?(?:(?:error|fail(?:ed|ure)?"
+        r"|unable|could not|couldn't|cannot|can't)(?: to| while| when| in)? ?(?:open(?:ing)?|locat(?:e|ing)"
+        r"|read(?:ing)?|load(?:ing)?|find(?:ing)?|access(?:ing)?|pars(?:e|ing)) .{0,120}(?:\bfor reading"
+        r"|\bindex\b|\bheader\b"
+        r"|\.(?:nc|bam|cram|sam|fa|fasta|fq|fastq|vcf|bed|gtf|gff|csv|tsv|txt|dat|h5|hdf5|npz|npy|xyz|pdb|gro|top"
+        r"|tpr|mesh|msh"
+        r"|su2|cgns|vtk|vtu|tif|tiff|nii|json|jsonl|parquet|tfrecord|gz|zip|tar|mat|rds|xlsx?|png|jpe?g|wav|flac"
+        r"|mp4)\b"
         r"|POTCAR|POSCAR|geometry|mesh|topology|coordinates|reference|genome|reads|samples?)"
-        r"|\b(?:mesh|input|reads?|sample|grid|geometry|structure|topology|coordinate|reference|genome|forcing|boundary"
-        r"|trajectory|annotation|label|index) files? \S{0,120} ?(?:was |were |is |are )?(?:not found|missing|empty|does not exist"
-        r"|do not exist|could not be (?:found|read|opened))|missing input files?|MissingInputException|DataFilesNotFound"
-        r"|does not look like an? |no overlapping contigs|contigs? .{0,40}not found|label must be in|cannot find zipfile"
-        r"|fortran runtime error: (?:end of file|end of record|bad (?:real|integer|value|item)|cannot open file|file .{0,200} does"
+        r"|\b(?:mesh|input|reads?|sample|grid|geometry|structure|topology|coordinate|reference|genome|forcing"
+        r"|boundary"
+        r"|trajectory|annotation|label|index) files? \S{0,120} ?(?:was |were |is |are )?(?:not found|missing"
+        r"|empty|does not exist"
+        r"|do not exist|could not be (?:found|read|opened))|missing input files?|MissingInputException"
+        r"|DataFilesNotFound"
+        r"|does not look like an? |no overlapping contigs|contigs? .{0,40}not found|label must be in"
+        r"|cannot find zipfile"
+        r"|fortran runtime error: (?:end of file|end of record|bad (?:real|integer|value|item)|cannot open file"
+        r"|file .{0,200} does"
         r" not exist)|unexpected (?:eof|end of)|\bcontains? (?:0|no) (?:atoms|records|rows|samples|reads|entries)\b"
-        r"|does not match (?:the )?topology|\bnone of \[.{1,200}\] are in the|SAMFormatException|fatal error in reads input"
+        r"|does not match (?:the )?topology|\bnone of \[.{1,200}\] are in the|SAMFormatException"
+        r"|fatal error in reads input"
         r"|mismatched? (?:number of|lengths?).{0,60}\b(?:images|labels|samples|rows|targets|annotations)\b"
         r"|\[errno 2\] no such file or directory: '?/\S{0,120}(?:data|train|val|test|corpus|images))"
         r"|^(?:cat|head|wc|awk|sed|sort|cut|tail|less|zcat|gunzip): .{0,200}: no such file or directory$",
@@ -216,22 +236,47 @@ ROWS: tuple[Rule, ...] = (
         confidence=0.6,
     ),
     row(
+        "data-named-file", F.DATA, "file",
+        RAISED + r"(?-i:ValueError|AssertionError|KeyError|IndexError|RuntimeError"
+        r"|Exception)\b(?!.{0,300}\b(?:checkpoint|ckpt|config))"
+        r".{0,200}(?:\.(?:csv|tsv|jsonl?|parquet|npz|npy|h5|hdf5|nc|txt|xyz|png|jpe?g|wav|flac|tif|nii|fa|fasta"
+        r"|fastq|vcf|bam)\b"
+        r"|\bnot found in (?:the )?(?:trajectory|file|header|data|table|archive|data ?set|group|manifest)\b"
+        r"|\bduplicate (?:ids?|rows?|keys?|records?|samples?)\b|\bno (?:variants|samples|rows|records|images"
+        r"|reads) (?:left|remain))",
+        "an exception of the program names an input",
+        "whether the input or the code that reads it is at fault",
+        tier=Tier.FAULT, confidence=0.65,
+    ),
+    row(
         "config-refused", F.CONFIG, "refused",
         r"^(?!.{0,300}\b(?:podman|docker|apptainer|singularity|containers?|tensors?|shapes?|dtype)\b)"
-        r"(?:" + RAISED + r"(?-i:ValueError|AssertionError|RuntimeError|NotImplementedError|Exception|\w{1,40}(?:Config|Setup|Input)"
-        r"\w{0,20}(?:Error|Exception)|WorkflowError)\b|^\W{0,12}(?:[\w./|-]{1,40} ?[|:]? ?){0,3}(?:fatal (?:io )?error|error|abort"
+        r"(?:" + RAISED + r"(?-i:ValueError|AssertionError|RuntimeError|NotImplementedError|Exception"
+        r"|\w{1,40}(?:Config|Setup|Input)"
+        r"\w{0,20}(?:Error|Exception)|WorkflowError)\b"
+        r"|^\W{0,12}(?:[\w./|-]{1,40} ?[|:]? ?){0,3}(?:fatal (?:io )?error|error|abort"
         r"|fatal|error in routine \s*\w{1,40} \(\d{1,5}\))\b).{0,240}?"
-        r"(?:\b(?:greater|larger|smaller|less|more) than (?:the )?(?:\w{1,20} )?(?:derived|maximum|max\w*|number|allowed|available"
-        r"|minimum|min\w*|total|supported|limit|permitted)|\bexceeds? (?:the )?(?:maximum|number of|max\w*|available|limit of)"
-        r"|\bmust (?:be (?:a |an )?(?:positive|equal|divisible|one|greater|less|between|at least|set|non-negative|multiple|even|odd"
-        r"|power|specified|provided|given|>|<|\d{1,9}(?:[ .,;)]|$))|equal|match the|divide|not exceed|specify|provide)"
-        r"|\b(?:is |are )?only supported\b|\bunsupported (?:combination|option|value|setting|type)|\bwhich is unsupported"
-        r"|\bnot compatible with\b|\bcannot be (?:used|combined|set)\b|\bmutually exclusive|\bwrong number of (?:pools|processors"
-        r"|ranks|tasks|cores|images|arguments)|\bunknown (?:keyword|command|pair style|fix|compute|option|configuration|profile"
+        r"(?:\bnot an? multiple of|\bcannot handle\b|\bplease check the target|\b(?:greater|larger|smaller|less"
+        r"|more) than (?:the |half )?(?:\w{1,20} )?(?:derived|maximum|max\w*|number|allowed|available"
+        r"|minimum|min\w*|total|supported|limit|permitted)|\bexceeds? (?:the )?(?:maximum|number of|max\w*"
+        r"|available|limit of)"
+        r"|\bmust (?:be (?:a |an )?(?:positive|equal|divisible|one|greater|less|between|at least|set|non-negative"
+        r"|multiple|even|odd"
+        r"|power|specified|provided|given|>|<|\d{1,9}(?:[ .,;)]|$))|equal|match the|divide|not exceed|specify"
+        r"|provide)"
+        r"|\b(?:is |are )?only supported\b|\bunsupported (?:combination|option|value|setting|type)"
+        r"|\bwhich is unsupported"
+        r"|\bnot compatible with\b|\bcannot be (?:used|combined|set)\b|\bmutually exclusive"
+        r"|\bwrong number of (?:pools|processors"
+        r"|ranks|tasks|cores|images|arguments)|\bunknown (?:keyword|command|pair style|fix|compute|option"
+        r"|configuration|profile"
         r"|section|key|parameter|argument|setting|style|variable)|\bbad line in namelist|\bis undefined in dictionary"
-        r"|\bnumber of (?:processors?|ranks|tasks|threads|cores)\b|\bnot equal to the number of|\bexpected a <class|\bparser key"
-        r"|\bmissing (?:required |mandatory )(?:parameter|option|argument|input|key|setting|field)|\bno domain decomposition"
-        r"|\bnot found in (?:the )?config|\bconfig(?:uration)? file .{0,120}(?:not found|does not exist|missing)|\btoo small$"
+        r"|\bnumber of (?:processors?|ranks|tasks|threads|cores)\b|\bnot equal to the number of"
+        r"|\bexpected a <class|\bparser key"
+        r"|\bmissing (?:required |mandatory )(?:parameter|option|argument|input|key|setting|field)"
+        r"|\bno domain decomposition"
+        r"|\bnot found in (?:the )?config|\bconfig(?:uration)? file .{0,120}(?:not found|does not exist|missing)"
+        r"|\btoo small$"
         r"|\bis not (?:a )?(?:valid|supported|allowed|recogni[sz]ed|available for))",
         "the program refused what it was asked for",
         "whether the settings or the code chose it",
@@ -300,7 +345,8 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "environment-command-missing", F.ENVIRONMENT, "command",
-        r"^\S{0,200}sh: (?:line \d+: )?\S*/bin/\S{1,80}: no such file or directory$|(?:command not found|: not found)$|^slurmstepd: error: execve\(\): .{0,200}no such file"
+        r"^\S{0,200}sh: (?:line \d+: )?\S*/bin/\S{1,80}: no such file or directory$|(?:command not found"
+        r"|: not found)$|^slurmstepd: error: execve\(\): .{0,200}no such file"
         r"|env: .{0,80}no such file",
         "a command in the job script does not exist on this node",
         "whether the program needed it",

@@ -189,8 +189,10 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "host-oom-words", F.OOM_HOST, "words",
-        r"^\W*std::bad_alloc|\bMemoryError\b|\b(?:not enough|insufficient|out of) (?:host |system |main |physical |virtual )?"
-        r"memory\b(?!.{0,60}\b(?:gpu|cuda|device|hbm|vram)\b)|\bmem(?:ory)? \S{1,20} exceeded limit|could not allocate .{0,60}"
+        r"^\W*std::bad_alloc|\bMemoryError\b|\b(?:not enough|insufficient|out of) (?:host |system |main "
+        r"|physical |virtual )?"
+        r"memory\b(?!.{0,60}\b(?:gpu|cuda|device|hbm|vram)\b)|\bmem(?:ory)? \S{1,20} exceeded limit"
+        r"|could not allocate .{0,60}"
         r"(?:memory|bytes)|allocation of .{0,40}(?:bytes|[kmgt]i?b) failed|\[Errno 12\]",
         "the program said that host memory ran out",
         "whether the limit of the job or one request was too much",

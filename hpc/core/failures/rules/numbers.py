@@ -14,9 +14,11 @@ _UNSTABLE = (
     r"|(?:simulation|system) (?:is |has )?(?:blow(?:ing|n)|blew) up|particle coordinates? is nan"
     r"|coordinate\w* (?:is|are) nan"
     r"|\bvlimit exceeded|constraint failure in RATTLE|coordinate resetting .{0,20}cannot be accomplished"
-    r"|points exceeded cfl|\bcfl\b.{0,40}(?:exceed|violat|too (?:large|high)|> ?1)|courant number .{0,40}(?:exceed|too)"
+    r"|points exceeded cfl|\bcfl\b.{0,40}(?:exceed|violat|too (?:large|high)|> ?1)"
+    r"|courant number .{0,40}(?:exceed|too)"
     r"|DIVERGED_(?:NANORINF|DTOL|BREAKDOWN)|nan or inf norm|Foam::sigFpe|floating point exception|floating invalid"
-    r"|\bsolver bl(?:ew|own) up|\bcfl ?[=:] ?\d[\d.]*e\+\d|\bSIGFPE\b|negative (?:density|pressure|energy|jacobian|volume)\b.{0,40}(?:cell|element|zone|detected|found|at )"
+    r"|\bsolver bl(?:ew|own) up|\bcfl ?[=:] ?\d[\d.]*e\+\d|\bSIGFPE\b|negative (?:density|pressure|energy"
+    r"|jacobian|volume)\b.{0,40}(?:cell|element|zone|detected|found|at )"
     r"|(?:time ?step|\bdt\b).{0,30}(?:too small|below (?:the )?(?:minimum|limit)|underflow|went to zero)"
     r"|domain decomposition .{0,80}shifted too much|solution (?:has )?diverged|\bdivergence detected\b"
 )
@@ -35,7 +37,8 @@ EARLY: tuple[Rule, ...] = (
 ROWS: tuple[Rule, ...] = (
     row(
         "data-not-a-number", F.DATA, "nan_in_input",
-        r"\b(?:labels?|targets?|features?|columns?|inputs?|data|x|y)\b.{0,24}\bcontains?\b.{0,12}\b(?:nan|infinity|null)"
+        r"\b(?:labels?|targets?|features?|columns?|inputs?|data|x|y)\b.{0,24}\bcontains?\b.{0,12}\b(?:nan"
+        r"|infinity|null)"
         r"|input (?:\w+ )?contains (?:nan|infinity)|(?:nan|non-finite|inf)s? (?:values? )?(?:were )?(?:found"
         r"|detected|present)? ?in (?:the )?(?:input|raw|source|data)\b ?(?:file|set|batch|tensor|array)?|(?:data"
         r"|input)(?:set)? (?:file )?\S{0,80} ?(?:contains|has) (?:\d+ )?(?:nan|non-finite)",
@@ -63,8 +66,10 @@ ROWS: tuple[Rule, ...] = (
         "divergence-ended-it", F.DIVERGENCE, "stopped",
         r"\b(?:nans?|infs?|non-?finite|diverg(?:ed|ence|ing)|blow\w* up|blew up|unstable)\b.{0,80}\b(?:abort"
         r"|stopping|stopped"
-        r"|terminat(?:ing|ed)|giving up|exiting|quitting|killing)\w{0,3}\b(?!.{0,40}(?:skip|retry|batch|worker|member))"
-        r"|\b(?:abort|stopp|terminat|exit)\w{2,3}\b.{0,60}\b(?:nans?|non-?finite|diverg(?:ed|ence)|blew up|blow-up)\b",
+        r"|terminat(?:ing|ed)|giving up|exiting|quitting|killing)\w{0,3}\b(?!.{0,40}(?:skip|retry|batch|worker"
+        r"|member))"
+        r"|\b(?:abort|stopp|terminat|exit)\w{2,3}\b.{0,60}\b(?:nans?|non-?finite|diverg(?:ed|ence)|blew up"
+        r"|blow-up)\b",
         "the program ended itself because its numbers were not finite, or left all bounds",
         "why: step size, initial state, precision and input all do this",
         confidence=0.85,

@@ -26,7 +26,8 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "bug-script-syntax", F.CODE_BUG, "syntax",
-        r"syntax error near unexpected token|: syntax error: |unexpected EOF while looking for matching|bad substitution$"
+        r"syntax error near unexpected token|: syntax error: |unexpected EOF while looking for matching"
+        r"|bad substitution$"
         r"|can't locate object method|undefined subroutine|global symbol .{1,60} requires explicit|division by zero"
         r"|unrecognized function or variable|was not declared in this scope|\*\*\* \[[^\]]{1,200}\] error \d"
         r"|operator is invalid for atomic|non-numeric argument to|undefined function '",
@@ -72,7 +73,8 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "bug-heap", F.CODE_BUG, "heap",
-        r"double free|free\(\): |malloc\(\): |corrupted (?:size vs|double-linked|unsorted)|invalid next size"
+        r"AddressSanitizer|use-after-free|double free|free\(\): |malloc\(\): |corrupted (?:size vs|double-linked"
+        r"|unsorted)|invalid next size"
         r"|munmap_chunk|stack smashing"
         r"|heap-buffer-overflow|pure virtual method called",
         "native code damaged its own memory",
@@ -92,7 +94,8 @@ ROWS: tuple[Rule, ...] = (
     row(
         "not-converged-statement", F.NOT_CONVERGED, "stated",
         r"\b(?:did|does|has|have) not (?:yet )?converged?\b|failed to converge|\bnot converged\b|without converg"
-        r"|solved 0/\d|no convergence|convergence (?:criteri\w{1,3} )?(?:was |were |is )?(?:not (?:reached|achieved|met"
+        r"|solved 0/\d|no convergence|convergence (?:criteri\w{1,3} )?(?:was |were |is )?(?:not (?:reached"
+        r"|achieved|met"
         r"|satisfied)|failure|judged unlikely)|too many attempts made for this increment|\bnot converging\b"
         r"|(?:agent|policy|model|network) (?:did not|didn't|has not) learn|\b(?:scf|newton|solver|optimi[sz]er"
         r"|geometry)\b"

@@ -72,7 +72,8 @@ EARLY: tuple[Rule, ...] = (
     ),
     row(
         "communication-mpi", F.COMMUNICATION, "mpi",
-        r"fatal error in (?:internal_)?P?MPI_\w{1,40}: other mpi error|MPIDI_CH3I_Progress|psm2?_\w{1,40} returned error"
+        r"fatal error in (?:internal_)?P?MPI_\w{1,40}: other mpi error|MPIDI_CH3I_Progress"
+        r"|psm2?_\w{1,40} returned error"
         r"|\bOFI \w+ (?:\w+ )?failed|MPIDI\w{0,40}OFI|\bPSM2?\b.{0,60}(?:error|fail)|MPI_ERR_(?:OTHER|INTERN"
         r"|UNKNOWN|PROC_FAILED|REVOKED)"
         r"|mca_btl_tcp\w{0,40}:|mca_oob_tcp\w{0,40}:",
@@ -119,6 +120,9 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "communication-fabric", F.COMMUNICATION, "fabric",
+        r"^\W{0,4}(?:\w{1,40}\.){0,4}(?:timeout|TimeoutError): (?:the read operation )?timed out"
+        r"|stream is closed$|\bno answer from\b"
+        r"|\b(?:connection|contact) (?:to|with) .{1,60} (?:was |is )?lost\b|"
         r"curl: \((?:5|6|7|18|28|35|52|55|56)\)|unable to resolve host|kex_exchange_identification|bad gateway"
         r"|\bHTTP\S{0,8}(?: error)?:? ?50[0234]\b|service (?:temporarily )?unavailable|gateway time-?out|\bslowdown\b"
         r"|(?:operation|request|read|connection) timed out|too many requests|\b429 client error|"

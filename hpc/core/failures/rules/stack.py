@@ -115,7 +115,8 @@ STACK_RULES: tuple[Rule, ...] = (
             r"/(?:yaml|omegaconf|hydra|configparser|tomllib|toml|tomli|jsonargparse|pydantic|dacite|draccus|gin|tyro"
             r"|ml_collections|simple_parsing|confuse|dynaconf)/|/(?:argparse|configparser|os)\.py",
             own=r"_?(?:load|read|parse|get|make|build|create|validate|check|resolve|merge|update|setup|process|from)_?"
-            r"(?:\w{1,20}_)?(?:config\w{0,10}|cfg|args|arguments|settings|options|opts|hparams|hyperparam\w*|yaml|toml"
+            r"(?:\w{1,20}_)?(?:config\w{0,10}|cfg|args|arguments|settings|options|opts|hparams|hyperparam\w*|yaml"
+            r"|toml"
             r"|flags|spec)|__post_init__|from_yaml|from_dict",
             own_files=r"\w{0,20}(?:config|configs|configuration|cfg|settings|options|arguments|args|hparams|flags)\.py",
         ),
@@ -128,10 +129,12 @@ STACK_RULES: tuple[Rule, ...] = (
         "whether the data or the code that reads it is at fault",
         tier=Tier.FAULT, confidence=0.6,
         stack=ends_in(
-            r"/(?:PIL|h5py|pyarrow|webdataset|zarr|nibabel|soundfile|librosa|pydicom|tifffile|imageio|rasterio|netCDF4"
+            r"/(?:PIL|h5py|pyarrow|webdataset|zarr|nibabel|soundfile|librosa|pydicom|tifffile|imageio|rasterio"
+            r"|netCDF4"
             r"|tensorflow_datasets|lmdb|decord|anndata|rdkit|Bio|ase/io|MDAnalysis)/"
             r"|pandas/(?:io|core/indexes)/|datasets/(?:builder|load|packaged_modules|features|table|iterable_dataset)"
-            r"|torchvision/(?:io|datasets)|torchaudio/|sklearn/utils/validation|/(?:csv|gzip|lzma|tarfile|zipfile)\.py"
+            r"|torchvision/(?:io|datasets)|torchaudio/|sklearn/utils/validation|/(?:csv|gzip|lzma|tarfile"
+            r"|zipfile)\.py"
             r"|torch/utils/data/_utils/collate|numpy/lib/(?:npyio|format|_npyio_impl|_format_impl)",
             own=r"__getitem__|_?(?:load|read|parse|decode|open|fetch|get)_(?:\w{1,20}_)?" + _THINGS
             + r"|prepare_data|_?preprocess\w{0,20}|_?collate\w{0,20}|build_vocab\w{0,12}|_?tokenize\w{0,20}",

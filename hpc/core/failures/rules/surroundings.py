@@ -53,7 +53,8 @@ EARLY: tuple[Rule, ...] = (
         r"|no matching distribution found|could not find a version that satisfies|externally-managed-environment"
         r"|loading required package: .{0,60}fail|namespace load failed|package '?\w{1,40}'? (?:is )?not (?:found"
         r"|installed)"
-        r"|LibraryNotFound|DistributionNotFound|could not load library (?:lib)?\w|unsatisfied link|UnsatisfiedLinkError"
+        r"|LibraryNotFound|DistributionNotFound|could not load library (?:lib)?\w|unsatisfied link"
+        r"|UnsatisfiedLinkError"
         r"|OCTAVE.{0,40}package .{0,30}(?:not|missing)|undefined function or variable",
         "a package or library is missing or has the wrong version",
         "whether it is installed elsewhere",
@@ -61,6 +62,7 @@ EARLY: tuple[Rule, ...] = (
     ),
     row(
         "environment-locale", F.ENVIRONMENT, "locale",
+        r"failed to get the python codec|no module named 'encodings'|"
         r"use ASCII as encoding for the environment|unsupported locale setting",
         "the program runs without a UTF-8 locale",
         "nothing else",
@@ -154,6 +156,16 @@ ROWS: tuple[Rule, ...] = (
         "whether it is installed elsewhere",
         near=r"in _execute_child|/subprocess\.py",
         confidence=0.85,
+    ),
+    row(
+        "environment-program-named", F.ENVIRONMENT, "command",
+        r"no such file or directory: '(?:ffmpeg|ffprobe|git|nvcc|gcc|g\+\+|cmake|make|java|perl|R|Rscript"
+        r"|samtools|bwa|docker"
+        r"|apptainer|singularity|nvidia-smi|rocm-smi|which|sox|espeak|dot|gmx|mpirun|srun|tar|pigz|aria2c|wget|curl)'"
+        r"|certificate verify failed|unable to get local issuer certificate",
+        "a program or certificate of the system that the run needs is not installed here",
+        "whether it is installed elsewhere",
+        confidence=0.8,
     ),
     row(
         "environment-modules", F.ENVIRONMENT, "modules",
