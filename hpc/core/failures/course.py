@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import accumulate
 
 from hpc.core.failures import log_scan
-from hpc.core.failures.ending import ends_badly, ends_well, ends_whole, ends_with_nothing
+from hpc.core.failures.ending import ends_badly, ends_well, ends_whole, ends_with_nothing, fails_few
 from hpc.core.failures.evidence import FailureClass
 from hpc.core.failures.reading.parts import Line
 from hpc.core.failures.rule import Role, Rule, Tier
@@ -70,7 +70,7 @@ _EPILOGUE = re.compile(
     re.IGNORECASE,
 )
 """What job scripts and trackers say whatever became of the program."""
-_ANSWERED = re.compile(r"\b(?:reduc|halv|cut|bisect|retry|again|restart|smaller|relax)\w*", re.IGNORECASE)
+_ANSWERED = re.compile(r"\b(?:reduc|halv|cut|bisect|retry|again|restart|smaller|relax|marked|expected|design|dropped|exclud|ignor|skip)\w*", re.IGNORECASE)
 _CONVERGED = re.compile(
     r"^(?!.{0,80}\b(?:not|no|fail\w*|never|without|un)\b).{0,120}\b(?:converged|convergence (?:\w+ )?(?:reached"
     r"|achieved|met|satisfied)|criteria (?:are |were )?(?:satisfied|met))\b",
@@ -155,6 +155,8 @@ class Course:
         if rule.category is FailureClass.NOT_CONVERGED:
             later = self._marks("progress", line.rank).any_after(i) or self._marks("converged").any_after(i)
             return later or bool(_ANSWERED.search(line.text)) or self._went_on_to_an_end(i)
+        if ends_with_nothing(line.text) and not says_handled(line.text):
+            return False  # what is saved afterwards is empty
         if _KILLED_BY_SLURM.match(line.text):
             return self._marks("work").characters_after(i) > BUFFER  # another attempt, in the same file
         if rule.role is Role.TAKEN_AWAY:
@@ -185,13 +187,17 @@ class Course:
         what there is: there the end has to be whole, or the message answered.
         """
         text = self.lines[i].text
+        if fails_few(text):
+            return True
         if _FINAL.search(text) or ends_with_nothing(text) or self._marks("nothing").any_after(i):
             return False
         end = max(i, self._marks("badly").last)
         handled = self._was_handled(i, uncaught) or self._told_after(i)
         whole = self._marks("whole").any_after(end)
         if whole or self._marks("well").any_after(end):
-            return handled if uncaught else whole or handled or rule.category not in _GOES_ON
+            if uncaught or self._marks("final").any_after(i):
+                return handled
+            return whole or handled or not (rule.category in _GOES_ON or ends_badly(text))
         if uncaught is not None or rule.category in _SPOILS_RESULTS or end > i:
             return False
         calm = self._marks("calm").places
@@ -228,6 +234,11 @@ class Course:
         return said > 0 and not _PROGRAMS.fullmatch(name)
 
     @cached_property
+    def ends(self) -> frozenset[int]:
+        """Places of the lines that say of the whole that it did not do what it was to do."""
+        return frozenset(self._marks("badly").places)
+
+    @cached_property
     def muted(self) -> frozenset[int]:
         """Lines of tracebacks that Python itself calls ignored: from the announcement to the exception's own line.
 
@@ -259,6 +270,7 @@ _KINDS: dict[str, Callable[[str], bool]] = {
     "well": ends_well,
     "whole": ends_whole,
     "badly": ends_badly,
+    "final": lambda text: bool(_FINAL.search(text)),
     "nothing": ends_with_nothing,
     "over": lambda text: log_scan.says_finished(text) or bool(_OVER.search(text) or _RESULT.search(text)),
 }

@@ -66,13 +66,13 @@ NOTHING = (
     rf"|\b0 {_THINGS} (?:were )?(?:trained|evaluated|processed|written|loaded|used|left)\b"
 )
 BADLY = (
-    r"\b(?:workflow|pipeline|job|run|training|simulation|analysis|calculation|program|solver|script|build|experiment"
+    r"\b(?:workflow|pipeline|job|run|model|training|simulation|analysis|calculation|program|solver|script|build|experiment"
     r"|application|execution|optimi[sz]ation|campaign|sweep|evaluation|conversion|assembly)\b.{0,60}"
     r"\b(?:has failed|have failed|failed|was aborted|aborted|(?:ended|exited|terminated|finished|completed"
     r"|stopped) (?:with"
     r"|due to|on|after) (?:an? )?(?:\w{1,20} )?(?:errors?|failures?|problems?)|is incomplete|incomplete|crashed"
-    r"|unsuccessful\w*|terminated abnormally|did not (?:finish|complete|succeed|run))\b"
-    r"|\b(?:giving up|gave up|bailing out|(?:can ?not|can't|unable to) (?:continue|proceed|go on)"
+    r"|unsuccessful\w*|terminated abnormally|did not (?:finish|complete|succeed|run|train|start))\b"
+    r"|\b(?:job|run|program|process) will (?:now )?(?:abort|terminate|exit)\b|\b(?:giving up|gave up|bailing out|(?:can ?not|can't|unable to) (?:continue|proceed|go on)"
     r"|abnormal termination"
     r"|abnormally terminated|exit(?:ed|ing)? with errors?|abort(?:ing|ed) (?:the )?(?:run|job|simulation|program"
     r"|training"
@@ -117,6 +117,16 @@ def ends_with_nothing(text: str) -> bool:
         return False
     counts = _COUNT.findall(text)
     return not counts or any(a in (b, "0") for a, b in counts)
+
+
+def fails_few(text: str) -> bool:
+    """Whether a line counts failures of parts, fewer than `FEW` of them: what a program reports of its items."""
+    counts = _COUNT.findall(text) if _NOTHING.found(text) else []
+    return bool(counts) and all(0 < int(a) < FEW * int(b) for a, b in counts)
+
+
+FEW = 0.1
+"""Share of failed parts below which a run has done what it was to do."""
 
 
 def _without_zeros(text: str) -> str:

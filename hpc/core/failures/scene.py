@@ -215,7 +215,7 @@ class Scene:
         for i, line in enumerate(lines[: reason + 1]):
             trace = reading.by_message.get(i)
             known = _gate().may_match(line.text) if line.speaks else ()
-            asked = i >= last or log_scan.suspicious(line.text)
+            asked = i >= last or i in course.ends or log_scan.suspicious(line.text)
             if trace is None and not (known and asked and not is_noise(line.text)):
                 continue
             if i in course.muted:

@@ -384,6 +384,20 @@ ROWS: tuple[Rule, ...] = (
         confidence=0.4,
     ),
     row(
+        "bug-said-fatal", F.CODE_BUG, "said_error",
+        r"^\W{0,4}(?-i:FATAL|PANIC)\b",
+        "the program called something fatal",
+        "what it means: no rule knows the message",
+        tier=Tier.TRACE, confidence=0.4,
+    ),
+    row(
+        "aborted-without-reason", F.UNKNOWN, "sigabrt",
+        r"\baborted \(core dumped\)|: \d+ aborted\s|\(SIGABRT\)",
+        "a process ended itself with SIGABRT",
+        "why: its own words are missing",
+        tier=Tier.TRACE, confidence=0.4,
+    ),
+    row(
         "step-failed", F.UNKNOWN, "step_failed",
         r"\*\*\* step .{0,200}due to task failure|^srun: error: .{0,80}: tasks? [\d,-]{1,80}: (?:terminated|aborted)",
         "Slurm ended a step because one of its tasks had failed",
