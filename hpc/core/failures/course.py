@@ -18,7 +18,7 @@ BUFFER = 8192
 
 _HANDLED = re.compile(
     r"\b(?:WARN(?:ING)?|retry(?:ing)?|retries|ignor(?:ed|ing)|skipp?(?:ing|ed)|falling back|recover\w*|pruned"
-    r"|keeping|(?:will )?continu(?:e|ing)|using (?:the )?(?:default|cached|cpu)|trying again|attempt [2-9]"
+    r"|keeping|(?:will )?continu(?:e|ing)|using (?:the )?(?:default|cached|cpu)|trying|attempt [2-9]"
     r"|instead|not available|disabled|optional|reduc(?:ing|ed|e)|halv(?:ing|ed|e)|proceed(?:s|ing)|anyway|tolerat\w+"
     r"|recovered|resuming|restart(?:ing|ed|s)?|skip|sleeping|backing off|cut(?:ting|s)?|bisect\w*|re-?queu\w+"
     r"|resubmit\w*|re-?launch\w*|rescheduled|re-?run\w*|replaced|next (?:mirror|server|node|host|try)"
@@ -70,7 +70,11 @@ _EPILOGUE = re.compile(
     re.IGNORECASE,
 )
 """What job scripts and trackers say whatever became of the program."""
-_ANSWERED = re.compile(r"\b(?:reduc|halv|cut|bisect|retry|again|restart|smaller|relax|marked|expected|design|dropped|exclud|ignor|skip)\w*", re.IGNORECASE)
+_ANSWERED = re.compile(
+    r"\b(?:reduc|halv|cut|bisect|retry|again|restart|smaller|relax|marked|expected|design|dropped|exclud|ignor"
+    r"|skip)\w*",
+    re.IGNORECASE,
+)
 _CONVERGED = re.compile(
     r"^(?!.{0,80}\b(?:not|no|fail\w*|never|without|un)\b).{0,120}\b(?:converged|convergence (?:\w+ )?(?:reached"
     r"|achieved|met|satisfied)|criteria (?:are |were )?(?:satisfied|met))\b",
@@ -195,9 +199,11 @@ class Course:
         handled = self._was_handled(i, uncaught) or self._told_after(i)
         whole = self._marks("whole").any_after(end)
         if whole or self._marks("well").any_after(end):
-            if uncaught or self._marks("final").any_after(i):
+            of_training = rule.category is FailureClass.DIVERGENCE and rule.cause != "unstable"
+            if uncaught or of_training or self._marks("final").any_after(i):
                 return handled
-            return whole or handled or not (rule.category in _GOES_ON or ends_badly(text))
+            if whole or handled or not (rule.category in _GOES_ON or ends_badly(text)):
+                return True
         if uncaught is not None or rule.category in _SPOILS_RESULTS or end > i:
             return False
         calm = self._marks("calm").places

@@ -66,13 +66,15 @@ NOTHING = (
     rf"|\b0 {_THINGS} (?:were )?(?:trained|evaluated|processed|written|loaded|used|left)\b"
 )
 BADLY = (
-    r"\b(?:workflow|pipeline|job|run|model|training|simulation|analysis|calculation|program|solver|script|build|experiment"
+    r"\b(?:workflow|pipeline|job|run|model|training|simulation|analysis|calculation|program|solver|script|build"
+    r"|experiment"
     r"|application|execution|optimi[sz]ation|campaign|sweep|evaluation|conversion|assembly)\b.{0,60}"
     r"\b(?:has failed|have failed|failed|was aborted|aborted|(?:ended|exited|terminated|finished|completed"
     r"|stopped) (?:with"
     r"|due to|on|after) (?:an? )?(?:\w{1,20} )?(?:errors?|failures?|problems?)|is incomplete|incomplete|crashed"
     r"|unsuccessful\w*|terminated abnormally|did not (?:finish|complete|succeed|run|train|start))\b"
-    r"|\b(?:job|run|program|process) will (?:now )?(?:abort|terminate|exit)\b|\b(?:giving up|gave up|bailing out|(?:can ?not|can't|unable to) (?:continue|proceed|go on)"
+    r"|\b(?:job|run|program|process) will (?:now )?(?:abort|terminate|exit)\b|\b(?:giving up|gave up|bailing out"
+    r"|(?:can ?not|can't|unable to) (?:continue|proceed|go on)"
     r"|abnormal termination"
     r"|abnormally terminated|exit(?:ed|ing)? with errors?|abort(?:ing|ed) (?:the )?(?:run|job|simulation|program"
     r"|training"

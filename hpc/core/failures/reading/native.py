@@ -78,7 +78,6 @@ _STACK_FRAME = re.compile(
     r"|^\S{0,300}\(\S{0,300}\) ?\[0x[0-9a-f]{4,20}\]$"  # glibc
     r"|^\[bt\] \(\d+\) "
     r"|^\t\S{1,300}\.go:\d{1,7}(?: \+0x[0-9a-f]+)?$"
-    r"|^Error in \S{1,120} \(line \d{1,7}\)$"  # MATLAB
 )
 _STACK_HEADER = re.compile(
     r"^\s{0,4}(?:Stacktrace|stack backtrace|Backtrace(?: for this error)?|Call stack|C\+\+ stack trace.{0,20}"

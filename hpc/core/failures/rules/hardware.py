@@ -46,6 +46,15 @@ ROWS: tuple[Rule, ...] = (
         "which run suffered first",
     ),
     row(
+        "environment-gpu-taken", F.ENVIRONMENT, "gpu_taken",
+        r"devices?(?:\(s\) is/| )are busy or unavailable",
+        "the device is in exclusive use by another process",
+        "whose: another job's, or another rank's of this one",
+        near=r"exclusive|compute mode|another process|shared node",
+        confidence=0.8,
+        suggestion="one process a GPU, or ask the site for the default compute mode; look who holds it with nvidia-smi",
+    ),
+    row(
         "gpu-lost", F.GPU_HARDWARE, "lost",
         r"gpu is lost|f(?:allen|ell) off the bus|unable to determine the device handle|devices?(?:\(s\) is/"
         r"| )are busy or unavailable|gpu requires reset|nvmlerror_gpuislost|hw exception by gpu|\bgpu hang\b"

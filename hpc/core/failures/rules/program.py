@@ -28,12 +28,20 @@ ROWS: tuple[Rule, ...] = (
         "bug-script-syntax", F.CODE_BUG, "syntax",
         r"syntax error near unexpected token|: syntax error: |unexpected EOF while looking for matching"
         r"|bad substitution$"
-        r"|can't locate object method|undefined subroutine|global symbol .{1,60} requires explicit|division by zero"
-        r"|unrecognized function or variable|was not declared in this scope|\*\*\* \[[^\]]{1,200}\] error \d"
-        r"|operator is invalid for atomic|non-numeric argument to|undefined function '",
+        r"|can't locate object method|undefined subroutine|global symbol .{1,60} requires explicit"
+        r"|unrecognized function or variable|index exceeds the number of|array indices must be positive"
+        r"|arrays have incompatible sizes|not enough input arguments|operator is invalid for atomic"
+        r"|undefined function '",
         "a script or program is wrong in itself",
         "whether the code or what it was given is at fault",
         tier=Tier.FAULT, confidence=0.8,
+    ),
+    row(
+        "bug-program-words", F.CODE_BUG, "words",
+        r"\bdivision by zero|was not declared in this scope|\*\*\* \[[^\]]{1,200}\] error \d|non-numeric argument to",
+        "the program did what cannot be done, or its source is wrong",
+        "whether the code or what it was given is at fault",
+        tier=Tier.FAULT, needs_failure=True, confidence=0.75,
     ),
     row(
         "bug-shapes", F.CODE_BUG, "shapes",
