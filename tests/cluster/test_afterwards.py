@@ -96,6 +96,7 @@ def test_a_budget_stops_a_study_that_nobody_looks_after(project: Project) -> Non
         lambda: any(line["event"] in ("ended", "held") for line in read_json_lines(ledger)), 60, "the end"
     )
     counts = project.json("status", "frugal")["outcomes"]
-    assert counts["finished"] == 1
+    assert counts["finished"] in (1, 2)  # two where the first took less than a second
+    assert counts["planned"] == 3 - counts["finished"]
     refused = project.hpc("submit", "frugal", expect=(1, 2, 75))
     assert project.lab.run(["squeue", "-h", "--name=frugal"]) == "", refused
