@@ -9,6 +9,7 @@ python -m hpc.why --jsonl < cases.jsonl
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from hpc.explaining.cases import explain_lines
 from hpc.explaining.explained import Explained, answer, describe_explanation, explain
 from hpc.explaining.folders import describe_folder, explain_folder
 from hpc.explaining.given import Given, evidence_of_attempt, evidence_of_log, evidence_of_stream
-from hpc.explaining.targets import folder_of, names_attempt
+from hpc.explaining.targets import folder_of, joined, names_attempt
 
 _HELP = """Explain why an attempt ended as it did.
 
@@ -35,7 +36,7 @@ Examples:
 \b
   python -m hpc.why slurm-4711.out --state FAILED --exit 1:0
   python -m hpc.why lora_sweep
-  python -m hpc.why R8_LR0.0001_S42
+  python -m hpc.why lora_sweep R8_LR0.0001_S42
   python -m hpc.why runs/demo/tasks/S42/attempt-1 --json
   ssh node cat train.log | python -m hpc.why -
   echo '{"log": "a.log", "slurm_state": "FAILED"}' | python -m hpc.why --jsonl
@@ -74,11 +75,12 @@ def _answer_lines() -> int:
     return InputError.exit_code if unreadable else EXIT_DONE
 
 
-def _explain(targets: tuple[str, ...], given: Given, *, as_json: bool) -> None:
+def _explain(targets: Sequence[str], given: Given, *, as_json: bool) -> None:
     if not targets:
         raise InputError("nothing to explain; give a log file or an attempt directory, - or --jsonl")
     if targets.count(STDIN) > 1:
         raise InputError("standard input can be read once; give - once")
+    targets = joined(targets)
     told: list[str] = []
     explained: list[Explained] = []
     problems: list[Problem] = []

@@ -44,18 +44,18 @@ class Explained:
 
 
 FOUND = {
-    "metrics that end not finite": (F.DIVERGENCE,),
+    "metrics that end non-finite": (F.DIVERGENCE,),
     "a loss that stays NaN": (F.DIVERGENCE,),
     "a proof of success": (F.SUCCESS, F.NOT_CONVERGED),
     "a kill by the kernel for memory": (F.OOM_HOST,),
     "preemption or a lost node": (F.PREEMPTED, F.NODE_FAILURE),
     "a checkpoint on request": (F.PREEMPTED,),
-    "a node that is not fit": (F.NODE_FAILURE, F.GPU_HARDWARE),
+    "a node that failed preflight": (F.NODE_FAILURE, F.GPU_HARDWARE),
     "a hang that the watch ended": (F.TIMEOUT,),
     "a damaged checkpoint": (F.CHECKPOINT,),
     "an error of the program itself": (F.CODE_BUG,),
     "time limit, cancellation, signals": (F.TIMEOUT, F.CANCELLED),
-    "what ranks and launchers say of each other": (F.COMMUNICATION,),
+    "what ranks and launchers report of each other": (F.COMMUNICATION,),
 }
 """What is looked for → classes that are this very thing: found in another place, it is not excluded."""
 

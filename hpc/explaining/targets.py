@@ -1,7 +1,7 @@
 """Which attempt or log a target names."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -11,6 +11,18 @@ from hpc.core.errors import InputError
 from hpc.core.layout import RunLayout, attempt_number
 from hpc.core.words import counted, few
 from hpc.workspace import Workspace
+
+
+def joined(targets: Sequence[str]) -> Sequence[str]:
+    """``sweep R8_S1``, as other commands take an experiment and its task, is the run ``sweep/R8_S1``."""
+    first, *rest = targets
+    if not rest or Path(first).exists() or not all(re.fullmatch(_NAME, each) for each in targets):
+        return targets
+    tasks = Workspace.current().root / first / "tasks"
+    return [f"{first}/{each}" for each in rest] if all((tasks / each).is_dir() for each in rest) else targets
+
+
+_NAME = r"[\w.=+,@-]+"
 
 
 def folder_of(target: str) -> Path | None:
@@ -67,7 +79,7 @@ def _find_attempt(name: str) -> Path | None:
     That is the newest attempt of a run (``R8_S1``, or ``sweep/R8_S1`` where two experiments have one), the one that ran
     in a Slurm job (``12_3``), or of an experiment the one that failed last.
     """
-    if not re.fullmatch(r"[\w.=+,@-]+(/[\w.=+,@-]+)?", name):
+    if not re.fullmatch(rf"{_NAME}(/{_NAME})?", name):
         return None
     root = Workspace.current().root
     experiment, _, run = name.rpartition("/")

@@ -44,7 +44,8 @@ class Shown:
         age, collected: How long ago it was planned and collected, in words.
         counts: Outcome and tasks, in the order of the bar.
         classes: Failure class and tasks, the most frequent first.
-        points: The primary metric of finished runs as they ended, as an SVG polyline; empty for fewer than two.
+        points: The primary metric of finished runs as they ended, as an SVG polyline; empty for fewer than two
+            values that differ.
         told: The same in words.
         report: Address of the report, relative to the page; empty where there is none.
     """
@@ -103,7 +104,7 @@ def look(workspace: Workspace, row: Row, folder: Path) -> Shown:
         collected=age(now - row.collected) if row.collected is not None else "",
         counts=[(name, row.outcomes[name]) for name in OUTCOME_STYLES if row.outcomes.get(name)],
         classes=sorted(failed.items(), key=lambda each: (-each[1], each[0])),
-        points=polyline(values),
+        points=polyline(values) if len(set(values)) > 1 else "",
         told=told,
         report=quote(os.path.relpath(report, folder)) if report.is_file() and not row.problem else "",
     )

@@ -3,9 +3,10 @@
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -40,6 +41,25 @@ def browser() -> "Iterator[Browser]":
         instance = runner.chromium.launch(executable_path=CHROMIUM)
         yield instance
         instance.close()
+
+
+@contextmanager
+def open_page(browser: Any, page: Path, **options: Any) -> Iterator[Any]:
+    """Open a page from file://; afterwards nothing may have been complained of, and nothing else asked for."""
+    context = browser.new_context(**options)
+    tab = context.new_page()
+    complaints: list[str] = []
+    asked: list[str] = []
+    tab.on("console", lambda message: complaints.append(message.text))
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.goto(page.as_uri())
+    try:
+        yield tab
+        assert complaints == []
+        assert asked == [page.as_uri()]
+    finally:
+        context.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,13 @@
 """The report in a real browser: opens from file://, asks for nothing, sorts, filters, stays usable, excludes nobody."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.analysis.made_types import TYPES
+from tests.browser.conftest import open_page
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
@@ -23,25 +23,6 @@ FIRST_SCREENS = ({"width": 1280, "height": 800}, {"width": 390, "height": 844})
 FIRST_PARTS = (".answer", ".said p:nth-of-type(2)", ".counts", "figure .scroll")
 CUT_TABLES = """[...document.querySelectorAll(".scroll:not(.window) > table")]
   .filter(one => one.parentElement.scrollWidth > one.parentElement.clientWidth + 1).map(one => one.id)"""
-
-
-@contextmanager
-def _open(browser: Any, page: Path, **options: Any) -> Iterator[Any]:
-    """Open a page from file://; afterwards nothing may have been complained of, and nothing else asked for."""
-    context = browser.new_context(**options)
-    tab = context.new_page()
-    complaints: list[str] = []
-    asked: list[str] = []
-    tab.on("console", lambda message: complaints.append(message.text))
-    tab.on("pageerror", lambda error: complaints.append(str(error)))
-    tab.on("request", lambda request: asked.append(request.url))
-    tab.goto(page.as_uri())
-    try:
-        yield tab
-        assert complaints == []
-        assert asked == [page.as_uri()]
-    finally:
-        context.close()
 
 
 def _serious(tab: Any) -> list[Any]:
@@ -65,7 +46,7 @@ def _column(tab: Any, number: int) -> list[str]:
 @pytest.mark.parametrize("screen", SCREENS)
 def test_page_opens_offline_and_excludes_nobody(browser: Any, small: Path, screen: str, tmp_path: Path) -> None:
     """In both themes and on a phone: no error, no request, no sideways scrolling, axe-core finds nothing serious."""
-    with _open(browser, small, offline=True, **SCREENS[screen]) as tab:
+    with open_page(browser, small, offline=True, **SCREENS[screen]) as tab:
         assert tab.title() == "lora_sweep: report"
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert _serious(tab) == []
@@ -80,7 +61,7 @@ def test_first_screen_answers(browser: Any, kinds: Mapping[str, Path], kind: str
     The page itself never scrolls sideways, no table is cut on a wide screen, and axe-core finds nothing serious.
     """
     for screen in FIRST_SCREENS:
-        with _open(browser, kinds[kind], viewport=screen) as tab:
+        with open_page(browser, kinds[kind], viewport=screen) as tab:
             shown = {name: tab.locator(f".front {name}").first.bounding_box() for name in FIRST_PARTS}
             for name, box in shown.items():
                 assert box["height"] > 15, (name, screen)
@@ -95,10 +76,10 @@ def test_first_screen_answers(browser: Any, kinds: Mapping[str, Path], kind: str
                 assert tab.evaluate(CUT_TABLES) == []
 
 
-def test_contents_stay_in_sight_and_folds_open(browser: Any, kinds: Mapping[str, Path]) -> None:
+def test_contents_stay_in_sight_and_foldsopen_page(browser: Any, kinds: Mapping[str, Path]) -> None:
     """The bar of contents stays when the page scrolls, fits a wide screen, and leads into what is folded; no script."""
     page = kinds["hyperparameter_sweep"]
-    with _open(browser, page, viewport=FIRST_SCREENS[0], java_script_enabled=False) as tab:
+    with open_page(browser, page, viewport=FIRST_SCREENS[0], java_script_enabled=False) as tab:
         bar = tab.get_by_role("navigation", name="Contents")
         assert tab.evaluate("(bar => bar.scrollWidth <= bar.clientWidth)(document.querySelector('nav ul'))")
         bar.get_by_role("link", name="Limitations").click()
@@ -115,7 +96,7 @@ def test_contents_stay_in_sight_and_folds_open(browser: Any, kinds: Mapping[str,
 def test_figures_are_drawn_for_a_phone(browser: Any, small: Path) -> None:
     """On a phone no figure is wider than its box, and its text is at least 8 pixels high; as on a wide screen."""
     for screen in FIRST_SCREENS:
-        with _open(browser, small, viewport=screen) as tab:
+        with open_page(browser, small, viewport=screen) as tab:
             measured = tab.eval_on_selector_all(
                 "figure .scroll",
                 """all => all.map(box => {
@@ -132,7 +113,7 @@ def test_figures_are_drawn_for_a_phone(browser: Any, small: Path) -> None:
 
 def test_every_figure_has_a_size_and_words(browser: Any, small: Path) -> None:
     """No figure is empty or wider than its box without scrolling, and each has a text for those who do not see it."""
-    with _open(browser, small) as tab:
+    with open_page(browser, small) as tab:
         figures = tab.eval_on_selector_all(
             "figure",
             """all => all.filter(one => !one.classList.contains("only-print")).map(one => {
@@ -148,7 +129,7 @@ def test_every_figure_has_a_size_and_words(browser: Any, small: Path) -> None:
 
 def test_marks_are_named(browser: Any, small: Path) -> None:
     """A curve says its run under the pointer, near it, and by the arrow keys; without scripts it has a title."""
-    with _open(browser, small, viewport=FIRST_SCREENS[0]) as tab:
+    with open_page(browser, small, viewport=FIRST_SCREENS[0]) as tab:
         figure = tab.locator("figure", has_text="train/loss while training")
         figure.scroll_into_view_if_needed()
         told = figure.get_by_role("status")
@@ -167,13 +148,13 @@ def test_marks_are_named(browser: Any, small: Path) -> None:
         }""")
         tab.mouse.move(middle[0], middle[1] + 3)
         assert "step 120" in told.inner_text()
-    with _open(browser, small, java_script_enabled=False) as tab:
+    with open_page(browser, small, java_script_enabled=False) as tab:
         assert tab.locator("figure .named title").count() > 10
 
 
 def test_small_table_sorts_by_value_and_filters_by_words(browser: Any, small: Path) -> None:
     """A head sorts up, then down, by number; runs without one stay last; words in the box leave matching rows."""
-    with _open(browser, small) as tab:
+    with open_page(browser, small) as tab:
         head = tab.get_by_role("button", name="final_error", exact=True).last
         head.click()
         values = _column(tab, 6)
@@ -191,7 +172,7 @@ def test_small_table_sorts_by_value_and_filters_by_words(browser: Any, small: Pa
 
 def test_keyboard_reaches_heads_and_boxes(browser: Any, small: Path) -> None:
     """The first stop is the way past the menu; heads are buttons that Enter presses; scrolled boxes can be reached."""
-    with _open(browser, small) as tab:
+    with open_page(browser, small) as tab:
         tab.keyboard.press("Tab")
         assert tab.evaluate("document.activeElement.textContent") == "Skip to the report"
         tab.locator("#table-runs th button").first.focus()
@@ -210,17 +191,17 @@ def test_metric_is_chosen_where_there_are_several(browser: Any, tmp_path: Path) 
     experiment.series["val_loss"] = [(row, 1, step, 1.0 / step, 0.0) for row in (6, 7, 8) for step in (1, 2, 3)]
     page = build(experiment.write(), ("html",)).files[0]
     shown = ".chooser figure:visible"
-    with _open(browser, page) as tab:
+    with open_page(browser, page) as tab:
         assert tab.locator(shown).count() == 1
         tab.get_by_role("combobox", name="Metric").select_option("val_loss while training")
         assert tab.locator(f"{shown} h3").inner_text() == "val_loss while training"
-    with _open(browser, page, java_script_enabled=False) as tab:
+    with open_page(browser, page, java_script_enabled=False) as tab:
         assert tab.locator(shown).count() == 2
 
 
 def test_large_table_holds_all_runs_in_few_elements(browser: Any, large: Path) -> None:
     """1,200 runs can be sorted, filtered and scrolled to the last, and never more than a screenful are elements."""
-    with _open(browser, large) as tab:
+    with open_page(browser, large) as tab:
         rows = "#table-runs tbody tr:not(.space)"
         assert tab.locator(rows).count() < 100
         assert tab.locator("#table-runs").get_attribute("aria-rowcount") == "1201"
@@ -240,11 +221,11 @@ def test_large_table_holds_all_runs_in_few_elements(browser: Any, large: Path) -
 
 def test_a_page_copied_alone_has_its_data_and_no_dead_link(browser: Any, small: Path, tmp_path: Path) -> None:
     """Where it lies it leads to its runs; alone it leads into itself only, and still gives the CSV of its runs."""
-    with _open(browser, small) as tab:
+    with open_page(browser, small) as tab:
         assert tab.locator("#table-runs a[href^='../tasks/']").count() > 10
     alone = tmp_path / "report.html"
     alone.write_bytes(small.read_bytes())
-    with _open(browser, alone) as tab:
+    with open_page(browser, alone) as tab:
         links = tab.eval_on_selector_all("a[href]", "all => all.map(one => one.getAttribute('href'))")
         assert [one for one in links if not one.startswith(("#", "data:"))] == []
         with tab.expect_download() as saved:
@@ -255,7 +236,7 @@ def test_a_page_copied_alone_has_its_data_and_no_dead_link(browser: Any, small: 
 
 def test_large_table_is_a_plain_table_without_scripts(browser: Any, large: Path) -> None:
     """Without scripts the page shows the runs to look at first, failed ones on top, and says where the others are."""
-    with _open(browser, large, java_script_enabled=False) as tab:
+    with open_page(browser, large, java_script_enabled=False) as tab:
         assert tab.locator("#table-runs tbody tr").count() == 400
         assert _column(tab, 3)[0] == "failed"
         assert tab.get_by_text("400 of 1200 runs are listed here").is_visible()
@@ -263,7 +244,7 @@ def test_large_table_is_a_plain_table_without_scripts(browser: Any, large: Path)
 
 def test_page_prints(browser: Any, large: Path) -> None:
     """Printing gives pages: the menu and the filter stay away, the plain rows are there."""
-    with _open(browser, large) as tab:
+    with open_page(browser, large) as tab:
         tab.emulate_media(media="print")
         assert not tab.locator("nav").is_visible()
         assert not tab.get_by_label("Filter the runs").is_visible()

@@ -353,12 +353,12 @@ def _unknown(scene: Scene) -> Verdict:
 
 
 _STEPS: tuple[tuple[str, Callable[[Scene], Verdict | None]], ...] = (
-    ("metrics that end not finite", _diverged),
+    ("metrics that end non-finite", _diverged),
     ("a proof of success", _succeeded),
     ("a kill by the kernel for memory", _asking(Step.KERNEL)),
     ("preemption or a lost node", _taken_away),
-    ("a node that is not fit", _asking(Step.PREFLIGHT)),
-    ("starts that get nothing done", _asking(Step.PROGRESS)),
+    ("a node that failed preflight", _asking(Step.PREFLIGHT)),
+    ("restarts without progress", _asking(Step.PROGRESS)),
     ("a checkpoint on request", _asking(Step.CHECKPOINT)),
     ("a hang that the watch ended", _asking(Step.WATCH)),
     ("preemption or a lost node", _stated_taken_away),
@@ -369,10 +369,10 @@ _STEPS: tuple[tuple[str, Callable[[Scene], Verdict | None]], ...] = (
     ("an error of the program itself", _fault_in_log),
     ("time limit, cancellation, signals", _asking(Step.ENDED)),
     ("time limit, cancellation, signals", _time_limit_in_log),
-    ("what ranks and launchers say of each other", _symptom_in_log),
-    ("errors that work seemed to go on after", _outlived_in_log),
+    ("what ranks and launchers report of each other", _symptom_in_log),
+    ("errors that the run seemed to survive", _outlived_in_log),
     ("a telling exit code", _asking(Step.EXIT)),
-    ("a line that says that something ended badly", _trace_in_log),
+    ("a line that reports a failure", _trace_in_log),
     ("anything known", _unknown),
 )
 """What is looked for, in words, and the function that looks; the first that finds something decides."""

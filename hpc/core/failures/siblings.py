@@ -246,8 +246,8 @@ def compare(verdict: Verdict, evidence: Evidence, siblings: Siblings) -> Compari
     plain = classify(evidence).evidence[0] if siblings.finished else verdict.evidence[0]
     demoted = plain if plain != verdict.evidence[0] and plain in of_log else None
     return Comparison(
-        siblings.finished, siblings.failed, in_finished, in_failed, at_most, phase_at(line, evidence.log), odd, ranks,
-        demoted,
+        siblings.finished, siblings.failed, in_finished, in_failed, at_most,
+        phase_at(line, evidence.log, evidence.last_step), odd, ranks, demoted,
     )  # fmt: skip
 
 
@@ -275,8 +275,14 @@ def _speaker(line: LogLine) -> str:
 _OWN_FILE = re.compile(r"[.-](?:rank|node)?(\d+)$")
 
 
-def phase_at(line: LogLine, log: Sequence[LogLine]) -> str:
-    """When in a run a line came: start, first step, steady, saving, or after its end; by the lines of its own file."""
+def phase_at(line: LogLine, log: Sequence[LogLine], last_step: int | None = None) -> str:
+    """When in a run a line came: start, first step, steady, saving, or after its end; by the lines of its own file.
+
+    Where that file shows no progress, as stderr of most programs, the other files and the metrics say how far it came.
+
+    Args:
+        last_step: Highest step of the metrics; None for none.
+    """
     before = [each.text for each in log if each.source == line.source and each.line < line.line]
     if any(_SAVING.search(text) for text in before[-NEAR:]):
         return "while it saved"
@@ -284,11 +290,20 @@ def phase_at(line: LogLine, log: Sequence[LogLine]) -> str:
     if any(log_scan.says_ended(text) for text in before[working[-1] + 1 if working else 0 :]):
         return "after its end"
     if not working:
-        return "before the first step"
+        return _phase_elsewhere(line, log, last_step)
     steps = [step for i in working if (step := log_scan.step_of(before[i])) is not None]
     if max(steps, default=0) <= 1 and len(working) < NEAR:
         return "in the first step"
     return f"in the steady part, after step {steps[-1]}" if steps else "in the steady part"
+
+
+def _phase_elsewhere(line: LogLine, log: Sequence[LogLine], last_step: int | None) -> str:
+    """How far a run came by its metrics, else by its other files, whose lines have no order with this one's."""
+    others = [each for each in log if each.source != line.source and log_scan.is_progress(each.text)]
+    printed = next((step for each in reversed(others) if (step := log_scan.step_of(each.text)) is not None), None)
+    if last_step is not None or printed is not None:
+        return f"after step {printed if last_step is None else last_step}"
+    return f"after progress in {others[-1].source}" if others else "before the first step"
 
 
 _SAVING = re.compile(r"\b(?:saving|writing|storing)\b.{0,60}(?:checkpoint|model|weights|state)", re.IGNORECASE)

@@ -187,6 +187,15 @@ def test_phase(before: list[str], phase: str) -> None:
     assert phase_at(log[-1], log) == phase
 
 
+def test_the_phase_of_a_line_on_stderr_is_told_by_what_stdout_shows() -> None:
+    """Most programs print their steps to stdout and die on stderr: that is not before the first step."""
+    died = LogLine("stderr", 4, CAUSE)
+    assert phase_at(died, [died]) == "before the first step"
+    assert phase_at(died, [*lines(*STEPS), died]) == "after step 5"
+    assert phase_at(died, [died], last_step=7) == "after step 7"
+    assert phase_at(died, [*lines("loss: 0.5"), died]) == "after progress in stdout"
+
+
 # ── failures of one sweep by cause ────────────────────────────────────────────────────────────────────────────────
 
 
