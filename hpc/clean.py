@@ -8,6 +8,7 @@ where no task of the plan was made with them. Without a kind: checkpoints, code 
 """
 
 import re
+import shlex
 import sys
 from collections import defaultdict
 
@@ -66,7 +67,7 @@ def main(
             return _say_only(layout, cleaning, dry_run=dry_run, as_json=as_json)
         if not as_json:
             show(layout, cleaning)
-        if not yes and not _agrees(cleaning, as_json=as_json):
+        if not yes and not _agrees(layout, cleaning, as_json=as_json):
             say("nothing was removed")
             return EXIT_DONE
         freed = carry_out(layout, cleaning)
@@ -91,14 +92,15 @@ def parse_age(text: str) -> float:
     return float(found[1]) * _UNITS[found[2]]
 
 
-def _agrees(cleaning: Cleaning, *, as_json: bool) -> bool:
+def _agrees(layout: RunLayout, cleaning: Cleaning, *, as_json: bool) -> bool:
     """Ask a person.
 
     Raises:
         InputError: There is none.
     """
     if as_json or not sys.stdin.isatty():
-        raise InputError("this removes files: say --yes to do it, or --dry-run to look")
+        name = shlex.quote(layout.experiment)
+        raise InputError(f"nothing was removed; to remove it: python -m hpc.clean {name} --yes")
     return click.confirm(f"remove {in_words(cleaning.size())}?")
 
 

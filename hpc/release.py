@@ -52,7 +52,7 @@ def main(name: str | None, runs: tuple[str, ...], dry_run: bool, as_json: bool) 
     if begun:
         say(f"{begun} in this machine's queue go on" if begun > 1 else "1 in this machine's queue goes on")
     if not dry_run and not held(layout):
-        say(f"what is not submitted yet: {_submit_command(layout)}" + (" (the loop ended with the hold)" * follows))
+        say(f"to submit what is left: {_submit_command(layout)}" + (" (the loop ended with the hold)" * follows))
     return EXIT_DONE
 
 

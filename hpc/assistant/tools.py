@@ -59,7 +59,8 @@ def named(name: str, what: str = "experiment") -> str:
         InputError: It can be none: an option, a path, nothing.
     """
     if problem := name_problem(name):
-        raise InputError(f"{name!r} cannot be an {what}: it {problem}")
+        article = "an" if what[0] in "aeiou" else "a"
+        raise InputError(f"{name!r} cannot be {article} {what}: it {problem}")
     return name
 
 

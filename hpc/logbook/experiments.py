@@ -85,7 +85,7 @@ def _runs(layout: RunLayout, spec: Mapping[str, Any]) -> Iterator[Entry]:
             parameters["case"] = str(entry["case"])
         found = Entry(
             f"{layout.experiment}/{entry['run_name']}", planned, program=program, parameters=parameters,
-            experiment=layout.experiment, state=_state(entry),
+            experiment=layout.experiment, state=_state(entry), told=_failure(entry),
         )  # fmt: skip
         yield replace(found, results=_numbers(entry["summary"])) if found.state is State.FINISHED else found
 
@@ -97,6 +97,10 @@ def _state(entry: Mapping[str, Any]) -> State:
     if verdict and verdict.get("category") == "divergence":
         return State.DIVERGED
     return State.FAILED if entry["outcome"] == "failed" else State.RUNNING
+
+
+def _failure(entry: Mapping[str, Any]) -> str:
+    return f"failed: {entry['failure_class']}" if entry["outcome"] == "failed" and entry.get("failure_class") else ""
 
 
 def _numbers(summary: Mapping[str, Any]) -> dict[str, float]:

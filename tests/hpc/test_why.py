@@ -134,7 +134,7 @@ def test_an_experiment_is_its_last_failure(tmp_path: Path, monkeypatch: pytest.M
     assert "2 runs failed, R2 last; the others by name: R1" in why("sweep", "--state", "FAILED").stderr
     assert why("sweep/R1", "--state", "FAILED").stdout.startswith("sweep/R1: code_bug")
     assert why("sweep", "R1", "--state", "FAILED").stdout == why("sweep/R1", "--state", "FAILED").stdout
-    assert json.loads(why("sweep", "R1", "--json").stdout)["target"] == "sweep/R1"
+    assert json.loads(why("sweep", "R1", "--state", "FAILED", "--json").stdout)["target"] == "sweep/R1"
     for number in (1, 2):
         (tmp_path / f"sweep/tasks/R{number}/attempt-1/exit.json").unlink()
     assert "hpc.collect sweep" in why("sweep").stderr

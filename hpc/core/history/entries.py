@@ -52,7 +52,7 @@ class Entry:
         remark: What somebody wrote into its Notes cell.
         observations: Markdown.
         experiment: Of this toolkit; empty for a run that was started by hand.
-        told: Of an experiment: where it stands, in words.
+        told: Of an experiment, where it stands; of a failed run of one, its failure class; in words.
     """
 
     name: str

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,8 @@ def ask(project: LocalProject, *calls: tuple[str, Mapping[str, Any]], options: t
                 result = await session.call_tool(name, dict(arguments))
                 asked.calls.append(("".join(part.text for part in result.content), bool(result.is_error)))
 
-    anyio.run(script)
+    with ThreadPoolExecutor(1) as own:  # a loop that another test left in this thread allows no second one
+        own.submit(anyio.run, script).result()
     return asked
 
 
@@ -119,6 +121,44 @@ def test_acting_tools_act_behind_the_flag_and_errors_are_the_commands_own(projec
     for text, is_error in asked.calls[3:]:
         assert is_error
         assert "cannot be" in text
+
+
+RIGHT_AND_WRONG: tuple[tuple[str, Mapping[str, Any], Mapping[str, Any], str], ...] = (
+    ("list_experiments", {}, {}, ""),
+    ("status", {"experiment": "tiny"}, {}, "experiment"),
+    ("why", {"experiment": "tiny", "task": "X1"}, {"experiment": "tiny", "task": "X9"}, "X9"),
+    ("logs", {"experiment": "tiny", "task": "X1"}, {"experiment": "tiny", "task": "X1", "lines": "many"}, "lines"),
+    ("plan_dry_run", {"experiment": "tiny"}, {"experiment": "tiny", "changes": {"resources.mem": "much"}}, "mem"),
+    ("plan", {"experiment": "tiny"}, {"experiment": "tiny", "cluster": "nowhere"}, "nowhere"),
+    ("submit", {"experiment": "tiny", "canary": False}, {"experiment": "a/b"}, "'a/b' cannot be an experiment"),
+    ("retry_failed", {"experiment": "tiny", "dry_run": False}, {"experiment": "tiny", "dry_run": "perhaps"}, "dry_run"),
+    ("results", {"experiment": "tiny"}, {"experiment": "tiyn"}, "tiyn"),
+    ("report", {"experiment": "tiny"}, {"experiment": ".."}, "'..' cannot be an experiment"),
+    ("ask_history", {"question": "what x have I tried?"}, {"question": " "}, "give some words"),
+    ("reproduce_dry_run", {"experiment": "tiny", "task": "X1"}, {"experiment": "tiny", "task": "X9"}, "X9"),
+    ("cancel", {"experiment": "tiny", "tasks": []}, {"experiment": "tiny", "tasks": ["-f"]}, "'-f' cannot be a task"),
+    ("hold", {"experiment": "tiny", "reason": "to look"}, {"experiment": "tiny", "reason": ""}, "give some words"),
+    ("release", {"experiment": "tiny"}, {"experiment": "--all"}, "'--all' cannot be an experiment"),
+)
+"""Tool, right arguments, wrong ones, and what the answer to those names; in an order in which each has work to do."""
+
+
+def test_every_tool_answers_right_arguments_and_refuses_wrong_ones(project: LocalProject) -> None:
+    """Each once over stdin and stdout: a JSON answer with an exit code, and a sentence that names what is wrong."""
+    right = [(name, arguments) for name, arguments, _, _ in RIGHT_AND_WRONG]
+    wrong = [(name, arguments) for name, _, arguments, names_it in RIGHT_AND_WRONG if names_it]
+    asked = ask(project, *right, *wrong, options=("--allow-actions",))
+
+    assert {name for name, _ in right} == set(asked.tools)
+    for number, (name, _) in enumerate(right):
+        answer = asked.answer(number)
+        assert answer.get("exit_code", 0) in (0, 1, 3), name
+        assert TOKEN not in asked.calls[number][0]
+    told = zip(wrong, (each[3] for each in RIGHT_AND_WRONG if each[3]), asked.calls[len(right) :], strict=True)
+    for (name, arguments), names_it, (text, is_error) in told:
+        assert is_error, (name, arguments, text)
+        assert names_it in text, (name, arguments, text)
+        assert "Traceback" not in text
 
 
 JSON = st.recursive(

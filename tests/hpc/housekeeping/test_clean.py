@@ -43,7 +43,7 @@ def test_it_says_what_goes_and_what_stays(mine):
     shown = mine.hpc("clean", "tiny", "--dry-run")
     assert "X1" in shown
     assert "it may resume from them" in shown
-    assert "say --yes" in mine.hpc("clean", "tiny", expect=2)
+    assert "to remove it: python -m hpc.clean tiny --yes" in mine.hpc("clean", "tiny", expect=2)
     assert sorted(mine.runs.rglob("*")) == before
 
 
