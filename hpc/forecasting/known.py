@@ -5,7 +5,7 @@ Read are the newest collection and, of what ended since, the records of its atte
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -42,6 +42,7 @@ class Known:
         source: Whose they are, in words.
         overhead: Hours that all attempts took over those that finished runs did, at least 1.
         disk_of_run: MiB and files of a run's folder, of those that were measured.
+        fixed: Arguments that the plan's command gives every run, where known runs may have had others.
     """
 
     runs: tuple[Observed, ...] = ()
@@ -49,24 +50,28 @@ class Known:
     source: str = ""
     overhead: float = 1.0
     disk_of_run: tuple[tuple[float, int], ...] = ()
+    fixed: Mapping[str, Any] = field(default_factory=dict)
 
 
 def find_known(layout: RunLayout, manifest: Mapping[str, Any]) -> Known:
     """Find the runs that a plan's are like: its own, else those of siblings, else those that were started by hand."""
+    fixed = _fixed(manifest["spec"].get("program") or {})
     own = runs_of(layout, manifest)
     if own.runs:
-        return replace(own, source="this experiment")
+        return replace(own, source="this experiment", fixed=fixed)
     siblings = _siblings(layout, manifest)
-    return siblings if siblings.runs else _by_hand(layout, manifest)
+    return replace(siblings if siblings.runs else _by_hand(layout, manifest), fixed=fixed)
 
 
 def runs_of(layout: RunLayout, manifest: Mapping[str, Any]) -> Known:
     """Every finished run of one experiment, as the newest collection has it, else by its own records."""
-    args = (manifest["spec"].get("program") or {}).get("args") or {}
+    program = manifest["spec"].get("program") or {}
+    fixed = _fixed(program)
+    args = {**fixed, **(program.get("args") or {})}
     entries = {each["run_name"]: each for each in read_entries(layout).values()}
     since = [name for name in list_runs(layout) if entries.get(name, {}).get("outcome") != "finished"][:MOST_READ]
     told = [_of_entry(each, args) for name, each in entries.items() if name not in set(since)]
-    told += [_of_records(layout, name) for name in since]
+    told += [_of_records(layout, name, fixed) for name in since]
     runs = tuple(each.run for each in told if each.run and each.run.run_s > 0)
     finished = sum(each.run_s for each in runs)
     return Known(
@@ -128,8 +133,8 @@ def lineage(attempts: Sequence[tuple[int, int | None]]) -> set[int]:
     return found
 
 
-def _of_records(layout: RunLayout, run_name: str) -> _Told:
-    """A task by the records of its attempts, as they lie on disk."""
+def _of_records(layout: RunLayout, run_name: str, fixed: Mapping[str, Any]) -> _Told:
+    """A task by the records of its attempts, as they lie on disk; with what its command gives every run."""
     task = layout.task(run_name)
     pairs = [
         (number, readable_record(task.attempt(number).task_json, TaskRecord),
@@ -147,7 +152,7 @@ def _of_records(layout: RunLayout, run_name: str) -> _Told:
         run_name,
         sum(end.elapsed_s for number, _, end in ended if number in behind),
         spent,
-        dict(last.arguments) or dict(last.parameters),
+        {**fixed, **(last.arguments or last.parameters)},
         max(peaks, default=None),
         code=last.code.sha256,
     )
@@ -198,10 +203,28 @@ def _alike(manifest: Mapping[str, Any]) -> tuple[object, ...]:
     """What two experiments have in common whose runs take alike, but for their arguments."""
     spec = manifest["spec"]
     program, asked = spec["program"], spec.get("resources") or {}
+    try:
+        parsed = parse_command(_words(program))
+        started: object = (parsed.program, tuple(sorted(parsed.parameters)))
+    except InputError:
+        started = program.get("command")
     return (
-        program.get("module"), program.get("command"), manifest["cluster"]["name"],
+        program.get("module"), started, manifest["cluster"]["name"],
         *(asked.get(name) for name in ("nodes", "gpus", "cpus")),
     )  # fmt: skip
+
+
+def _words(program: Mapping[str, Any]) -> list[str]:
+    return str(program.get("command") or f"python -m {program.get('module')}").split()
+
+
+def _fixed(program: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments that a command gives every run: ``--steps 60`` in ``python train.py --lr {lr} --steps 60``."""
+    try:
+        given = parse_command(_words(program)).parameters
+    except InputError:
+        return {}
+    return {name: _value(text) for name, text in given.items() if "{" not in text}
 
 
 # ── runs that were started by hand ───────────────────────────────────────────────────────────────────────────────
@@ -209,10 +232,8 @@ def _alike(manifest: Mapping[str, Any]) -> tuple[object, ...]:
 
 def _by_hand(layout: RunLayout, manifest: Mapping[str, Any]) -> Known:
     """Runs of the same script in the experiment log, which has their times."""
-    program = manifest["spec"]["program"]
-    words = (program.get("command") or f"python -m {program.get('module')}").split()
     try:
-        script = parse_command(words).program
+        script = parse_command(_words(manifest["spec"]["program"])).program
         log = fold(HistoryFiles(layout.root).read()[1])
     except (InputError, OSError):
         return Known()

@@ -105,14 +105,14 @@ def _of_time(
 
     def predict(some: Sequence[Task]) -> Sweep:
         asked = [resources_of(spec, task) for task in some]
-        times = [scaling.time_s({**spec.program.args, **task.parameters}) for task in some]
+        times = [scaling.time_s({**known.fixed, **spec.program.args, **task.parameters}) for task in some]
         weights = [_hours_of(each, known.overhead, has_gpus=has_gpus) for each in asked]
         return predict_sweep(ratios, scaling.fitted, times, weights, at_once(asked, profile) or len(some), chance())
 
     whole, rest = predict(tasks), predict(left)
     memory = predict_one(known.peaks_mib, chance()) if known.peaks_mib else None
-    planned = [{**spec.program.args, **task.parameters} for task in left]
-    other = [f"{name} ({said})" for name, said in unlike(known.runs, planned, scaling.argument).items()]
+    planned = [{**known.fixed, **spec.program.args, **task.parameters} for task in left]
+    other = [f"{name} ({said})" for name, said in unlike(known.runs, planned, scaling.argument, known.fixed).items()]
     asked = every_resources(spec, left)
     warnings = [text for each in asked for text in limit_warnings(each, rest.run_s, memory)]
     longest = max(ratios) * max(scaling.time_s(each) for each in planned)

@@ -1,7 +1,7 @@
 """Runs that are known, and by which of their arguments the time they took grows."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,8 +117,13 @@ def _fit(name: str, known: Sequence[Observed]) -> Scaling | None:
     return Scaling(name, start, slope, 2) if start > 0 else through_zero
 
 
-def unlike(known: Iterable[Observed], planned: Iterable[Mapping[str, Any]], scaled_by: str) -> dict[str, str]:
+def unlike(
+    known: Iterable[Observed], planned: Iterable[Mapping[str, Any]], scaled_by: str, told: Collection[str] = ()
+) -> dict[str, str]:
     """Name the arguments of which runs are planned with values that no known run had, and that nothing scales.
+
+    Args:
+        told: Arguments of which it counts, too, that no known run was given them.
 
     Returns:
         Argument → what was seen, in words: ``64 and 128, planned are 256``.
@@ -133,10 +138,14 @@ def unlike(known: Iterable[Observed], planned: Iterable[Mapping[str, Any]], scal
     for arguments in planned:
         for name, value in arguments.items():
             fresh = found.setdefault(name, [])
-            is_new = name in seen and value not in seen[name] and value not in fresh
+            is_new = (name in seen or name in told) and value not in seen.get(name, ()) and value not in fresh
             if is_new and name != scaled_by and "/" not in str(value):  # a path is no setting
                 fresh.append(value)
-    return {name: f"{_few(seen[name])}, planned {_few(new)}" for name, new in found.items() if new}
+    return {
+        name: f"{_few(seen[name]) if name in seen else 'not given'}, planned {_few(new)}"
+        for name, new in found.items()
+        if new
+    }
 
 
 def _few(values: Sequence[Any]) -> str:

@@ -112,3 +112,5 @@ def test_what_no_run_had_is_named() -> None:
 
     assert unlike(runs({1: [1.0]}), planned, "epochs") == {"rate": "0.1, planned 0.2"}
     assert set(unlike(runs({1: [1.0]}), planned, "")) == {"epochs", "rate"}
+    given = unlike(runs({1: [1.0]}), [{"steps": 60}], "", told=("steps",))
+    assert (unlike(runs({1: [1.0]}), [{"steps": 60}], ""), given) == ({}, {"steps": "not given, planned 60"})

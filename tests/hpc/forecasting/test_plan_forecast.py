@@ -22,6 +22,8 @@ def plan(project: LocalProject, *more: str, name: str = "tiny", expect: int = 0)
 
 def test_a_plan_learns_from_the_runs_before_it(project):
     """First nothing is known; then this experiment's runs; a sibling of the same program learns from them, too."""
+    stepped = FOUR.replace("{seed}", "{seed} --steps 30")
+    project.write_experiment(stepped.replace("[1, 2, 3, 4]", "[1, 2]"))
     first = plan(project)["forecast"]
     assert (first["known"], first["run_s"], first["at_most_hours"]) == (0, None, pytest.approx(2 / 6))
     said = project.hpc("plan", "tiny")
@@ -32,7 +34,7 @@ def test_a_plan_learns_from_the_runs_before_it(project):
     assert "forecast at most 0.3 core h (no run was known), used 0" in told
     assert project.json("collect", "tiny")["forecast"].startswith("forecast at most 0.3 core h")
 
-    project.write_experiment(FOUR)
+    project.write_experiment(stepped)
     second = plan(project)["forecast"]
     assert (second["known"], second["left"], second["source"], second["unit"]) == (2, 2, "this experiment", "core h")
     assert 0 < second["run_s"]["low"] <= second["run_s"]["middle"] <= second["run_s"]["high"]
@@ -40,9 +42,10 @@ def test_a_plan_learns_from_the_runs_before_it(project):
     kept = [json.loads(line) for line in (project.runs / "tiny/forecasts.jsonl").read_text().splitlines()]
     assert [each["known"] for each in kept] == [0, 2]
 
-    project.write_experiment(FOUR.replace("name: tiny", "name: other"), "other")
+    project.write_experiment(stepped.replace("name: tiny", "name: other").replace("30", "90"), "other")
     sibling = plan(project, name="other")["forecast"]
     assert (sibling["known"], sibling["source"]) == (2, "tiny")
+    assert sibling["not_scaled"] == "steps (30, planned 90); x (1 and 2, planned 3 and 4)"
 
 
 def test_a_plan_that_the_disk_cannot_hold_is_refused_with_the_figures(project):
