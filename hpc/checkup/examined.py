@@ -97,7 +97,7 @@ def needs_of(spec: ExperimentSpec, profile: ClusterProfile, project: Path, manif
         inputs={name: str((project / path).absolute()) for name, path in spec.program.inputs.items()},
         binds=(*profile.binds, *spec.container.binds),
         paths=dict(_paths(spec, tasks)),
-        wandb_mode=str((spec.wandb or {}).get("mode") or ""),
+        wandb_mode=str((spec.wandb or {}).get("mode") or "offline"),
         recorded_image=(str(image.get("path") or ""), str(image.get("sha256") or "")),
     )
 

@@ -58,13 +58,13 @@ def judge_wandb(mode: str, has_key: bool, open_netrc: str, problem: str) -> Chec
     """Judge tracking: the key is looked for and never read out.
 
     Args:
-        mode: ``online`` or ``offline``; empty or ``disabled`` where runs are not tracked.
+        mode: ``online``, ``offline``, or ``disabled`` where runs are not tracked.
         has_key: Whether the environment or ~/.netrc holds one.
         open_netrc: Path of a file with a key that others may read; empty where there is none.
         problem: Why the folder of offline runs cannot be written.
     """
-    if mode in ("", "disabled"):
-        return Check("wandb", "runs are not tracked")
+    if mode == "disabled":
+        return Check("wandb", "off: runs are not tracked")
     if problem:
         return Check("wandb", problem, "a writable folder", "unset WANDB_DIR", BLOCKING)
     if mode == "online" and not has_key:
@@ -73,7 +73,7 @@ def judge_wandb(mode: str, has_key: bool, open_netrc: str, problem: str) -> Chec
     if open_netrc:
         mend = f"chmod 600 {shlex.quote(open_netrc)}"
         return Check("wandb", f"{open_netrc} can be read by others", "yours alone", mend, WARNING)
-    return Check("wandb", f"{mode}, {'a key is there' if has_key else 'no key; offline runs need none'}")
+    return Check("wandb", f"{mode}, {'a key is there' if has_key else 'no key; only hpc sync needs one'}")
 
 
 def judge_run_folder(problem: str, where: str) -> Check:

@@ -20,7 +20,7 @@ class Needs:
         inputs: Where → what is linked there, absolute.
         binds: Of profile and experiment, as they are written.
         paths: Argument → absolute path among its values.
-        wandb_mode: ``online``, ``offline``, ``disabled``; empty where runs are not tracked.
+        wandb_mode: ``online``, ``offline``, or ``disabled`` where runs are not tracked.
         recorded_image: Path and SHA-256 of the image as it was planned last; empty where it was not.
     """
 
@@ -33,7 +33,7 @@ class Needs:
     inputs: Mapping[str, str] = field(default_factory=dict)
     binds: tuple[str, ...] = ()
     paths: Mapping[str, str] = field(default_factory=dict)
-    wandb_mode: str = ""
+    wandb_mode: str = "offline"
     recorded_image: tuple[str, str] = ("", "")
 
     @property
