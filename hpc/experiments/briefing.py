@@ -202,7 +202,11 @@ def refuse_missing(subject: Subject, brief: Brief, name: str) -> None:
     Raises:
         InputError: Questions that have no answer; a rule that is none.
     """
-    problems = [Problem(f"is missing: {one.question} ({one.hint})", one.key) for one in unanswered(brief)]
+    rule_wanted = f"success as a rule that the report evaluates, such as {example_rule(subject)}"
+    problems = [
+        Problem(f"is missing: {rule_wanted if one.key == 'criterion' else f'{one.question} ({one.hint})'}", one.key)
+        for one in unanswered(brief)
+    ]
     if rule := brief.get("criterion"):
         problems += [Problem(said, "criterion") for said in whats_wrong(rule, subject.question)]
     if not problems:
