@@ -122,10 +122,11 @@ def make_draft(project: Path, command: str | None, name: str, answers: Answers) 
         found = find_programs(project)
         default = found[0].start if found else ""
         if others := [str(each.file.relative_to(project)) for each in found[1:] if each.file]:
-            note(f"note: it is one of {len(found)} programs; hpc init PROGRAM takes another: {named_in_short(others)}")
+            another = f"another by python -m hpc.init PROGRAM: {named_in_short(others)}"
+            note(f"note: it is one of {len(found)} programs; {another}")
         command = ask("Which command runs the training?", default) if answers.asks else default
     if not command:
-        raise InputError(f"no training program was found in {project}; name it: hpc init PROGRAM.py")
+        raise InputError(f"no training program was found in {project}; name it: python -m hpc.init PROGRAM.py")
     program = read_command(project, command)
     if answers.run_help:
         program = ask_the_program(project, program)
@@ -162,7 +163,7 @@ def ask(question: str, default: str) -> str:
     try:
         return str(click.prompt(question, default=default or None, err=True))
     except click.Abort:
-        raise InputError("no answer came; hpc init --yes asks nothing") from None
+        raise InputError("no answer came; to be asked nothing: python -m hpc.init --yes") from None
 
 
 def next_line(name: str) -> str:

@@ -211,7 +211,7 @@ def decide(request: Request, present: Present) -> Decided:
     if origin := present.snapshot.manifest["provenance"].get("adopted"):
         raise InputError(
             f"the runs of {request.layout.experiment} were adopted from {origin}: how they were started is not known. "
-            "Write an experiment that runs your program: hpc init"
+            "Write an experiment that runs your program: python -m hpc.init"
         )
     frozen = for_backend(frozen_of(present.snapshot.manifest), request.backend)
     assignments = not_submitted(present.snapshot, frozen.spec)

@@ -26,8 +26,8 @@ from hpc.explaining.targets import folder_of, joined, names_attempt
 
 _HELP = """Explain why an attempt ended as it did.
 
-TARGET is an experiment (of it the last failure), a task, a Slurm job id, an attempt directory, any log file
-(compressed or not), a folder of logs such as slurm-*.out, or - for a log on standard input.
+TARGET is an experiment (of it the last failure; default: the one planned last), a task, a Slurm job id, an attempt
+directory, any log file (compressed or not), a folder of logs such as slurm-*.out, or - for a log on standard input.
 With --jsonl, cases are read from standard input, one JSON object a line with the keys log, slurm_state,
 exit_code and metrics, and answered in the same order.
 
@@ -44,7 +44,7 @@ Examples:
 
 
 @click.command(help=_HELP)
-@click.argument("targets", nargs=-1, metavar="TARGET…")
+@click.argument("targets", nargs=-1, metavar="[TARGET]…")
 @click.option("--state", help="The state Slurm reported, such as FAILED or 'CANCELLED by 1000'.")
 @click.option("--exit", "exit_code", metavar="C:S", help="Exit code and signal, as sacct prints them, such as 1:0.")
 @click.option("--metrics", metavar="JSON", help='A list of values, or {"loss": [..], ..}.')
@@ -76,8 +76,7 @@ def _answer_lines() -> int:
 
 
 def _explain(targets: Sequence[str], given: Given, *, as_json: bool) -> None:
-    if not targets:
-        raise InputError("nothing to explain; give a log file or an attempt directory, - or --jsonl")
+    targets = targets or _planned_last()
     if targets.count(STDIN) > 1:
         raise InputError("standard input can be read once; give - once")
     targets = joined(targets)
@@ -100,6 +99,20 @@ def _explain(targets: Sequence[str], given: Given, *, as_json: bool) -> None:
         print_json(answers[0] if alone else answers)
     else:
         say("\n\n".join(told))
+
+
+def _planned_last() -> Sequence[str]:
+    """The experiment planned last, as other commands take it.
+
+    Raises:
+        InputError: There is none.
+    """
+    from hpc.workspace import Workspace
+
+    try:
+        return (Workspace.current().layout(None, acts=False).experiment,)
+    except InputError:
+        raise InputError("nothing to explain; give a log file or an attempt directory, - or --jsonl") from None
 
 
 STDIN = "-"

@@ -97,7 +97,8 @@ class Workspace:
             path = self.experiments / f"{Path(name).name}.yaml"
         if not path.is_file():
             known = sorted(each.stem for each in self.experiments.glob("*.yaml"))
-            hint = nearest(name, known) if known else f"there is none in {self.experiments}; write one: hpc init"
+            none = f"there is none in {self.experiments}; write one: python -m hpc.init"
+            hint = nearest(name, known) if known else none
             raise InputError(f"no experiment file {path}; {hint}")
         return path
 

@@ -287,7 +287,7 @@ def _wandb_notes(spec: ExperimentSpec, code: CodeFiles) -> tuple[str, ...]:
         return ()
     return (
         "tracking.wandb: no Python file of the code mentions wandb; tasks get WANDB_PROJECT, WANDB_RUN_ID and so on, "
-        f"but log nothing themselves. To send what is collected: hpc sync {spec.name}",
+        f"but log nothing themselves. To send what is collected: python -m hpc.sync {spec.name}",
     )
 
 

@@ -66,7 +66,8 @@ def check_draft(draft: Draft) -> None:
         if left := [each for each in error.problems if not each.message.startswith(open_ones)]:
             raise InputError(
                 f"no experiment can be written for {draft.start} and {draft.metric.name}: {left[0].where}: "
-                f"{left[0].message}. Rename what has such a name, or name another: hpc init PROGRAM --metric NAME"
+                f"{left[0].message}. Rename what has such a name, or name another: "
+                "python -m hpc.init PROGRAM --metric NAME"
             ) from None
 
 

@@ -144,7 +144,7 @@ def test_nobody_who_answers_is_a_sentence(repository: Path) -> None:
     done = init()
 
     assert done.exit_code == 2
-    assert "hpc init --yes asks nothing" in done.stderr
+    assert "to be asked nothing: python -m hpc.init --yes" in done.stderr
     assert set(tree(repository)) == {"train.py"}
 
 
@@ -173,7 +173,7 @@ def test_a_module_is_no_program(repository: Path) -> None:
     done = init("--yes")
 
     assert "python projects/adder/adder.py" in experiment(repository)
-    assert "one of 2 programs; hpc init PROGRAM takes another: projects/chars/chars.py" in done.stderr
+    assert "one of 2 programs; another by python -m hpc.init PROGRAM: projects/chars/chars.py" in done.stderr
 
 
 @pytest.mark.parametrize("asked", [(), ("src/ours/train.py",)])
