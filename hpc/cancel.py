@@ -14,8 +14,16 @@ import click
 
 from hpc.adapters import slurm
 from hpc.adapters.files import lock
-from hpc.completing import tasks
-from hpc.console import dry_run_option, json_option, name_argument, note, print_json, say, speaks_plainly
+from hpc.console import (
+    dry_run_option,
+    json_option,
+    name_argument,
+    note,
+    print_json,
+    say,
+    speaks_plainly,
+    tasks_argument,
+)
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, NothingToDo
 from hpc.core.layout import RunLayout
 from hpc.core.words import counted
@@ -59,7 +67,7 @@ class Found:
 
 @click.command(epilog="Example: python -m hpc.cancel lora_sweep R8_S42 --dry-run")
 @name_argument
-@click.argument("runs", nargs=-1, metavar="[TASK]...", shell_complete=tasks)
+@tasks_argument
 @dry_run_option
 @json_option
 @speaks_plainly

@@ -32,6 +32,8 @@ EXIT_UNREAD = 141
 _TYPED = "hpc.console.typed"
 
 name_argument = click.argument("name", required=False, shell_complete=completing.experiments)
+task_argument = click.argument("run", required=False, metavar="[TASK]", shell_complete=completing.tasks)
+tasks_argument = click.argument("runs", nargs=-1, metavar="[TASK]...", shell_complete=completing.tasks)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value on stdout.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, without doing it.")
 

@@ -12,8 +12,16 @@ from collections.abc import Mapping
 import click
 
 from hpc.adapters.files import lock
-from hpc.completing import tasks
-from hpc.console import dry_run_option, json_option, name_argument, note, print_json, say, speaks_plainly
+from hpc.console import (
+    dry_run_option,
+    json_option,
+    name_argument,
+    note,
+    print_json,
+    say,
+    speaks_plainly,
+    tasks_argument,
+)
 from hpc.core.errors import EXIT_DONE, NothingToDo
 from hpc.core.layout import RunLayout
 from hpc.core.slurm.executions import fold_elements
@@ -29,7 +37,7 @@ from hpc.workspace import Workspace
 
 @click.command(epilog="Example: python -m hpc.hold lora_sweep --reason 'new data on Monday'")
 @name_argument
-@click.argument("runs", nargs=-1, metavar="[TASK]...", shell_complete=tasks)
+@tasks_argument
 @click.option("--reason", default="", metavar="TEXT", help="The reason, shown by every command that meets the hold.")
 @dry_run_option
 @json_option

@@ -14,8 +14,7 @@ import click
 
 from hpc.adapters.collected_file import read_entries
 from hpc.adapters.log_lines import FoundLine, LogReader, search_log, start_of_tail
-from hpc.completing import tasks
-from hpc.console import json_option, name_argument, note, print_json, say, show_bytes, speaks_plainly
+from hpc.console import json_option, name_argument, note, print_json, say, show_bytes, speaks_plainly, task_argument
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, InputError, NothingToDo, Problem
 from hpc.core.experiment.spec import Task
 from hpc.core.failures.outcomes import Outcome
@@ -56,7 +55,7 @@ class Wanted:
 
 @click.command(epilog="Example: python -m hpc.logs lora_sweep R8_S42 --follow")
 @name_argument
-@click.argument("run", required=False, metavar="[TASK]", shell_complete=tasks)
+@task_argument
 @click.option("-f", "--follow", "follows", is_flag=True, help="Show new output until the task has ended.")
 @click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Attempt N instead of the newest.")
 @click.option("--rank", type=click.IntRange(min=0), metavar="R", help="Only the log of this rank, or of its node.")

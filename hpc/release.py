@@ -13,8 +13,7 @@ import click
 
 from hpc.adapters.files import lock
 from hpc.adapters.manifest_store import load_manifest
-from hpc.completing import tasks
-from hpc.console import dry_run_option, json_option, name_argument, print_json, say, speaks_plainly
+from hpc.console import dry_run_option, json_option, name_argument, print_json, say, speaks_plainly, tasks_argument
 from hpc.core.errors import EXIT_DONE, NothingToDo
 from hpc.core.layout import RunLayout
 from hpc.core.records.hold import HeldRun
@@ -29,7 +28,7 @@ from hpc.workspace import Workspace
 
 @click.command(epilog="Example: python -m hpc.release lora_sweep R8_S42")
 @name_argument
-@click.argument("runs", nargs=-1, metavar="[TASK]...", shell_complete=tasks)
+@tasks_argument
 @dry_run_option
 @json_option
 @speaks_plainly

@@ -18,8 +18,7 @@ from pathlib import Path
 import click
 
 from hpc.adapters.files import make_folder
-from hpc.completing import tasks
-from hpc.console import json_option, name_argument, note, print_json, show_text, speaks_plainly
+from hpc.console import json_option, name_argument, note, print_json, show_text, speaks_plainly, task_argument
 from hpc.core.errors import EXIT_DONE, InputError, NothingToDo
 from hpc.core.layout import RunLayout
 from hpc.core.words import counted
@@ -38,7 +37,7 @@ from hpc.workspace import Workspace
 
 @click.command(epilog="Example: python -m hpc.shell lora_sweep R8_S42 --print")
 @name_argument
-@click.argument("run", required=False, metavar="[TASK]", shell_complete=tasks)
+@task_argument
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND]...")
 @click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Attempt N instead of the newest.")
 @click.option("--print", "prints", is_flag=True, help="Only print the command line that would be run.")

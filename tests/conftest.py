@@ -1,5 +1,6 @@
 """What holds for all tests."""
 
+import functools
 import os
 import sys
 from collections.abc import Generator
@@ -21,7 +22,7 @@ os.environ.setdefault(VARIABLE, PLAIN)
 # Some machines set it; then each process of each test compiles all it imports, and each worker rewrites all tests.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
-SLOW = SLOW_LIST.read_text(encoding="utf-8").splitlines() if SLOW_LIST.exists() else []
+SLOW = dict.fromkeys(SLOW_LIST.read_text(encoding="utf-8").splitlines()) if SLOW_LIST.exists() else {}
 
 # No example has a deadline: how busy the machine is says nothing about the code. Hypothesis itself derandomises where
 # the environment says CI: whether examples are new is said by the profile alone.
@@ -41,13 +42,24 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """What needs more than Python is marked by its folder, what takes long by a list."""
-    if not item.path.is_relative_to(TESTS):
+    where = _where(item.path)
+    if where is None:
         return
-    path, function = item.path.relative_to(TESTS), getattr(item, "originalname", item.name)
-    if path.parts[0] in FAR:
+    name, is_far, is_slow = where
+    if is_far:
         item.add_marker("far")
-    if f"{path.as_posix()}::{function}" in SLOW or any(f"{folder.as_posix()}/" in SLOW for folder in path.parents):
+    if is_slow or f"{name}::{getattr(item, 'originalname', item.name)}" in SLOW:
         item.add_marker("slow")
+
+
+@functools.cache
+def _where(path: Path) -> tuple[str, bool, bool] | None:
+    """A file's name below tests/, whether its folder is far, and whether its folder is slow; None elsewhere."""
+    if not path.is_relative_to(TESTS):
+        return None
+    inside = path.relative_to(TESTS)
+    is_slow = any(f"{folder.as_posix()}/" in SLOW for folder in inside.parents)
+    return inside.as_posix(), inside.parts[0] in FAR, is_slow
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

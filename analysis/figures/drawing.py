@@ -112,6 +112,14 @@ def is_narrow() -> bool:
     return _is_narrow.get()
 
 
+def place_legend(figure: Figure, axes: Axes) -> None:
+    """Put the legend beside the axes, and below them on a narrow screen."""
+    if is_narrow():
+        figure.legend(loc="outside lower center", labelcolor=INK)
+    else:
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), labelcolor=INK)
+
+
 def axis_label(metric: str, goal: str = "") -> str:
     """Label an axis: name, unit where the name tells it, and which way is better."""
     unit = next((unit for pattern, unit in _UNITS if pattern.search(metric)), "")

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from analysis.data.frame import ExperimentFrame, Floats, Series, load_series
 from analysis.data.values import find_baselines
 from analysis.figures.curves import MAX_CURVES, mean_curve, scale_values
-from analysis.figures.drawing import HUES, INK, NARROW_IN, Drawing, finish, is_narrow, short
+from analysis.figures.drawing import HUES, INK, NARROW_IN, Drawing, finish, is_narrow, place_legend, short
 from analysis.findings.findings import Findings
 from analysis.findings.inference import find_methods
 from analysis.statistics.systems import RANGE, Aggregate, OverSystems, score_curve
@@ -88,10 +88,7 @@ def _draw(found: OverSystems, metric: Metric, curves: Mapping[str, Curve], folde
     note = scale_values(axes, [np.array([one.value for one in scores]) for _, scores in curves.values()])
     axes.set_ylabel(f"interquartile mean score ({better} is better){note}")
     axes.grid()
-    if is_narrow():
-        figure.legend(loc="outside lower center", labelcolor=INK)
-    else:
-        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), labelcolor=INK)
+    place_legend(figure, axes)
     caption = (
         f"Sample efficiency: interquartile mean over {len(found.systems)} systems "
         f"({', '.join(map(plain, found.systems))}) of the score of {plain(metric.name)} within the declared range, "

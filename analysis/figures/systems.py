@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from analysis.figures.drawing import HUES, INK, MUTED, NARROW_IN, Drawing, finish, is_narrow, short
+from analysis.figures.drawing import HUES, INK, MUTED, NARROW_IN, Drawing, finish, is_narrow, place_legend, short
 from analysis.statistics.systems import RATIO, MethodOverSystems, OverSystems
 from analysis.words import coverage, plain
 from hpc.core.words import counted
@@ -128,10 +128,7 @@ def draw_profiles(found: OverSystems, folder: Path) -> Drawing:
         missing = "Diverged runs count, but reach no score."
     axes.set_ylim(0, 1.02)
     axes.grid()
-    if is_narrow():
-        figure.legend(loc="outside lower center", labelcolor=INK)
-    else:
-        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), labelcolor=INK)
+    place_legend(figure, axes)
     caption = (
         f"Higher is better at every τ. Shares of {counts}; each system ({', '.join(map(plain, found.systems))}) has "
         f"the same weight. Bands: {coverage(found.level)} score intervals at each point. {missing}"

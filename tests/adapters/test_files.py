@@ -20,6 +20,7 @@ import pytest
 
 from hpc.adapters import files
 from hpc.core.errors import InputError, TemporaryError
+from tests import disks
 
 HOLD = """
 import sys, time
@@ -71,18 +72,8 @@ def test_text_is_whole_whenever_its_writer_is_killed(tmp_path: Path) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 256 KiB."""
-    mount = tmp_path / "small"
-    mount.mkdir()
-    mounted = os.geteuid() == 0 and (
-        subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", mount], capture_output=True, check=False
-        ).returncode
-        == 0
-    )
-    if not mounted:
-        pytest.skip("mounting a small file system needs root")
-    yield mount
-    subprocess.run(["umount", mount], check=True)
+    with disks.small_disk(tmp_path / "small", "256k") as place:
+        yield place
 
 
 def test_a_full_disk_keeps_the_old_file(small_disk: Path) -> None:

@@ -12,19 +12,10 @@ import pytest
 from tests.local_projects import EXPERIMENT, LocalProject, copy_project, make_project
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose two tasks ran."""
-    project = make_project(tmp_path_factory.mktemp("once") / "project")
-    project.hpc("plan", "tiny", "--cluster", "local")
-    project.hpc("submit", "tiny")
-    return project.folder
-
-
 @pytest.fixture
-def project(finished: Path, tmp_path: Path) -> LocalProject:
+def project(finished: LocalProject, tmp_path: Path) -> LocalProject:
     """A copy to damage."""
-    return copy_project(finished, tmp_path / "project")
+    return copy_project(finished.folder, tmp_path / "project")
 
 
 def test_what_is_derived_can_be_made_again(project):

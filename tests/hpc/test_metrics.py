@@ -18,6 +18,7 @@ import pytest
 import hpc.metrics
 from hpc.core.errors import InputError, TemporaryError
 from hpc.metrics import MetricsWriter, is_complete, read, read_attributes, read_summary
+from tests import disks
 
 
 def test_metrics_come_back_as_they_were_logged(tmp_path: Path) -> None:
@@ -271,13 +272,8 @@ def test_a_program_that_forgets_to_close_ends_at_once(tmp_path: Path, ending: st
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 128 KiB."""
-    mount = tmp_path / "small"
-    mount.mkdir()
-    mounting = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", mount]
-    if os.geteuid() != 0 or subprocess.run(mounting, capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounting a small file system needs root")
-    yield mount
-    subprocess.run(["umount", mount], check=True)
+    with disks.small_disk(tmp_path / "small", "128k") as place:
+        yield place
 
 
 def test_a_full_disk_does_not_stop_the_program_nor_lose_rows(

@@ -38,7 +38,7 @@ from hpc.standing.lines import render
 from hpc.standing.numbers import Standing
 from hpc.status import LATEST, in_words, pictures, read_watch, runs_per_hour
 from tests.conversation import converse
-from tests.local_projects import LocalProject, command_environment, copy_project, make_project
+from tests.local_projects import LocalProject, command_environment, copy_project
 
 TAKEN, GIVEN_BACK = "\x1b[?1049h", "\x1b[?1049l"
 HOME, SHOWN_CURSOR = "\x1b[H", "\x1b[?25h"
@@ -46,12 +46,9 @@ SEQUENCE = re.compile(r"\x1b\[[?0-9;]*[a-zA-Z]|\r")
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> LocalProject:
-    """A project whose two tasks ran."""
-    project = make_project(tmp_path_factory.mktemp("status") / "project")
-    project.hpc("plan", "tiny", "--cluster", "local")
-    project.hpc("submit", "tiny")
-    return project
+def finished(finished: LocalProject, tmp_path_factory: pytest.TempPathFactory) -> LocalProject:
+    """A copy of a project whose two tasks ran: looking leaves what is remembered."""
+    return copy_project(finished.folder, tmp_path_factory.mktemp("status") / "project")
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import statsmodels.api as sm
-import statsmodels.formula.api as smf
 from scipy import stats
 
 from analysis.statistics.importance import Importance, analyse_importance, make_factor
@@ -34,9 +32,12 @@ def analysed(columns: dict[str, list[Any]], numbers: Any, values: Any, goal: str
 
 def test_sums_of_squares_and_f_tests_are_those_of_statsmodels() -> None:
     """On a full grid with repeats p and ω² of parameters and pairs are those of statsmodels' type II table."""
+    from statsmodels.formula.api import ols  # half a second, and every process of pytest reads this file
+    from statsmodels.stats.anova import anova_lm
+
     columns, numbers, values = make_runs()
-    model = smf.ols("y ~ C(rank) * C(rate) * C(system)", pd.DataFrame({**columns, "y": values})).fit()
-    table = sm.stats.anova_lm(model, typ=2)
+    model = ols("y ~ C(rank) * C(rate) * C(system)", pd.DataFrame({**columns, "y": values})).fit()
+    table = anova_lm(model, typ=2)
     error = table.loc["Residual", "sum_sq"] / table.loc["Residual", "df"]
     total = ((values - values.mean()) ** 2).sum()
     found = analysed(columns, numbers, values)
@@ -51,11 +52,13 @@ def test_sums_of_squares_and_f_tests_are_those_of_statsmodels() -> None:
 
 def test_grid_with_holes_agrees_with_statsmodels() -> None:
     """With failed runs the means of levels are those of statsmodels' additive model, other levels weighted alike."""
+    from statsmodels.formula.api import ols
+
     columns, numbers, values = make_runs(seeds=1)
     values[[0, 5, 7, 13]] = np.nan
     kept = np.isfinite(values)
     data = pd.DataFrame({**columns, "y": values})[kept]
-    model = smf.ols("y ~ C(rank, Sum) + C(rate, Sum) + C(system, Sum)", data).fit()
+    model = ols("y ~ C(rank, Sum) + C(rate, Sum) + C(system, Sum)", data).fit()
     weights = np.zeros(7)
     weights[[0, 1]] = 1.0
     first = model.t_test(weights)

@@ -7,11 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mcp import ClientSession, StdioServerParameters, stdio_client
 
 from hpc.assistant.bounded import bounded
 from hpc.assistant.tools import ACTING, READING
@@ -47,6 +45,9 @@ class Asked:
 
 def ask(project: LocalProject, *calls: tuple[str, Mapping[str, Any]], options: tuple[str, ...] = ()) -> Asked:
     """Start the server, list its tools, make the calls, end it."""
+    import anyio  # the kit takes half a second, and every process of pytest reads this file
+    from mcp import ClientSession, StdioServerParameters, stdio_client
+
     asked = Asked()
 
     async def script() -> None:

@@ -18,6 +18,7 @@ from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.node import supervise
 from hpc.node.attempt import find_checkpoint
 from hpc.run_task import find_element
+from tests import disks
 from tests.local_projects import EXPERIMENT, REPO, LocalProject, command_environment, family, make_project, wait_until
 
 IMAGE = REPO / "images/minimal.sif"
@@ -207,15 +208,8 @@ def read(path: Path) -> str:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 8 MiB: the copies of the code take half of it."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"needs the right to mount a small file system: {mounted.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    with disks.small_disk(tmp_path / "disk", "8m") as place:
+        yield place
 
 
 def fill(disk: Path, leave_kib: int = 0) -> Path:

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from itertools import count
@@ -18,25 +17,17 @@ from hpc.core.errors import TemporaryError
 from hpc.core.layout import RunLayout
 from hpc.metrics import MetricsWriter
 from hpc.rounds.act import assess
+from tests import disks
 from tests.local_projects import EXPERIMENT, LocalProject, copy_project, make_project
 
 FILES = ("results.h5", "retry_plan.json", "tasks.csv", "verdicts.json")
 PAGE = 4096
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose two tasks ran."""
-    project = make_project(tmp_path_factory.mktemp("once") / "project")
-    project.hpc("plan", "tiny", "--cluster", "local")
-    project.hpc("submit", "tiny")
-    return project.folder
-
-
 @pytest.fixture
-def project(finished: Path, tmp_path: Path) -> LocalProject:
+def project(finished: LocalProject, tmp_path: Path) -> LocalProject:
     """A copy to damage."""
-    return copy_project(finished, tmp_path / "project")
+    return copy_project(finished.folder, tmp_path / "project")
 
 
 def read_all(collected: Path) -> dict[str, bytes]:
@@ -56,16 +47,9 @@ def check_one_set(collected: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 400 KiB of its own."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(place)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"no file system of one's own here: {mounted.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    """A file system of 400 KiB."""
+    with disks.small_disk(tmp_path / "small", "400k") as place:
+        yield place
 
 
 def problem_of(layout: RunLayout) -> str:

@@ -23,19 +23,10 @@ Numbers = dict[str, tuple[dict[str, float], list[float]]]
 """Run → final values and curve."""
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose two tasks ran; nobody has collected them."""
-    project = make_project(tmp_path_factory.mktemp("once") / "project")
-    project.hpc("plan", "tiny", "--cluster", "local")
-    project.hpc("submit", "tiny")
-    return project.folder
-
-
 @pytest.fixture
-def project(finished: Path, tmp_path: Path) -> LocalProject:
+def project(finished: LocalProject, tmp_path: Path) -> LocalProject:
     """A copy to purge."""
-    return copy_project(finished, tmp_path / "project")
+    return copy_project(finished.folder, tmp_path / "project")
 
 
 def numbers_of(layout: RunLayout) -> Numbers:
@@ -145,10 +136,10 @@ def test_results_that_stand_no_more_are_said(project: LocalProject) -> None:
 
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(["collect", *(name for name in GONE if name != "old files")]), max_size=8))
-def test_finished_values_never_shrink_silently(finished: Path, acts: list[str]) -> None:
+def test_finished_values_never_shrink_silently(finished: LocalProject, acts: list[str]) -> None:
     """After any purges and collections every value that was ever collected is there, and what is kept is said."""
     with TemporaryDirectory() as folder:
-        shutil.copytree(finished / "runs/tiny", Path(folder) / "tiny", symlinks=True)
+        shutil.copytree(finished.runs / "tiny", Path(folder) / "tiny", symlinks=True)
         layout = RunLayout(Path(folder), "tiny")
         known: Numbers = {}
         for act in [*acts, "collect"]:

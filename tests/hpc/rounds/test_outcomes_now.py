@@ -14,16 +14,7 @@ from hpc.metrics import MetricsWriter
 from hpc.rounds.act import assess
 from hpc.rounds.outcomes_now import find_outcomes
 from hpc.snapshots.snapshot import take_snapshot
-from tests.local_projects import make_project
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The runs of a project whose two tasks ran; nobody has collected them."""
-    project = make_project(tmp_path_factory.mktemp("once") / "project")
-    project.hpc("plan", "tiny", "--cluster", "local")
-    project.hpc("submit", "tiny")
-    return project.runs
+from tests.local_projects import LocalProject
 
 
 def ended(**fields: object) -> Callable[[Path], None]:
@@ -83,9 +74,9 @@ ENDS: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("was_collected", [False, True])
-def test_status_and_collect_agree(finished: Path, tmp_path: Path, end: str, was_collected: bool) -> None:
+def test_status_and_collect_agree(finished: LocalProject, tmp_path: Path, end: str, was_collected: bool) -> None:
     """Both before the first collection and after it; also of runs that were collected when they were still whole."""
-    shutil.copytree(finished / "tiny", tmp_path / "tiny", symlinks=True)
+    shutil.copytree(finished.runs / "tiny", tmp_path / "tiny", symlinks=True)
     layout = RunLayout(tmp_path, "tiny")
     if was_collected:
         assess(layout)
@@ -99,10 +90,12 @@ def test_status_and_collect_agree(finished: Path, tmp_path: Path, end: str, was_
         assert before == judged
 
 
-def test_what_is_beyond_the_bound_is_counted(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_beyond_the_bound_is_counted(
+    finished: LocalProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """So many ends are looked at; the others count by exit code, which is said, until they are collected."""
     monkeypatch.setattr("hpc.rounds.outcomes_now.MOST_JUDGED", 1)
-    shutil.copytree(finished / "tiny", tmp_path / "tiny", symlinks=True)
+    shutil.copytree(finished.runs / "tiny", tmp_path / "tiny", symlinks=True)
     layout = RunLayout(tmp_path, "tiny")
     assert find_outcomes(take_snapshot(layout)).by_exit_code == 1
     assess(layout)
