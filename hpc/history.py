@@ -8,7 +8,7 @@
 is written from that, and what people write into it is kept.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -174,25 +174,32 @@ def finish(
     for sentence in found.notes:
         note(f"note: {sentence}")
     if _speaks_json(as_json):
-        beside = [
-            {
-                "metric": each.metric, "value": each.value, "goal": each.goal, "new_best": each.is_best,
-                "best_before": {"id": each.best[0], "value": each.best[1]} if each.best else None,
-                "margin": each.margin, "seed_spread": each.spread.deviation if each.spread else None,
-            }
-            for each in standings
-        ]  # fmt: skip
+        beside = [_standing_json(each) for each in standings]
         print_json({**entry_json(entry), "beside": beside, "recorded": not dry_run})
         return EXIT_DONE
+    _tell_end(entry, found.lost, standings)
+    return EXIT_DONE
+
+
+def _standing_json(standing: Standing) -> dict[str, Any]:
+    """How a result stands beside earlier ones, as JSON."""
+    return {
+        "metric": standing.metric, "value": standing.value, "goal": standing.goal, "new_best": standing.is_best,
+        "best_before": {"id": standing.best[0], "value": standing.best[1]} if standing.best else None,
+        "margin": standing.margin, "seed_spread": standing.spread.deviation if standing.spread else None,
+    }  # fmt: skip
+
+
+def _tell_end(entry: Entry, lost: Sequence[str], standings: Sequence[Standing]) -> None:
+    """Say how it ended and how its results stand beside earlier ones."""
     tell(f"{entry.name}: {entry.status}{', ' * bool(entry.results)}{describe_results(entry.results)}")
-    if found.lost:
-        tell(f"no number at the end: {few(found.lost)}")
+    if lost:
+        tell(f"no number at the end: {few(lost)}")
     for each in standings:
         tell(str(each))
     unknown = [name for name in entry.results if not goal_of(name)]
     if unknown and entry.state is State.FINISHED:
         tell(f"recorded but not compared, because the name does not say which way is better: {few(unknown)}")
-    return EXIT_DONE
 
 
 def _after(entry: Entry, event: Mapping[str, Any]) -> Entry:

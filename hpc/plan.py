@@ -299,37 +299,14 @@ def show(
         advises: Whether every cheaper design is named.
         is_refused: Whether Slurm objects to a script, so that submitting it would fail.
     """
-    spec, profile = plan.frozen.spec, plan.frozen.profile
-    arrays = plan_arrays([first_assignment(spec, task) for task in new], profile)
-    unit, hours = _hours_asked(arrays)
-    rows = [
-        (position, len(array.assignments), asked.nodes, asked.gpus, asked.cpus, render_memory(asked.memory_mib),
-         render_time(asked.time_s), f"{most:,.1f}")
-        for position, (array, most) in enumerate(zip(arrays, hours, strict=True), start=1)
-        for asked in [array.asked]
-    ]  # fmt: skip
-    say(f"{spec.name}: {counted(len(plan.tasks), 'task')}, {len(new)} to submit, on {profile.name}")
-    if rows:
-        columns = ("array", "tasks", "nodes", "GPUs", "CPUs", "memory", "time limit", f"{unit} hours asked")
-        print_table("", columns, rows, right=range(len(columns)))
-        say(f"cost: at most {sum(hours):,.1f} {unit} hours, if every task uses its whole limit")
-        told = {**os.environ, **profile.environment, **spec.environment}
-        every = (describe_processes(spec.program, spec.launch, one, told) for one in every_resources(spec, new))
-        say("\n".join(dict.fromkeys(every)))
-        for text in describe_packs(plan, arrays):
-            say(text)
-        if is_bounded(plan):
-            say(describe_places(places_of(plan, arrays), profile))
-        if told_where := describe_partitions(plan, arrays):
-            say("\n".join([*told_where, *(f"Slurm's estimate: {each}" for each in estimates)]))
+    spec = plan.frozen.spec
+    say(f"{spec.name}: {counted(len(plan.tasks), 'task')}, {len(new)} to submit, on {plan.frozen.profile.name}")
+    if new:
+        _show_arrays(plan, new, estimates)
     if expected.left:
         for text in say_forecast(expected, spec.name, says_bound=expected.left != len(new)):
             say(text)
-    can_find = find_detectable(plan.layout, spec, plan.tasks)
-    advice = advise(spec, plan.tasks, can_find)
-    told_of = describe_detectable(can_find, spec.metrics.primary.name)
-    for text in (*told_of, *(describe_all(advice) if advises else describe_advice(advice))):
-        say(text)
+    _show_design(plan, advises=advises)
     change = plan.change
     if change.kept or change.removed:
         say(f"compared with the previous plan: {_describe_change(change)}")
@@ -340,6 +317,41 @@ def show(
     if jobs:
         say()
     say_end(plan, bool(new), links, rehearsed, is_refused=is_refused)
+
+
+def _show_arrays(plan: Plan, new: Sequence[Task], estimates: Sequence[str]) -> None:
+    """What would be submitted: arrays, cost, processes, places and partitions."""
+    spec, profile = plan.frozen.spec, plan.frozen.profile
+    arrays = plan_arrays([first_assignment(spec, task) for task in new], profile)
+    unit, hours = _hours_asked(arrays)
+    rows = [
+        (position, len(array.assignments), asked.nodes, asked.gpus, asked.cpus, render_memory(asked.memory_mib),
+         render_time(asked.time_s), f"{most:,.1f}")
+        for position, (array, most) in enumerate(zip(arrays, hours, strict=True), start=1)
+        for asked in [array.asked]
+    ]  # fmt: skip
+    columns = ("array", "tasks", "nodes", "GPUs", "CPUs", "memory", "time limit", f"{unit} hours asked")
+    print_table("", columns, rows, right=range(len(columns)))
+    say(f"cost: at most {sum(hours):,.1f} {unit} hours, if every task uses its whole limit")
+    told = {**os.environ, **profile.environment, **spec.environment}
+    every = (describe_processes(spec.program, spec.launch, one, told) for one in every_resources(spec, new))
+    say("\n".join(dict.fromkeys(every)))
+    for text in describe_packs(plan, arrays):
+        say(text)
+    if is_bounded(plan):
+        say(describe_places(places_of(plan, arrays), profile))
+    if told_where := describe_partitions(plan, arrays):
+        say("\n".join([*told_where, *(f"Slurm's estimate: {each}" for each in estimates)]))
+
+
+def _show_design(plan: Plan, *, advises: bool) -> None:
+    """What the design can find, and what would find it for less."""
+    spec = plan.frozen.spec
+    can_find = find_detectable(plan.layout, spec, plan.tasks)
+    advice = advise(spec, plan.tasks, can_find)
+    told = describe_detectable(can_find, spec.metrics.primary.name)
+    for text in (*told, *(describe_all(advice) if advises else describe_advice(advice))):
+        say(text)
 
 
 def _hours_asked(arrays: Sequence[ArrayPlan]) -> tuple[str, list[float]]:

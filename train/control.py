@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hpc.callbacks.stop import StopRequest
+    from train.imitation import Batches
     from train.learner import Learner
+    from train.model import ModelConfig, Policy
     from train.schedule import Schedule
     from train.training import Workload
 
@@ -122,7 +124,7 @@ def prepare(args: argparse.Namespace, accelerator: Any) -> Workload:
     """
     from train.curriculum import draw, plan_stages
     from train.loop import validation_loss
-    from train.model import ModelConfig, build_policy, save_adapters, save_policy, start_from
+    from train.model import save_adapters, save_policy
     from train.training import Workload
 
     if not args.base_model:
@@ -131,26 +133,8 @@ def prepare(args: argparse.Namespace, accelerator: Any) -> Workload:
         raise InputError(f"{args.transferred}: there is nothing to take without --start_from", "--transferred")
     args.demonstrations = max(1, round(args.demonstrations * args.scale))
     lessons = draw(args, accelerator.device)
-    config = ModelConfig(
-        args.base_model,
-        args.d_model,
-        args.layers,
-        args.heads,
-        args.lora_rank,
-        args.lora_dropout,
-        args.lora_alpha or 0,
-        tuple(args.lora_targets),
-    )
-    if args.start_from:
-        policy = start_from(Path(args.start_from), config, args.seed, args.transferred)
-        if len(policy.state_scale) != lessons.training.states.shape[-1]:
-            raise InputError(
-                f"{args.start_from} reads {len(policy.state_scale)} numbers a state, a {args.model_type} of "
-                f"{args.system} {lessons.training.states.shape[-1]}: --model_type has to be as it was there",
-                "--start_from",
-            )
-    else:
-        policy = build_policy(config, *lessons.training.scales(), args.seed)
+    config = config_of(args)
+    policy = begin_policy(args, config, lessons.training)
     stages = plan_stages(args, lessons, policy, accelerator)
 
     def validate(learner: Learner, schedule: Schedule) -> dict[str, float]:
@@ -180,6 +164,42 @@ def prepare(args: argparse.Namespace, accelerator: Any) -> Workload:
         expect=lessons.expect,
         data_hash=lessons.sha256,
     )
+
+
+def config_of(args: argparse.Namespace) -> ModelConfig:
+    """What the model is made of."""
+    from train.model import ModelConfig
+
+    return ModelConfig(
+        args.base_model,
+        args.d_model,
+        args.layers,
+        args.heads,
+        args.lora_rank,
+        args.lora_dropout,
+        args.lora_alpha or 0,
+        tuple(args.lora_targets),
+    )
+
+
+def begin_policy(args: argparse.Namespace, config: ModelConfig, training: Batches) -> Policy:
+    """Build the model that learns, or take it from ``--start_from``.
+
+    Raises:
+        HpcError: The model there cannot be read, or reads other states.
+    """
+    from train.model import build_policy, start_from
+
+    if not args.start_from:
+        return build_policy(config, *training.scales(), args.seed)
+    policy = start_from(Path(args.start_from), config, args.seed, args.transferred)
+    if len(policy.state_scale) != training.states.shape[-1]:
+        raise InputError(
+            f"{args.start_from} reads {len(policy.state_scale)} numbers a state, a {args.model_type} of "
+            f"{args.system} {training.states.shape[-1]}: --model_type has to be as it was there",
+            "--start_from",
+        )
+    return policy
 
 
 def main(argv: list[str] | None = None) -> None:

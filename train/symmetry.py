@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hpc.callbacks.stop import StopRequest
     from train.learner import Learner
     from train.schedule import Schedule
+    from train.symmetry_data import SymmetryData
     from train.training import Workload
 
 METRICS = (
@@ -103,17 +104,7 @@ def prepare(args: argparse.Namespace, accelerator: Any) -> Workload:
     data = draw(args.task, args.samples, args.test_samples, args.n_layers, args.largest_number, args.data_seed)
     if accelerator.is_main_process:
         print(f"data_hash: {data.sha256}", flush=True)  # noqa: T201 the log
-    sizes = {
-        "vocabulary": data.vocabulary,
-        "answers": data.answers,
-        "length": data.training.tokens.shape[1],
-        "layers": args.n_layers,
-        "width": args.d_model,
-        "states": args.d_state,
-        "heads": args.heads,
-        "mamba": args.mamba,
-        "positions": {"auto": None, "yes": True, "no": False}[args.positions],
-    }
+    sizes = sizes_of(args, data)
     model = build(VARIANTS[args.model], args.gamma, args.seed, **sizes)
     training = Sequences.of(data.training, accelerator.device)
     measured = {name: Sequences.of(part, accelerator.device) for name, part in data.measured.items()}
@@ -140,6 +131,21 @@ def prepare(args: argparse.Namespace, accelerator: Any) -> Workload:
         expect=lambda: expect(data, training),
         data_hash=data.sha256,
     )
+
+
+def sizes_of(args: argparse.Namespace, data: SymmetryData) -> dict[str, Any]:
+    """What the model is built by; saved beside its parameters."""
+    return {
+        "vocabulary": data.vocabulary,
+        "answers": data.answers,
+        "length": data.training.tokens.shape[1],
+        "layers": args.n_layers,
+        "width": args.d_model,
+        "states": args.d_state,
+        "heads": args.heads,
+        "mamba": args.mamba,
+        "positions": {"auto": None, "yes": True, "no": False}[args.positions],
+    }
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from hpc.adapters.files import write_json
-from hpc.adapters.tracking import NullTracker
+from hpc.adapters.tracking import NullTracker, Tracker
 from hpc.callbacks.stop import StopRequest
 from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, InputError
 from train.checkpoint import (
@@ -102,11 +102,7 @@ def train(workload: Workload, stop: StopRequest, accelerator: Any) -> Ending:
     args, places = workload.args, Places.of(workload.args)
     identity = {**workload.identity, "global_batch": workload.stages[0].schedule.global_batch}
     learner, progress, began_with = _take_up(workload, identity, accelerator)
-    recorder = (
-        RunRecorder(places.attempt, vars(args), args.record_every, args.print_every)
-        if learner.is_main
-        else NullTracker()
-    )
+    recorder = _recorder(args, learner)
     adjustments: list[Adjustment] = []
 
     def adjusted(adjustment: Adjustment) -> None:
@@ -141,17 +137,28 @@ def train(workload: Workload, stop: StopRequest, accelerator: Any) -> Ending:
             trained = gather_parameters(learner)
             if learner.is_main:
                 workload.save(trained)
-            judged = {**workload.validate(learner, schedule), **workload.judge(learner, schedule)}
-            judged |= _memory(learner.device)
             division = {"micro_batch": schedule.micro_batch, "oom_adjustments": len(adjustments)}
             recorder.summary(
-                **judged,
+                **_judge(workload, learner, schedule),
                 **_pace(progress, stage.training.tokens),
                 **(division if args.oom_in_process else {}),
             )
     except Checkpointed as left:
         return Ending(EXIT_CHECKPOINTED, left.step, str(left), workload.data_hash)
     return Ending(EXIT_DONE, progress.step, "finished", workload.data_hash)
+
+
+def _recorder(args: argparse.Namespace, learner: Learner) -> Tracker:
+    """What takes the measurements: of the main process, since all processes measure the same."""
+    if not learner.is_main:
+        return NullTracker()
+    return RunRecorder(Places.of(args).attempt, vars(args), args.record_every, args.print_every)
+
+
+def _judge(workload: Workload, learner: Learner, schedule: Schedule) -> dict[str, float]:
+    """What is measured of the trained model, by all processes together, and the memory it took."""
+    judged = {**workload.validate(learner, schedule), **workload.judge(learner, schedule)}
+    return {**judged, **_memory(learner.device)}
 
 
 def _climb(workload: Workload, accelerator: Any) -> Ending:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analysis.data.comparable import systems_of
-from analysis.data.frame import ExperimentFrame
+from analysis.data.frame import ExperimentFrame, Floats, Ints
 from analysis.data.values import (
     find_baselines,
     find_changed_beside,
@@ -177,28 +177,17 @@ def judge_configurations(
     judged = compare_with_baselines(runs, baseline_of, kept, goal, plan, looks) if primary else {}
     bootstraps = bootstrap_intervals([one.values for one in runs], plan, chance(frame))
     others = {goal.name: usable_values(frame, goal.name) for goal in secondary}
-    seeds = frame.tasks["seed"].to_numpy()
-    on_others = {
-        goal.name: compare_beside(
-            [Sample(others[goal.name][rows], seeds[rows]) for rows in members],
-            baseline_of,
-            (stored or {}).get(goal.name),
-            goal.goal,
-            plan,
-        )
-        for goal in secondary
-    }
-    outcome, failure = frame.tasks["outcome"].to_numpy(), frame.tasks["failure_class"].to_numpy()
-    altered = frame.tasks["altered"].to_numpy(dtype=bool)
+    on_others = _compare_on_others(frame, secondary, others, members, baseline_of, stored or {}, plan)
+    endings = count_endings(frame, members)
     baselines, systems = set(baseline_of.values()), systems_of(frame)
     results = tuple(
         ConfigurationResult(
             number=number,
             label=frame.configurations[number],
             planned=len(rows),
-            failed=dict(sorted(Counter(failure[rows][outcome[rows] == "failed"]).items())),
-            unfinished=int(np.isin(outcome[rows], ("running", "pending", "planned")).sum()),
-            altered=int((altered[rows] & (outcome[rows] == "finished")).sum()),
+            failed=endings[number].failed,
+            unfinished=endings[number].unfinished,
+            altered=endings[number].altered,
             cautions=cautions.count(int(row) for row in rows if np.isfinite(values[row])),
             estimate=estimate(values[rows], plan.confidence),
             secondary={name: estimate(array[rows], plan.confidence) for name, array in others.items()},
@@ -224,6 +213,52 @@ def judge_configurations(
         if kept
         else "",
     )
+
+
+def _compare_on_others(
+    frame: ExperimentFrame,
+    secondary: Sequence[Metric],
+    values: Mapping[str, Floats],
+    members: Sequence[Ints],
+    baseline_of: Mapping[int, int],
+    stored: Mapping[str, Sample],
+    plan: AnalysisPlan,
+) -> dict[str, dict[int, Comparison]]:
+    """Secondary metric → comparison of each configuration with its baseline on it."""
+    seeds = frame.tasks["seed"].to_numpy()
+    return {
+        goal.name: compare_beside(
+            [Sample(values[goal.name][rows], seeds[rows]) for rows in members],
+            baseline_of,
+            stored.get(goal.name),
+            goal.goal,
+            plan,
+        )
+        for goal in secondary
+    }
+
+
+@dataclass(frozen=True)
+class Endings:
+    """How the runs of a configuration ended that are not in its mean; attributes as in `ConfigurationResult`."""
+
+    failed: dict[str, int]
+    unfinished: int
+    altered: int
+
+
+def count_endings(frame: ExperimentFrame, members: Sequence[Ints]) -> list[Endings]:
+    """Count them for every configuration, given the rows of its runs."""
+    outcome, failure = frame.tasks["outcome"].to_numpy(), frame.tasks["failure_class"].to_numpy()
+    altered = frame.tasks["altered"].to_numpy(dtype=bool)
+    return [
+        Endings(
+            failed=dict(sorted(Counter(failure[rows][outcome[rows] == "failed"]).items())),
+            unfinished=int(np.isin(outcome[rows], ("running", "pending", "planned")).sum()),
+            altered=int((altered[rows] & (outcome[rows] == "finished")).sum()),
+        )
+        for rows in members
+    ]
 
 
 def choose_bests(results: Sequence[ConfigurationResult], primary: Metric | None) -> tuple[Best, ...]:

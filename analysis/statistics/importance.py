@@ -174,13 +174,7 @@ def analyse_importance(
     all_values = np.asarray(values, dtype=np.float64)
     usable = np.isfinite(all_values)
     y, groups = all_values[usable], np.asarray(configuration)[usable]
-    named = (
-        (name, [one for one, keep in zip(column, usable, strict=True) if keep]) for name, column in parameters.items()
-    )
-    made = {name: (make_factor(name, column), column) for name, column in named}
-    factors, tied = _tell_apart([factor for factor, _ in made.values() if factor], blocks)
-    reasons = ((name, _why_left_out(parameters[name], made[name][1])) for name, (one, _) in made.items() if one is None)
-    left_out = (*((name, reason) for name, reason in reasons if reason), *tied)
+    factors, left_out = _make_factors(parameters, usable, blocks)
     width = 1 + sum(len(one.values) - 1 for one in factors)
     if not factors or len(y) <= width or y.min() == y.max():
         return Importance(metric, len(y), (), (), None, level, "", left_out) if left_out else None
@@ -198,9 +192,7 @@ def analyse_importance(
     leading = sorted(order[: _leading(len(factors))])
     pairs = [pair for pair in (model.interaction(*two) for two in combinations(leading, 2)) if pair]
     interactions = [_interaction(factors, pair, model.share(pair.term, level), y) for pair in pairs]
-    adjusted = iter(holm([*(one.p for one in effects), *(one.p for one in interactions)]))
-    effects = [replace(one, p_adjusted=next(adjusted)) for one in effects]
-    interactions = [replace(one, p_adjusted=next(adjusted)) for one in interactions]
+    effects, interactions = _adjust(effects, interactions)
     return Importance(
         metric=metric,
         runs=len(y),
@@ -210,6 +202,30 @@ def analyse_importance(
         level=level,
         warning=_warning(model, factors, usable),
         left_out=left_out,
+    )
+
+
+def _make_factors(
+    parameters: Mapping[str, Sequence[Any]], usable: npt.NDArray[np.bool_], blocks: Collection[str]
+) -> tuple[list[Factor], tuple[tuple[str, str], ...]]:
+    """Factors of the usable runs whose effects can be told apart; and the other parameters, each with the reason."""
+    named = (
+        (name, [one for one, keep in zip(column, usable, strict=True) if keep]) for name, column in parameters.items()
+    )
+    made = {name: (make_factor(name, column), column) for name, column in named}
+    factors, tied = _tell_apart([factor for factor, _ in made.values() if factor], blocks)
+    reasons = ((name, _why_left_out(parameters[name], made[name][1])) for name, (one, _) in made.items() if one is None)
+    return factors, (*((name, reason) for name, reason in reasons if reason), *tied)
+
+
+def _adjust(
+    effects: Sequence[ParameterEffect], interactions: Sequence[Interaction]
+) -> tuple[list[ParameterEffect], list[Interaction]]:
+    """Adjust the p-values of all of them together: they are one family."""
+    adjusted = iter(holm([*(one.p for one in effects), *(one.p for one in interactions)]))
+    return (
+        [replace(one, p_adjusted=next(adjusted)) for one in effects],
+        [replace(one, p_adjusted=next(adjusted)) for one in interactions],
     )
 
 

@@ -583,20 +583,33 @@ def _summarise(
     if is_baseline:
         return found
     pairs = list(zip(ours, base, strict=True))
+    found = _with_ranks(found, pairs, level)
+    if scale == RATIO:
+        found = _with_profile(found, *_ratio_profile(pairs, points, goal, level))
+    return found if scale == ORDER else _with_differences(found, pairs, scale, plan)
+
+
+def _with_ranks(found: MethodOverSystems, pairs: Sequence[tuple[_Cell, _Cell]], level: float) -> MethodOverSystems:
+    """Add how often it is better than the baseline, and the rank test: that needs no numbers, only their order."""
+    ours, base = zip(*pairs, strict=True)
     share = np.array([np.mean([_share_lower(one.ordered, two.ordered) for one, two in pairs])])
     sizes = [(len(one.ordered), len(two.ordered)) for one, two in pairs]
     low, high = score_interval(share, sizes, level)
     p_rank, floor = stratified_rank_test([one.ordered for one in ours], [two.ordered for two in base])
-    found = replace(
+    return replace(
         found,
         improvement=Aggregate(float(share[0]), float(low[0]), float(high[0])),
         p_rank=p_rank, floor=floor, p=p_rank,
         test="exact rank test stratified by system" if floor is not None else "rank test stratified by system",
     )  # fmt: skip
-    if scale == RATIO:
-        found = _with_profile(found, *_ratio_profile(pairs, points, goal, level))
-    if scale == ORDER:
-        return found
+
+
+def _with_differences(
+    found: MethodOverSystems, pairs: Sequence[tuple[_Cell, _Cell]], scale: str, plan: AnalysisPlan
+) -> MethodOverSystems:
+    """Add how much it differs from the baseline, and the t test where nothing diverged."""
+    ours, base = zip(*pairs, strict=True)
+    level = plan.confidence
     back = _exp if scale == RATIO else np.asarray
     found = replace(
         found,
@@ -612,13 +625,17 @@ def _summarise(
     if found.diverged or any(two.diverged for two in base) or not error or df is None:
         # A t test would leave the diverged runs out; ranks have them as what they are.
         return found
-    within = None
-    if plan.margin is not None and scale == RATIO and plan.margin < 1:
-        upper, lower = math.log1p(plan.margin), math.log1p(-plan.margin)
-        far = max((effect.value - upper) / error, (lower - effect.value) / error)
-        within = float(special.stdtr(df, far))
+    within = _p_within(effect.value, error, df, plan.margin) if scale == RATIO else None
     p = 2 * float(special.stdtr(df, -abs(effect.value) / error))
     return replace(found, test="t test stratified by system", p=p, df=df, p_equivalence=within)
+
+
+def _p_within(effect: float, error: float, df: float, margin: float | None) -> float | None:
+    """The larger p of both one-sided tests against (1 ± margin) times the baseline, on the scale of logarithms."""
+    if margin is None or margin >= 1:
+        return None
+    upper, lower = math.log1p(margin), math.log1p(-margin)
+    return float(special.stdtr(df, max((effect - upper) / error, (lower - effect) / error)))
 
 
 def _gap(terms: _Terms, goal: str, level: float) -> Aggregate:

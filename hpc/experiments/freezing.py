@@ -146,20 +146,20 @@ def make_plan(
     container, notes = _container(spec, profile)
     _check_packages(spec, profile, container)
     git = read_git_state(workspace.project)
-    if git and git.diff:  # of tracked files; what git does not track yet is in the copy of the code
-        notes = (*notes, "the code differs from its last commit; the difference is saved beside the manifest")
-    notes = (*notes, *seal_notes(layout, spec.raw))
-    notes = (*notes, *_baseline_notes(layout, spec.analysis.baseline_from))
-    notes = (*notes, *_waiting_notes(layout, spec, tasks))
     code = find_code(workspace.project, workspace.root, spec.program.inputs.values(), canonical_json(spec.raw))
     toolkit = own_code()
-    check_program(spec.program, code, toolkit)
-    if spec.check and spec.check.command:
-        check_program(replace(spec.program, module=None, command=spec.check.command), code, toolkit, "check.command")
+    _check_programs(spec, code, toolkit)
     inputs = find_inputs(workspace.project, spec.program.inputs)
-    notes = (*notes, *notes_of(code, spec.program.inputs), *_unset_notes(spec, profile), *_relay_notes(layout, profile))
+    if git and git.diff:  # of tracked files; what git does not track yet is in the copy of the code
+        notes = (*notes, "the code differs from its last commit; the difference is saved beside the manifest")
     notes = (
         *notes,
+        *seal_notes(layout, spec.raw),
+        *_baseline_notes(layout, spec.analysis.baseline_from),
+        *_waiting_notes(layout, spec, tasks),
+        *notes_of(code, spec.program.inputs),
+        *_unset_notes(spec, profile),
+        *_relay_notes(layout, profile),
         *_wandb_notes(spec, code),
         *_interpreter_notes(workspace, profile, container),
     )
@@ -169,6 +169,13 @@ def make_plan(
     manifest = _manifest(layout, spec, tasks, profile, provenance, looks)
     frozen = Frozen(spec, profile, manifest, _python(profile))
     return Plan(layout, frozen, tasks, _compare(before, tasks), notes, code, toolkit, git.diff if git else "")
+
+
+def _check_programs(spec: ExperimentSpec, code: CodeFiles, toolkit: CodeFiles) -> None:
+    """Raises InputError where what runs, or what checks a node before it, is in no code."""
+    check_program(spec.program, code, toolkit)
+    if spec.check and spec.check.command:
+        check_program(replace(spec.program, module=None, command=spec.check.command), code, toolkit, "check.command")
 
 
 def kept_second_looks(before: Mapping[str, Any], tasks: Sequence[Task]) -> list[Task]:

@@ -340,11 +340,7 @@ def supervise(
             forwarder.pass_on(signal.SIGTERM)
         if time.monotonic() >= next_look:
             next_look += LOOK_S
-            result.loss = find_loss()
-            if result.loss:
-                print(f"hpc: ending the program: {result.loss}", flush=True)
-                ending = True
-                forwarder.pass_on(signal.SIGKILL)
+            ending = _end_if_lost(find_loss(), forwarder, result) or ending
         if ending and not _wait_for(children, max(GRACE_S, watching.grace_s if watching and result.hang else 0.0)):
             break
     first_to_fail = next((child for child in children if child.poll()), None)
@@ -352,10 +348,7 @@ def supervise(
     if is_step(task):
         proc.send_signal(proc.find_marked(_marks(attempt)), signal.SIGKILL)
     result.cpu_seconds, result.sampled = None if is_step(task) else proc.children_seconds(), samples.close()
-    codes = [code if (code := child.poll()) is not None else -signal.SIGKILL for child in children]
-    code = first_to_fail.returncode if first_to_fail else max(codes, key=abs)
-    if result.hang and code == EXIT_DONE:
-        code = -signal.SIGTERM  # a launcher that does not mind: what was ended has not finished
+    code = _common_code(children, first_to_fail, hung=bool(result.hang))
     result.exit_code, result.signal = (code, None) if code >= 0 else (None, -code)
     if watching and not result.hang:
         result.watched = watching.close()
@@ -363,6 +356,26 @@ def supervise(
         result.output_lost = pump.close(finished=code == 0)
         result.unread, result.unread_example = pump.unread
     return result
+
+
+def _end_if_lost(loss: Loss | None, forwarder: Forwarder, result: Supervision) -> bool:
+    """Kill the program where the attempt has lost its claim; returns whether it has."""
+    result.loss = loss
+    if not loss:
+        return False
+    print(f"hpc: ending the program: {loss}", flush=True)
+    forwarder.pass_on(signal.SIGKILL)
+    return True
+
+
+def _common_code(
+    children: Sequence["subprocess.Popen[bytes]"], first_to_fail: "subprocess.Popen[bytes] | None", *, hung: bool
+) -> int:
+    """Exit code of all copies of the program, as that of one: a signal is negative."""
+    codes = [code if (code := child.poll()) is not None else -signal.SIGKILL for child in children]
+    code = first_to_fail.returncode if first_to_fail else max(codes, key=abs)
+    # A launcher that does not mind: what was ended has not finished.
+    return -signal.SIGTERM if hung and code == EXIT_DONE else code
 
 
 class Samples:
