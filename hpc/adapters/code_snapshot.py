@@ -14,6 +14,7 @@ from hpc.core.identity import hexdigest, sha256
 from hpc.core.immutable import immutable
 
 MAX_BYTES = 256 * 1024 * 1024
+_UNCHECKED_HASH = (1).to_bytes(4, "little")
 
 
 @immutable
@@ -150,10 +151,13 @@ def freeze_code(files: Files, target: Path, compiled: Iterable[str] = ()) -> Non
     prepared = temporary_name(target)
     try:
         make_folder(prepared)  # also of a project without a file
+        for folder in {(prepared / name).parent for name in files}:
+            make_folder(folder)
+        readers = mode_in(prepared, 0o500) & 0o077
         for name, source in files.items():
-            _freeze(source, prepared / name)
+            _freeze(source, prepared / name, readers)
         for name in compiled:
-            _compile(prepared / name, target / name)
+            _leave_bytecode(files[name], prepared / name, target / name)
         close_folders(prepared)
         publish_folder(prepared, target)
     finally:
@@ -161,31 +165,48 @@ def freeze_code(files: Files, target: Path, compiled: Iterable[str] = ()) -> Non
             remove_closed(prepared)
 
 
-def _freeze(source: Path | LinkTo, copy: Path) -> None:
-    make_folder(copy.parent)
+def _freeze(source: Path | LinkTo, copy: Path, readers: int) -> None:
+    """Copy a file into a folder that is there; `readers`: what others than the owner may do with one that starts."""
     if isinstance(source, LinkTo):
         copy.symlink_to(source.target)
         return
-    import shutil  # here, as below: the wrapper on the compute node freezes nothing
-
-    shutil.copyfile(source, copy)
-    copy.chmod(mode_in(copy.parent, 0o500 if may_start(source) else 0o400))
+    copy.write_bytes(source.read_bytes())
+    copy.chmod(0o500 | readers if may_start(source) else 0o400 | readers & 0o044)
 
 
-def _compile(source: Path, final: Path) -> None:
+def _leave_bytecode(source: Path | LinkTo, copy: Path, final: Path) -> None:
     """Leave bytecode beside a module, as this Python would; another one passes over it and compiles as before.
 
     Python takes it without a look at the module's time, which a copy of the run may have lost: nobody edits a frozen
-    copy, or it is refused.
+    copy, or it is refused. Its form is that of PEP 552.
     """
-    import py_compile
+    import marshal  # here, as below: the wrapper on the compute node freezes nothing
+    from importlib.util import MAGIC_NUMBER, source_hash
 
-    folder = source.parent / "__pycache__"
+    content, folder = copy.read_bytes(), copy.parent / "__pycache__"
     make_folder(folder)
-    copy = folder / f"{source.stem}.{sys.implementation.cache_tag}.pyc"
-    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-    py_compile.compile(str(source), str(copy), str(final), doraise=True, invalidation_mode=mode)
-    copy.chmod(mode_in(folder, 0o400))
+    code = _kept_code(source, len(content)) or marshal.dumps(compile(content, final, "exec", dont_inherit=True))
+    bytecode = folder / f"{copy.stem}.{sys.implementation.cache_tag}.pyc"
+    bytecode.write_bytes(MAGIC_NUMBER + _UNCHECKED_HASH + source_hash(content) + code)
+    bytecode.chmod(mode_in(folder, 0o400))
+
+
+def _kept_code(source: Path | LinkTo, size: int) -> bytes | None:
+    """What this Python compiled of a module when it was imported, while time and size are those of now: its own rule.
+
+    The path in it is where the module was; Python puts the place it loads from instead.
+    """
+    from importlib.util import MAGIC_NUMBER, cache_from_source
+
+    if not isinstance(source, Path):
+        return None
+    try:
+        kept = Path(cache_from_source(source, optimization="")).read_bytes()
+        modified = int(source.stat().st_mtime)
+    except OSError:
+        return None
+    stamp = b"".join((number & 0xFFFFFFFF).to_bytes(4, "little") for number in (0, modified, size))
+    return kept[16:] if kept[:16] == MAGIC_NUMBER + stamp else None
 
 
 def close_folders(folder: Path) -> None:

@@ -1,6 +1,8 @@
 """The frozen code: named by its content, complete or absent, never followed by later edits."""
 
+import marshal
 import os
+import py_compile
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,8 @@ import pytest
 from hpc.adapters import code_snapshot
 from hpc.adapters.code_snapshot import check_code, code_digest, freeze_code
 from hpc.core.errors import InputError
+
+TIMESTAMP = py_compile.PycInvalidationMode.TIMESTAMP
 
 
 def test_an_edit_never_reaches_a_snapshot(tmp_path):
@@ -40,7 +44,7 @@ def test_a_copy_that_fails_leaves_nothing(tmp_path, monkeypatch):
 
     source = tmp_path / "a.py"
     source.write_text("x")
-    monkeypatch.setattr("shutil.copyfile", fail)
+    monkeypatch.setattr("pathlib.Path.write_bytes", fail)
     with pytest.raises(OSError, match="No space"):
         freeze_code({"a.py": source}, tmp_path / "store/digest")
     assert list((tmp_path / "store").iterdir()) == []
@@ -103,6 +107,29 @@ def test_bytecode_is_frozen_with_a_module_and_belongs_to_it_alone(tmp_path):
     _edit(target, "value = 33")
     with pytest.raises(InputError, match="copy of the code"):
         check_code(target, code_digest(files))
+
+
+def test_what_python_has_compiled_is_taken_while_it_is_of_this_module(tmp_path):
+    """Code that was compiled for an import is frozen, with its lines in the copy; of an edited module it is not."""
+    source = tmp_path / "project/train.py"
+    source.parent.mkdir()
+    source.write_text("import sys\ndef fail(): raise ValueError('of the source')\n")
+    kept = Path(py_compile.compile(str(source), doraise=True, invalidation_mode=TIMESTAMP))
+    code = compile("import sys\ndef fail(): raise ValueError('as it was kept')\n", source, "exec")
+    kept.write_bytes(kept.read_bytes()[:16] + marshal.dumps(code))
+
+    def said(name: str) -> str:
+        freeze_code({"train.py": source}, tmp_path / name, compiled=["train.py"])
+        line = [sys.executable, "-B", "-c", "import train; train.fail()"]
+        return subprocess.run(line, cwd=tmp_path / name, capture_output=True, text=True, check=False).stderr
+
+    assert "as it was kept" in (told := said("one"))
+    assert f'File "{tmp_path / "one" / "train.py"}", line 2' in told
+    os.utime(source, (1, 1))
+    assert "of the source" in (told := said("two"))
+    assert f'File "{tmp_path / "two" / "train.py"}", line 2' in told
+    kept.unlink()
+    assert "of the source" in said("three")
 
 
 def _edit(target, text="three"):
