@@ -286,8 +286,7 @@ def run_here(layout: RunLayout, max_parallel: int, tell: Callable[[str], None]) 
     from hpc.local.following import follow
     from hpc.local.queue import default_parallel, start_detached
 
-    start_detached(layout, max_parallel or default_parallel())
-    return follow(layout, tell)
+    return follow(layout, start_detached(layout, max_parallel or default_parallel()), tell)
 
 
 def describe_collection(done: Collection) -> dict[str, object]:

@@ -279,13 +279,13 @@ def run_here(request: Request, decided: Decided, done: Done) -> int:
     if left := [] if done.jobs or request.as_json else list_abandoned(layout):
         note(f"{len(left)} left in this machine's queue by a runner that is gone: they continue")
     parallel = request.max_parallel or decided.frozen.profile.max_parallel or default_parallel()
-    start_detached(layout, parallel)
+    runner = start_detached(layout, parallel)
     if request.follows:
         begin_here(layout, parallel)
         note(f"followed to the end in the background; see python -m hpc.status {layout.experiment}")
     if request.detach or request.follows:
         return EXIT_DONE
-    return follow(layout, note if request.as_json else say)
+    return follow(layout, runner, note if request.as_json else say)
 
 
 def for_backend(frozen: Frozen, backend: str | None) -> Frozen:

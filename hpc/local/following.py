@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from hpc.adapters.files import open_regular
+from hpc.adapters.proc import lives
 from hpc.console import note, say
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, InputError
 from hpc.core.launch.sanity import rungs_in
@@ -31,10 +32,11 @@ _MOST_SAID = 1 << 20
 """Bytes of a ladder's log in which rungs are looked for."""
 
 
-def follow(layout: RunLayout, tell: Callable[[str], None] = say) -> int:
+def follow(layout: RunLayout, runner: str = "", tell: Callable[[str], None] = say) -> int:
     """Wait until this machine's queue is empty: a bar on a terminal, one line a task elsewhere; return the exit code.
 
     Args:
+        runner: The process just started to work it off (`start_detached`): it is waited for however long it starts.
         tell: Prints the next command; `note` where stdout is for one JSON value.
     """
     from rich.console import Console
@@ -48,7 +50,7 @@ def follow(layout: RunLayout, tell: Callable[[str], None] = say) -> int:
     try:
         with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
             bar = progress.add_task(layout.experiment, total=len(waiting))
-            for element in _as_they_end(layout, waiting, ladders.tell):
+            for element in _as_they_end(layout, waiting, ladders.tell, runner):
                 failed += _say_how_it_ended(element, silent=console.is_terminal)
                 progress.advance(bar)
     except KeyboardInterrupt:
@@ -107,7 +109,7 @@ def _whole_lines(log: Path) -> list[str]:
 
 
 def _as_they_end(
-    layout: RunLayout, elements: Sequence[QueuedElement], tell: Callable[[], None]
+    layout: RunLayout, elements: Sequence[QueuedElement], tell: Callable[[], None], runner: str
 ) -> Iterator[QueuedElement]:
     """Yield elements as they end; those left when no runner is at work any more end without a record.
 
@@ -115,12 +117,13 @@ def _as_they_end(
 
     Args:
         tell: Called at each look, before what has ended is given.
+        runner: The process just started, as in `follow`.
     """
     waiting, begun, pace = list(elements), list[QueuedElement](), Pace()
     last_seen = time.monotonic()
     while waiting or begun:
         with pace.look():
-            if is_at_work(layout):
+            if is_at_work(layout) or (runner and lives(runner)):
                 last_seen = time.monotonic()
             abandoned = time.monotonic() - last_seen > START_UP_S
             waiting = _still_to_come(layout, waiting)

@@ -311,8 +311,12 @@ def check_gpus(asked: int) -> None:
         )
 
 
-def start_detached(layout: RunLayout, max_parallel: int) -> None:
-    """Start a runner that outlives this process and its terminal; one that is at work already goes on instead."""
+def start_detached(layout: RunLayout, max_parallel: int) -> str:
+    """Start a runner that outlives this process and its terminal; one that is at work already goes on instead.
+
+    Returns:
+        The process, as `hpc.adapters.proc.lives` takes it.
+    """
     log = _runner_log(layout)
     make_folder(log.parent)
     with log.open("ab") as file:
@@ -327,3 +331,4 @@ def start_detached(layout: RunLayout, max_parallel: int) -> None:
             env=own_environment(),
         )
     runner.returncode = 0  # it is meant to outlive this object, which would warn that it still runs
+    return proc.identity(runner.pid)

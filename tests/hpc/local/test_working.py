@@ -143,6 +143,19 @@ def test_following_looks_only_at_what_has_begun(tmp_path: Path, monkeypatch: pyt
     assert counts[0] == counts[1]
 
 
+def test_a_runner_that_starts_slowly_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine its start takes longer than any bound: while its process lives, nothing is called lost."""
+    layout = RunLayout(tmp_path, "e")
+    layout.tasks.mkdir(parents=True)
+    hand_in(layout, 1, 1)
+    began = time.monotonic()
+    monkeypatch.setattr(following, "START_UP_S", 0.05)
+    monkeypatch.setattr(following, "lives", lambda name: name == "boot/7/1" and time.monotonic() - began < 0.5)
+    elements = list(queue.list_elements(layout))
+    assert list(following._as_they_end(layout, elements, lambda: None, "boot/7/1")) == elements
+    assert time.monotonic() - began > 0.5
+
+
 def test_looking_takes_a_twentieth_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """The dearer a look, the later the next."""
     now = [100.0]
