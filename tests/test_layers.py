@@ -139,7 +139,16 @@ HPC: Table = {
     "hpc.rounds": BELOW_ALL
     | {"hpc.forecasting", "hpc.workspace", "hpc.node", "hpc.experiments", "hpc.snapshots", "hpc.submissions"},
     "hpc.explaining": BELOW_ALL | {"hpc.console", "hpc.workspace", "hpc.submissions", "hpc.snapshots", "hpc.rounds"},
-    "hpc.standing": BELOW_ALL | {"hpc.console", "hpc.workspace", "hpc.submissions", "hpc.snapshots", "hpc.rounds"},
+    "hpc.standing": BELOW_ALL
+    | {
+        "hpc.console",
+        "hpc.workspace",
+        "hpc.submissions",
+        "hpc.local",
+        "hpc.experiments",
+        "hpc.snapshots",
+        "hpc.rounds",
+    },
     "hpc.housekeeping": BELOW_ALL | {"hpc.workspace", "hpc.node", "hpc.submissions", "hpc.snapshots", "hpc.rounds"},
     "hpc.newcomer": BELOW_ALL | {"hpc.experiments", "hpc.metrics", "hpc.node"},
     "hpc.unattended": BELOW_ALL

@@ -34,9 +34,10 @@ from hpc.core.slurm.states import SlurmState
 from hpc.metrics import MetricsWriter
 from hpc.snapshots.running import warned_of
 from hpc.snapshots.snapshot import AttemptState, Progress
+from hpc.standing.counting import LATEST, in_words, runs_per_hour
 from hpc.standing.lines import render
 from hpc.standing.numbers import Standing
-from hpc.status import LATEST, in_words, pictures, read_watch, runs_per_hour
+from hpc.status import pictures, read_watch
 from tests.conversation import converse
 from tests.local_projects import LocalProject, command_environment, copy_project
 
