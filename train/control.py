@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hpc.callbacks.stop import StopRequest
-    from train.imitation import Batches
+    from train.curriculum import Lessons
     from train.learner import Learner
     from train.model import ModelConfig, Policy
     from train.schedule import Schedule
@@ -134,7 +134,7 @@ def prepare(args: argparse.Namespace, accelerator: Any) -> Workload:
     args.demonstrations = max(1, round(args.demonstrations * args.scale))
     lessons = draw(args, accelerator.device)
     config = config_of(args)
-    policy = begin_policy(args, config, lessons.training)
+    policy = begin_policy(args, config, lessons)
     stages = plan_stages(args, lessons, policy, accelerator)
 
     def validate(learner: Learner, schedule: Schedule) -> dict[str, float]:
@@ -182,7 +182,7 @@ def config_of(args: argparse.Namespace) -> ModelConfig:
     )
 
 
-def begin_policy(args: argparse.Namespace, config: ModelConfig, training: Batches) -> Policy:
+def begin_policy(args: argparse.Namespace, config: ModelConfig, lessons: Lessons) -> Policy:
     """Build the model that learns, or take it from ``--start_from``.
 
     Raises:
@@ -191,12 +191,12 @@ def begin_policy(args: argparse.Namespace, config: ModelConfig, training: Batche
     from train.model import build_policy, start_from
 
     if not args.start_from:
-        return build_policy(config, *training.scales(), args.seed)
+        return build_policy(config, *lessons.training.scales(), args.seed)
     policy = start_from(Path(args.start_from), config, args.seed, args.transferred)
-    if len(policy.state_scale) != training.states.shape[-1]:
+    if len(policy.state_scale) != lessons.training.states.shape[-1]:
         raise InputError(
             f"{args.start_from} reads {len(policy.state_scale)} numbers a state, a {args.model_type} of "
-            f"{args.system} {training.states.shape[-1]}: --model_type has to be as it was there",
+            f"{args.system} {lessons.training.states.shape[-1]}: --model_type has to be as it was there",
             "--start_from",
         )
     return policy
