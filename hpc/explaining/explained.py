@@ -12,7 +12,7 @@ from hpc.core.failures.diagnosis import BY_SIGN, Diagnosis, diagnose
 from hpc.core.failures.evidence import Evidence, FailureClass, Verdict
 from hpc.core.failures.health import examine
 from hpc.core.failures.siblings import Comparison, Siblings, compare, judge_among, usual_events
-from hpc.core.retry.plan import default_action
+from hpc.core.retry.plan import action_of
 
 if TYPE_CHECKING:
     from hpc.rounds.consequence import Consequence  # loaded only for targets that are attempts
@@ -110,7 +110,7 @@ _START_AT_LINE = "find what printed this line, and repeat that step alone"
 def answer(explained: Explained) -> Answer:
     """An explanation as JSON with fixed keys: target, category, rule, evidence, confidence, summary, suggestion …"""
     verdict, row = explained.verdict, find_rule(explained.verdict.rule)
-    action = default_action(verdict.category)
+    action = action_of(verdict)
     return {
         "target": explained.target,
         "category": verdict.category.value,
@@ -170,7 +170,7 @@ def _listed(label: str, items: tuple[str, ...]) -> list[tuple[str, str]]:
 
 def _retry_parts(verdict: Verdict, consequence: "Consequence | None") -> list[tuple[str, str]]:
     """What a retry changes: for this task where there is one, else for the class."""
-    action = default_action(verdict.category)
+    action = action_of(verdict)
     if consequence is None:
         return [("retry", describe_action(action.action, action.changes, action.reason) if action else _NO_RETRY)]
     if consequence.kind == "finished":

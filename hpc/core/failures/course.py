@@ -51,6 +51,7 @@ _PROGRAMS = re.compile(
 """What a job script starts its work with; without one of these nothing was done."""
 
 
+_STOPS = re.compile(r"\b(?:terminat|stopp|abort|quitt)(?:ing|ed)\b", re.IGNORECASE)
 _GOES_ON = frozenset(
     {
         FailureClass.DATA, FailureClass.STORAGE, FailureClass.CHECKPOINT, FailureClass.ENVIRONMENT,
@@ -167,7 +168,8 @@ class Course:
             return self._marks("work").characters_after(i) > BUFFER  # given notice, it works on until its time is up
         if rule.role is Role.NO_PROGRAM:
             return self._went_without(i)
-        working = self._marks("work", line.rank)
+        stopped = rule.category is FailureClass.DIVERGENCE and _STOPS.search(line.text)
+        working = self._marks("progress" if stopped else "work", line.rank)  # what diverged can be saved
         if uncaught:
             before = self._marks("progress").any_before(i)
             ended = self._marks("ended", line.rank).any_after(i)

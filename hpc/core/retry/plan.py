@@ -105,6 +105,13 @@ ACTIONS: dict[FailureClass, Action] = {
     F.CONFIG: _MEND,
     F.CODE_BUG: _MEND,
 }
+PASSING: dict[tuple[FailureClass, str], Action] = {
+    (F.ENVIRONMENT, "licence"): Action("repeat_once", "repeated unchanged, once", "a licence may have come free"),
+    (F.ENVIRONMENT, "compile_cache"): Action(
+        "repeat_once", "repeated unchanged, once", "two processes wrote one compile cache, which seldom happens twice"
+    ),
+}
+"""Class and sub-cause of what passes by itself, in classes that are otherwise not repeated."""
 MENDED_FIRST = frozenset(category for category, action in ACTIONS.items() if action is _MEND)
 """Classes of which nothing is repeated before somebody has mended the cause and says so."""
 
@@ -112,6 +119,11 @@ MENDED_FIRST = frozenset(category for category, action in ACTIONS.items() if act
 def default_action(category: FailureClass) -> Action | None:
     """What happens to a task of this class while its budget lasts; None for a success."""
     return ACTIONS.get(category)
+
+
+def action_of(verdict: Verdict) -> Action | None:
+    """What happens after this verdict while the task's budget lasts; None for a success."""
+    return PASSING.get((verdict.category, verdict.cause)) or default_action(verdict.category)
 
 
 def plan_retries(tasks: Sequence[FailedTask], situation: Situation) -> RetryPlan:
@@ -178,7 +190,7 @@ def _count_failures(task: FailedTask) -> tuple[int, int]:
 
 def _has_no_action(task: FailedTask) -> bool:
     """Whether its class is never repeated: then the class is the better reason than the ceiling."""
-    action = ACTIONS.get(task.last.category)
+    action = action_of(task.last.verdict)
     return action is None or action.action == "none"
 
 
@@ -437,6 +449,16 @@ def _on_request(task: FailedTask, situation: Situation) -> Decision:
     return again(task, situation, words, (words,))
 
 
+def _once_if_passing(task: FailedTask, situation: Situation) -> Decision:
+    """Surroundings: nothing, but for what passes by itself."""
+    last = task.last.verdict
+    passing = PASSING.get((last.category, last.cause))
+    times = sum((each.category, each.verdict.cause) == (last.category, last.cause) for each in task.attempts)
+    if passing is None or times > 1:
+        return _never(task, situation)
+    return again(task, situation, f"{passing.reason}: repeated once", ())
+
+
 def _never(task: FailedTask, situation: Situation) -> Decision:
     action = ACTIONS[task.last.category]
     advice = task.last.verdict.suggestion or action.reason
@@ -475,7 +497,7 @@ _PLANS: dict[FailureClass, Callable[[FailedTask, Situation], Decision]] = {
     F.NOT_CONVERGED: _never,
     F.STORAGE: _when_mended,
     F.CONTAINER: _never,
-    F.ENVIRONMENT: _never,
+    F.ENVIRONMENT: _once_if_passing,
     F.DATA: _never,
     F.CONFIG: _never,
     F.CODE_BUG: _never,

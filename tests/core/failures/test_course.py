@@ -3,6 +3,7 @@
 import pytest
 
 from hpc.core.failures.classify import classify
+from hpc.core.failures.ending import ends_badly, ends_well, ends_whole
 from hpc.core.failures.evidence import Evidence, LogLine
 from hpc.core.slurm.states import SlurmState
 
@@ -36,6 +37,65 @@ CAUGHT = ("Traceback (most recent call last):", '  File "t.py", line 9, in objec
 def test_what_counts_as_outlived(log: tuple[str, ...], category: str) -> None:
     """A program's own word that it came to its end counts; a checkpoint, a flushed buffer and an echo do not."""
     assert verdict_of(*log) == category
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        (*CRASH, "== evaluate ==", "test accuracy 0.10", "wrote results.json"),
+        ("trained on 0 samples", "saved model.pt"),
+        ("0 of 12 cases succeeded", "summary written to summary.csv"),
+        ("all 12 jobs failed", "report.html written"),
+        ("simulation aborted at t=3.2: negative pressure in cell 12", "post-processing", "figures saved"),
+        ("RuntimeError: CUDA error: an illegal memory access was encountered", "Aborted (core dumped)", "wrote m.json"),
+        ("./run.sh: line 3: 1234 Killed                  ./solver", "plotting", "saved plot.png"),
+        ("== sample 1/2", "FATAL:   could not open image a.sif", "== sample 2/2", "FATAL:   could not open image a.sif",
+         "Finished at Thu 02 Apr 2026 11:00:03 AM CEST"),
+        ("rsync: write failed on a: No space left on device (28)", "Finished at 10:00"),
+        ("step 1 loss 2.0", "Batch 213: Invalid loss, terminating training", "test acc 0.1", "saved model.keras"),
+    ],
+)  # fmt: skip
+def test_a_script_that_goes_on_proves_nothing(log: tuple[str, ...]) -> None:
+    """What a job script writes after its program failed is no word on the program, whatever it writes."""
+    assert verdict_of(*log) != "success"
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        ("try 1", *CRASH, "try 1 failed with 1, sleeping 60 s", "try 2 succeeded", "all 12 months present"),
+        ("[HumanEval/12] failed: Traceback (most recent call last):", '  File "<string>", line 6, in <module>',
+         "IndexError: list index out of range", "100%|###| 164/164 [00:31<00:00]", "Writing results to samples.jsonl"),
+        ("sqlite3.OperationalError: database is locked (attempt 1, sleeping 0.5 s)", "all workers done, 32000 rows"),
+        ("slurmstepd: error: *** JOB 5 ON n CANCELLED AT 2026-05-01T12:00:00 DUE TO TIME LIMIT ***",
+         "restart from dump 3", "t = 3.0", "t = 4.0", "tmax reached, writing final dump"),
+        ("3 of 1000 requests failed after 5 retries, results for 997 written",),
+        ("grid point 2: solver did not converge, marked as nan by design", "wrote 3 grid points to grid.csv"),
+    ],
+)  # fmt: skip
+def test_a_program_that_says_what_it_did_is_believed(log: tuple[str, ...]) -> None:
+    """A message that is answered, or of a part, with an end that has content: a success."""
+    assert verdict_of(*log) == "success"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("all 12 months present, checksums match", (True, True, False)),
+        ("20000/20000 answered, 0 given up, 31 retries", (True, True, False)),
+        ("wrote out.csv (4 rows)", (True, False, False)),
+        ("Finished at Thu 02 Apr 2026 11:00:03 AM CEST", (False, False, False)),
+        ("done", (False, False, False)),
+        ("17 of 18 steps done", (False, False, False)),
+        ("Workflow ended with errors, see .nextflow.log", (False, False, True)),
+        ("no fold succeeded, nothing saved", (False, False, True)),
+        ("12 of 12 jobs failed", (False, False, True)),
+        ("not saved: disk full", (False, False, False)),
+    ],
+)
+def test_what_is_said_of_an_end(line: str, told: tuple[bool, bool, bool]) -> None:
+    """With content, of the whole, or that it did not do what it was to do; a date or an echo is none of them."""
+    assert (ends_well(line), ends_whole(line), ends_badly(line)) == told
 
 
 def losses(*values: float) -> tuple[str, ...]:

@@ -353,6 +353,14 @@ def test_unknown_is_repeated_once() -> None:
     assert "failed twice" in declined(task(attempt(1, F.UNKNOWN), attempt(2, F.UNKNOWN))).reason
 
 
+@pytest.mark.parametrize("cause", ["licence", "compile_cache"])
+def test_what_passes_by_itself_is_repeated_once(cause: str) -> None:
+    """A licence may come free and a torn cache is written anew; nothing else of the surroundings is repeated."""
+    assert retried(task(attempt(1, F.ENVIRONMENT, cause))).attempt == 2
+    declined(task(attempt(1, F.ENVIRONMENT, cause), attempt(2, F.ENVIRONMENT, cause)))
+    declined(task(attempt(1, F.ENVIRONMENT, "library")))
+
+
 def test_general_ceiling() -> None:
     """Failures that count end at max_attempts, whatever their mix."""
     mixed = task(attempt(1, F.OOM_GPU), attempt(2, F.OOM_HOST), attempt(3, F.TIMEOUT), attempt(4, F.OOM_GPU))
