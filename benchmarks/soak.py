@@ -2,10 +2,11 @@
 
     python -m benchmarks.soak                     ten minutes on this machine's own queue; prints a table
     python -m benchmarks.soak --seconds 1800 --seed 7
+    python -m benchmarks.soak --slurm             the same on a Slurm of its own (scripts/lab/slurm, root on Debian)
 
 Each round plans an experiment of its own in a project of its own, lets one thing go wrong, heals it by the commands a
 person would type, and is counted: every task has ended well exactly once (its program says so in a file outside, too),
-no process and no temporary file is left, and after the purge the folder has as many files as before. Anything else is
+no process, job or temporary file is left, and after the purge the folder has as many files as before. Anything else is
 named, and the exit code is 1. As root the runs lie on a small file system of their own, which can be filled.
 """
 
@@ -19,6 +20,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -28,11 +30,11 @@ from pathlib import Path
 from hpc.core.layout import RunLayout
 
 REPO = Path(__file__).parents[1]
-MARK = "HPC_SOAK"
+MARK = "SOAK_MARK"
 """Variable by which every process of a soak is known."""
 TASKS, AT_ONCE = 6, 2
 DISK_MIB = 24
-HEALED_S = 90.0
+HEALED_S, COMMAND_S = 600.0, 300.0
 PROGRAM = """
 import os, sys, time
 def say(what):
@@ -51,7 +53,7 @@ sweep: {{grid: {{x: [{values}]}}, seeds: [1]}}
 metrics:
   primary: {{name: loss, goal: min}}
   source: {{stdout: 'loss: (?P<loss>\\S+)'}}
-environment: {{SOAK_LEDGER: "{ledger}"}}
+environment: {{SOAK_LEDGER: "{ledger}", {mark}}}
 run_name: "X{{x}}"
 retry: {{max_attempts: 9}}
 resources: {{cpus: 1, mem: 200MB, time: "0:10:00"}}
@@ -67,6 +69,7 @@ class Round:
         killed: Processes that were killed.
         attempts: Attempts of all its tasks.
         ends: How often a program came to its end.
+        memory_mib: The most that a command had resident.
         problems: What does not add up.
     """
 
@@ -77,49 +80,62 @@ class Round:
     ends: int = 0
     files: int = 0
     descriptors: int = 0
+    memory_mib: float = 0.0
     problems: list[str] = field(default_factory=list)
 
 
 class Soak:
     """A project, its runs, and what was counted so far."""
 
+    cluster = "local"
+    profile = f'scheduler: local\napptainer: ""\nmax_parallel: {AT_ONCE}\nsignal_lead_s: 5\n'
+    detach: tuple[str, ...] = ("--detach",)
+    """What makes a submission return before its tasks have ended."""
+
     def __init__(self, folder: Path, disk: Path, seed: int) -> None:
         self.folder, self.disk, self.runs = folder, disk, disk / "runs"
+        self.memory_mib = 0.0
         self.random = random.Random(seed)  # noqa: S311  no secret: which moment comes next
         self.mark = f"{os.getpid()}-{time.monotonic_ns()}"
         self.rounds: list[Round] = []
-        self.kinds: dict[str, Callable[[Round, str], None]] = {
-            "nothing": self.nothing, "queue killed": self.queue_killed, "task killed": self.task_killed,
-            "submit killed": self.submit_killed, "collect killed": self.collect_killed,
-            "queue away": self.queue_away, "disk full": self.disk_full,
-        }  # fmt: skip
+        self.kinds = self.all_kinds()
         self.environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("HPC_", "SLURM_"))
         }
         self.environment |= {MARK: self.mark, "PYTHONPATH": str(REPO), "HPC_ROOT": str(self.runs)}
         for part in ("experiments", "clusters"):
             (folder / "manifests" / part).mkdir(parents=True)
-        profile = f'scheduler: local\napptainer: ""\nmax_parallel: {AT_ONCE}\nsignal_lead_s: 5\n'
-        (folder / "manifests/clusters/local.yaml").write_text(profile, encoding="utf-8")
+        (folder / f"manifests/clusters/{self.cluster}.yaml").write_text(self.profile, encoding="utf-8")
         (folder / "program.py").write_text(PROGRAM, encoding="utf-8")
         self.runs.mkdir()
+
+    def all_kinds(self) -> dict[str, Callable[[Round, str], None]]:
+        """What goes wrong, by its name."""
+        return {
+            "nothing": self.nothing, "queue killed": self.queue_killed, "task killed": self.task_killed,
+            "submit killed": self.submit_killed, "collect killed": self.collect_killed,
+            "queue away": self.queue_away, "disk full": self.disk_full,
+        }  # fmt: skip
 
     def play(self, kind: str) -> Round:
         """Play a round and count."""
         found, began = Round(kind), time.monotonic()
+        self.memory_mib = 0.0
         name = f"soak{len(self.rounds)}"
         values = ", ".join(map(str, range(TASKS)))
-        text = EXPERIMENT.format(name=name, python=sys.executable, values=values, ledger=self.ledger(name))
+        text = EXPERIMENT.format(
+            name=name, python=sys.executable, values=values, ledger=self.ledger(name), mark=f"{MARK}: '{self.mark}'"
+        )
         (self.folder / f"manifests/experiments/{name}.yaml").write_text(text, encoding="utf-8")
         try:
-            self.hpc("plan", name, "--cluster", "local")
+            self.hpc("plan", name, "--cluster", self.cluster)
             self.kinds[kind](found, name)
             self.heal(name)
         except Broken as broken:
             found.problems.append(str(broken))
         self.count(found, name)
         self.purge(found, name)
-        found.seconds = time.monotonic() - began
+        found.seconds, found.memory_mib = time.monotonic() - began, self.memory_mib
         self.rounds.append(found)
         return found
 
@@ -133,13 +149,21 @@ class Soak:
         Raises:
             Broken: It ended as none should.
         """
-        done = subprocess.run(
-            [sys.executable, "-m", f"hpc.{verb}", *arguments], cwd=self.folder, env=self.environment,
-            capture_output=True, text=True, check=False, timeout=300, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        told = done.stdout + done.stderr
-        if "Traceback" in told or done.returncode not in expect:
-            raise Broken(f"hpc {verb} ended with {done.returncode}: {told[-600:]}")
+        with tempfile.TemporaryFile() as said:
+            process = subprocess.Popen(
+                [sys.executable, "-m", f"hpc.{verb}", *arguments], cwd=self.folder, env=self.environment,
+                stdout=said, stderr=said, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+            last_resort = threading.Timer(COMMAND_S, process.kill)
+            last_resort.start()
+            _, status, used = os.wait4(process.pid, 0)
+            last_resort.cancel()
+            process.returncode = os.waitstatus_to_exitcode(status)
+            said.seek(0)
+            told = said.read().decode("utf-8", "replace")
+        self.memory_mib = max(self.memory_mib, used.ru_maxrss / 1024)
+        if "Traceback" in told or process.returncode not in expect:
+            raise Broken(f"hpc {verb} ended with {process.returncode}: {told[-600:]}")
         return told
 
     @contextlib.contextmanager
@@ -163,14 +187,14 @@ class Soak:
     def queue_killed(self, found: Round, name: str) -> None:
         """The queue's runner is killed while tasks run, two times."""
         for _ in range(2):
-            self.hpc("submit", name, "--detach")
+            self.hpc("submit", name, *self.detach)
             self.wait_for_a_task(name)
             time.sleep(self.random.uniform(0, 0.4))
             found.killed += self.kill(lambda line: b"hpc.local.runner" in line and name.encode() in line)
 
     def task_killed(self, found: Round, name: str) -> None:
         """Programs are killed as the kernel does it when memory runs out."""
-        self.hpc("submit", name, "--detach")
+        self.hpc("submit", name, *self.detach)
         for _ in range(2):
             self.wait_for_a_task(name)
             found.killed += self.kill(lambda line: b"program.py" in line)
@@ -179,13 +203,13 @@ class Soak:
     def submit_killed(self, found: Round, name: str) -> None:
         """Who submits is killed at any moment, and types it again."""
         for _ in range(3):
-            with self.started("submit", name, "--detach") as process:
+            with self.started("submit", name, *self.detach) as process:
                 time.sleep(self.random.uniform(0.1, 1.0))
                 found.killed += process.poll() is None
 
     def collect_killed(self, found: Round, name: str) -> None:
         """Who collects is killed at any moment."""
-        self.hpc("submit", name, "--detach")
+        self.hpc("submit", name, *self.detach)
         for _ in range(3):
             with self.started("collect", name, "--retry-failed") as process:
                 time.sleep(self.random.uniform(0.1, 1.2))
@@ -193,14 +217,14 @@ class Soak:
 
     def queue_away(self, _: Round, name: str) -> None:
         """The queue stands still for some seconds, and people ask and submit meanwhile."""
-        self.hpc("submit", name, "--detach")
+        self.hpc("submit", name, *self.detach)
         self.wait_for_a_task(name)
         stopped = self.processes(lambda line: b"hpc.local.runner" in line and name.encode() in line)
         for pid in stopped:
             os.kill(pid, signal.SIGSTOP)
         try:
             self.hpc("status", name)
-            self.hpc("submit", name, "--detach")
+            self.hpc("submit", name, *self.detach)
             self.hpc("collect", name, "--retry-failed")
             time.sleep(self.random.uniform(0, 2))
         finally:
@@ -210,7 +234,7 @@ class Soak:
 
     def disk_full(self, _: Round, name: str) -> None:
         """Nothing more can be written while tasks run and somebody collects; then there is room again."""
-        self.hpc("submit", name, "--detach")
+        self.hpc("submit", name, *self.detach)
         self.wait_for_a_task(name)
         filler = self.disk / "filler"
         if self.disk != self.folder:
@@ -234,13 +258,18 @@ class Soak:
         """
         end, told = time.monotonic() + HEALED_S, ""
         while time.monotonic() < end:
-            told = self.hpc("submit", name) + self.hpc("collect", name, "--retry-failed")
+            told = self.hpc("submit", name)
+            self.settle(name)
+            told += self.hpc("collect", name, "--retry-failed")
             if f"{name} is held" in told:  # half of the tasks failed in one way, which a person has to look at
                 told += self.hpc("submit", name, "--release")
             if self.outcomes(name) == {"finished": TASKS}:
                 return
             time.sleep(0.5)
         raise Broken(f"not healed within {HEALED_S:g} s: {dict(self.outcomes(name))}; told at last:\n{told[-1500:]}")
+
+    def settle(self, name: str) -> None:
+        """Wait until what was submitted has ended; here the submission did."""
 
     def outcomes(self, name: str) -> Counter[str]:
         """How many tasks the newest collection knows by outcome."""
@@ -297,14 +326,14 @@ class Soak:
             time.sleep(0.02)
 
     def processes(self, wanted: Callable[[bytes], bool] = lambda _: True) -> list[int]:
-        """Processes of this soak, by a variable that all inherit."""
-        mark, found = f"{MARK}={self.mark}".encode(), []
+        """Processes of this soak, by a variable that all inherit, or its folder, which Slurm's wrappers are given."""
+        mark, runs, found = f"{MARK}={self.mark}".encode(), bytes(self.runs), []
         for entry in Path("/proc").iterdir():
             if entry.name.isdecimal():
                 with contextlib.suppress(OSError):
-                    if mark in (entry / "environ").read_bytes().split(b"\0") and wanted(
-                        (entry / "cmdline").read_bytes()
-                    ):
+                    words = (entry / "cmdline").read_bytes()
+                    is_ours = runs in words or mark in (entry / "environ").read_bytes().split(b"\0")
+                    if is_ours and int(entry.name) != os.getpid() and wanted(words):
                         found.append(int(entry.name))
         return found
 
@@ -315,6 +344,98 @@ class Soak:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         return len(pids)
+
+
+class SlurmSoak(Soak):
+    """The same with a real Slurm: nodes and the controller die, too."""
+
+    cluster, detach = "lab", ()
+    profile = (
+        'scheduler: slurm\npartition: main\napptainer: ""\nmax_parallel: 4\nmax_array_size: 1000\n'
+        "max_time: '0:30:00'\nmax_memory: 4GB\nsignal_lead_s: 10\n"
+    )
+
+    def __init__(self, folder: Path, disk: Path, seed: int) -> None:
+        super().__init__(folder, disk, seed)
+        lab = Path(os.environ.get("LAB", folder / "slurm"))
+        self.lab_environment = {"LAB_PORT": "18000", "LAB_PREFIX": "s", "LAB_NODES": "2"} | {
+            name: value for name, value in os.environ.items() if not name.startswith(("HPC_", "SLURM_"))
+        }
+        self.lab_environment |= {"LAB": str(lab), "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+        self.environment |= {"SLURM_CONF": str(lab / "etc/slurm.conf"), "PATH": self.lab_environment["PATH"]}
+        folder.chmod(0o755)  # its daemons are other users
+        self.node = self.lab_environment["LAB_PREFIX"] + "1"
+
+    def all_kinds(self) -> dict[str, Callable[[Round, str], None]]:
+        """What goes wrong, by its name."""
+        return {
+            "nothing": self.nothing, "task killed": self.task_killed, "wrapper killed": self.wrapper_killed,
+            "node killed": self.node_killed, "job cancelled": self.job_cancelled,
+            "submit killed": self.submit_killed, "collect killed": self.collect_killed,
+            "controller away": self.controller_away, "disk full": self.disk_full,
+        }  # fmt: skip
+
+    def lab(self, *words: str) -> None:
+        """Call ``scripts/lab/slurm``."""
+        command = [REPO / "scripts/lab/slurm", *words]
+        subprocess.run(command, env=self.lab_environment, check=True, stdout=subprocess.DEVNULL, timeout=COMMAND_S)
+
+    def slurm(self, *command: str) -> str:
+        """Call a client of Slurm's; what it printed, nothing where it failed."""
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, check=False, timeout=COMMAND_S
+        )
+        return done.stdout
+
+    def wrapper_killed(self, found: Round, name: str) -> None:
+        """Wrappers are killed, with what they started."""
+        self.hpc("submit", name)
+        for _ in range(2):
+            self.wait_for_a_task(name)
+            found.killed += self.kill(lambda line: b"run_task" in line)
+            time.sleep(self.random.uniform(0, 0.4))
+
+    def node_killed(self, found: Round, name: str) -> None:
+        """A node loses its power while tasks run, and comes back."""
+        self.hpc("submit", name)
+        self.wait_for_a_task(name)
+        self.lab("node-kill", self.node, "hard")
+        found.killed += 1
+        time.sleep(self.random.uniform(0, 2))
+        self.hpc("collect", name, "--retry-failed")
+        self.lab("node-start", self.node)
+
+    def job_cancelled(self, found: Round, name: str) -> None:
+        """Somebody cancels all jobs by hand."""
+        self.hpc("submit", name)
+        self.wait_for_a_task(name)
+        self.slurm("scancel", f"--name={name}")
+        found.killed += 1
+
+    def controller_away(self, _: Round, name: str) -> None:
+        """The controller dies, people ask and submit meanwhile, and it comes back."""
+        self.hpc("submit", name)
+        self.wait_for_a_task(name)
+        self.lab("ctld-kill")
+        try:
+            for verb, *more in (("status",), ("submit",), ("collect", "--retry-failed")):
+                self.hpc(verb, name, *more, expect=(0, 1, 3, 75))
+        finally:
+            self.lab("ctld-start")
+
+    def settle(self, name: str) -> None:
+        """Wait until nothing is in the queue that will start."""
+        end = time.monotonic() + HEALED_S
+        while time.monotonic() < end:
+            waiting = self.slurm("squeue", "--noheader", f"--name={name}", "--format=%r").splitlines()
+            if all("Held" in reason for reason in waiting):
+                return
+            time.sleep(0.5)
+
+    def count(self, found: Round, name: str) -> None:
+        """Count jobs, too."""
+        super().count(found, name)
+        found.problems += [f"job {line.split()[0]} is left" for line in self.slurm("squeue", "-h").splitlines()]
 
 
 class Broken(Exception):  # noqa: N818  what a round came to, no error of ours
@@ -337,10 +458,18 @@ def small_disk(folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", disk], check=True)
 
 
-def run(seconds: float, seed: int, kinds: tuple[str, ...] = ()) -> list[Round]:
-    """Play rounds for so long, each kind in turn, or these kinds once."""
-    with tempfile.TemporaryDirectory(prefix="soak-") as name, small_disk(Path(name)) as disk:
-        soak, end = Soak(Path(name), disk, seed), time.monotonic() + seconds
+def run(seconds: float, seed: int, kinds: tuple[str, ...] = (), *, slurm: bool = False) -> list[Round]:
+    """Play rounds for so long, each kind in turn, or these kinds once; on this machine's own queue, or on a Slurm."""
+    with contextlib.ExitStack() as stack:
+        name = stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-"))
+        disk = stack.enter_context(small_disk(Path(name)))
+        if slurm:
+            soak: Soak = (own := SlurmSoak(Path(name), disk, seed))
+            stack.callback(own.lab, "stop")
+            own.lab("start")
+        else:
+            soak = Soak(Path(name), disk, seed)
+        end = time.monotonic() + seconds
         while True:
             for kind in kinds or soak.kinds:
                 found = soak.play(kind)
@@ -355,15 +484,18 @@ def run(seconds: float, seed: int, kinds: tuple[str, ...] = ()) -> list[Round]:
 def table(rounds: list[Round]) -> str:
     """What each kind of round came to."""
     columns = ("what went wrong", "rounds", "tasks", "attempts", "killed", "programs ended", "s a round", "files left",
-               "open files", "problems")  # fmt: skip
+               "open files", "MiB a command", "problems")  # fmt: skip
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for kind in dict.fromkeys(each.kind for each in rounds):
         mine = [each for each in rounds if each.kind == kind]
-        files, descriptors = ({getattr(each, what) for each in mine} for what in ("files", "descriptors"))
+        files, descriptors, memory = (
+            {round(getattr(each, what)) for each in mine} for what in ("files", "descriptors", "memory_mib")
+        )
         lines.append(
             f"| {kind} | {len(mine)} | {TASKS * len(mine)} | {sum(each.attempts for each in mine)} | "
             f"{sum(each.killed for each in mine)} | {sum(each.ends for each in mine)} | "
             f"{sum(each.seconds for each in mine) / len(mine):.1f} | {_span(files)} | {_span(descriptors)} | "
+            f"{_span(memory)} | "
             f"{sum(len(each.problems) for each in mine)} |"
         )
     return "\n".join(lines)
@@ -378,8 +510,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--slurm", action="store_true", help="on a Slurm of its own, started for it")
     arguments = parser.parse_args()
-    rounds = run(arguments.seconds, arguments.seed)
+    rounds = run(arguments.seconds, arguments.seed, slurm=arguments.slurm)
     print(table(rounds))
     return int(any(each.problems for each in rounds) or len({each.files for each in rounds}) > 1)
 

@@ -6,6 +6,7 @@ commands only look.
 """
 
 import contextlib
+import json
 import os
 import subprocess
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from hpc.adapters import proc
 from hpc.adapters.collected_file import finished_runs
-from hpc.adapters.files import lock, make_folder, read_record, readable_record
+from hpc.adapters.files import lock, make_folder, read_json_lines, read_record, readable_record
 from hpc.adapters.local import count_gpus
 from hpc.adapters.manifest_store import list_submissions, load_index
 from hpc.adapters.withdrawn import read_withdrawn
@@ -32,10 +33,11 @@ from hpc.submissions.on_disk import received_job
 from hpc.workspace import own_command, own_environment
 
 START_UP_S = 5.0
-"""How long a runner may take from its start to holding the queue."""
+"""How long a runner may take from its start to holding the queue, where nobody knows whether it lives."""
 SETTLE_S = 60.0
 """After this long an element that was to start again has not, and will not."""
 POLL_S = 0.2
+_TAIL = 65536
 _SHARE = 20
 """A look may take a twentieth of the time: where it is dear, because there is much to look at, the next comes later."""
 
@@ -272,6 +274,15 @@ def is_at_work(layout: RunLayout) -> bool:
         return True
 
 
+def is_starting(layout: RunLayout) -> bool:
+    """Whether the runner started last lives on this machine: on a busy one it takes long until it holds the queue."""
+    try:
+        started = [each["runner"] for each in read_json_lines(_runner_log(layout), _TAIL) if "runner" in each]
+        return bool(started) and started[-1]["host"] == proc.this_host() and proc.may_live(**started[-1])
+    except (InputError, OSError, KeyError, TypeError):  # no log of ours
+        return False
+
+
 def list_abandoned(layout: RunLayout) -> list[QueuedElement]:
     """List the elements that wait although no runner is at work: it was killed, or the machine was started again."""
     if _was_just_started(layout) or held(layout):
@@ -288,13 +299,13 @@ def list_abandoned(layout: RunLayout) -> list[QueuedElement]:
 def _was_just_started(layout: RunLayout) -> bool:
     """Whether a runner may not hold the queue yet; also where there never was one."""
     try:
-        return time.time() - _runner_log(layout).stat().st_mtime < START_UP_S
+        return time.time() - _runner_log(layout).stat().st_mtime < START_UP_S or is_starting(layout)
     except FileNotFoundError:
         return True
 
 
 def _runner_log(layout: RunLayout) -> Path:
-    """What the runner prints; touched when one is started."""
+    """What runners print, and who each is, a line of JSON; touched when one is started."""
     return layout.home / ".local" / "runner.log"
 
 
@@ -330,5 +341,8 @@ def start_detached(layout: RunLayout, max_parallel: int) -> str:
             cwd=layout.home,
             env=own_environment(),
         )
+        own = {"host": proc.this_host(), "name": proc.identity(runner.pid), "namespace": proc.pid_namespace()}
+        with contextlib.suppress(OSError):  # a full disk: then its age is what is known of it
+            os.write(file.fileno(), (json.dumps({"runner": own}) + "\n").encode())
     runner.returncode = 0  # it is meant to outlive this object, which would warn that it still runs
     return proc.identity(runner.pid)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fuzz import run, targets
 
-SECONDS = 2.5
+SECONDS = 8.0
 SEED = 20 if os.environ.get("HYPOTHESIS_PROFILE") == "fixed" else int.from_bytes(os.urandom(4))
 """The same bytes each time in CI, so that a change is judged by nothing but itself."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hpc.adapters import proc
-from hpc.core.layout import AttemptLayout
+from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.local import queue
 from hpc.local.queue import QueuedElement
 from tests.local_projects import EXPERIMENT, LocalProject, command_environment, family, make_project, wait_until
@@ -129,6 +129,21 @@ def test_closing_the_terminal_loses_nothing(slow, number):
     check_all_ran_once(slow)
     check_never_more_than(slow, 2)
     assert "everything is queued, running or done" in slow.hpc("submit", "tiny", expect=3)
+
+
+def test_a_queue_whose_runner_takes_long_to_start_is_not_abandoned(tmp_path, monkeypatch):
+    """However busy the machine is, status and submit do not call what waits abandoned as long as its process lives."""
+    monkeypatch.setattr(queue, "START_UP_S", 0.0)
+    project = make_project(tmp_path)
+    project.hpc("plan", "tiny", "--cluster", "local")
+    monkeypatch.setattr(queue, "own_command", lambda *_: ["sleep", "60"])
+    layout = RunLayout(project.runs, "tiny")
+    runner = queue.start_detached(layout, 1)
+    waiting = [QueuedElement(tmp_path / "s", 0, tmp_path / "l", "X1", layout.task("X1").attempt(1), 0)]
+    monkeypatch.setattr(queue, "list_open", lambda _: waiting)
+    assert queue.list_abandoned(layout) == []
+    os.kill(int(runner.split("/")[1]), signal.SIGKILL)
+    wait_until(lambda: queue.list_abandoned(layout) == waiting, 10, "it to be abandoned")
 
 
 def test_a_killed_runner_is_followed_by_the_next(slow):
