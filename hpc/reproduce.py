@@ -19,6 +19,7 @@ from hpc.console import dry_run_option, json_option, note, print_json, print_tab
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, InputError
 from hpc.core.history.entries import Entry
 from hpc.core.history.metrics import number
+from hpc.core.words import rounded
 from hpc.reproduction.by_command import find_entry, next_lines, what_is_kept
 from hpc.reproduction.copying import Copy, make_copy, root_variable, write_copy
 from hpc.reproduction.looking import Again, Stage, look
@@ -146,7 +147,7 @@ def _tell_comparison(original: Original, copy: Copy, again: Again, *, as_json: b
 
 def _row(each: "Repeated") -> tuple[str, ...]:
     values = ("–" if value is None else number(value) for value in (each.before, each.after, each.difference))
-    spread = f"{each.spread.deviation:.2g} (n {each.spread.runs})" if each.spread else "not known"
+    spread = f"{rounded(each.spread.deviation, 2)} (n {each.spread.runs})" if each.spread else "not known"
     told = "a time or size, not judged" if each.is_cost and each.difference else each.sameness.value
     parts = f"; curves part at step {each.curves_part_at}" if each.curves_part_at is not None else ""
     return (each.metric, *values, spread, f"{told}{parts}")

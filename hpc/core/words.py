@@ -11,6 +11,12 @@ def counted(number: int, noun: str, nouns: str = "") -> str:
     return f"{number} {noun if number == 1 else nouns or noun + 's'}"
 
 
+def rounded(value: float, digits: int = 3) -> str:
+    """A number to so many digits: ``0.0312``, ``26``, ``1,130``; no exponent where people read one (to 10¹²)."""
+    text = f"{value:.{digits}g}"
+    return f"{float(text):,.0f}" if "e+" in text and abs(value) < 1e12 else text
+
+
 def few(names: Sequence[str], most: int = FEW, between: str = ", ") -> str:
     """The first few names, and how many more there are."""
     return between.join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -20,7 +20,7 @@ from hpc.core.question.design import (
     space_of,
 )
 from hpc.core.question.systems import system_parameters
-from hpc.core.words import counted, few
+from hpc.core.words import counted, few, rounded
 from hpc.experiments.detecting import CanFind
 
 SEARCHES = ("hyperparameter_sweep", "comparison")
@@ -176,7 +176,7 @@ def _needs_line(advice: Advice) -> Iterator[str]:
     if needs.spread is None:
         yield (
             f"worth having is {worth}: {counted(planned, 'seed')} find it where seeds alone spread by at most "
-            f"{100 * (needs.most_spread or 0):.2g} % of the mean"
+            f"{rounded(100 * (needs.most_spread or 0), 2)} % of the mean"
         )
     elif needs.seeds is None:
         yield f"worth having: {worth}; even {MOST_SEEDS} seeds would miss it, and {planned} are planned"

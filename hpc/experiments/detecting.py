@@ -15,7 +15,7 @@ from hpc.core.identity import canonical_json
 from hpc.core.layout import RunLayout
 from hpc.core.question.baseline import counterparts
 from hpc.core.question.detectable import POWER, Design
-from hpc.core.words import counted
+from hpc.core.words import counted, rounded
 
 MOST_SIBLINGS = 20
 """So many collected experiments are looked at, the newest first."""
@@ -114,15 +114,15 @@ def describe_detectable(found: CanFind | None, metric: str) -> tuple[str, ...]:
 def _of_spread(spread: Spread | None) -> str:
     if spread is None:
         return "σ is the standard deviation between seeds; declare analysis.sigma to see the metric's unit"
-    mean = f", mean {spread.mean:.4g}" if spread.mean is not None else ""
-    return f"σ = {spread.sigma:.3g}{mean} ({spread.source})"
+    mean = f", mean {rounded(spread.mean, 4)}" if spread.mean is not None else ""
+    return f"σ = {rounded(spread.sigma)}{mean} ({spread.source})"
 
 
 def _shown(size: float, spread: Spread | None) -> str:
     if spread is None:
-        return f"{size:.2g} σ"
-    share = f" ({100 * size * spread.sigma / abs(spread.mean):.2g} %)" if spread.mean else ""
-    return f"{size * spread.sigma:.3g}{share}"
+        return f"{rounded(size, 2)} σ"
+    share = f" ({rounded(100 * size * spread.sigma / abs(spread.mean), 2)} %)" if spread.mean else ""
+    return f"{rounded(size * spread.sigma)}{share}"
 
 
 def _combination(task: Task) -> Combination:

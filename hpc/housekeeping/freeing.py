@@ -31,7 +31,7 @@ from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.core.records.exit import ExitRecord
 from hpc.core.records.index import SubmissionIndex
 from hpc.core.records.task import TaskRecord
-from hpc.core.words import counted
+from hpc.core.words import counted, rounded
 from hpc.snapshots.snapshot import Snapshot, TaskState, take_snapshot
 from hpc.submissions.on_disk import list_attempts
 
@@ -460,4 +460,4 @@ def in_words(size: Size) -> str:
         if number < 1000 or unit == "TB":
             break
         number /= 1000
-    return f"{number:.3g} {unit} in {counted(size.files, 'file')}"
+    return f"{rounded(number)} {unit} in {counted(size.files, 'file')}"

@@ -22,7 +22,7 @@ from hpc.core.failures.outcomes import Outcome
 from hpc.core.layout import RunLayout
 from hpc.core.picture import OUTCOME_STYLES, height, thin
 from hpc.core.printable import one_line
-from hpc.core.words import counted
+from hpc.core.words import counted, rounded
 from hpc.rounds.values_now import asked_of_entries, primary_of
 from hpc.standing.listed import Row, age, list_rows
 from hpc.workspace import Workspace
@@ -97,7 +97,8 @@ def look(workspace: Workspace, row: Row, folder: Path) -> Shown:
     report = layout.report / "report.html"
     told = ""
     if len(values) > 1:
-        told = f"{metric} of {counted(len(values), 'run')} as they ended: {values[0]:.4g} to {values[-1]:.4g}"
+        span = f"{rounded(values[0], 4)} to {rounded(values[-1], 4)}"
+        told = f"{metric} of {counted(len(values), 'run')} as they ended: {span}"
     return Shown(
         row=row,
         age=age(now - row.planned),

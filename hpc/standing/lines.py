@@ -4,7 +4,7 @@ from hpc.adapters.collected_file import describe_aside
 from hpc.core.failures.outcomes import Outcome, render_counts
 from hpc.core.picture import OUTCOME_STYLES, Line, bar, sparkline
 from hpc.core.slurm.executions import is_job
-from hpc.core.words import counted
+from hpc.core.words import counted, rounded
 from hpc.snapshots.running import RunningTask
 from hpc.snapshots.snapshot import Snapshot, name_unreadable
 from hpc.standing.numbers import Standing, Waiting
@@ -154,7 +154,7 @@ def draw(snapshot: Snapshot, standing: Standing, width: int) -> list[Line]:
 def _pace(standing: Standing) -> list[str]:
     """Time left, runs an hour, hours used."""
     told = [f"{_left(standing.eta_s)} left"] if standing.eta_s is not None else []
-    told += [f"{standing.runs_per_hour:,.3g} per hour"] if standing.runs_per_hour else []
+    told += [f"{rounded(standing.runs_per_hour)} per hour"] if standing.runs_per_hour else []
     if standing.gpu_hours:
         return [*told, f"{standing.gpu_hours:,.2f} GPU hours"]
     return told + ([f"{standing.core_hours:,.2f} core hours"] if standing.core_hours else [])

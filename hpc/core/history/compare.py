@@ -21,7 +21,7 @@ from hpc.core.history.metrics import (
     number,
     seed_spread,
 )
-from hpc.core.words import counted, few
+from hpc.core.words import counted, few, rounded
 
 _ALIASES = (
     {"learning_rate", "lr"}, {"batch_size", "bs", "batch", "device_batch_size", "global_batch"},
@@ -182,7 +182,7 @@ def cell(side: Side, metric: str) -> str:
     if not values:
         return "–"
     spread = deviation_of(values)
-    return number(mean_of(values)) + (f" ± {spread:.2g} (n {len(values)})" if spread is not None else "")
+    return number(mean_of(values)) + (f" ± {rounded(spread, 2)} (n {len(values)})" if spread is not None else "")
 
 
 def _differing(sides: Sequence[Side]) -> dict[str, tuple[str, ...]]:
@@ -235,7 +235,8 @@ def _apart(first: float, second: float, spread: Spread | None) -> str:
         return f"{relative}; without a known seed spread, some of it may be chance"
     if not spread.deviation:
         return relative
-    return f"{relative}; {abs(first - second) / spread.deviation:.2g} times the seed spread {spread.deviation:.2g}"
+    times = rounded(abs(first - second) / spread.deviation, 2)
+    return f"{relative}; {times} times the seed spread {rounded(spread.deviation, 2)}"
 
 
 def _trade_off(wins: Mapping[str, Sequence[str]]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from hpc.core.program.printed import known_goal
-from hpc.core.words import counted
+from hpc.core.words import counted, rounded
 
 LOSS, SCORE, COST = "loss", "score", "cost"
 _COSTS = {"time", "seconds", "minutes", "hours", "duration", "memory", "mib", "gib", "mb", "gb"}
@@ -146,7 +146,7 @@ class Spread:
         """``0.012 (standard deviation of 3 runs that differ by seed only)``."""
         settings = f", in {counted(self.groups, 'setting')}" if self.groups > 1 else ""
         runs = counted(self.runs, "run")
-        return f"{self.deviation:.2g} (standard deviation of {runs} that differ only in the seed{settings})"
+        return f"{rounded(self.deviation, 2)} (standard deviation of {runs} that differ only in the seed{settings})"
 
 
 def settings_of(run: Run) -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -248,7 +248,7 @@ class Standing:
         if not self.spread.deviation:
             return f"The margin exceeds the seed spread {self.spread}"
         times = self.margin / self.spread.deviation
-        said = f"{times:.2g} times the seed spread {self.spread}"
+        said = f"{rounded(times, 2)} times the seed spread {self.spread}"
         if times >= 2:
             return f"The margin exceeds it: {said}"
         if times >= 1:

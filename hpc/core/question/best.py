@@ -12,7 +12,7 @@ from hpc.core.experiment.spec import Value
 from hpc.core.experiment.values import render_value
 from hpc.core.question.baseline import counterparts, values_of, varying_names
 from hpc.core.question.systems import system_of
-from hpc.core.words import counted
+from hpc.core.words import counted, rounded
 
 SAME = 1e-12
 """Relative difference up to which two means are one number, summed in another order."""
@@ -51,7 +51,7 @@ class Summed:
 
     def __str__(self) -> str:
         """``0.5 ± 0.02 (n 3), lora_rank=8``."""
-        spread = f" ± {self.spread:.2g}" if self.spread is not None else ""
+        spread = f" ± {rounded(self.spread, 2)}" if self.spread is not None else ""
         return f"{self.mean:.6g}{spread} (n {self.n})" + (f", {self.label}" if self.label else "")
 
 

@@ -6,6 +6,7 @@ from math import ceil
 
 from hpc.core.resources import HOUR, MINUTE, render_memory, render_time
 from hpc.core.retry.learned import largest_exact
+from hpc.core.words import rounded
 
 MEMORY_MARGIN = 1.2
 """Memory asked for relative to the peak that was measured."""
@@ -102,4 +103,4 @@ def _in_steps(seconds: float) -> int:
 def describe_work(work: Work, step: int) -> str:
     """Say how much is left and how fast it went."""
     left, needed = max(0, work.total_steps - step), render_time(ceil(work.seconds_from(step)))
-    return f"{left} of {work.total_steps} steps left at {work.steps_per_second:.3g} steps/s need {needed}"
+    return f"{left} of {work.total_steps} steps left at {rounded(work.steps_per_second)} steps/s need {needed}"

@@ -16,7 +16,7 @@ from statistics import median
 from hpc.core.experiment.program import Watch
 from hpc.core.records.watch import Rank
 from hpc.core.watching.stacks import in_collective, same_place
-from hpc.core.words import counted
+from hpc.core.words import counted, rounded
 
 IDLE, SPINNING, SLOW = "idle", "spinning", "slow"
 IDLE_CORES = 0.1
@@ -191,10 +191,10 @@ class Pace:
             return ""
         present = median(each for _, each in recent)
         if len(before) >= LEAST_PAST and present >= factor * (past := median(each for _, each in before)):
-            return f"a step takes {present:.3g} s, {present / past:.1f} times as long as before"
+            return f"a step takes {rounded(present)} s, {present / past:.1f} times as long as before"
         if len(siblings) >= 3 and len(self._taken) >= LEAST_PAST and present >= factor * (usual := median(siblings)):
             others = counted(len(siblings), "other seed")
-            return f"a step takes {present:.3g} s, {present / usual:.1f} times as long as in {others}"
+            return f"a step takes {rounded(present)} s, {present / usual:.1f} times as long as in {others}"
         return ""
 
 
