@@ -23,12 +23,12 @@ from hpc.core.records.hold import Hold
 from hpc.core.resources import ALONE, MINUTE
 from hpc.core.slurm.arrays import Assignment
 from hpc.core.slurm.successors import Relay
-from hpc.core.words import counted
+from hpc.core.words import counted, few
 from hpc.experiments.freezing import frozen_of
 from hpc.local.following import follow
 from hpc.local.queue import check_gpus, default_parallel, list_abandoned, list_open, start_detached
 from hpc.rounds.act import hand_over, live_arrays, not_submitted
-from hpc.rounds.canary import submit_behind_canary
+from hpc.rounds.canary import newest_canary, submit_behind_canary
 from hpc.rounds.replanning import describe_edits
 from hpc.snapshots.other_code import describe_other_code
 from hpc.snapshots.outdated import describe_outdated
@@ -363,7 +363,9 @@ def show_dry_run(request: Request, present: Present, decided: Decided) -> int:
         return EXIT_DONE
     if probe:
         say(f"would first probe: {probe}, each for {LIMIT_S // MINUTE} minutes at most")
-    say(f"{experiment}: would submit {counted(len(names), 'task')}" + (f": {', '.join(names[:10])}" if names else ""))
+    say(f"{experiment}: would submit {counted(len(names), 'task')}" + (f": {few(names, 10)}" if names else ""))
+    if request.canary and len(names) > 1 and newest_canary(present.snapshot) is None:
+        say(f"first the canary, {names[0]}; the others start when it has succeeded")
     if split.waiting:
         say(f"{len(split.waiting)} more would wait for other experiments ({split.why})")
     if by_hand.kept:

@@ -50,6 +50,8 @@ def receipt(project: SlurmProject, number: int) -> dict[str, object]:
 
 def test_the_rest_waits_for_the_canary(project):
     """Two submissions: one element, and three that depend on its success; while both wait nothing is left to submit."""
+    told = project.hpc("submit", "tiny", "--canary", "--dry-run")
+    assert "first the canary, X1; the others start when it has succeeded" in told
     answer = project.json("submit", "tiny", "--canary")
     assert answer["jobs"] == {"2": "100", "3": "101"}
     assert answer["tasks"] == 4
