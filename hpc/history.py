@@ -8,6 +8,7 @@
 is written from that, and what people write into it is kept.
 """
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -147,8 +148,10 @@ def finish(
     found = read_outcome(words[1:] if named else words, log_file, metrics)
     diverged = diverged_at is not None or bool(found.lost)
     if not found.results and not diverged and not failed:
+        whose = _entry(_book().read(), words[0]).name if named else "ID"  # an unknown run is said first
         raise InputError(
-            "no result given: NAME=NUMBER such as loss=3.1, --log FILE, --metrics FILE, --diverged-at STEP or --failed"
+            f"no result given; write it: python -m hpc.history finish {shlex.quote(whose)} loss=3.1; "
+            "or give --log FILE, --metrics FILE, --diverged-at STEP or --failed"
         )
     book, made, standings = _book(), Event(), list[Standing]()
 
@@ -343,13 +346,18 @@ def best(metric: str, as_json: bool) -> int:
 
 
 @main.command()
-@click.argument("parameter")
+@click.argument("parameter", required=False)
 @json_option
 @speaks_plainly
-def values(parameter: str, as_json: bool) -> int:
+def values(parameter: str | None, as_json: bool) -> int:
     """Show which values of a parameter were tried. Example: history values lr"""
     book = _book()
-    answer_values(book.runs(book.read()), parameter, _speaks_json(as_json))
+    runs = book.runs(book.read())
+    if parameter is None:
+        tried = list(dict.fromkeys(name for each in runs for name in each.parameters))
+        named = f"; tried so far: {few(tried, 10)}" if tried else ""
+        raise InputError(f"name a parameter: python -m hpc.history values {tried[0] if tried else 'lr'}{named}")
+    answer_values(runs, parameter, _speaks_json(as_json))
     return EXIT_DONE
 
 

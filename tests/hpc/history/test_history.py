@@ -398,3 +398,12 @@ def _made(n: int):
     time = f"2026-01-{1 + n % 28:02}T00:00:00+00:00"
     yield start_event(f"r{n}", time, parse_command([line]), "", "", changed=False)
     yield {"event": "finish", "id": f"r{n}", "time": time, "state": "finished", "results": {"loss": 3 + n / 1000}}
+
+
+def test_what_is_left_out_is_named_with_a_line_to_type() -> None:
+    """A result, a run's id, a parameter: the answer has the command, and what there is to choose from."""
+    run("python train.py --lr 0.1 --run=one", "loss=1")
+
+    assert "no run 'two'; valid: one" in call("finish", "two", expect=2).stderr
+    assert "hpc.history finish one loss=3.1" in call("finish", "one", expect=2).stderr
+    assert "hpc.history values lr; tried so far: lr" in call("values", expect=2).stderr
