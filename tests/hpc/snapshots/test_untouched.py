@@ -184,12 +184,13 @@ def _forget(layout: RunLayout, chance: random.Random) -> None:
 def _edit(path: Path, chance: random.Random) -> None:
     """Change a byte of a file, lay it out otherwise, or cut it."""
     content = path.read_bytes()
-    place = chance.randrange(len(content))
+    place = chance.randrange(len(content) + 1)  # it may have been cut to nothing
     how = chance.randrange(3)
     if how == 0:
         path.write_bytes(content[:place] + b"7" + content[place + 1 :])
     elif how == 1:
-        path.write_text(json.dumps(json.loads(content)))
+        with contextlib.suppress(ValueError):  # damaged before
+            path.write_text(json.dumps(json.loads(content)))
     else:
         path.write_bytes(content[:place])
 
