@@ -1,6 +1,7 @@
 """Tasks to which nothing has happened are numbers: the same ones as when each of them is looked at."""
 
 import contextlib
+import json
 import os
 import random
 import shutil
