@@ -73,6 +73,9 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Forget the kept results of runs whose folders are gone, so that they can run again.",
 )
+@click.option(
+    "--compact", is_flag=True, help="Pack the small files of finished runs, one archive (packed.zip) per attempt."
+)
 @click.option("--max-parallel", type=click.IntRange(min=1), help="On this machine: number of tasks that run at once.")
 @dry_run_option
 @json_option
@@ -84,6 +87,7 @@ def main(
     replans: bool,
     include_running: bool,
     forget_gone: bool,
+    compact: bool,
     max_parallel: int | None,
     dry_run: bool,
     as_json: bool,
@@ -112,7 +116,7 @@ def main(
         )
         notes = _consent(layout, present, asked, acts=acts) if asked else []
         fed = act_on(present, also=_replaced(present, asked)) if acts else Fed()
-    cleaned = _clean_up(layout, present) if writes and not dry_run else ()
+    cleaned = _clean_up(layout, present, compact=compact) if writes and not dry_run else ()
     done = Collection(layout, present, resumed | dict(fed.jobs), fed, (*notes, *present.notes, *cleaned))
     if acts:
         _send_notices(done)
@@ -146,15 +150,22 @@ class Collection:
         return self.present.judged.tasks
 
 
-def _clean_up(layout: RunLayout, present: Assessment) -> list[str]:
-    """Remove the checkpoints of what is recorded now, where the experiment asks for it; say what was freed."""
-    from hpc.housekeeping.freeing import clean_recorded, is_asked_for, say_freed
+def _clean_up(layout: RunLayout, present: Assessment, *, compact: bool) -> list[str]:
+    """Remove checkpoints and pack small files of what is recorded now, where that is asked for; say what was done.
 
-    if not is_asked_for(present.judged.snapshot.manifest):
+    Args:
+        compact: Pack, whatever the experiment says.
+    """
+    from hpc.housekeeping import compacting, freeing
+
+    manifest = present.judged.snapshot.manifest
+    cleans, packs = freeing.is_asked_for(manifest), compact or compacting.is_asked_for(manifest)
+    if not cleans and not packs:
         return []
     try:
         with lock(layout.lock):
-            return say_freed(clean_recorded(layout))
+            cleaned = freeing.say_freed(freeing.clean_recorded(layout)) if cleans else []
+            return cleaned + (compacting.say_compacted(compacting.compact_recorded(layout)) if packs else [])
     except TemporaryError as error:
         return [f"nothing was cleaned up: {error}"]
 

@@ -52,6 +52,7 @@ ADAPTERS_MAY = {
     "hpc.adapters.proc",
     "hpc.adapters.sparse_file",
     "hpc.adapters.metrics_read",
+    "hpc.adapters.packed",
     "hpc.adapters.spool",
     "hpc.adapters.curves",
     "hpc.adapters.wandb_files",

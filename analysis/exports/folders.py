@@ -7,6 +7,7 @@ there comes from the newest attempt that has one.
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -63,8 +64,9 @@ def _logs(task: TaskLayout) -> Iterator[tuple[str, Path]]:
     """What the attempts printed, in order, each with its heading."""
     for attempt in _attempts(task):
         for path in (attempt.stdout, attempt.stderr):
-            if path.is_file() and path.stat().st_size:
-                yield f"==> attempt {attempt.number}: {path.name}\n", path
+            with suppress(FileNotFoundError, InputError), open_regular(path) as file:
+                if file.read(1):
+                    yield f"==> attempt {attempt.number}: {path.name}\n", path
 
 
 def _is_ours(config: Path, experiment: str) -> bool:

@@ -54,6 +54,8 @@ _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 _OUTDATED = (errno.ENOENT, errno.ESTALE)
 """What NFS may say of a name that another host has just made or replaced."""
 _STALE_READS = 20
+_PACKED = "packed.zip"
+"""What the small files of an attempt that is over may be packed into, in its folder (`hpc.adapters.packed`)."""
 _NETWORK = ("nfs", "lustre", "beegfs", "fuse.", "fuse ")
 """What types of file systems, and a blank, begin with whose locks may hold on one machine only."""
 
@@ -313,7 +315,8 @@ def is_there(path: Path) -> bool:
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file, or a link to one, for reading. It never waits: nothing else is opened for long.
 
-    What is absent is absent by the file server's word (`refresh`).
+    What is absent is absent by the file server's word (`refresh`). A file that was packed (`hpc.adapters.packed`) is
+    opened as it was, without a name.
 
     Raises:
         FileNotFoundError: There is nothing of that name.
@@ -331,6 +334,8 @@ def open_regular(path: Path) -> BinaryIO:
             refresh(path.parent)
             descriptor = os.open(path, flags)
     except OSError as error:
+        if error.errno == errno.ENOENT and (packed := _open_packed(path)):
+            return packed
         raise _not_opened(path, error) from None
     try:
         mode = os.fstat(descriptor).st_mode
@@ -340,6 +345,15 @@ def open_regular(path: Path) -> BinaryIO:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def _open_packed(path: Path) -> BinaryIO | None:
+    """Open a file that is not there under its name, where it was packed."""
+    if path.name == _PACKED or not os.path.lexists(path.parent / _PACKED) or path.is_symlink():
+        return None
+    from hpc.adapters.packed import open_packed
+
+    return open_packed(path)
 
 
 def read_regular(path: Path, most_bytes: int) -> bytes:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from hpc.adapters.files import open_regular
+from hpc.adapters.packed import names_in
 from hpc.core.errors import InputError
 from hpc.core.failures import log_scan
 from hpc.core.failures.engine import bytes_pattern, is_fast
@@ -43,8 +44,13 @@ def read_program_logs(attempt: AttemptLayout) -> tuple[LogLine, ...]:
 
     Each file is a source of its own, as in ``stderr.rank3``: what one rank says is survived by its own work only.
     """
-    found = [path for name in ("stdout", "stderr") for path in sorted(attempt.home.glob(f"{name}*.log"))]
-    paths = found or [attempt.sanity_log]
+    try:
+        names = sorted(names_in(attempt.home))
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
+    logs = [name for name in names if name.endswith(".log")]
+    found = [name for stream in ("stdout", "stderr") for name in logs if name.startswith(stream)]
+    paths = [attempt.home / name for name in found] or [attempt.sanity_log]
     return tuple(line for path in paths for line in read_log_or_say_why(path, path.name.removesuffix(".log")))
 
 

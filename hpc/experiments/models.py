@@ -1291,6 +1291,12 @@ class ExperimentModel(Model):
         "result, unattended too (docs/housekeeping.md). Default: only `hpc clean` removes "
         "checkpoints.",
     )
+    compact: Literal["when_recorded"] | None = Field(
+        None,
+        description="`when_recorded`: the small files of a run's attempts go into one archive each as soon as a "
+        "collection has recorded its result, unattended too (docs/housekeeping.md). Default: only `hpc collect "
+        "--compact` packs them.",
+    )
     preflight: Annotated[
         PreflightModel | None, BeforeValidator(_preflight, json_schema_input_type=bool | PreflightModel)
     ] = Field(None, description="Checks of each node before a task starts on it. Default: none.")

@@ -30,6 +30,7 @@ SOME_STARTS = frozenset({
     "hpc.node.metric_files", "hpc.node.metric_tap",  # metrics from what is printed, or from files
     "hpc.adapters.lock_lease", "hpc.core.checkup", "hpc.core.checkup.check", "hpc.core.checkup.needs",
     "hpc.core.checkup.storage",  # on a file system without locks between machines
+    "hpc.adapters.packed",  # in an attempt that was packed
     "hpc.node.pack",  # several tasks in an element
     "hpc.core.experiment.metric_files", "hpc.core.experiment.metric_source", "hpc.metrics",
     "hpc.adapters.metrics_h5", "hpc.adapters.metrics_jsonl", "hpc.adapters.metrics_read", "hpc.adapters.sparse_file",

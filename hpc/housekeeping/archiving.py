@@ -19,6 +19,7 @@ from hpc.adapters.archive_file import BLOCK, ArchiveError, check_suffix, stays_w
 from hpc.adapters.collected_file import read_entries
 from hpc.adapters.files import make_folder, open_regular, publish_folder, read_json_or_none, write_json
 from hpc.adapters.manifest_store import check_manifest, load_manifest
+from hpc.adapters.packed import PACKED, packed_names
 from hpc.adapters.removal import remove
 from hpc.core.crate import NAME, SUMS, Crate, Member, RunInCrate, crate_json, read_sums, sums_line
 from hpc.core.credentials import looks_secret
@@ -131,6 +132,10 @@ def find_secrets(contents: Contents, progress: Progress = lambda _: None) -> lis
 
 
 def _why_secret(entry: Entry) -> str:
+    if entry.path.name == PACKED:
+        folder = entry.path.parent
+        packed = (Entry(entry.name, folder / name, 1) for name in packed_names(folder))
+        return next(filter(None, map(_why_secret, (each for each in packed if not each.path.exists()))), "")
     with open_regular(entry.path) as file:
         piece = file.read(BLOCK)
         if why := looks_secret(entry.name, piece):

@@ -1,6 +1,5 @@
 """What the programs of attempts printed: which files hold it, and following it while they run."""
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from hpc.adapters.files import readable_record
 from hpc.adapters.log_lines import LogReader, start_of_tail
 from hpc.adapters.manifest_store import readable_indices
+from hpc.adapters.packed import names_in
 from hpc.core.errors import InputError
 from hpc.core.experiment.spec import Task
 from hpc.core.layout import AttemptLayout, RunLayout
@@ -76,7 +76,7 @@ def printed_of(attempt: AttemptLayout, streams: Sequence[str] = STREAMS, place: 
         place: Where one rank prints; None: all of them.
     """
     try:
-        names = os.listdir(attempt.home)  # noqa: PTH208  names are enough
+        names = names_in(attempt.home)
     except (FileNotFoundError, NotADirectoryError):
         return []
     run = attempt.home.parent.name
@@ -87,7 +87,7 @@ def printed_of(attempt: AttemptLayout, streams: Sequence[str] = STREAMS, place: 
         if stream in streams and (place is None or (place.rank, 0 if rank else place.node) == (rank, node))
     ]
     found.sort(key=lambda each: (STREAMS.index(each.stream), each.node, each.rank))
-    if not found and attempt.sanity_log.exists():
+    if not found and attempt.sanity_log.name in names:
         found = [Printed(run, attempt.number, "sanity", 0, attempt.sanity_log)]
     return found
 

@@ -5,6 +5,7 @@ an orderly end.
 """
 
 from hpc.adapters import proc
+from hpc.adapters.packed import has_file
 from hpc.core.slurm.states import SlurmState
 from hpc.snapshots.snapshot import AttemptState, Progress
 
@@ -17,7 +18,7 @@ def tidy_left_behind(attempt: AttemptState) -> None:
 
     Once for an attempt of Slurm's: before its word on it is kept (`keep_scheduler_record`).
     """
-    if attempt.end is not None or attempt.record is None or not is_gone(attempt) or attempt.layout.scheduler.exists():
+    if attempt.end is not None or attempt.record is None or not is_gone(attempt) or has_file(attempt.layout.scheduler):
         return
     if attempt.layout.work.is_dir():
         from hpc.node.attempt import tidy_up

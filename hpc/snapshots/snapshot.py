@@ -25,6 +25,7 @@ from hpc.adapters.files import (
 )
 from hpc.adapters.manifest_store import find_manifest, list_submissions, load_index, task_from_json
 from hpc.adapters.owner import owner_in_slurm
+from hpc.adapters.packed import has_file
 from hpc.adapters.withdrawn import NOTHING, read_withdrawn
 from hpc.core.errors import InputError, TemporaryError
 from hpc.core.experiment.spec import Task
@@ -861,7 +862,7 @@ def _row_after(attempt: AttemptState, executions: Executions) -> JobRow | None:
 
 def keep_scheduler_record(attempt: AttemptState) -> None:
     """Keep what Slurm said of an attempt that is over, because Slurm forgets."""
-    if attempt.began and attempt.row and attempt.row.state.is_finished and not attempt.layout.scheduler.exists():
+    if attempt.began and attempt.row and attempt.row.state.is_finished and not has_file(attempt.layout.scheduler):
         write_json(attempt.layout.scheduler, asdict(attempt.row))
 
 

@@ -24,6 +24,7 @@ from hpc.core.retry.shadow import name_of
 from hpc.core.slurm.arrays import Assignment
 from hpc.core.slurm.successors import Course, Relay, decide, next_interval
 from hpc.experiments.freezing import frozen_of
+from hpc.housekeeping.compacting import Compacted, compact_recorded, is_asked_for
 from hpc.housekeeping.freeing import clean_recorded
 from hpc.rounds.act import Assessment, act_on, assess, live_arrays, not_submitted
 from hpc.rounds.canary import awaits_canary
@@ -169,18 +170,21 @@ def look_on(layout: RunLayout, present: Assessment, new: Sequence[Assignment]) -
 
 
 def clean_up(layout: RunLayout) -> None:
-    """Remove the checkpoints of what is recorded now, where the experiment asks for it. Under the lock.
+    """Remove checkpoints and pack small files of what is recorded now, where the experiment asks. Under the lock.
 
     What hinders it is noted down, and hinders no round.
     """
     try:
         freed = clean_recorded(layout)
+        packed = compact_recorded(layout) if is_asked_for(load_manifest(layout)) else Compacted()
     except (HpcError, OSError) as error:
         note_down(layout, "not cleaned up", why=str(error))
         return
     if freed.items or freed.problems:
         size = freed.size()
         note_down(layout, "cleaned up", bytes=size.bytes, files=size.files, problems=list(freed.problems))
+    if packed.runs or packed.problems:
+        note_down(layout, "packed", runs=packed.runs, files=packed.files, problems=list(packed.problems))
 
 
 def conclude(
