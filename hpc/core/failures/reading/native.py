@@ -28,7 +28,7 @@ def read_terminate(texts: Sequence[str], at: int) -> Block | None:
 _ANNOUNCES = re.compile(
     r"^\W{0,12}(?:(?:[\w./-]{1,40} ?[|:]? ?){0,2}(?:fatal (?:io )?error|error|abort|exception"
     r"|error in routine \s*\w{1,60}"
-    r" \(\d{1,6}\)|error using .{1,80}|caused by|fatal called)\W{0,4}"
+    r" \(\d{1,6}\)|error using .{1,80}|caused by|fatal called)\W{0,4}|.{0,300}\berror stack:"
     r"|\w{1,60}(?:Error|Exception)(?: in (?:rule|line|file) .{1,300})?:)\s*$",
     re.IGNORECASE,
 )

@@ -18,7 +18,8 @@ READERS: tuple[Reader, ...] = (
 _MAY_BEGIN = Finder(
     r"Traceback|most recent call|File \"|(?:handling of|The) (?:the )?above exception|terminate called|panicked at"
     r"|#\d|\[ ?\d|[Ss]tack|Backtrace|Image |goroutine|\bat |\.py:\d| @ |\d: |0x|\.go:|\.\.\. \d"
-    r"|(?:[Ee]rror|ERROR|[Aa]bort|ABORT|[Ee]xception|Error using .{0,80}|Caused by|FATAL CALLED|\d\))\W{0,5}$"
+    r"|(?:[Ee]rror|ERROR|[Aa]bort|ABORT|[Ee]xception|Error using .{0,80}|Caused by|FATAL CALLED|error stack:"
+    r"|\d\))\W{0,5}$"
     r"|(?:Error|Exception) in \w",
     ignore_case=False,
 )

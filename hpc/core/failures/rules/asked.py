@@ -7,6 +7,15 @@ F = FailureClass
 
 EARLY: tuple[Rule, ...] = (
     row(
+        "config-refused-by-server", F.CONFIG, "http",
+        r"\bHTTP ?Error\W{1,3}(?:400|401|403|404|410|422)\b|\b(?:400|401|403|404|410|422) client error\b"
+        r"|\bStatusCode\.(?:INVALID_ARGUMENT|UNAUTHENTICATED|PERMISSION_DENIED|NOT_FOUND|FAILED_PRECONDITION)\b"
+        r"|is not a local folder and is not a valid model identifier|\b(?:AccessDenied|NoSuchBucket|NoSuchKey)\b",
+        "a server answered and refused: there is nothing of that name, or no permission",
+        "whether the name or the key is wrong",
+        tier=Tier.FAULT, confidence=0.75,
+    ),
+    row(
         "config-hub-access", F.CONFIG, "hub",
         r"gated repo|awaiting a review from the repo authors|RepositoryNotFoundError|GatedRepoError"
         r"|access to (?:model|dataset) \S{1,100} is restricted|invalid (?:user )?token.{0,60}(?:hugging|hub)"

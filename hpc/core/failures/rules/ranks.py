@@ -16,6 +16,8 @@ _STARTING_MPI = (
 _COLLECTIVES = (
     r"\b(?:HCCL|hccl api|RCCL|oneCCL|CCL_ERROR|HorovodInternalError|MSCCL|ACCL|CNCL|XCCL|BKCL|NVSHMEM)\b.{0,80}"
     r"(?:error|fail|exception|timed? ?out|has been|abort|condition)"
+    r"|\bHccl[A-Z]\w{1,40}\b.{0,60}(?:error|fail)|\b(?:all_?reduce|all_?gather|reduce_?scatter)\b.{0,40}(?:failed"
+    r"|timed out)"
     r"|\bEI00\d\d\b|CCL_ERROR\||getting socket times out"
     r"|watchdog (?:hang|got stuck|thread (?:got stuck|terminated))|heartbeat of its watchdog"
     r"|heartbeat monitor timed out"

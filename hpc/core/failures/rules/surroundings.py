@@ -7,6 +7,19 @@ F = FailureClass
 
 EARLY: tuple[Rule, ...] = (
     row(
+        "environment-no-internet", F.ENVIRONMENT, "offline",
+        r"(?:host='|//|resolve (?:host )?'?|connect to (?:server )?)(?:[\w-]{1,40}\.){1,5}(?:co|com|org|net|io|ai"
+        r"|edu|gov|eu|int)\b"
+        r".{0,400}(?:network is unreachable|name or service not known|temporary failure in name resolution"
+        r"|failed to resolve"
+        r"|NameResolutionError|no route to host|could not resolve|nodename nor servname)"
+        r"|could not resolve host:? (?:[\w-]{1,40}\.){1,5}(?:co|com|org|net|io|ai|edu|gov|eu)\b",
+        "a host outside could not be reached at all: this node has no way out",
+        "whether a proxy or a login node has one",
+        confidence=0.8,
+        suggestion="download on a login node before the job and bind the cache into the container, or set the site's proxy",
+    ),
+    row(
         "environment-mpi-build", F.ENVIRONMENT, "mpi_build",
         r"was not built with \S{1,20}'?s? PMI support|not built with .{0,20}\bPMI[x2]?\b|no PMI2? (?:support|library)"
         r"|MPI_Init_thread.{0,60}(?:different|incompatible) version|mixing .{0,20}MPI implementations",
