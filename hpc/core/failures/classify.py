@@ -146,17 +146,28 @@ def _first_fact(scene: Scene, *steps: Step) -> Verdict | None:
         line = rule.holds(scene) if rule.step in steps else None
         if line is not None:
             said = _said_in_log(scene, rule) if line.source in OF_STATE else None
-            return _concluded(rule, *((said.line, line) if said else (line,)))
+            return _concluded(rule, *((said, line) if said else (line,)))
     return None
 
 
-def _said_in_log(scene: Scene, rule: FactRule) -> Event | None:
+def _said_in_log(scene: Scene, rule: FactRule) -> LogLine | None:
     """The line of the log that says what a state or an exit record says: a person would quote it, and not the state."""
-    if rule.category is F.UNKNOWN:
-        return scene.says(Role.KILLED)
+    if rule.step is Step.EXIT:
+        words = _DEATHS.get(signal_of(scene.evidence) or 0)
+        told = (line.origin for line in reversed(scene.lines) if words and words.search(line.text))
+        return next(told, None)
     named = [event for event in scene.events if event.rule.category is rule.category]
-    told = [event for event in named if event.rule.role in (Role.TAKEN_AWAY, Role.TIME_LIMIT)]
-    return next(iter(told or named), None)
+    stated = [event for event in named if event.rule.role in (Role.TAKEN_AWAY, Role.TIME_LIMIT)]
+    return next((event.line for event in stated or named), None)
+
+
+_DEATHS = {
+    number: re.compile(rf"\b(?:{words})\b", re.IGNORECASE)
+    for number, words in ((4, "illegal instruction|sigill"), (6, "aborted|sigabrt"), (7, "bus error|sigbus"),
+                          (8, "floating point exception|sigfpe"), (9, "killed|sigkill"),
+                          (11, "segmentation fault|sigsegv"), (15, "terminated|sigterm"))
+}  # fmt: skip
+"""How a shell, srun or a launcher says that a process died of a signal."""
 
 
 def _asking(step: Step) -> Callable[[Scene], Verdict | None]:

@@ -72,6 +72,14 @@ ROWS: tuple[Rule, ...] = (
         when=lambda e: e.state is None or e.state.value == "CANCELLED",
     ),
     row(
+        "log-step-cancelled", F.CANCELLED, "scancel",
+        r"\*\*\* step \S+ (?:on \S+ )?cancelled at \S+(?! due to)\s*\*\*\*",
+        "Slurm cancelled a step of a job that was cancelled",
+        "who",
+        tier=Tier.TRACE,
+        when=lambda e: e.state is not None and e.state.value == "CANCELLED",
+    ),
+    row(
         "log-keyboard-interrupt", F.CANCELLED, "interrupt",
         RAISED
         + r"KeyboardInterrupt\b|got signal: 2\b|received sigint",

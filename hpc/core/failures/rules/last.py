@@ -365,6 +365,13 @@ ROWS: tuple[Rule, ...] = (
     ),
     *_VAGUE,
     row(
+        "bug-said-fatal", F.CODE_BUG, "said_error",
+        r"^\W{0,4}(?-i:FATAL|PANIC)\b",
+        "the program called something fatal",
+        "what it means: no rule knows the message",
+        tier=Tier.TRACE, confidence=0.4,
+    ),
+    row(
         "bug-said-error", F.CODE_BUG, "said_error",
         r"^\W{0,4}(?!srun\b|slurmstepd\b|wandb\b|prolog\b|epilog\b)(?:[\w./-]{1,60}: ?)?"
         r"(?:fatal(?: error)?|error|panic|severe|aborting)\b",
@@ -382,13 +389,6 @@ ROWS: tuple[Rule, ...] = (
         "why: no rule knows the message",
         tier=Tier.TRACE,
         confidence=0.4,
-    ),
-    row(
-        "bug-said-fatal", F.CODE_BUG, "said_error",
-        r"^\W{0,4}(?-i:FATAL|PANIC)\b",
-        "the program called something fatal",
-        "what it means: no rule knows the message",
-        tier=Tier.TRACE, confidence=0.4,
     ),
     row(
         "aborted-without-reason", F.UNKNOWN, "sigabrt",

@@ -17,7 +17,7 @@ EARLY: tuple[Rule, ...] = (
         "a host outside could not be reached at all: this node has no way out",
         "whether a proxy or a login node has one",
         confidence=0.8,
-        suggestion="download on a login node before the job and bind the cache into the container, or set the site's proxy",
+        suggestion="download on a login node and bind the cache into the container, or set the site's proxy",
     ),
     row(
         "environment-mpi-build", F.ENVIRONMENT, "mpi_build",
