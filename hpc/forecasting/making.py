@@ -112,7 +112,8 @@ def _of_time(
     whole, rest = predict(tasks), predict(left)
     memory = predict_one(known.peaks_mib, chance()) if known.peaks_mib else None
     planned = [{**known.fixed, **spec.program.args, **task.parameters} for task in left]
-    other = [f"{name} ({said})" for name, said in unlike(known.runs, planned, scaling.argument, known.fixed).items()]
+    names = {name for each in planned for name in each}
+    other = [f"{name} ({said})" for name, said in unlike(known.runs, planned, scaling.argument, names).items()]
     asked = every_resources(spec, left)
     warnings = [text for each in asked for text in limit_warnings(each, rest.run_s, memory)]
     longest = max(ratios) * max(scaling.time_s(each) for each in planned)

@@ -19,7 +19,9 @@ from hpc.core.slurm.arrays import Assignment
 from hpc.submissions.prepare import Frozen, Rehearsed, rehearse_submissions
 from hpc.submissions.sources import finished
 
-LOCAL_SAYS = "no Slurm is asked: this machine's own queue runs it"
+LOCAL_SAYS = "this machine's own queue runs it, without Slurm"
+MOST_TASKS = 50
+"""Tasks of a job that are shown with their command lines."""
 
 
 @dataclass(frozen=True)
@@ -108,13 +110,17 @@ def _task(layout: RunLayout, index: SubmissionIndex, position: int, entry: Eleme
 
 
 def describe_job(job: Job) -> Iterator[str]:
-    """Say it for people: what Slurm says, a line for each task, the script once."""
+    """Say it for people: what Slurm says, a line for each of the first tasks, the script once."""
     count = f"{len(job.tasks)} task{'' if len(job.tasks) == 1 else 's'}"
     yield f"submission {job.number:03d}: {count}"
-    yield f"sbatch --test-only: {job.trial.objection or job.trial.said or 'would take it'}"
-    wide = max(len(each.run_name) for each in job.tasks)
-    digits = len(str(job.tasks[-1].position))
-    for each in job.tasks:
+    says = job.trial.objection or job.trial.said or "would take it"
+    yield says if says == LOCAL_SAYS else f"sbatch --test-only: {says}"
+    shown = job.tasks if len(job.tasks) <= MOST_TASKS else job.tasks[: MOST_TASKS - 1]
+    wide = max(len(each.run_name) for each in shown)
+    digits = len(str(shown[-1].position))
+    for each in shown:
         yield f"  {each.position:{digits}d}  {each.run_name:{wide}s}  {shlex.join(each.argv)}"
+    if left := len(job.tasks) - len(shown):
+        yield f"  … and {left} more; --json lists all"
     yield "its script:"
     yield from (f"  {line}".rstrip() for line in job.script.splitlines())

@@ -55,7 +55,7 @@ def test_what_is_shown_is_what_is_written_and_run(repository: Repository) -> Non
 
 
 def test_people_see_a_line_a_task_and_the_script_once(repository: Repository) -> None:
-    """Of a long sweep every task stands there as it can be pasted into a shell; two arrays, two scripts."""
+    """Of a sweep every task stands there as it can be pasted into a shell; two arrays, two scripts."""
     pretend_sbatch(repository, ACCEPTS)
     repository.profile(max_array_size="40")
     sweep = "{grid: {x: [a b, c]}, seeds: [" + ", ".join(map(str, range(30))) + "]}"
@@ -69,6 +69,18 @@ def test_people_see_a_line_a_task_and_the_script_once(repository: Repository) ->
     assert "  39  two_9   python t.py c 9\n" in told
     assert told.count("#SBATCH --array=") == told.count("sbatch --test-only: sbatch: Job 7 to start") == 2
     assert not repository.root.exists()
+
+
+def test_a_long_job_is_no_flood(repository: Repository) -> None:
+    """Of more than 50 tasks the first are shown and the others counted; --json has them all."""
+    pretend_sbatch(repository, "echo 'sbatch: Job 7 to start'")
+    seeds = ", ".join(map(str, range(60)))
+    repository.experiment("command: python t.py {seed}", sweep=f"{{seeds: [{seeds}]}}")
+    told = repository.plan("--dry-run")
+    assert told.count("python t.py") == 49
+    assert "  … and 11 more; --json lists all\n" in told
+    (job,) = rehearse(repository)["jobs"]
+    assert len(job["tasks"]) == 60
 
 
 @pytest.mark.parametrize(
@@ -93,7 +105,7 @@ def test_without_slurm_it_says_so(repository: Repository) -> None:
     repository.profile("here", scheduler="local")
     repository.experiment()
     (job,) = rehearse(repository, cluster="here")["jobs"]
-    assert "no Slurm is asked" in job["test_only"]
+    assert "without Slurm" in job["test_only"]
 
 
 def test_bad_input_is_exit_2_as_it_is_of_a_plan(repository: Repository) -> None:
