@@ -69,6 +69,7 @@ def count(snapshot: Snapshot, seen: OutcomesNow, followed: list[str], is_followe
             if attempt.progress is Progress.RUNNING and is_job(attempt.job)
         },
         collected=seen.judged == 0 and seen.by_exit_code == 0,
+        report=_report(snapshot.layout),
         other_code=describe_other_code(snapshot.layout, snapshot.manifest, newest=newest),
         checks=count_answers(answers),
         checked=describe_checks(check_of(snapshot.manifest), answers),
@@ -81,6 +82,14 @@ def count(snapshot: Snapshot, seen: OutcomesNow, followed: list[str], is_followe
         core_hours=sum(_core_seconds(snapshot, attempt) for attempt in attempts) / 3600,
         runs_per_hour=runs_per_hour(attempts, snapshot.taken),
     )
+
+
+def _report(layout: RunLayout) -> str:
+    page = layout.report / "report.html"
+    try:
+        return str(page) if page.stat().st_mtime >= layout.verdicts.stat().st_mtime else ""
+    except OSError:
+        return ""
 
 
 def _core_seconds(snapshot: Snapshot, attempt: AttemptState) -> float:

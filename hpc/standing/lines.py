@@ -89,6 +89,8 @@ def next_step(name: str, standing: Standing) -> list[str]:
         return [f"not submitted yet: python -m hpc.submit {name}{' --follow' if standing.waits_for else ''}"]
     if failed:
         return [f"next, why {'it' if failed == 1 else 'they'} failed: python -m hpc.collect {name}"]
+    if counts[Outcome.FINISHED] and standing.is_over and standing.collected and standing.report:
+        return [f"report: {standing.report}"]
     if counts[Outcome.FINISHED] and standing.is_over:
         return [f"next: python -m hpc.{'report' if standing.collected else 'collect'} {name}"]
     return []

@@ -52,6 +52,7 @@ class Standing:
         values: The same with its numbers; None likewise.
         jobs: Run name → Slurm job of what runs.
         collected: Whether the newest collection has seen every end.
+        report: Path of the report, where it is as new as the newest collection; empty before.
         by_exit_code: Tasks that ended since the last collection and count as finished by their exit codes alone.
         other_code: Which runs other code made than the plan names, and how to run them again.
         outdated: Which runs started from runs of other experiments that were repeated since, and the same.
@@ -85,6 +86,7 @@ class Standing:
     values: Best | None = None
     jobs: Mapping[str, str] = field(default_factory=dict)
     collected: bool = False
+    report: str = ""
     other_code: Sequence[str] = ()
     checks: Mapping[str, int] = field(default_factory=dict)
     checked: str = ""

@@ -1,6 +1,7 @@
 """`hpc.ls`: one row an experiment, whatever is wrong with another, in bounded time."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -74,6 +75,12 @@ def test_status_shows_the_value_before_and_after_it_is_collected(project):
     """From the run's own small file where no collection has seen it; the next step is said."""
     after = project.json("status", "tiny")
     assert (after["values"]["best"]["mean"], after["collected"]) == (0.5, True)
+    assert "-m hpc.report tiny" in project.hpc("status", "tiny")
+    page = project.runs / "tiny/report/report.html"
+    page.parent.mkdir()
+    page.touch()  # as new as the collection: what to look at
+    assert project.hpc("status", "tiny").endswith(f"report: {page}\n")
+    os.utime(page, (1, 1))
     assert "-m hpc.report tiny" in project.hpc("status", "tiny")
     shutil.rmtree(project.runs / "tiny/collected")
     before = project.json("status", "tiny")
