@@ -169,8 +169,26 @@ def _import_all() -> None:
         package = importlib.import_module(room)
         for found in pkgutil.walk_packages(package.__path__, f"{room}."):
             importlib.import_module(found.name)
+    _prepare()
     gc.collect()
     gc.freeze()
+
+
+def _prepare() -> None:
+    """Make once what every plan makes anew: templates compiled, expressions of YAML, what is known of our packages.
+
+    Only what a process keeps for itself and nothing around it changes: neither folder nor variables are looked at.
+    """
+    from hpc.adapters.sbatch import _environment
+    from hpc.adapters.yaml_file import parse_yaml
+    from hpc.experiments.freezing import own_code, recorded_packages
+
+    for is_read_by_slurm in (True, False):
+        environment, name = _environment("", is_read_by_slurm=is_read_by_slurm)
+        environment.get_template(name)
+    parse_yaml("{a: [1, 0.5, yes, 2026-01-01, text]}\n", "nowhere")
+    own_code()
+    recorded_packages()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -422,7 +423,7 @@ def _provenance(
         "code": _copy_of(code, layout.code).to_json(),
         "toolkit": _copy_of(toolkit, layout.toolkit).to_json(),
         "image": dict(image) if image else None,
-        "packages": _packages(),
+        "packages": dict(recorded_packages()),
         "python": platform.python_version(),
     }
 
@@ -460,6 +461,7 @@ def write_plan(plan: Plan, new: Sequence[Task]) -> list[SubmissionLayout]:
     return submissions
 
 
+@cache
 def own_code() -> CodeFiles:
     """Our packages, as far as a program or the wrapper needs them."""
     found = (path for package in _OWN_PACKAGES for path in sorted((OWN_CODE / package).rglob("*.py")))
@@ -484,7 +486,8 @@ def find_inputs(project: Path, inputs: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _packages() -> dict[str, str]:
+@cache
+def recorded_packages() -> Mapping[str, str]:
     """Versions of the packages that decide results, as installed where the plan was made."""
     from importlib.metadata import PackageNotFoundError, version
 
