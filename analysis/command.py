@@ -14,6 +14,9 @@ from hpc.core.extras import missing_package
 from hpc.core.printable import printable
 from hpc.core.typed import spell
 
+root_option = click.option(
+    "--root", type=click.Path(path_type=Path), help="Folder of the experiments.  [default: $HPC_ROOT or ./runs]"
+)
 UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
 """What a file system says of a folder that is another's, a snapshot, or full."""
 

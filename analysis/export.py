@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from analysis.command import names_out, run
+from analysis.command import names_out, root_option, run
 from hpc.adapters.files import make_folder
 from hpc.adapters.wandb_files import export_folder, logs_itself
 from hpc.core.errors import InputError, NothingToDo
@@ -73,9 +73,7 @@ class Exported:
 )
 @click.option("--project", help="wandb project or MLflow experiment.  [default: the experiment's name]")
 @click.option("--unlogged", is_flag=True, help="For wandb: leave out runs whose program logged there itself.")
-@click.option(
-    "--root", type=click.Path(path_type=Path), help="Folder of the experiments.  [default: $HPC_ROOT or ./runs]"
-)
+@root_option
 @click.option("--dry-run", is_flag=True, help="Say what would be done, without doing it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value on stdout.")
 def export(

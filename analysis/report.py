@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from analysis.command import UNWRITABLE, names_out, run
+from analysis.command import UNWRITABLE, names_out, root_option, run
 from hpc.adapters.files import group_reads, make_folder, write_bytes, write_text
 from hpc.adapters.manifest_store import named_runs, newest_experiment, planned_below
 from hpc.adapters.owner import TRUSTED, foreign_part, is_trusted, refuse_foreign
@@ -83,9 +83,7 @@ class BuiltReport:
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder for the report.  [default: report/ in the run folder]"
 )
-@click.option(
-    "--root", type=click.Path(path_type=Path), help="Folder of the experiments.  [default: $HPC_ROOT or ./runs]"
-)
+@root_option
 @click.option("--bundle", is_flag=True, help="Pack everything into one archive, report-NAME.zip, to send or keep.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON value.")
 def report(

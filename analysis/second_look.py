@@ -18,7 +18,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from analysis.command import run
+from analysis.command import root_option, run
 from analysis.data.baselines import stored_baseline
 from analysis.data.frame import ExperimentFrame, load_frame
 from analysis.data.values import find_baselines, group_rows, usable_values
@@ -149,7 +149,7 @@ def _extension(
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("name")
-@click.option("--root", type=click.Path(path_type=Path), help="Where experiments lie.  [default: $HPC_ROOT or ./runs]")
+@root_option
 def second_look(name: str, root: Path | None) -> None:
     """Print which configurations of experiment NAME get the further seeds, as one JSON value."""
     layout = find_experiment(root or default_root(), name)

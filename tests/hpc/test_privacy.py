@@ -12,27 +12,14 @@ import pytest
 
 from hpc.adapters.files import GROUP_READS, append_json_line, lock, make_folder, mode_in, share, write_text
 from tests.hpc.test_sync import Server
+from tests.local_projects import EXPERIMENT as TINY
 from tests.local_projects import LocalProject, make_project
 
 PROJECT = Path(__file__).parents[2]
 OTHERS = 0o077
 WRITERS = 0o022
 
-EXPERIMENT = """
-name: tiny
-type: comparison
-program:
-  command: "python3 program.py {x} {seed}"
-sweep:
-  grid: {x: [1, 2]}
-  seeds: [1]
-baseline: {x: 1}
-metrics:
-  primary: {name: loss, goal: min}
-  source: {stdout: 'loss: (?P<loss>\\S+)'}
-run_name: "X{x}"
-resources: {cpus: 1, mem: 500MB, time: "0:10:00"}
-"""
+EXPERIMENT = TINY + "baseline: {x: 1}\n"
 PROGRAM = """
 import os, pathlib, sys
 mine = pathlib.Path(os.environ["HPC_ATTEMPT_DIR"], "made by the program")
