@@ -224,6 +224,7 @@ def collect(
     again: Sequence[str] = (),
     include_running: bool = False,
     forget_gone: bool = False,
+    compact: bool = False,
     max_parallel: int | None = None,
     dry_run: bool = False,
 ) -> Collected:
@@ -240,7 +241,7 @@ def collect(
     words = [*_named(name), *_option("max-parallel", max_parallel)]
     words += [word for each in again for word in ("--again", each)]
     words += _flags({"retry-failed": retry_failed, "include-running": include_running})
-    words += _flags({"forget-gone": forget_gone, "dry-run": dry_run})
+    words += _flags({"forget-gone": forget_gone, "compact": compact, "dry-run": dry_run})
     return _ask(Collected, "collect", words)
 
 

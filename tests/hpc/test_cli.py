@@ -162,8 +162,8 @@ def test_options_change_only_on_purpose() -> None:
         "dash": ["--json", "--output"],
         "status": ["--json", "--tasks", "--watch"],
         "collect": [
-            "--again", "--dry-run", "--forget-gone", "--include-running", "--json", "--max-parallel", "--replan",
-            "--retry-failed",
+            "--again", "--compact", "--dry-run", "--forget-gone", "--include-running", "--json", "--max-parallel",
+            "--replan", "--retry-failed",
         ],
         "logs": ["--attempt", "--follow", "--grep", "--json", "--rank", "--stderr", "--stdout", "--tail"],
         "clean": [
