@@ -167,8 +167,10 @@ class Cluster:
             self._start()
 
     def _repaired(self, event: simpy.Event) -> None:
-        self._up[event.value] = True
-        self._free.extend([event.value] * self.size.slots)
+        node = event.value
+        assert isinstance(node, int)
+        self._up[node] = True
+        self._free.extend([node] * self.size.slots)
         self._start()
 
 

@@ -1,6 +1,6 @@
 """Controller and shared file system of the model: nothing but counts of what is asked of them, minute by minute."""
 
-from collections import Counter
+from collections import defaultdict
 
 from benchmarks.simulation.traces import MINUTE
 
@@ -14,7 +14,7 @@ class Meter:
 
     def __init__(self) -> None:
         """Begin at nothing."""
-        self._minutes: Counter[int] = Counter()
+        self._minutes: defaultdict[int, float] = defaultdict(float)
         self.total = 0.0
 
     def add(self, now_s: float, count: float, over_s: float = 0.0) -> None:

@@ -1,7 +1,7 @@
 """What one operation costs: measured by ourselves (``measured.json``, ``checked.json``), or assumed and said so."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -42,8 +42,9 @@ def measured() -> dict[str, Any]:
     return content
 
 
-def slope(small: Mapping[str, float], large: Mapping[str, float], what: str) -> float:
-    """What one run more costs, never below 0."""
+def slope(collections: Sequence[Mapping[str, float]], what: str) -> float:
+    """What one run more costs in the larger of two collections than in the smaller, never below 0."""
+    small, large = collections
     return max(0.0, (large[what] - small[what]) / (large["runs"] - small["runs"]))
 
 
@@ -56,17 +57,17 @@ show partition``, three times sacctmgr, squeue."""
 def our_costs() -> Costs:
     """The costs of this version."""
     found = measured()
-    small, large = found["finished"]
+    small = found["finished"][0]
     names = ("new_metadata", "settled_metadata", "new_cpu_s", "settled_cpu_s")
-    each = {name: slope(small, large, name) for name in names}
+    each = {name: slope(found["finished"], name) for name in names}
     return Costs(
         wrapper_metadata=found["wrapper"]["metadata"],
         new_metadata=each["new_metadata"],
         settled_metadata=each["settled_metadata"],
-        failed_metadata=slope(*found["failed"], "settled_metadata"),
+        failed_metadata=slope(found["failed"], "settled_metadata"),
         new_s=each["new_cpu_s"],
         settled_s=each["settled_cpu_s"],
-        failed_s=slope(*found["failed"], "settled_cpu_s"),
+        failed_s=slope(found["failed"], "settled_cpu_s"),
         start_s=max(0.0, small["settled_cpu_s"] - small["runs"] * each["settled_cpu_s"]),
         quiet_calls=QUIET_CALLS,
         feeding_calls=FEEDING_CALLS,

@@ -180,19 +180,20 @@ class Loop:
         room = self.controller.max_jobs - self.cluster.jobs
         taken, self.waiting = self.waiting[:room], self.waiting[room:]
         more = min(room - len(taken), len(self.campaign.tasks) - self._first)
-        arrays = [*self._planned(taken), *_chunks(range(self._first, self._first + more), self.site.max_array_size)]
-        for elements in arrays:
-            self.controller.submit(self.env.now, arrays=1)
-            number = self.controller.arrays
-            self._live[number] = len(elements)
-            if isinstance(elements, range):
-                self.cluster.submit([Element(task, 1, number) for task in elements])
-                continue
-            for task, _, given in elements:
-                self.campaign.given[task] = given
-            self.cluster.submit([Element(task, attempt, number, given.excluded) for task, attempt, given in elements])
+        for group in self._planned(taken):
+            self.campaign.given |= {task: given for task, _, given in group}
+            self._send([(task, attempt, given.excluded) for task, attempt, given in group])
+        for tasks in _chunks(range(self._first, self._first + more), self.site.max_array_size):
+            self._send([(task, 1, ()) for task in tasks])
         self._first += more
-        return bool(arrays)
+        return bool(taken) or more > 0
+
+    def _send(self, elements: Sequence[tuple[int, int, tuple[str, ...]]]) -> None:
+        """Submit one array: task, attempt and nodes to avoid of each element."""
+        self.controller.submit(self.env.now, arrays=1)
+        number = self.controller.arrays
+        self._live[number] = len(elements)
+        self.cluster.submit([Element(task, attempt, number, excluded) for task, attempt, excluded in elements])
 
     def _planned(self, taken: Sequence[tuple[int, int, Given]]) -> list[list[tuple[int, int, Given]]]:
         """Divide retries into arrays by `plan_arrays`: those that ask for the same and avoid the same nodes."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.simulation.campaign import drawn
 from benchmarks.simulation.cluster import Size
-from benchmarks.simulation.costs import measured, our_costs
+from benchmarks.simulation.costs import Costs, measured, our_costs
 from benchmarks.simulation.loop import Result, Site, simulate
 from benchmarks.simulation.policies import Answerer, Answers, Blind, NoRetry, Ours, Policy
 from benchmarks.simulation.traces import ACME, DAY, HOUR, PHILLY, TRACES, Trace, only_passing
@@ -63,18 +63,26 @@ def site(tasks: int, trace: Trace) -> Site:
 
 
 def play(
-    trace: Trace, name: str, tasks: int, seed: int, *, failing: float | None = None, errors: float = 1.0
+    trace: Trace,
+    name: str,
+    tasks: int,
+    seed: int,
+    *,
+    failing: float | None = None,
+    errors: float = 1.0,
+    costs: Costs | None = None,
 ) -> Result:
     """One campaign.
 
     Args:
         failing: Share of attempts that fails instead of the trace's own.
         errors: The classifier's errors as measured, times this; 0: it is always right.
+        costs: Others than this version's.
     """
     chance = np.random.default_rng([seed, 0])
     answers = with_errors(measured()["verdicts"], errors) if errors else None
     chosen = policy(name, seed, answers, measured()["states"])
-    return simulate(drawn(trace, tasks, chance, failing), site(tasks, trace), chosen, our_costs(), seed)
+    return simulate(drawn(trace, tasks, chance, failing), site(tasks, trace), chosen, costs or our_costs(), seed)
 
 
 def with_errors(answers: Answers, times: float) -> dict[str, dict[str, float]]:
@@ -114,14 +122,16 @@ def figures(result: Result) -> dict[str, float]:
     }
 
 
-def large(sizes: Iterable[int] = (1_000, 10_000, 100_000, MANY)) -> list[dict[str, Any]]:
-    """The loop at growing sizes, for each trace."""
-    rows = []
-    for trace in TRACES:
-        for tasks in sizes:
-            rows.append({"trace": trace.name, **figures(play(trace, Ours.name, tasks, 0))})
-            print(rows[-1], flush=True)
-    return rows
+def large(trace: Trace, sizes: Iterable[int] = (1_000, 10_000, 100_000, MANY)) -> list[dict[str, Any]]:
+    """The loop at growing sizes."""
+    return [{"trace": trace.name, **figures(play(trace, Ours.name, tasks, 0))} for tasks in sizes]
+
+
+def were_failures_settled(trace: Trace, tasks: int = MANY) -> list[dict[str, Any]]:
+    """The largest campaign again, as if a collection passed over runs that have failed like finished ones."""
+    costs = our_costs()
+    costs = replace(costs, failed_s=costs.settled_s, failed_metadata=costs.settled_metadata)
+    return [{"trace": trace.name, **figures(play(trace, Ours.name, tasks, 0, costs=costs))}]
 
 
 def compared(traces: Sequence[Trace] = (ACME, PHILLY), shares: Sequence[float] = SHARES) -> list[dict[str, Any]]:
