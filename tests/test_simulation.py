@@ -148,10 +148,17 @@ def test_errors_of_the_classifier_are_scaled_and_nothing_else() -> None:
 def test_the_check_would_notice() -> None:
     """A model that loses a result, or takes half as long again, is off."""
     kept = check.kept()
-    real, said = check.Sweep(**kept["measured"]), check.Sweep(**kept["modelled"])
-    assert not check.off(real, said)
-    assert set(check.off(real, replace(said, finished=said.finished - 1))) == {"finished"}
-    assert set(check.off(real, replace(said, makespan_s=1.5 * real.makespan_s))) == {"makespan_s"}
+    real, said, machine = (
+        kind(**kept[name])
+        for kind, name in ((check.Sweep, "measured"), (check.Sweep, "modelled"), (check.Machine, "machine"))
+    )
+    assert not check.off(real, said, machine)
+    assert set(check.off(real, replace(said, finished=said.finished - 1), machine)) == {"finished"}
+    assert set(check.off(real, replace(said, makespan_s=1.6 * real.makespan_s), machine)) == {"makespan_s"}
+    assert set(check.off(real, replace(said, calls=2 * real.calls, rounds=real.rounds + 2), machine)) == {
+        "calls",
+        "rounds",
+    }
 
 
 def test_the_command_plays_a_small_campaign() -> None:

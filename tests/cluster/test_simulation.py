@@ -138,4 +138,4 @@ def test_the_model_says_what_a_real_slurm_does(project: Project) -> None:
     modelled = check.model(count, machine, our_costs())
     if path := os.environ.get("SCALE_CHECK"):
         check.keep(Path(path), machine, measured, modelled)
-    assert not check.off(measured, modelled), f"{machine}\n{measured}\n{modelled}"
+    assert not check.off(measured, modelled, machine), f"{machine}\n{measured}\n{modelled}"
