@@ -2,7 +2,8 @@
 
 Run: ``python -m benchmarks.collecting [--quick] [--json]``. A run has 5 metrics of 200 steps and a log of 200 lines
 with words as trainers say them. The floors read the same files and conclude nothing. Every row is taken at three sizes:
-the exponent is that of the time of the command above the time of one that only starts.
+the exponent is that of the time of the command above the time of one that only starts. Memory is that of all processes
+of a collection together, what they share counted once.
 """
 
 import json
@@ -12,14 +13,25 @@ import time
 from pathlib import Path
 
 from benchmarks.made_experiments import NAME, finished, planned, write_experiment
-from benchmarks.measuring import PYTHON, Contender, Cost, Line, as_figures, execute, run_benchmark, table, take_turns
+from benchmarks.measuring import (
+    PYTHON,
+    Contender,
+    Cost,
+    Line,
+    as_figures,
+    execute,
+    peak_memory_mib,
+    run_benchmark,
+    table,
+    take_turns,
+)
 from hpc.core.layout import RunLayout
 from hpc.snapshots.remembered import SETTLED_S
 
 STEPS = 200
 METRICS = 5
 NEW = 10
-SIZES = (250, 500, 1000)
+SIZES = (1_000, 3_000, 10_000)
 
 
 def made(folder: Path, runs: int) -> Path:
@@ -80,17 +92,10 @@ def status(name: str, folder: Path, *, forgets: bool = False) -> Contender:
 
 
 def peak_mib(folder: Path, *, forgets: bool) -> float:
-    """Most memory of a collection, its helper included."""
+    """Most memory of a collection, its helpers included."""
     if forgets:
         RunLayout(folder / "runs", NAME).remembered.unlink(missing_ok=True)
-    program = (
-        "import resource, runpy, sys; sys.argv = ['hpc.collect', sys.argv[1]]\n"
-        "try: runpy.run_module('hpc.collect', run_name='__main__')\n"
-        "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
-    )
-    told = folder / ".stdout"
-    execute((PYTHON, "-c", program, NAME), folder=folder, stdout=told)
-    return float(told.read_text().split()[-1])
+    return peak_memory_mib((PYTHON, "-m", "hpc.collect", NAME), folder=folder)
 
 
 def measure(folder: Path, *, sizes: tuple[int, ...], rounds: int) -> dict[int, list[Line]]:

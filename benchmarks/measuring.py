@@ -78,9 +78,7 @@ def execute(
     Raises:
         RuntimeError: It ended with another code than those accepted: a benchmark of a failure measures nothing.
     """
-    # Compiled modules are kept, as they are for every user; the round that is not counted writes them.
-    own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    environment = {**own, "PYTHONPATH": str(PROJECT), **(variables or {})}
+    environment = {**_environment(), **(variables or {})}
     errors = folder / ".stderr"
     with (
         (stdin or Path(os.devnull)).open("rb") as source,
@@ -95,6 +93,49 @@ def execute(
     if child.returncode not in accepted:
         raise RuntimeError(f"{' '.join(argv)}: exit {child.returncode}: {errors.read_text()[-2000:]}")
     return Cost(wall_s, usage.ru_utime + usage.ru_stime)
+
+
+def _environment() -> dict[str, str]:
+    # Compiled modules are kept, as they are for every user; the round that is not counted writes them.
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**own, "PYTHONPATH": str(PROJECT)}
+
+
+def peak_memory_mib(argv: Sequence[str], *, folder: Path) -> float:
+    """Run a command to its end; return the most memory that it and its processes had together, in MiB.
+
+    Looked at every 50 ms; what processes share is counted once.
+
+    Raises:
+        subprocess.CalledProcessError: It failed.
+    """
+    peak_kib, null = 0, subprocess.DEVNULL
+    child = subprocess.Popen(argv, cwd=folder, env=_environment(), stdin=null, stdout=null, stderr=null)
+    while child.poll() is None:
+        peak_kib = max(peak_kib, sum(map(_memory_kib, _family(child.pid))))
+        time.sleep(0.05)
+    if child.returncode:
+        raise subprocess.CalledProcessError(child.returncode, argv)
+    return peak_kib / 1024
+
+
+def _family(pid: int) -> list[int]:
+    """A process and all that came from it."""
+    try:
+        told = Path(f"/proc/{pid}/task").glob("*/children")
+        children = [int(each) for path in told for each in path.read_text().split()]
+    except OSError:  # it has ended
+        return []
+    return [pid, *(each for child in children for each in _family(child))]
+
+
+def _memory_kib(pid: int) -> int:
+    """Its memory, of what it shares its share; 0 once it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
 def take_turns(contenders: Sequence[Contender], rounds: int) -> list[Line]:

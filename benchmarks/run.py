@@ -28,7 +28,7 @@ SECTIONS = {
     "queueing": "This machine's own queue",
     "packing": "Packing tiny tasks",
     "start_up": "Starting a command",
-    "collecting": "Collecting 1,000 runs",
+    "collecting": "Collecting 10,000 runs",
     "reporting": "Reporting 10,000 runs",
     "explaining": "Explaining failures",
     "training": "A training step",

@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import h5py
 import numpy as np
@@ -31,9 +31,34 @@ _SPOOLED, _EARLIER = 0, 1
 _NO_COPY = (OSError, AttributeError)
 
 
+class Packed(NamedTuple):
+    """A curve as it is put down.
+
+    Attributes:
+        rows: How many it has.
+        data: All steps, then all values, then all times.
+    """
+
+    rows: int
+    data: bytes
+
+
+def pack(series: Mapping[str, Series]) -> dict[str, Packed]:
+    """Pack the curves of an attempt: metric → curve."""
+    return {
+        name: Packed(
+            len(curve.step),
+            np.ascontiguousarray(curve.step, np.int64).tobytes()
+            + np.ascontiguousarray(curve.value, np.float64).tobytes()
+            + np.ascontiguousarray(curve.time, np.float64).tobytes(),
+        )
+        for name, curve in series.items()
+    }
+
+
 @dataclass
 class _Runs:
-    """Where the rows of one metric lie: one entry an attempt."""
+    """Where the rows of one metric lie: one entry an attempt, as they come."""
 
     task: "array[int]" = field(default_factory=lambda: array("q"))
     attempt: "array[int]" = field(default_factory=lambda: array("q"))
@@ -45,9 +70,12 @@ class _Runs:
 
     def as_arrays(self) -> dict[str, NDArray[Any]]:
         """The entries, by task and attempt."""
-        found = {name: np.array(getattr(self, name)) for name in self.__dataclass_fields__}
+        found = {name: np.array(getattr(self, name)) for name in _PLACES}
         order = np.lexsort((found["attempt"], found["task"]))
         return {name: each[order] for name, each in found.items()}
+
+
+_PLACES = tuple(_Runs.__dataclass_fields__)
 
 
 @dataclass(frozen=True)
@@ -91,6 +119,7 @@ class Curves:
         """
         self._spool = Spool(folder)
         self._runs: dict[str, _Runs] = {}
+        self._first: dict[str, tuple[int, int, int]] = {}
         self._earlier: Earlier | None = None
 
     def add(self, task: int, attempt: int, series: Mapping[str, Series]) -> None:
@@ -104,21 +133,28 @@ class Curves:
         Raises:
             OSError: The disk is full.
         """
-        for name, curve in series.items():
-            length = len(curve.step)
-            data = b"".join((
-                np.ascontiguousarray(curve.step, np.int64).tobytes(),
-                np.ascontiguousarray(curve.value, np.float64).tobytes(),
-                np.ascontiguousarray(curve.time, np.float64).tobytes(),
-            ))  # fmt: skip
+        self.put(task, attempt, pack(series))
+
+    def put(self, task: int, attempt: int, packed: Mapping[str, Packed]) -> None:
+        """Put the curves of an attempt down, as `add`, in any order of attempts."""
+        for number, (name, (length, data)) in enumerate(packed.items()):
             place = self._spool.put(data)
-            runs = self._runs.setdefault(name, _Runs())
+            runs = self._of(name, (task, attempt, number))
             for column, value in zip(
-                runs.__dataclass_fields__,
+                _PLACES,
                 (task, attempt, length, _SPOOLED, place, place + _WORD * length, place + 2 * _WORD * length),
                 strict=True,
             ):
                 getattr(runs, column).append(value)
+
+    def _of(self, name: str, seen: tuple[int, int, int]) -> _Runs:
+        """The rows of a metric.
+
+        Args:
+            seen: Task and attempt that have it, and at which place.
+        """
+        self._first[name] = min(seen, self._first.get(name, seen))
+        return self._runs.setdefault(name, _Runs())
 
     def take_over(self, earlier: "Earlier", tasks: Sequence[int]) -> None:
         """Take the curves of some tasks as an earlier file has them; one file at most.
@@ -127,10 +163,11 @@ class Curves:
             tasks: Their rows in its ``tasks/``.
         """
         self._earlier = earlier
-        for name, found in earlier.curves.items():
+        for number, (name, found) in enumerate(earlier.curves.items()):
             chosen = np.isin(found["task"], tasks)
             if chosen.any():
-                runs = self._runs.setdefault(name, _Runs())
+                first = chosen.argmax()  # they lie by task and attempt
+                runs = self._of(name, (int(found["task"][first]), int(found["attempt"][first]), number))
                 for column in ("task", "attempt", "length", "step", "value", "time"):
                     getattr(runs, column).frombytes(found[column][chosen].astype(np.int64).tobytes())
                 runs.source.frombytes(bytes([_EARLIER]) * int(chosen.sum()))
@@ -142,8 +179,7 @@ class Curves:
     @property
     def names(self) -> list[str]:
         """The metrics, by the first attempt that has them."""
-        first = {name: min(zip(runs.task, runs.attempt, strict=True)) for name, runs in self._runs.items()}
-        return sorted(first, key=lambda name: first[name])
+        return sorted(self._first, key=lambda name: self._first[name])
 
     def curve(self, name: str) -> Curve:
         """One metric of all attempts."""

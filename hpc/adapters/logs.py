@@ -28,6 +28,8 @@ TAIL_BYTES = 1 << 22  # the last lines are looked for in this much
 _GZIP = b"\x1f\x8b"  # how gzip's files begin
 _LAST_BLOCK = 1 << 15  # what is read first from the end; doubled as long as it holds too little
 
+_CLEAN = bytes([*b"\t\n", *range(0x20, 0x7F)])
+"""Of a log with these bytes only, a line is what stands between two ends."""
 _CALM = log_scan.MARKED_CALM.encode()
 _BLANK = b" " * len(_CALM)
 
@@ -143,20 +145,28 @@ def read_log_stream(stream: Readable, source: str) -> tuple[LogLine, ...]:
 
 
 def _whole(data: bytes, source: str) -> tuple[LogLine, ...]:
-    raw = data.split(b"\n")
-    if not _decode(raw[-1]):
+    raw, decode = data.split(b"\n"), _decode if data.translate(None, _CLEAN) else _decode_clean
+    if not decode(raw[-1]):
         raw.pop()
-    if b"\x1b" in data:  # colours may stand within a word
+    suspects: list[int] = []
+    if len(raw) <= HEAD + KEEP:  # all of it is kept
+        pass
+    elif b"\x1b" in data:  # colours may stand within a word
         suspects = [i for i, line in enumerate(raw) if log_scan.suspicious(_decode(line))]
     else:
         suspects = [number - 1 for number, _, _ in _suspicious_in(data)]
     ends = {*range(min(HEAD, len(raw))), *range(max(0, len(raw) - KEEP), len(raw))}
     keep = {*suspects[:KEEP], *suspects[-KEEP:], *ends}
-    return tuple(LogLine(source, i + 1, _decode(raw[i])) for i in sorted(keep) if i < len(raw))
+    return tuple(LogLine(source, i + 1, decode(raw[i])) for i in sorted(keep) if i < len(raw))
 
 
 def _decode(raw: bytes) -> str:
     return log_scan.clean(raw[: log_scan.MAX_LINE * 32].decode("utf-8", "replace"))
+
+
+def _decode_clean(raw: bytes) -> str:
+    """The same of a line that is clean already."""
+    return raw[: log_scan.MAX_LINE].decode("ascii")
 
 
 def _chunks(file: BinaryIO, start: int) -> Iterator[bytes]:

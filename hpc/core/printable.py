@@ -41,6 +41,11 @@ def printable(text: str) -> str:
     return _UNSAFE.sub("", _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text))
 
 
+def is_printable(text: str) -> bool:
+    """Whether `printable` gives a text back as it is."""
+    return text.isprintable() or _UNSAFE.search(text) is None
+
+
 def one_line(text: str) -> str:
     """The same in one line, for a name or a value inside a sentence: nothing in it can pass for a line of ours."""
     return printable(text).replace("\n", " ").replace("\t", " ")

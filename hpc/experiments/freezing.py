@@ -519,7 +519,8 @@ def frozen_of(manifest: Mapping[str, Any]) -> Frozen:
     """Read back what a manifest froze, for submissions that come later."""
     from hpc.experiments.schema import experiment_from
 
-    spec = experiment_from(YamlDocument(manifest["spec"], source=f"manifest of {manifest['experiment']}"))
+    document = YamlDocument(manifest["spec"], source=f"manifest of {manifest['experiment']}")
+    spec = experiment_from(document, is_named=True)
     cluster = dict(manifest["cluster"])
     follow = Following(**cluster.get("follow", {}))
     profile = ClusterProfile(

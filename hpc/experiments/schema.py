@@ -105,9 +105,15 @@ def load_profile(path: Path) -> ClusterProfile:
 
 
 def experiment_from(
-    document: YamlDocument, overrides: Overrides = NONE, *, code: Path | None = None
+    document: YamlDocument, overrides: Overrides = NONE, *, code: Path | None = None, is_named: bool = False
 ) -> core.ExperimentSpec:
     """Check an experiment and turn it into its record. Also reads back `ExperimentSpec.raw`.
+
+    Args:
+        document: The experiment.
+        overrides: Changes from the command line.
+        code: As `load_experiment`.
+        is_named: Its runs have their names already: nobody renders ten thousand of them to look for two alike.
 
     Raises:
         InputError: Everything that is wrong with it.
@@ -116,7 +122,8 @@ def experiment_from(
     problems = list(misspelt)
     sections = _sections(ExperimentModel, document, problems)
     draft = _draft(sections, document, problems, code)
-    problems += [document.problem(finding.path, finding.message) for finding in check(draft)]
+    checked = replace(draft, run_name=None) if is_named else draft
+    problems += [document.problem(finding.path, finding.message) for finding in check(checked)]
     if problems:
         source = document.source if problems != misspelt else ""  # the file has no part in them
         raise InputError(sorted(problems, key=lambda problem: problem.line), source)

@@ -1,6 +1,6 @@
 """From the states of an experiment's tasks to verdicts: evidence is gathered and classified, nothing is decided."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from hpc.core.failures.classify import classify, unreadable_verdict
@@ -150,7 +150,7 @@ def judge_experiment(
     include_running: bool = False,
     again: Collection[str] = (),
     writes: bool = True,
-    judge: Callable[[int, TaskState], "JudgedTask"] | None = None,
+    judge: Callable[[Sequence[TaskState]], Sequence["JudgedTask"]] | None = None,
     frozen: Frozen | None = None,
 ) -> JudgedExperiment:
     """Judge every attempt that is over, keep what Slurm said of it, and tidy up after a killed wrapper.
@@ -159,14 +159,16 @@ def judge_experiment(
         include_running: Read the metrics of what runs, too.
         again: Classes and runs to start again on request.
         writes: Without, what Slurm said is not kept: the runs are somebody else's.
-        judge: What judges a task, by its place in the manifest; None holds all that was read of each.
+        judge: What judges the tasks; None holds all that was read of each.
         frozen: What was planned, where somebody has read it; as its manifest says.
     """
     if writes:
         keep_cancelled(snapshot)
     layout = snapshot.layout
-    judge = judge or (lambda _, state: judge_task(layout, state, include_running=include_running))
-    tasks = tuple(judge(row, state) for row, state in enumerate(snapshot.tasks))
+    if judge:
+        tasks = tuple(judge(snapshot.tasks))
+    else:
+        tasks = tuple(judge_task(layout, state, include_running=include_running) for state in snapshot.tasks)
     for attempt in (attempt for state in snapshot.tasks for attempt in state.attempts):
         if writes and attempt.progress is Progress.OVER:
             tidy_left_behind(attempt)
@@ -194,7 +196,9 @@ def judge_task(layout: RunLayout, state: TaskState, *, include_running: bool) ->
 def _judge_attempt(layout: RunLayout, attempt: AttemptState, *, include_running: bool) -> JudgedAttempt:
     over = attempt.progress is Progress.OVER
     is_read = attempt.unreadable is None and (over or include_running)
-    results = read_results(attempt.layout) if is_read else Results({}, {}, None)
+    results = Results({}, {}, None)
+    if is_read:  # of what is over the record is asked for in any case
+        results = read_results(attempt.layout, attempt.record) if over else read_results(attempt.layout)
     return JudgedAttempt(attempt, results, _verdict(layout, attempt, results) if over else None)
 
 

@@ -1,26 +1,23 @@
 """Judging run after run without holding what was read: of a finished run, only what is asked of it later stays.
 
-Its curves and its line of ``verdicts.json`` are put down; of a run that was settled before, nothing is read.
+Its curves and its line of ``verdicts.json`` are put down; of a run that was settled before, nothing is read. Where many
+are new, processes read them side by side (`hpc.rounds.side_by_side`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
-from math import isfinite
-from typing import Any
 
 from hpc.adapters.collected_file import Entry, read_entries
 from hpc.adapters.curves import Curves
 from hpc.adapters.spool import Spool
-from hpc.adapters.verdict_lines import line_of
 from hpc.core.failures.outcomes import Outcome
-from hpc.core.retry.learned import Observation, shape_parameters
+from hpc.core.retry.learned import Observation
 from hpc.experiments.freezing import frozen_of
-from hpc.rounds.checked import answer_for
-from hpc.rounds.describe import describe_task
-from hpc.rounds.judge import JudgedTask, judge_task
-from hpc.rounds.tables import final_values
-from hpc.snapshots.measured import observations_of
+from hpc.rounds.judge import JudgedTask
+from hpc.rounds.reading import Read, Reader, Said
+from hpc.rounds.side_by_side import Asked, processes_for, read_side_by_side
 from hpc.snapshots.remembered import Memory, in_short
 from hpc.snapshots.settled import Settled, SettledRuns
 from hpc.snapshots.snapshot import Snapshot, TaskState
@@ -33,7 +30,6 @@ class Settling:
         curves: Those of the attempts that were read.
         lines: Lines of ``verdicts.json`` of the runs that were settled now.
         frozen: What was planned.
-        observed: What the attempts that were read showed of micro-batches.
     """
 
     def __init__(
@@ -47,40 +43,63 @@ class Settling:
             settles: Without, every run is read, and all that is concluded of it stays.
             writes: Whether anybody will ask for what is put down.
         """
-        self._layout, self._manifest = snapshot.layout, snapshot.manifest
+        self._layout = snapshot.layout
         self.frozen = frozen_of(snapshot.manifest)
-        self._spec = self.frozen.spec
+        spec = self.frozen.spec
         # What a run showed of micro-batches is learned when it is read; should that be gone, all are read again.
-        learned = self._spec.batch is None or self._layout.learned.exists()
+        learned = spec.batch is None or self._layout.learned.exists()
         self._known = SettledRuns(snapshot, memory if learned else None) if settles else None
-        self._include_running, self._writes = include_running, writes
+        self._reader = Reader(
+            snapshot.layout, spec, snapshot.manifest["spec"], self._known is not None,
+            self._known.names if self._known else None, include_running, writes,
+        )  # fmt: skip
         self.curves = Curves(snapshot.layout.home)
         self.lines = Spool(snapshot.layout.home)
-        self.observed: list[Observation] = []
+        self._observed: dict[int, tuple[Observation, ...]] = {}
 
-    def judge(self, row: int, state: TaskState) -> JudgedTask:
-        """Judge a run.
+    def judge(self, states: Sequence[TaskState]) -> list[JudgedTask]:
+        """Judge all runs, in the manifest's order."""
+        known = {row: settled for row, state in enumerate(states) if (settled := self._find(row, state))}
+        new = [(row, state) for row, state in enumerate(states) if row not in known]
+        return [task for _, task in sorted((known | dict(self._judge_new(new))).items())]
 
-        Args:
-            row: Its place in the manifest.
-        """
-        if self._known and (settled := self._known.find(row, state)):
-            return JudgedTask(state, (), Outcome.FINISHED, settled=settled)
-        task = judge_task(self._layout, _fresh(state), include_running=self._include_running)
-        self._observe(task)
-        for attempt in task.attempts if self._writes else ():
-            self.curves.add(row, attempt.state.number, attempt.results.series)
-        if task.kept:
-            return replace(task, kept=replace(task.kept, entry=self._whole_entries[state.task.task_id]))
-        settled = self._settle(task)
-        return replace(
-            task,
-            state=state if settled else task.state,
-            attempts=() if settled else tuple(
-                replace(each, results=each.results.without_curves(each.state.layout)) for each in task.attempts
-            ),
-            settled=settled,
-        )  # fmt: skip
+    @property
+    def observed(self) -> list[Observation]:
+        """What the attempts that were read showed of micro-batches."""
+        return [each for row in sorted(self._observed) for each in self._observed[row]]
+
+    def _find(self, row: int, state: TaskState) -> JudgedTask | None:
+        settled = self._known.find(row, state) if self._known else None
+        return JudgedTask(state, (), Outcome.FINISHED, settled=settled) if settled else None
+
+    def _judge_new(self, new: Sequence[Asked]) -> Iterator[tuple[int, JudgedTask]]:
+        """Judge what was not settled before: side by side what can be, the rest here."""
+        left = dict(new)
+        if processes := processes_for(len(new)):
+            with closing(read_side_by_side(self._reader, new, processes)) as found:
+                for row, read in found:
+                    yield row, self._take(row, left.pop(row), read)
+        for row, state in left.items():
+            yield row, self._take(row, state, self._reader.read(state))
+
+    def _take(self, row: int, state: TaskState, read: Read) -> JudgedTask:
+        """Put down what is only asked for when everything is written."""
+        for number, packed in read.curves.items():
+            self.curves.put(row, number, packed)
+        if read.observed:
+            self._observed[row] = read.observed
+        if self._known:
+            self._known.note(state.task.run_name, read.evidence)
+        found = read.found
+        if isinstance(found, Said):
+            return JudgedTask(state, (), Outcome.FINISHED, settled=self._settled(found))
+        if found.kept:
+            return replace(found, kept=replace(found.kept, entry=self._whole_entries[state.task.task_id]))
+        return found
+
+    def _settled(self, said: Said) -> Settled:
+        place = (self.lines.put(said.line), len(said.line))
+        return Settled(said.entry, said.last_step, place, said.source)
 
     def line(self, settled: Settled) -> bytes:
         """The line of a run that was settled now; empty for one that was before."""
@@ -123,34 +142,3 @@ class Settling:
     def _whole_entries(self) -> Mapping[str, Entry]:
         """The collection before, for runs of which something is kept."""
         return read_entries(self._layout)
-
-    def _observe(self, task: JudgedTask) -> None:
-        spec = self._spec
-        if spec.batch is None:
-            return
-        parameters = shape_parameters({**spec.program.args, **task.state.task.parameters}, spec.batch.shape)
-        for each in task.attempts:
-            self.observed += observations_of(
-                each.state.layout, each.state.record, each.verdict, each.results, parameters
-            )
-
-    def _settle(self, task: JudgedTask) -> Settled | None:
-        """Put down what is said of a finished run; None for any other, and where not all of it can be said so."""
-        if self._known is None or task.outcome is not Outcome.FINISHED or not task.attempts:
-            return None
-        record, results, values = task.attempts[-1].state.record, task.attempts[-1].results, final_values(task)
-        is_whole = all(isfinite(value) for value in values.values()) and all(
-            len(series.step) for each in task.attempts for series in each.results.series.values()
-        )
-        if record is None or not is_whole:
-            return None
-        entry: dict[str, Any] = describe_task(self._layout, task, values, None)
-        entry |= answer_for(task, self._spec.check, self._manifest)
-        line = line_of(entry)
-        place = (self.lines.put(line), len(line))
-        return Settled(in_short(entry), results.measures.last_step, place, tuple(record.metrics_source))
-
-
-def _fresh(state: TaskState) -> TaskState:
-    """The same state without records that were read of it, so that what is read of this one goes with it."""
-    return replace(state, attempts=tuple(replace(attempt) for attempt in state.attempts))

@@ -112,12 +112,15 @@ def _measured(series: Mapping[str, Series]) -> Measures:
     )  # fmt: skip
 
 
-def read_results(attempt: AttemptLayout) -> Results:
+def read_results(attempt: AttemptLayout, record: TaskRecord | None = None) -> Results:
     """Read an attempt's metrics; a damaged file, or one that is not its own, is evidence and no error of ours.
 
     A file that contradicts `task.json` or `summary.json` is not complete, so no run is a success by it.
+
+    Args:
+        record: Its ``task.json``, where that was read just now.
     """
-    record = _own_record(attempt)
+    record = record or _own_record(attempt)
     try:
         contents = read_apart(attempt.metrics, [record.primary_metric] if record else [])
     except FileNotFoundError:
@@ -346,7 +349,7 @@ def _has_delivered(record: TaskRecord | None, results: Results) -> bool:
 
 def values_of(series: Series) -> tuple[float, ...]:
     """Return the last `MAX_VALUES` values of a series as plain numbers."""
-    return tuple(float(value) for value in series.value[-MAX_VALUES:])
+    return tuple(series.value[-MAX_VALUES:].tolist())
 
 
 def last_step(results: Results) -> int | None:

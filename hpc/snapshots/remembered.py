@@ -333,7 +333,12 @@ class Memory:
 
     def is_settled(self, stamp: Stamp) -> bool:
         """Whether a file is there and has not changed for a while."""
-        return self._taken - max(stamp[2:]) / 1e9 >= SETTLED_S if stamp else False
+        return is_settled(stamp, self.settled_before)
+
+    @property
+    def settled_before(self) -> float:
+        """Unix time: what changed later may change once more and look the same."""
+        return self._taken - SETTLED_S
 
     def save(self) -> None:
         """Keep it for the next look, where that saves reading; a disk that is full or not ours to write is no error."""
@@ -348,6 +353,11 @@ class Memory:
         text = json.dumps(body, ensure_ascii=True, separators=(",", ":"))
         with contextlib.suppress(OSError):
             write_bytes(self._layout.remembered, f"{_head(self._layout, text)}\n{text}\n".encode(), parents=False)
+
+
+def is_settled(stamp: Stamp, before: float) -> bool:
+    """Whether a file is there and has not changed since a Unix time."""
+    return max(stamp[2:]) / 1e9 <= before if stamp else False
 
 
 def in_short(entry: Entry) -> Entry:

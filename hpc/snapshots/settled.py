@@ -25,7 +25,7 @@ from hpc.adapters.verdict_lines import digest_told, read_lines
 from hpc.core.errors import InputError, TemporaryError
 from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.core.slurm.executions import is_job
-from hpc.snapshots.remembered import Memory, Stamp, rules_digest, stamp_of, stamp_on
+from hpc.snapshots.remembered import Memory, Stamp, is_settled, rules_digest, stamp_of, stamp_on
 from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot, TaskState
 
 _NO_EVIDENCE = frozenset({"claim", "outcome.json", "scheduler.json", "work"})
@@ -64,8 +64,8 @@ class SettledRuns:
         self._entries: Mapping[str, Entry] = {}
         self._found: list[int] = []
         self._evidence: dict[str, str] = {}
-        self._submissions: dict[int, str] = {}
         self._files = _Files()
+        self.names = EvidenceNames(snapshot.layout, memory.settled_before) if memory else None
         told = memory.settled if memory else {}
         if memory and told.get("runs") and self._head["rules"] and told.get("head") == self._head:
             self._files = open_files(snapshot.layout)
@@ -78,16 +78,20 @@ class SettledRuns:
         Args:
             row: Its place in the manifest.
         """
-        if self._memory is None:
-            return None
         name = state.task.run_name
-        evidence = self._evidence[name] = self._evidence_on(state, self._memory)
         told = self._before.get(name)
         entry = self._entries.get(state.task.task_id) if told else None
-        if told is None or entry is None or not evidence or told[0] != evidence:
+        if self.names is None or told is None or entry is None:
+            return None
+        evidence = self._evidence[name] = self.names.of(state)
+        if not evidence or told[0] != evidence:
             return None
         self._found.append(row)
         return Settled(entry, told[1])
+
+    def note(self, run_name: str, evidence: str) -> None:
+        """Take in what names the evidence on a run, taken before it was read."""
+        self._evidence[run_name] = evidence
 
     def close(self) -> None:
         """Close the files of the collection before."""
@@ -134,7 +138,7 @@ class SettledRuns:
         if self._memory is None:
             return
         runs = {
-            name: [evidence, each.last_step] for name, each in settled.items() if (evidence := self._evidence[name])
+            name: [evidence, each.last_step] for name, each in settled.items() if (evidence := self._evidence.get(name))
         }
         with suppress(InputError, OSError), closing(open_files(self._layout)) as written:
             if written.stamps and written.verdicts and digest_told(written.verdicts) == digest:  # nobody else's
@@ -144,33 +148,42 @@ class SettledRuns:
                 }  # fmt: skip
                 self._memory.note_collected({each["task_id"]: each for each in entries}, told, written.stamps[0])
 
-    def _evidence_on(self, state: TaskState, memory: Memory) -> str:
-        """Name all that the verdicts on a run are given by; empty where it may change yet."""
+
+class EvidenceNames:
+    """Names all that the verdicts on a run are given by."""
+
+    def __init__(self, layout: RunLayout, settled_before: float) -> None:
+        """Begin.
+
+        Args:
+            settled_before: What changed later (Unix time) may change once more and look the same.
+        """
+        self._layout, self._settled_before = layout, settled_before
+        self._submissions: dict[int, str] = {}
+
+    def of(self, state: TaskState) -> str:
+        """The digest of it; empty where it may change yet."""
         attempts = state.attempts
         if not attempts or state.kept is not None or not all(_is_final(each) for each in attempts):
             return ""
-        lines: list[str] = []
-        for attempt in attempts:
-            found = self._of_attempt(attempt, memory, with_checkpoints=len(attempts) > 1)
-            if found is None:
-                return ""
-            lines += found
-        return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        named = [self._of_attempt(attempt, with_checkpoints=len(attempts) > 1) for attempt in attempts]
+        if not all(named):
+            return ""
+        return hashlib.sha256("\n".join(named).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
-    def _of_attempt(self, attempt: AttemptState, memory: Memory, *, with_checkpoints: bool) -> list[str] | None:
-        lines = [f"{attempt.number} {self._of_submission(attempt.submission)} {attempt.row}"]
-        stamps: list[Stamp] = []
+    def _of_attempt(self, attempt: AttemptState, *, with_checkpoints: bool) -> str:
+        """All of one attempt, as text; empty where it may change yet, or cannot be looked at."""
+        log = None
         if is_job(attempt.job):
-            stamps.append(stamp_of(f"{self._layout.submission(attempt.submission).logs}/{attempt.job}.log"))
+            log = stamp_of(f"{self._layout.submission(attempt.submission).logs}/{attempt.job}.log")
         try:
-            for name, found in sorted(_entries_of(attempt.layout, with_checkpoints=with_checkpoints)):
-                lines.append(name)
-                stamps.append([found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns])
+            files = sorted(_files_of(attempt.layout, with_checkpoints=with_checkpoints))
         except OSError:
-            return None
-        if not all(each is None or memory.is_settled(each) for each in stamps):
-            return None
-        return [*lines, repr(stamps)]
+            return ""
+        newest = max((max(each[3:]) for each in files), default=0)
+        if newest / 1e9 > self._settled_before or not (log is None or is_settled(log, self._settled_before)):
+            return ""
+        return f"{attempt.number} {self._of_submission(attempt.submission)} {attempt.row} {log} {files}"
 
     def _of_submission(self, number: int) -> str:
         """When it was made, by the files that say so."""
@@ -221,15 +234,26 @@ def _is_final(attempt: AttemptState) -> bool:
     )
 
 
-def _entries_of(attempt: AttemptLayout, *, with_checkpoints: bool) -> Iterator[tuple[str, os.stat_result]]:
-    """The files of an attempt that say something; of its checkpoints those that say when they were whole."""
+_File = tuple[str, int, int, int, int]
+"""Name, inode, size, times of the last change of content and of anything."""
+
+
+def _files_of(attempt: AttemptLayout, *, with_checkpoints: bool) -> Iterator[_File]:
+    """The files of an attempt that say something; of its checkpoints those that say when they were whole.
+
+    Names come with their stamps from one listing: a network file system sends both together.
+    """
     with os.scandir(attempt.home) as entries:
         for entry in entries:
             name = entry.name
             if name not in _NO_EVIDENCE and name[0] != "." and not entry.is_dir():
-                yield name, entry.stat()
+                yield _file(name, entry.stat())
     if not with_checkpoints:
         return
     for parent, _, names in os.walk(attempt.checkpoints):
         for path in (parent, *(f"{parent}/{name}" for name in names)):
-            yield path, os.stat(path)  # noqa: PTH116  many
+            yield _file(path, os.stat(path))  # noqa: PTH116  many
+
+
+def _file(name: str, found: os.stat_result) -> _File:
+    return name, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

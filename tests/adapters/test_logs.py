@@ -95,3 +95,11 @@ def test_without_the_engine_the_same_lines_are_found(tmp_path: Path, monkeypatch
     with_it = read(path)
     monkeypatch.setattr(logs, "is_fast", lambda: False)
     assert read(path) == with_it
+
+
+@given(st.lists(st.text(st.characters(codec="ascii"), max_size=40), max_size=400))
+def test_a_clean_log_is_read_as_any_other(lines: list[str]) -> None:
+    """Where no byte needs cleaning, or all lines are kept, nothing is looked at that would be passed over."""
+    data = "\n".join(lines).encode()
+    found = {line.line: line.text for line in logs._whole(data, "stderr")}
+    assert found == expected(data)

@@ -121,8 +121,8 @@ def find_explosions(series: Series) -> tuple[HealthWarning, ...]:
         return ()
     found = []
     for name, values in series.items():
-        numbers = [value for value in values if isfinite(value)]
-        if not TRAINING_LOSS.fullmatch(name) or len(numbers) < 5:
+        numbers = _finite(values) if TRAINING_LOSS.fullmatch(name) else []
+        if len(numbers) < 5:
             continue
         begin, end = median(numbers[:3]), median(numbers[-3:])
         if len(numbers) < 9 and numbers[0] > 0.1:  # the third value of few may already be far up
@@ -133,12 +133,16 @@ def find_explosions(series: Series) -> tuple[HealthWarning, ...]:
     return tuple(found)
 
 
+def _finite(values: Sequence[float]) -> list[float]:
+    return list(filter(isfinite, values))
+
+
 def grows_with_reward(series: Series) -> bool:
     """Whether a reward rises beside the losses: then they are of reinforcement learning and may grow with it."""
     return any(
         median(numbers[-3:]) > median(numbers[:3])
         for name, values in series.items()
-        if REWARD_NAME.search(name) and len(numbers := [value for value in values if isfinite(value)]) >= 6
+        if REWARD_NAME.search(name) and len(numbers := _finite(values)) >= 6
     )
 
 
@@ -168,8 +172,10 @@ def find_spikes(series: Series) -> tuple[HealthWarning, ...]:
     """The highest leap of a training loss, when it came back below twice the level it leapt from."""
     found = []
     for name, values in series.items():
+        if not TRAINING_LOSS.fullmatch(name):
+            continue
         numbers = [(i, value) for i, value in enumerate(values) if isfinite(value)]
-        if not TRAINING_LOSS.fullmatch(name) or len(numbers) < SPIKE_BEFORE + 3:
+        if len(numbers) < SPIKE_BEFORE + 3:
             continue
         place = max(range(SPIKE_BEFORE, len(numbers)), key=lambda k: numbers[k][1])
         before = [value for _, value in numbers[max(0, place - 5 * SPIKE_BEFORE) : place]]
@@ -212,8 +218,8 @@ def find_gradient_trouble(series: Series) -> tuple[HealthWarning, ...]:
     """Gradient norms that vanished or exploded for at least three values in a row up to the last."""
     found = []
     for name, values in series.items():
-        numbers = [value for value in values if isfinite(value)]
-        if not GRADIENT_NAME.search(name) or len(numbers) < 12:
+        numbers = _finite(values) if GRADIENT_NAME.search(name) else []
+        if len(numbers) < 12:
             continue
         early, last = median(numbers[: len(numbers) // 2]), numbers[-3:]
         since = len(values) - 3
@@ -230,8 +236,8 @@ def find_oscillations(series: Series) -> tuple[HealthWarning, ...]:
     """Training losses that at nearly every step jump back by a fifth of their level without falling on the whole."""
     found = []
     for name, values in series.items():
-        last = [value for value in values[-OSCILLATION_VALUES:] if isfinite(value)]
-        if not TRAINING_LOSS.fullmatch(name) or len(last) < OSCILLATION_VALUES:
+        last = _finite(values[-OSCILLATION_VALUES:]) if TRAINING_LOSS.fullmatch(name) else []
+        if len(last) < OSCILLATION_VALUES:
             continue
         jumps = [b - a for a, b in pairwise(last)]
         turns = sum(a * b < 0 for a, b in pairwise(jumps)) / (len(jumps) - 1)

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from hpc.core.failures.engine import Finder, is_fast
 from hpc.core.failures.reading import languages
-from hpc.core.printable import printable
+from hpc.core.printable import is_printable, printable
 
 MAX_LINE = 2000
 
@@ -193,11 +193,17 @@ def says_ended(line: str) -> bool:
 
 
 _NAN = Finder(r"nan|\binf(?:inity)?\b")
+_PERHAPS_NAN = Finder(r"nan|inf(?:inity)?\b")
 
 
 def names_nan(line: str) -> bool:
     """Whether a line holds a word for a number that is not finite. Cheap, and generous."""
     return _NAN.found(line)
+
+
+def may_name_nan(text: str) -> bool:
+    """Whether a line of a log may hold such a word, whatever is taken off the line later. Asked of whole logs."""
+    return not is_printable(text) or _PERHAPS_NAN.found(text)
 
 
 def loss_is_finite(line: str) -> bool | None:

@@ -64,15 +64,18 @@ class Event:
 
 @dataclass(frozen=True)
 class Scene:
-    """One attempt's logs, read once: who said what, and whether work went on afterwards.
+    """One attempt's logs, read once, and only when they are asked for: of a success that delivered nobody asks.
 
     Attributes:
         evidence: What is known of the attempt.
-        readings: Its logs, one each, in the evidence's order.
     """
 
     evidence: Evidence
-    readings: tuple[Reading, ...]
+
+    @cached_property
+    def readings(self) -> tuple[Reading, ...]:
+        """Its logs, one each, in the evidence's order."""
+        return tuple(_read_logs(self.evidence))
 
     @cached_property
     def lines(self) -> tuple[Line, ...]:
@@ -146,7 +149,8 @@ class Scene:
     @cached_property
     def _names_nan(self) -> bool:
         """Whether any line names a number that is none: where none does, nobody need read them."""
-        return any(log_scan.names_nan(line.text) for line in self.lines)
+        texts = " ".join(line.text for line in self.evidence.log)
+        return log_scan.may_name_nan(texts) and any(log_scan.names_nan(line.text) for line in self.lines)
 
     @cached_property
     def lasting_nan(self) -> LogLine | None:
@@ -253,8 +257,12 @@ _UNCAUGHT = next(rule for rule in LOG_RULES if rule.role is Role.UNCAUGHT)
 
 
 def observe(evidence: Evidence) -> Scene:
+    """What is known of an attempt, with its logs to be read."""
+    return Scene(evidence)
+
+
+def _read_logs(evidence: Evidence) -> Iterator[Reading]:
     """Clean the lines, take prefixes off, leave out what earlier attempts wrote, and read what is left."""
-    readings = []
     for source in dict.fromkeys(line.source for line in evidence.log):
         places = [(k, line) for k, line in enumerate(evidence.log) if line.source == source]
         split = split_speakers([split_prefix(log_scan.clean(line.text)) for _, line in places])
@@ -262,8 +270,7 @@ def observe(evidence: Evidence) -> Scene:
             Line(origin, rank, without_stock(in_english(text)), position)
             for (position, origin), (rank, text) in zip(places, split, strict=True)
         ]
-        readings.append(read(_last_attempt(lines, ended_well=evidence.state is SlurmState.COMPLETED)))
-    return Scene(evidence, tuple(readings))
+        yield read(_last_attempt(lines, ended_well=evidence.state is SlurmState.COMPLETED))
 
 
 def _last_attempt(lines: list[Line], *, ended_well: bool) -> list[Line]:

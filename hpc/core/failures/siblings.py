@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 
 from hpc.core.failures import log_scan
 from hpc.core.failures.breaker import fingerprint
@@ -65,7 +66,7 @@ class Siblings:
     suspects: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     dropped: int = 0
 
-    @property
+    @cached_property
     def finished(self) -> int:
         """Finished runs that are counted."""
         return sum(kind is Kind.FINISHED for kind in self.runs.values())
@@ -77,7 +78,7 @@ class Siblings:
 
     def is_full(self, kind: Kind) -> bool:
         """Whether no more runs of a kind are counted."""
-        return sum(each is kind for each in self.runs.values()) >= MOST_RUNS
+        return (self.finished if kind is Kind.FINISHED else self.failed) >= MOST_RUNS
 
     def is_usual(self, key: str) -> bool:
         """Whether a template stands in many finished runs, and is not the failed ones' above all."""

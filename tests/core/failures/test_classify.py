@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpc.core.failures import log_scan
 from hpc.core.failures.classify import ADVICE, SUCCESS_RULES, classify
 from hpc.core.failures.evidence import Evidence, FailureClass, LogLine
 from hpc.core.failures.fact_rules import FACT_RULES, Step
@@ -367,3 +368,16 @@ def test_a_hang_that_was_only_watched_is_told_beside_another_cause() -> None:
 
     assert verdict.category is FailureClass.OOM_GPU
     assert verdict.evidence[-1].text == HANG
+
+
+_PIECES = st.sampled_from((
+    "nan", "NaN", "inf", "-Infinity", "info", "INF", "finance", "loss: ", "[rank0]: ", "node1: ", "12:00:01 ", "n",
+    "an", "\x1b[1m", "\x1b[0m", "\r", "\u200b", "hint: ", "ncclSystemError: System call (x) failed.", " ", "0.5", "é",
+))  # fmt: skip
+
+
+@given(st.lists(st.lists(_PIECES, max_size=6).map("".join), max_size=8))
+def test_a_log_that_names_no_nan_need_not_be_read(texts: list[str]) -> None:
+    """The look at the log as a whole misses none of its lines."""
+    scene = observe(Evidence(log=tuple(LogLine("stdout", i, text) for i, text in enumerate(texts, 1))))
+    assert scene._names_nan == any(log_scan.names_nan(line.text) for line in scene.lines)

@@ -20,6 +20,7 @@ import pytest
 from hpc.adapters.files import write_json
 from hpc.core.errors import HpcError
 from hpc.core.layout import AttemptLayout, RunLayout
+from hpc.core.records.task import TaskRecord
 from hpc.core.slurm.executions import JobRow
 from hpc.core.slurm.states import SlurmState
 from hpc.metrics import MetricsWriter
@@ -46,6 +47,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project.hpc("plan", "tiny", "--cluster", "local")
     project.hpc("submit", "tiny", expect=1)
     home = project.runs / "tiny"
+    while len(list(home.glob("tasks/*/attempt-1/exit.json"))) < 5:  # on a loaded machine the queue is followed no more
+        time.sleep(0.1)
     _attempt_more(home, "X2")
     row = JobRow(PACKED, "10", SlurmState.COMPLETED, started=1.0, ended=2e9, steps={"batch": SlurmState.COMPLETED})
     for run in ("X4", "X5"):
@@ -141,9 +144,9 @@ def count_readings(monkeypatch: pytest.MonkeyPatch) -> list[AttemptLayout]:
     """List every attempt whose results are read from here on."""
     read: list[AttemptLayout] = []
 
-    def counted(attempt: AttemptLayout) -> Results:
+    def counted(attempt: AttemptLayout, *record: TaskRecord) -> Results:
         read.append(attempt)
-        return read_results(attempt)
+        return read_results(attempt, *record)
 
     monkeypatch.setattr("hpc.rounds.judge.read_results", counted)
     return read
