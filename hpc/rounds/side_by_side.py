@@ -33,6 +33,8 @@ _WAITING = 64
 _MOST_DEATHS = 3
 """Processes that ended one after the other and read nothing: then it is no run's fault."""
 _GONE = (OSError, EOFError, pickle.PickleError)
+_NOT_SENT = (OSError, pickle.PickleError, TypeError, AttributeError)
+"""No process can be started, or something has no form in which it could be sent to one."""
 
 Asked = tuple[int, TaskState]
 """A run, and its place in the manifest."""
@@ -68,7 +70,7 @@ class _Crew:
     """What is left to read, what was read, and the processes that read; a thread looks after each process."""
 
     def __init__(self, reader: Reader, asked: Sequence[Asked]) -> None:
-        self._program = pickle.dumps(reader)
+        self._reader = reader
         self._left = deque(asked)
         self._done: Queue[tuple[int, Read] | None] = Queue()
         self._room = threading.Semaphore(_WAITING)
@@ -98,23 +100,22 @@ class _Crew:
         try:
             while self._left and idle < _MOST_DEATHS and not self._is_over:
                 idle = 0 if self._read_until_death() else idle + 1
-        except OSError:  # no process can be started: others, or the caller, do the rest
+        except _NOT_SENT:  # others, or the caller, do the rest
             pass
         finally:
             self._done.put(None)
 
     def _read_until_death(self) -> int:
         """Have one process read until nothing is left, or it dies; return how many it read."""
-        process, count = _Process(self._program), 0
+        process, count = _Process(self._reader), 0
         self._processes.append(process)
         try:
             while not self._is_over and (batch := self._take()):
                 before = count
                 for (row, _), read in zip(batch, process.read(batch), strict=False):
                     count += 1
-                    if read is not None:
-                        self._room.acquire()
-                        self._done.put((row, read))
+                    if read is not None and self._hand_over(row, read):
+                        return count
                 if count - before < len(batch):  # it died over the next, which is left to the caller
                     self._left.extendleft(reversed(batch[count - before + 1 :]))
                     break
@@ -122,6 +123,12 @@ class _Crew:
             self._processes.remove(process)
             process.end()
         return count
+
+    def _hand_over(self, row: int, read: Read) -> bool:
+        """Hand a run over once there is room; return whether nobody wants any more."""
+        self._room.acquire()  # whoever takes it releases it
+        self._done.put((row, read))
+        return self._is_over
 
     def _take(self) -> list[Asked]:
         batch: list[Asked] = []
@@ -134,12 +141,13 @@ class _Crew:
 class _Process:
     """A process that reads runs."""
 
-    def __init__(self, program: bytes) -> None:
+    def __init__(self, reader: Reader) -> None:
         """Start it.
 
         Raises:
             OSError: It cannot be started.
         """
+        sent = pickle.dumps(reader)
         self._connection, other = Pipe()
         code = f"import sys; sys.path[:] = {sys.path!r}; from hpc.rounds.side_by_side import serve; serve()"
         with other:
@@ -150,7 +158,7 @@ class _Process:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        self._send(program)
+        self._send(sent)
 
     def read(self, batch: Sequence[Asked]) -> Iterator[Read | None]:
         """Read some runs, one after the other; it ends before the one over which the process died, or is late.

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -14,6 +15,7 @@ import pytest
 
 from hpc.adapters.files import write_json
 from hpc.core.errors import HpcError, TemporaryError
+from hpc.core.failures.classify import classify
 from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.core.slurm.executions import JobRow
 from hpc.core.slurm.states import SlurmState
@@ -305,3 +307,12 @@ def test_a_look_with_memory_says_what_one_without_says(
         assert shown(lambda: with_memory(layout)) == shown(lambda: without(layout)), step
         recalled += layout.remembered.is_file()
     assert recalled > changes / 3
+
+
+def test_every_rule_is_named_by_the_digest() -> None:
+    """What is remembered of a success goes with any change of the code that judged it, in whatever folder it lies."""
+    judging = [
+        Path(str(module.__file__)) for name, module in sys.modules.items() if name.startswith("hpc.core.failures.")
+    ]
+    assert Path(str(classify.__code__.co_filename)) in judging
+    assert set(judging) <= set(remembered.rule_files())
