@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from multiprocessing.connection import Connection, Pipe
 from queue import Queue
 
@@ -46,7 +46,9 @@ def processes_for(runs: int) -> int:
     return min(MOST_PROCESSES, cores) if runs >= WORTH and cores > 1 else 0
 
 
-def read_side_by_side(reader: Reader, asked: Sequence[Asked], processes: int) -> Iterator[tuple[int, Read]]:
+def read_side_by_side(
+    reader: Reader, asked: Sequence[Asked], processes: int
+) -> Generator[tuple[int, Read], None, None]:
     """Read runs in processes of their own.
 
     Args:
