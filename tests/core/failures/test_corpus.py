@@ -14,10 +14,10 @@ from tests.corpus.page import render
 from tests.corpus.quoting import quotes_event, quotes_mark, score_quotes
 from tests.corpus.score import PAGE
 
-FLOOR_NAMED, FLOOR_EARLIER, FLOOR_FRESH, FLOOR_EVENT = 0.95, 0.91, 0.83, 0.68
+FLOOR_NAMED, FLOOR_EARLIER, FLOOR_FRESH, FLOOR_EVENT = 0.95, 0.92, 0.90, 0.79
 """Below these a change of the rules is a step back. Of failures held out: the label for software the classifier was
 asked for; the label in all earlier waves; a defensible class in the fresh waves; the event quoted there."""
-MOST_FALSE_SUCCESSES, MOST_FALSE_FAILURES = 18, 32
+MOST_FALSE_SUCCESSES, MOST_FALSE_FAILURES = 11, 28
 """In the fresh waves; everywhere else there is none of either."""
 
 
