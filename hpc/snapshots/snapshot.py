@@ -270,7 +270,7 @@ class _Submitted:
         comment."""
         mark = comment_of(self.index.manifest_sha, self.index.submission)
         element = self.index.element_of(position)
-        jobs = (executions.get(f"{job}_{element}", ()) for job in self.jobs)
+        jobs = (executions.get(f"{job}_{element}") or _cancelled_as_one(executions.get(job, ())) for job in self.jobs)
         ours = ([row for row in rows if may_bear(row.comment, mark)] for rows in jobs)
         return [rows[-1] for rows in ours if rows]
 
@@ -287,6 +287,14 @@ class _Submitted:
         numbers = list_attempts(RunLayout(run.home.parents[2], run.home.parents[1].name), run.home.name)
         records = (readable_record(run.attempt(number).task_json, TaskRecord) for number in numbers)
         return any(each.submission == self.index.submission and each.job in jobs for each in records if each)
+
+
+def _cancelled_as_one(rows: Sequence[JobRow]) -> Sequence[JobRow]:
+    """What sacct says of the array itself where it says nothing of an element: that it was cancelled before it began.
+
+    An array that is cancelled in the moment it was submitted has one row for all that waited, under its own id.
+    """
+    return rows if rows and rows[-1].state is SlurmState.CANCELLED else ()
 
 
 @dataclass(frozen=True)

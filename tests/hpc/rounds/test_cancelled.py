@@ -96,6 +96,17 @@ def test_what_a_person_cancelled_is_left_alone(ran, accounting, queue):
     assert again.declined[2].category is FailureClass.CANCELLED
 
 
+def test_what_was_cancelled_while_it_waited_may_be_one_row_of_the_array(ran):
+    """Slurm had not written down what waits yet when it was cancelled: sacct has the array itself."""
+    time = "2026-11-21T11:00:00"
+    for state, declined in (("COMPLETED", []), ("CANCELLED by 1000", ["X3"])):
+        row = f"7|7|{state}|0:0|{time}|{time}|{time}|0|None||60|{ran.project.comment(1)}"
+        ran.project.client("sacct", f"echo '{row}'")
+        ran.project.client("squeue", "exit 0")
+        cancelled = [each for each in ran.plan().declined if each.category is FailureClass.CANCELLED]
+        assert [each.run_name for each in cancelled] == declined, state
+
+
 @pytest.mark.parametrize("accounting", NO_PERSONS.values(), ids=NO_PERSONS)
 def test_what_slurm_itself_took_away_is_started_again(ran, accounting):
     """A preemption, a lost node, a time limit are nobody's wish."""
