@@ -30,6 +30,7 @@ LOOK = (
     "import os, json; print(json.dumps({'folder': os.getcwd(), 'files': os.listdir(), "
     "'cores': len(os.sched_getaffinity(0)), **os.environ}))"
 )
+IN_IMAGE = 'echo "image $APPTAINER_NAME"; cat left.txt; touch mine; touch "$1" || echo closed; eval "$HPC_COMMAND"'
 BUDGET_H = 61 / 3600
 """Room for one time limit of a minute, and a second more."""
 
@@ -74,6 +75,24 @@ def test_a_run_is_made_again_and_looked_into(project: Project) -> None:
     )
     assert "AssertionError: two is not allowed" in repeated
     assert digests(project.runs / "again/tasks") == before
+
+
+@pytest.mark.cluster
+def test_a_shell_on_a_node_is_in_the_image(project: Project) -> None:
+    """A step with the task's image, in a copy that can be written; the run's own folder cannot."""
+    (project.folder / "program.sh").write_text("echo from the run > left.txt; echo loss: $1; exit 3\n")
+    text = EXPERIMENT.replace("name: again", "name: boxed").replace("python3 program.py", "sh program.sh")
+    project.write_experiment("boxed", f"{text.replace('[1, 2]', '[1]')}container: {{image: minimal}}\n")
+    project.hpc("plan", "boxed")
+    project.hpc("submit", "boxed")
+    project.lab.wait_idle(60, "boxed")
+
+    work = project.runs / "boxed/tasks/X1/attempt-1/work"
+    command = ("sh", "-c", IN_IMAGE, "sh", str(work / "theirs"))
+    told = project.hpc("shell", "boxed", "X1", "--srun", "--", *command, expect=3).splitlines()
+    assert told[0].removeprefix("image ").strip()
+    assert told[1:] == ["from the run", "closed", "loss: 1"]
+    assert [each.name for each in work.iterdir() if each.name in ("mine", "theirs")] == []
 
 
 @pytest.mark.cluster
