@@ -151,11 +151,11 @@ def freeze_code(files: Files, target: Path, compiled: Iterable[str] = ()) -> Non
     prepared = temporary_name(target)
     try:
         make_folder(prepared)  # also of a project without a file
-        for folder in {(prepared / name).parent for name in files}:
-            make_folder(folder)
+        for folder in {name.rpartition("/")[0] for name in files}:
+            make_folder(prepared / folder)
         readers = mode_in(prepared, 0o500) & 0o077
         for name, source in files.items():
-            _freeze(source, prepared / name, readers)
+            _freeze(source, f"{prepared}/{name}", readers)
         for name in compiled:
             _leave_bytecode(files[name], prepared / name, target / name)
         close_folders(prepared)
@@ -165,13 +165,21 @@ def freeze_code(files: Files, target: Path, compiled: Iterable[str] = ()) -> Non
             remove_closed(prepared)
 
 
-def _freeze(source: Path | LinkTo, copy: Path, readers: int) -> None:
-    """Copy a file into a folder that is there; `readers`: what others than the owner may do with one that starts."""
+def _freeze(source: Path | LinkTo, copy: str, readers: int) -> None:
+    """Copy a file into a folder that is there; `readers`: what others than the owner may do with one that starts.
+
+    With as few calls as can be: hundreds of files on a shared file system.
+    """
     if isinstance(source, LinkTo):
-        copy.symlink_to(source.target)
+        Path(copy).symlink_to(source.target)
         return
-    copy.write_bytes(source.read_bytes())
-    copy.chmod(0o500 | readers if may_start(source) else 0o400 | readers & 0o044)
+    with source.open("rb", buffering=0) as file:
+        content, starts = file.readall(), os.fstat(file.fileno()).st_mode & 0o111
+    mode = 0o500 | readers if starts else 0o400 | readers & 0o044
+    with os.fdopen(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb", buffering=1 << 16) as file:
+        file.write(content)
+        if readers:  # which the mask of who plans may have taken
+            os.fchmod(file.fileno(), mode)
 
 
 def _leave_bytecode(source: Path | LinkTo, copy: Path, final: Path) -> None:
@@ -211,8 +219,8 @@ def _kept_code(source: Path | LinkTo, size: int) -> bytes | None:
 
 def close_folders(folder: Path) -> None:
     """Take the right to write from a folder and all below it, also from the owner."""
-    for each in [folder, *(path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink())]:
-        each.chmod(each.stat().st_mode & ~0o222)
+    for parent, _, _ in os.walk(folder, topdown=False):
+        Path(parent).chmod(Path(parent).stat().st_mode & ~0o222)
 
 
 def remove_closed(folder: Path) -> None:

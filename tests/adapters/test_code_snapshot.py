@@ -39,12 +39,12 @@ def test_an_edit_never_reaches_a_snapshot(tmp_path):
 def test_a_copy_that_fails_leaves_nothing(tmp_path, monkeypatch):
     """The disk fills up in the middle: no folder under the snapshot's name, no temporary one."""
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     source = tmp_path / "a.py"
     source.write_text("x")
-    monkeypatch.setattr("pathlib.Path.write_bytes", fail)
+    monkeypatch.setattr("os.fdopen", fail)
     with pytest.raises(OSError, match="No space"):
         freeze_code({"a.py": source}, tmp_path / "store/digest")
     assert list((tmp_path / "store").iterdir()) == []
