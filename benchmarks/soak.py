@@ -355,15 +355,14 @@ class SlurmSoak(Soak):
         "max_time: '0:30:00'\nmax_memory: 4GB\nsignal_lead_s: 10\n"
     )
 
-    def __init__(self, folder: Path, disk: Path, seed: int) -> None:
+    def __init__(self, folder: Path, disk: Path, seed: int, lab: Path) -> None:
         super().__init__(folder, disk, seed)
-        lab = Path(os.environ.get("LAB", folder / "slurm"))
         self.lab_environment = {"LAB_PORT": "18000", "LAB_PREFIX": "s", "LAB_NODES": "2"} | {
             name: value for name, value in os.environ.items() if not name.startswith(("HPC_", "SLURM_"))
         }
         self.lab_environment |= {"LAB": str(lab), "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
         self.environment |= {"SLURM_CONF": str(lab / "etc/slurm.conf"), "PATH": self.lab_environment["PATH"]}
-        folder.chmod(0o755)  # its daemons are other users
+        lab.parent.chmod(0o755)  # its daemons are other users
         self.node = self.lab_environment["LAB_PREFIX"] + "1"
 
     def all_kinds(self) -> dict[str, Callable[[Round, str], None]]:
@@ -464,7 +463,8 @@ def run(seconds: float, seed: int, kinds: tuple[str, ...] = (), *, slurm: bool =
         name = stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-"))
         disk = stack.enter_context(small_disk(Path(name)))
         if slurm:
-            soak: Soak = (own := SlurmSoak(Path(name), disk, seed))
+            home = stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-slurm-"))
+            soak: Soak = (own := SlurmSoak(Path(name), disk, seed, Path(home, "slurm")))
             stack.callback(own.lab, "stop")
             own.lab("start")
         else:

@@ -21,12 +21,13 @@ from tests.faults.mounts import can_mount
 from tests.nfs.suite import CLAIMS, COUNTS, LINES, ROWS, SUBMISSIONS, VERSIONS
 from tests.parts import REPOSITORY, SCRIPTS, need
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 COMMAND = f"{REPOSITORY}/.venv/bin/python -m tests.faults.suite"
 IN_A_MACHINE = f"""
 cd {REPOSITORY}; export PYTHONPATH=$PWD PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1
+mkdir -p /run/modules/lib /run/faults; ln -s /usr/lib/uml/modules /run/modules/lib/modules
 modprobe -d /run/modules fuse; [ -e /dev/fuse ] || mknod /dev/fuse c 10 229
-mkdir /run/modules/faults; {COMMAND} /run/modules/faults FOUND
+{COMMAND} /run/faults FOUND
 """
 WHO = dict.fromkeys(("11_1", "12_1", "21_1", "22_1"))
 
@@ -41,7 +42,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         need(os.geteuid() == 0 and shutil.which("linux.uml"), "root, and /dev/fuse with libfuse3 or user-mode-linux")
         script = folder / "script.sh"
         script.write_text(IN_A_MACHINE.replace("FOUND", str(out)), encoding="utf-8")
-        command, environment = [SCRIPTS / "lab/machine", folder, script], {**os.environ, "MACHINE_SECONDS": "600"}
+        command, environment = [SCRIPTS / "lab/machine", folder, script], {**os.environ, "MACHINE_SECONDS": "1200"}
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return dict(json.loads(out.read_text(encoding="utf-8")))
