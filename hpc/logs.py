@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import click
 
 from hpc.adapters.collected_file import read_entries
-from hpc.adapters.log_lines import FoundLine, LogReader, search_log, start_of_tail
+from hpc.adapters.log_lines import FoundLine, LogReader, search_log, size_of, start_of_tail
 from hpc.console import json_option, name_argument, note, print_json, say, show_bytes, speaks_plainly, task_argument
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, InputError, NothingToDo, Problem
 from hpc.core.experiment.spec import Task
@@ -152,7 +152,7 @@ def logs_there(layout: RunLayout, task: Task, wanted: Wanted) -> list[Printed]:
 def _read(log: Printed, tail: int | None) -> Iterator[bytes]:
     """A log as it is now, from its beginning or its last lines."""
     reader = LogReader(log.path, 0 if tail is None else start_of_tail(log.path, tail))
-    left = max(0, log.path.stat().st_size - reader.offset)  # it may grow faster than it is read
+    left = max(0, size_of(log.path) - reader.offset)  # it may grow faster than it is read
     while left > 0 and (data := reader.read()):
         yield data[:left]
         left -= len(data)
@@ -167,7 +167,7 @@ def _log_as_json(log: Printed, tail: int) -> dict[str, object]:
         "node": log.node,
         "rank": log.rank,
         "path": str(log.path),
-        "bytes": log.path.stat().st_size,
+        "bytes": size_of(log.path),
         "from_byte": start,
         "lines": data.decode("utf-8", "replace").removesuffix("\n").split("\n") if data else [],
     }

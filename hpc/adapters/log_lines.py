@@ -79,6 +79,20 @@ def _around(line: bytes, at: int) -> bytes:
     return b"... " * bool(start) + line[start : start + SHOWN] + b" ..." * (start + SHOWN < len(line))
 
 
+def size_of(path: Path) -> int:
+    """How many bytes a log has, packed or not; 0 where there is none.
+
+    Raises:
+        InputError: It is not a regular file, or not ours to read.
+        OSError: The file system has an error.
+    """
+    try:
+        with open_regular(path) as file:
+            return os.fstat(file.fileno()).st_size
+    except FileNotFoundError:
+        return 0
+
+
 def start_of_tail(path: Path, lines: int) -> int:
     """Byte at which the last so many lines of a log begin; 0 where it has no more, or there is none.
 
@@ -136,7 +150,9 @@ class LogReader:
         self.said = ""
         try:
             found = self.path.stat()
-        except OSError:  # removed: what was open is read to its end
+        except OSError:  # removed, and what was open is read to its end; or packed
+            if self._file is None:
+                self._open_again(0)
             return self._read()
         if self._file is None or found.st_ino != self._inode:
             if rest := self._read():  # what the old one still has comes first

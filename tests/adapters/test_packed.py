@@ -14,6 +14,7 @@ import pytest
 
 from hpc.adapters import packing
 from hpc.adapters.files import open_regular, read_json
+from hpc.adapters.log_lines import LogReader, size_of, start_of_tail
 from hpc.adapters.logs import read_program_logs
 from hpc.adapters.packed import MOST_BYTES, PACKED, has_file, names_in
 from hpc.adapters.packing import is_loose, pack
@@ -72,6 +73,11 @@ def test_packed_files_are_read_by_their_names(folder: Path) -> None:
         assert file.read() == b" 0.5\n"
     assert read_json(folder / "summary.json") == {"complete": True}
     assert read_program_logs(AttemptLayout(folder)) == logs
+    reader = LogReader(folder / "stdout.log", start_of_tail(folder / "stdout.log", 2))
+    assert (reader.read(), reader.read(), reader.said) == (b"step 1 loss 0.5\n" * 2, b"", "")
+    reader.close()
+    assert LogReader(folder / "stderr.node2.log").read() == b""
+    assert (size_of(folder / "stdout.log"), size_of(folder / "stderr.node2.log")) == (len(SMALL["stdout.log"]), 0)
     assert has_file(folder / "scheduler.json")
     assert not has_file(folder / "watch.json")
     with pytest.raises(FileNotFoundError):
