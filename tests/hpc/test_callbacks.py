@@ -45,7 +45,7 @@ def test_a_plain_loop_is_stopped_and_goes_on(tmp_path):
 def test_tracking_that_nobody_would_do_is_said_at_plan(tmp_path):
     """`tracking.wandb` of a program whose code never mentions it; silent once some file does."""
     project = make_project(tmp_path / "project", EXPERIMENT + "tracking: {wandb: {project: p}}\n")
-    assert "hpc sync tiny" in project.hpc("plan", "tiny", "--cluster", "local")
+    assert "hpc.sync tiny" in project.hpc("plan", "tiny", "--cluster", "local")
     (project.folder / "logger.py").write_text("import wandb\n")
     assert "mentions wandb" not in project.hpc("plan", "tiny", "--cluster", "local")
 

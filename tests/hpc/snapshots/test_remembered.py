@@ -203,9 +203,9 @@ def test_a_success_is_looked_at_once(layout: RunLayout, monkeypatch: pytest.Monk
     shutil.rmtree(layout.task("X2").attempt(2).home)  # no success: its metrics are those of attempt 1
     read: list[AttemptLayout] = []
 
-    def counted(attempt: AttemptLayout) -> Results:
+    def counted(attempt: AttemptLayout, *record: Any) -> Results:
         read.append(attempt)
-        return read_results(attempt)
+        return read_results(attempt, *record)
 
     monkeypatch.setattr("hpc.rounds.judge.read_results", counted)
     first = shown(lambda: with_memory(layout))
