@@ -1,5 +1,7 @@
 """Manifest and index on disk: whole, hashed, refused when edited."""
 
+import json
+
 import pytest
 
 from hpc.adapters.files import write_json
@@ -53,6 +55,17 @@ def test_what_is_no_manifest_of_ours_is_refused(tmp_path, change, said):
     layout = RunLayout(tmp_path, "e")
     write_json(layout.manifest, {**make_manifest(), **change})
     with pytest.raises(InputError, match=said):
+        load_manifest(layout)
+
+
+@pytest.mark.parametrize("damage", ['"spec": NaN', '"spec": 1e999', '"provenance": [1]', '"provenance": "x"'])
+def test_what_no_plan_writes_is_an_edit(tmp_path, damage):
+    """JSON of Python's own making, and of another shape, ends in the same sentence."""
+    layout = RunLayout(tmp_path, "e")
+    layout.home.mkdir()
+    text = json.dumps(make_manifest())
+    layout.manifest.write_text(text[:-1] + f", {damage}}}")
+    with pytest.raises(InputError, match="edited"):
         load_manifest(layout)
 
 

@@ -128,7 +128,7 @@ def read_chain(numbered: Sequence[tuple[int, Any]]) -> Ledger:
         except RecordError as error:
             problems.append(f"line {number} was not written by this toolkit: {error}")
             continue
-        if content_hash({name: value for name, value in found.items() if name != "sha256"}) != line.sha256:
+        if _hash_of(found) != line.sha256:
             problems.append(f"line {number} ({line.run_name}) does not match its hash: it was edited")
         elif line.previous != previous:
             problems.append(
