@@ -3,10 +3,10 @@
 import random
 from collections.abc import Callable, Sequence
 from itertools import count
-from math import exp, log
+from math import exp, isfinite, log
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hpc.core.failures.classify import classify
@@ -244,7 +244,11 @@ _ENDS = [(SlurmState.COMPLETED, 0), (SlurmState.FAILED, 1), (SlurmState.TIMEOUT,
 def test_metrics_that_agree_with_the_log_change_nothing(
     series: Curves, printer: Printer, last: str, end: tuple[SlurmState, int | None], resumed: bool, named: bool
 ) -> None:
-    """A metrics file with the numbers that were printed, and no others, leaves the class as it was."""
+    """A metrics file with the numbers that were printed, and no others, leaves the class as it was.
+
+    But for a metric whose one value is none: recorded it is the result, printed it may be a meter before its first.
+    """
+    assume(not any(len(values) == 1 and not isfinite(values[0]) for values in series.values()))
     text = "\n".join([NAMES_CLASSES if named else "", printer(series), last])
     alone = Evidence(state=end[0], exit_code=end[1], log=lines(text), resumed=resumed)
     agreed = Evidence(state=end[0], exit_code=end[1], log=lines(text), resumed=resumed, series=read(text))

@@ -33,6 +33,7 @@ _ANNOUNCES = re.compile(
     re.IGNORECASE,
 )
 _RULED = re.compile(r"^\W*$")
+_CELL = re.compile(r"[-+]?(?:\d[\d.,]{0,30}(?:e[-+]?\d{1,3})?|nan|inf)", re.IGNORECASE)
 
 
 def read_announced(texts: Sequence[str], at: int) -> Block | None:
@@ -42,12 +43,20 @@ def read_announced(texts: Sequence[str], at: int) -> Block | None:
     said = next((k for k in range(at + 1, min(len(texts), at + 4)) if not _RULED.match(texts[k])), None)
     if said is None or _ANNOUNCES.match(texts[said]) or texts[said].startswith(("Traceback", "  File")):
         return None
+    if _is_row(texts[said]):
+        return None
     more = [texts[said].strip()]
     if said + 1 < len(texts) and texts[said + 1].strip() and not _ANNOUNCES.match(texts[said + 1]):
         more.append(texts[said + 1].strip())
     whole = " ".join((texts[at].strip(), *more))[:LONGEST_SAID]
     between = [Part.HEADER] * (said - at)
     return Block((*between, Part.PROSE), {said - at: whole}, None)
+
+
+def _is_row(text: str) -> bool:
+    """Whether a line is numbers alone: a table's, whose head may end with ``error``, which is a metric then."""
+    cells = text.replace("|", " ").split()
+    return bool(cells) and all(_CELL.fullmatch(cell) for cell in cells)
 
 
 LONGEST_SAID = 1000
