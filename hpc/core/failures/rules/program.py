@@ -37,10 +37,10 @@ ROWS: tuple[Rule, ...] = (
         tier=Tier.FAULT, confidence=0.8,
     ),
     row(
-        "bug-program-words", F.CODE_BUG, "words",
+        "bug-program-words", F.CODE_BUG, "exception",
         r"\bdivision by zero|was not declared in this scope|\*\*\* \[[^\]]{1,200}\] error \d|non-numeric argument to",
-        "the program did what cannot be done, or its source is wrong",
-        "whether the code or what it was given is at fault",
+        "the program divided by zero, or its source does not compile",
+        "whether the code or its input is wrong",
         tier=Tier.FAULT, needs_failure=True, confidence=0.75,
     ),
     row(
