@@ -352,7 +352,7 @@ def test_a_silent_holder_on_another_host_is_superseded(tmp_path: Path, monkeypat
 def test_a_living_holder_on_another_host_keeps_its_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as the heartbeat goes on nobody takes over, however long they wait."""
     _prepare(monkeypatch, "lease")
-    foreign = HOLD.replace("import sys, time", "import socket, sys, time\nsocket.gethostname = lambda: 'another-node'")
+    foreign = HOLD.replace("import sys, time", "import os, sys, time\nos.environ['SLURMD_NODENAME'] = 'another-node'")
     with _started(foreign, tmp_path / "lock", "lease") as holder:
         _wait_until_held(holder)
         assert "host=another-node" in (tmp_path / "lock.lease").read_text()
