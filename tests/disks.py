@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
+from tests.parts import need
 
 
 @contextmanager
@@ -17,8 +17,7 @@ def small_disk(place: Path, size: str) -> Iterator[Path]:
     place.mkdir()
     mounting = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
     mounted = subprocess.run(mounting, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"mounting a small file system needs root: {mounted.stderr.strip()}")
+    need(mounted.returncode == 0, f"root, to mount a small file system: {mounted.stderr.strip()}")
     try:
         yield place
     finally:
