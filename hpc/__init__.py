@@ -26,6 +26,9 @@ def _refuse_bare_python() -> None:
     import shlex
     from pathlib import Path
 
+    if command[0].startswith("hpc.") and _lacks(command[0]):
+        sys.stderr.write(f"error: {_of_tasks(command[0])}: env -u PYTHONPATH python -m {shlex.join(command)}\n")
+        raise SystemExit(2)
     is_old = sys.version_info[:2] < _OLDEST_PYTHON
     if not is_old and importlib.util.find_spec("click"):
         return
@@ -36,6 +39,18 @@ def _refuse_bare_python() -> None:
     line = [str(own), "-m", *command] if os.access(own, os.X_OK) else install
     sys.stderr.write(f"error: this Python ({sys.executable}) {lacks}; type: {' '.join(map(shlex.quote, line))}\n")
     raise SystemExit(2)
+
+
+def _lacks(module: str) -> bool:
+    """Whether this is the copy that tasks run with, and a module is not in it (`hpc.experiments.on_nodes`)."""
+    from pathlib import Path
+
+    folder = Path(__file__).parent
+    return not (folder / "cli.py").exists() and not (folder / f"{module.rpartition('.')[2]}.py").exists()
+
+
+def _of_tasks(asked: str) -> str:
+    return f"{asked} is not in the copy of hpc that tasks run with; where hpc-batch is installed too, take that"
 
 
 _refuse_bare_python()
@@ -55,6 +70,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'hpc' has no attribute {name!r}")
     from importlib import import_module
 
+    if _lacks("hpc.api"):
+        raise ImportError(f"{_of_tasks(f'hpc.{name}')}: env -u PYTHONPATH python")
     try:
         return getattr(import_module(_PUBLIC[name]), name)
     except ModuleNotFoundError as error:

@@ -49,7 +49,7 @@ from hpc.core.resources import Resources, render_memory, render_time
 from hpc.core.slurm.arrays import first_assignment
 from hpc.core.words import counted
 from hpc.experiments.code_files import CodeFiles, check_program, find_code, mentions, notes_of
-from hpc.experiments.on_nodes import ON_NODES, module_of
+from hpc.experiments.on_nodes import ON_NODES, find_needed, module_of
 from hpc.experiments.overrides import Overrides
 from hpc.experiments.sealing import refuse_unasked, seal_notes, seal_plan
 from hpc.submissions.prepare import Frozen, prepare_submissions
@@ -465,7 +465,9 @@ def write_plan(plan: Plan, new: Sequence[Task]) -> list[SubmissionLayout]:
 def own_code() -> CodeFiles:
     """Our packages, as far as a program or the wrapper needs them."""
     found = (path for package in _OWN_PACKAGES for path in sorted((OWN_CODE / package).rglob("*.py")))
-    return CodeFiles({str(path.relative_to(OWN_CODE)): path for path in found})
+    modules = {module_of(str(path.relative_to(OWN_CODE))): path for path in found}
+    needed = find_needed(modules)
+    return CodeFiles({str(path.relative_to(OWN_CODE)): path for name, path in modules.items() if name in needed})
 
 
 def _on_nodes(toolkit: CodeFiles) -> list[str]:
