@@ -6,6 +6,7 @@ import stat
 import struct
 import time
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from hpc.adapters.files import mode_in, open_regular, sync_folder, temporary_name
@@ -21,11 +22,15 @@ _LOCK = ".metrics.h5.lock"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # zip knows no time before
 
 
-def pack(folder: Path) -> int:
+def pack(folder: Path, others: Mapping[str, Path] | None = None) -> int:
     """Pack the small files of an attempt that is over, and nobody else packs meanwhile; what was packed stays so.
 
     The archive is written, synced, read back and compared before it gets its name, and its name is synced before the
     first file goes. A file that changed meanwhile stays.
+
+    Args:
+        others: Name in the archive → a file that lies elsewhere and belongs to this attempt alone. One whose name the
+            archive has with another content stays where it is.
 
     Returns:
         How many files and folders there are less; 0 where packing would not save any.
@@ -36,17 +41,19 @@ def pack(folder: Path) -> int:
     """
     for left in folder.glob(f".{PACKED}.*.tmp"):
         left.unlink()
-    loose = {name: found for name in _small_in(folder) if (found := _may_be_packed(folder / name))}
     is_there = (folder / PACKED).exists()
+    files = _read_all(folder) if is_there else {}
+    paths = {name: folder / name for name in _small_in(folder)}
+    paths |= {name: path for name, path in (others or {}).items() if name not in files or _is(path, files[name][0])}
+    loose = {name: found for name, path in paths.items() if (found := _may_be_packed(path))}
     if len(loose) < (1 if is_there else 2):
         return 0
-    files = _read_all(folder) if is_there else {}
-    files |= {name: (_read_file(folder / name), found.st_mtime) for name, found in loose.items()}
+    files |= {name: (_read_file(paths[name]), found.st_mtime) for name, found in loose.items()}
     _write(folder, files)
     gone = 0
     for name, found in loose.items():
-        if _stamp(_may_be_packed(folder / name)) == _stamp(found):
-            (folder / name).unlink()
+        if _stamp(_may_be_packed(paths[name])) == _stamp(found):
+            paths[name].unlink()
             gone += 1
     gone += _drop_lock(folder / _LOCK)
     sync_folder(folder)
@@ -83,6 +90,11 @@ def _may_be_packed(path: Path) -> os.stat_result | None:
 
 def _stamp(found: os.stat_result | None) -> tuple[int, ...]:
     return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns) if found else ()
+
+
+def _is(path: Path, content: bytes) -> bool:
+    """Whether a file holds just that; also where there is none."""
+    return _may_be_packed(path) is None or _read_file(path) == content
 
 
 def _read_file(path: Path) -> bytes:

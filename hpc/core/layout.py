@@ -57,6 +57,11 @@ class AttemptLayout:
         return self.home / "stderr.log"
 
     @property
+    def element_log(self) -> Path:
+        """The log of its array element, once that is packed; before, it lies with the submission's."""
+        return self.home / "slurm.log"
+
+    @property
     def exit_json(self) -> Path:
         """How it ended; absent while it runs and for ever when its node died."""
         return self.home / "exit.json"
@@ -205,6 +210,10 @@ class SubmissionLayout:
     def logs(self) -> Path:
         """What Slurm itself and the wrapper print, one file an array element."""
         return self.home / "logs"
+
+    def element_log(self, job: str) -> Path:
+        """The log of one element, by its job (``12_3``)."""
+        return self.logs / f"{job}.log"
 
 
 @immutable

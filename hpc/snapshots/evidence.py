@@ -268,15 +268,15 @@ def _ended_before(ended: ExitRecord | None, limit_s: float | None) -> bool:
 
 def _slurm_log(layout: RunLayout, attempt: AttemptState) -> Iterable[LogLine]:
     """Read what Slurm and the wrapper printed for this attempt; every restart of an element appends to the file."""
-    logs = layout.submission(attempt.submission).logs
     if not is_job(attempt.job):  # this machine's own queue has none, and a record that was edited names no file
         return
-    lines = read_log_or_say_why(logs / f"{attempt.job}.log", "slurm")
+    lines = read_log_or_say_why(layout.submission(attempt.submission).element_log(attempt.job), "slurm")
     if attempt.is_packed:
         run_name = attempt.layout.home.parent.name
         yield from of_packed(lines, run_name, attempt.number, ended_with_it=attempt.ended_with_its_element)
     else:
-        yield from of_attempt(lines, attempt.number)
+        packed = attempt.layout.element_log
+        yield from of_attempt(lines or read_log_or_say_why(packed, "slurm"), attempt.number)
 
 
 _OTHERS_TOO = re.compile(r"oom.?kill|out.of.memory", re.IGNORECASE)

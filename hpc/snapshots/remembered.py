@@ -292,7 +292,7 @@ class Memory:
             submission, job: Which log of Slurm's is its own.
             row: What Slurm says of it.
         """
-        log = stamp_of(f"{self._layout.submission(submission).logs}/{job}.log")
+        log = stamp_of(str(self._layout.submission(submission).element_log(job)))
         if not rules_digest() or not (log is None or self.is_settled(log)):
             return ""
         lines = [rules_digest(), repr((attempt.number, job, row, log))]

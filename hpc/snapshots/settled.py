@@ -175,7 +175,7 @@ class EvidenceNames:
         """All of one attempt, as text; empty where it may change yet, or cannot be looked at."""
         log = None
         if is_job(attempt.job):
-            log = stamp_of(f"{self._layout.submission(attempt.submission).logs}/{attempt.job}.log")
+            log = stamp_of(str(self._layout.submission(attempt.submission).element_log(attempt.job)))
         try:
             files = sorted(_files_of(attempt.layout, with_checkpoints=with_checkpoints))
         except OSError:

@@ -13,6 +13,7 @@ from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.housekeeping import compacting
 from hpc.housekeeping.archiving import Contents, Entry, find_secrets
 from hpc.housekeeping.compacting import compact_recorded
+from hpc.snapshots.evidence import Results, gather
 from hpc.snapshots.snapshot import take_snapshot
 from hpc.unattended.play import clean_up
 from tests.hpc.housekeeping.conftest import report, told
@@ -98,6 +99,63 @@ def test_what_slurm_said_is_packed_and_kept(mine: LocalProject, monkeypatch: pyt
     assert not attempt.scheduler.exists()
     after = take_snapshot(layout, require_slurm=False).tasks[0].attempts[0]
     assert after.row == before.row
+
+
+SAID = "hpc: X1 attempt 1, job 7_1 on n1\nslurmstepd: error: Detected 1 oom_kill event in StepId=7.0\n"
+
+
+@pytest.fixture
+def element(mine: LocalProject, monkeypatch: pytest.MonkeyPatch) -> tuple[RunLayout, Path]:
+    """The run as Slurm's element 7_1, as its receipt says, and the log of it."""
+    layout, attempt = RunLayout(mine.runs, "tiny"), AttemptLayout(mine.attempt("X1"))
+    write_json(attempt.task_json, {**json.loads(attempt.task_json.read_text()), "scheduler": "slurm", "job": "7_1"})
+    write_json(attempt.scheduler, {"job": "7_1", "raw_id": "7", "state": "COMPLETED", "started": 1.0, "ended": 2.0})
+    files = layout.submission(1)
+    write_json(files.receipt, {**json.loads(files.receipt.read_text()), "job": "7"})
+    files.element_log("7_1").write_text(SAID)
+    monkeypatch.setattr(compacting, "why_kept", lambda *_: "")
+    return layout, files.element_log("7_1")
+
+
+def slurm_lines(layout: RunLayout) -> list[str]:
+    """What a verdict on the run is given by, of what Slurm printed."""
+    attempt = take_snapshot(layout, require_slurm=False).tasks[0].attempts[0]
+    return [line.text for line in gather(layout, attempt, Results({}, {}, None)).log if line.source == "slurm"]
+
+
+def test_the_log_of_its_element_is_packed_and_is_evidence_still(element: tuple[RunLayout, Path]) -> None:
+    """Eight files and folders are left of a task on Slurm; a log that the element writes later stays beside it."""
+    layout, log = element
+    before = slurm_lines(layout)
+    assert any("oom_kill" in line for line in before)
+    compact_recorded(layout)
+    assert not log.exists()
+    assert slurm_lines(layout) == before
+    log.write_text("hpc: X1 is already taken (attempt 1); nothing to do\n")
+    compact_recorded(layout)
+    assert log.exists()
+    log.write_text(SAID)  # as it was left by one that was killed before it removed it
+    compact_recorded(layout)
+    assert not log.exists()
+    assert slurm_lines(layout) == before
+
+
+@pytest.mark.parametrize("change", ["shared", "no receipt", "put back"])
+def test_a_log_that_tells_of_others_stays(element: tuple[RunLayout, Path], change: str) -> None:
+    """Of the tasks of a pack, of an element that Slurm put back, and of a job that nobody wrote down."""
+    layout, log = element
+    attempt = layout.task("X1").attempt(1)
+    if change == "shared":
+        write_json(attempt.task_json, {**json.loads(attempt.task_json.read_text()), "packed": 2})
+    elif change == "no receipt":
+        layout.submission(1).receipt.unlink()
+    else:
+        shutil.copytree(attempt.home, attempt.home.with_name("attempt-2"))
+        second = layout.task("X1").attempt(2).task_json
+        write_json(second, {**json.loads(second.read_text()), "attempt": 2})
+    compact_recorded(layout)
+    assert log.read_text() == SAID
+    assert (attempt.home / PACKED).exists()
 
 
 def test_what_cannot_be_packed_is_said(mine: LocalProject) -> None:
