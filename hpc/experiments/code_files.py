@@ -24,7 +24,7 @@ from hpc.core.experiment.placeholders import field_names, parse_template
 from hpc.core.experiment.program import Program
 from hpc.core.history.command import parse_command
 from hpc.core.launch.program import script_positions, split_command
-from hpc.core.program.arguments import module_of, starts_only_as_module
+from hpc.core.program.source import module_of, starts_only_as_module
 from hpc.core.prose import SUFFIXES as PROSE
 from hpc.core.prose import is_about_the_project, is_manifest, is_prose
 

@@ -12,16 +12,13 @@ from hpc.adapters.yaml_file import load_yaml
 from hpc.core.errors import HpcError, InputError
 from hpc.core.program.arguments import (
     Interface,
-    does_something,
     from_help,
     from_mapping,
-    imported_paths,
-    module_of,
     read_interface,
-    starts_only_as_module,
 )
 from hpc.core.program.draft import takes_folder
 from hpc.core.program.printed import Printed, find_printed
+from hpc.core.program.source import does_something, imported_paths, module_of, starts_only_as_module
 from hpc.core.program.written import OUT_DIR, find_written
 
 _LIKELY = ("train.py", "main.py", "run.py", "training.py", "pretrain.py", "finetune.py", "trainer.py", "experiment.py")
@@ -46,14 +43,12 @@ class Program:
         file: Its source; None where it is no file of the project.
         interface: The arguments it takes.
         printed: The numbers it prints, or else those it writes into files; the likeliest metric first.
-        is_started: Whether it does anything when it is started; a module that others import does not.
     """
 
     start: str
     file: Path | None
     interface: Interface
     printed: tuple[Printed, ...]
-    is_started: bool = True
 
 
 def find_programs(project: Path) -> list[Program]:
@@ -64,16 +59,14 @@ def find_programs(project: Path) -> list[Program]:
             if folder == project or (folder.is_dir() and not folder.name.startswith((".", "test"))):
                 seen |= dict.fromkeys(sorted(folder.glob("*.py")))
     files = [path for path in seen if path.name not in _NEVER and "runs" not in path.relative_to(project).parts]
-    found = [read_program(project, path) for path in files[:MOST_FILES]]
-    weighed = [(_weight(each), -len(each.file.parts), each) for each in found if each.file]
-    ranked = sorted(weighed, key=lambda each: (-each[0], -each[1]))
-    return [program for weight, _, program in ranked if weight > 0]
+    found = [read_program(project, path) for path in files[:MOST_FILES] if does_something(_source(path))]
+    weighed = [(_weight(each), -len(each.file.parts), -len(each.file.name), each) for each in found if each.file]
+    ranked = sorted(weighed, key=lambda each: each[:3], reverse=True)
+    return [program for weight, *_, program in ranked if weight > 0]
 
 
 def _weight(program: Program) -> int:
-    """How much a file looks like the program that is swept; 0 for a module, and for what prints no number of note."""
-    if not program.is_started:
-        return 0
+    """How much a file looks like the program that is swept; 0 for what takes no argument and prints no number."""
     name = program.file.name if program.file else ""
     named = (
         4 if name in _LIKELY[:2] else 3 if name in _LIKELY else 2 if "train" in name or name.startswith("run_") else 0
@@ -106,7 +99,7 @@ def read_program(project: Path, file: Path) -> Program:
         for each in numbers
         if OUT_DIR not in each.pattern or takes_folder(interface)
     )
-    return Program(start, file, interface, known, does_something(source))
+    return Program(start, file, interface, known)
 
 
 def _imported(project: Path, file: Path, source: str) -> dict[Path, str]:

@@ -1,16 +1,19 @@
 """Which arguments a Python program takes, read from its source and never by running it.
 
-Known are argparse, click, typer, absl, fire, dataclasses that HfArgumentParser reads, hydra, OmegaConf's ``key=value``,
-nanoGPT's configurator (``--key=value`` over module-level constants) and minGPT's nodes (``--trainer.key=value`` over
-``C.trainer.key = …``). What is computed while it runs is not seen.
+Known are argparse (also over the keys of a dictionary), click, typer, absl, fire, dataclasses that HfArgumentParser,
+tyro, simple_parsing, pyrallis or draccus reads, hydra, OmegaConf's ``key=value``, nanoGPT's configurator
+(``--key=value`` over module-level constants) and minGPT's nodes (``--trainer.key=value`` over ``C.trainer.key = …``).
+What is computed while it runs is not seen.
 """
 
 import ast
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import PurePath
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
+
+from hpc.core.program.source import MOST_KEPT, dotted, last_name, parse
 
 Constant = bool | int | float | str | None
 _NUMBER_WORDS = {"int": "int", "float": "float", "str": "str", "bool": "bool", "Path": "str"}
@@ -19,6 +22,7 @@ _HF_TRAINING = (
     ("per_device_train_batch_size", "int", 8), ("weight_decay", "float", 0.0), ("seed", "int", 42),
 )  # fmt: skip
 """The arguments of transformers' TrainingArguments that matter here; its source is not the user's."""
+_MOST_DEEP = 4
 
 
 @dataclass(frozen=True)
@@ -59,66 +63,18 @@ class Interface:
     config: tuple[str, str] | None = None
 
 
+@lru_cache(MOST_KEPT)
 def read_interface(source: str) -> Interface:
     """Read a program's command line from its source; empty where it is no Python or nothing is recognised."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
+    if (tree := parse(source)) is None:
         return Interface()
-    readers: tuple[Callable[[ast.Module], Interface | None], ...] = (
-        _hydra, _huggingface, _argparse, _click, _typer, _absl, _fire, _configurator, _omegaconf, _nodes,
+    readers: tuple[tuple[str, Callable[[ast.Module], Interface | None]], ...] = (
+        ("hydra", _hydra), ("HfArgumentParser", _huggingface), ("tyro", _dataclass), ("pyrallis", _dataclass),
+        ("draccus", _dataclass), ("simple_parsing", _dataclass), ("add_arg", _argparse), ("argpars", _dictionary),
+        ("click", _click), ("typer", _typer), ("DEFINE_", _absl), ("fire", _fire), ("configurator", _configurator),
+        ("from_cli", _omegaconf), ("merge_from_args", _nodes),
     )  # fmt: skip
-    return next((found for reader in readers if (found := reader(tree))), Interface())
-
-
-def does_something(source: str) -> bool:
-    """Whether a file does anything when it is started; a module that only defines does not. Unreadable ones may."""
-    try:
-        body = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError):
-        return True
-    return any(
-        isinstance(each, ast.If | ast.For | ast.While | ast.With)
-        or (isinstance(each, ast.Expr | ast.Assign) and isinstance(each.value, ast.Call))
-        for each in body
-    )
-
-
-def starts_only_as_module(source: str) -> bool:
-    """Whether a file imports from its own package by dots, which Python refuses where it is started as a script.
-
-    An import that is tried, or under a condition, may be meant for both ways; unreadable files may be, too.
-    """
-    try:
-        body = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError):
-        return False
-    names = (target for each in body if isinstance(each, ast.Assign) for target in each.targets)
-    if any(isinstance(name, ast.Name) and name.id == "__package__" for name in names):  # as PEP 366 has it
-        return False
-    return any(isinstance(each, ast.ImportFrom) and each.level > 0 for each in body)
-
-
-def imported_paths(source: str) -> tuple[PurePath, ...]:
-    """What a file imports, in its order, as paths without ``.py`` from its folder or from where packages lie."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
-        return ()
-    found: dict[PurePath, None] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= dict.fromkeys(PurePath(*alias.name.split(".")) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = PurePath(*[".."] * (node.level - 1), *(node.module or "").split("."))
-            found |= dict.fromkeys((base, *(base / alias.name for alias in node.names)))
-    return tuple(found)
-
-
-def module_of(file: PurePath) -> str:
-    """What a file below the project, or below its ``src``, is called as a module."""
-    parts = file.with_suffix("").parts
-    return ".".join(parts[1:] if parts[0] == "src" and len(parts) > 2 else parts)
+    return next((found for word, reader in readers if word in source and (found := reader(tree))), Interface())
 
 
 def from_mapping(values: Mapping[str, Any], prefix: str = "") -> Iterator[Argument]:
@@ -156,7 +112,7 @@ def from_help(text: str) -> Interface:
 
 
 def _argparse(tree: ast.Module) -> Interface | None:
-    calls = [call for call in _calls(tree) if _last_name(call.func) in ("add_argument", "add_arg")]
+    calls = [call for call in _calls(tree) if last_name(call.func) in ("add_argument", "add_arg")]
     arguments = [found for call in calls if (found := _argparse_argument(call))]
     return Interface("argparse", _once(arguments)) if arguments else None
 
@@ -168,7 +124,7 @@ def _argparse_argument(call: ast.Call) -> Argument | None:
     options = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
     long = next((flag for flag in flags if flag.startswith("--")), flags[0])
     action = _constant(options.get("action"))
-    is_switch = action in ("store_true", "store_false") or "Boolean" in _last_name(options.get("action"))
+    is_switch = action in ("store_true", "store_false") or "Boolean" in last_name(options.get("action"))
     default = _constant(options.get("default"))
     kind = "bool" if is_switch else _kind(options.get("type"), default)
     if not long.startswith("-"):
@@ -177,10 +133,36 @@ def _argparse_argument(call: ast.Call) -> Argument | None:
     return Argument(_plain(long), long, kind, default, _constant(options.get("required")) is True)
 
 
+def _dictionary(tree: ast.Module) -> Interface | None:
+    """``add_dict_to_argparser(parser, defaults)``: each key of a dictionary is an option."""
+    passed = {
+        last_name(each)
+        for call in _calls(tree) if "pars" in last_name(call.func)
+        for each in call.args
+    }  # fmt: skip
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and {last_name(each) for each in node.targets} & passed:
+            for name, value in _items(node.value):
+                default = _constant(value)
+                found.append(Argument(name, f"--{name}", _kind(None, default), default))
+    return Interface("argparse", _once(found)) if found else None
+
+
+def _items(node: ast.expr) -> Iterator[tuple[str, ast.expr]]:
+    """Keys and values of a dictionary that is written out: ``{"lr": 0.1}`` or ``dict(lr=0.1)``."""
+    if isinstance(node, ast.Dict):
+        for key, value in zip(node.keys, node.values, strict=True):
+            if isinstance(name := _constant(key), str) and name.isidentifier():
+                yield name, value
+    elif isinstance(node, ast.Call) and dotted(node.func) == "dict":
+        yield from ((each.arg, each.value) for each in node.keywords if each.arg)
+
+
 def _click(tree: ast.Module) -> Interface | None:
     found = []
     for call in _calls(tree):
-        name = _dotted(call.func)
+        name = dotted(call.func)
         flags = [text for each in call.args if isinstance(text := _constant(each), str)]
         options = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
         default = _constant(options.get("default"))
@@ -198,12 +180,12 @@ def _click(tree: ast.Module) -> Interface | None:
 def _typer(tree: ast.Module) -> Interface | None:
     if not _imports(tree, "typer"):
         return None
-    run = {_last_name(call.args[0]) for call in _calls(tree) if _dotted(call.func) == "typer.run" and call.args}
+    run = {last_name(call.args[0]) for call in _calls(tree) if dotted(call.func) == "typer.run" and call.args}
     functions = [
         node
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef)
-        and (node.name in run or any(_last_name(_called(each)) == "command" for each in node.decorator_list))
+        and (node.name in run or any(last_name(_called(each)) == "command" for each in node.decorator_list))
     ]
     return Interface("typer", _signature(functions[0], "--{dashed}")) if functions else None
 
@@ -211,7 +193,7 @@ def _typer(tree: ast.Module) -> Interface | None:
 def _fire(tree: ast.Module) -> Interface | None:
     if not _imports(tree, "fire"):
         return None
-    names = [_last_name(call.args[0]) for call in _calls(tree) if _last_name(call.func) == "Fire" and call.args]
+    names = [last_name(call.args[0]) for call in _calls(tree) if last_name(call.func) == "Fire" and call.args]
     functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     found = next((functions[name] for name in names if name in functions), None)
     return Interface("fire", _signature(found, "--{name}=")) if found else None
@@ -220,7 +202,7 @@ def _fire(tree: ast.Module) -> Interface | None:
 def _absl(tree: ast.Module) -> Interface | None:
     found = []
     for call in _calls(tree):
-        kind = re.fullmatch(r"DEFINE_(integer|float|string|bool|boolean|enum)", _last_name(call.func))
+        kind = re.fullmatch(r"DEFINE_(integer|float|string|bool|boolean|enum)", last_name(call.func))
         name = _constant(call.args[0]) if call.args else None
         if kind and isinstance(name, str):
             default = _constant(call.args[1]) if len(call.args) > 1 else None
@@ -230,13 +212,13 @@ def _absl(tree: ast.Module) -> Interface | None:
 
 
 def _huggingface(tree: ast.Module) -> Interface | None:
-    call = next((call for call in _calls(tree) if _last_name(call.func) == "HfArgumentParser" and call.args), None)
+    call = next((call for call in _calls(tree) if last_name(call.func) == "HfArgumentParser" and call.args), None)
     if call is None:
         return None
     parts = call.args[0].elts if isinstance(call.args[0], ast.Tuple | ast.List) else [call.args[0]]
     classes = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     found: list[Argument] = []
-    for name in map(_last_name, parts):
+    for name in map(last_name, parts):
         if name in classes:
             found += _fields(classes[name])
         elif name.endswith("TrainingArguments"):
@@ -246,10 +228,41 @@ def _huggingface(tree: ast.Module) -> Interface | None:
     return Interface("huggingface", _once(found))
 
 
+def _dataclass(tree: ast.Module) -> Interface | None:
+    """``tyro.cli(Args)``, ``pyrallis.parse(config_class=Args)``, or ``@pyrallis.wrap()`` over what takes one."""
+    classes = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    wrapped = [node for node in functions if any(last_name(_called(each)) == "wrap" for each in node.decorator_list)]
+    readers = ("tyro.cli", "cli", "pyrallis.parse", "draccus.parse", "simple_parsing.parse", "parse")
+    calls = [call for call in _calls(tree) if dotted(call.func) in readers]
+    named = [each for call in calls for each in (*call.args[:1], *(each.value for each in call.keywords))]
+    named += [each.annotation for node in wrapped for each in node.args.args[:1] if each.annotation]
+    for name in map(last_name, named):
+        if name in classes:
+            return Interface("dataclass", _once([*_nested_fields(classes[name], classes)]))
+        if function := next((node for node in functions if node.name == name), None):
+            return Interface("dataclass", _signature(function, "--{name}"))
+    return None
+
+
+def _nested_fields(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef], outer: str = "") -> Iterator[Argument]:
+    """The fields of a dataclass, those of a dataclass in it as ``--optim.lr``."""
+    types = {
+        each.target.id: last_name(each.annotation)
+        for each in node.body if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
+    }  # fmt: skip
+    for field in _fields(node):
+        kind = types[field.name]
+        if kind in classes and kind != node.name and outer.count(".") < _MOST_DEEP:
+            yield from _nested_fields(classes[kind], classes, f"{outer}{field.name}.")
+        else:
+            yield replace(field, name=f"{outer}{field.name}", words=f"--{outer}{field.name}")
+
+
 def _hydra(tree: ast.Module) -> Interface | None:
     for node in ast.walk(tree):
         for each in node.decorator_list if isinstance(node, ast.FunctionDef) else ():
-            if isinstance(each, ast.Call) and _dotted(each.func) == "hydra.main":
+            if isinstance(each, ast.Call) and dotted(each.func) == "hydra.main":
                 options = {keyword.arg: _constant(keyword.value) for keyword in each.keywords}
                 folder, name = options.get("config_path"), options.get("config_name")
                 return Interface("hydra", (), (str(folder or "."), str(name)) if name else None)
@@ -257,7 +270,7 @@ def _hydra(tree: ast.Module) -> Interface | None:
 
 
 def _configurator(tree: ast.Module) -> Interface | None:
-    executed = [call for call in _calls(tree) if _last_name(call.func) == "exec" and "configurator" in ast.dump(call)]
+    executed = [call for call in _calls(tree) if last_name(call.func) == "exec" and "configurator" in ast.dump(call)]
     if not executed:
         return None
     end = executed[0].lineno
@@ -265,9 +278,9 @@ def _configurator(tree: ast.Module) -> Interface | None:
 
 
 def _omegaconf(tree: ast.Module) -> Interface | None:
-    if not any(_last_name(call.func) == "from_cli" for call in _calls(tree)):
+    if not any(last_name(call.func) == "from_cli" for call in _calls(tree)):
         return None
-    structures = [call for call in _calls(tree) if _last_name(call.func) == "create" and call.args]
+    structures = [call for call in _calls(tree) if last_name(call.func) == "create" and call.args]
     values: dict[str, Any] = {}
     for call in structures:
         try:
@@ -280,14 +293,14 @@ def _omegaconf(tree: ast.Module) -> Interface | None:
 
 def _nodes(tree: ast.Module) -> Interface | None:
     """``C.trainer.lr = 5e-4``, or the class whose defaults a node takes, and ``C.merge_from_args(sys.argv[1:])``."""
-    if not any(_last_name(call.func) == "merge_from_args" for call in _calls(tree)):
+    if not any(last_name(call.func) == "merge_from_args" for call in _calls(tree)):
         return None
     classes = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     own = [node for node in tree.body if not isinstance(node, ast.ClassDef)]
     found = []
     for name, value in (pair for node in own for pair in _attributes(node)):
         made_by = value.func.value if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) else None
-        inner = _attributes(classes[_last_name(made_by)]) if _last_name(made_by) in classes else []
+        inner = _attributes(classes[last_name(made_by)]) if last_name(made_by) in classes else []
         pairs = [(name, value), *((f"{name}.{each.rpartition('.')[2]}", default) for each, default in inner)]
         found += [(each, default) for each, node in pairs if (default := _constant(node)) is not None]
     return Interface(
@@ -298,11 +311,11 @@ def _nodes(tree: ast.Module) -> Interface | None:
 def _attributes(tree: ast.AST) -> list[tuple[str, ast.expr]]:
     """What is assigned to attributes of a name, without that name: ``C.model.depth = 3`` is ``model.depth``."""
     return [
-        (_dotted(target).partition(".")[2], node.value)
+        (dotted(target).partition(".")[2], node.value)
         for node in ast.walk(tree)
         if isinstance(node, ast.Assign)
         for target in node.targets
-        if isinstance(target, ast.Attribute) and not _dotted(target).startswith(("self.", "."))
+        if isinstance(target, ast.Attribute) and not dotted(target).startswith(("self.", "."))
     ]
 
 
@@ -325,16 +338,6 @@ def _called(node: ast.AST) -> ast.AST:
     return node.func if isinstance(node, ast.Call) else node
 
 
-def _dotted(node: ast.AST | None) -> str:
-    if isinstance(node, ast.Attribute):
-        return f"{_dotted(node.value)}.{node.attr}"
-    return node.id if isinstance(node, ast.Name) else ""
-
-
-def _last_name(node: ast.AST | None) -> str:
-    return _dotted(node).rpartition(".")[2]
-
-
 def _constant(node: ast.AST | None) -> Constant:
     """The value of a literal, also a negative one; None for anything else."""
     try:
@@ -354,7 +357,7 @@ def _literal(text: str) -> Constant:
 
 def _kind(node: ast.AST | None, default: Constant) -> str:
     """The type an argument is declared with, else that of its default."""
-    word = _NUMBER_WORDS.get(_last_name(node), "") or _NUMBER_WORDS.get(_last_name(node).lower(), "")
+    word = _NUMBER_WORDS.get(last_name(node), "") or _NUMBER_WORDS.get(last_name(node).lower(), "")
     return word or ("" if default is None else type(default).__name__)
 
 

@@ -8,7 +8,10 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
+
+from hpc.core.program.source import MOST_KEPT, parse
 
 _STEP_WORDS = ("step", "steps", "iter", "iteration", "it", "update", "global_step")
 _EPOCH_WORDS = ("epoch", "ep")
@@ -20,6 +23,8 @@ _LOWER = {
     "loss", "error", "err", "mse", "rmse", "mae", "ppl", "perplexity", "nll", "bpc", "bpb", "wer", "cer", "fid", "cost",
     "regret",
 }  # fmt: skip
+_NO_METRIC = {"scale", "weight", "weights", "coef", "coeff", "interval", "ratio", "type", "fn", "function"}
+"""With one of these a name is that of a setting: ``loss_scale``, ``val_interval``."""
 _HELD_OUT = {"val", "valid", "validation", "test", "eval", "dev", "final", "best"}
 _PRINTERS = {"print", "info", "log", "write", "debug", "warning", "print_rank_0", "master_print", "print0"}
 _PERCENT_FIELD = re.compile(r"%(?:\(\w+\))?[-+ #0]*\d*(?:\.\d+)?[diouxXeEfFgGsr]")
@@ -52,11 +57,10 @@ HUGGING_FACE = Printed("eval_loss", "min", r"eval_loss'?\s*[:=]\s*'?(?P<eval_los
 """What transformers' Trainer prints after an evaluation, in its two forms."""
 
 
+@lru_cache(MOST_KEPT)
 def find_printed(source: str) -> tuple[Printed, ...]:
     """The numbers a program prints that look like metrics, the likeliest first; each name once."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
+    if (tree := parse(source)) is None:
         return ()
     found = [each for text in _texts(tree) for line in text.splitlines() for each in _values(line)]
     if "Trainer(" in source and "transformers" in source:
@@ -83,7 +87,7 @@ def guess_for(name: str) -> str:
     """A pattern for a metric of which only the name is known: the number after it, whatever stands between."""
     spelled = r"[\s_-]*".join(re.escape(word) for word in re.split(r"[\s_-]+", name.strip()))
     group = re.sub(r"\W", "_", name.strip())
-    return rf"(?i)\b{spelled}\b['\"]?[\s:=]+(?P<{group}>[^\s,;)}}\]]+)"
+    return rf"(?i)\b{spelled}\b['\"]?[\s:=|]+(?P<{group}>[^\s,;)}}\]]+)"
 
 
 # ── the texts that are printed, with VALUE for what is formatted into them ───────────────────────────────────────
@@ -183,7 +187,7 @@ def _literal(text: str) -> str:
 def weight_of(label: str) -> int:
     """How likely a name is that of the metric an experiment is about; 0 for what is no metric."""
     words = _words(label)
-    if not words & (_HIGHER | _LOWER):
+    if not words & (_HIGHER | _LOWER) or words & _NO_METRIC:
         return 0
     return 2 + 3 * bool(words & _HELD_OUT) + bool(words & _LOWER)
 

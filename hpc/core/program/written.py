@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from hpc.core.program.printed import Printed, called, goal_of, weight_of
+from hpc.core.program.source import parse
 
 _SUMMARY_WRITERS = ("SummaryWriter", "TensorBoardLogger", "create_file_writer")
 _SCALARS = ("add_scalar", "scalar", "log")
@@ -13,9 +14,7 @@ OUT_DIR = "{out_dir}/"
 
 def find_written(source: str) -> tuple[Printed, ...]:
     """The numbers a program writes that look like metrics, the likeliest first; each name once."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
+    if (tree := parse(source)) is None:
         return ()
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     found = [

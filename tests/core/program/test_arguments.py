@@ -3,15 +3,16 @@
 from pathlib import Path, PurePath
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hpc.core.program.arguments import (
     Argument,
     from_help,
     from_mapping,
-    module_of,
     read_interface,
-    starts_only_as_module,
 )
+from hpc.core.program.source import does_something, imported_paths, module_of, starts_only_as_module
 
 PROGRAMS = Path(__file__).parents[2] / "data/programs"
 
@@ -77,10 +78,71 @@ from omegaconf import OmegaConf
 cfg = OmegaConf.merge(OmegaConf.create({"optimizer": {"lr": 0.1}, "seed": 1}), OmegaConf.from_cli())
 """
 
+TYRO = """
+import tyro
+from dataclasses import dataclass, field
+@dataclass
+class Optim:
+    lr: float = 0.1
+    betas: tuple = (0.9, 0.99)
+@dataclass
+class Args:
+    data: str
+    optim: Optim = field(default_factory=Optim)
+    seed: int = 1
+    cuda: bool = True
+if __name__ == "__main__":
+    args = tyro.cli(Args)
+"""
+TYRO_FUNCTION = "import tyro\ndef main(lr: float = 0.1, *, seed: int = 1): ...\ntyro.cli(main)\n"
+PYRALLIS = """
+import pyrallis
+class Config:
+    lr: float = 0.1
+@pyrallis.wrap()
+def main(cfg: Config): ...
+"""
+DICTIONARY = """
+import argparse
+from pkg.util import add_dict_to_argparser, defaults_of_the_model
+def create_argparser():
+    defaults = dict(data_dir="", lr=1e-4, fp16=False)
+    defaults.update(defaults_of_the_model())
+    parser = argparse.ArgumentParser()
+    add_dict_to_argparser(parser, defaults)
+    return parser
+"""
+
 
 @pytest.mark.parametrize(
     ("source", "style", "arguments"),
     [
+        (
+            TYRO,
+            "dataclass",
+            [
+                Argument("data", "--data", "str", None, required=True),
+                Argument("optim.lr", "--optim.lr", "float", 0.1),
+                Argument("optim.betas", "--optim.betas"),
+                Argument("seed", "--seed", "int", 1),
+                Argument("cuda", "--cuda", "bool", default=True),
+            ],
+        ),
+        (
+            TYRO_FUNCTION,
+            "dataclass",
+            [Argument("lr", "--lr", "float", 0.1), Argument("seed", "--seed", "int", 1)],
+        ),
+        (PYRALLIS, "dataclass", [Argument("lr", "--lr", "float", 0.1)]),
+        (
+            DICTIONARY,
+            "argparse",
+            [
+                Argument("data_dir", "--data_dir", "str", ""),
+                Argument("lr", "--lr", "float", 1e-4),
+                Argument("fp16", "--fp16", "bool", default=False),
+            ],
+        ),
         (
             ARGPARSE,
             "argparse",
@@ -146,7 +208,19 @@ cfg = OmegaConf.merge(OmegaConf.create({"optimizer": {"lr": 0.1}, "seed": 1}), O
             ],
         ),
     ],
-    ids=["argparse", "click", "typer", "fire", "absl", "omegaconf", "nodes"],
+    ids=[
+        "tyro",
+        "tyro_function",
+        "pyrallis",
+        "dictionary",
+        "argparse",
+        "click",
+        "typer",
+        "fire",
+        "absl",
+        "omegaconf",
+        "nodes",
+    ],
 )
 def test_each_way_of_declaring_arguments_is_read(source: str, style: str, arguments: list[Argument]) -> None:
     """Name, how it is given, type, default and whether it must be given; what is computed has no default."""
@@ -232,6 +306,35 @@ options:
 def test_what_imports_by_dots_starts_only_as_a_module(source: str, answer: bool) -> None:
     """Python refuses it for a script, whatever the folder is called."""
     assert starts_only_as_module(source) is answer
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import logging\nimport torch\nlog = logging.getLogger()\nPoint = namedtuple('Point', 'x y')\n",
+        "T = TypeVar('T')\n_DEVICE = torch.device('cpu')\nwarnings.filterwarnings('ignore')\nclass Net: ...\n",
+        "if TYPE_CHECKING:\n    from a import b\ntry:\n    import x\nexcept ImportError:\n    x = None\n",
+        "torch.manual_seed(1)\nsys.path.append('..')\nrun = partial(print, 'a')\ndef main(): train()\n",
+    ],
+)
+def test_a_module_that_defines_and_sets_does_nothing(source: str) -> None:
+    """Libraries name, check and set while they are imported; with one line more each is a program."""
+    assert not does_something(source)
+    for more in ("main()", "if __name__ == '__main__':\n    main()", "for x in y: f(x)", "model = Net()", "f.fit(x)"):
+        assert does_something(f"{source}\n{more}\n")
+    assert does_something("def (")
+
+
+@given(
+    st.integers(0, 4),
+    st.lists(st.sampled_from(["a", "b", "__init__"]), max_size=3),
+    st.lists(st.sampled_from(["*", "c as d", "e", "f, g"]), min_size=1, max_size=1),
+)
+def test_any_import_is_a_path_that_could_be_a_file(level: int, parts: list[str], names: list[str]) -> None:
+    """``from . import x`` names x; nothing, such as the folder itself, is no file."""
+    found = imported_paths(f"from {'.' * level}{'.'.join(parts) or ('' if level else 'a')} import {names[0]}\n")
+    assert found
+    assert all(path.with_suffix(".py").name not in ("", ".py", "...py") for path in found)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,14 @@ def test_a_guess_takes_the_number_after_the_name(text: str) -> None:
     assert reading is not None
     assert reading.values == {"val_loss": 0.5}
     assert match_line(source, f"not{text}") is None
+
+
+@pytest.mark.parametrize("setting", ["loss scale", "val interval", "score weight", "loss_fn", "accuracy ratio"])
+def test_a_setting_is_no_metric(setting: str) -> None:
+    """The word of a metric in the name of a setting."""
+    assert find_printed(f"print(f'{setting}: {{x}}')") == ()
+
+
+def test_a_guess_finds_a_row_of_a_table() -> None:
+    """As loggers of reinforcement learning print it."""
+    assert re.search(guess_for("loss"), "| grad_norm | 3 |\n| loss      | 0.25     |")["loss"] == "0.25"
