@@ -204,7 +204,7 @@ def left_to_do(made: Draft) -> list[str]:
     told = []
     if made.unknown:
         names = ", ".join(f"{{{each.name}}}" for each in made.unknown)
-        told.append(f"the program needs them: put values for {names} into program.command")
+        told.append(f"the program needs values for {names}: put them into program.command")
     if made.is_guess:
         told.append(f"nothing in its source prints {made.metric.name}: compare metrics.source with its output")
     if not made.interface.style:

@@ -224,7 +224,7 @@ def test_what_only_a_person_knows_is_said(repository: Path) -> None:
     put(repository, "like_run_clm", "examples/run_clm.py")
     done = init("--yes", "--metric", "bleu")
 
-    assert "put values for {dataset_name} into program.command" in done.stderr
+    assert "the program needs values for {dataset_name}: put them into program.command" in done.stderr
     assert "nothing in its source prints bleu" in done.stderr
     assert "primary: {name: bleu, goal: max}" in experiment(repository)
 

@@ -22,6 +22,7 @@ _HF_TRAINING = (
     ("per_device_train_batch_size", "int", 8), ("weight_decay", "float", 0.0), ("seed", "int", 42),
 )  # fmt: skip
 """The arguments of transformers' TrainingArguments that matter here; its source is not the user's."""
+_ABSL_WORDS = {"integer": "int", "string": "str", "enum": "str", "boolean": "bool", "config_file": "str"}
 _MOST_DEEP = 4
 
 
@@ -200,14 +201,22 @@ def _fire(tree: ast.Module) -> Interface | None:
 
 
 def _absl(tree: ast.Module) -> Interface | None:
+    calls = _calls(tree)
+    required = {
+        _constant(each)
+        for call in calls if last_name(call.func) in ("mark_flag_as_required", "mark_flags_as_required")
+        for part in call.args[:1]
+        for each in (part.elts if isinstance(part, ast.List | ast.Tuple) else [part])
+    }  # fmt: skip
     found = []
-    for call in _calls(tree):
-        kind = re.fullmatch(r"DEFINE_(integer|float|string|bool|boolean|enum)", last_name(call.func))
+    for call in calls:
+        kind = re.fullmatch(r"DEFINE_(integer|float|string|bool|boolean|enum|config_file)", last_name(call.func))
         name = _constant(call.args[0]) if call.args else None
         if kind and isinstance(name, str):
             default = _constant(call.args[1]) if len(call.args) > 1 else None
-            word = {"integer": "int", "string": "str", "enum": "str", "boolean": "bool"}.get(kind[1], kind[1])
-            found.append(Argument(name, f"--{name}=", word, default))
+            word = _ABSL_WORDS.get(kind[1], kind[1])
+            must = name in required or any(each.arg == "required" and _constant(each.value) for each in call.keywords)
+            found.append(Argument(name, f"--{name}=", word, default, required=must))
     return Interface("absl", _once(found)) if found else None
 
 

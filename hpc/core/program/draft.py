@@ -11,11 +11,12 @@ from hpc.core.program.printed import Printed
 
 SEEDS = (1, 2, 3)
 WIDTH = 110
-_RATES = ("learning_rate", "lr", "base_lr", "max_lr", "max_learning_rate", "init_lr", "step_size")
+_RATES = ("learning_rate", "lr", "base_lr", "max_lr", "max_learning_rate", "init_lr", "blr", "step_size")
 _OTHERS = ("weight_decay", "hidden_size", "d_model", "n_embd", "emsize", "nhid", "batch_size")
-_SEED_NAMES = ("seed", "random_seed", "manual_seed", "manualseed", "rng_seed")
+_SEED = re.compile(r"(?!data|split|env|eval|test)(?:\w+_)?(?:manual)?seed")
+"""Of the whole program; some have one more for what they draw from."""
 _FOLDERS = ("out_dir", "output_dir", "outdir", "save_dir", "savedir", "checkpoint_dir", "ckpt_dir", "log_dir", "logdir",
-            "results_dir", "result_dir", "work_dir")  # fmt: skip
+            "results_dir", "result_dir", "work_dir", "workdir", "model_dir", "exp_dir", "log_folder")  # fmt: skip
 _LITERALS = "nodes"
 """Programs of this style (minGPT's) read every value as a Python literal, and die of a path. Their default leads into
 each run's own folder as it is."""
@@ -53,7 +54,8 @@ class Draft:
     @property
     def seed(self) -> Argument | None:
         """The argument that takes the seed."""
-        return next((each for each in self.interface.arguments if _short(each) in _SEED_NAMES), None)
+        found = [each for each in self.interface.arguments if _SEED.fullmatch(_short(each))]
+        return min(found, key=lambda each: len(_short(each)), default=None)
 
     @property
     def unknown(self) -> tuple[Argument, ...]:

@@ -25,8 +25,15 @@ _LOWER = {
 }  # fmt: skip
 _NO_METRIC = {"scale", "weight", "weights", "coef", "coeff", "interval", "ratio", "type", "fn", "function"}
 """With one of these a name is that of a setting: ``loss_scale``, ``val_interval``."""
+_ALARM = re.compile(
+    r"(?i)\b(?:warning|stopping|stopped|nan|infinite|finite|exiting|abort\w*|fail\w*|invalid|skip\w*|resum\w*)\b"
+)
+"""A line with one of these is printed where something is wrong: its number is none of a run that went well."""
+_TAILS = {"train", "training", "rate", "value", "now", "macro", "micro", "weighted", "roc", "d", "g"}
+"""What may stand between the word of a metric and its value: ``loss train 0.3``, and not ``mAP... saving {file}``."""
 _HELD_OUT = {"val", "valid", "validation", "test", "eval", "dev", "final", "best"}
-_PRINTERS = {"print", "info", "log", "write", "debug", "warning", "print_rank_0", "master_print", "print0"}
+_PRINTERS = re.compile(r"(?i).*(?:print|log|progress|set_description|report).*|info|write|debug")
+"""What is called like this prints its text; ``progress_bar(…, 'Loss: %.3f' % loss)`` does, too."""
 _PERCENT_FIELD = re.compile(r"%(?:\(\w+\))?[-+ #0]*\d*(?:\.\d+)?[diouxXeEfFgGsr]")
 _BRACE_FIELD = re.compile(r"\{[^{}]*\}")
 VALUE = "\0"
@@ -94,10 +101,13 @@ def guess_for(name: str) -> str:
 
 
 def _texts(tree: ast.Module) -> Iterator[str]:
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and called(node) in _PRINTERS]
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _PRINTERS.fullmatch(called(node))]
     for call in sorted(calls, key=lambda each: (each.lineno, each.col_offset)):
-        if call.args:
-            yield _joined(call.args) if called(call) == "print" else _logged(call.args)
+        if called(call) == "print":
+            yield _joined(call.args)
+        elif call.args:
+            yield _logged(call.args)
+            yield from (text for each in call.args[1:] if VALUE in (text := _text(each)) and text != VALUE)
 
 
 def called(call: ast.Call) -> str:
@@ -141,17 +151,28 @@ def _mapping(node: ast.Dict, quote: str) -> str:
 
 def _values(line: str) -> Iterator[Printed]:
     """The named numbers of one printed line."""
+    if _ALARM.search(line):
+        return
     pieces = line.split(VALUE)
     step = _step_pattern(pieces)
     for before, after in pairwise(pieces):
         label = _label(before)
-        weight = weight_of(label)
+        weight = weight_of(label) if _leads_to_value(before, label) else 0
         if weight and not re.match(r"\s*[/%]", after):
             name = "_".join(re.findall(r"[a-z0-9]+", label.lower()))
             name = name if not name[0].isdigit() else f"m_{name}"
             value = _literal(_anchor(before)) + rf"(?P<{name}>\S+)"
             is_later = step and before is not pieces[0] and pieces.index(before) > step[1]
             yield Printed(name, goal_of(name), f"{step[0]}.*?{value}" if step and is_later else value, weight)
+
+
+def _leads_to_value(before: str, label: str) -> bool:
+    """Whether a value follows, and not what a sentence is about: a sign says so, or the word of a metric itself."""
+    words = label.lower().split()
+    if (words and words[-1] in {*_STEP_WORDS, *_EPOCH_WORDS}) or before.endswith((" of ", " of '")):
+        return False
+    after = words[max((n for n, word in enumerate(words) if word in _HIGHER | _LOWER), default=-1) + 1 :]
+    return bool(re.search(r"[=:>(|\"'][\s({\[\"']*$", before)) or set(after) <= {*_TAILS, *_HELD_OUT}
 
 
 def _step_pattern(pieces: Sequence[str]) -> tuple[str, int] | None:
@@ -187,7 +208,9 @@ def _literal(text: str) -> str:
 def weight_of(label: str) -> int:
     """How likely a name is that of the metric an experiment is about; 0 for what is no metric."""
     words = _words(label)
-    if not words & (_HIGHER | _LOWER) or words & _NO_METRIC:
+    of_metrics = words & (_HIGHER | _LOWER)
+    is_message = of_metrics == {"success"} and not words & {"rate", *_HELD_OUT}
+    if not of_metrics or is_message or words & _NO_METRIC:
         return 0
     return 2 + 3 * bool(words & _HELD_OUT) + bool(words & _LOWER)
 

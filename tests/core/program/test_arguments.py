@@ -52,6 +52,9 @@ from absl import flags
 flags.DEFINE_float("lr", 0.1, "rate")
 flags.DEFINE_integer("steps", 100, "steps")
 flags.DEFINE_string("out", None, "folder")
+flags.DEFINE_string("data", None, "folder", required=True)
+config_flags.DEFINE_config_file("config")
+flags.mark_flags_as_required(["config", "out"])
 """
 NODES = """
 class Chars:
@@ -190,7 +193,9 @@ def create_argparser():
             [
                 Argument("lr", "--lr=", "float", 0.1),
                 Argument("steps", "--steps=", "int", 100),
-                Argument("out", "--out=", "str"),
+                Argument("out", "--out=", "str", None, required=True),
+                Argument("data", "--data=", "str", None, required=True),
+                Argument("config", "--config=", "str", None, required=True),
             ],
         ),
         (

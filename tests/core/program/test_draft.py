@@ -113,3 +113,19 @@ def test_a_learning_rate_is_swept_first(names: list[str], chosen: str | None) ->
 def test_values_lie_around_the_default(default: float | str, name: str, values: list[float]) -> None:
     """Rates by a factor of three, counts by two; a share never leaves 0 to 1."""
     assert values_around(default, name) == pytest.approx(values)
+
+
+@pytest.mark.parametrize(
+    ("names", "seed"),
+    [
+        (["data_seed", "seed"], "seed"),
+        (["global_seed"], "global_seed"),
+        (["manualSeed"], "manualSeed"),
+        (["trainer.random_seed", "split_seed"], "trainer.random_seed"),
+        (["seeds", "seed_everything_twice", "data_seed", "env_seed"], None),
+    ],
+)
+def test_the_seed_is_that_of_the_whole_program(names: list[str], seed: str | None) -> None:
+    """However it is called; the seed of a part is none."""
+    found = draft_of(*(Argument(name, f"--{name}", "int", 0) for name in names)).seed
+    assert (found.name if found else None) == seed

@@ -27,6 +27,7 @@ LINES = [
     ("import json; print(json.dumps({'val_loss': x, **{}}))", "val_loss", None),
     ("print(f'done (val loss {x})')", "val_loss", None),
     ("print(f'Reward (mean) {x}, return: {x}')", "return", None),
+    ("progress_bar = lambda n, text: print(text); progress_bar(3, 'Loss: %.3f | Acc: %.3f%%' % (x, x))", "loss", None),
 ]
 
 
@@ -107,3 +108,21 @@ def test_a_setting_is_no_metric(setting: str) -> None:
 def test_a_guess_finds_a_row_of_a_table() -> None:
     """As loggers of reinforcement learning print it."""
     assert re.search(guess_for("loss"), "| grad_norm | 3 |\n| loss      | 0.25     |")["loss"] == "0.25"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "print(f'Warning: Plotting error for {path}: {error}')",
+        "print('Loss is {}, stopping training'.format(loss))",
+        "logger.info('val loss %s is not finite', loss)",
+        "print(f'accuracy at epoch {i}')",
+        "print(f'Evaluating mAP... saving {file}')",
+        "print(f'mean error of {name}')",
+        "print(f'Export success: {seconds}s')",
+        "raise_or_print(f'failed with error {code}')",
+    ],
+)
+def test_what_is_said_where_something_is_wrong_is_no_metric(line: str) -> None:
+    """Such a line is missing from every run that goes well, and a value in it is no result."""
+    assert find_printed(line) == ()
