@@ -199,14 +199,20 @@ def tell(
 
 
 def try_scripts(submissions: Sequence[SubmissionLayout], scheduler: str) -> dict[Path, Trial]:
-    """Let bash read every script, and Slurm judge it where there is Slurm.
+    """Let bash read a script of each kind, and Slurm judge it where there is Slurm.
+
+    A hundred thousand tasks have hundreds of arrays that ask for the same: one question answers for all of them.
 
     Raises:
         InputError: A script is no valid shell (a site's template or setup line is broken).
     """
+    kinds: dict[str, Path] = {}
     for submission in submissions:
-        refuse_broken(submission.script.read_text(encoding="utf-8"))
-    return {each.script: try_file(each.script) for each in submissions if scheduler == "slurm"}
+        text, number = submission.script.read_text(encoding="utf-8"), f"{submission.number:03d}"
+        kinds.setdefault(text.replace(str(submission.home), "").replace(f"/{number}\n", "\n"), submission.script)
+    for script in kinds.values():
+        refuse_broken(script.read_text(encoding="utf-8"))
+    return {script: try_file(script) for script in kinds.values() if scheduler == "slurm"}
 
 
 def describe(plan: Plan, new: Sequence[Task], links: Sequence[Path], objections: Sequence[str]) -> dict[str, object]:

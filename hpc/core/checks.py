@@ -198,7 +198,8 @@ def _expand(sweep: Sweep) -> tuple[tuple[Combination, ...] | None, list[Finding]
         return None, [
             Finding(("sweep", "where"), f"'{sweep.where}' leaves out all {count} combinations, so nothing would run")
         ]
-    repeated = _repeated_combination(grid)
+    is_product = not (sweep.zipped or sweep.points or sweep.cases or sweep.when)  # of lists without repeats
+    repeated = None if is_product else _repeated_combination(grid)
     if repeated:
         return None, [Finding(("sweep",), f"gives the same parameters twice: {_described(repeated)}")]
     return grid, []

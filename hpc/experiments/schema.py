@@ -81,18 +81,21 @@ NONE = Overrides()
 Part = TypeVar("Part")
 
 
-def load_experiment(path: Path, overrides: Overrides = NONE, *, code: Path | None = None) -> core.ExperimentSpec:
+def load_experiment(
+    path: Path, overrides: Overrides = NONE, *, code: Path | None = None, is_named: bool = False
+) -> core.ExperimentSpec:
     """Read and check an experiment.
 
     Args:
         path: ``manifests/experiments/NAME.yaml``.
         overrides: Changes from the command line.
         code: Folder that holds our own training modules, whose metrics can be looked up; None looks nothing up.
+        is_named: As `experiment_from`.
 
     Raises:
         InputError: Everything that is wrong with it, each with line and nearest valid name.
     """
-    return experiment_from(load_yaml(path), overrides, code=code)
+    return experiment_from(load_yaml(path), overrides, code=code, is_named=is_named)
 
 
 def load_profile(path: Path) -> ClusterProfile:

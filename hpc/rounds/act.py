@@ -134,7 +134,7 @@ def not_submitted(snapshot: Snapshot, spec: ExperimentSpec, *, also_ended: bool 
             anew. To the unattended loop they are failed tasks like others.
     """
     return [
-        replace(first_assignment(spec, state.task), attempt=_next_attempt(state))
+        _assignment(spec, state)
         for state in snapshot.tasks
         if not state.is_live
         and not state.has_kept_result
@@ -148,6 +148,12 @@ def left_over(snapshot: Snapshot, spec: ExperimentSpec) -> list[Assignment]:
     # What failed to start, or was cancelled, since then is not left, but a failed task like others.
     begun_by_nobody = not_submitted(snapshot, spec, also_ended=False) if left else []
     return [each for each in begun_by_nobody if each.task.task_id in left]
+
+
+def _assignment(spec: ExperimentSpec, state: TaskState) -> Assignment:
+    """What its next attempt may use; mostly that is its first."""
+    assignment, number = first_assignment(spec, state.task), _next_attempt(state)
+    return assignment if number == 1 else replace(assignment, attempt=number)
 
 
 def _next_attempt(state: TaskState) -> int:

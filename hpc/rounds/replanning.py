@@ -10,13 +10,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hpc.adapters.code_snapshot import differing
+from hpc.adapters.code_snapshot import code_digest, differing
 from hpc.adapters.files import read_json_or_none
 from hpc.core.errors import InputError
 from hpc.core.experiment.spec import Task
+from hpc.core.identity import canonical_json
 from hpc.core.layout import SubmissionLayout
 from hpc.core.question.seal import content_changes
 from hpc.core.words import few
+from hpc.experiments.code_files import CodeFiles, find_code
 from hpc.experiments.freezing import Plan, make_plan, write_plan
 from hpc.experiments.overrides import Overrides
 from hpc.rounds.making_way import InTheWay, find_in_the_way, refuse_in_the_way, set_aside
@@ -113,12 +115,17 @@ def put_in_place(plan: Plan, command: str, *, replaces: bool, dry_run: bool) -> 
     return Replacement(plan, found, tuple(new), write_plan(plan, new))
 
 
-def differences(plan: Plan, manifest: Mapping[str, Any]) -> list[str]:
-    """Name what a plan by the present files would change: files of the code, then settings with both values."""
+def differences(settings: Mapping[str, Any], code: CodeFiles, manifest: Mapping[str, Any]) -> list[str]:
+    """Name what a plan by the present files would change: files of the code, then settings with both values.
+
+    Args:
+        settings: The experiment as it is now, as the manifest would keep it.
+        code: What would be frozen now.
+    """
     frozen = manifest["provenance"]["code"]
-    is_same = plan.manifest["provenance"]["code"]["sha256"] == frozen["sha256"]
-    files = [] if is_same else differing(plan.code.files, Path(frozen["path"])) or ["the code"]
-    return [*files, *content_changes(manifest["spec"], plan.manifest["spec"])]
+    is_same = code_digest(code.files) == frozen["sha256"]
+    files = [] if is_same else differing(code.files, Path(frozen["path"])) or ["the code"]
+    return [*files, *content_changes(manifest["spec"], settings)]
 
 
 def changed_since(workspace: Workspace, manifest: Mapping[str, Any]) -> tuple[Plan | None, list[str]]:
@@ -135,7 +142,23 @@ def changed_since(workspace: Workspace, manifest: Mapping[str, Any]) -> tuple[Pl
     except InputError:
         return None, []
     plan = draft(workspace, request)
-    return plan, differences(plan, manifest)
+    return plan, differences(plan.manifest["spec"], plan.code, manifest)
+
+
+def _edits(workspace: Workspace, manifest: Mapping[str, Any]) -> list[str]:
+    """Name what was edited, as `changed_since` does, without naming a hundred thousand tasks again.
+
+    Raises:
+        InputError: The experiment is not valid now.
+    """
+    from hpc.experiments.schema import load_experiment
+
+    request = request_of(manifest)
+    file = workspace.experiment_file(request.name)
+    spec = load_experiment(file, request.overrides, code=workspace.project, is_named=True)
+    inputs = spec.program.inputs.values()
+    code = find_code(workspace.project, workspace.root, inputs, canonical_json(spec.raw))
+    return differences(spec.raw, code, manifest)
 
 
 def describe_edits(workspace: Workspace, manifest: Mapping[str, Any]) -> list[str]:
@@ -143,7 +166,7 @@ def describe_edits(workspace: Workspace, manifest: Mapping[str, Any]) -> list[st
     if not _is_touched(workspace, manifest):
         return []
     try:
-        _, changed = changed_since(workspace, manifest)
+        changed = _edits(workspace, manifest)
     except InputError:
         changed = ["files that cannot be planned as they are now"]
     if not changed:

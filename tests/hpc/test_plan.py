@@ -41,6 +41,17 @@ def test_what_slurm_would_not_take_is_no_next_step(tmp_path, monkeypatch):
     assert "python -m hpc.doctor tiny --cluster slurm" in slurm.hpc("submit", "tiny", expect=1)
 
 
+def test_slurm_is_asked_once_for_arrays_that_ask_for_the_same(tmp_path, monkeypatch):
+    """Three arrays, of two, two and one task: two questions, each refusal once; every script is linked all the same."""
+    five = EXPERIMENT.replace("[1, 2]", "[1, 2, 3, 4, 5]")
+    slurm = make_slurm_project(tmp_path, monkeypatch, five, "max_array_size: 2\n")
+    assert len((slurm.folder / "sbatch.calls").read_text().splitlines()) == 2
+    assert len(list((slurm.folder / "manifests/rendered/tiny").iterdir())) == 3
+    slurm.client("sbatch", "echo 'sbatch: error: Requested node configuration is not available' >&2; exit 1")
+    answer = slurm.json("plan", "tiny", "--cluster", "slurm", expect=1)
+    assert len(answer["objections"]) == 2
+
+
 def test_planning_again_adds_only_what_is_new(project):
     """Added, kept and removed are said; what ran keeps its runs; only the new task is submitted."""
     first = plan(project)

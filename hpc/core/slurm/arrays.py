@@ -159,6 +159,8 @@ def _kind_of(each: Assignment, profile: ClusterProfile) -> _Kind:
 
 def fitting(assignments: Sequence[Assignment], profile: ClusterProfile, most: int) -> int:
     """How many of these tasks, the first ones, go into so many array elements."""
+    if len(assignments) <= most:
+        return len(assignments)
     counts: Counter[_Kind] = Counter()
     elements = 0
     for number, each in enumerate(assignments):
