@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from hpc.adapters.files import MOST_JSON_BYTES, append_json_lines, lock, read_json_or_none, read_regular
+from hpc.adapters.files import MOST_JSON_BYTES, append_json_lines, lock, read_regular
 from hpc.core.errors import InputError
 from hpc.core.layout import RunLayout
 from hpc.core.question.ledger import Ledger, link, read_chain
@@ -22,11 +22,14 @@ def read_ledger(layout: RunLayout) -> Ledger:
         return Ledger(problems=(f"it cannot be read: {error}",))
 
 
-def append_results(layout: RunLayout, choose: Callable[[Mapping[str, Line]], Sequence[Line]]) -> str:
+def append_results(
+    layout: RunLayout, choose: Callable[[Mapping[str, Line]], Sequence[Line]], told_last: Callable[[], str] = str
+) -> str:
     """Add lines; return the hash of the last one, empty where there is none.
 
     Args:
         choose: Gets the newest line of each task, gives the lines to add.
+        told_last: Gives the hash of the newest line when results were written; empty where nobody says.
 
     Raises:
         InputError: It cannot be read.
@@ -40,19 +43,13 @@ def append_results(layout: RunLayout, choose: Callable[[Mapping[str, Line]], Seq
             found = []
         there = [line for line in found if isinstance(line, dict)]
         hashes = [str(line.get("sha256") or "") for line in there]
-        last, told = (hashes or [""])[-1], head_told(read_json_or_none(layout.verdicts))
+        last, told = (hashes or [""])[-1], told_last()
         # Chained to what is gone, so that its loss shows: the file was removed, or its end.
         previous = last if not told or told in hashes else told
         added = link(choose({str(line.get("task_id")): line for line in there}), previous)
         if added:
             append_json_lines(layout.ledger, added)
         return str(added[-1]["sha256"]) if added else last
-
-
-def head_told(verdicts: Any) -> str:
-    """The newest line when ``verdicts.json`` was written; empty where it says none, as before there were ledgers."""
-    told = verdicts.get("ledger") if isinstance(verdicts, dict) else None
-    return told if isinstance(told, str) else ""
 
 
 def _objects(content: bytes) -> Iterable[tuple[int, Any]]:

@@ -4,20 +4,24 @@ A line is the task's canonical JSON, so the hash of the whole is made of the lin
 is neither read as JSON nor written anew.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from hpc.adapters.files import mode_in
+from hpc.adapters.files import mode_in, open_regular, read_json
 from hpc.core.identity import canonical_json
 
 _TASKS = "tasks"
 _BEGIN = b' "tasks": [\n'
 _END = b" ],\n"
 _INDENT = b"  "
+_MOST_HEAD_LINES = 20
+"""More than there are members; each is a line."""
 
 
 def line_of(entry: Mapping[str, Any]) -> bytes:
@@ -71,6 +75,24 @@ def read_lines(file: BinaryIO) -> Iterator[bytes]:
         if line == _END:
             break
         yield line[len(_INDENT) :].rstrip(b"\n").removesuffix(b",")
+
+
+def read_head(path: Path) -> Mapping[str, Any]:
+    """All members but the tasks, which are not read; of a file that `write_verdicts` did not write, all there are.
+
+    Raises:
+        FileNotFoundError: There is none.
+        InputError: It is not ours to read, or no JSON.
+        OSError: The file system has an error.
+    """
+    with open_regular(path) as file:
+        lines = list(islice(file, _MOST_HEAD_LINES))
+    told = None
+    if _BEGIN in lines:
+        with contextlib.suppress(ValueError):
+            told = json.loads(b"".join(lines[: lines.index(_BEGIN)]).rstrip(b",\n") + b"}")
+    told = read_json(path) if told is None else told
+    return told if isinstance(told, dict) else {}
 
 
 def digest_told(file: BinaryIO) -> str:

@@ -517,12 +517,12 @@ def _compare(before: Mapping[str, Any] | None, tasks: Sequence[Task]) -> Change:
     )
 
 
-def frozen_of(manifest: Mapping[str, Any]) -> Frozen:
-    """Read back what a manifest froze, for submissions that come later."""
-    from hpc.experiments.schema import experiment_from
+def frozen_of(manifest: Mapping[str, Any], spec: ExperimentSpec | None = None) -> Frozen:
+    """Read back what a manifest froze, for submissions that come later.
 
-    document = YamlDocument(manifest["spec"], source=f"manifest of {manifest['experiment']}")
-    spec = experiment_from(document, is_named=True)
+    Args:
+        spec: The experiment in it, where that is known.
+    """
     cluster = dict(manifest["cluster"])
     follow = Following(**cluster.get("follow", {}))
     profile = ClusterProfile(
@@ -534,7 +534,14 @@ def frozen_of(manifest: Mapping[str, Any]) -> Frozen:
             "gres": tuple(cluster.get("gres", ())),
         }
     )
-    return Frozen(spec, profile, manifest, _python(profile))
+    return Frozen(spec or _spec_of(manifest), profile, manifest, _python(profile))
+
+
+def _spec_of(manifest: Mapping[str, Any]) -> ExperimentSpec:
+    from hpc.experiments.schema import experiment_from
+
+    document = YamlDocument(manifest["spec"], source=f"manifest of {manifest['experiment']}")
+    return experiment_from(document, is_named=True)
 
 
 def tasks_of(manifest: Mapping[str, Any]) -> tuple[Task, ...]:

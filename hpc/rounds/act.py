@@ -79,7 +79,7 @@ def assess(
     from hpc.rounds.settling import Settling
     from hpc.rounds.siblings_now import judge_beside_siblings
 
-    memory = Memory(layout)
+    memory = Memory(layout, lists=True)
     snapshot = take_snapshot(layout, keep=not forget_gone, memory=memory)
     if forget_gone and writes:
         from hpc.rounds.on_request import record_forgotten

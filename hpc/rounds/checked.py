@@ -47,7 +47,7 @@ def answer_for(task: JudgedTask, check: Check | None, manifest: Mapping[str, Any
 
 
 def _judged(manifest: Mapping[str, Any], check: Check, task: JudgedTask) -> CheckAnswer:
-    from hpc.rounds.tables import final_values
+    from hpc.rounds.judge import final_values
 
     if task.outcome is not Outcome.FINISHED:
         return NOT_FINISHED

@@ -1,4 +1,9 @@
-"""What a round writes into ``collected/``: verdicts, numbers, a table and the retry plan, from what was judged."""
+"""What a round writes into ``collected/``: verdicts, numbers, a table and the retry plan, from what was judged.
+
+`tables`, `describe` and `results_h5` (numpy, h5py) are imported where something is written.
+"""
+
+from __future__ import annotations
 
 import errno
 import json
@@ -6,27 +11,29 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpc.adapters.collected_file import describe_aside
 from hpc.adapters.file_set import replacing
 from hpc.adapters.files import open_text, read_json_or_none, write_json
-from hpc.adapters.results_h5 import write_results
 from hpc.adapters.verdict_lines import line_of, write_verdicts
 from hpc.core.errors import TemporaryError
 from hpc.core.failures.outcomes import Outcome
 from hpc.core.layout import RunLayout
 from hpc.core.retry.records import Declined, RetryPlan
 from hpc.rounds.checked import answer_for
-from hpc.rounds.describe import describe_task
 from hpc.rounds.judge import JudgedExperiment
 from hpc.rounds.ledger import note_results
 from hpc.rounds.settling import Settling
-from hpc.rounds.tables import SHOWN, Table, columns_of, tabulate, write_csv
 from hpc.snapshots.evidence import finite
 from hpc.snapshots.outdated import describe_outdated
 
+if TYPE_CHECKING:
+    from hpc.rounds.tables import Table
+
 SCHEMA = 1
+SHOWN = 5
+"""Runs that are named of those that are kept."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -49,6 +56,9 @@ def write_collected(judged: JudgedExperiment, plan: RetryPlan, settling: Settlin
     standing = (*standing, *filter(None, [describe_aside(layout)]))
     if settling.stands(judged.tasks, standing):
         return standing
+    from hpc.adapters.results_h5 import write_results
+    from hpc.rounds.tables import columns_of, tabulate, write_csv
+
     settling.take_over()
     table = tabulate(judged, settling.curves)
     head = {
@@ -76,6 +86,8 @@ def write_collected(judged: JudgedExperiment, plan: RetryPlan, settling: Settlin
 
 def _describe(judged: JudgedExperiment, plan: RetryPlan, table: Table) -> list[Mapping[str, Any]]:
     """Every task as ``verdicts.json`` has it; of those that are settled what is asked of them."""
+    from hpc.rounds.describe import describe_task
+
     decisions, check = _decisions(plan), judged.frozen.spec.check
     entries: list[Mapping[str, Any]] = []
     for task, values in zip(judged.tasks, table.values, strict=True):

@@ -1,9 +1,12 @@
-"""From the states of an experiment's tasks to verdicts: evidence is gathered and classified, nothing is decided."""
+"""From the states of an experiment's tasks to verdicts: evidence is gathered and classified, nothing is decided.
 
+The rule tables are imported where something is classified.
+"""
+
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from hpc.core.failures.classify import classify, unreadable_verdict
 from hpc.core.failures.evidence import FailureClass, Verdict
 from hpc.core.failures.outcomes import Outcome, outcome_of
 from hpc.core.layout import RunLayout
@@ -204,6 +207,26 @@ def _judge_attempt(layout: RunLayout, attempt: AttemptState, *, include_running:
 
 def _verdict(layout: RunLayout, attempt: AttemptState, results: Results) -> Verdict:
     """Classify an attempt that is over; one whose folder cannot be read is no success and no failure we could name."""
+    from hpc.core.failures.classify import classify, unreadable_verdict
+
     if attempt.unreadable:
         return unreadable_verdict(str(attempt.unreadable.path), attempt.unreadable.problem, attempt.unreadable.remedy)
     return classify(gather(layout, attempt, results))
+
+
+def final_values(task: JudgedTask) -> dict[str, float]:
+    """What the last attempt's program summed up, and the seconds its result took (`wall_time`).
+
+    Nothing for a task without a result: what a failed run reached is in its series, and is no result. A resumed
+    attempt stands on the ones before it, so their time counts; one that began anew stands alone.
+    """
+    if told := task.settled.entry if task.settled else task.kept_result:
+        summary = told["summary"]
+        return {name: math.nan if value is None else float(value) for name, value in summary.items()}
+    if task.outcome is not Outcome.FINISHED:
+        return {}
+    last = task.attempts[-1]
+    chain = task.attempts if last.resumed_from else task.attempts[-1:]
+    seconds = [each.state.ended.elapsed_s for each in chain if each.state.ended]
+    measured = {"wall_time": sum(seconds)} if last.state.ended else {}
+    return {**measured, **last.results.summary}

@@ -9,6 +9,7 @@ from typing import Any
 from hpc.adapters.files import open_regular
 from hpc.adapters.printed import last_printed
 from hpc.adapters.result_ledger import Line, append_results
+from hpc.adapters.verdict_lines import read_head
 from hpc.core.errors import InputError, TemporaryError
 from hpc.core.layout import RunLayout
 from hpc.rounds.judge import JudgedExperiment, JudgedTask
@@ -31,10 +32,22 @@ def note_results(judged: JudgedExperiment, entries: Sequence[Mapping[str, Any]])
     """
     layout = judged.layout
     try:
-        return append_results(layout, lambda known: list(_new_lines(judged, entries, known))), ()
+        added = append_results(
+            layout, lambda known: list(_new_lines(judged, entries, known)), lambda: _newest_told(layout)
+        )
     except (InputError, TemporaryError, OSError) as error:
         said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return "", (f"{layout.ledger} cannot be written ({said}): these results are not in it",)
+    return added, ()
+
+
+def _newest_told(layout: RunLayout) -> str:
+    """The newest line when ``verdicts.json`` was written; empty where it says none, as before there were ledgers."""
+    try:
+        told = read_head(layout.verdicts).get("ledger")
+    except FileNotFoundError:
+        return ""
+    return told if isinstance(told, str) else ""
 
 
 def _new_lines(

@@ -3,26 +3,28 @@
 Nothing is written and nothing remembered here, so that a run may be read anywhere and twice.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpc.adapters.collected_file import Entry
-from hpc.adapters.curves import Packed, pack
 from hpc.adapters.verdict_lines import line_of
 from hpc.core.experiment.spec import ExperimentSpec
 from hpc.core.failures.outcomes import Outcome
 from hpc.core.layout import RunLayout
 from hpc.core.retry.learned import Observation, shape_parameters
 from hpc.rounds.checked import answer_for
-from hpc.rounds.describe import describe_task
-from hpc.rounds.judge import JudgedTask, judge_task
-from hpc.rounds.tables import final_values
+from hpc.rounds.judge import JudgedTask, final_values, judge_task
 from hpc.snapshots.measured import observations_of
 from hpc.snapshots.remembered import in_short
 from hpc.snapshots.settled import EvidenceNames
 from hpc.snapshots.snapshot import TaskState
+
+if TYPE_CHECKING:
+    from hpc.adapters.curves import Packed
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class Reader:
 
     def read(self, state: TaskState) -> Read:
         """Read a run and judge it."""
+        from hpc.adapters.curves import pack  # here: where nothing is new, nothing is read
+
         evidence = self.names.of(state) if self.names else ""
         task = judge_task(self.layout, _fresh(state), include_running=self.include_running)
         curves = {
@@ -108,6 +112,8 @@ class Reader:
         )
         if record is None or not is_whole:
             return None
+        from hpc.rounds.describe import describe_task
+
         entry: dict[str, Any] = describe_task(self.layout, task, values, None)
         entry |= answer_for(task, self.spec.check, {"spec": self.told})
         return Said(in_short(entry), line_of(entry), results.measures.last_step, tuple(record.metrics_source))

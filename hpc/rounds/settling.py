@@ -4,30 +4,34 @@ Its curves and its line of ``verdicts.json`` are put down; of a run that was set
 are new, processes read them side by side (`hpc.rounds.side_by_side`).
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from hpc.adapters.collected_file import Entry, read_entries
-from hpc.adapters.curves import Curves
 from hpc.adapters.spool import Spool
 from hpc.core.failures.outcomes import Outcome
 from hpc.core.retry.learned import Observation
-from hpc.experiments.freezing import frozen_of
 from hpc.rounds.judge import JudgedTask
+from hpc.rounds.planned import read_planned
 from hpc.rounds.reading import Read, Reader, Said
-from hpc.rounds.side_by_side import Asked, processes_for, read_side_by_side
 from hpc.snapshots.remembered import Memory, in_short
 from hpc.snapshots.settled import Settled, SettledRuns
 from hpc.snapshots.snapshot import Snapshot, TaskState
+
+if TYPE_CHECKING:
+    from hpc.adapters.curves import Curves
+    from hpc.rounds.side_by_side import Asked
 
 
 class Settling:
     """One collection's judging of all runs.
 
     Attributes:
-        curves: Those of the attempts that were read.
         lines: Lines of ``verdicts.json`` of the runs that were settled now.
         frozen: What was planned.
     """
@@ -44,7 +48,7 @@ class Settling:
             writes: Whether anybody will ask for what is put down.
         """
         self._layout = snapshot.layout
-        self.frozen = frozen_of(snapshot.manifest)
+        self.frozen = read_planned(snapshot.manifest, memory)
         spec = self.frozen.spec
         # What a run showed of micro-batches is learned when it is read; should that be gone, all are read again.
         learned = spec.batch is None or self._layout.learned.exists()
@@ -53,7 +57,6 @@ class Settling:
             snapshot.layout, spec, snapshot.manifest["spec"], self._known is not None,
             self._known.names if self._known else None, include_running, writes,
         )  # fmt: skip
-        self.curves = Curves(snapshot.layout.home)
         self.lines = Spool(snapshot.layout.home)
         self._observed: dict[int, tuple[Observation, ...]] = {}
 
@@ -62,6 +65,13 @@ class Settling:
         known = {row: settled for row, state in enumerate(states) if (settled := self._find(row, state))}
         new = [(row, state) for row, state in enumerate(states) if row not in known]
         return [task for _, task in sorted((known | dict(self._judge_new(new))).items())]
+
+    @cached_property
+    def curves(self) -> Curves:
+        """Those of the attempts that were read."""
+        from hpc.adapters.curves import Curves  # here (numpy, h5py): where nothing is new, there are none
+
+        return Curves(self._layout.home)
 
     @property
     def observed(self) -> list[Observation]:
@@ -74,9 +84,13 @@ class Settling:
 
     def _judge_new(self, new: Sequence[Asked]) -> Iterator[tuple[int, JudgedTask]]:
         """Judge what was not settled before: side by side what can be, the rest here."""
+        if not new:
+            return
+        from hpc.rounds import side_by_side  # here (numpy): where nothing is new, nothing is read
+
         left = dict(new)
-        if processes := processes_for(len(new)):
-            with closing(read_side_by_side(self._reader, new, processes)) as found:
+        if processes := side_by_side.processes_for(len(new)):
+            with closing(side_by_side.read_side_by_side(self._reader, new, processes)) as found:
                 for row, read in found:
                     yield row, self._take(row, left.pop(row), read)
         for row, state in left.items():
@@ -128,7 +142,8 @@ class Settling:
 
     def close(self) -> None:
         """Let go of all that was put down."""
-        self.curves.close()
+        if "curves" in vars(self):
+            self.curves.close()
         self.lines.close()
         if self._known:
             self._known.close()

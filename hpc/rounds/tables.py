@@ -15,11 +15,10 @@ from hpc.adapters.metrics_read import Series
 from hpc.adapters.results_h5 import Rows, TaskColumns, read_rows
 from hpc.core.errors import InputError
 from hpc.core.experiment.values import is_single, render_value
-from hpc.core.failures.outcomes import Outcome
 from hpc.core.printable import guard_cell
 from hpc.core.records.columns import label_metrics, name_columns
 from hpc.core.words import counted
-from hpc.rounds.judge import JudgedExperiment, JudgedTask
+from hpc.rounds.judge import JudgedExperiment, final_values
 
 MAX_METRICS = 2_000
 """Metrics of an experiment that get columns; the declared ones always do."""
@@ -78,24 +77,6 @@ def _without_column(names: Sequence[str]) -> tuple[str, ...]:
         f"at most: {shown}"
         f"{', …' if len(names) > SHOWN else ''}; the runs' own metrics.h5 have them",
     )
-
-
-def final_values(task: JudgedTask) -> dict[str, float]:
-    """What the last attempt's program summed up, and the seconds its result took (`wall_time`).
-
-    Nothing for a task without a result: what a failed run reached is in its series, and is no result. A resumed
-    attempt stands on the ones before it, so their time counts; one that began anew stands alone.
-    """
-    if told := task.settled.entry if task.settled else task.kept_result:
-        summary = told["summary"]
-        return {name: math.nan if value is None else float(value) for name, value in summary.items()}
-    if task.outcome is not Outcome.FINISHED:
-        return {}
-    last = task.attempts[-1]
-    chain = task.attempts if last.resumed_from else task.attempts[-1:]
-    seconds = [each.state.ended.elapsed_s for each in chain if each.state.ended]
-    measured = {"wall_time": sum(seconds)} if last.state.ended else {}
-    return {**measured, **last.results.summary}
 
 
 def _kept_curves(judged: JudgedExperiment) -> tuple[list[tuple[str, Rows]], tuple[str, ...]]:

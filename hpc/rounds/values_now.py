@@ -39,7 +39,7 @@ def best_now(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> Best | None:
 
 def best_judged(judged: JudgedExperiment) -> Best | None:
     """Find the best configuration of what a collection judged."""
-    from hpc.rounds.tables import final_values
+    from hpc.rounds.judge import final_values
 
     spec = asked_of(judged.snapshot)
     name = primary_of(spec)[0]

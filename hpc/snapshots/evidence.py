@@ -1,4 +1,9 @@
-"""Everything known about one attempt, gathered into `Evidence`: scheduler, exit record, logs, metrics. No judgement."""
+"""Everything known about one attempt, gathered into `Evidence`: scheduler, exit record, logs, metrics. No judgement.
+
+What reads metrics (numpy, h5py) is imported where some are read.
+"""
+
+from __future__ import annotations
 
 import math
 import re
@@ -6,12 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hpc.adapters.files import read_json_or_none, read_record_or_none
 from hpc.adapters.logs import read_log_or_say_why, read_program_logs
-from hpc.adapters.metrics_apart import read_apart
-from hpc.adapters.metrics_read import Contents, Series
 from hpc.core.errors import InputError
 from hpc.core.failures.evidence import Evidence, LogLine
 from hpc.core.layout import AttemptLayout, RunLayout, complete_checkpoints
@@ -20,6 +23,9 @@ from hpc.core.records.task import TaskRecord
 from hpc.core.slurm.executions import JobRow, is_job
 from hpc.core.slurm.states import SlurmState
 from hpc.snapshots.snapshot import AttemptState
+
+if TYPE_CHECKING:
+    from hpc.adapters.metrics_read import Contents, Series
 
 MEASURED = "wall_time"
 CHECKPOINT = "checkpoint_s"
@@ -67,7 +73,7 @@ class Results:
         """What the curves say of steps and times."""
         return _measured(self.series)
 
-    def without_curves(self, attempt: AttemptLayout) -> "Results":
+    def without_curves(self, attempt: AttemptLayout) -> Results:
         """The same with curves that are read again where somebody asks for them: those of a thousand runs fill memory.
 
         Args:
@@ -78,7 +84,7 @@ class Results:
         return left
 
 
-class _Late(Mapping[str, Series]):
+class _Late(Mapping[str, "Series"]):
     """The curves of an attempt, read when they are looked at."""
 
     def __init__(self, attempt: AttemptLayout) -> None:
@@ -120,6 +126,8 @@ def read_results(attempt: AttemptLayout, record: TaskRecord | None = None) -> Re
     Args:
         record: Its ``task.json``, where that was read just now.
     """
+    from hpc.adapters.metrics_apart import read_apart
+
     record = record or _own_record(attempt)
     try:
         contents = read_apart(attempt.metrics, [record.primary_metric] if record else [])

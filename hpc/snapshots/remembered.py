@@ -19,7 +19,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -35,6 +35,7 @@ from hpc.core.records.index import Code, Used
 from hpc.core.records.record import record_from
 from hpc.core.records.submitted import LOCAL
 from hpc.core.slurm.executions import JobRow
+from hpc.snapshots.listing import Listing, Stamp, is_settled, list_files, stamp_of
 from hpc.submissions.on_disk import list_attempts
 
 SCHEMA = 3
@@ -54,9 +55,6 @@ _RULES = ("core/failures", "core/records", "core/slurm", "adapters", "snapshots"
 """Folders of `hpc` that say what a success is."""
 _READERS = ("task", "exit", "index", "record")
 """Modules of `hpc.core.records` that say what a record is: what others of them read is not believed."""
-
-Stamp = list[int] | None
-"""Inode, size, times of the last change of content and of anything; None: there is none; empty: nobody can tell."""
 
 
 class Began(Protocol):
@@ -163,6 +161,17 @@ class Over(NamedTuple):
     row: JobRow | None
 
 
+class _RecordStamps:
+    """Asks for the stamps of an attempt's records one by one."""
+
+    def __init__(self, home: str) -> None:
+        self._home = home
+
+    def get(self, name: str) -> Stamp:
+        """The stamp of one."""
+        return stamp_of(f"{self._home}/{name}")
+
+
 class Memory:
     """What is remembered of an experiment's attempts, and what one look at them adds.
 
@@ -170,9 +179,17 @@ class Memory:
     records and may `note` them. `save` keeps what was recalled and noted, and forgets the rest.
     """
 
-    def __init__(self, layout: RunLayout) -> None:
-        """Read what earlier looks left; nothing where there is none that can be believed."""
+    def __init__(self, layout: RunLayout, *, lists: bool = False) -> None:
+        """Read what earlier looks left; nothing where there is none that can be believed.
+
+        Args:
+            lists: Whether the folder of each attempt is listed as a whole: whoever will ask for all of its files anyway
+                finds them in `listings`.
+        """
         self._layout = layout
+        self._lists = lists
+        self.listings: dict[tuple[str, int], Listing] = {}
+        """What this look found in the folders of attempts that are known."""
         self._tasks = str(layout.tasks)  # ten thousand paths are put together: as texts, they take a tenth of the time
         self._taken = time.time()
         body = _read(layout)
@@ -185,6 +202,8 @@ class Memory:
         self._known_successes: Mapping[str, str] = body.get("successes", {})
         self._whole_before: frozenset[str] = frozenset(body.get("whole", ()))
         self._whole: dict[str, None] = {}
+        self.planned: Mapping[str, Any] = body.get("planned", {})
+        """What was planned, as a collection read it (`hpc.rounds.planned`); whoever else looks hands it on."""
         self.settled: Mapping[str, Any] = body.get("settled", {})
         """What a collection keeps of finished runs (`hpc.snapshots.settled`); whoever else looks hands it on."""
         self._after: dict[str, Any] = {}
@@ -213,12 +232,16 @@ class Memory:
         """Return what is known of an attempt; None where its records have to be read."""
         told = self._told(run_name, number)
         home = f"{self._tasks}/{run_name}/attempt-{number}"
-        stamps = [stamp_of(f"{home}/task.json"), stamp_of(f"{home}/exit.json"), None]
+        listing = self._list(home) if told is not None else None
+        records = listing.records if listing else _RecordStamps(home)
+        stamps = [records.get("task.json"), records.get("exit.json"), None]
         if told is None or self._origins[told[2]][0] != LOCAL:  # this machine's own queue keeps nothing there
-            stamps[2] = stamp_of(f"{home}/scheduler.json")
+            stamps[2] = records.get("scheduler.json")
         if told is None or told[1] != stamps:
             self._unknown[run_name, number] = stamps
             return None
+        if listing:
+            self.listings[run_name, number] = listing
         self._after[run_name][2].append(told)
         _, _, origin, (task_id, submission, job, restarts, started, altered, uses, packed), end, row = told
         scheduler, manifest_sha, code = self._origins[origin]
@@ -232,7 +255,16 @@ class Memory:
     def _told(self, run_name: str, number: int) -> Any:
         """What earlier looks kept of an attempt; None for nothing."""
         told = self._before.get(run_name)
-        return next((each for each in told[2] if each[0] == number), None) if told is not None else None
+        for each in told[2] if told is not None else ():
+            if each[0] == number:
+                return each
+        return None
+
+    def _list(self, home: str) -> Listing | None:
+        """List an attempt's folder, where that is asked for and can be done."""
+        with contextlib.suppress(OSError):
+            return list_files(home) if self._lists else None
+        return None
 
     def note(self, run_name: str, number: int, over: Over) -> None:
         """Take in what was read of an attempt after `recall` did not know it, unless its files changed just now."""
@@ -348,16 +380,11 @@ class Memory:
         origins = [[*origin, code.path, code.sha256, code.roots] for *origin, code in self._origins]
         body = {
             "origins": origins, "tasks": tasks, "successes": self._successes, "collected": self._collected,
-            "settled": self.settled, "whole": list(self._whole),
+            "planned": self.planned, "settled": self.settled, "whole": list(self._whole),
         }  # fmt: skip
         text = json.dumps(body, ensure_ascii=True, separators=(",", ":"))
         with contextlib.suppress(OSError):
             write_bytes(self._layout.remembered, f"{_head(self._layout, text)}\n{text}\n".encode(), parents=False)
-
-
-def is_settled(stamp: Stamp, before: float) -> bool:
-    """Whether a file is there and has not changed since a Unix time."""
-    return max(stamp[2:]) / 1e9 <= before if stamp else False
 
 
 def in_short(entry: Entry) -> Entry:
@@ -405,31 +432,16 @@ def _readers_digest() -> str:
 @cache
 def rules_digest() -> str:
     """Name the code that tells a success: what other code took for one is not believed; empty where it has no files."""
-    files = rule_files()
+    return rooms_digest(_RULES)
+
+
+def rooms_digest(rooms: Sequence[str]) -> str:
+    """Name the code of some rooms of `hpc`; empty where it has no files."""
+    files = rule_files(rooms)
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest() if files else ""
 
 
-def rule_files() -> list[Path]:
-    """All code that tells a success, whatever the rooms it is in are divided into."""
+def rule_files(rooms: Sequence[str] = _RULES) -> list[Path]:
+    """All code of some rooms of `hpc`, those that tell a success, whatever they are divided into."""
     folder = Path(records.__file__).parents[2]
-    return sorted(path for part in _RULES for path in (folder / part).rglob("*.py"))
-
-
-def stamp_of(path: str) -> Stamp:
-    """What tells whether a file or folder has changed since."""
-    try:
-        return stamp_on(path)
-    except FileNotFoundError:
-        return None
-    except OSError:
-        return []
-
-
-def stamp_on(file: str | int) -> list[int]:
-    """The stamp of what is there for sure: a path or an open file.
-
-    Raises:
-        OSError: It cannot be asked for.
-    """
-    found = os.stat(file)  # noqa: PTH116  three of them an attempt
-    return [found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+    return sorted(path for part in rooms for path in (folder / part).rglob("*.py"))

@@ -12,24 +12,26 @@ runs of other experiments, one of which something was kept.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from hpc.adapters.collected_file import Entry
-from hpc.adapters.curves import Curves, find_earlier
 from hpc.adapters.files import open_regular
 from hpc.adapters.verdict_lines import digest_told, read_lines
 from hpc.core.errors import InputError, TemporaryError
-from hpc.core.layout import AttemptLayout, RunLayout
+from hpc.core.layout import RunLayout
 from hpc.core.slurm.executions import is_job
-from hpc.snapshots.remembered import Memory, Stamp, is_settled, rules_digest, stamp_of, stamp_on
+from hpc.snapshots.listing import Listing, Stamp, is_settled, list_below, list_files, stamp_of, stamp_on
+from hpc.snapshots.remembered import Memory, rules_digest
 from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot, TaskState
 
-_NO_EVIDENCE = frozenset({"claim", "outcome.json", "scheduler.json", "work"})
-"""Of an attempt's folder: what says nothing that another file or Slurm's row does not say."""
+if TYPE_CHECKING:
+    from hpc.adapters.curves import Curves
+
+
+_NOT_LISTED: Mapping[tuple[str, int], Listing] = {}
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class SettledRuns:
         entry = self._entries.get(state.task.task_id) if told else None
         if self.names is None or told is None or entry is None:
             return None
-        evidence = self._evidence[name] = self.names.of(state)
+        evidence = self._evidence[name] = self.names.of(state, self._memory.listings if self._memory else {})
         if not evidence or told[0] != evidence:
             return None
         self._found.append(row)
@@ -109,6 +111,8 @@ class SettledRuns:
         """
         if not self._found or self._files.results is None:
             return
+        from hpc.adapters.curves import find_earlier  # here: where nothing is new, nothing is written
+
         try:
             curves.take_over(find_earlier(self._files.results), self._found)
         except InputError as error:
@@ -161,29 +165,39 @@ class EvidenceNames:
         self._layout, self._settled_before = layout, settled_before
         self._submissions: dict[int, str] = {}
 
-    def of(self, state: TaskState) -> str:
-        """The digest of it; empty where it may change yet."""
+    def of(self, state: TaskState, listings: Mapping[tuple[str, int], Listing] = _NOT_LISTED) -> str:
+        """The digest of it; empty where it may change yet.
+
+        Args:
+            listings: Run and attempt → what is in its folder, where that was looked at just now.
+        """
         attempts = state.attempts
         if not attempts or state.kept is not None or not all(_is_final(each) for each in attempts):
             return ""
-        named = [self._of_attempt(attempt, with_checkpoints=len(attempts) > 1) for attempt in attempts]
+        run, with_checkpoints = state.task.run_name, len(attempts) > 1
+        named = [
+            self._of_attempt(each, listings.get((run, each.number)), with_checkpoints=with_checkpoints)
+            for each in attempts
+        ]
         if not all(named):
             return ""
         return hashlib.sha256("\n".join(named).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
-    def _of_attempt(self, attempt: AttemptState, *, with_checkpoints: bool) -> str:
+    def _of_attempt(self, attempt: AttemptState, listing: Listing | None, *, with_checkpoints: bool) -> str:
         """All of one attempt, as text; empty where it may change yet, or cannot be looked at."""
         log = None
         if is_job(attempt.job):
             log = stamp_of(str(self._layout.submission(attempt.submission).element_log(attempt.job)))
         try:
-            files = sorted(_files_of(attempt.layout, with_checkpoints=with_checkpoints))
+            digest, newest, _ = listing or list_files(str(attempt.layout.home))
+            saved, saved_at = list_below(str(attempt.layout.checkpoints)) if with_checkpoints else ([], 0)
         except OSError:
             return ""
-        newest = max((max(each[3:]) for each in files), default=0)
-        if newest / 1e9 > self._settled_before or not (log is None or is_settled(log, self._settled_before)):
+        is_over = max(newest, saved_at) / 1e9 <= self._settled_before
+        if not is_over or not (log is None or is_settled(log, self._settled_before)):
             return ""
-        return f"{attempt.number} {self._of_submission(attempt.submission)} {attempt.row} {log} {files}"
+        made = self._of_submission(attempt.submission)
+        return f"{attempt.number} {made} {attempt.row} {log} {digest.hex()} {saved}"
 
     def _of_submission(self, number: int) -> str:
         """When it was made, by the files that say so."""
@@ -232,28 +246,3 @@ def _is_final(attempt: AttemptState) -> bool:
         and attempt.unreadable is None
         and not began.uses
     )
-
-
-_File = tuple[str, int, int, int, int]
-"""Name, inode, size, times of the last change of content and of anything."""
-
-
-def _files_of(attempt: AttemptLayout, *, with_checkpoints: bool) -> Iterator[_File]:
-    """The files of an attempt that say something; of its checkpoints those that say when they were whole.
-
-    Names come with their stamps from one listing: a network file system sends both together.
-    """
-    with os.scandir(attempt.home) as entries:
-        for entry in entries:
-            name = entry.name
-            if name not in _NO_EVIDENCE and name[0] != "." and not entry.is_dir():
-                yield _file(name, entry.stat())
-    if not with_checkpoints:
-        return
-    for parent, _, names in os.walk(attempt.checkpoints):
-        for path in (parent, *(f"{parent}/{name}" for name in names)):
-            yield _file(path, os.stat(path))  # noqa: PTH116  many
-
-
-def _file(name: str, found: os.stat_result) -> _File:
-    return name, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -14,8 +14,7 @@ from hpc.core.failures.evidence import FailureClass
 from hpc.core.failures.outcomes import Outcome
 from hpc.core.layout import RunLayout
 from hpc.rounds.act import assess
-from hpc.rounds.judge import JudgedTask
-from hpc.rounds.tables import final_values
+from hpc.rounds.judge import JudgedTask, final_values
 from hpc.snapshots.snapshot import take_snapshot
 from hpc.standing.lines import render
 from hpc.status import stand

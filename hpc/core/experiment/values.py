@@ -5,9 +5,13 @@ from typing import Any
 
 from hpc.core.identity import canonical_json
 
+_SINGLE = frozenset({str, int, float})
+
 
 def value_key(value: Any) -> Hashable:
     """Make values comparable: 1 and 1.0 are the same, 1 and true are not, nor a list and its text."""
+    if type(value) in _SINGLE:  # of ten thousand tasks nearly all: asking for a Mapping takes longer than the rest
+        return False, value
     if isinstance(value, Mapping):
         return "mapping", frozenset((name, value_key(inner)) for name, inner in value.items())
     if isinstance(value, list | tuple):

@@ -3,6 +3,8 @@
 In a sweep one program runs many times. What stands in runs that finished is no cause, however bad it sounds; what
 stands in none of them is the suspect. An index counts, for each template of a line, the finished and the failed runs it
 stands in. It never decides whether a run is a success: it only chooses among the reasons of a failure.
+
+The rule tables are imported where something is classified: where all runs finished, they are not asked.
 """
 
 import re
@@ -13,12 +15,8 @@ from functools import cached_property
 
 from hpc.core.failures import log_scan
 from hpc.core.failures.breaker import fingerprint
-from hpc.core.failures.classify import classify, find_rule
 from hpc.core.failures.evidence import Evidence, FailureClass, LogLine, Verdict
-from hpc.core.failures.fact_rules import FactRule, Step
 from hpc.core.failures.reading.prefixes import split_prefix
-from hpc.core.failures.rule import Tier
-from hpc.core.failures.scene import observe
 from hpc.core.failures.templates import key_of, template_of
 from hpc.core.words import counted
 
@@ -139,6 +137,8 @@ def judge_among(evidence: Evidence, siblings: Siblings) -> Verdict:
     A success stays one and a failure a failure: only the reason can change, and only for one that says more than that
     the run failed.
     """
+    from hpc.core.failures.classify import classify
+
     plain = classify(evidence)
     if plain.category is F.SUCCESS or siblings.finished < USUAL_RUNS:
         return plain
@@ -152,12 +152,18 @@ def judge_among(evidence: Evidence, siblings: Siblings) -> Verdict:
 
 def usual_events(evidence: Evidence, siblings: Siblings) -> frozenset[LogLine]:
     """The lines of an attempt that a rule knows and that finished runs have too."""
+    from hpc.core.failures.scene import observe
+
     events = observe(evidence).events
     return frozenset(event.line for event in events if siblings.is_usual(key_of(template_of(event.line.text))))
 
 
 def _says_more(verdict: Verdict) -> bool:
     """Whether a verdict names a cause: no success, nothing that only shows that the run failed."""
+    from hpc.core.failures.classify import find_rule
+    from hpc.core.failures.fact_rules import FactRule, Step
+    from hpc.core.failures.rule import Tier
+
     rule = find_rule(verdict.rule)
     if verdict.category in (F.SUCCESS, F.UNKNOWN) or rule is None:
         return False
@@ -236,6 +242,8 @@ def compare(verdict: Verdict, evidence: Evidence, siblings: Siblings) -> Compari
 
     A verdict that names no cause is compared by its suspect.
     """
+    from hpc.core.failures.classify import classify
+
     of_log = set(evidence.log)
     line = next((each for each in verdict.evidence if each in of_log and each.line), None)
     if line is None or verdict.category is F.SUCCESS:

@@ -8,7 +8,7 @@ none). Standard library only: the wrapper on the compute node reads records, too
 import math
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cache, partial
 from typing import Any, ClassVar, Self
@@ -74,6 +74,11 @@ class Record:
             yield f"kind: {_named(content['kind'])} where '{cls.kind}' is expected"
         if cls.kind and content.get("schema", cls.schema) != cls.schema:
             yield f"schema: {_named(content['schema'])}; this version reads {cls.schema}"
+
+
+def as_json(record: object) -> Any:
+    """Any frozen dataclass as JSON can hold it, for `record_from`."""
+    return _written(record)
 
 
 def record_from(kind: type[T], content: object) -> T:
@@ -149,6 +154,8 @@ def _reader(hint: Any) -> Reader:
     kind, inner = typing.get_origin(hint), typing.get_args(hint)
     if kind in (types.UnionType, typing.Union):
         return _union_reader(inner)
+    if kind is Sequence and inner == (Any,):
+        return _read_list
     if kind is tuple:
         return partial(_read_tuple, inner, _as_they_are(inner[0]))
     if kind is not None and issubclass(kind, Mapping):
@@ -180,6 +187,10 @@ def _union_reader(choices: tuple[Any, ...]) -> Reader:
         return first(value)
 
     return read
+
+
+def _read_list(value: object) -> list[Any]:
+    return list(_require(isinstance(value, list | tuple), value, value, "a list"))
 
 
 def _read_tuple(inner: tuple[Any, ...], as_they_are: frozenset[type], value: object) -> tuple[Any, ...]:

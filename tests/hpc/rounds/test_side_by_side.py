@@ -64,7 +64,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def collected(layout: RunLayout, monkeypatch: pytest.MonkeyPatch, processes: int) -> list[Any]:
     """Collect from nothing; return all that was written but when."""
-    monkeypatch.setattr("hpc.rounds.settling.processes_for", lambda _: processes)
+    monkeypatch.setattr(side_by_side, "processes_for", lambda _: processes)
     shutil.rmtree(layout.collected, ignore_errors=True)
     for path in (layout.remembered, layout.ledger):
         path.unlink(missing_ok=True)
@@ -89,13 +89,14 @@ def _content(item: h5py.Group | h5py.Dataset) -> object:
 def count_answers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """List the places of all runs that processes read from here on."""
     answered: list[int] = []
+    reading = side_by_side.read_side_by_side
 
     def counted(*asked: Any) -> Iterator[tuple[int, Read]]:
-        for row, read in side_by_side.read_side_by_side(*asked):
+        for row, read in reading(*asked):
             answered.append(row)
             yield row, read
 
-    monkeypatch.setattr("hpc.rounds.settling.read_side_by_side", counted)
+    monkeypatch.setattr(side_by_side, "read_side_by_side", counted)
     return answered
 
 
