@@ -107,7 +107,8 @@ CORE: Table = {
         "hpc.core.errors", "hpc.core.words", "hpc.core.resources", "hpc.core.profile", "hpc.core.slurm",
     },
     "hpc.core.failures": {
-        "hpc.core.words", "hpc.core.printable", "hpc.core.experiment", "hpc.core.records", "hpc.core.slurm",
+        "hpc.core.words", "hpc.core.identity", "hpc.core.printable", "hpc.core.experiment", "hpc.core.records",
+        "hpc.core.slurm",
     },
     "hpc.core.watching": {"hpc.core.words", "hpc.core.experiment", "hpc.core.records"},
     "hpc.core.retry": {

@@ -19,6 +19,7 @@ from hpc.adapters.files import open_text, read_json_or_none, write_json
 from hpc.adapters.verdict_lines import line_of, write_verdicts
 from hpc.core.errors import TemporaryError
 from hpc.core.failures.outcomes import Outcome
+from hpc.core.identity import content_hash
 from hpc.core.layout import RunLayout
 from hpc.core.retry.records import Declined, RetryPlan
 from hpc.rounds.checked import answer_for
@@ -27,6 +28,7 @@ from hpc.rounds.ledger import note_results
 from hpc.rounds.settling import Settling
 from hpc.snapshots.evidence import finite
 from hpc.snapshots.outdated import describe_outdated
+from hpc.snapshots.settled import Written
 
 if TYPE_CHECKING:
     from hpc.rounds.tables import Table
@@ -54,7 +56,8 @@ def write_collected(judged: JudgedExperiment, plan: RetryPlan, settling: Settlin
     layout = judged.layout
     standing = (*notes_on_kept(judged), *describe_outdated(layout, judged.snapshot.manifest))
     standing = (*standing, *filter(None, [describe_aside(layout)]))
-    if settling.stands(judged.tasks, standing):
+    plan_digest = content_hash(plan_json(plan))
+    if settling.stands(judged.tasks, standing, plan_digest):
         return standing
     from hpc.adapters.results_h5 import write_results
     from hpc.rounds.tables import columns_of, tabulate, write_csv
@@ -80,7 +83,7 @@ def write_collected(judged: JudgedExperiment, plan: RetryPlan, settling: Settlin
             table.series,
         )  # fmt: skip
         write_json(folder / layout.retry_plan.name, {"schema": SCHEMA, **head, **plan_json(plan)})
-    settling.keep(judged.tasks if not table.is_renamed else (), entries, notes, digest)
+    settling.keep(judged.tasks if not table.is_renamed else (), Written(entries, notes, plan_digest, digest))
     return notes
 
 

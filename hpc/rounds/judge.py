@@ -15,7 +15,7 @@ from hpc.core.records.task import TaskRecord
 from hpc.core.resources import Resources
 from hpc.experiments.freezing import frozen_of
 from hpc.rounds.left_behind import tidy_left_behind
-from hpc.snapshots.evidence import Results, gather, read_results
+from hpc.snapshots.evidence import Results, gather, read_results, was_read
 from hpc.snapshots.kept import Entry, Kept, keep_without_metrics
 from hpc.snapshots.settled import Settled
 from hpc.snapshots.snapshot import (
@@ -33,11 +33,20 @@ _NOT_KNOWN = Element(task_id="", run_name="", parameters={}, seed=0, attempt=1)
 
 @dataclass(frozen=True)
 class JudgedAttempt:
-    """An attempt with its results and, once it is over, its verdict."""
+    """An attempt with its results and, once it is over, its verdict.
+
+    Attributes:
+        alone: What its own files come to, where its siblings made another verdict of them.
+        beside: Names the siblings that `verdict` was given beside; empty before they were asked.
+        is_whole: Whether all of its files could be read, so that what they come to stands for as long as they do.
+    """
 
     state: AttemptState
     results: Results
     verdict: Verdict | None
+    alone: Verdict | None = None
+    beside: str = ""
+    is_whole: bool = True
 
     @property
     def settings(self) -> TaskRecord | Element:
@@ -202,16 +211,21 @@ def _judge_attempt(layout: RunLayout, attempt: AttemptState, *, include_running:
     results = Results({}, {}, None)
     if is_read:  # of what is over the record is asked for in any case
         results = read_results(attempt.layout, attempt.record) if over else read_results(attempt.layout)
-    return JudgedAttempt(attempt, results, _verdict(layout, attempt, results) if over else None)
+    if not over:
+        return JudgedAttempt(attempt, results, None)
+    verdict, is_whole = _verdict(layout, attempt, results)
+    return JudgedAttempt(attempt, results, verdict, is_whole=is_whole)
 
 
-def _verdict(layout: RunLayout, attempt: AttemptState, results: Results) -> Verdict:
+def _verdict(layout: RunLayout, attempt: AttemptState, results: Results) -> tuple[Verdict, bool]:
     """Classify an attempt that is over; one whose folder cannot be read is no success and no failure we could name."""
     from hpc.core.failures.classify import classify, unreadable_verdict
 
     if attempt.unreadable:
-        return unreadable_verdict(str(attempt.unreadable.path), attempt.unreadable.problem, attempt.unreadable.remedy)
-    return classify(gather(layout, attempt, results))
+        what = attempt.unreadable
+        return unreadable_verdict(str(what.path), what.problem, what.remedy), False
+    evidence = gather(layout, attempt, results)
+    return classify(evidence), was_read(evidence, results)
 
 
 def final_values(task: JudgedTask) -> dict[str, float]:

@@ -93,7 +93,10 @@ class Reader:
             each.state.number: pack(each.results.series)
             for each in task.attempts if self.wants_curves and each.results.series
         }  # fmt: skip
-        return Read(self._said(task) or _lean(task), evidence, curves, tuple(self._observed(task)))
+        said = self._said(task)
+        if said and any(each.state.end is None for each in task.attempts):
+            evidence = ""  # a success whose end nobody wrote down
+        return Read(said or _lean(task), evidence, curves, tuple(self._observed(task)))
 
     def _observed(self, task: JudgedTask) -> Iterator[Observation]:
         if self.spec.batch is None:

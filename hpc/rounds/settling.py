@@ -6,7 +6,7 @@ are new, processes read them side by side (`hpc.rounds.side_by_side`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 
 from hpc.adapters.collected_file import Entry, read_entries
 from hpc.adapters.spool import Spool
+from hpc.core.failures.evidence import Verdict
 from hpc.core.failures.outcomes import Outcome
 from hpc.core.retry.learned import Observation
 from hpc.rounds.judge import JudgedTask
 from hpc.rounds.planned import read_planned
 from hpc.rounds.reading import Read, Reader, Said
+from hpc.rounds.settled_failures import keep_failure, recall_failure
 from hpc.snapshots.remembered import Memory, in_short
-from hpc.snapshots.settled import Settled, SettledRuns
+from hpc.snapshots.settled import Settled, SettledRuns, Written
 from hpc.snapshots.snapshot import Snapshot, TaskState
 
 if TYPE_CHECKING:
@@ -59,10 +61,12 @@ class Settling:
         )  # fmt: skip
         self.lines = Spool(snapshot.layout.home)
         self._observed: dict[int, tuple[Observation, ...]] = {}
+        self._recalled: dict[int, JudgedTask] = {}
 
     def judge(self, states: Sequence[TaskState]) -> list[JudgedTask]:
         """Judge all runs, in the manifest's order."""
-        known = {row: settled for row, state in enumerate(states) if (settled := self._find(row, state))}
+        lines = self._known.lines_of_failed() if self._known else iter(())
+        known = {row: found for row, state in enumerate(states) if (found := self._find(row, state, next(lines, b"")))}
         new = [(row, state) for row, state in enumerate(states) if row not in known]
         return [task for _, task in sorted((known | dict(self._judge_new(new))).items())]
 
@@ -78,9 +82,22 @@ class Settling:
         """What the attempts that were read showed of micro-batches."""
         return [each for row in sorted(self._observed) for each in self._observed[row]]
 
-    def _find(self, row: int, state: TaskState) -> JudgedTask | None:
-        settled = self._known.find(row, state) if self._known else None
-        return JudgedTask(state, (), Outcome.FINISHED, settled=settled) if settled else None
+    def _find(self, row: int, state: TaskState, line: bytes) -> JudgedTask | None:
+        """A run that was settled before; None for one that has to be judged.
+
+        Args:
+            line: Its line of ``verdicts.json`` before, where that is needed.
+        """
+        if self._known is None:
+            return None
+        if settled := self._known.find(row, state):
+            return JudgedTask(state, (), Outcome.FINISHED, settled=settled)
+        told = self._known.find_failed(state) if line else None
+        if not told or not (failed := recall_failure(state, told, line)):
+            return None
+        self._known.take(row)
+        self._recalled[row] = failed
+        return failed
 
     def _judge_new(self, new: Sequence[Asked]) -> Iterator[tuple[int, JudgedTask]]:
         """Judge what was not settled before: side by side what can be, the rest here."""
@@ -123,22 +140,22 @@ class Settling:
         """The lines of the collection before, in the manifest's order; none where nothing of it stands."""
         return self._known.lines() if self._known else iter(())
 
-    def stands(self, tasks: Sequence[JudgedTask], notes: Sequence[str]) -> bool:
+    def stands(self, tasks: Sequence[JudgedTask], notes: Sequence[str], plan: str) -> bool:
         """Whether the collection before said all that is to be said; as `SettledRuns.stands`."""
-        return self._known is not None and self._known.stands(len(tasks), notes)
+        is_same = all(_verdicts(tasks[row]) == _verdicts(before) for row, before in self._recalled.items())
+        return is_same and self._known is not None and self._known.stands(len(tasks), notes, plan)
 
-    def keep(self, tasks: Iterable[JudgedTask], entries: Iterable[Entry], notes: Sequence[str], digest: str) -> None:
+    def keep(self, tasks: Sequence[JudgedTask], written: Written) -> None:
         """Keep for the next collection what this one settled.
 
         Args:
-            entries: Every task as it was written, those that are settled in short.
-            notes: As they were written.
-            digest: Hash of the verdicts that were written.
+            written: What was written; of its entries, those that are settled in short.
         """
         if self._known:
             settled = {each.state.task.run_name: each.settled for each in tasks if each.settled}
-            in_brief = [each if "decision" not in each else in_short(each) for each in entries]
-            self._known.keep(settled, in_brief, notes, digest)
+            failed = {each.state.task.run_name: kept for each in tasks if (kept := keep_failure(each))}
+            in_brief = [each if "decision" not in each else in_short(each) for each in written.entries]
+            self._known.keep(settled, failed, replace(written, entries=in_brief))
 
     def close(self) -> None:
         """Let go of all that was put down."""
@@ -157,3 +174,7 @@ class Settling:
     def _whole_entries(self) -> Mapping[str, Entry]:
         """The collection before, for runs of which something is kept."""
         return read_entries(self._layout)
+
+
+def _verdicts(task: JudgedTask) -> list[Verdict | None]:
+    return [each.verdict for each in task.attempts]

@@ -10,7 +10,7 @@ from hpc.core.failures.siblings import Kind, Siblings, add, group_by_cause, judg
 from hpc.core.failures.templates import keys_of
 from hpc.core.layout import AttemptLayout
 from hpc.rounds.judge import JudgedAttempt, JudgedExperiment, JudgedTask
-from hpc.snapshots.evidence import gather, read_results
+from hpc.snapshots.evidence import gather, read_results, was_read
 
 Counted = tuple[str, Kind, AttemptLayout]
 """An attempt's name, how it ended, and where its files are."""
@@ -74,13 +74,19 @@ def _updated(siblings: Siblings, over: list[Counted]) -> Siblings:
 def _again(judged: JudgedExperiment, task: JudgedTask, siblings: Siblings) -> JudgedTask:
     """A task whose failed attempts were judged beside the siblings; a finished one as it was."""
     attempts = tuple(_judged_again(judged, each, siblings) for each in task.attempts)
-    return task if attempts == task.attempts else replace(task, attempts=attempts)
+    is_same = all(one is other for one, other in zip(attempts, task.attempts, strict=True))
+    return task if is_same else replace(task, attempts=attempts)
 
 
 def _judged_again(judged: JudgedExperiment, attempt: JudgedAttempt, siblings: Siblings) -> JudgedAttempt:
-    if attempt.verdict is None or attempt.state.unreadable or kind_of(attempt.verdict) is not Kind.FAILED:
+    alone = attempt.alone or attempt.verdict
+    if alone is None or attempt.state.unreadable or kind_of(alone) is not Kind.FAILED:
         return attempt
-    if not siblings.may_change(attempt.verdict):
+    if attempt.beside == siblings.digest:
         return attempt
-    evidence = gather(judged.layout, attempt.state, read_results(attempt.state.layout))
-    return replace(attempt, verdict=judge_among(evidence, siblings))
+    if not siblings.may_change(alone):
+        return replace(attempt, verdict=alone, alone=None, beside=siblings.digest)
+    results = read_results(attempt.state.layout)
+    evidence = gather(judged.layout, attempt.state, results)
+    verdict, is_whole = judge_among(evidence, siblings), attempt.is_whole and was_read(evidence, results)
+    return replace(attempt, verdict=verdict, alone=alone, beside=siblings.digest, is_whole=is_whole)

@@ -33,6 +33,8 @@ CHECKPOINT = "checkpoint_s"
 MAX_VALUES = 10_000
 """Values of a series that a verdict looks at: the last ones."""
 SUMMARY = "summary.json"
+_SAID_BY_US = frozenset({"metrics", "exit record"})
+"""Sources of lines without a number that do not say that a log cannot be read."""
 MOST_PROBLEMS = 5
 MOST_SHOWN = 200
 """Characters of a pattern or path."""
@@ -79,9 +81,18 @@ class Results:
         Args:
             attempt: Where they were read.
         """
-        left = replace(self, series=_Late(attempt) if self.series else {})
-        left.__dict__["measures"] = self.measures
-        return left
+        return self.with_late_curves(attempt, self.measures, has_curves=bool(self.series))
+
+    def with_late_curves(self, attempt: AttemptLayout, measures: Measures, *, has_curves: bool) -> Results:
+        """The same with the curves of an attempt, which are read where somebody asks for them.
+
+        Args:
+            measures: What they say of steps and times.
+            has_curves: Whether there are any.
+        """
+        late = replace(self, series=_Late(attempt) if has_curves else {})
+        late.__dict__["measures"] = measures
+        return late
 
 
 class _Late(Mapping[str, "Series"]):
@@ -217,6 +228,11 @@ def gather(layout: RunLayout, attempt: AttemptState, results: Results) -> Eviden
         resumed=record is not None and bool(record.resume_from),
         unmatched=_unmatched(record, ended, results),
     )
+
+
+def was_read(evidence: Evidence, results: Results) -> bool:
+    """Whether everything there is could be read: only then does the same come out as long as the files are the same."""
+    return not results.problem and all(line.line or line.source in _SAID_BY_US for line in evidence.log)
 
 
 def _told_by_wrapper(ended: ExitRecord, row: JobRow | None) -> Evidence:

@@ -1,9 +1,10 @@
-"""Finished runs that were collected before and on which nothing has changed since: their verdicts are final.
+"""Runs that were collected before and on which nothing has changed since: their verdicts are final.
 
 A verdict is made of the files of a run's attempts, of Slurm's word on them, and by our rules. Where all of it is as it
 was, it is not given anew: the line in ``verdicts.json``, the curves in ``results.h5`` and what else is asked of a
-finished run stand. What is not known for sure to be the same is read, so a memory that is damaged costs time and says
-nothing false.
+finished run stand. Of a failed one its verdicts and curves stand, and what is decided about it is decided anew
+(`hpc.rounds.settled_failures`). What is not known for sure to be the same is read, so a memory that is damaged costs
+time and says nothing false.
 
 A run is not settled as long as something else than its own files may change what is said of it: one that started from
 runs of other experiments, one of which something was kept.
@@ -15,7 +16,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from hpc.adapters.collected_file import Entry
 from hpc.adapters.files import open_regular
@@ -51,6 +52,23 @@ class Settled:
     source: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Written:
+    """What a collection wrote.
+
+    Attributes:
+        entries: Every task, in short.
+        notes: What a person should know.
+        plan: Digest of what was decided about failed runs.
+        digest: Hash of the verdicts.
+    """
+
+    entries: Sequence[Entry]
+    notes: Sequence[str]
+    plan: str
+    digest: str
+
+
 class SettledRuns:
     """The settled runs of an experiment: those of the collection before, and those of this one."""
 
@@ -63,33 +81,56 @@ class SettledRuns:
         self._layout, self._memory = snapshot.layout, memory
         self._head = {"manifest_sha": snapshot.manifest["sha256"], "rules": rules_digest()}
         self._before: Mapping[str, tuple[str, int | None]] = {}
+        self._failed: Mapping[str, tuple[str, Any]] = {}
         self._entries: Mapping[str, Entry] = {}
         self._found: list[int] = []
         self._evidence: dict[str, str] = {}
         self._files = _Files()
         self.names = EvidenceNames(snapshot.layout, memory.settled_before) if memory else None
         told = memory.settled if memory else {}
-        if memory and told.get("runs") and self._head["rules"] and told.get("head") == self._head:
+        if memory and self._head["rules"] and told.get("head") == self._head:
             self._files = open_files(snapshot.layout)
             if self._files.stamps and self._files.stamps == told.get("files"):
-                self._before, self._entries = told["runs"], memory.read_entries()
+                self._before, self._failed, self._entries = told["runs"], told["failed"], memory.read_entries()
 
     def find(self, row: int, state: TaskState) -> Settled | None:
-        """Return what was settled of a run; None for one that has to be judged.
+        """Return what was settled of a finished run; None for one that has to be judged.
 
         Args:
             row: Its place in the manifest.
         """
-        name = state.task.run_name
-        told = self._before.get(name)
+        told = self._before.get(state.task.run_name)
         entry = self._entries.get(state.task.task_id) if told else None
-        if self.names is None or told is None or entry is None:
+        if told is None or entry is None or not self._is_as_it_was(state, told[0]):
             return None
-        evidence = self._evidence[name] = self.names.of(state, self._memory.listings if self._memory else {})
-        if not evidence or told[0] != evidence:
-            return None
-        self._found.append(row)
+        self.take(row)
         return Settled(entry, told[1])
+
+    def find_failed(self, state: TaskState) -> Any:
+        """Return what was kept of the verdicts on a failed run; None for one that has to be judged.
+
+        Who makes use of it says so by `take`.
+        """
+        told = self._failed.get(state.task.run_name)
+        entry = self._entries.get(state.task.task_id) if told else None
+        if told is None or entry is None or not self._is_as_it_was(state, told[0]):
+            return None
+        return told[1]
+
+    def take(self, row: int) -> None:
+        """Let what the files before hold of a run be taken over.
+
+        Args:
+            row: Its place in the manifest.
+        """
+        self._found.append(row)
+
+    def _is_as_it_was(self, state: TaskState, before: str) -> bool:
+        """Whether the evidence on a run is what it was."""
+        if self.names is None or self._memory is None:
+            return False
+        evidence = self._evidence[state.task.run_name] = self.names.of(state, self._memory.listings)
+        return bool(evidence) and before == evidence
 
     def note(self, run_name: str, evidence: str) -> None:
         """Take in what names the evidence on a run, taken before it was read."""
@@ -102,6 +143,10 @@ class SettledRuns:
     def lines(self) -> Iterator[bytes]:
         """The lines of the verdicts before, in the manifest's order; none where no run is settled."""
         return read_lines(self._files.verdicts) if self._found and self._files.verdicts else iter(())
+
+    def lines_of_failed(self) -> Iterator[bytes]:
+        """As `lines`, before any run was found; none where of no failed run anything was kept."""
+        return read_lines(self._files.verdicts) if self._failed and self._files.verdicts else iter(())
 
     def hand_over(self, curves: Curves) -> None:
         """Hand the curves of the runs that were found on to the results that are written now.
@@ -119,38 +164,39 @@ class SettledRuns:
             self._layout.remembered.unlink(missing_ok=True)
             raise TemporaryError(f"{self._layout.results}: {error}; every run is read by the next collection") from None
 
-    def stands(self, tasks: int, notes: Sequence[str]) -> bool:
+    def stands(self, tasks: int, notes: Sequence[str], plan: str) -> bool:
         """Whether the files of the collection before say all that is to be said: every run was settled by it.
 
         Args:
             tasks: How many there are.
             notes: What a person should know.
+            plan: Digest of what is decided about failed runs.
         """
         told = self._memory.settled if self._memory else {}
-        said = (told.get("notes"), told.get("beside"))
-        return len(self._found) == tasks > 0 and said == (list(notes), _beside(self._layout))
+        said = (told.get("notes"), told.get("plan"), told.get("beside"))
+        return len(self._found) == tasks > 0 and said == (list(notes), plan, _beside(self._layout))
 
-    def keep(self, settled: Mapping[str, Settled], entries: Sequence[Entry], notes: Sequence[str], digest: str) -> None:
+    def keep(self, settled: Mapping[str, Settled], failed: Mapping[str, Any], written: Written) -> None:
         """Keep for the next collection what this one settled.
 
         Args:
-            settled: Run name → what is known of it.
-            entries: Every task as it was written, in short.
-            notes: As they were written.
-            digest: Hash of the verdicts that were written.
+            settled: Finished run → what is known of it.
+            failed: Failed run → what is kept of its verdicts.
+            written: What was written.
         """
         if self._memory is None:
             return
-        runs = {
-            name: [evidence, each.last_step] for name, each in settled.items() if (evidence := self._evidence.get(name))
-        }
-        with suppress(InputError, OSError), closing(open_files(self._layout)) as written:
-            if written.stamps and written.verdicts and digest_told(written.verdicts) == digest:  # nobody else's
+        named = self._evidence.get
+        runs = {name: [evidence, each.last_step] for name, each in settled.items() if (evidence := named(name))}
+        failures = {name: [evidence, each] for name, each in failed.items() if (evidence := named(name))}
+        with suppress(InputError, OSError), closing(open_files(self._layout)) as files:
+            if files.stamps and files.verdicts and digest_told(files.verdicts) == written.digest:  # nobody else's
                 told = {
-                    "head": self._head, "files": written.stamps, "runs": runs, "notes": list(notes),
-                    "beside": _beside(self._layout),
+                    "head": self._head, "files": files.stamps, "runs": runs, "failed": failures,
+                    "notes": list(written.notes), "plan": written.plan, "beside": _beside(self._layout),
                 }  # fmt: skip
-                self._memory.note_collected({each["task_id"]: each for each in entries}, told, written.stamps[0])
+                entries = {each["task_id"]: each for each in written.entries}
+                self._memory.note_collected(entries, told, files.stamps[0])
 
 
 class EvidenceNames:
@@ -239,10 +285,4 @@ def _beside(layout: RunLayout) -> list[Stamp]:
 
 def _is_final(attempt: AttemptState) -> bool:
     began = attempt.began
-    return (
-        attempt.progress is Progress.OVER
-        and began is not None
-        and attempt.end is not None
-        and attempt.unreadable is None
-        and not began.uses
-    )
+    return attempt.progress is Progress.OVER and began is not None and attempt.unreadable is None and not began.uses

@@ -18,6 +18,7 @@ from hpc.core.failures.breaker import fingerprint
 from hpc.core.failures.evidence import Evidence, FailureClass, LogLine, Verdict
 from hpc.core.failures.reading.prefixes import split_prefix
 from hpc.core.failures.templates import key_of, template_of
+from hpc.core.identity import content_hash
 from hpc.core.words import counted
 
 F = FailureClass
@@ -73,6 +74,11 @@ class Siblings:
     def failed(self) -> int:
         """Failed runs that are counted."""
         return len(self.runs) - self.finished
+
+    @cached_property
+    def digest(self) -> str:
+        """Names all that `judge_among` asks of it."""
+        return content_hash([{key: list(count) for key, count in self.counts.items()}, self.finished, self.failed])
 
     def is_full(self, kind: Kind) -> bool:
         """Whether no more runs of a kind are counted."""

@@ -1,12 +1,14 @@
-"""What a collection keeps of finished runs: the next one says what one without it would say, and reads only the new."""
+"""What a collection keeps of runs that are over: the next says what one without it would, and reads only the new."""
 
 import csv
+import errno
 import json
 import os
 import random
 import shutil
 import signal
 import stat
+import subprocess
 import sys
 import time
 from dataclasses import asdict
@@ -21,6 +23,7 @@ from hpc.adapters.files import write_json
 from hpc.core.errors import HpcError
 from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.core.records.task import TaskRecord
+from hpc.core.retry.records import RetryPlan
 from hpc.core.slurm.executions import JobRow
 from hpc.core.slurm.states import SlurmState
 from hpc.metrics import MetricsWriter
@@ -153,36 +156,90 @@ def count_readings(monkeypatch: pytest.MonkeyPatch) -> list[AttemptLayout]:
 
 
 def test_only_what_is_new_is_read(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second collection reads the failed run alone; a third what changed since; all say the same of the rest."""
+    """The second collection reads nothing, of the failed run neither; a third what changed since."""
     first = collected(layout)
     read = count_readings(monkeypatch)
     assert collected(layout) == first
-    assert {each.home.parent.name for each in read} == {"X3"}
-    read.clear()
-    (layout.task("X4").attempt(1).stdout).write_text("loss: 2.0\nall went well\n")
-    collected(layout)
-    assert {each.home.parent.name for each in read} == {"X3", "X4"}
-    read.clear()
+    assert not read
+    for run in ("X3", "X4"):
+        layout.task(run).attempt(1).stdout.write_text("loss: 2.0\nall went well\n")
+        collected(layout)
+        assert {each.home.parent.name for each in read} == {run}
+        read.clear()
     monkeypatch.setattr("hpc.snapshots.settled.rules_digest", lambda: "0" * 64)
     collected(layout)
     assert {each.home.parent.name for each in read} == {"X1", "X2", "X3", "X4", "X5"}
 
 
-def test_where_nothing_is_new_nothing_is_written(layout: RunLayout) -> None:
-    """The files stand as they are; what was touched beside them is written anew."""
-    _attempt_more(layout.home, "X3")  # a failed one is looked at each time
-    healed = layout.task("X3").attempt(2)
-    shutil.copy(layout.task("X1").attempt(1).exit_json, healed.exit_json)
-    healed.stderr.write_text("")
+def test_where_nothing_is_new_nothing_is_written(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files stand as they are; what was touched beside them is written anew, and what is decided otherwise."""
     collected(layout)
     files = [path for path in layout.collected.iterdir() if path.is_file() and path.name[0] != "."]
     before = {path: (path.stat().st_ino, path.stat().st_ctime_ns) for path in files}
     first = collected(layout)
-    assert all(task.settled for task in assess(layout).judged.tasks)
     assert {path: (path.stat().st_ino, path.stat().st_ctime_ns) for path in files} == before
     layout.tasks_csv.write_text("")
     assert collected(layout) == first
     assert layout.tasks_csv.read_text()
+    decided = json.loads(layout.retry_plan.read_text())
+    monkeypatch.setattr("hpc.rounds.decide.plan_retries", lambda *_: RetryPlan())
+    collected(layout)
+    assert decided["declined"]
+    assert not json.loads(layout.retry_plan.read_text())["declined"]
+
+
+def test_where_nothing_is_new_nothing_heavy_is_loaded(layout: RunLayout) -> None:
+    """Neither what reads metrics, nor what checks an experiment, nor the rules: that would be half of the time."""
+    collected(layout)
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from hpc.core.layout import RunLayout; from hpc.rounds.act import assess\n"
+        f"assess(RunLayout(Path({str(layout.root)!r}), 'tiny'))\n"
+        "print(*{'numpy', 'h5py', 'pydantic', 'hpc.core.failures.scene'} & {*sys.modules})"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"
+
+
+def test_a_failure_that_could_not_be_read_as_a_whole_is_judged_again(
+    layout: RunLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file system may have been the cause: neither a log nor metrics that gave an error settle a failed run."""
+    for name, instead in (
+        ("hpc.adapters.logs.read_log", lambda *_: _raise(OSError(errno.EIO, "Input/output error"))),
+        ("hpc.adapters.metrics_apart.read_apart", lambda *_: _raise(OSError(errno.EIO, "Input/output error"))),
+    ):
+        layout.remembered.unlink(missing_ok=True)
+        with monkeypatch.context() as patched:
+            patched.setattr(name, instead)
+            collected(layout)
+        read = count_readings(monkeypatch)
+        collected(layout)
+        assert "X3" in {each.home.parent.name for each in read}, name
+        read.clear()
+        collected(layout)
+        assert not read
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def test_a_failure_is_judged_again_when_its_siblings_are_others(layout: RunLayout, tmp_path: Path) -> None:
+    """What decided about it stands in finished runs now: what is said of it changes, though its own files did not."""
+    said = "KeyError: 'a bug'\n"
+    layout.task("X3").attempt(1).stderr.write_text(f"Traceback (most recent call last):\n{said}ValueError: no such\n")
+    before = collected(layout)
+    for run in ("X1", "X4", "X5"):
+        with layout.task(run).attempt(1).stdout.open("a") as file:
+            file.write("ValueError: no such\n")
+    layout.siblings.unlink()  # as if these were the first runs that end
+    now, without = both(layout, tmp_path)
+    assert now == without
+    assert _of("X3", now) != _of("X3", before)
+
+
+def _of(run: str, told: Any) -> object:
+    return next(each for each in told[1]["tasks"] if each["run_name"] == run)
 
 
 @pytest.mark.parametrize("name", ["verdicts.json", "results.h5"])
