@@ -1,8 +1,8 @@
-"""Run every benchmark and write ``docs/benchmarks.md``.
+"""Run benchmarks and write their sections of ``docs/benchmarks.md``.
 
-    python benchmarks/run.py            all of them, some minutes (`make bench`)
+    python benchmarks/run.py            all of them, half an hour (`make bench`)
+    python benchmarks/run.py wrapper    one of them; the page's other sections stay as they are
     python benchmarks/run.py --quick    small sizes, once each, printed and not written: shows that they run
-    python benchmarks/run.py wrapper    one of them, printed and not written
 
 Each is a process of its own, one after the other, so that none feels another. What counts are the ratios: both sides of
 each were measured in turns within the same minutes.
@@ -16,7 +16,6 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[1]
@@ -35,7 +34,6 @@ SECTIONS = {
     "stacking": "Seeds as one stacked model",
 }
 """Benchmark → heading, in the order of the page."""
-_PACKAGES = ("click", "filelock", "h5py", "jinja2", "numpy", "pydantic", "rich", "ruamel.yaml")
 
 
 def run(name: str, *, quick: bool) -> str:
@@ -55,19 +53,18 @@ def describe(name: str) -> str:
     return "\n\n".join(textwrap.fill(" ".join(part.split()), 118) for part in paragraphs)
 
 
-def describe_machine() -> str:
-    """Say what the page was measured on."""
+def describe_moment() -> str:
+    """When, of which code, on which machine, and beside what else something is measured."""
+    return (
+        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC, commit {_commit()}, on {_machine()}, "
+        f"Python {platform.python_version()}, load before {os.getloadavg()[0]:.1f}"
+    )
+
+
+def _machine() -> str:
     model = _after("model name", Path("/proc/cpuinfo")) or platform.machine()
     memory_kib = int(_after("MemTotal", Path("/proc/meminfo")).split()[0])
-    system = _after("PRETTY_NAME", Path("/etc/os-release"), "=").strip('"')
-    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
-    load = " ".join(f"{value:.1f}" for value in os.getloadavg())
-    return (
-        f"- {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC, commit {_commit()}\n"
-        f"- {os.cpu_count()} × {model}, {memory_kib / 2**20:.0f} GiB; {system}, Linux {platform.release()}; "
-        f"load before the first {load}\n"
-        f"- Python {platform.python_version()}; {packages}\n"
-    )
+    return f"{os.cpu_count()} × {model}, {memory_kib / 2**20:.0f} GiB, Linux {platform.release()}"
 
 
 def _after(key: str, file: Path, separator: str = ":") -> str:
@@ -88,39 +85,48 @@ def _commit() -> str:
     return git("rev-parse", "--short", "HEAD") + (" with changes not committed" if code_changed else "")
 
 
-def render(machine: str, tables: Mapping[str, str]) -> str:
-    """The page."""
+def section(name: str, table: str, measured: str) -> str:
+    """A benchmark's part of the page, without its heading."""
+    return "\n\n".join([describe(name), table.strip(), f"Measured {measured}.\nAgain: `python -m benchmarks.{name}`"])
+
+
+def render(sections: Mapping[str, str]) -> str:
+    """The page, its sections in the order of `SECTIONS`."""
     parts = [
         "# Benchmarks",
         "Written by `make bench` (`python benchmarks/run.py`); do not edit. Medians of several rounds in which all\n"
         "lines of a table took turns; × floor is the median of the ratios within each round, and what to compare\n"
         "between machines. "
         "Processor time (CPU) counts user and system time of the process and all its children.",
-        machine.strip(),
+        *(f"## {SECTIONS[name]}\n\n{sections[name].strip()}" for name in SECTIONS if name in sections),
     ]
-    for name, text in tables.items():
-        command = f"`python -m benchmarks.{name}`"
-        parts += [f"## {SECTIONS[name]}", describe(name), text.strip(), f"Again: {command}"]
     return "\n\n".join(parts) + "\n"
 
 
+def read_sections(page: str) -> dict[str, str]:
+    """The sections of a page, by benchmark; one whose heading is no longer known is left out."""
+    names = {heading: name for name, heading in SECTIONS.items()}
+    parts = (part.partition("\n") for part in page.split("\n## ")[1:])
+    return {names[heading]: text.strip() for heading, _, text in parts if heading in names}
+
+
 def main() -> None:
-    """Run them in order; the page is only written when all of them ran in full."""
+    """Run them in order; a section is written as soon as its benchmark ran in full."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SECTIONS)}; default: all")
     parser.add_argument("--quick", action="store_true", help="small sizes, once; nothing is written")
     options = parser.parse_args()
     if unknown := sorted(set(options.names) - set(SECTIONS)):
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
-    machine = describe_machine()
-    tables = {}
     for name in options.names or SECTIONS:
         print(f"benchmark {name} …", file=sys.stderr, flush=True)
-        tables[name] = run(name, quick=options.quick)
-        print(tables[name], flush=True)
-    if not options.quick and not options.names:
-        PAGE.write_text(render(machine, tables), encoding="utf-8")
-        print(f"written: {PAGE.relative_to(PROJECT)}", file=sys.stderr)
+        measured = describe_moment()
+        table = run(name, quick=options.quick)
+        print(table, flush=True)
+        if not options.quick:
+            sections = {**read_sections(PAGE.read_text(encoding="utf-8")), name: section(name, table, measured)}
+            PAGE.write_text(render(sections), encoding="utf-8")
+            print(f"written: {PAGE.relative_to(PROJECT)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.measuring import Contender, Cost, take_turns
-from benchmarks.run import SECTIONS, describe, describe_machine, render
+from benchmarks.run import SECTIONS, describe, describe_moment, read_sections, render, section
 
 PROJECT = Path(__file__).parents[1]
 
@@ -36,14 +36,19 @@ def test_every_benchmark_is_on_the_page() -> None:
     assert set(SECTIONS) == measuring
 
 
-def test_page_says_what_was_measured_where_and_how() -> None:
-    """Machine, versions and commit, and for each table its meaning and its command."""
-    page = render(describe_machine(), dict.fromkeys(SECTIONS, "| a table |"))
+def test_page_says_what_was_measured_when_where_and_how() -> None:
+    """For each table its meaning, its command, moment, machine and commit; a section read back is the same."""
+    moment = describe_moment()
+    sections = {name: section(name, "| a table |", moment) for name in SECTIONS}
+    page = render(sections)
     for name, heading in SECTIONS.items():
-        assert f"## {heading}\n\n{describe(name)}\n\n| a table |\n\nAgain: `python -m benchmarks.{name}`" in page
+        again = f"Measured {moment}.\nAgain: `python -m benchmarks.{name}`"
+        assert f"## {heading}\n\n{describe(name)}\n\n| a table |\n\n{again}" in page
         assert "Run:" not in describe(name)
-    assert "commit " in page
-    assert "h5py " in page
+    assert "commit " in moment
+    assert "GiB" in moment
+    assert read_sections(page) == sections
+    assert read_sections(page + "\n## What was measured once\n\nx") == sections
 
 
 def test_ratios_are_taken_within_each_round() -> None:
