@@ -26,15 +26,13 @@ from hpc.console import (
 )
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, NothingToDo
 from hpc.core.layout import RunLayout
-from hpc.core.words import counted
+from hpc.core.words import counted, few
 from hpc.local.probes import cancel_probes, open_probes
 from hpc.local.queue import QueuedElement
 from hpc.rounds.cancelling import Live, cancel, choose, find_live, probe_jobs
 from hpc.unattended.lease import LOCK_S
 from hpc.unattended.stopping import goes_on, stop_following, waiting_relays
 from hpc.workspace import Workspace
-
-NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -128,8 +126,7 @@ def show(layout: RunLayout, found: Found, left: Sequence[Live], *, dry_run: bool
     ended = [run for run in found.runs if run not in kept]
     waiting = len({each.run_name for each in found.live if each.is_waiting and each.run_name not in kept})
     if ended:
-        names = ", ".join(ended[:NAMED]) + (f" and {len(ended) - NAMED} more" if len(ended) > NAMED else "")
-        say(f"{verb} {counted(len(ended), 'task')}, {waiting} of them before they began: {names}")
+        say(f"{verb} {counted(len(ended), 'task')}, {waiting} of them before they began: {few(ended, 10)}")
     if found.probes:
         say(f"{verb} the probe: job {', '.join(found.probes)}")
     if found.local_probes:

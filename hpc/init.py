@@ -21,16 +21,14 @@ from hpc.core.errors import EXIT_DONE, InputError, NothingToDo
 from hpc.core.layout import name_problem
 from hpc.core.program.draft import Draft
 from hpc.core.program.printed import Printed, goal_of, guess_for
+from hpc.core.words import few
 from hpc.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from hpc.newcomer.find import Program
     from hpc.newcomer.write import Wanted
 
 FIRST = "first_sweep"
-MOST_NAMED = 5
 
 
 @click.command(epilog="Example: python -m hpc.init train.py --metric val_loss --yes")
@@ -122,7 +120,7 @@ def make_draft(project: Path, command: str | None, name: str, answers: Answers) 
         found = find_programs(project)
         default = found[0].start if found else ""
         if others := [str(each.file.relative_to(project)) for each in found[1:] if each.file]:
-            another = f"another by python -m hpc.init PROGRAM: {named_in_short(others)}"
+            another = f"another by python -m hpc.init PROGRAM: {few(others)}"
             note(f"note: it is one of {len(found)} programs; {another}")
         command = ask("Which command runs the training?", default) if answers.asks else default
     if not command:
@@ -135,12 +133,6 @@ def make_draft(project: Path, command: str | None, name: str, answers: Answers) 
 
     cpus, memory = (2, "8GB") if shutil.which("sbatch") else share_of_machine()
     return Draft(name, program.start, program.interface, metric, is_guess, cpus, memory)
-
-
-def named_in_short(names: Sequence[str]) -> str:
-    """The first few, and how many more there are."""
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
 
 
 def choose_metric(program: Program, answers: Answers) -> tuple[Printed, bool]:

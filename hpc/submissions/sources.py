@@ -23,6 +23,7 @@ from hpc.core.layout import RunLayout
 from hpc.core.records.index import Source, SubmissionIndex, Used
 from hpc.core.slurm.arrays import Assignment
 from hpc.core.slurm.states import SlurmState
+from hpc.core.words import few
 
 NAMED = 5
 
@@ -266,5 +267,4 @@ def describe_missing(reasons: Mapping[Source, str]) -> str:
     if not reasons:
         return ""
     named = [f"{each.experiment}/{each.run_name} {why}" for each, why in reasons.items()]
-    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
-    return f"not finished: {'; '.join(named[:NAMED])}{more}"
+    return f"not finished: {few(named, NAMED, '; ')}"
