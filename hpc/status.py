@@ -116,11 +116,13 @@ def look(layout: RunLayout, *, writes: bool) -> tuple[Snapshot, Standing]:
 @contextlib.contextmanager
 def _uncollected() -> Iterator[None]:
     """Let garbage lie: what a look reads is needed until its end, and a look is short."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if was_enabled:
+            gc.enable()
 
 
 @_uncollected()
@@ -136,7 +138,7 @@ def _look(layout: RunLayout, *, writes: bool, brief: bool) -> tuple[Snapshot, St
     else:
         snapshot = take_snapshot(layout, require_slurm=False, memory=memory)
     seen = find_outcomes(snapshot, memory)
-    standing = stand(snapshot, seen=seen)
+    standing = stand(snapshot, memory, seen)
     if writes:
         memory.save()
     return snapshot, standing, seen
@@ -308,7 +310,7 @@ def stand(snapshot: Snapshot, memory: Memory | None = None, seen: OutcomesNow | 
         memory: As `find_outcomes`.
         seen: The outcomes, where they are known already.
     """
-    return count(snapshot, seen or find_outcomes(snapshot, memory), *_following(snapshot.layout))
+    return count(snapshot, seen or find_outcomes(snapshot, memory), *_following(snapshot.layout), memory)
 
 
 def _following(layout: RunLayout) -> tuple[list[str], bool]:

@@ -8,7 +8,6 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from hpc.adapters.files import follow_access, read_json_or_none
@@ -16,6 +15,7 @@ from hpc.adapters.manifest_store import named_runs, newest_experiment, planned_b
 from hpc.adapters.owner import TRUSTED, foreign_part, is_trusted, refuse_foreign
 from hpc.adapters.project import EXPERIMENTS, find_project, runs_root
 from hpc.core.errors import InputError, nearest
+from hpc.core.immutable import immutable
 from hpc.core.layout import RunLayout
 
 OWN_CODE = Path(__file__).parents[1]
@@ -53,7 +53,7 @@ def _readable(path: Path) -> object:
         return None
 
 
-@dataclass(frozen=True)
+@immutable
 class Workspace:
     """Attributes:
     project: Folder that holds ``manifests/`` and the code.

@@ -101,6 +101,20 @@ def test_status_loads_nothing_heavy(planned: Path, arguments: tuple[str, ...]) -
     assert heavy_in(loaded_by("hpc.status", *arguments, folder=planned)) == set()
 
 
+def test_status_generates_few_classes() -> None:
+    """Each dataclass takes a start half a millisecond: only those of which thousands are made are worth it."""
+    program = (
+        "import dataclasses, sys\n"
+        "made, generate = [], dataclasses._process_class\n"
+        "dataclasses._process_class = lambda cls, *how: made.append(cls.__qualname__) or generate(cls, *how)\n"
+        "import hpc.status, hpc.adapters.slurm, hpc.rounds.forecast_now\n"
+        "print(*made)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) <= {"Task", "JobRow", "AttemptState", "TaskState"}
+
+
 def test_explaining_a_log_loads_nothing_heavy(tmp_path: Path) -> None:
     """`hpc.why` on a log file needs the rule tables and nothing else."""
     log = tmp_path / "slurm-1.out"

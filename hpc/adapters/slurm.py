@@ -12,13 +12,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from hpc.core.checkup.site import ALLOWED_FIELDS, Allowed, Partition, parse_allowed, parse_config, parse_partitions
 from hpc.core.errors import HpcError, TemporaryError
+from hpc.core.immutable import immutable
 from hpc.core.resources import DAY
 from hpc.core.slurm.answers import has_no_accounting, is_refusal, is_submit_limit, parse_job_id, shown
 from hpc.core.slurm.executions import JobRow, expand_elements, is_job, job_name_of
@@ -219,7 +220,7 @@ def try_file(script: Path) -> "Trial":
     return _try(["sbatch", "--test-only", str(script)], script.absolute().parents[2].name)
 
 
-@dataclass(frozen=True)
+@immutable
 class Trial:
     """What ``sbatch --test-only`` says of a script.
 
@@ -301,7 +302,7 @@ def query_accounting(experiment: str, since: float, user: str = "") -> list[JobR
 
 def parse_accounting(text: str) -> list[JobRow]:
     """Read sacct's answer: job rows, each with the steps that follow it; what is no row is passed over."""
-    rows: list[JobRow] = []
+    rows: list[dict[str, Any]] = []  # made whole at the end: ten thousand elements have a step or two each
     for line in text.splitlines():
         fields = line.split("|", len(_SACCT_FIELDS) - 1)
         if len(fields) != len(_SACCT_FIELDS):
@@ -310,10 +311,12 @@ def parse_accounting(text: str) -> list[JobRow]:
         job, _, step = record["JobID"].partition(".")
         if not step:
             row = _job_row(record)
-            rows += [replace(row, job=element) for element in expand_elements(job)]
-        elif rows and rows[-1].job == job:
-            rows[-1] = _with_step(rows[-1], step, record)
-    return sorted(rows, key=lambda row: (row.job, row.submitted or 0.0, row.started or float("inf")))
+            rows += [{**row, "job": element, "steps": {}} for element in expand_elements(job)]
+        elif rows and rows[-1]["job"] == job:
+            _take_in(rows[-1], step, record)
+    return sorted(
+        (JobRow(**row) for row in rows), key=lambda row: (row.job, row.submitted or 0.0, row.started or float("inf"))
+    )
 
 
 def query_energy(jobs: Sequence[str]) -> dict[str, float]:
@@ -339,29 +342,28 @@ def query_energy(jobs: Sequence[str]) -> dict[str, float]:
     return found
 
 
-def _job_row(record: Mapping[str, str]) -> JobRow:
+def _job_row(record: Mapping[str, str]) -> dict[str, Any]:
     code, _, number = record["ExitCode"].partition(":")
     state = parse_state(record["State"])
-    return JobRow(
-        job=record["JobID"],
-        raw_id=record["JobIDRaw"],
-        state=state,
-        comment=_text(record["Comment"]),
-        exit_code=_count(code) if state.is_finished else None,
-        signal=_count(number) if state.is_finished else None,
-        submitted=_unix(record["Submit"]),
-        started=_unix(record["Start"]),
-        ended=_unix(record["End"]),
-        elapsed_s=_count(record["ElapsedRaw"], 1.0),
-        node="" if record["NodeList"] == "None assigned" else record["NodeList"],
-        time_limit_s=_count(record["TimelimitRaw"], 60.0),
-        steps={},
-    )
+    return {
+        "job": record["JobID"],
+        "raw_id": record["JobIDRaw"],
+        "state": state,
+        "comment": _text(record["Comment"]),
+        "exit_code": _count(code) if state.is_finished else None,
+        "signal": _count(number) if state.is_finished else None,
+        "submitted": _unix(record["Submit"]),
+        "started": _unix(record["Start"]),
+        "ended": _unix(record["End"]),
+        "elapsed_s": _count(record["ElapsedRaw"], 1.0),
+        "node": "" if record["NodeList"] == "None assigned" else record["NodeList"],
+        "time_limit_s": _count(record["TimelimitRaw"], 60.0),
+    }
 
 
-def _with_step(row: JobRow, step: str, record: Mapping[str, str]) -> JobRow:
-    peak = max(filter(None, (row.peak_memory_mib, _mib(record["MaxRSS"]))), default=None)
-    return replace(row, steps={**row.steps, step: parse_state(record["State"])}, peak_memory_mib=peak)
+def _take_in(row: dict[str, Any], step: str, record: Mapping[str, str]) -> None:
+    row["steps"][step] = parse_state(record["State"])
+    row["peak_memory_mib"] = max(filter(None, (row.get("peak_memory_mib"), _mib(record["MaxRSS"]))), default=None)
 
 
 _MEMORY = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)([KMGT]?)")
@@ -388,6 +390,7 @@ def _text(value: str) -> str:
     return "" if value in ("(null)", "N/A", "Unknown", "None") else value
 
 
+@lru_cache(maxsize=4096)
 def _unix(text: str) -> float | None:
     """Read sacct's time, asked for in UTC; None for ``Unknown`` and ``None``."""
     try:

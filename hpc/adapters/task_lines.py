@@ -8,20 +8,21 @@ was edited) has no such lines, and is read whole by whoever asked.
 import json
 import re
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from hpc.adapters.files import MOST_JSON_BYTES, read_regular
 from hpc.adapters.index_file import place_of_entries
+from hpc.core.immutable import immutable
+from hpc.core.records.index import Element
 
 _TASK = re.compile(r' *\{"task_id": "([0-9a-f]{12})", "run_name": "([^"\\]+)", ')
 _BEGIN, _BETWEEN, _END = '\n "tasks": [\n  ', ",\n  ", "\n ]"
 
 
-@dataclass(frozen=True)
+@immutable
 class TaskLines:
     """The tasks of a file, each as it stands there.
 
@@ -51,6 +52,37 @@ class TaskLines:
             ValueError: A line was edited.
         """
         return [json.loads(line) for own, line in zip(self.ids, self.lines, strict=True) if own in wanted]
+
+
+class LazyEntries(Sequence[Element]):
+    """The entries of an index, each parsed when somebody asks for it; their places stay."""
+
+    def __init__(self, lines: TaskLines) -> None:
+        """Take the file's content."""
+        self._lines = lines
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._lines.ids)
+
+    @overload
+    def __getitem__(self, place: int) -> Element: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Element, ...]: ...
+    def __getitem__(self, place: int | slice) -> Element | tuple[Element, ...]:
+        """As of the whole index."""
+        lines = self._lines.lines[place]
+        if isinstance(lines, str):
+            return Element.from_json(json.loads(lines))
+        return tuple(Element.from_json(json.loads(line)) for line in lines)
+
+    def attempt(self, place: int) -> int:
+        """Number of the attempt that an entry authorises."""
+        return int(json.loads(self._lines.lines[place])["attempt"])
+
+    def named(self) -> Iterator[tuple[str, str]]:
+        """Id and name of the run, entry by entry."""
+        return zip(self._lines.ids, self._lines.run_names, strict=True)
 
 
 class LazyManifest(Mapping[str, Any]):

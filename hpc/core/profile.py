@@ -4,12 +4,12 @@ Apart from what a task asks for (`hpc.core.resources`), because the wrapper on t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from hpc.core.immutable import field, immutable
 from hpc.core.resources import MINUTE
 
 
-@dataclass(frozen=True)
+@immutable
 class Following:
     """How an experiment is followed at a site.
 
@@ -36,7 +36,7 @@ class Following:
     shadow: bool = False
 
 
-@dataclass(frozen=True)
+@immutable
 class ClusterProfile:
     """What a site offers and wants to hear.
 

@@ -5,10 +5,10 @@ newest collection where it has seen that end, the exit record where it alone is 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from hpc.core.failures.evidence import FailureClass, Verdict
 from hpc.core.failures.outcomes import Outcome, outcome_of
+from hpc.core.immutable import immutable
 from hpc.core.layout import RunLayout
 from hpc.snapshots.kept import is_same
 from hpc.snapshots.remembered import Memory
@@ -18,7 +18,7 @@ MOST_JUDGED = 200
 """Ends that are looked at; logs and metrics of each are read, which takes some 10 ms."""
 
 
-@dataclass(frozen=True)
+@immutable
 class OutcomesNow:
     """The outcomes of all tasks.
 

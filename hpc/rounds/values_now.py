@@ -23,18 +23,23 @@ from hpc.snapshots.snapshot import Snapshot, TaskState
 
 if TYPE_CHECKING:
     from hpc.rounds.judge import JudgedExperiment
+    from hpc.snapshots.remembered import Memory
 
 MOST_READ = 500
 BESIDE = ("outcome", "exit_code", "signal", "attempt", "complete")
 """What ``metrics.json`` says besides metrics."""
 
 
-def best_now(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> Best | None:
-    """Find the best configuration among the finished runs of a snapshot; None where nothing is measured."""
+def best_now(snapshot: Snapshot, outcomes: Sequence[Outcome], memory: Memory | None = None) -> Best | None:
+    """Find the best configuration among the finished runs of a snapshot; None where nothing is measured.
+
+    Args:
+        memory: What is remembered of values that no collection has seen, and takes in those that are read.
+    """
     spec = asked_of(snapshot)
     name = primary_of(spec)[0]
     finished = [task for task, outcome in zip(snapshot.tasks, outcomes, strict=True) if outcome is Outcome.FINISHED]
-    return best_of(spec, list(_measured(snapshot.layout, finished, name)))
+    return best_of(spec, list(_measured(snapshot.layout, finished, name, memory)))
 
 
 def best_judged(judged: JudgedExperiment) -> Best | None:
@@ -102,7 +107,7 @@ def combination_of(case: str | None, parameters: Mapping[str, Any]) -> Combinati
     return {**({CASE: case} if case is not None else {}), **parameters}
 
 
-def _measured(layout: RunLayout, finished: Sequence[TaskState], name: str) -> Iterator[Measured]:
+def _measured(layout: RunLayout, finished: Sequence[TaskState], name: str, memory: Memory | None) -> Iterator[Measured]:
     read = 0
     for state in finished:
         combination = combination_of(state.task.case, state.task.parameters)
@@ -111,7 +116,7 @@ def _measured(layout: RunLayout, finished: Sequence[TaskState], name: str) -> It
                 yield from _if_number(combination, state.collected["summary"].get(name))
         elif read < MOST_READ and not (state.last and state.last.began and state.last.began.altered):
             read += 1
-            yield from _if_number(combination, _left(layout, state, name))
+            yield from _if_number(combination, _left(layout, state, name, memory))
 
 
 def is_collected(state: TaskState) -> bool:
@@ -129,9 +134,13 @@ def values_left(layout: RunLayout, state: TaskState) -> Iterator[tuple[str, floa
     yield from ((name, float(value)) for name, value in told.items() if name not in BESIDE and _is_number(value))
 
 
-def _left(layout: RunLayout, state: TaskState, name: str) -> object:
+def _left(layout: RunLayout, state: TaskState, name: str, memory: Memory | None) -> object:
     """What the run's own small file says."""
-    return _told(layout, state).get(name)
+
+    def read() -> object:
+        return _told(layout, state).get(name)
+
+    return memory.value(state.task.run_name, name, read) if memory else read()
 
 
 def _told(layout: RunLayout, state: TaskState) -> Mapping[str, Any]:

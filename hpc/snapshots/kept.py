@@ -5,9 +5,9 @@ end is there no more. Nothing is concluded from what is left of it: what was con
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+from hpc.core.immutable import immutable
 from hpc.snapshots.remembered import Began, Ended
 
 Entry = Mapping[str, Any]
@@ -27,7 +27,7 @@ class Left(Protocol):
     def unreadable(self) -> object | None: ...
 
 
-@dataclass(frozen=True)
+@immutable
 class Kept:
     """What stands of a task although it is gone.
 

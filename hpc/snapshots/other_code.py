@@ -7,7 +7,6 @@ before. Only the user's own code counts; an upgrade of ours is no change of it.
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -15,6 +14,7 @@ from hpc.adapters.code_snapshot import Files, LinkTo
 from hpc.adapters.files import readable_record
 from hpc.adapters.manifest_store import readable_indices
 from hpc.core.errors import HpcError
+from hpc.core.immutable import immutable
 from hpc.core.layout import RunLayout
 from hpc.core.prose import SUFFIXES as PROSE
 from hpc.core.prose import is_manifest
@@ -29,7 +29,7 @@ OTHER_CODE = "other_code"
 """What `collect --again` calls the finished ones of these runs."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Made:
     """A run that counts, or will: finished, or at work, or waiting in a queue.
 
@@ -43,7 +43,7 @@ class Made:
     is_finished: bool
 
 
-@dataclass(frozen=True)
+@immutable
 class OtherCode:
     """The runs of other code.
 

@@ -19,7 +19,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -30,7 +30,6 @@ from hpc.adapters.files import read_regular, write_bytes
 from hpc.core import records
 from hpc.core.errors import EXIT_DONE, InputError
 from hpc.core.layout import AttemptLayout, RunLayout
-from hpc.core.records.exit import ExitRecord
 from hpc.core.records.index import Code, Used
 from hpc.core.records.record import record_from
 from hpc.core.records.submitted import LOCAL
@@ -38,7 +37,7 @@ from hpc.core.slurm.executions import JobRow
 from hpc.snapshots.listing import Listing, Stamp, is_settled, list_files, stamp_of
 from hpc.submissions.on_disk import list_attempts
 
-SCHEMA = 3
+SCHEMA = 4
 SETTLED_S = 2.0
 """Seconds after which a file that changes again has other times: more than any file system rounds them by."""
 LEAST = 20
@@ -84,6 +83,8 @@ class Began(Protocol):
     def uses(self) -> tuple[Used, ...]: ...
     @property
     def packed(self) -> int: ...
+    @property
+    def cluster(self) -> str: ...
 
 
 class Ended(Protocol):
@@ -120,6 +121,7 @@ class Start(NamedTuple):
     manifest_sha: str
     uses: tuple[Used, ...]
     packed: int
+    cluster: str
 
 
 class End(NamedTuple):
@@ -143,21 +145,21 @@ class End(NamedTuple):
         return self.ended - self.started
 
 
-def in_brief(began: Began, ended: Ended) -> tuple[Start, End]:
+def in_brief(began: Began, ended: Ended | None) -> tuple[Start, End | None]:
     """What a look needs of two records; of ten thousand runs, the records take ten times as much memory."""
     start = Start(*(getattr(began, name) for name in Start._fields))
-    return start, End(*(getattr(ended, name) for name in End._fields))
+    return start, End(*(getattr(ended, name) for name in End._fields)) if ended else None
 
 
-class Over(NamedTuple):
-    """An attempt whose end is on record.
+class Known(NamedTuple):
+    """An attempt whose end is on record, or that Slurm started and there is none of.
 
     Attributes:
         row: What Slurm said of it, where that was kept.
     """
 
     began: Began
-    ended: Ended
+    ended: Ended | None
     row: JobRow | None
 
 
@@ -200,6 +202,8 @@ class Memory:
         ]
         self._collected: tuple[Stamp, Mapping[str, Entry]] = tuple(body.get("collected", (None, {})))
         self._known_successes: Mapping[str, str] = body.get("successes", {})
+        self._values_before: Mapping[str, Any] = body.get("values", {})
+        self._values: dict[str, Any] = {}
         self._whole_before: frozenset[str] = frozenset(body.get("whole", ()))
         self._whole: dict[str, None] = {}
         self.planned: Mapping[str, Any] = body.get("planned", {})
@@ -228,7 +232,7 @@ class Memory:
         self._after[run_name] = [stamp, numbers, []]
         return list(numbers)
 
-    def recall(self, run_name: str, number: int) -> Over | None:
+    def recall(self, run_name: str, number: int) -> Known | None:
         """Return what is known of an attempt; None where its records have to be read."""
         told = self._told(run_name, number)
         home = f"{self._tasks}/{run_name}/attempt-{number}"
@@ -243,14 +247,15 @@ class Memory:
         if listing:
             self.listings[run_name, number] = listing
         self._after[run_name][2].append(told)
-        _, _, origin, (task_id, submission, job, restarts, started, altered, uses, packed), end, row = told
+        _, _, origin, (task_id, submission, job, restarts, started, altered, uses, packed, cluster), end, row = told
         scheduler, manifest_sha, code = self._origins[origin]
         used = tuple(record_from(Used, each) for each in uses) if uses else ()
         began = Start(
-            task_id, number, submission, job, restarts, scheduler, started, code, altered, manifest_sha, used, packed
+            task_id, number, submission, job, restarts, scheduler, started, code, altered, manifest_sha, used, packed,
+            cluster,
         )  # fmt: skip
-        ended = End(*end)._replace(signals_received=tuple(end[-1]))  # JSON has lists
-        return Over(began, ended, record_from(JobRow, row) if row else None)
+        ended = End(*end)._replace(signals_received=tuple(end[-1])) if end else None  # JSON has lists
+        return Known(began, ended, record_from(JobRow, row) if row else None)
 
     def _told(self, run_name: str, number: int) -> Any:
         """What earlier looks kept of an attempt; None for nothing."""
@@ -266,15 +271,17 @@ class Memory:
             return list_files(home) if self._lists else None
         return None
 
-    def note(self, run_name: str, number: int, over: Over) -> None:
+    def note(self, run_name: str, number: int, known: Known) -> None:
         """Take in what was read of an attempt after `recall` did not know it, unless its files changed just now."""
         stamps = self._unknown[run_name, number]
-        if over.began.scheduler == LOCAL:
+        began, ended = known.began, known.ended
+        if began.scheduler == LOCAL:
             stamps[2] = None
-        task, end, row = stamps
-        is_settled = self.is_settled(task) and self.is_settled(end) and (row is None or self.is_settled(row))
-        began, ended = over.began, over.ended
-        if not is_settled or began.attempt != number or not isinstance(ended, ExitRecord):
+            if ended is None:  # whether its process lives is asked by what only the whole record says
+                return
+        task, *others = stamps
+        is_settled = self.is_settled(task) and all(each is None or self.is_settled(each) for each in others)
+        if not is_settled or began.attempt != number or (ended is None) != (stamps[1] is None):
             return
         origin = (began.scheduler, began.manifest_sha, began.code)
         if origin not in self._origins:
@@ -283,10 +290,9 @@ class Memory:
         self._after[run_name][2].append([
             number, stamps, self._origins.index(origin),
             [began.task_id, began.submission, began.job, began.restart_count, began.started, began.altered, uses,
-             began.packed],
-            [ended.exit_code, ended.started, ended.ended, ended.starts_again, ended.gpu_seconds,
-             list(ended.signals_received)],
-            asdict(over.row) if over.row else None,
+             began.packed, began.cluster],
+            [getattr(ended, name) for name in End._fields] if ended else None,
+            asdict(known.row) if known.row else None,
         ])  # fmt: skip
         self._added += 1
 
@@ -352,6 +358,19 @@ class Memory:
             self._successes[run_name] = evidence
             self._added += JUDGED
 
+    def value(self, run_name: str, metric: str, read: Callable[[], object]) -> object:
+        """A final value of a finished run in its small file: what is remembered, or what `read` finds there."""
+        stamp = stamp_of(f"{self._tasks}/{run_name}/metrics.json")
+        told = self._values_before.get(run_name)
+        if told is None or not stamp or told[0] != stamp or told[1] != metric:
+            value = read()
+            if not self.is_settled(stamp) or type(value) not in (int, float):
+                return value
+            told = [stamp, metric, value]
+            self._added += 1
+        self._values[run_name] = told
+        return told[2]
+
     def note_collected(self, entries: Mapping[str, Entry], settled: Mapping[str, Any], when: Stamp) -> None:
         """Take in what was collected just now.
 
@@ -380,7 +399,11 @@ class Memory:
         origins = [[*origin, code.path, code.sha256, code.roots] for *origin, code in self._origins]
         body = {
             "origins": origins, "tasks": tasks, "successes": self._successes, "collected": self._collected,
+<<<<<<< HEAD
             "planned": self.planned, "settled": self.settled, "whole": list(self._whole),
+=======
+            "settled": self.settled, "whole": list(self._whole), "values": self._values,
+>>>>>>> 396e649 (Status: what waits on Slurm and in packs is a number, too; of 1,000 tasks a look takes 0.1 to 0.25 s)
         }  # fmt: skip
         text = json.dumps(body, ensure_ascii=True, separators=(",", ":"))
         with contextlib.suppress(OSError):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hpc.core.immutable import immutable
 from hpc.core.picture import thin
 from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot
 
@@ -23,7 +23,7 @@ POINTS = 24
 """Points that a curve is told in."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Warned:
     """A warning sign of one curve.
 
@@ -38,7 +38,7 @@ class Warned:
     advice: str
 
 
-@dataclass(frozen=True)
+@immutable
 class RunningTask:
     """One task at work.
 

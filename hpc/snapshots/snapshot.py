@@ -6,8 +6,8 @@ One sacct and one squeue call whatever the size; everything else is read from th
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -26,9 +26,11 @@ from hpc.adapters.files import (
 from hpc.adapters.manifest_store import find_manifest, list_submissions, load_index, task_from_json
 from hpc.adapters.owner import owner_in_slurm
 from hpc.adapters.packed import has_file
+from hpc.adapters.task_lines import LazyEntries
 from hpc.adapters.withdrawn import NOTHING, read_withdrawn
 from hpc.core.errors import InputError, TemporaryError
 from hpc.core.experiment.spec import Task
+from hpc.core.immutable import field, immutable, replace
 from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout, TaskLayout
 from hpc.core.records.aside import Withdrawn
 from hpc.core.records.exit import ExitRecord
@@ -49,7 +51,7 @@ from hpc.core.slurm.executions import (
 )
 from hpc.core.slurm.states import SlurmState
 from hpc.snapshots.kept import Entry, Kept, find_kept
-from hpc.snapshots.remembered import Began, Ended, Memory, Over, in_brief
+from hpc.snapshots.remembered import Began, Ended, Known, Memory, in_brief
 from hpc.submissions.on_disk import asked_of, comment_of, list_attempts, list_runs, logged_jobs
 
 SETTLE_S = 60.0
@@ -70,7 +72,7 @@ class Progress(StrEnum):
     OVER = "over"
 
 
-@dataclass(frozen=True)
+@immutable
 class Unreadable:
     """A file or folder of a run that is not what we wrote: cut, edited, left by a copy or a purge.
 
@@ -196,7 +198,7 @@ class TaskState:
         return any(attempt.progress is not Progress.OVER for attempt in self.attempts)
 
 
-@dataclass(frozen=True)
+@immutable
 class Snapshot:
     """The state of an experiment at one moment.
 
@@ -205,6 +207,7 @@ class Snapshot:
         unreadable: What of the run folder cannot be read besides attempts.
         asked: Submission → what each of its elements asks for.
         untouched: Outcome → tasks besides `tasks`, to which nothing has happened (`hpc.snapshots.untouched`).
+        waiting_rows: What Slurm says of those of them that wait, one a task.
     """
 
     layout: RunLayout
@@ -215,6 +218,7 @@ class Snapshot:
     unreadable: tuple[Unreadable, ...] = ()
     asked: Mapping[int, Resources] = field(default_factory=dict)
     untouched: Mapping[str, int] = field(default_factory=dict)
+    waiting_rows: Sequence[JobRow] = ()
 
     @property
     def all_unreadable(self) -> list[Unreadable]:
@@ -240,7 +244,7 @@ def newest_of(snapshot: Snapshot) -> dict[str, tuple[Began | None, Ended | None]
     return found
 
 
-@dataclass(frozen=True)
+@immutable
 class _Submitted:
     """A submission somebody asked Slurm (or the local backend) for.
 
@@ -258,12 +262,29 @@ class _Submitted:
     jobs: tuple[str, ...]
     cancelled: Mapping[str, JobRow] = field(default_factory=dict)
     withdrawn: Withdrawn = NOTHING
-    begun: dict[int, bool] = field(default_factory=dict, compare=False)
+    begun: dict[int, bool] = field(default_factory=dict)
 
     @property
     def is_local(self) -> bool:
         """Whether this machine's own queue has it."""
         return self.asked is not None and self.asked.job == LOCAL
+
+    def named(self) -> Iterable[tuple[str, str]]:
+        """Task id and run of each entry."""
+        entries = self.index.entries
+        lazily = entries.named() if isinstance(entries, LazyEntries) else None
+        return lazily or ((entry.task_id, entry.run_name) for entry in entries)
+
+    def attempt_of(self, position: int) -> int:
+        """Number of the attempt that an entry authorises."""
+        entries = self.index.entries
+        return entries.attempt(position) if isinstance(entries, LazyEntries) else entries[position].attempt
+
+    def is_lost(self, answer: "_Answer") -> bool:
+        """Whether Slurm, which says nothing of an element, has lost its job."""
+        # After a plain sbatch nobody wrote down when; the logs of its elements are at least as old as the index.
+        asked = self.asked or Asked(self.index.created)
+        return answer.has_lost(asked.time, asked.cluster)
 
     def newest_rows(self, executions: Executions, position: int) -> list[JobRow]:
         """The newest execution of the element of an entry in each of its jobs; an id that was given again has another
@@ -297,7 +318,7 @@ def _cancelled_as_one(rows: Sequence[JobRow]) -> Sequence[JobRow]:
     return rows if rows and rows[-1].state is SlurmState.CANCELLED else ()
 
 
-@dataclass(frozen=True)
+@immutable
 class _Answer:
     """What Slurm was asked and when: only this cluster's silence about a job of its own means that the job is lost.
 
@@ -359,7 +380,7 @@ def snapshot_of(
     return Snapshot(layout, manifest, tasks, seen.taken, seen.problem, unreadable, seen.asked)
 
 
-@dataclass(frozen=True)
+@immutable
 class Seen:
     """What is on disk and in Slurm of some tasks.
 
@@ -398,6 +419,46 @@ def look_at(
     Raises:
         TemporaryError: Slurm is needed and did not answer.
     """
+    return see(layout, tasks, ask_for(layout, require_slurm=require_slurm, prepared=prepared), memory)
+
+
+@immutable
+class Found:
+    """What was submitted, and what Slurm says of it.
+
+    Attributes:
+        prepared: Every submission that can be read.
+        submitted: Those that somebody asked for.
+        answer: What Slurm said.
+        taken: Unix time.
+        unreadable: Files of submissions that cannot be read.
+    """
+
+    prepared: Sequence[Prepared]
+    submitted: Sequence[_Submitted]
+    answer: _Answer
+    taken: float
+    unreadable: Sequence[Unreadable]
+
+    def waiting_row(self, submission: _Submitted, position: int) -> tuple[bool, JobRow | None]:
+        """Whether an element of which nothing is on disk waits, and Slurm's row on it where there is one."""
+        if submission.is_local:
+            return True, None
+        row = _newest_row(submission, position, self.answer)
+        if row is not None:
+            return row.state.is_waiting and row.started is None, row
+        return not submission.is_lost(self.answer), None
+
+
+def ask_for(layout: RunLayout, *, require_slurm: bool, prepared: Sequence[Prepared] | None = None) -> Found:
+    """Find what was submitted, and ask Slurm.
+
+    Args:
+        prepared: As `look_at`.
+
+    Raises:
+        TemporaryError: Slurm is needed and did not answer.
+    """
     now = time.time()
     unreadable: list[Unreadable] = []
     if prepared is None:
@@ -421,19 +482,25 @@ def look_at(
     submitted = _find_submitted(prepared, answer.executions, unreadable)
     if require_slurm and answer.problem and submitted:  # a first submission needs no accounting
         raise TemporaryError(answer.problem)
-    elements: dict[str, list[tuple[_Submitted, int]]] = {}
+    return Found(prepared, submitted, answer, now, unreadable)
+
+
+def see(layout: RunLayout, tasks: Sequence[Task], found: Found, memory: Memory | None = None) -> Seen:
+    """Look at tasks, once it is known what was submitted."""
+    submitted, answer = found.submitted, found.answer
+    wanted, elements = {task.task_id for task in tasks}, dict[str, list[tuple[_Submitted, int]]]()
     for submission in submitted:
-        for position, entry in enumerate(submission.index.entries):
-            if entry.run_name not in submission.withdrawn.set_aside:
-                elements.setdefault(entry.task_id, []).append((submission, position))
+        for position, (own, run_name) in enumerate(submission.named()):
+            if own in wanted and run_name not in submission.withdrawn.set_aside:
+                elements.setdefault(own, []).append((submission, position))
     has_folder = _has_folder(layout)
     states = tuple(
         _task_state(layout, task, elements.get(task.task_id, []), answer, memory, has_folder=has_folder(task.run_name))
         for task in tasks
     )
     states = _with_cancelled(_without_barred(states, submitted), submitted)
-    asked = {index.submission: index.resources for _, index in prepared}
-    return Seen(states, now, answer.problem, tuple(unreadable), asked)
+    asked = {index.submission: index.resources for _, index in found.prepared}
+    return Seen(states, found.taken, answer.problem, tuple(found.unreadable), asked)
 
 
 def _has_folder(layout: RunLayout) -> Callable[[str], bool]:
@@ -616,9 +683,8 @@ def _task_state(
         jobs.add(state.job)
         attempts.insert(0, state)
     for submission, position in elements:
-        entry = submission.index.entries[position]
         # Jobs of a script that was submitted twice find the attempt taken and run nothing: they are no attempts.
-        if entry.attempt not in numbers:
+        if submission.attempt_of(position) not in numbers:
             never = _unclaimed(layout, submission, position, answer)
             if never is None:
                 is_left = True
@@ -673,9 +739,10 @@ def _claimed(
         unreadable = Unreadable(path, _without_place(error), why)
         known = AttemptState(number, began.submission, began.job, Progress.OVER, attempt, began, None, None)
         return replace(known, unreadable=unreadable)
-    if memory and task and end and not recalled:
-        memory.note(task.run_name, number, Over(began, end, kept))
-        began, end = in_brief(began, end)
+    if memory and task and not recalled:
+        memory.note(task.run_name, number, Known(began, end, kept))
+        if end:
+            began, end = in_brief(began, end)
     row = kept or _row_of(began, answer.executions, is_newest=began.job not in newer_jobs)
     over = not is_newest or _is_over(began, end, row, answer)
     progress = Progress.OVER if over else Progress.RUNNING
@@ -785,8 +852,13 @@ def _is_over(record: Began, end: Ended | None, row: JobRow | None, answer: _Answ
         return not end.starts_again  # the element goes on with the others
     if end is not None:
         return time.time() - end.ended > SETTLE_S
-    cluster = whole.slurm.get("SLURM_CLUSTER_NAME", "") if whole else ""
-    return row is None and answer.has_lost(record.started, cluster)
+    return row is None and answer.has_lost(record.started, record.cluster)
+
+
+def _newest_row(submission: _Submitted, position: int, answer: _Answer) -> JobRow | None:
+    """What Slurm says of an element: of the job that is not over, or the newest."""
+    rows = submission.newest_rows(answer.executions, position)
+    return max(rows, key=lambda each: (not each.state.is_finished, each.submitted or 0.0), default=None)
 
 
 def _unclaimed(layout: RunLayout, submission: _Submitted, position: int, answer: _Answer) -> AttemptState | None:
@@ -796,8 +868,7 @@ def _unclaimed(layout: RunLayout, submission: _Submitted, position: int, answer:
         None for a task of a pack that is over and did not come to it: nothing of it has been tried.
     """
     entry = submission.index.entries[position]
-    rows = submission.newest_rows(answer.executions, position)
-    row = max(rows, key=lambda each: (not each.state.is_finished, each.submitted or 0.0), default=None)
+    row = _newest_row(submission, position, answer)
     attempt = layout.task(entry.run_name).attempt(entry.attempt)
     row = row or submission.cancelled.get(_element(attempt))
     withdrawn, is_packed = submission.withdrawn.cancelled.get(entry.run_name), submission.index.pack is not None
@@ -808,9 +879,7 @@ def _unclaimed(layout: RunLayout, submission: _Submitted, position: int, answer:
     elif submission.is_local:
         over = False
     else:
-        # After a plain sbatch nobody wrote down when; the logs of its elements are at least as old as the index.
-        asked = submission.asked or Asked(submission.index.created)
-        over = answer.has_lost(asked.time, asked.cluster)
+        over = submission.is_lost(answer)
     is_cancelled = row is not None and row.state is SlurmState.CANCELLED
     if is_packed and over and not is_cancelled and submission.has_begun(layout, position):
         return None
@@ -835,15 +904,18 @@ def _requeued(
     mine = [each for each in attempts if each.began and each.submission == submission.index.submission]
     if not mine or mine[-1].progress is not Progress.OVER:
         return []
-    newest, entry = mine[-1], submission.index.entries[position]
+    newest = mine[-1]
     if newest.is_packed and newest.end and not _goes_on(newest.end):
         return []
+    row = _row_after(newest, executions)
+    if row is None and not submission.cancelled:
+        return []
     number = newest.number + 1
-    again = layout.task(entry.run_name).attempt(number)
-    row = _row_after(newest, executions) or submission.cancelled.get(_element(again))
+    again = layout.task(newest.layout.home.parent.name).attempt(number)
+    row = row or submission.cancelled.get(_element(again))
     if row is None or any(each.number == number for each in attempts):
         return []
-    progress = Progress.OVER if row.state.is_finished else Progress.WAITING
+    entry, progress = submission.index.entries[position], Progress.OVER if row.state.is_finished else Progress.WAITING
     state = AttemptState(number, newest.submission, newest.job, progress, again, None, None, row, entry)
     return [replace(state, asked=submission.index.resources, is_packed=newest.is_packed)]
 

@@ -5,18 +5,20 @@ Rooms that are only needed where there is something to say are imported there: m
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, InputError
 from hpc.core.failures.outcomes import Outcome, count_outcomes
 from hpc.core.launch.program import experiments_before
 from hpc.core.layout import RunLayout
-from hpc.core.slurm.executions import fold_elements, is_job
+from hpc.core.slurm.executions import JobRow, fold_elements, is_job
 from hpc.core.words import counted
 from hpc.rounds.checked import answers_now, check_of, count_answers, describe_checks
 from hpc.rounds.outcomes_now import OutcomesNow
 from hpc.rounds.values_now import best_now
 from hpc.snapshots.other_code import describe_other_code
 from hpc.snapshots.outdated import describe_outdated
+from hpc.snapshots.remembered import Memory
 from hpc.snapshots.running import look_at_running
 from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot, TaskState, newest_of
 from hpc.standing.numbers import Standing, Waiting
@@ -25,19 +27,23 @@ LATEST = 50
 """Finished attempts that the pace is told by: the newest."""
 
 
-def count(snapshot: Snapshot, seen: OutcomesNow, followed: list[str], is_followed: bool) -> Standing:
+def count(
+    snapshot: Snapshot, seen: OutcomesNow, followed: list[str], is_followed: bool, memory: Memory | None = None
+) -> Standing:
     """Count, and look at what runs.
 
     Args:
         seen: The outcomes of the tasks.
         followed: What the unattended loop has to say.
         is_followed: Whether it goes on.
+        memory: What is remembered of final values, and takes in those that are read.
     """
     outcomes = seen.outcomes
     counts = {name: count + snapshot.untouched.get(name, 0) for name, count in count_outcomes(outcomes).items()}
     attempts = [attempt for task in snapshot.tasks for attempt in task.attempts]
     waiting = [attempt for attempt in attempts if attempt.progress is Progress.WAITING]
-    best = best_now(snapshot, outcomes) if Outcome.FINISHED in outcomes else None
+    rows = [*(attempt.row for attempt in waiting if attempt.row), *snapshot.waiting_rows]
+    best = best_now(snapshot, outcomes, memory) if Outcome.FINISHED in outcomes else None
     answers = answers_now(snapshot, outcomes)
     newest = newest_of(snapshot)
     return Standing(
@@ -45,13 +51,13 @@ def count(snapshot: Snapshot, seen: OutcomesNow, followed: list[str], is_followe
         retried=sum(len(task.attempts) > 1 for task in snapshot.tasks),
         gpu_hours=sum(attempt.end.gpu_seconds for attempt in attempts if attempt.end) / 3600,
         eta_s=eta_s(counts, attempts),
-        reasons=dict(Counter(attempt.row.reason for attempt in waiting if attempt.row and attempt.row.reason)),
+        reasons=dict(Counter(row.reason for row in rows if row.reason)),
         running=[
             task.task.run_name
             for task, outcome in zip(snapshot.tasks, outcomes, strict=True)
             if outcome is Outcome.RUNNING
         ],
-        waiting=in_words(waiting),
+        waiting=in_words(waiting, snapshot.waiting_rows),
         at_work=look_at_running(snapshot),
         held=_hold(snapshot.layout),
         followed=followed,
@@ -157,19 +163,24 @@ def _is_kept(task: TaskState) -> bool:
     return task.has_kept_result or bool(task.collected and task.collected.get("kept") and not task.is_live)
 
 
-def in_words(waiting: Sequence[AttemptState]) -> list[Waiting]:
-    """Group waiting elements by why they wait; what needs somebody's help comes first."""
-    rows = [attempt.row for attempt in waiting if attempt.row]
+def in_words(waiting: Sequence[AttemptState], untouched: Sequence[JobRow] = ()) -> list[Waiting]:
+    """Group waiting elements by why they wait; what needs somebody's help comes first.
+
+    Args:
+        untouched: What Slurm says of others that wait, one a task.
+    """
+    rows = [(attempt.row, attempt.is_packed) for attempt in waiting if attempt.row]
+    rows += [(row, False) for row in untouched]
     if not rows:
         return []
     from hpc.core.slurm.pending import INSIDE, Kind, Pending, explain_pending
 
+    explain = cache(explain_pending)
     groups: dict[tuple[str, Pending], list[str]] = defaultdict(list)
-    for attempt in waiting:
-        if row := attempt.row:
-            inside = attempt.is_packed and row.state.is_running
-            why = ("", INSIDE) if inside else (row.reason, explain_pending(row.state, row.reason))
-            groups[why].append(row.job)
+    for row, is_packed in rows:
+        inside = is_packed and row.state.is_running
+        why = ("", INSIDE) if inside else (row.reason, explain(row.state, row.reason))
+        groups[why].append(row.job)
     found = [
         Waiting(reason, len(jobs), fold_elements(jobs), pending.kind.value, pending.meaning, pending.advice)
         for (reason, pending), jobs in groups.items()

@@ -1,14 +1,14 @@
 """Where an experiment stands at one moment, as numbers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from hpc.core.failures.outcomes import Outcome
+from hpc.core.immutable import field, immutable
 from hpc.core.question.best import Best
 from hpc.snapshots.running import RunningTask
 
 
-@dataclass(frozen=True)
+@immutable
 class Waiting:
     """Elements that wait for one reason.
 
@@ -29,7 +29,7 @@ class Waiting:
     advice: str
 
 
-@dataclass(frozen=True)
+@immutable
 class Standing:
     """An experiment's numbers at one moment.
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from hpc.core.errors import InputError, Problem, nearest
 from hpc.core.failures.outcomes import Outcome
+from hpc.core.immutable import immutable
 from hpc.rounds.outcomes_now import MOST_JUDGED, class_collected
 from hpc.rounds.values_now import asked_of, primary_of, values_left
 from hpc.snapshots.running import RunningTask
 from hpc.snapshots.snapshot import AttemptState, Snapshot, TaskState
 
 
-@dataclass(frozen=True)
+@immutable
 class TaskRow:
     """One task.
 

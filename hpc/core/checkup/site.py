@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
+from hpc.core.immutable import field, immutable
 from hpc.core.resources import parse_time
 from hpc.core.slurm.partitions import NodeKind
 
@@ -11,7 +11,7 @@ NONE = frozenset({"", "(null)", "N/A", "NONE", "none", "UNLIMITED", "INFINITE", 
 """How Slurm says that there is none."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Partition:
     """One partition, as ``scontrol show partition`` has it.
 
@@ -46,7 +46,7 @@ class Partition:
     is_hidden: bool = False
 
 
-@dataclass(frozen=True)
+@immutable
 class Allowed:
     """One association of the user: an account with what may be used in it.
 
@@ -64,7 +64,7 @@ class Allowed:
     is_default: bool = False
 
 
-@dataclass(frozen=True)
+@immutable
 class SiteFacts:
     """What Slurm says.
 

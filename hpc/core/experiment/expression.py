@@ -14,10 +14,10 @@ import operator
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from hpc.core.errors import nearest
+from hpc.core.immutable import immutable
 
 MAX_LENGTH = 2000
 MAX_DEPTH = 30
@@ -68,7 +68,7 @@ Values = Mapping[str, Any]
 Evaluate = Callable[[Values], Any]
 
 
-@dataclass(frozen=True)
+@immutable
 class Expression:
     """A checked condition.
 
@@ -115,7 +115,7 @@ def parse_expression(text: str, names: Sequence[str], what: str = "a parameter")
     return Expression(text, parameters, evaluate)
 
 
-@dataclass(frozen=True)
+@immutable
 class _Token:
     """A word of a condition.
 

@@ -1,17 +1,18 @@
 """What was asked, after validation: frozen records that every other room relies on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from hpc.core.experiment.program import Launch, Preflight, Program, Watch
+from hpc.core.immutable import field, immutable
 from hpc.core.resources import ALONE, Pack, Resources
 
 Value = str | int | float | bool | None | Sequence[Any] | Mapping[str, Any]
 """What a parameter may hold; lists and mappings hold such values again."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Batch:
     """What an out-of-memory error may change (`micro`) and what it must keep (`global_size`).
 
@@ -34,7 +35,7 @@ class Batch:
         return self.global_size // (self.micro * processes)
 
 
-@dataclass(frozen=True)
+@immutable
 class Metric:
     """A number the experiment is about.
 
@@ -56,7 +57,7 @@ def read_ranges(declared: Mapping[str, Sequence[float]] | None) -> tuple[tuple[s
     return tuple((str(system), float(low), float(high)) for system, (low, high) in (declared or {}).items())
 
 
-@dataclass(frozen=True)
+@immutable
 class Metrics:
     """Which numbers are read, and from where.
 
@@ -71,7 +72,7 @@ class Metrics:
     source: tuple[str, str] = ("hdf5", "")
 
 
-@dataclass(frozen=True)
+@immutable
 class Divergence:
     """What the one repetition of a diverged run changes, all of it together; the run is then altered.
 
@@ -86,7 +87,7 @@ class Divergence:
     mixed_precision: str = ""
 
 
-@dataclass(frozen=True)
+@immutable
 class Breaker:
     """When failures stop being single: what is pending is then held.
 
@@ -103,7 +104,7 @@ class Breaker:
     at_least: int = 10
 
 
-@dataclass(frozen=True)
+@immutable
 class RetryPolicy:
     """How often, and what may be changed.
 
@@ -130,7 +131,7 @@ class RetryPolicy:
     hook: str = ""
 
 
-@dataclass(frozen=True)
+@immutable
 class Container:
     """The image each task runs in; `image` None means the host's own environment."""
 
@@ -139,7 +140,7 @@ class Container:
     runtime: str = "apptainer"
 
 
-@dataclass(frozen=True)
+@immutable
 class Sweep:
     """Which tasks there are. Exactly one of grid/zip/cases/sample combinations, times the seeds.
 
@@ -164,7 +165,7 @@ class Sweep:
     further_seeds: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
+@immutable
 class ResourceRule:
     """What some tasks ask for instead of the experiment's own resources.
 
@@ -177,7 +178,7 @@ class ResourceRule:
     changes: Mapping[str, int]
 
 
-@dataclass(frozen=True)
+@immutable
 class Analysis:
     """How the results will be judged.
 
@@ -200,7 +201,7 @@ class Analysis:
     sigma: float | None = None
 
 
-@dataclass(frozen=True)
+@immutable
 class Check:
     """What a finished run has to fulfil to be accepted; exactly one of `expression` and `command` is set.
 
@@ -220,7 +221,7 @@ class Check:
         return self.expression or self.command
 
 
-@dataclass(frozen=True)
+@immutable
 class Sanity:
     """The ladder of checks that a canary climbs before its run.
 
@@ -233,7 +234,7 @@ class Sanity:
     time_s: int = 600
 
 
-@dataclass(frozen=True)
+@immutable
 class Budget:
     """What an experiment may cost in all, retries included; None: not bounded.
 
@@ -250,7 +251,7 @@ EVENTS = ("ended", "held", "gave_up")
 """What a notice may be about: all is done, nothing more is started until somebody looks, or the rest is given up."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Notice:
     """Where word goes when something happens to an experiment.
 
@@ -265,7 +266,7 @@ class Notice:
     on: tuple[str, ...] = EVENTS
 
 
-@dataclass(frozen=True)
+@immutable
 class ExperimentSpec:
     """One validated experiment.
 
@@ -308,7 +309,7 @@ class ExperimentSpec:
     raw: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True)  # of this one there may be a hundred thousand
 class Task:
     """One grid point with its seed: the unit of retry and of analysis.
 

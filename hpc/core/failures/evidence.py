@@ -1,9 +1,9 @@
 """What is known about one attempt, and what was concluded from it: two frozen records, no rule."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 
+from hpc.core.immutable import field, immutable
 from hpc.core.slurm.states import SlurmState
 
 
@@ -40,7 +40,7 @@ OF_STATE = ("scheduler", "exit record")
 """Sources of what is known of the end, and is no line of a log."""
 
 
-@dataclass(frozen=True)
+@immutable
 class LogLine:
     """One line that counts.
 
@@ -55,7 +55,7 @@ class LogLine:
     text: str
 
 
-@dataclass(frozen=True)
+@immutable
 class Evidence:
     """Everything known about one attempt. What is not known is None or empty, never a default that looks measured.
 
@@ -130,7 +130,7 @@ class Evidence:
     usual: frozenset[LogLine] = frozenset()
 
 
-@dataclass(frozen=True)
+@immutable
 class Verdict:
     """What one attempt came to, and why we say so.
 

@@ -1,11 +1,11 @@
 """What an experiment may cost in all, and which runs still fit into it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from hpc.core.experiment.spec import Budget
 from hpc.core.forecast.forecast import say_hours, say_number
 from hpc.core.forecast.predict import Interval
+from hpc.core.immutable import immutable
 from hpc.core.resources import HOUR, Resources
 
 GPU, CORE = "GPU h", "core h"
@@ -13,7 +13,7 @@ SPENT = "budget"
 """How a hold for it is marked; no failure has such a fingerprint."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Hours:
     """Hours of devices and of cores."""
 
@@ -50,7 +50,7 @@ def say_share(budget: Budget, spent: Hours, left: Interval | None, unit: str) ->
     return "; ".join(told)
 
 
-@dataclass(frozen=True)
+@immutable
 class Fits:
     """Which runs a budget has room for.
 

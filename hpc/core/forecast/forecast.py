@@ -3,10 +3,10 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import ClassVar
 
 from hpc.core.forecast.predict import Interval
+from hpc.core.immutable import immutable
 from hpc.core.records.record import Record, RecordError
 from hpc.core.resources import DAY, HOUR, MINUTE, Resources, render_memory, render_time
 from hpc.core.words import counted
@@ -19,7 +19,7 @@ ENOUGH_RUNS = 3
 """Runs from which on a lower limit is advised."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Forecast(Record):
     """What a plan is expected to take.
 

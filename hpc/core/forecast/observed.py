@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from hpc.core.immutable import field, immutable
 
 WORK = (
     "epochs", "n_epochs", "num_epochs", "num_train_epochs", "train_epochs", "max_epochs",
@@ -18,7 +19,7 @@ FOR_A_START = 4
 """Runs from which on a start-up time is told from the time of the work; with fewer, time is proportional to work."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Observed:
     """A run that finished.
 
@@ -41,7 +42,7 @@ class Observed:
     code: str = ""
 
 
-@dataclass(frozen=True)
+@immutable
 class Scaling:
     """How the time of a run grows with one argument: ``start_s + per_unit_s × value``.
 

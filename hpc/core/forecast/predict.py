@@ -8,10 +8,10 @@ t-interval for a further observation). Sums and ends of sweeps come from the sam
 import heapq
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from hpc.core.forecast.observed import log_spread
+from hpc.core.immutable import immutable
 
 LEVEL = 0.8
 """Share of what comes that an interval is to cover."""
@@ -30,7 +30,7 @@ class Chance(Protocol):
     def gammavariate(self, alpha: float, beta: float) -> float: ...
 
 
-@dataclass(frozen=True)
+@immutable
 class Interval:
     """What is expected.
 
@@ -54,7 +54,7 @@ class Interval:
         return Interval(self.middle * factor, low, high)
 
 
-@dataclass(frozen=True)
+@immutable
 class Sweep:
     """What a sweep is expected to take.
 

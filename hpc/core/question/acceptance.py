@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
 from hpc.core.experiment.expression import CONSTANTS, parse_expression
 from hpc.core.experiment.spec import Check
+from hpc.core.immutable import immutable
 
 
 class Accepted(StrEnum):
@@ -18,7 +18,7 @@ class Accepted(StrEnum):
     UNCHECKED = "not checked"
 
 
-@dataclass(frozen=True)
+@immutable
 class CheckAnswer:
     """The answer for one run.
 

@@ -5,11 +5,11 @@ No test is made here, and the best of many looks better than it is: the report j
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from hpc.core.experiment.grid import CASE, Combination
 from hpc.core.experiment.spec import Value
 from hpc.core.experiment.values import render_value
+from hpc.core.immutable import immutable, replace
 from hpc.core.question.baseline import counterparts, values_of, varying_names
 from hpc.core.question.systems import system_of
 from hpc.core.words import counted, rounded
@@ -20,7 +20,7 @@ NAMED = 4
 """Parameters that name a configuration."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Measured:
     """One finished run.
 
@@ -33,7 +33,7 @@ class Measured:
     value: float
 
 
-@dataclass(frozen=True)
+@immutable
 class Summed:
     """One configuration over its seeds.
 
@@ -55,7 +55,7 @@ class Summed:
         return f"{self.mean:.6g}{spread} (n {self.n})" + (f", {self.label}" if self.label else "")
 
 
-@dataclass(frozen=True)
+@immutable
 class Best:
     """The best configuration so far.
 

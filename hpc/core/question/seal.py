@@ -6,10 +6,10 @@ without the other.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from hpc.core.identity import canonical_json, content_hash
+from hpc.core.immutable import fields_of, immutable, replace
 
 SCHEMA = 1
 QUESTION = (
@@ -22,7 +22,7 @@ CLOCK_SKEW_S = 300.0
 _WHICH = ("grid", "zip", "cases", "sample", "where", "when")
 
 
-@dataclass(frozen=True)
+@immutable
 class SealEntry:
     """One plan as it was sealed.
 
@@ -196,7 +196,7 @@ def _name(metric: Any) -> str:
 
 
 def _content(entry: SealEntry) -> dict[str, Any]:
-    content = {name: getattr(entry, name) for name in entry.__dataclass_fields__ if name != "sha256"}
+    content = {name: getattr(entry, name) for name, _ in fields_of(type(entry)) if name != "sha256"}
     return {name: dict(value) if isinstance(value, Mapping) else value for name, value in content.items()}
 
 

@@ -1,14 +1,14 @@
 """``withdrawn.json`` of a submission and ``aside/NNN/aside.json``: what is never to start, and what was put away."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import ClassVar
 
+from hpc.core.immutable import field, immutable
 from hpc.core.layout import name_problem
 from hpc.core.records.record import Record
 
 
-@dataclass(frozen=True)
+@immutable
 class Withdrawn(Record):
     """Elements of one submission that are not to start (again).
 
@@ -27,7 +27,7 @@ class Withdrawn(Record):
         return run_name in self.cancelled or run_name in self.set_aside
 
 
-@dataclass(frozen=True)
+@immutable
 class RunAside(Record):
     """A run whose folder was put away.
 
@@ -49,7 +49,7 @@ class RunAside(Record):
             yield f"run_name: {self.run_name[:80]!r} {problem}"
 
 
-@dataclass(frozen=True)
+@immutable
 class SetAside(Record):
     """Runs that gave way when the plan was changed; each folder stands beside this file, or is still to be moved.
 

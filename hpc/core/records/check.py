@@ -1,15 +1,15 @@
 """``check.json``: what the acceptance check of a run came to, where it is a command."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
+from hpc.core.immutable import immutable
 from hpc.core.records.record import Record
 
 _NO_JUDGEMENT = (126, 127)
 """What a shell ends with where it cannot start a program."""
 
 
-@dataclass(frozen=True)
+@immutable
 class CheckRecord(Record):
     """One check that was run, after the program had finished and its end was on record.
 

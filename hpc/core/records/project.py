@@ -1,11 +1,10 @@
 """Whose experiment a manifest holds: two repositories may call theirs alike and share one folder of runs."""
 
-from dataclasses import dataclass
-
+from hpc.core.immutable import immutable
 from hpc.core.records.record import Record
 
 
-@dataclass(frozen=True)
+@immutable
 class Project(Record):
     """The repository an experiment was planned in.
 

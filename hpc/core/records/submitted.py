@@ -1,8 +1,8 @@
 """``intent.json`` and ``receipt.json``: somebody is about to call sbatch; Slurm took it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from hpc.core.immutable import immutable
 from hpc.core.records.record import Record
 
 LOCAL = "local"
@@ -11,7 +11,7 @@ MAX_DIGITS = 10
 """Of a job id in Slurm."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Asked(Record):
     """Who asked the scheduler, when, and under which terms; with the job once there is an answer.
 

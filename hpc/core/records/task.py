@@ -151,6 +151,11 @@ class TaskRecord(Record):
     watch: Watch | None = None
     preflight: Preflight | None = None
 
+    @property
+    def cluster(self) -> str:
+        """Name of the cluster it runs on; empty without Slurm, and where Slurm did not say."""
+        return self.slurm.get("SLURM_CLUSTER_NAME", "")
+
     def problems(self) -> Iterator[str]:
         """A name that is no folder's, an attempt that is none."""
         if problem := name_problem(self.run_name):

@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from hpc.core.experiment.asking import resources_of
 from hpc.core.experiment.processes import processes_of
 from hpc.core.experiment.spec import ExperimentSpec, Task, Value
+from hpc.core.immutable import field, immutable
 from hpc.core.profile import ClusterProfile
 from hpc.core.records.index import Element
 from hpc.core.resources import ALONE, MINUTE, Pack, Resources
@@ -14,7 +14,7 @@ from hpc.core.slurm.executions import MAX_ELEMENTS
 from hpc.core.slurm.packing import fit
 
 
-@dataclass(frozen=True)
+@immutable
 class Assignment:
     """A task, and what this execution of it may use.
 
@@ -74,7 +74,7 @@ class Assignment:
         )
 
 
-@dataclass(frozen=True)
+@immutable
 class ArrayPlan:
     """One sbatch call to be: elements that ask for the same, at most as many as the site allows in an array.
 
@@ -141,7 +141,7 @@ def plan_arrays(assignments: Sequence[Assignment], profile: ClusterProfile) -> t
     return tuple(arrays)
 
 
-@dataclass(frozen=True)
+@immutable
 class _Kind:
     """What tasks of one array have in common."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import ClassVar
 
+from hpc.core.immutable import immutable
 from hpc.core.records.record import Record
 from hpc.core.slurm.states import SlurmState
 
@@ -54,7 +55,7 @@ class JobRow:
     steps: Mapping[str, SlurmState] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@immutable
 class CancelledElements(Record):
     """``cancelled.json`` of a submission: elements somebody cancelled before they began, as Slurm told it.
 

@@ -6,12 +6,12 @@ a job. A limit that is not known is none: sbatch itself has the last word.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from hpc.core.immutable import immutable
 from hpc.core.slurm.arrays import Assignment
 
 
-@dataclass(frozen=True)
+@immutable
 class Queued:
     """One job or array element that waits or runs."""
 
@@ -21,7 +21,7 @@ class Queued:
     partition: str
 
 
-@dataclass(frozen=True)
+@immutable
 class QosLimits:
     """What a QOS says about submitted jobs; None is no limit.
 
@@ -37,7 +37,7 @@ class QosLimits:
     group: int | None = None
 
 
-@dataclass(frozen=True)
+@immutable
 class Association:
     """What accounting says about a user in an account; None is no limit.
 
@@ -57,7 +57,7 @@ class Association:
     account_group: int | None = None
 
 
-@dataclass(frozen=True)
+@immutable
 class Site:
     """What is known of where jobs will go.
 
@@ -87,7 +87,7 @@ class Site:
         return any(limit is not None for limit in shared)
 
 
-@dataclass(frozen=True)
+@immutable
 class Limit:
     """A bound on how many jobs may be in the queue at a time.
 

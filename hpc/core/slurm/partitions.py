@@ -7,8 +7,8 @@ for it (EnforcePartLimits=ALL).
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
+from hpc.core.immutable import field, immutable
 from hpc.core.profile import ClusterProfile
 from hpc.core.resources import Resources, parse_time, render_memory, render_time
 from hpc.core.words import counted
@@ -16,7 +16,7 @@ from hpc.core.words import counted
 _GPUS = re.compile(r"gpu(?::(?P<type>[^:(),]+))?:(?P<count>\d+)(?:\([^)]*\))?")
 
 
-@dataclass(frozen=True)
+@immutable
 class NodeKind:
     """Equal nodes of one partition.
 
@@ -38,7 +38,7 @@ class NodeKind:
     gpus: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@immutable
 class Choice:
     """Partitions that can run a task, and why the others cannot.
 

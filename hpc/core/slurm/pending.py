@@ -5,9 +5,9 @@ Names as in squeue's manual, section JOB REASON CODES, of Slurm 20 to 25; limits
 """
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 
+from hpc.core.immutable import immutable
 from hpc.core.slurm.states import SlurmState
 
 
@@ -20,7 +20,7 @@ class Kind(StrEnum):
     NEVER = "never"  # the request or the site has to change
 
 
-@dataclass(frozen=True)
+@immutable
 class Pending:
     """One reason in words.
 

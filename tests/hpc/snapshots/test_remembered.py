@@ -132,6 +132,29 @@ def test_no_record_is_read_twice(layout: RunLayout, monkeypatch: pytest.MonkeyPa
     assert standing.gpu_hours == 2.0
 
 
+def test_neither_a_value_nor_a_run_of_slurm_is_read_twice(
+    layout: RunLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Final values that nobody collected, and the beginning of a run that Slurm has not ended."""
+    shutil.rmtree(layout.collected)
+    layout.remembered.unlink()
+    attempt = layout.task("X4").attempt(1)
+    attempt.exit_json.unlink()
+    attempt.scheduler.unlink()
+    first = _states(with_memory(layout))
+    read = count_reads(monkeypatch)
+    monkeypatch.setattr("hpc.rounds.values_now.read_json_or_none", read.append)
+    assert _states(with_memory(layout)) == first
+    assert [path for path in read if path.name != "task.json"] == []  # whose metrics are looked at, is read whole
+    _change(layout.task("X1").metrics_json, loss=-1.0)
+    with_memory(layout)
+    assert layout.task("X1").metrics_json in read
+
+
+def _states(seen: tuple[Snapshot, Standing]) -> object:
+    return [[_seen(attempt) for attempt in task.attempts] for task in seen[0].tasks], seen[1].best
+
+
 def test_what_changed_just_now_is_not_remembered(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may change once more within what a file system rounds times by."""
     monkeypatch.setattr(remembered, "SETTLED_S", 3600.0)
@@ -256,7 +279,8 @@ def _exchange(home: Path, chance: random.Random) -> None:
 
 def _same_size(home: Path, chance: random.Random) -> None:
     """Change a digit in place, and give the file the time it had."""
-    paths = [path for path in home.glob("tasks/*/attempt-*/*.json") if path.is_file() and path.stat().st_size]
+    found = [*home.glob("tasks/*/attempt-*/*.json"), *home.glob("tasks/*/metrics.json")]
+    paths = [path for path in found if path.is_file() and path.stat().st_size]
     if paths:
         path = chance.choice(sorted(paths))
         before, text = path.stat(), path.read_bytes()

@@ -13,16 +13,19 @@ from typing import Any
 
 import pytest
 
+from hpc.adapters import slurm
 from hpc.adapters.files import write_json
 from hpc.adapters.index_file import write_index
 from hpc.adapters.manifest_store import list_submissions, load_index, load_manifest
 from hpc.adapters.task_lines import index_lines, manifest_lines
 from hpc.adapters.withdrawn import withdraw
-from hpc.core.errors import HpcError
+from hpc.core.errors import HpcError, TemporaryError
 from hpc.core.failures.outcomes import Outcome
 from hpc.core.layout import RunLayout
 from hpc.core.records.exit import ExitRecord
 from hpc.core.records.record import record_from
+from hpc.core.slurm.executions import JobRow
+from hpc.core.slurm.states import SlurmState
 from hpc.node.attempt import Job
 from hpc.node.task_record import build_task
 from hpc.rounds.act import assess
@@ -32,13 +35,14 @@ from hpc.snapshots.snapshot import Snapshot, take_snapshot
 from hpc.snapshots.untouched import take_brief_snapshot
 from hpc.standing.lines import render
 from hpc.status import look, stand
+from hpc.submissions.on_disk import comment_of
 from hpc.submissions.prepare import submit_to_local_queue
 from tests.local_projects import EXPERIMENT, make_project
 from tests.made_records import exit_record
 
 TASKS = 110
 """More than are written indented, so that each has a line."""
-CHANGES = 60
+CHANGES = 36
 SEED = 20261130
 
 
@@ -57,11 +61,70 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return planned(tmp_path_factory.mktemp("untouched") / "project", TASKS)
 
 
+KINDS = ("local", "local packs", "slurm", "slurm packs")
+JOB = "7"
+PER_ELEMENT = 4
+
+
 @pytest.fixture
-def layout(made: Path, tmp_path: Path) -> RunLayout:
-    """A copy of it."""
-    shutil.copytree(made, tmp_path / "tiny", symlinks=True)
+def layout(made: Path, tmp_path: Path, request: pytest.FixtureRequest) -> RunLayout:
+    """A copy of it; for one of the other kinds as if it had been planned so. How it was at first is kept beside it."""
+    shutil.copytree(made, tmp_path / "first", symlinks=True)
+    scheduler, _, packed = getattr(request, "param", "local").partition(" ")
+    first = list_submissions(RunLayout(tmp_path, "first"))[0]
+    pack = {"tasks": PER_ELEMENT, "at_once": 2} if packed else None
+    write_index(first.index, {**load_index(first).to_json(), "scheduler": scheduler, "pack": pack})
+    if scheduler == "slurm":
+        write_json(first.receipt, {"time": 1.0, "job": JOB})
+    shutil.copytree(tmp_path / "first", tmp_path / "tiny", symlinks=True)
     return RunLayout(tmp_path, "tiny")
+
+
+class Queue:
+    """What Slurm says: of each element one row, or one of all; or that it does not answer."""
+
+    def __init__(self, layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+        index = load_index(list_submissions(layout)[0])
+        self.mark = comment_of(index.manifest_sha, 1)
+        self.elements = index.elements
+        self.accounting: dict[str, JobRow] | None = {}
+        self.queue = {f"{JOB}_{each}": self.row(f"{JOB}_{each}") for each in range(self.elements)}
+        self.problem = ""
+        monkeypatch.setattr(slurm, "query_queue", self._squeue)
+        monkeypatch.setattr(slurm, "query_accounting", lambda *_: self.accounting and [*self.accounting.values()])
+        monkeypatch.setattr(slurm, "read_config_value", lambda *_: "here")
+
+    def row(self, job: str, state: SlurmState = SlurmState.PENDING, **changes: Any) -> JobRow:
+        """What is said of a job."""
+        return JobRow(**{"job": job, "raw_id": "1", "state": state, "comment": self.mark, "reason": "None", **changes})
+
+    def _squeue(self, *_: object) -> list[JobRow]:
+        if self.problem:
+            raise TemporaryError(self.problem)
+        return [*self.queue.values()]
+
+    def change(self, chance: random.Random) -> None:
+        """Let something happen there."""
+        job = f"{JOB}_{chance.randrange(self.elements)}"
+        how = chance.randrange(8)
+        if how == 0:
+            self.queue[job] = self.row(job, reason=chance.choice(["Priority", "QOSMaxJobsPerUserLimit", "JobHeldUser"]))
+        elif how == 1:
+            self.queue[job] = self.row(job, chance.choice([SlurmState.RUNNING, SlurmState.CONFIGURING]), started=5.0)
+        elif how == 2 and self.accounting is not None:
+            self.queue.pop(job, None)
+            ended = chance.choice([SlurmState.COMPLETED, SlurmState.FAILED, SlurmState.CANCELLED, SlurmState.TIMEOUT])
+            self.accounting[job] = self.row(job, ended, started=5.0, ended=9.0, submitted=1.0)
+        elif how == 3:
+            self.queue.pop(job, None)  # lost
+        elif how == 4:
+            self.queue[job] = self.row(job, comment=f"{'0' * 16}/001")  # the id was given again
+        elif how == 5:
+            self.problem = chance.choice(["", "squeue did not answer"])
+        elif how == 6:
+            self.accounting = None if self.accounting else {}
+        elif self.accounting is not None:
+            self.accounting[JOB] = self.row(JOB, SlurmState.CANCELLED, submitted=1.0, ended=2.0)
 
 
 def begin(layout: RunLayout, position: int, *, ended: bool, code: int = 0) -> None:
@@ -70,7 +133,8 @@ def begin(layout: RunLayout, position: int, *, ended: bool, code: int = 0) -> No
     entry = index.entries[position]
     task = layout.task(entry.run_name)
     attempt = task.attempt(1)
-    job = Job.from_environment({"HPC_LOCAL_JOB": "local-test"})
+    on_slurm = {"SLURM_JOB_ID": "9", "SLURM_ARRAY_JOB_ID": JOB, "SLURM_ARRAY_TASK_ID": str(index.element_of(position))}
+    job = Job.from_environment({"HPC_LOCAL_JOB": "local-test"} if index.scheduler == "local" else on_slurm)
     record = build_task(index, entry, task, 1, job)
     write_json(attempt.task_json, record.to_json())
     if ended:
@@ -114,8 +178,14 @@ def test_what_waits_is_one_number(layout: RunLayout) -> None:
     assert [each.task.run_name for each in take_brief_snapshot(layout, Memory(layout)).tasks] == ["X7"]
 
 
-def test_a_brief_look_says_what_a_whole_one_says(layout: RunLayout) -> None:
-    """After any sequence of ends, withdrawals, arrays, edits, damage and purges."""
+@pytest.mark.parametrize("layout", KINDS, indirect=True)
+def test_a_brief_look_says_what_a_whole_one_says(
+    layout: RunLayout, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """After any sequence of ends, withdrawals, arrays, edits, damage and purges; and of words of Slurm."""
+    queue = Queue(layout, monkeypatch)
+    if "slurm" not in request.node.callspec.id:
+        monkeypatch.setattr(queue, "change", lambda _: None)
     chance = random.Random(SEED)  # noqa: S311  no secret
     changes: list[Callable[[], None]] = [
         lambda: begin(layout, chance.randrange(TASKS), ended=True),
@@ -132,6 +202,7 @@ def test_a_brief_look_says_what_a_whole_one_says(layout: RunLayout) -> None:
         lambda: write_json(layout.held_runs, {"runs": {"X3": {"by": "me", "reason": "later", "time": 1.0}}}),
         lambda: layout.verdicts.unlink(missing_ok=True),
         lambda: _collect(layout),
+        *3 * [lambda: queue.change(chance)],
     ]
     said = Counter[str]()
     for number in range(CHANGES):
@@ -141,19 +212,15 @@ def test_a_brief_look_says_what_a_whole_one_says(layout: RunLayout) -> None:
         chance.choice(changes)()
         assert brief(layout) == whole(layout), number
         said[type(brief(layout)).__name__] += 1
+        with contextlib.suppress(HpcError):
+            said["short"] += any(take_brief_snapshot(layout, Memory(layout)).untouched.values())
     assert said["tuple"] > CHANGES // 3
+    assert said["short"] >= CHANGES // 12
 
 
 def made_again(layout: RunLayout) -> RunLayout:
     """The experiment as it was before anything happened to it."""
     return RunLayout(layout.root, "first")
-
-
-@pytest.fixture(autouse=True)
-def _first(request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    """Keep the experiment as it was."""
-    if "layout" in request.fixturenames:
-        shutil.copytree(request.getfixturevalue("made"), tmp_path / "first", symlinks=True)
 
 
 def _submit_again(layout: RunLayout, chance: random.Random) -> None:
@@ -166,7 +233,8 @@ def _submit_again(layout: RunLayout, chance: random.Random) -> None:
     again.home.mkdir()
     changed = {"entries": entries, "submission": number, "pack": chance.choice([None, {"tasks": 2, "at_once": 1}])}
     write_index(again.index, {**index.to_json(), **changed})
-    asked = {"time": 1.0, "job": "local", "waits_for": chance.choice([0, last.number])}
+    job = "local" if index.scheduler == "local" else chance.choice([JOB, "8"])
+    asked = {"time": 1.0, "job": job, "waits_for": chance.choice([0, last.number])}
     write_json(chance.choice([again.receipt, again.intent]), asked)
 
 
