@@ -77,7 +77,7 @@ CORE: Table = {
     "hpc.core.prose": set(),
     "hpc.core.resources": {"hpc.core.immutable"},
     "hpc.core.log_search": {"hpc.core.errors"},
-    "hpc.core.profile": {"hpc.core.resources"},
+    "hpc.core.profile": {"hpc.core.immutable", "hpc.core.resources"},
     "hpc.core.experiment": {
         "hpc.core.immutable", "hpc.core.errors", "hpc.core.identity", "hpc.core.layout",
         "hpc.core.resources",
@@ -90,9 +90,12 @@ CORE: Table = {
         "hpc.core.immutable", "hpc.core.errors", "hpc.core.experiment", "hpc.core.layout",
         "hpc.core.resources",
     },
-    "hpc.core.forecast": {"hpc.core.words", "hpc.core.experiment", "hpc.core.records", "hpc.core.resources"},
+    "hpc.core.forecast": {
+        "hpc.core.immutable", "hpc.core.words", "hpc.core.experiment", "hpc.core.records", "hpc.core.resources"
+    },
     "hpc.core.usage": {"hpc.core.words", "hpc.core.forecast", "hpc.core.resources"},
     "hpc.core.question": {
+        "hpc.core.immutable",
         "hpc.core.words", "hpc.core.errors", "hpc.core.experiment", "hpc.core.identity", "hpc.core.records",
         "hpc.core.resources",
     },
@@ -101,12 +104,15 @@ CORE: Table = {
         "hpc.core.resources",
     },
     "hpc.core.slurm": {
+        "hpc.core.immutable",
         "hpc.core.words", "hpc.core.experiment", "hpc.core.records", "hpc.core.profile", "hpc.core.resources",
     },
     "hpc.core.checkup": {
+        "hpc.core.immutable",
         "hpc.core.errors", "hpc.core.words", "hpc.core.resources", "hpc.core.profile", "hpc.core.slurm",
     },
     "hpc.core.failures": {
+        "hpc.core.immutable",
         "hpc.core.words", "hpc.core.identity", "hpc.core.printable", "hpc.core.experiment", "hpc.core.records",
         "hpc.core.slurm",
     },

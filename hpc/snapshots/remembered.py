@@ -399,11 +399,8 @@ class Memory:
         origins = [[*origin, code.path, code.sha256, code.roots] for *origin, code in self._origins]
         body = {
             "origins": origins, "tasks": tasks, "successes": self._successes, "collected": self._collected,
-<<<<<<< HEAD
             "planned": self.planned, "settled": self.settled, "whole": list(self._whole),
-=======
-            "settled": self.settled, "whole": list(self._whole), "values": self._values,
->>>>>>> 396e649 (Status: what waits on Slurm and in packs is a number, too; of 1,000 tasks a look takes 0.1 to 0.25 s)
+            "values": self._values,
         }  # fmt: skip
         text = json.dumps(body, ensure_ascii=True, separators=(",", ":"))
         with contextlib.suppress(OSError):

@@ -132,9 +132,7 @@ def test_no_record_is_read_twice(layout: RunLayout, monkeypatch: pytest.MonkeyPa
     assert standing.gpu_hours == 2.0
 
 
-def test_neither_a_value_nor_a_run_of_slurm_is_read_twice(
-    layout: RunLayout, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_neither_a_value_nor_a_run_of_slurm_is_read_twice(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
     """Final values that nobody collected, and the beginning of a run that Slurm has not ended."""
     shutil.rmtree(layout.collected)
     layout.remembered.unlink()
