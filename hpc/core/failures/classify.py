@@ -18,11 +18,14 @@ How it decides, in this order (the first step with an answer wins):
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
+from hpc.core.failures.ending import ends_badly
 from hpc.core.failures.evidence import OF_STATE, UNREADABLE, Evidence, FailureClass, LogLine, Verdict
 from hpc.core.failures.fact_rules import CHECKPOINTED, FACT_RULES, FactRule, Step, fact, signal_of
 from hpc.core.failures.health import examine
 from hpc.core.failures.log_rules import LOG_RULES
+from hpc.core.failures.log_scan import clean
 from hpc.core.failures.rule import Role, Rule, Tier
 from hpc.core.failures.scene import Event, Scene, observe
 from hpc.core.slurm.states import SlurmState as S
@@ -145,7 +148,8 @@ def _first_fact(scene: Scene, *steps: Step) -> Verdict | None:
     for rule in FACT_RULES:
         line = rule.holds(scene) if rule.step in steps else None
         if line is not None:
-            said = _said_in_log(scene, rule) if line.source in OF_STATE else None
+            said = _said_in_log(scene, rule) if line.source in OF_STATE or rule.step is Step.KERNEL else None
+            said = said if said != line else None
             return _concluded(rule, *((said, line) if said else (line,)))
     return None
 
@@ -158,7 +162,31 @@ def _said_in_log(scene: Scene, rule: FactRule) -> LogLine | None:
         return next(told, None)
     named = [event for event in scene.events if event.rule.category is rule.category]
     stated = [event for event in named if event.rule.role in (Role.TAKEN_AWAY, Role.TIME_LIMIT)]
-    return next((event.line for event in stated or named), None)
+    if stated or named:
+        return (stated or named)[0].line
+    if rule.step is Step.KERNEL:
+        return next((event.line for event in scene.events if event.rule.role is Role.KILLED), None)
+    if rule.category is F.NODE_FAILURE:
+        return next((event.line for event in scene.events if event.rule.category is F.COMMUNICATION), None)
+    if rule.category not in (F.TIMEOUT, F.PREEMPTED, F.CANCELLED):
+        return None
+    told = (line.origin for line in scene.lines if _TOLD_TO_END.search(line.text))
+    return next(told, _last_line(scene) if rule.category is F.TIMEOUT else None)
+
+
+def _last_line(scene: Scene) -> LogLine | None:
+    """The last thing a log says: how far it came, where nothing says why it came no farther."""
+    return next((line.origin for line in reversed(scene.lines) if line.text.strip()), None)
+
+
+_TOLD_TO_END = re.compile(
+    r"\bforcing job termination|\b(?:received|caught|got|handling|on) (?:signal )?(?:SIG)?(?:TERM|USR1|USR2|15"
+    r"|10|INT)\b"
+    r"|\bsig(?:term|usr1|usr2)\b|\bsignal: ?(?:10|12|15)\b|\bauto-requeue signal|\bJob step aborted"
+    r"|\binterrupt \(one more",
+    re.IGNORECASE,
+)
+"""How a launcher or the program says that it was told to end."""
 
 
 _DEATHS = {
@@ -180,18 +208,50 @@ def _from_event(scene: Scene, event: Event | None) -> Verdict | None:
         return None
     alike = [other for other in scene.events if other.rule.category is event.rule.category and other is not event]
     raised = None if event.raised else next((other for other in alike if _says_it_better(other, event)), None)
-    first = [raised.line, event.line] if raised else [event.line]
-    return _concluded(event.rule, *first, *[other.line for other in alike if other is not raised][: 3 - len(first)])
+    better = raised or _says_more(alike, event)
+    first = [better.line, event.line] if better else [event.line]
+    return _concluded(event.rule, *first, *[other.line for other in alike if other is not better][: 3 - len(first)])
 
 
 def _says_it_better(other: Event, event: Event) -> bool:
     """Whether a traceback ends with what a library had printed before: that is the line a person quotes."""
-    if not other.raised or other.survived or other.rule.tier > Tier.FAULT or _POINTS_ELSEWHERE.search(other.line.text):
+    deepest = max(Tier.FAULT, event.rule.tier)
+    if not other.raised or other.survived or other.rule.tier > deepest or _POINTS_ELSEWHERE.search(other.line.text):
         return False
     return other.rank == event.rank and other.position > event.position
 
 
-_POINTS_ELSEWHERE = re.compile(r"\b(?:errors?|messages?|logs?|output|details) above\b|\bsee above\b", re.IGNORECASE)
+_POINTS_ELSEWHERE = re.compile(
+    r"\b(?:errors?|messages?|logs?|output|details) above\b|\bsee above\b|device-side assert triggered"
+    r"|NCCL error in: .{0,200}unhandled",
+    re.IGNORECASE,
+)
+
+
+def _says_more(alike: list[Event], event: Event) -> Event | None:
+    """What a person quotes instead of a line that only announces it, of an outer call of MPI, or of a first doubt."""
+    later = [other for other in alike if other.position > event.position]
+    text = event.line.text
+    if _ANNOUNCES.search(text):
+        return next((other for other in later if not _ANNOUNCES.search(other.line.text)), None)
+    if _MPI_CALL.match(text):
+        inner = takewhile(lambda other: other.position - event.position <= MPI_STACK and other.line.text != text, later)
+        calls = [other for other in inner if _MPI_CALL.match(other.line.text)]
+        return calls[-1] if calls else None
+    if event.rule.category is F.NOT_CONVERGED and not _ENDS_IT.search(text):
+        return next((other for other in later if _ENDS_IT.search(other.line.text)), None)
+    return None
+
+
+MPI_STACK = 8
+"""Lines of an error stack of MPI that are followed."""
+_MPI_CALL = re.compile(r"^P?MPI\w*\(\d{1,5}\)\.*: ")
+_ENDS_IT = re.compile(r"\b(?:terminat|abort|stopp|exit|giv)(?:ed|ing|ion)\b|\bgave up\b", re.IGNORECASE)
+_ANNOUNCES = re.compile(
+    r"\bpyxis: (?:child \d+ failed|failed to (?:import|create|start)|(?:container|image) \w+ failed|couldn't start)"
+    r"|\bfailed with (?:error |exit )?code:? -?\d+\W*$|\bfailed to start\.?$",
+    re.IGNORECASE,
+)
 
 
 def _input_is_bad(scene: Scene) -> bool:
@@ -243,8 +303,9 @@ def _proof_of_success(scene: Scene) -> tuple[str, LogLine, float] | None:
     if ended_well and known and evidence.state in (None, S.COMPLETED):
         return _proof_by_exit(scene)
     unasked = evidence.exit_code is None and evidence.state is None and not evidence.exit_signal
-    if unasked and scene.finish and not _blocking(scene):
-        return "log-says-finished", scene.finish, 0.6
+    finish = scene.finish or scene.last_word
+    if unasked and finish and all(event.passed for event in _blocking(scene)):
+        return "log-says-finished", finish, 0.6
     return None
 
 
@@ -266,7 +327,8 @@ def _blocking(scene: Scene) -> list[Event]:
     return [
         event
         for event in scene.open_events
-        if not event.rule.needs_failure and event.rule.category is not F.NOT_CONVERGED
+        if event.rule.category is not F.NOT_CONVERGED
+        and (not event.rule.needs_failure or ends_badly(clean(event.line.text)))
     ]
 
 
@@ -342,8 +404,15 @@ def _outlived_in_log(scene: Scene) -> Verdict | None:
 def _trace_in_log(scene: Scene) -> Verdict | None:
     """The launcher's word that a child failed says less than how its root cause ended, where it names that."""
     event = scene.deepest(Tier.TRACE)
+    if event and event.rule.cause in _SAYS_LITTLE:
+        killed = next((other for other in scene.open_events if other.rule.role is Role.KILLED), None)
+        event = killed or event
     launcher = event is not None and event.rule.cause == "launcher"
     return _from_event(scene, (scene.root_end if launcher else None) or event)
+
+
+_SAYS_LITTLE = ("said_error", "said_failed", "none_succeeded")
+"""Causes of rows that only know that something went wrong: who was killed says more."""
 
 
 def _unknown(scene: Scene) -> Verdict:
@@ -355,10 +424,11 @@ def _unknown(scene: Scene) -> Verdict:
         )
         if value is not None
     ]  # fmt: skip
-    last = tuple(line.origin for line in scene.lines[-1:])
+    last = _last_line(scene)
+    what = fact("exit record", ", ".join(known) or "nothing is known")
     advice = ADVICE[F.UNKNOWN]
     return Verdict(
-        F.UNKNOWN, "nothing-known", (fact("exit record", ", ".join(known) or "nothing is known"), *last), 0.3, "",
+        F.UNKNOWN, "nothing-known", (last, what) if last and not known else (what, last) if last else (what,), 0.3, "",
         advice.meaning, advice.suggestion,
     )  # fmt: skip
 

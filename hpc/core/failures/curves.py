@@ -91,7 +91,7 @@ _CLASSES = re.compile(
 )
 _ACCURACY = re.compile(r"^(?:[a-z]+[_/])?acc(?:uracy)?")
 _ANY_LOSS = re.compile(r"^.*(?:loss|perplexity|ppl|nll)")
-_RESULT = re.compile(rf"(?:test|final|best|final_test|best_test|test_final)[_/ ]{_METRIC}")
+_RESULT = re.compile(rf"(?:test|final|best|final_test|best_test|test_final|cv|oof|overall|mean|average)[_/ ]{_METRIC}")
 
 
 def read_curves(lines: Iterable[Line]) -> dict[str, Curve]:

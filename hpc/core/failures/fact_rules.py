@@ -141,9 +141,30 @@ def _cgroup_kill(scene: Scene) -> LogLine | None:
 def _killed_at_limit(scene: Scene) -> LogLine | None:
     evidence = scene.evidence
     peak, limit = evidence.peak_memory_mib, evidence.memory_limit_mib
+    if signal_of(evidence) == SIGKILL and not peak:
+        return _memory_in_log(scene)
     if signal_of(evidence) != SIGKILL or not peak or not limit or peak < NEAR_LIMIT * limit:
         return None
     return fact("exit record", f"SIGKILL at {peak:.0f} MiB of {limit:.0f} MiB")
+
+
+_USED = re.compile(r"\bMemory Efficiency: (?P<share>[\d.]{1,8}) ?% of ", re.IGNORECASE)
+_TABLE = re.compile(r"\bMaxRSS\b.{1,40}\bReqMem\b", re.IGNORECASE)
+_SIZE = re.compile(r"(?<![\w.:-])(\d{1,9}(?:\.\d{1,4})?)([KMGT])[Bcn]?\b")
+
+
+def _memory_in_log(scene: Scene) -> LogLine | None:
+    """Slurm's accounting as a job script printed it at its end: memory used up to the limit."""
+    table = False
+    for line in scene.lines:
+        text = line.text
+        if (used := _USED.search(text)) and float(used["share"]) >= 100 * NEAR_LIMIT:
+            return line.origin
+        sizes = [float(number) * 1024 ** "KMGT".index(unit) for number, unit in _SIZE.findall(text)] if table else []
+        if len(sizes) >= 2 and NEAR_LIMIT * sizes[1] <= sizes[0] <= sizes[1] * 1.1:  # used, asked for
+            return line.origin
+        table = bool(_TABLE.search(text)) or (table and not text.strip("- ")) or (table and not sizes and "-" in text)
+    return None
 
 
 def _checkpointed(scene: Scene) -> LogLine | None:

@@ -15,7 +15,8 @@ NOISE: tuple[tuple[str, str], ...] = (
     ("downloads of word lists without a network", r"^\[nltk_data\]"),
     ("version control in a folder without one", r"^fatal: (?:not a git repository|detected dubious ownership)"
                                                 r"|dubious ownership"),
-    ("conda's activation hint", r"^CommandNotFoundError: Your shell has not been properly configured"),
+    ("conda's activation hint", r"^CommandNotFoundError: Your shell has not been properly configured"
+                                 r"|^CondaError: Run 'conda init'"),
     ("shell commands on files that need not be there", r"^(?:cp|rm|mv|ls|mkdir|rmdir|cat|touch|ln): (?:cannot|can't"
                                                        r"|can not) .{0,400}(?:no such file|file exists"
                                                        r"|is a directory|not a directory|not empty|not permitted)"),
@@ -59,6 +60,7 @@ NOISE: tuple[tuple[str, str], ...] = (
                                r"|Setting TMPDIR to"),
     ("Apptainer's and Singularity's remarks", r"^INFO:\s{2,8}\S|^WARNING: (?:While bind mounting|Skipping mount"
                                               r"|Could not find any|underlay of|.{0,80}not found, will not)"),
+    ("OpenFOAM traps exceptions", r"^trapFpe: "),
     ("profilers without permission", r"CUPTI (?:initialization failed|could not)|perf_event_paranoid"),
     ("optional extensions", r"was installed without --|was compiled without GPU support|async_io requires"
                             r"|op \.{3} \[NO\]|falling back to|\(optional, ignored\)|using eager attention"),

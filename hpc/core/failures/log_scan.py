@@ -50,7 +50,8 @@ NEEDLES = (
     "not operational", "blew up", "blown up", "syntax error", "undefined ", "can't ", " eof", "does not match",
     "incompatible", "contains nan", "no overlapping", "does not look like", "wrong number", "too small", "unrecogni",
     "bad gateway", "service unavailable", "slowdown", "connection closed", "not allowed", "not supported", "required",
-    "expired", "not available", "badly", "no input", "is empty", "0 atoms", "bad substitution",
+    "expired", "not available", "badly", "no input", "is empty", "0 atoms", "bad substitution", "found 0 ",
+    " 0 batches", "better than", "above chance", "user request", "random policy", "did not learn", "does not beat",
 )  # fmt: skip
 """Lower-case beginnings of trouble. A line without any of them is never evidence, which is what makes logs of
 gigabytes readable."""
@@ -83,7 +84,7 @@ _RANK = re.compile(
 _STAMP = re.compile(r"\b(\d{4})[-/](\d\d)[-/](\d\d)[T _](\d\d):(\d\d):(\d\d)")
 _PROGRESS = Finder(
     r"(?:\b(?:step|steps|iter|iters|iteration|epoch|ep|it|batch|num_updates|global_step|update)\b[\s:=\[(#/]{0,6}\d"
-    r"|\b\d[\d,]{0,15} steps\b"
+    r"|\b\d[\d,]{0,15} steps\b|^\s{0,4}(?:time|t) ?= ?\d"
     r"|\b\w{0,24}loss\w{0,12}[\s\"':=|]{1,4}-?\d"
     r"|\b\d{1,12}/\d{1,12} \[[\d:]{1,12}<)",
 )

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import takewhile
 
 from hpc.core.failures import log_scan
 from hpc.core.failures.course import Course, says_handled
 from hpc.core.failures.curves import Curve, read_curves
+from hpc.core.failures.ending import ends_badly, ends_well, tests_passed
 from hpc.core.failures.evidence import Evidence, LogLine
 from hpc.core.failures.log_noise import is_noise
 from hpc.core.failures.log_rules import LOG_RULES
@@ -147,6 +148,14 @@ class Scene:
         return next((line.origin for line in reversed(self.lines) if log_scan.says_finished(line.text)), None)
 
     @cached_property
+    def last_word(self) -> LogLine | None:
+        """What it says of its end in its last lines, with content, and nothing to the contrary after; else None."""
+        said = [line for line in self.lines if line.text.strip()][-LAST_WORDS:]
+        bad = next((k for k in range(len(said) - 1, -1, -1) if ends_badly(said[k].text)), -1)
+        told = (line.origin for line in reversed(said[bad + 1 :]) if ends_well(line.text) or tests_passed(line.text))
+        return next(told, None)
+
+    @cached_property
     def _names_nan(self) -> bool:
         """Whether any line names a number that is none: where none does, nobody need read them."""
         texts = " ".join(line.text for line in self.evidence.log)
@@ -220,12 +229,15 @@ class Scene:
             trace = reading.by_message.get(i)
             known = _gate().may_match(line.text) if line.speaks else ()
             asked = i >= last or i in course.ends or log_scan.suspicious(line.text)
-            if trace is None and not (known and asked and not is_noise(line.text)):
+            of_part = asked and trace is None and _PART_FAILED.match(line.text)
+            if trace is None and not ((known or of_part) and asked and not is_noise(line.text)):
                 continue
             if i in course.muted:
                 continue
             rule = _recognise(known, lines, i, trace, self.evidence) or (_UNCAUGHT if trace else None)
-            if rule is not None:
+            if trace is None and (rule is None or rule.tier is Tier.TRACE) and (of := _of_part(line, self.evidence)):
+                found.append((Event(of, line.origin, line.rank, line.position, survived=True, passed=True), None))
+            elif rule is not None:
                 uncaught = trace.outermost if trace else None
                 survived, passed = course.survived(i, rule, uncaught), course.passed(i, rule, uncaught)
                 found.append(
@@ -323,6 +335,23 @@ def _recognise(
         ):
             return rule
     return None
+
+
+_PART_FAILED = re.compile(
+    r"^(?!\s*(?:[\w.]{1,80}(?:Error|Exception)\b|WARN)).{1,120}?\b(?:failed|error|FAILED|ERROR|crashed"
+    r"|exception)\b.{0,12}?"
+    r"[:(] ?(?P<said>(?:\w+\.){0,6}[A-Z]\w{0,60}(?:Error|Exception)\b.*)"
+)
+
+
+def _of_part(line: Line, evidence: Evidence) -> Rule | None:
+    """The row that knows the exception of a part that failed, as a program says of one of many and goes on."""
+    failed = _PART_FAILED.match(line.text)
+    if failed is None or is_noise(line.text):
+        return None
+    alone = replace(line, text=failed["said"].rstrip(")"))
+    rule = _recognise(_gate().may_match(alone.text), [alone], 0, None, evidence)
+    return rule if rule and rule.tier in (Tier.ROOT, Tier.FAULT) else None
 
 
 def _around(lines: Sequence[Line], i: int) -> Iterable[Line]:

@@ -16,6 +16,7 @@ from tests.corpus.answers import answer_corpus
 from tests.corpus.cases import evidence_of_case, load_cases
 
 CASES = load_cases()
+_TRACE = ("Traceback (most recent call last):", '  File "t.py", line 9, in <module>')
 
 
 def lines(*texts: str, source: str = "stderr") -> tuple[LogLine, ...]:
@@ -26,6 +27,42 @@ def lines(*texts: str, source: str = "stderr") -> tuple[LogLine, ...]:
 def test_every_class_has_at_least_three_cases(category: FailureClass) -> None:
     """No class is known from fewer than three labelled cases."""
     assert sum(case["category"] == category for case in CASES) >= 3
+
+
+@pytest.mark.parametrize(
+    ("said", "quoted"),
+    [
+        (("[c10d] The server socket has failed to bind (errno: 98 - Address already in use)", *_TRACE,
+          "torch.distributed.DistNetworkError: The server socket has failed to listen"), 4),
+        (("slurmstepd: error: pyxis: child 44 failed with error code: 1", "slurmstepd: error: pyxis: failed to import "
+          "docker image", "slurmstepd: error: pyxis:     [ERROR] URL x returned error code: 429 Too Many Requests"), 3),
+        (("PMPI_Waitall(346)...: MPI_Waitall(count=52) failed", "MPIR_Wait(9)...: ",
+          "MPIDI_OFI_handle_cq_error(1067): OFI poll failed (UNDELIVERABLE)", "aborting job:",
+          "PMPI_Waitall(346)...: MPI_Waitall(count=52) failed"), 3),
+        ((">>> Convergence criterion not met.", "Convergence failure -- run terminated."), 2),
+        (("Loss.cu:245: block: [0,0,0] Assertion `t >= 0 && t < n_classes` failed.", *_TRACE,
+          "RuntimeError: CUDA error: device-side assert triggered"), 1),
+    ],
+)  # fmt: skip
+def test_the_line_a_person_would_paste_is_quoted_first(said: tuple[str, ...], quoted: int) -> None:
+    """The exception rather than the print before it, the inner call, the reason rather than its announcement."""
+    assert classify(Evidence(state=SlurmState.FAILED, exit_code=1, log=lines(*said))).evidence[0].line == quoted
+
+
+def test_a_state_quotes_the_line_that_says_it() -> None:
+    """Who was told to end says so; where a log says nothing, its last line tells how far it came."""
+    told = (LogLine("log", 1, "step 3 loss 1"), LogLine("log", 2, "srun: forcing job termination"))
+    assert classify(Evidence(state=SlurmState.PREEMPTED, log=told)).evidence[0].line == 2
+    assert classify(Evidence(state=SlurmState.TIMEOUT, log=told[:1])).evidence[0].line == 1
+
+
+def test_accounting_in_the_log_tells_who_killed() -> None:
+    """Memory at the limit beside a SIGKILL is the host's memory; well below it, nobody knows."""
+    for used, category in (("127.9G", "oom_host"), ("61.0G", "unknown")):
+        said = ("run.sh: line 2: 31 Killed      ./m", "JobID MaxRSS ReqMem State", f"12.batch {used} 128G FAILED")
+        verdict = classify(Evidence(state=SlurmState.FAILED, exit_code=137, log=lines(*said)))
+        assert verdict.category == category
+        assert verdict.evidence[0].line == 1
 
 
 def test_every_log_rule_fires_on_some_case() -> None:

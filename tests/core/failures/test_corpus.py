@@ -14,10 +14,10 @@ from tests.corpus.page import render
 from tests.corpus.quoting import quotes_event, quotes_mark, score_quotes
 from tests.corpus.score import PAGE
 
-FLOOR_NAMED, FLOOR_EARLIER, FLOOR_FRESH, FLOOR_EVENT = 0.95, 0.92, 0.90, 0.79
+FLOOR_NAMED, FLOOR_EARLIER, FLOOR_FRESH, FLOOR_EVENT = 0.95, 0.92, 0.94, 0.84
 """Below these a change of the rules is a step back. Of failures held out: the label for software the classifier was
 asked for; the label in all earlier waves; a defensible class in the fresh waves; the event quoted there."""
-MOST_FALSE_SUCCESSES, MOST_FALSE_FAILURES = 11, 28
+MOST_FALSE_SUCCESSES, MOST_FALSE_FAILURES = 4, 8
 """In the fresh waves; everywhere else there is none of either."""
 
 
@@ -32,8 +32,8 @@ def is_fresh(answered: Answered) -> bool:
 
 def test_no_failure_is_taken_for_a_success(answers: tuple[Answered, ...]) -> None:
     """The mistake that falsifies a result happens on no part rules were written with, nor oftener than it did."""
-    assert [a.case["id"] for a in answers if a.false_success and not is_fresh(a)] == []
-    assert [a.case["id"] for a in answers if a.false_failure and not is_fresh(a)] == []
+    assert [a.case["id"] for a in answers if a.false_success and not (a.defensible or is_fresh(a))] == []
+    assert [a.case["id"] for a in answers if a.false_failure and not (a.defensible or is_fresh(a))] == []
     fresh = figures([a for a in answers if is_fresh(a)])
     assert fresh.false_successes.some <= MOST_FALSE_SUCCESSES
     assert fresh.false_failures.some <= MOST_FALSE_FAILURES

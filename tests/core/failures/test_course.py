@@ -79,6 +79,65 @@ def test_a_program_that_says_what_it_did_is_believed(log: tuple[str, ...]) -> No
 
 
 @pytest.mark.parametrize(
+    "log",
+    [
+        ("ERROR core: CUDA out of memory", *CRASH, "test_oom PASSED", "=== 57 passed, 2 xfailed in 3.1s ==="),
+        ("MPI_ABORT was invoked on rank 0", "100% tests passed, 0 tests failed out of 12"),
+        ("+ kill -9 3012", "run.sh: line 9:  3012 Killed                  nvidia-smi dmon"),
+        ("all 12 members written", "distributed.comm.core.CommClosedError: Stream is closed", "bye"),
+        ("run.sh: line 9: 31 Killed     ./align", "align failed, again with 8 threads", "align: wrote 12 bam files"),
+        ("a.h5 ok", "CORRUPT b0.h5 truncated file: eof = 96", "CORRUPT b1.h5 truncated file: eof = 9",
+         "CORRUPT b2.h5 truncated file: eof = 6", "report: 918 ok, 3 bad -> audit.csv"),
+        ("Warning messages:", "1: Model failed to converge with max|grad| = 0.004", '> write.csv(ci, "ci.csv")'),
+        ("[warn] a.wav: unexpected end of file, skipped", "features: 99812 of 99814 utterances"),
+        ("Previous run crashed, its folder is used again", "finished, 12 of 12 subjects in out/"),
+        ("shard 7 of 8: 0 files left to convert", "nothing to do"),
+    ],
+)  # fmt: skip
+def test_what_is_provoked_listed_or_taken_down_is_no_failure(log: tuple[str, ...]) -> None:
+    """Tests provoke errors, audits list them, scripts kill their helpers, and all print them on the way out."""
+    assert verdict_of(*log) == "success"
+
+
+@pytest.mark.parametrize(
+    ("log", "category"),
+    [
+        (("collected 9 items", "3 failed, 211 passed", "all stages done"), "code_bug"),
+        (("test result: FAILED. 13 passed; 1 failed; 0 ignored", "wrote log.txt"), "code_bug"),
+        (("epoch 3/30 loss 1", "timeout: sending signal TERM to command 'python'", "job script done"), "timeout"),
+        (("Found 0 images in /data/train", "epoch 1: 0 batches, loss 0.0", "model written to m.pt"), "data"),
+        (("Zeile 12: mpirun: Kommando nicht gefunden.", "Ergebnisse kopieren", "Fertig."), "environment"),
+        (("job.sh: line 3: lmp_mpi: command not found", "copying results", "all done"), "environment"),
+        (("eval: mean reward -200.0", "did not exceed random policy, model saved anyway"), "not_converged"),
+        (("case 1 ok", "case 2 FAILED: FileNotFoundError: 2.xyz", "case 3 FAILED: FileNotFoundError: 3.xyz",
+          "2 of 3 cases failed"), "data"),
+        (("FATAL:   could not open image a.sif: no such file or directory", "all stages done"), "container"),
+        (("wrote a.csv", "run.sh: line 3:  44 Killed                  ./solver", "upload complete: 12 files"),
+         "unknown"),
+        (("ConnectionError: Max retries exceeded with url: /x", "finished in 12 s"), "communication"),
+    ],
+)  # fmt: skip
+def test_an_exit_code_of_0_hides_no_failure(log: tuple[str, ...], category: str) -> None:
+    """Failed tests, a program that was never found or given nothing, a time-out: what the script says is no proof."""
+    assert verdict_of(*log) == category
+
+
+@pytest.mark.parametrize(
+    ("log", "category"),
+    [
+        (("fitting 4 models", "best: B (1.1), stored as best.pkl"), "success"),
+        (("warning: failed to read optional file cal.dat, defaults used", "1000 events written"), "success"),
+        (("fitting 4 models", "done"), "unknown"),
+        (("wrote part1.csv", "ValueError: no samples left"), "data"),
+    ],
+)
+def test_of_a_log_alone_the_last_words_decide(log: tuple[str, ...], category: str) -> None:
+    """Without state and exit code a success needs a last word with content and no error after it."""
+    lines = tuple(LogLine("log", number, text) for number, text in enumerate(log, start=1))
+    assert classify(Evidence(log=lines)).category == category
+
+
+@pytest.mark.parametrize(
     ("line", "told"),
     [
         ("all 12 months present, checksums match", (True, True, False)),
@@ -91,6 +150,12 @@ def test_a_program_that_says_what_it_did_is_believed(log: tuple[str, ...]) -> No
         ("no fold succeeded, nothing saved", (False, False, True)),
         ("12 of 12 jobs failed", (False, False, True)),
         ("not saved: disk full", (False, False, False)),
+        ("Fertig.", (False, False, False)),
+        ("+ echo saved results to out.csv", (False, False, False)),
+        ("1203881 of 1203884 written (3 unreadable)", (True, True, False)),
+        ("mean dice 0.871", (True, False, False)),
+        ("3 failed, 211 passed in 44.02s", (False, False, True)),
+        ("samples seen: 0", (False, False, True)),
     ],
 )
 def test_what_is_said_of_an_end(line: str, told: tuple[bool, bool, bool]) -> None:

@@ -17,7 +17,7 @@ _HEADER = re.compile(
 _FRAME = re.compile(r'^\s*File "(?P<path>[^"]{1,400})", line \d+(?:,? in (?P<function>\S.{0,120}))?')
 _MESSAGE = re.compile(
     r"^(?!(?:INFO|WARNING|DEBUG|ERROR|CRITICAL|NOTE|FATAL)\b)"
-    r"(?:(?:[A-Za-z_]\w{0,60}\.){1,9}\w{1,80}|_{0,2}[A-Z]\w{0,80})(?:: .{0,4000}|:?)$"
+    r"(?:(?:[A-Za-z_]\w{0,60}\.){1,9}\w{1,80}|_{0,2}[A-Z]\w{0,80})(?:\(\w{1,60}\))?(?:: .{0,4000}|:?)$"
 )
 _LINK = re.compile(
     r"During handling of the above exception, another exception occurred"
@@ -25,7 +25,9 @@ _LINK = re.compile(
 )
 _GROUP_RULE = re.compile(r"^[+-]{2,4}-{4,}")
 _HANDLED = re.compile(
-    r"\b(?:WARN(?:ING)?|retry(?:ing)?|retries|ignor(?:ed|ing)|skipp?(?:ing|ed)|falling back|recover\w*|pruned)\b",
+    r"\b(?:WARN(?:ING)?|retry(?:ing)?|retries|ignor(?:ed|ing)|skipp?(?:ing|ed)|falling back|recover\w*|pruned)\b"
+    r"|\b(?:trial|fold|sample|config\w*|case|seed|bracket|candidate|problem|prompt|tile|item)\b.{0,40}"
+    r"\b(?:failed|error|crashed)\b",
     re.IGNORECASE,
 )
 _DIGIT = re.compile(r"\d")
@@ -137,6 +139,8 @@ class _Body:
             self.add(Part.SOURCE)  # something took all indentation away: what follows a call is its code
         elif goes_on():
             self.add(None)
+        elif text.startswith("jax.errors.SimplifiedTraceback: "):
+            self.add(Part.SOURCE)  # JAX's word on frames it left out; the exception follows
         elif _MESSAGE.match(text):
             self.message = len(self.parts)
             self.texts[self.message] = text

@@ -37,6 +37,7 @@ EARLY: tuple[Rule, ...] = (
         r"\b(?:in|of|from) (?:the |your )?(?:\w{1,20} )?(?:parameter|input|control|namelist|settings?|configuration"
         r"|options?)"
         r" (?:file|section|block|card|deck)|\berrors?(?:\(s\))? in (?:the )?(?:input|parameter|configuration) file"
+        r"|\bnamelist (?:object|group|variable|read)\b|\berror reading item '\w{1,20}' from file"
         r"|(?:cannot|can't|could not|unable to|failed to|error) (?:parse|parsing|read|reading|load|loading) .{0,120}"
         r"\.(?:ya?ml|toml|ini|cfg|nml|mdp|inp|in)\b",
         "the program rejected its input or settings",

@@ -1,11 +1,19 @@
 """Data: damaged, empty, missing, out of range."""
 
+from hpc.core.failures.ending import NO_INPUT
 from hpc.core.failures.evidence import FailureClass
 from hpc.core.failures.rule import RAISED, Role, Rule, Tier, row
 
 F = FailureClass
 
 EARLY: tuple[Rule, ...] = (
+    row(
+        "data-nothing-given", F.DATA, "empty",
+        NO_INPUT,
+        "the program found nothing to work on",
+        "whether the path, a filter or a pattern of names is wrong",
+        confidence=0.85,
+    ),
     row(
         "data-not-parsed", F.DATA, "damaged",
         r"(?:cannot|can't|could not|unable to|failed to) (?:parse|decode|interpret|convert|deserialize) .{0,80}"
@@ -43,7 +51,9 @@ ROWS: tuple[Rule, ...] = (
         r"|tarfile\.\w{0,20}Error|no data left in file|unexpected end of (?:data|file|stream)"
         r"|lmdb\.\w{0,30}(?:Corrupt|Invalid|Page)"
         r"|NonMatching(?:Splits|Checksum)|ExpectedMoreSplits|UnexpectedSplits|DatasetGenerationError"
-        r"|checksum (?:mismatch|error)"
+        r"|\b(?:checksum|md5|sha\d{0,3}|crc\d{0,2}|digest|hash)(?:sum)?\b.{0,12}\b(?:mismatch|error|differs?|failed)"
+        r"|\bchecksums? (?:do(?:es)?|did) ?n.t match"
+        r"|\bchecksums? (?:do(?:es)? not|did not) match"
         r"|format not recogni[sz]ed|(?:unknown|unsupported|invalid|unrecogni[sz]ed) file format|DataLossError"
         r"|UnicodeDecodeError|JSONDecodeError|ParserError|EmptyDataError"
         r"|corrupt(?:ed)? (?:record"
@@ -69,7 +79,9 @@ ROWS: tuple[Rule, ...] = (
         r"|couldn't find (?:a |any )?(?:data|dataset)|couldn't reach .{0,120} on the hub"
         r"|dataset .{0,160}(?:not found|does not exist|doesn't exist)|"
         + RAISED
-        + r"FileNotFoundError|(?:OSError|IOError): .{0,60}no such file or directory"
+        + r"FileNotFoundError"
+          r"|" + RAISED + r"\w{0,40}PathNotFound\w{0,20}|KeyError: \W{0,3}\[.{1,200}\] not (?:found )?in (?:index|axis)"
+        r"|(?:OSError|IOError): .{0,60}no such file or directory"
         r"|unable to (?:synchronously )?open (?:file \(unable to open file|object \(object)"
         r"|(?:cannot|can't|can not|could not|couldn't|unable to|failed to) (?:open|read|find"
         r"|locate) (?:the )?(?:\S{1,40} ){0,2}(?:training|data|input"

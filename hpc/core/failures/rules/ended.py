@@ -5,7 +5,61 @@ from hpc.core.failures.rule import RAISED, Role, Rule, Tier, row
 
 F = FailureClass
 
+
+def _reported(name: str, category: FailureClass, cause: str, states: str, meaning: str) -> Rule:
+    """Return the row of what a workflow manager says of a job of its own that Slurm ended."""
+    return row(
+        f"reported-{name}", category, cause,
+        r"\b(?:slurm|cluster|batch|sacct|job|step)\b.{0,80}\b(?:status|state|reason|failed with|ended)\b.{0,16}"
+        rf"\b(?-i:{states})\b",
+        f"the workflow manager reports that a job of it {meaning}",
+        "anything about the other jobs",
+        confidence=0.85,
+    )  # fmt: skip
+
+
 EARLY: tuple[Rule, ...] = (
+    _reported("timeout", F.TIMEOUT, "limit", "TIMEOUT|DEADLINE", "reached its time limit"),
+    _reported("memory", F.OOM_HOST, "cgroup", "OUT_OF_MEMORY|OUT_OF_ME\\+", "was killed at its memory limit"),
+    _reported("node", F.NODE_FAILURE, "node_down", "NODE_FAIL|BOOT_FAIL", "lost its node"),
+    _reported("preempted", F.PREEMPTED, "state", "PREEMPTED", "was preempted"),
+    row(
+        "timeout-command", F.TIMEOUT, "limit",
+        r"^timeout: sending signal \w+ to command",
+        "timeout(1) ended the program after the time it was given",
+        "whether it was making progress",
+        tier=Tier.SYMPTOM,
+    ),
+    row(
+        "timeout-said", F.TIMEOUT, "limit",
+        r"\b(?:max_?time|wall_?time|(?:wall ?clock |wall ?|run ?|cpu )?time(?:_| )?(?:limit|budget|allowance|allotment)"
+        r"|maximum (?:run ?)?time|allotted time|deadline)\b.{0,50}\b(?:reached|exceeded|exhausted|used up|is up"
+        r"|hit|over|expired"
+        r"|passed|stopp\w+)\b|\b(?:ran|running|run) out of (?:wall ?|run)?time\b",
+        "the program stopped at a limit of time",
+        "whose limit: the job's, or its own",
+        tier=Tier.SYMPTOM, needs_failure=True, confidence=0.7,
+    ),
+    row(
+        "cancelled-by-user", F.CANCELLED, "user",
+        r"\b(?:on|at|by|upon) (?:the )?user(?:'s|s')? request\b|\b(?:cancell?ed|aborted|interrupted|stopped|terminated"
+        r"|halted) by (?:the |a )?(?:user|operator|administrator|admin)\b|\buser (?:has )?(?:requested"
+        r"|cancell?ed|aborted"
+        r"|interrupted)\b|\b(?:from|by|via) scancel\b|\bkeyboard interrupt received\b",
+        "a person asked for it to be stopped",
+        "who and why",
+        tier=Tier.SYMPTOM, confidence=0.8,
+    ),
+    row(
+        "hang-in-collective", F.COMMUNICATION, "hang",
+        r"\bno (?:new )?(?:progress|step|steps|activity|batch)\b.{0,40}\b(?:for|in|since) (?:the last )?\d.{0,40}"
+        r"\b(?:ranks?|workers?|processes)\b",
+        "a watchdog saw no progress, and the ranks waiting for one another",
+        "which rank did not come",
+        near=r"\b(?:all_?reduce|all_?gather|reduce_?scatter|broadcast|barrier|all_?to_?all|MPI_\w+|nccl\w*|recv)\b",
+        tier=Tier.SYMPTOM, confidence=0.75,
+        suggestion="more time does not help: read the stack of the rank that stands elsewhere, then resume",
+    ),
     row(
         "cancelled-by-signal", F.CANCELLED, "signal",
         r"cancelled at \S{1,40} due to signal (?:terminated|interrupt|hangup)",

@@ -42,6 +42,10 @@ ROWS: tuple[Rule, ...] = (
         r"|EOFError: Ran out of input|error while deserializing header|incomplete metadata, file not fully covered"
         r"|unexpected EOF, expected \d+ more bytes|WeightsUnpickler|InvalidHeader|unable to load weights from"
         r"|unsuccessful tensorslicereader|weights only load failed|MetadataIncompleteBuffer|HeaderTooLarge"
+        r"|\b(?:invalid|unexpected|unknown|wrong|bad|illegal|unrecogni[sz]ed|truncated)\b.{0,60}\b(?:restart"
+        r"|checkpoint)"
+        r" (?:file|dump)\b|\b(?:restart|checkpoint) (?:file|dump)\b.{0,60}\b(?:invalid|wrong|truncated|unreadable"
+        r"|incomplete|magic|version)\b"
         r"|restor\w{0,4} checkpoint .{0,40}(?:fail|mismatch)|(?:failed|unable|cannot|could not)(?: to)? (?:load"
         r"|restore|read|resume)"
         r" .{0,60}(?:checkpoint|ckpt\b)|checkpoint .{0,120}(?:is )?(?:corrupt|truncated|incomplete|damaged)",

@@ -7,6 +7,15 @@ F = FailureClass
 
 EARLY: tuple[Rule, ...] = (
     row(
+        "gpu-uncorrectable", F.GPU_HARDWARE, "ecc",
+        r"cuda (?:error|failure):? .{0,20}uncorrectable|uncorrectable (?:ecc|nvlink) error"
+        r"|(?:cuda|hip) (?:error|failure):? (?:hardware stack error|gpu is lost|device (?:is )?lost)"
+        r"|\bremapped rows? pending: yes|\bgpu\b.{0,40}\b(?:overheat\w*|thermal (?:shutdown|slowdown)"
+        r"|temperature 1\d\d ?c)",
+        "the device's memory or link returned wrong bits",
+        "which run suffered first",
+    ),
+    row(
         "gpu-not-initialised", F.GPU_HARDWARE, "not_ready",
         r"\berror:? 802\b|cuda\w{0,10}system ?not ?(?:yet )?(?:ready|initiali[sz]ed)|CUDA_ERROR_SYSTEM_NOT_READY"
         r"|system not yet initialized|RmInitAdapter failed|fabric ?manager.{0,60}(?:not running|not started|failed)"

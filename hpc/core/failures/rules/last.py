@@ -119,15 +119,24 @@ _WRONG = (
     r"|out of range|expected|unavailable|not available|inconsistent|incompatible|conflict\w*|duplicate"
     r"|too (?:small|large|short|long"
     r"|few|many|old)|must|exceeds?|unreadable|malformed|not an? (?:multiple|valid)"
+    r"|not (?:recogni[sz]ed|known|defined|understood|allowed|permitted|loaded|present|readable)|does(?: not|n't) fit"
+    r"|exhausted|no longer|but only"
     r"|at least|(?:larger|smaller|greater|less|more) than|cannot handle|refusing|remain(?:ing)?|found)"
 )
 
 
-def _vague(category: FailureClass, words: str, what: str) -> Rule:
-    """The row of lines that speak of a thing and of something wrong with it, where nothing else is known."""
+def _vague(category: FailureClass, words: str, what: str, *, alone: bool = False) -> Rule:
+    """The row of lines that speak of a thing and of something wrong with it, where nothing else is known.
+
+    Args:
+        category: Class of the thing.
+        words: Pattern of the thing; where they stand `alone`, of what is wrong with it, too.
+        what: The thing, for people.
+        alone: Whether the words need no other beside them.
+    """
     return row(
         f"vague-{category.value.replace('_', '-')}", category, "vague",
-        rf"\b{_WRONG}\b.{{0,80}}?(?:{words})|(?:{words}).{{0,80}}?\b{_WRONG}\b",
+        words if alone else rf"\b{_WRONG}\b.{{0,80}}?(?:{words})|(?:{words}).{{0,80}}?\b{_WRONG}\b",
         f"a line speaks of {what} and of something wrong with it, and nothing else is known",
         "whether this is what ended it",
         tier=Tier.TRACE, needs_failure=True, sentence=True, confidence=0.4,
@@ -135,7 +144,23 @@ def _vague(category: FailureClass, words: str, what: str) -> Rule:
 
 
 _VAGUE = (
-    _vague(F.CHECKPOINT, r"\b(?:checkpoints?|ckpt|restart (?:file|dump)|state dict)\b", "a checkpoint"),
+    _vague(
+        F.CHECKPOINT, r"\b(?:checkpoints?|ckpt|restart (?:file|dump)|state dict|optimi[sz]er states?|resum(?:e|ing))\b",
+        "a checkpoint",
+    ),
+    _vague(
+        F.DIVERGENCE,
+        r"\b(?:unphysical|density floor|pressure floor|residuals?|solution|energy|amplitudes?|norm) .{0,30}"
+        r"(?:unphysical|explod\w+|unbounded|blow\w* up|blew up|out of bounds|e\+\d\d)"
+        r"|\b(?:density|pressure|temperature) floor\b|\bunphysical\b",
+        "numbers out of all bounds", alone=True,
+    ),
+    _vague(
+        F.NOT_CONVERGED,
+        r"\br_?hat\b.{0,30}>|\bchains? .{0,20}not mix\w*|\beffective sample size .{0,40}(?:below|too (?:low|small)|<)"
+        r"|\b(?:not|never) (?:reach\w*|met|attain\w*) .{0,30}(?:tolerance|threshold|target|criterion|accuracy)",
+        "a result that is not good enough", alone=True,
+    ),
     _vague(F.CONTAINER, r"\b(?:containers?|apptainer|singularity|docker|podman|enroot|sif)\b", "the container"),
     _vague(
         F.ENVIRONMENT,
@@ -151,7 +176,8 @@ _VAGUE = (
         r"|number of (?:ranks|tasks"
         r"|processes|processors|cores|gpus|threads)|divisible|input deck|yaml|toml|batch.?sizes?|world.?size|gpus"
         r"|tolerance|cutoff|precision|hidden.size|heads|padding token"
-        r"|base model)\b|(?<!\S)--[a-z][\w-]+",
+        r"|base model)\b|(?<!\S)--[a-z][\w-]+|\bbut only \d{1,6} .{0,40}(?:allocated|available|visible"
+        r"|requested|given)",
         "what was asked for",
     ),
     _vague(
@@ -336,7 +362,7 @@ ROWS: tuple[Rule, ...] = (
         RAISED
         + r"(?!\w*Warning\b)(?-i:[A-Z]\w*(?:Error|Exception))\b(?: ?:|$)|^\s*Exception: "
         r"|terminate called after throwing"
-        r"|: Assertion `.{0,200}' failed|fatal python error",
+        r"|: Assertion `.{0,200}' failed|fatal python error(?!: (?:aborted|bus error))",
         "an uncaught exception ended the program",
         "its cause: no rule knows this message",
         tier=Tier.FAULT,
@@ -345,8 +371,9 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "environment-command-missing", F.ENVIRONMENT, "command",
-        r"^\S{0,200}sh: (?:line \d+: )?\S*/bin/\S{1,80}: no such file or directory$|(?:command not found"
-        r"|: not found)$|^slurmstepd: error: execve\(\): .{0,200}no such file"
+        r"^\S{0,200}(?:sh|slurm_script): (?:line \d+: )?\S*/bin/\S{1,80}: no such file or directory$"
+        r"|(?:command not found"
+        r"|: not found)\.?$|^slurmstepd: error: execve\(\): .{0,200}no such file"
         r"|env: .{0,80}no such file",
         "a command in the job script does not exist on this node",
         "whether the program needed it",
@@ -356,7 +383,7 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "killed-without-reason", F.UNKNOWN, "sigkill",
-        r"^srun: error: .{0,120}: killed|\(SIGKILL\)|^killed$|: \d+ killed\s|^\s{0,8}exitcode\s{1,4}: -9\b",
+        r"^srun: error: .{0,120}: killed|\(SIGKILL\)|^killed$|: {1,4}\d+ killed\s|^\s{0,8}exitcode\s{1,4}: -9\b",
         "a process was killed with SIGKILL",
         "who: the kernel because of memory, Slurm, or an operator",
         tier=Tier.TRACE,
@@ -392,7 +419,7 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "aborted-without-reason", F.UNKNOWN, "sigabrt",
-        r"\baborted \(core dumped\)|: \d+ aborted\s|\(SIGABRT\)",
+        r"\baborted \(core dumped\)|fatal python error: aborted|: {1,4}\d+ aborted\s|\(SIGABRT\)",
         "a process ended itself with SIGABRT",
         "why: its own words are missing",
         tier=Tier.TRACE, confidence=0.4,

@@ -22,6 +22,9 @@ ROWS: tuple[Rule, ...] = (
         "device-oom-words", F.OOM_GPU, "words",
         r"\bout of (?:gpu|device|cuda|hip|npu|hpu|xpu|video|graphics|vram|hbm)(?: \w{1,12})? memory\b"
         r"|\b(?:insufficient|not enough|no) (?:free )?(?:gpu|device|cuda|video|vram|hbm|npu|hpu|xpu) memory\b"
+        r"|\b(?:insufficient|not enough|out of|too little) vram\b|\bkv[- ]?cache\b.{0,60}\b(?:does not|doesn't|cannot"
+        r"|can't|won't) fit\b|\b(?:does not|doesn't|cannot|can't|won't) fit (?:in|into|on|onto) (?:the |this |one |a )?"
+        r"(?:gpu|device|vram|card|accelerator)"
         r"|\b(?:gpu|vram|hbm|npu|hpu|xpu)\b.{0,40}\b(?:memory (?:is )?(?:exhausted|full|allocation failed)|ran out of"
         r" memory|oom\b)|(?:not enough|out of|insufficient) memory\b.{0,120}(?:mem.fraction|gpu.memory.utilization)",
         "the program said that memory of the training device ran out",
@@ -98,7 +101,8 @@ ROWS: tuple[Rule, ...] = (
         r"|cuda failure '?out of memory|cudaMalloc failed: out of memory|failed to cuda calloc"
         r"|no available memory for the cache blocks|cudaMalloc\w{0,10}\b.{0,60}(?:out of memory|failed)"
         r"|\w{0,20}MemoryAllocationFailure"
-        r"|OUT_OF_(?:DEVICE_MEMORY|RESOURCES)\b|memory object allocation failure|MEM_OBJECT_ALLOCATION_FAILURE"
+        r"|(?<!LAUNCH_)OUT_OF_(?:DEVICE_MEMORY|RESOURCES)\b|no executable batch size found"
+        r"|memory object allocation failure|MEM_OBJECT_ALLOCATION_FAILURE"
         r"|out_of_memory: cuda|error code 2: outofmemory",
         "the driver could not allocate device memory",
         "whether this program used it: another one may share the device",

@@ -1,12 +1,35 @@
 """The program's own errors that have a meaning of their own."""
 
-from hpc.core.failures.ending import NOTHING
+from hpc.core.failures.ending import NOTHING, TESTS_FAILED
 from hpc.core.failures.evidence import FailureClass
 from hpc.core.failures.rule import RAISED, Rule, Tier, named, row
+from hpc.core.failures.rules.stack import ends_in
 
 F = FailureClass
 
 EARLY: tuple[Rule, ...] = (
+    row(
+        "bug-tests-failed", F.CODE_BUG, "tests",
+        TESTS_FAILED,
+        "a test runner reported tests that failed",
+        "whether the code or the tests are wrong",
+        confidence=0.85,
+    ),
+    row(
+        "bug-launch-resources", F.CODE_BUG, "launch",
+        r"launch[ _]out[ _]of[ _]resources|too many resources requested for launch",
+        "a kernel asks for more registers, threads or shared memory than a block may have",
+        "whether another launch configuration would do",
+        tier=Tier.FAULT, confidence=0.75,
+    ),
+    row(
+        "peer-pipe-closed", F.UNKNOWN, "launcher",
+        RAISED + r"(?-i:EOFError|BrokenPipeError|ConnectionResetError)\b",
+        "a process found the pipe to its partner closed",
+        "why the partner ended",
+        tier=Tier.TRACE, stack=ends_in(r"multiprocessing/(?:connection|queues|managers|pool|reduction)\.py"),
+        confidence=0.4,
+    ),
     row(
         "bug-nothing-succeeded", F.CODE_BUG, "none_succeeded",
         NOTHING,
@@ -38,10 +61,17 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "bug-program-words", F.CODE_BUG, "exception",
-        r"\bdivision by zero|was not declared in this scope|\*\*\* \[[^\]]{1,200}\] error \d|non-numeric argument to",
+        r"\bdivision by zero|was not declared in this scope|non-numeric argument to",
         "the program divided by zero, or its source does not compile",
         "whether the code or its input is wrong",
         tier=Tier.FAULT, needs_failure=True, confidence=0.75,
+    ),
+    row(
+        "bug-make-failed", F.CODE_BUG, "compile",
+        r"^(?:g?make|ninja)(?:\[\d+\])?: \*\*\* .{0,200}\berror \d|^ninja: build stopped",
+        "a program was not built",
+        "whether its source or the environment is at fault",
+        tier=Tier.FAULT, confidence=0.7,
     ),
     row(
         "bug-shapes", F.CODE_BUG, "shapes",
@@ -102,10 +132,17 @@ ROWS: tuple[Rule, ...] = (
     row(
         "not-converged-statement", F.NOT_CONVERGED, "stated",
         r"\b(?:did|does|has|have) not (?:yet )?converged?\b|failed to converge|\bnot converged\b|without converg"
-        r"|solved 0/\d|no convergence|convergence (?:criteri\w{1,3} )?(?:was |were |is )?(?:not (?:reached"
+        r"|\b(?:not|no) (?:any )?better than (?:a |the )?(?:random|chance|guessing|coin|baseline|untrained"
+        r"|constant|majority)"
+        r"|\b(?:did not|didn't|does not|doesn't|never|fail(?:s|ed) to) (?:exceed|beat|outperform|surpass"
+        r"|improve (?:on|over|upon)"
+        r"|rise above|get above|leave) (?:a |the )?(?:random|chance|guessing|majority|untrained|trivial|constant)"
+        r"|\b(?:still|stayed|remains?|stuck|is|performance) at (?:the )?(?:chance|random)\b|\b(?:learned"
+        r"|learnt) nothing\b"
+        r"|solved 0/\d|no convergence(?! criteri)|convergence (?:criteri\w{1,3} )?(?:was |were |is )?(?:not (?:reached"
         r"|achieved|met"
         r"|satisfied)|failure|judged unlikely)|too many attempts made for this increment|\bnot converging\b"
-        r"|(?:agent|policy|model|network) (?:did not|didn't|has not) learn|\b(?:scf|newton|solver|optimi[sz]er"
+        r"|(?:agent|policy|model|network|it) (?:did not|didn't|has not) learn|\b(?:scf|newton|solver|optimi[sz]er"
         r"|geometry)\b"
         r".{0,40}\b(?:did not|failed to|not) (?:converge|reach)|"
         + named(r"Convergence|NotConverged"),

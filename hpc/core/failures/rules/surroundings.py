@@ -13,6 +13,7 @@ EARLY: tuple[Rule, ...] = (
         r".{0,400}(?:network is unreachable|name or service not known|temporary failure in name resolution"
         r"|failed to resolve"
         r"|NameResolutionError|no route to host|could not resolve|nodename nor servname)"
+        r"|URLError: <urlopen error \[Errno (?:101|-2|-3|113)\]"
         r"|could not resolve host:? (?:[\w-]{1,40}\.){1,5}(?:co|com|org|net|io|ai|edu|gov|eu)\b",
         "a host outside could not be reached at all: this node has no way out",
         "whether a proxy or a login node has one",
@@ -104,14 +105,18 @@ ROWS: tuple[Rule, ...] = (
     row(
         "environment-library-missing", F.ENVIRONMENT, "library",
         r"error while loading shared libraries|cannot open shared object file|version `[^']{1,60}' not found"
+        r"|library not loaded\b|\bGLIBC(?:XX)?_[\d.]+ not found"
         r"|undefined symbol:|symbol lookup error|unable to load any plugin"
-        r"|(?:cannot|can't|could not|couldn't|unable to|failed to) (?:find|load|open|locate) .{0,40}plug-?in",
+        r"|(?:cannot|can't|could not|couldn't|unable to|failed to) (?:find|load|open|locate) .{0,40}plug-?in"
+        r"|(?:cannot|can't|could not|couldn't|unable to|failed to) (?:find|load|open|locate|dlopen) (?:\S{1,30} ){0,3}?"
+        r"\S{0,120}\blib[\w+-]{1,60}\.(?:so|dylib)\b",
         "a shared library or a plug-in is missing or of another version",
         "which of the two is wrong",
     ),
     row(
         "environment-cuda-build", F.ENVIRONMENT, "cuda_build",
-        r"nvidia driver on your system is too old|hipErrorNoBinaryForGpu|unsupported gpu architecture"
+        r"nvidia driver on your system is too old|mismatches the version that was used to compile"
+        r"|hipErrorNoBinaryForGpu|unsupported gpu architecture"
         r"|couldn't communicate with the nvidia driver|"
         r"not compiled with cuda enabled|CUDAMismatchException|no kernel image is available"
         r"|driver version is insufficient|nvidia driver .{0,40}too old|cuda_home\b.{0,60}not set"
