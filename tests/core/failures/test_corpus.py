@@ -51,7 +51,7 @@ def test_accuracy_stays_above_its_floor(answers: tuple[Answered, ...]) -> None:
 
 def test_hardly_a_retry_is_wasted(answers: tuple[Answered, ...]) -> None:
     """None of the failures the rules know, at most one in thirty of those of earlier waves that no retry can mend."""
-    assert [a.case["id"] for a in answers if a.false_retry and not is_held_out(a.case)] == []
+    assert [a.case["id"] for a in answers if a.false_retry and not (a.defensible or is_held_out(a.case))] == []
     earlier = figures([a for a in answers if is_held_out(a.case) and not is_fresh(a)])
     assert earlier.false_retries.value <= 1 / 30
     assert earlier.refused_heals.value <= 1 / 30
