@@ -32,6 +32,8 @@ MOST_JOURNAL_BYTES = 1 << 30
 _MOST_LINE_BYTES = 1 << 20
 _MOST_TEXT = 4096
 _MOST_ATTRIBUTES = 1000
+WHOSE = (b"task_id", b"attempt", b"manifest_sha", b"complete")
+"""Attributes that say whose a file is, and whether it is whole: each costs as much as a series of 200 rows."""
 _READ_ATTEMPTS = 3
 _DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
 """What h5py and NumPy raise over a damaged file."""
@@ -120,7 +122,7 @@ def is_complete(path: Path) -> bool:
 
 
 def read_contents(path: Path, first: Sequence[str] = ()) -> Contents:
-    """Read everything, opening the file once.
+    """Read everything that tells of a run, opening the file once; of the attributes `WHOSE`.
 
     Args:
         path: The file; as `read`.
@@ -132,7 +134,7 @@ def read_contents(path: Path, first: Sequence[str] = ()) -> Contents:
     """
     if _is_journal(path):
         return _read_journal(_journal(path))
-    return with_file(path, lambda file: contents_of(file, first))
+    return with_file(path, lambda file: contents_of(file, first, WHOSE))
 
 
 def check_name(name: str) -> None:
@@ -200,12 +202,17 @@ def _is_own(group: h5py.Group, link: bytes) -> bool:
     return link in group.id and group.id.links.get_info(link).type == h5py.h5l.TYPE_HARD
 
 
-def contents_of(file: h5py.File, first: Sequence[str] = ()) -> Contents:
-    """Read everything of an open metrics file that can be read."""
+def contents_of(file: h5py.File, first: Sequence[str] = (), attributes_asked: Sequence[bytes] = ()) -> Contents:
+    """Read everything of an open metrics file that can be read.
+
+    Args:
+        first: As `read_contents`.
+        attributes_asked: Root attributes that are wanted; none for all of them.
+    """
     problems: list[str] = []
     series = _series_of(file, problems, first)
     summary = _summary_of(file, problems, first)
-    attributes = _attributes(file)
+    attributes = _attributes(file, attributes_asked)
     if not isinstance(attributes.get("complete"), bool):
         problems.append("has no attribute `complete` that is true or false: treated as incomplete")
     return Contents(series, summary, attributes.get("complete") is True, attributes, tuple(problems))
@@ -274,7 +281,7 @@ def own_dataset(group: h5py.Group, link: bytes) -> h5py.h5d.DatasetID:
     Raises:
         InputError: It is none, or its content lies elsewhere; other files are nobody's results.
     """
-    if not _is_own(group, link):
+    if group.id.links.get_info(link).type != h5py.h5l.TYPE_HARD:
         raise InputError("is a link; links are not followed")
     dataset = h5py.h5o.open(group.id, link)
     if not isinstance(dataset, h5py.h5d.DatasetID):
@@ -305,13 +312,16 @@ def logged_name(dataset: h5py.h5d.DatasetID, link: bytes) -> str:
 
 def _rows_of(dataset: h5py.h5d.DatasetID, most: int = MOST_ROWS) -> NDArray[np.void]:
     """Read all rows of a series, those for which there is only room included; at most so many."""
-    if dataset.rank != 1:
-        raise InputError(f"has {dataset.rank} dimensions; a series has one")
+    shape: tuple[int, ...] = (
+        dataset.shape or ()
+    )  # each question makes an object of HDF5's, and costs more than its answer
+    if len(shape) != 1:
+        raise InputError(f"has {len(shape)} dimensions; a series has one")
     # What our own writer left is known by HDF5's own word for it: each of h5py's costs as much as reading the rows.
     kind = RECORD if dataset.get_type().equal(_RECORD_TYPE) else dataset.dtype
     if not _is_record(kind):
         raise InputError(f"holds {str(kind)[:100]}, not rows of step, value and time")
-    count = dataset.shape[0]
+    count = shape[0]
     if count * kind.itemsize > most * RECORD.itemsize:
         raise InputError(f"has {count:,} rows; {most:,} more can be read from this file")
     rows: NDArray[np.void] = np.empty(count, kind)
@@ -354,14 +364,15 @@ def written_rows(rows: NDArray[np.void]) -> int:
     return count - 1 if torn else count
 
 
-def _attributes(file: h5py.File) -> dict[str, Any]:
-    names: list[bytes] = []
+def _attributes(file: h5py.File, asked: Sequence[bytes] = ()) -> dict[str, Any]:
+    names = [*asked]
 
     def add(name: bytes, *_: object) -> bool | None:
         names.append(name)
         return True if len(names) >= _MOST_ATTRIBUTES else None  # anything but None ends it
 
-    h5py.h5a.iterate(file.id, add)
+    if not names:
+        h5py.h5a.iterate(file.id, add)
     held = {name.decode("utf-8", "replace"): _attribute(file.id, name) for name in names}
     return {name: value for name, value in held.items() if value is not None}
 
