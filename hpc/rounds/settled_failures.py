@@ -15,7 +15,7 @@ from hpc.core.failures.evidence import Verdict
 from hpc.core.failures.outcomes import Outcome
 from hpc.core.records.record import RecordError, record_from
 from hpc.rounds.judge import JudgedAttempt, JudgedTask
-from hpc.snapshots.evidence import Measures, Results
+from hpc.rounds.numbers import numbers_of, results_from
 from hpc.snapshots.snapshot import AttemptState, TaskState
 
 Told = Sequence[Any]
@@ -41,11 +41,8 @@ def _is_adopted(attempt: JudgedAttempt) -> bool:
 
 
 def _keep_attempt(attempt: JudgedAttempt) -> Told:
-    results, alone = attempt.results, attempt.alone if attempt.alone != attempt.verdict else None
-    return [
-        attempt.state.number, asdict(alone) if alone else None, attempt.beside, list(results.measures),
-        dict(results.summary), results.complete, bool(results.series),
-    ]  # fmt: skip
+    alone = attempt.alone if attempt.alone != attempt.verdict else None
+    return [attempt.state.number, asdict(alone) if alone else None, attempt.beside, *numbers_of(attempt.results)]
 
 
 def recall_failure(state: TaskState, told: Sequence[Told], line: bytes) -> JudgedTask | None:
@@ -68,8 +65,8 @@ def recall_failure(state: TaskState, told: Sequence[Told], line: bytes) -> Judge
 
 
 def _recall_attempt(state: AttemptState, told: Told, verdict: Verdict) -> JudgedAttempt:
-    number, alone, beside, measures, summary, complete, has_curves = told
+    number, alone, beside, *numbers = told
     if number != state.number:
         raise ValueError(number)
-    results = Results({}, summary, complete).with_late_curves(state.layout, Measures(*measures), has_curves=has_curves)
-    return JudgedAttempt(state, results, verdict, record_from(Verdict, alone) if alone else None, beside)
+    before = record_from(Verdict, alone) if alone else None
+    return JudgedAttempt(state, results_from(numbers, state.layout), verdict, before, beside)

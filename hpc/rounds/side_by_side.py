@@ -6,8 +6,8 @@ here, and nothing is lost here.
 """
 
 import contextlib
+import json
 import os
-import pickle
 import resource
 import subprocess
 import sys
@@ -16,8 +16,11 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from multiprocessing.connection import Connection, Pipe
 from queue import Queue
+from typing import Any
 
 from hpc.adapters import metrics_apart
+from hpc.core.records.record import RecordError
+from hpc.rounds import messages
 from hpc.rounds.reading import Read, Reader
 from hpc.snapshots.snapshot import TaskState
 
@@ -32,9 +35,10 @@ _WAITING = 64
 """Runs that were read and wait to be taken."""
 _MOST_DEATHS = 3
 """Processes that ended one after the other and read nothing: then it is no run's fault."""
-_GONE = (OSError, EOFError, pickle.PickleError)
-_NOT_SENT = (OSError, pickle.PickleError, TypeError, AttributeError)
-"""No process can be started, or something has no form in which it could be sent to one."""
+_GONE = (OSError, EOFError)
+_NO_ANSWER = (*_GONE, ValueError, LookupError, TypeError, RecordError)
+_NOT_TOLD = (OSError, ValueError, TypeError, RecordError)
+"""No process can be started, or something has no form in which it could be told to one."""
 
 Asked = tuple[int, TaskState]
 """A run, and its place in the manifest."""
@@ -73,7 +77,7 @@ class _Crew:
 
     def __init__(self, reader: Reader, asked: Sequence[Asked]) -> None:
         self._reader = reader
-        self._left = deque(asked)
+        self._left = deque(each for each in asked if messages.can_be_asked(each[1]))
         self._done: Queue[tuple[int, Read] | None] = Queue()
         self._room = threading.Semaphore(_WAITING)
         self._processes: list[_Process] = []
@@ -102,7 +106,7 @@ class _Crew:
         try:
             while self._left and idle < _MOST_DEATHS and not self._is_over:
                 idle = 0 if self._read_until_death() else idle + 1
-        except _NOT_SENT:  # others, or the caller, do the rest
+        except _NOT_TOLD:  # others, or the caller, do the rest
             pass
         finally:
             self._done.put(None)
@@ -149,7 +153,7 @@ class _Process:
         Raises:
             OSError: It cannot be started.
         """
-        sent = pickle.dumps(reader)
+        told = messages.tell_reader(reader)
         self._connection, other = Pipe()
         code = f"import sys; sys.path[:] = {sys.path!r}; from hpc.rounds.side_by_side import serve; serve()"
         with other:
@@ -160,7 +164,7 @@ class _Process:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        self._send(sent)
+        self._send(told)
 
     def read(self, batch: Sequence[Asked]) -> Iterator[Read | None]:
         """Read some runs, one after the other; it ends before the one over which the process died, or is late.
@@ -168,13 +172,13 @@ class _Process:
         Yields:
             None for a run that has to be read with more care.
         """
-        self._send(pickle.dumps([state for _, state in batch]))
-        for _ in batch:
+        self._send(messages.tell_runs([state for _, state in batch]))
+        for _, state in batch:
             try:
                 if not self._connection.poll(metrics_apart.MOST_SECONDS):
                     return
-                answer = pickle.loads(self._connection.recv_bytes())  # noqa: S301  of our own process
-            except _GONE:
+                answer = messages.read_from(self._connection.recv_bytes(), state)
+            except _NO_ANSWER:
                 return
             yield answer
 
@@ -197,14 +201,15 @@ def serve() -> None:
     metrics_apart.read_here()
     connection = Connection(os.dup(sys.stdin.fileno()))
     with contextlib.suppress(*_GONE):
-        reader = pickle.loads(connection.recv_bytes())  # noqa: S301  of the process that started this one
+        reader = messages.reader_from(connection.recv_bytes())
         while True:
-            for state in pickle.loads(connection.recv_bytes()):  # noqa: S301
-                connection.send_bytes(_answer(reader, state))
+            for told in json.loads(connection.recv_bytes()):
+                connection.send_bytes(_answer(reader, told))
 
 
-def _answer(reader: Reader, state: TaskState) -> bytes:
+def _answer(reader: Reader, told: Sequence[Any]) -> bytes:
+    """Whatever is wrong with a run: who reads it with more care says it."""
     try:
-        return pickle.dumps(reader.read(state), pickle.HIGHEST_PROTOCOL)
+        return messages.answer(reader, told)
     except Exception:
-        return pickle.dumps(None)
+        return b""

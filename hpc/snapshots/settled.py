@@ -208,7 +208,7 @@ class EvidenceNames:
         Args:
             settled_before: What changed later (Unix time) may change once more and look the same.
         """
-        self._layout, self._settled_before = layout, settled_before
+        self._layout, self.settled_before = layout, settled_before
         self._submissions: dict[int, str] = {}
 
     def of(self, state: TaskState, listings: Mapping[tuple[str, int], Listing] = _NOT_LISTED) -> str:
@@ -239,8 +239,8 @@ class EvidenceNames:
             saved, saved_at = list_below(str(attempt.layout.checkpoints)) if with_checkpoints else ([], 0)
         except OSError:
             return ""
-        is_over = max(newest, saved_at) / 1e9 <= self._settled_before
-        if not is_over or not (log is None or is_settled(log, self._settled_before)):
+        is_over = max(newest, saved_at) / 1e9 <= self.settled_before
+        if not is_over or not (log is None or is_settled(log, self.settled_before)):
             return ""
         made = self._of_submission(attempt.submission)
         return f"{attempt.number} {made} {attempt.row} {log} {digest.hex()} {saved}"

@@ -194,6 +194,8 @@ def test_where_nothing_is_new_nothing_heavy_is_loaded(layout: RunLayout) -> None
     code = (
         "import sys; from pathlib import Path\n"
         "from hpc.core.layout import RunLayout; from hpc.rounds.act import assess\n"
+        "from hpc.snapshots import remembered\n"
+        "remembered.SETTLED_S = 0.0\n"
         f"assess(RunLayout(Path({str(layout.root)!r}), 'tiny'))\n"
         "print(*{'numpy', 'h5py', 'pydantic', 'hpc.core.failures.scene'} & {*sys.modules})"
     )

@@ -17,14 +17,14 @@ import pytest
 from benchmarks.made_experiments import finished, planned, write_experiment
 from hpc.adapters import metrics_apart
 from hpc.core.layout import RunLayout
-from hpc.rounds import side_by_side
+from hpc.rounds import messages, side_by_side
 from hpc.rounds.act import assess
 from hpc.rounds.reading import Read, Reader
 from hpc.rounds.settling import Settling
 from hpc.rounds.side_by_side import Asked
 from hpc.snapshots import remembered
 from hpc.snapshots.remembered import Memory
-from hpc.snapshots.snapshot import take_snapshot
+from hpc.snapshots.snapshot import TaskState, take_snapshot
 
 RUNS = 12
 
@@ -142,6 +142,29 @@ def test_processes_that_die_lose_nothing(made: RunLayout, monkeypatch: pytest.Mo
                 continue
             assert collected(made, patched, 2) == alone
         assert at_least <= len(answered) < RUNS - 1
+
+
+def test_answers_that_make_no_sense_lose_nothing(made: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an answer that is cut anywhere nothing is believed: the run is read here."""
+    alone = collected(made, monkeypatch, 0)
+    whole, cut = messages.read_from, iter(range(10**6))
+
+    def cuts(message: bytes, state: TaskState) -> Read | None:
+        return whole(message[: next(cut) * 97 % len(message)] if message else message, state)
+
+    monkeypatch.setattr(messages, "read_from", cuts)
+    answered = count_answers(monkeypatch)
+    assert collected(made, monkeypatch, 2) == alone
+    assert not answered
+
+
+def test_an_experiment_that_cannot_be_told_is_read_here(made: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process is told the experiment as JSON, and never something else than it is."""
+    alone = collected(made, monkeypatch, 0)
+    monkeypatch.setattr(messages, "as_json", lambda _: {})
+    answered = count_answers(monkeypatch)
+    assert collected(made, monkeypatch, 2) == alone
+    assert not answered
 
 
 def test_nothing_goes_on_once_nobody_listens(made: RunLayout) -> None:
