@@ -25,6 +25,7 @@ from dataclasses import dataclass, field, replace
 from errno import EDQUOT, EIO, ENOSPC
 from pathlib import Path
 
+from hpc.adapters.files import read_regular
 from tests.faults.filesystem import CHANGES, NEED_ROOM, Faults
 from tests.faults.mounts import Mounted, mounted
 from tests.local_projects import LocalProject, make_project
@@ -41,7 +42,9 @@ TASKS = 3
 ENDS = frozenset({0, 1, 2, 3, 74, 75})
 MOST_ROUNDS = 8
 PROGRAM = """
-import os, sys
+import contextlib, os, sys
+with contextlib.suppress(OSError), open("left", "w") as left:  # for `clean`
+    left.write("what the program left")
 file = os.open(os.environ["SWEEP_LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 os.write(file, f"end {sys.argv[1]}\\n".encode())
 print(f"loss: {int(sys.argv[1]) / 2}", flush=True)
@@ -103,10 +106,15 @@ class Sweep:
         given = {
             "plan": ["--cluster", "local"],
             "collect": ["--retry-failed"],
+            "compact": ["--compact"],
             "clean": ["--caches", "--work", "--yes"],
         }
         done = self.project.call(
-            "-m", f"hpc.{verb}", "tiny", *(more or given.get(verb, [])), HPC_ROOT=str(self.mount.point / "runs")
+            "-m",
+            f"hpc.{'collect' if verb == 'compact' else verb}",
+            "tiny",
+            *(more or given.get(verb, [])),
+            HPC_ROOT=str(self.mount.point / "runs"),
         )
         return done.returncode, done.stdout + done.stderr
 
@@ -233,9 +241,22 @@ class Sweep:
         page = (self.shared / "runs/tiny/report/report.md").read_text(encoding="utf-8")
         return [] if "X0" in page or "loss" in page else ["the report says nothing"]
 
-    def nothing(self) -> list[str]:
-        """Nothing but what has been checked."""
-        return []
+    def packed(self) -> list[str]:
+        """What each task printed is there, and its result; of its small files one archive is left."""
+        homes = {each: self.attempt(each) for each in range(TASKS)}
+        found = [f"X{each} is not packed" for each, home in homes.items() if (home / "stdout.log").exists()]
+        texts = {each: read_regular(home / "stdout.log", 1000) for each, home in homes.items()}
+        lost = [f"X{each} printed {text!r}" for each, text in texts.items() if text != f"loss: {each / 2}\n".encode()]
+        return [*found, *lost, *self.ended_once()]
+
+    def cleaned(self) -> list[str]:
+        """What the programs left is gone, and their results are there."""
+        left = [each for each in range(TASKS) if (self.attempt(each) / "work/left").exists()]
+        return [*(f"X{each}: work/ stays" for each in left), *self.ended_once()]
+
+    def attempt(self, task: int) -> Path:
+        """The attempt that ended well, which nothing disturbed."""
+        return self.shared / f"runs/tiny/tasks/X{task}/attempt-1"
 
 
 def _alike(line: str) -> str:
@@ -244,10 +265,10 @@ def _alike(line: str) -> str:
     return re.sub(r"[0-9a-f]{8,}|\d+", "#", line)
 
 
-VERBS = ("plan", "submit", "collect", "status", "report", "clean")
+VERBS = ("plan", "submit", "collect", "status", "report", "compact", "clean")
 RESULTS: Mapping[str, Callable[[Sweep], list[str]]] = {
     "plan": Sweep.planned, "submit": Sweep.ended_once, "collect": Sweep.ended_once, "status": Sweep.ended_once,
-    "report": Sweep.reported, "clean": Sweep.ended_once,
+    "report": Sweep.reported, "compact": Sweep.packed, "clean": Sweep.cleaned,
 }  # fmt: skip
 
 

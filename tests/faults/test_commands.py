@@ -13,7 +13,7 @@ from tests.faults.sweep import Sweep
 from tests.parts import need
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
-SOME = {"plan": 2, "submit": 3, "collect": 3, "report": 1}
+SOME = {"plan": 2, "submit": 3, "collect": 3, "report": 1, "compact": 2, "clean": 2}
 SEED = 1 if os.environ.get("HYPOTHESIS_PROFILE") == "fixed" else int.from_bytes(os.urandom(4))
 """The same places each time in CI, so that a change is judged by nothing but itself."""
 
@@ -33,6 +33,6 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
 def test_after_a_fault_the_same_command_goes_on(sweep: Sweep, verb: str) -> None:
     """Nothing is lost or there twice, nothing was said to be done that was not, and no traceback is shown."""
     places = sweep.places(verb)
-    assert len(places) > 10
+    assert len(places) > 3
     for place in random.Random(SEED).sample(places, SOME[verb]):  # noqa: S311  no secret
         assert sweep.problems(place) == [], place
