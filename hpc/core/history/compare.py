@@ -21,7 +21,7 @@ from hpc.core.history.metrics import (
     number,
     seed_spread,
 )
-from hpc.core.words import counted, few, rounded
+from hpc.core.words import counted, few, rounded, with_spread
 
 _ALIASES = (
     {"learning_rate", "lr"}, {"batch_size", "bs", "batch", "device_batch_size", "global_batch"},
@@ -177,12 +177,13 @@ def compare(sides: Sequence[Side], entries: Sequence[Entry]) -> Comparison:
 
 
 def cell(side: Side, metric: str) -> str:
-    """``3.1 ± 0.02 (n 3)``; ``–`` where nothing was measured."""
+    """``3.100 ± 0.020 (n 3)``; ``–`` where nothing was measured."""
     values = side.values(metric)
     if not values:
         return "–"
     spread = deviation_of(values)
-    return number(mean_of(values)) + (f" ± {rounded(spread, 2)} (n {len(values)})" if spread is not None else "")
+    mean = mean_of(values)
+    return number(mean) if spread is None else f"{with_spread(mean, spread)} (n {len(values)})"
 
 
 def _differing(sides: Sequence[Side]) -> dict[str, tuple[str, ...]]:

@@ -12,7 +12,7 @@ from hpc.core.experiment.values import render_value
 from hpc.core.immutable import immutable, replace
 from hpc.core.question.baseline import counterparts, values_of, varying_names
 from hpc.core.question.systems import system_of
-from hpc.core.words import counted, rounded
+from hpc.core.words import counted, with_spread
 
 SAME = 1e-12
 """Relative difference up to which two means are one number, summed in another order."""
@@ -50,9 +50,9 @@ class Summed:
     n: int
 
     def __str__(self) -> str:
-        """``0.5 ± 0.02 (n 3), lora_rank=8``."""
-        spread = f" ± {rounded(self.spread, 2)}" if self.spread is not None else ""
-        return f"{self.mean:.6g}{spread} (n {self.n})" + (f", {self.label}" if self.label else "")
+        """``0.500 ± 0.020 (n 3), lora_rank=8``."""
+        mean = f"{self.mean:.6g}" if self.spread is None else with_spread(self.mean, self.spread)
+        return f"{mean} (n {self.n})" + (f", {self.label}" if self.label else "")
 
 
 @immutable

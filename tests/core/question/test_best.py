@@ -18,7 +18,7 @@ def test_the_best_mean_beside_the_baseline() -> None:
     found = find_best(runs, "loss", "min", {"x": 2})
     assert found is not None
     assert str(found) == (
-        "best loss so far (min, of 2 configurations): 1.1 ± 0.1 (n 3), x=1; baseline 2.1 ± 0.1 (n 3), x=2 (-47.6%)"
+        "best loss so far (min, of 2 configurations): 1.10 ± 0.10 (n 3), x=1; baseline 2.10 ± 0.10 (n 3), x=2 (-47.6%)"
     )
     highest = find_best(runs, "loss", "max", {"x": 2})
     assert highest is not None

@@ -144,7 +144,7 @@ def test_a_divergence_is_recorded_with_its_step(log: None):
         ("What was my best run?", ("best",), ("best loss (lower is better, 4 runs): 3.1, train-3", "best score (hi")),
         (
             "Compare depth 12 with depth 24", ("compare", "depth=12", "depth=24"),
-            ("3.31 ± 0.014 (n 2)", "loss: depth=24 is better, 3.15 against 3.31 (-4.8%); 11 times the seed spread",
+            ("3.310 ± 0.014 (n 2)", "loss: depth=24 is better, 3.15 against 3.31 (-4.8%); 11 times the seed spread",
              "train_time: depth=12 is better, 102 against 205", "Trade-off: depth=24 for loss; depth=12 for train_time",
              "depth=24: 1 of 3 runs diverged or failed", "They also differ in lr"),
         ),
