@@ -25,7 +25,7 @@ _HANDLED = re.compile(
     r"|roll(?:ing|ed)? back|(?:try|attempt|retry) \d{1,3} ?(?:/|of)|again|wait(?:ing|ed)?(?: for)? \d+ ?(?:s"
     r"|sec|min)\w*"
     r"|marked (?:as )?\w+|left out|excluded|flagged|kept|as expected|by design|on purpose|expected failure)\b"
-    r"|\((?:as )?expected\)",
+    r"|\((?:[^()]{0,40}\b)?(?:as expected|expected|ok)\)",
     re.IGNORECASE,
 )
 _GAVE_UP = re.compile(
@@ -306,7 +306,7 @@ class Course:
         text = self.lines[i].text
         whole = max(self._marks(kind).last_before(i) for kind in ("whole", "ended"))
         done = max(whole, self._marks("well").last_before(i))
-        if done < 0 or max(self._marks("progress").last_before(i), self._marks("progress").last) > done:
+        if done < 0 or self._marks("progress").last_before(i) > done + 2 or self._marks("progress").any_after(i):
             return False
         around = (line.text for line in self.lines[max(done, i - 3 * TEARDOWN) : i + TEARDOWN])
         if _FINAL.search(text):
@@ -337,7 +337,12 @@ class Course:
 
     def _dies_after(self, i: int) -> bool:
         places = self._marks("final").places
-        return any(not self._is_listed(k) for k in places[bisect_right(places, i) :][:LISTED])
+        at = bisect_right(places, i)
+        return any(not self._is_listed(k) for k in places[at : at + LISTED])
+
+    def ends_well_after(self, i: int) -> bool:
+        """Whether a word with content on what was done stands later."""
+        return self._marks("well").any_after(i)
 
     @cached_property
     def _killed_by_script(self) -> frozenset[int]:
@@ -367,7 +372,7 @@ class Course:
         said = sum(line.speaks and len(line.text.split()) > 1 for line in self.lines[i + 1 : i + 4])
         if said > 0 and _HELPERS.fullmatch(name):
             return True
-        nothing = any(_LEFT_NOTHING.match(line.text) for line in self.lines[i + 1 :])
+        nothing = self._marks("left nothing").any_after(i)
         return self._marks("well").any_after(i) and not nothing and not _PROGRAMS.fullmatch(name)
 
     @cached_property
@@ -406,6 +411,7 @@ _KINDS: dict[str, Callable[[str], bool]] = {
     "converged": lambda text: bool(_CONVERGED.search(text)),
     "well": ends_well,
     "tested": tests_passed,
+    "left nothing": lambda text: bool(_LEFT_NOTHING.match(text)),
     "whole": ends_whole,
     "badly": ends_badly,
     "final": lambda text: bool(_FINAL.search(text)),

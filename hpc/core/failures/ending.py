@@ -29,7 +29,7 @@ _SCORES = (
     r"|reward|return"
     r"|psnr|ssim|wer|cer|fid|energy|recall|precision|median|coefficient|speed-?up|throughput|performance"
     r"|bandwidth|latency|[gt]flop\S{0,4}|objective"
-    r"|chi2\S{0,4}|rmsd|likelihood|evidence|drag|lift)"
+    r"|chi2\S{0,4}|rmsd|availability|uptime|coverage|yield|likelihood|evidence|drag|lift)"
 )
 _WELL = Finder(
     rf"\b(?:{_DID})\b|\b(?:writing|saving) (?:\w+ ){{0,3}}(?:final|results?|summary|report|output|samples)\b"
@@ -41,7 +41,8 @@ _WELL = Finder(
     rf"|:) {{0,2}}['\"]?\S{{0,200}}\w\.{_FILES}['\"]?(?: \([^)]{{0,60}}\))?\W{{0,3}}$"
     r"|\b(?:outputs?|results?|figures?|tables?|reports?|artifacts?|predictions|plots?|findings)\b.{0,30}"
     r"\b(?:in|below|under|at|to) \S{0,100}/"
-    r"|^> ?(?:write|save|ggsave)\w{0,12}[.(]|\bwriting \w{1,20}$|\bexit(?:ed|ing)? normally\b"
+    r"|^> ?(?:write|save|ggsave)\w{0,12}[.(]|\bwriting (?:wave\w{1,12}|chgcar|output|coordinates|results?)$"
+    r"|\bexit(?:ed|ing)? normally\b"
     r"|^\{['\"][\w@/. -]{1,40}['\"]: ?[\d.]+"
     r"|完成|成功|保存|終了しました|正常終了"
 )
@@ -85,6 +86,8 @@ NOTHING = (
     rf"|\b0 ?(?:/|of|out of) ?[1-9]\d{{0,8}} (?:{_TRIES} |{_THINGS} )?(?:were )?(?:succeeded|ok|passed|completed?"
     r"|finished|processed|written|done|usable|valid|successful)\b"
     r"|\bnothing (?:was )?(?:saved|written|produced|exported|trained|processed|evaluated)\b"
+    r"|\b(?:generated|processed|answered|scored|completed|finished|evaluated|converted|written|wrote|read|loaded"
+    r"|trained|merged|aligned|mapped|downloaded|rendered|collected) 0 ?(?:/|of|out of) ?[1-9]\d{0,8}\b"
     rf"|\b(?:trained|evaluated|processed|fitted|fit) (?:\w{{1,12}} ){{0,2}}0 {_THINGS}\b"
     rf"|\b0 {_THINGS} (?:were )?(?:trained|evaluated|processed|written|loaded|used|left after|left to train|remain)\b"
     rf"|\b0 ?(?:/|of|out of) ?[1-9]\d{{0,8}} (?:\w{{1,20}} ){{0,2}}(?:evaluated|scored|solved|merged|converted|trained"
@@ -139,7 +142,7 @@ BADLY = (
     r"|abnormally terminated|exit(?:ed|ing)? with errors?|abort(?:ing|ed) (?:the )?(?:run|job|simulation|program"
     r"|training"
     r"|calculation|execution))\b"
-    r"|\berror executing process\b|\bterminated with an error exit status\b"
+    r"|^\W{0,4}abort(?:ed|ing)?[:!]|\berror executing process\b|\bterminated with an error exit status\b"
     r"|\bno (?:\w{1,20} ){0,2}(?:results?|output|model|checkpoint|predictions?)\b.{0,24}\b(?:written|saved"
     r"|produced|left|generated|created|exported)\b"
 )
@@ -197,7 +200,9 @@ def ends_well(text: str) -> bool:
 
 def _is_empty(text: str) -> bool:
     """Whether a line says no more than a word, or is a command that the shell prints as it runs it."""
-    return text.startswith(("+ ", "++ ")) or (" " not in text.strip() and text.isascii())
+    return text.startswith(("+ ", "++ ")) or (
+        " " not in text.strip() and "." not in text.strip(" .") and text.isascii()
+    )
 
 
 def ends_whole(text: str) -> bool:

@@ -269,6 +269,27 @@ def _printed_not_finite(scene: Scene) -> LogLine | None:
     return scene.curves[found.metric].points[found.since].line if found else None
 
 
+_LAST = 10
+_SCORE = (
+    r"\b(?:score|accuracy|auc|f1|dice|rmse|mae|mse|r2|chi2\S{0,4}|bleu|perplexity|ppl|result|energy|objective"
+    r"|parameters?"
+    r"|estimate|mean|likelihood|residual)\b\W{0,4}"
+)
+_NAN_SCORE = re.compile(_SCORE + r"(?:nan|inf)\b", re.IGNORECASE)
+_SOUND_SCORE = re.compile(_SCORE + r"[-+]?\d", re.IGNORECASE)
+
+
+def _result_not_finite(scene: Scene) -> LogLine | None:
+    """The result by its name; or the last lines name scores, and none of them is a number."""
+    found = curves.find_nan_result(scene.curves)
+    if found or not scene.names_nan:
+        return found
+    last = [line for line in scene.lines if line.text.strip()][-_LAST:]
+    if any(_SOUND_SCORE.search(line.text) for line in last):
+        return None
+    return next((line.origin for line in reversed(last) if _NAN_SCORE.search(line.text)), None)
+
+
 def _exploded(scene: Scene) -> LogLine | None:
     """A training loss that ends far above its beginning, in the metrics or as it was printed."""
     recorded = _unhealthy(health.find_explosions, scene)
@@ -392,7 +413,7 @@ FACT_RULES: tuple[FactRule, ...] = (
         Step.PRINTED,
         F.DIVERGENCE,
         "result",
-        lambda scene: None if scene.evidence.delivered else curves.find_nan_result(scene.curves),
+        lambda scene: None if scene.evidence.delivered else _result_not_finite(scene),
         "the program's result is not a number",
         "whether training, evaluation or an empty data set caused it",
         0.8,

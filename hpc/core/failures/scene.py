@@ -156,7 +156,7 @@ class Scene:
         return next(told, None)
 
     @cached_property
-    def _names_nan(self) -> bool:
+    def names_nan(self) -> bool:
         """Whether any line names a number that is none: where none does, nobody need read them."""
         texts = " ".join(line.text for line in self.evidence.log)
         return log_scan.may_name_nan(texts) and any(log_scan.names_nan(line.text) for line in self.lines)
@@ -167,7 +167,7 @@ class Scene:
 
         wandb repeats at the end whatever was logged last under a name: its summary counts where nothing else reports.
         """
-        if not self._names_nan:
+        if not self.names_nan:
             return None
         reports = [(line, log_scan.loss_is_finite(line.text)) for line in self.lines]
         known = [(line, finite) for line, finite in reports if finite is not None]
@@ -183,7 +183,7 @@ class Scene:
 
         Fewer are what mixed precision does when it looks for its scale.
         """
-        if not self._names_nan:
+        if not self.names_nan:
             return None
         reports = [(line, log_scan.gradient_is_finite(line.text)) for line in self.lines]
         known = [(line, finite) for line, finite in reports if finite is not None]
@@ -236,7 +236,8 @@ class Scene:
                 continue
             rule = _recognise(known, lines, i, trace, self.evidence) or (_UNCAUGHT if trace else None)
             if trace is None and (rule is None or rule.tier is Tier.TRACE) and (of := _of_part(line, self.evidence)):
-                found.append((Event(of, line.origin, line.rank, line.position, survived=True, passed=True), None))
+                over = self._is_failed or course.ends_well_after(i)
+                found.append((Event(of, line.origin, line.rank, line.position, survived=over, passed=over), None))
             elif rule is not None:
                 uncaught = trace.outermost if trace else None
                 survived, passed = course.survived(i, rule, uncaught), course.passed(i, rule, uncaught)
