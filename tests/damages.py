@@ -4,7 +4,7 @@ import json
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,3 +141,21 @@ def damages(home: Path, count: int, seed: int) -> Iterator[Damage]:
         path = chance.choice(whole)
         kinds = FOLDER_DAMAGES if path.is_dir() else FILE_DAMAGES
         yield chance.choice(kinds)(path, chance)
+
+
+def change_digits(paths: Iterable[Path], chance: random.Random) -> None:
+    """Change digits of one of these files in place, and give it the time it had; nothing where none has content."""
+    if found := sorted(path for path in paths if path.is_file() and path.stat().st_size):
+        path = chance.choice(found)
+        before, text = path.stat(), path.read_bytes()
+        path.write_bytes(text.translate(bytes.maketrans(b"01", b"10")))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def exchange_with_then(path: Path, kept: Path, chance: random.Random) -> None:
+    """Bring back a file as it was, or keep it as it is for that."""
+    names = [path, kept]
+    if chance.random() < 0.5:
+        names.reverse()
+    if names[0].is_file() and names[1].parent.is_dir() and (names[1].is_file() or not os.path.lexists(names[1])):
+        shutil.copy(*names)

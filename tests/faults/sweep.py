@@ -41,6 +41,8 @@ KINDS: Mapping[str, Faults] = {
 TASKS = 3
 ENDS = frozenset({0, 1, 2, 3, 74, 75})
 MOST_ROUNDS = 8
+PATIENCE_S = 600.0
+"""For a command on a loaded machine: freezing hundreds of files takes minutes there."""
 PROGRAM = """
 import contextlib, os, sys
 with contextlib.suppress(OSError), open("left", "w") as left:  # for `clean`
@@ -114,6 +116,7 @@ class Sweep:
             f"hpc.{'collect' if verb == 'compact' else verb}",
             "tiny",
             *(more or given.get(verb, [])),
+            timeout=PATIENCE_S,
             HPC_ROOT=str(self.mount.point / "runs"),
         )
         return done.returncode, done.stdout + done.stderr
@@ -174,6 +177,15 @@ class Sweep:
         if left and not place.what.startswith("unlink"):
             found.append(f"left over: {[str(path) for path in left]}")
         return found
+
+    def problems_or_hang(self, place: Place) -> list[str]:
+        """As `problems`; a command that does not end is one, and the next place is tried all the same."""
+        try:
+            return self.problems(place)
+        except subprocess.TimeoutExpired as error:
+            return [f"did not end: {error}"]
+        finally:
+            self.mount.switch()
 
     def heal(self, verb: str) -> list[str]:
         """Let the command go on until it is done; what is lost or there twice."""
@@ -289,7 +301,7 @@ def main() -> int:
             print(f"{verb}: {len(sweep.calls[verb])} calls, {len(places)} places", flush=True)  # noqa: T201
             for place in chance.sample(places, min(arguments.some or len(places), len(places))):
                 tried += 1
-                if problems := sweep.problems(place):
+                if problems := sweep.problems_or_hang(place):
                     bad += 1
                     print(f"{place}:\n  " + "\n  ".join(problems), flush=True)  # noqa: T201
             print(f"  {time.monotonic() - began:.0f} s", flush=True)  # noqa: T201

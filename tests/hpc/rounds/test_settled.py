@@ -30,7 +30,7 @@ from hpc.metrics import MetricsWriter
 from hpc.rounds.act import assess
 from hpc.snapshots import remembered
 from hpc.snapshots.evidence import Results, read_results
-from tests.damages import COPIES, damages
+from tests.damages import COPIES, change_digits, damages, exchange_with_then
 from tests.local_projects import EXPERIMENT, make_project
 
 CHANGES = 80
@@ -306,22 +306,13 @@ def _say_more(_: Path, home: Path, chance: random.Random) -> None:
 
 def _same_size(_: Path, home: Path, chance: random.Random) -> None:
     """Change a digit in place, and give the file the time it had."""
-    paths = [path for path in home.glob("tasks/*/attempt-*/*.json") if path.is_file() and path.stat().st_size]
-    if paths:
-        path = chance.choice(sorted(paths))
-        before, text = path.stat(), path.read_bytes()
-        path.write_bytes(text.translate(bytes.maketrans(b"01", b"10")))
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    change_digits(home.glob("tasks/*/attempt-*/*.json"), chance)
 
 
 def _memory_of_then(_: Path, home: Path, chance: random.Random) -> None:
     """Bring back an earlier memory, or earlier results, or keep these for that."""
-    names = [home / chance.choice((".remembered.jsonl", "collected/results.h5")), home.parent / "earlier"]
-    names[1] = names[1].with_name(f"earlier-{names[0].name}")
-    if chance.random() < 0.5:
-        names.reverse()
-    if names[0].is_file() and names[1].parent.is_dir() and (names[1].is_file() or not os.path.lexists(names[1])):
-        shutil.copy(*names)
+    path = home / chance.choice((".remembered.jsonl", "collected/results.h5"))
+    exchange_with_then(path, home.parent / f"earlier-{path.name}", chance)
 
 
 def _damage(_: Path, home: Path, chance: random.Random) -> None:

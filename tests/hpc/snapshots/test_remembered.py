@@ -27,7 +27,7 @@ from hpc.snapshots.snapshot import AttemptState, Snapshot, newest_of, take_snaps
 from hpc.standing.lines import render
 from hpc.standing.numbers import Standing
 from hpc.status import look, stand
-from tests.damages import damages
+from tests.damages import change_digits, damages, exchange_with_then
 from tests.local_projects import EXPERIMENT, make_project
 
 CHANGES = 200
@@ -277,22 +277,12 @@ def _exchange(home: Path, chance: random.Random) -> None:
 
 def _same_size(home: Path, chance: random.Random) -> None:
     """Change a digit in place, and give the file the time it had."""
-    found = [*home.glob("tasks/*/attempt-*/*.json"), *home.glob("tasks/*/metrics.json")]
-    paths = [path for path in found if path.is_file() and path.stat().st_size]
-    if paths:
-        path = chance.choice(sorted(paths))
-        before, text = path.stat(), path.read_bytes()
-        path.write_bytes(text.translate(bytes.maketrans(b"01", b"10")))
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    change_digits([*home.glob("tasks/*/attempt-*/*.json"), *home.glob("tasks/*/metrics.json")], chance)
 
 
 def _memory_of_then(home: Path, chance: random.Random) -> None:
     """Bring back an earlier memory, or keep this one for that."""
-    names = [home / ".remembered.jsonl", home.parent / "earlier"]
-    if chance.random() < 0.5:
-        names.reverse()
-    if names[0].is_file() and (names[1].is_file() or not os.path.lexists(names[1])):
-        shutil.copy(*names)
+    exchange_with_then(home / ".remembered.jsonl", home.parent / "earlier", chance)
 
 
 def _collected(_: str, names: list[str]) -> list[str]:
