@@ -339,7 +339,7 @@ def list_runs(sides: tuple[str, ...], as_json: bool) -> int:
 @json_option
 @speaks_plainly
 def best(metric: str, as_json: bool) -> int:
-    """Show the best runs by a metric: low losses, high scores. Example: history best val_loss"""
+    """Show the best runs of each program by a metric: low losses, high scores. Example: history best val_loss"""
     book = _book()
     answer_best(book.runs(book.read()), metric, _speaks_json(as_json))
     return EXIT_DONE

@@ -32,7 +32,7 @@ from hpc.core.retry.plan import MENDED_FIRST
 from hpc.core.slurm.arrays import ArrayPlan, first_assignment, plan_arrays
 from hpc.core.slurm.gpu_bound import Place, describe_places, place_all
 from hpc.core.slurm.packing import describe_bounds, describe_pack
-from hpc.core.words import counted
+from hpc.core.words import amount, counted, two_digits
 from hpc.experiments.advising import advise, describe_advice, describe_all
 from hpc.experiments.detecting import describe_detectable, find_detectable
 from hpc.experiments.freezing import Change, Plan
@@ -332,13 +332,13 @@ def _show_arrays(plan: Plan, new: Sequence[Task], estimates: Sequence[str]) -> N
     unit, hours = _hours_asked(arrays)
     rows = [
         (position, len(array.assignments), asked.nodes, asked.gpus, asked.cpus, render_memory(asked.memory_mib),
-         render_time(asked.time_s), f"{most:,.1f}")
+         render_time(asked.time_s), two_digits(most))
         for position, (array, most) in enumerate(zip(arrays, hours, strict=True), start=1)
         for asked in [array.asked]
     ]  # fmt: skip
     columns = ("array", "tasks", "nodes", "GPUs", "CPUs", "memory", "time limit", f"{unit} hours asked")
     print_table("", columns, rows, right=range(len(columns)))
-    say(f"cost: at most {sum(hours):,.1f} {unit} hours, if every task uses its whole limit")
+    say(f"cost: at most {amount(sum(hours), f'{unit} hours')}, if every task uses its whole limit")
     told = {**os.environ, **profile.environment, **spec.environment}
     every = (describe_processes(spec.program, spec.launch, one, told) for one in every_resources(spec, new))
     say("\n".join(dict.fromkeys(every)))

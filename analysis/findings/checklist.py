@@ -7,6 +7,7 @@ from analysis.findings.configurations import ConfigurationResult
 from analysis.findings.resources import ResourceUse
 from analysis.statistics.comparisons import AnalysisPlan
 from analysis.words import coverage, list_words, spread
+from hpc.core.words import amount
 
 NOT_DECLARED = "not declared"
 
@@ -52,8 +53,8 @@ def fill_checklist(
         ("Runs behind each number", f"{spread(runs)} per configuration" if runs else "none"),
         (
             "Compute resources",
-            f"{resources.gpu_hours:,.1f} GPU hours and {resources.cpu_hours:,.1f} CPU hours, all attempts of this "
-            "experiment",
+            f"{amount(resources.gpu_hours, 'GPU hours')} and {amount(resources.cpu_hours, 'CPU hours')}, all attempts "
+            "of this experiment",
         ),
     )
 

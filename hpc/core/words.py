@@ -31,6 +31,44 @@ def with_spread(mean: float, spread: float) -> str:
     return f"{mean:,.{places}f} ± " + (f"{spread:.{places}f}" if places else rounded(spread, 2))
 
 
+def two_digits(value: float) -> str:
+    """A number to two digits, and to no more than a thousandth: ``4,000``, ``12``, ``3.1``, ``0.34``, ``0.050``."""
+    if value >= 9.95:
+        return f"{value:,.0f}"
+    digits = 1 if value >= 0.95 else 2 if value >= 0.095 else 3
+    return f"{value:.{digits}f}" if value >= 0.0005 else "0"
+
+
+def span(seconds: float) -> str:
+    """A length of time to two digits: ``12 min``, ``3.4 h``, ``2.1 days``."""
+    for unit, length, least in (("days", 86400, 2 * 86400), ("h", 3600, 7200), ("min", 60, 120), ("s", 1, 0)):
+        if seconds >= least:
+            return f"{two_digits(seconds / length)} {unit}"
+    raise AssertionError("a duration is not negative")
+
+
+_PARTS = {"h": ("h", "min", "s"), "hours": ("hours", "minutes", "seconds")}
+_LEAST_HOURS = (0.1, 2 / 60)
+"""From so many hours on an amount is said in hours, from so many in minutes."""
+
+
+def amount(hours: float, unit: str) -> str:
+    """Hours to two digits, little of it in minutes or seconds: ``3.1 GPU h``, ``4.2 core min``, ``36 core s``.
+
+    Args:
+        unit: Whose hours: ``GPU h``, ``core hours``.
+    """
+    scale, of = amount_unit(hours, unit)
+    return f"{two_digits(hours * scale)} {of}"
+
+
+def amount_unit(hours: float, unit: str) -> tuple[float, str]:
+    """In what so many hours are said: how many of it an hour has, and its name. None at all are hours."""
+    kind, _, name = unit.rpartition(" ")
+    place = next((at for at, least in enumerate(_LEAST_HOURS) if hours >= least), 2) if hours > 0 else 0
+    return 60.0**place, f"{kind} {_PARTS[name][place]}".strip()
+
+
 def few(names: Sequence[str], most: int = FEW, between: str = ", ") -> str:
     """The first few names, and how many more there are."""
     return between.join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

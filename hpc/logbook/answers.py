@@ -1,6 +1,9 @@
 """Answers of the experiment log, in words and tables or as one JSON value."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from hpc.console import print_json, say
@@ -19,9 +22,10 @@ from hpc.core.history.metrics import (
     seed_spread,
 )
 from hpc.core.history.page import unescape, values_of
+from hpc.core.history.spent import hours_since, lengths_of, since_of
 from hpc.core.history.table import table_lines
 from hpc.core.printable import one_line
-from hpc.core.words import counted, few
+from hpc.core.words import amount, counted, few, span
 from hpc.logbook.book import Book
 
 TOP = 5
@@ -78,17 +82,36 @@ def answer_list(entries: Sequence[Entry], as_json: bool, where: str) -> None:
 
 
 def answer_best(entries: Sequence[Entry], said: str, as_json: bool) -> None:
-    """The best runs by a metric; without one by the leading loss and the leading score."""
-    metrics = _metrics(entries, said)
+    """The best runs by a metric, of each program; without one by the leading loss and the leading score."""
+    _metrics(entries, said)  # or no run of any program has it
+    programs = list(dict.fromkeys(entry.program for entry in entries if entry.results))
+    answers: list[dict[str, Any]] = []
+    for program in programs:
+        own = [entry for entry in entries if entry.program == program]
+        with suppress(InputError):  # runs of this one have other results
+            _answer_best_of(program if len(programs) > 1 else "", own, _metrics(own, said), answers, as_json=as_json)
+    if as_json:
+        print_json({"best": answers})
+
+
+def _answer_best_of(
+    program: str, entries: Sequence[Entry], metrics: Sequence[str], answers: list[dict[str, Any]], *, as_json: bool
+) -> None:
+    """The best runs of one program.
+
+    Args:
+        program: Its name where there are others, whose results do not compare with its own.
+        answers: Is added to.
+    """
     runs = [entry.run for entry in entries]
-    answers = []
     for metric in metrics:
         goal = goal_of(metric) or "min"
         ordered = best_runs(runs, metric, goal)
         spread = seed_spread(runs, metric)
         by_name = {entry.name: entry for entry in entries}
         answers.append({
-            "metric": metric, "goal": goal, "seed_spread": spread.deviation if spread else None,
+            "program": entries[0].program, "metric": metric, "goal": goal,
+            "seed_spread": spread.deviation if spread else None,
             "runs": [entry_json(by_name[run.name]) for run in ordered[:TOP]],
         })  # fmt: skip
         if as_json:
@@ -98,7 +121,8 @@ def answer_best(entries: Sequence[Entry], said: str, as_json: bool) -> None:
         value = first.results[metric]
         tied = [run.name for run in ordered if run.results[metric] == value]
         names = few(tied, 5) if len(tied) == 1 else f"shared by {few(tied, 5)}"
-        tell(f"best {metric} ({way} is better, {describe_count(ordered)}): {number(value)}, {names}")
+        of = f"{program}: " if program else ""
+        tell(f"{of}best {metric} ({way} is better, {describe_count(ordered)}): {number(value)}, {names}")
         if first.command and len(tied) == 1:
             tell(f"  {first.command}")
         rows = [
@@ -111,8 +135,6 @@ def answer_best(entries: Sequence[Entry], said: str, as_json: bool) -> None:
                 _say_margin(value, ordered[1].results[metric], str(spread) if spread else "")
         if not goal_of(metric):
             tell(f"(the name {metric} does not say which is better; lower is taken to be)")
-    if as_json:
-        print_json({"best": answers})
 
 
 def _say_margin(first: float, second: float, spread: str) -> None:
@@ -260,6 +282,73 @@ def _todo(log: Log, runs: Sequence[Entry], query: Query, as_json: bool) -> None:
     answer_todo(log, as_json)
 
 
+def answer_lengths(runs: Sequence[Entry], which: str, as_json: bool) -> None:
+    """How long runs took, program by program.
+
+    Args:
+        which: ``longest`` or ``shortest``; empty for both.
+    """
+    found = lengths_of(runs)
+    if as_json:
+        print_json({
+            "lengths": [
+                {"program": each.program, "runs": {run.name: run.took_s for run in each.runs}} for each in found
+            ]
+        })  # fmt: skip
+        return
+    if not found:
+        tell("no run has ended yet of which it is known how long it took")
+    for each in found:
+        taken = each.seconds
+        first, last, middle = span(taken[0]), span(taken[-1]), span(taken[len(taken) // 2])
+        of = f" of {each.program}" if each.program else ""
+        between = f"{first} to {last}, half of them less than {middle}" if first != last else f"about {first} each"
+        told = f"took {between}, {span(sum(taken))} in all" if len(taken) > 1 else f"took {first}"
+        tell(f"{counted(len(taken), 'run')}{of} {told}")
+        ordered = each.runs if which == "shortest" else each.runs[::-1]
+        rows = [(run.name, run.status, run.config, span(run.took_s or 0.0)) for run in ordered[:TOP]]
+        show_table(("run", "state", "config", "took"), rows)
+    if any(not run.experiment and run.took_s is not None for run in runs):
+        tell("(of a run that was started by hand: from its start until its end was noted)")
+
+
+def answer_hours(runs: Sequence[Entry], period: str, as_json: bool) -> None:
+    """Hours of devices and cores that were used since a period began."""
+    since = since_of(period, datetime.now().astimezone())
+    found = list(hours_since(runs, since))
+    gpu, core = (sum(getattr(each, kind) or 0.0 for each in found) for kind in ("gpu", "core"))
+    if as_json:
+        print_json({
+            "since": since or None, "gpu_hours": gpu, "core_hours": core,
+            "used": [asdict(each) for each in found],
+        })  # fmt: skip
+        return
+    when = f" since {datetime.fromtimestamp(since).astimezone():%A, %Y-%m-%d}" if since else " in all"
+    if not found:
+        tell(f"nothing was used{when}")
+        return
+    tell(f"{amount(gpu, 'GPU h')} and {amount(core, 'core h')}{when}, by what was collected")
+    rows = [
+        (each.name, str(each.runs), *("not known" if hours is None else amount(hours, "h") for hours in kinds))
+        for each in found
+        for kinds in [(each.gpu, each.core, each.wall)]
+    ]
+    show_table(("experiment", "runs", "GPU", "cores", "all runs together"), rows)
+    if any(each.core is None for each in found):
+        tell("(what a run that was started by hand held, nobody noted: only its time is known; it is not in the sum)")
+
+
+def _lengths(log: Log, runs: Sequence[Entry], query: Query, as_json: bool) -> None:
+    del log
+    answer_lengths(runs, query.words[0], as_json)
+
+
+def _hours(log: Log, runs: Sequence[Entry], query: Query, as_json: bool) -> None:
+    del log
+    answer_hours(runs, query.words[0], as_json)
+
+
 _ANSWERS: Mapping[str, Any] = {
     "list": _list, "last": _last, "best": _best, "values": _values, "compare": _compare, "todo": _todo,
+    "lengths": _lengths, "hours": _hours,
 }  # fmt: skip

@@ -13,7 +13,7 @@ from hpc.adapters.files import read_json_or_none
 from hpc.core.errors import HpcError
 from hpc.core.experiment.values import render_value
 from hpc.core.history.command import parse_command
-from hpc.core.history.entries import Entry, State
+from hpc.core.history.entries import Entry, State, Worked
 from hpc.core.history.page import escape
 from hpc.core.layout import RunLayout
 from hpc.core.words import counted
@@ -85,7 +85,7 @@ def _runs(layout: RunLayout, spec: Mapping[str, Any]) -> Iterator[Entry]:
             parameters["case"] = str(entry["case"])
         found = Entry(
             f"{layout.experiment}/{entry['run_name']}", planned, program=program, parameters=parameters,
-            experiment=layout.experiment, state=_state(entry), told=_failure(entry),
+            experiment=layout.experiment, state=_state(entry), told=_failure(entry), worked=tuple(_worked(entry)),
         )  # fmt: skip
         yield replace(found, results=_numbers(entry["summary"])) if found.state is State.FINISHED else found
 
@@ -97,6 +97,18 @@ def _state(entry: Mapping[str, Any]) -> State:
     if verdict and verdict.get("category") == "divergence":
         return State.DIVERGED
     return State.FAILED if entry["outcome"] == "failed" else State.RUNNING
+
+
+def _worked(entry: Mapping[str, Any]) -> Iterator[Worked]:
+    """Each attempt that is over; of those that were adopted nobody knows when they ran and on what."""
+    for told in entry["attempts"]:
+        times = [told.get(name) for name in ("started", "ended")]
+        if told.get("adopted") or not all(isinstance(each, int | float) for each in times):
+            continue
+        began, ended = map(float, times)
+        gpu_seconds, cpus = told.get("gpu_seconds"), told.get("cpus")
+        gpus = gpu_seconds / (ended - began) if isinstance(gpu_seconds, int | float) and ended > began else None
+        yield Worked(began, ended, gpus, cpus * (told.get("nodes") or 1) if isinstance(cpus, int) else None)
 
 
 def _failure(entry: Mapping[str, Any]) -> str:

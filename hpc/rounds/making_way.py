@@ -36,7 +36,7 @@ from hpc.core.records.aside import RunAside, SetAside
 from hpc.core.records.index import Element
 from hpc.core.records.task import TaskRecord
 from hpc.core.resources import HOUR
-from hpc.core.words import counted
+from hpc.core.words import amount, counted
 from hpc.snapshots.snapshot import TaskState, look_at
 from hpc.submissions.on_disk import is_used, list_attempts, list_runs
 
@@ -131,7 +131,7 @@ def _result(folder: TaskLayout, states: Sequence[TaskState], entry: Mapping[str,
         return ""
     hours = sum(attempt.ended.elapsed_s for attempt in attempts if attempt.ended) / HOUR
     values = _values(folder, entry if is_result else None)
-    return ", ".join([*values, *([f"{hours:.1f} h"] if hours >= 0.05 else [])]) or "no value on record"
+    return ", ".join([*values, *([amount(hours, "h")] if hours >= 0.05 else [])]) or "no value on record"
 
 
 def _is_result(entry: Mapping[str, Any]) -> bool:

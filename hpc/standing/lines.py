@@ -4,7 +4,7 @@ from hpc.adapters.collected_file import describe_aside
 from hpc.core.failures.outcomes import Outcome, render_counts
 from hpc.core.picture import OUTCOME_STYLES, Line, bar, sparkline
 from hpc.core.slurm.executions import is_job
-from hpc.core.words import counted, rounded
+from hpc.core.words import amount, counted, rounded
 from hpc.snapshots.running import RunningTask
 from hpc.snapshots.snapshot import Snapshot, name_unreadable
 from hpc.standing.numbers import Standing, Waiting
@@ -21,7 +21,7 @@ def render(snapshot: Snapshot, standing: Standing) -> list[str]:
     if standing.eta_s is not None:
         lines.append(f"{_left(standing.eta_s)} left at this pace")
     if standing.gpu_hours:
-        lines.append(f"{standing.gpu_hours:,.2f} GPU hours used")
+        lines.append(f"{amount(standing.gpu_hours, 'GPU hours')} used")
     return [*lines, *_last_lines(snapshot, standing)]
 
 
@@ -158,8 +158,8 @@ def _pace(standing: Standing) -> list[str]:
     told = [f"{_left(standing.eta_s)} left"] if standing.eta_s is not None else []
     told += [f"{rounded(standing.runs_per_hour)} per hour"] if standing.runs_per_hour else []
     if standing.gpu_hours:
-        return [*told, f"{standing.gpu_hours:,.2f} GPU hours"]
-    return told + ([f"{standing.core_hours:,.2f} core hours"] if standing.core_hours else [])
+        return [*told, amount(standing.gpu_hours, "GPU hours")]
+    return told + ([amount(standing.core_hours, "core hours")] if standing.core_hours else [])
 
 
 def _coloured(line: str) -> Line:

@@ -145,7 +145,7 @@ def walk(person: Newcomer) -> None:
     refused = person.types(asked.told("next"), "Slurm rejects this plan", code=1)
     looked = person.types(refused.told("exceeds the limits"), "BLOCKING memory: hpc plan first_sweep", code=1)
     planned = person.types(
-        looked.told("BLOCKING  memory"), "9 tasks, 9 to submit", "cost: at most 72.0 core hours", columns=NARROW
+        looked.told("BLOCKING  memory"), "9 tasks, 9 to submit", "cost: at most 72 core hours", columns=NARROW
     )
     submit = f"{planned.told('interrupted halfway')} --canary"
     sent = person.types(submit, "the canary: one task", "they start when the canary has succeeded")

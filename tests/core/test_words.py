@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpc.core.words import rounded, with_spread
+from hpc.core.words import amount, rounded, with_spread
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,21 @@ def test_a_rounded_number_has_no_exponent_where_people_read_one(value: float, di
 def test_a_mean_is_as_exact_as_its_spread(mean: float, spread: float, text: str) -> None:
     """Both end at the place of the spread's second digit."""
     assert with_spread(mean, spread) == text
+
+
+@pytest.mark.parametrize("unit", ["GPU h", "core hours", "h"])
+def test_an_amount_has_two_digits_and_is_nothing_only_where_it_is(unit: str) -> None:
+    """From microseconds to centuries: off by a tenth at most, no digit that says nothing, in the unit it names."""
+    said_in = {"h": 1.0, "hours": 1.0, "min": 60.0, "minutes": 60.0, "s": 3600.0, "seconds": 3600.0}
+    assert amount(0.0, unit) == f"0 {unit}"
+    for exponent in range(-40, 60):
+        hours = 1.25**exponent
+        told = amount(hours, unit)
+        figure, _, name = told.partition(" ")
+        scale = said_in[name.rpartition(" ")[2]]
+        assert float(figure.replace(",", "")) == pytest.approx(hours * scale, rel=0.06)
+        assert len(figure.replace(",", "").replace(".", "").strip("0")) <= 2 or hours * scale >= 100
+        assert name.startswith(unit.rpartition(" ")[0])
+    assert [amount(each, "GPU h") for each in (0.001, 0.016944, 0.0707, 0.34, 200)] == [
+        "3.6 GPU s", "61 GPU s", "4.2 GPU min", "0.34 GPU h", "200 GPU h",
+    ]  # fmt: skip

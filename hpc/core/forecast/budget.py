@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from hpc.core.experiment.spec import Budget
-from hpc.core.forecast.forecast import say_hours, say_number
+from hpc.core.forecast.forecast import say_hours
 from hpc.core.forecast.predict import Interval
 from hpc.core.immutable import immutable
 from hpc.core.resources import HOUR, Resources
+from hpc.core.words import amount, amount_unit, rounded, two_digits
 
 GPU, CORE = "GPU h", "core h"
 SPENT = "budget"
@@ -43,11 +44,26 @@ def say_share(budget: Budget, spent: Hours, left: Interval | None, unit: str) ->
     """Say how much of a budget is spent, and how much of it the forecast takes."""
     told = []
     for name, hours in bounds_of(budget):
-        said = f"budget {hours:g} {name}: {say_number(spent.of(name))} spent"
+        said = f"budget {_bound(hours, name)}: {amount(spent.of(name), name)} spent"
         if left and name == unit:
-            said += f", {say_hours(left, unit)} to come: {(spent.of(name) + left.middle) / hours:.0%} of it in all"
+            said += f", {say_hours(left, unit)} to come: {_percent((spent.of(name) + left.middle) / hours)} in all"
         told.append(said)
     return "; ".join(told)
+
+
+def _of(part: float, whole: float, unit: str) -> str:
+    """A part of a whole in one unit, that of the whole: ``0.06 of 1.0 GPU min``."""
+    return f"{two_digits(part * amount_unit(whole, unit)[0])} of {_bound(whole, unit)}"
+
+
+def _bound(hours: float, unit: str) -> str:
+    """A bound of somebody's, with as many digits as people write."""
+    scale, name = amount_unit(hours, unit)
+    return f"{rounded(hours * scale, 4)} {name}"
+
+
+def _percent(share: float) -> str:
+    return "less than 1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
 @immutable
@@ -83,10 +99,10 @@ def fit_into(budget: Budget, spent: Hours, committed: Hours, costs: Sequence[Hou
             fits += 1
         if fits < count or (fits < len(costs) and not why):
             count = fits
-            more = f" and {say_number(committed.of(unit))} committed" if committed.of(unit) else ""
+            more = f" and {amount(committed.of(unit), unit)} committed" if committed.of(unit) else ""
             why = (
-                f"budget: {say_number(spent.of(unit))} of {hours:g} {unit} spent{more}, and a run may take "
-                f"{say_number(costs[fits].of(unit))}"
+                f"budget: {_of(spent.of(unit), hours, unit)} spent{more}, and a run may take "
+                f"{amount(costs[fits].of(unit), unit)}"
             )
         is_spent = is_spent or spent.of(unit) >= hours
     return Fits(count, why, is_spent)

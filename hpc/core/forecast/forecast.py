@@ -9,7 +9,7 @@ from hpc.core.forecast.predict import Interval
 from hpc.core.immutable import immutable
 from hpc.core.records.record import Record, RecordError
 from hpc.core.resources import DAY, HOUR, MINUTE, Resources, render_memory, render_time
-from hpc.core.words import counted
+from hpc.core.words import amount, amount_unit, counted, span, two_digits
 
 MARGIN = 1.2
 """What is advised stays so far above the most that was ever seen."""
@@ -79,7 +79,7 @@ def say_forecast(found: Forecast, experiment: str, *, says_bound: bool = True) -
         says_bound: Whether to name the most it can cost where no run is known; not where the line before has named it.
     """
     if found.run_s is None or found.left_hours is None or found.wall_s is None:
-        bound = f"at most {found.at_most_hours:,.1f} {found.unit} by the limits" if says_bound else ""
+        bound = f"at most {amount(found.at_most_hours, found.unit)} by the limits" if says_bound else ""
         yield f"forecast: {'; '.join(filter(None, (bound, 'no similar run is known')))}{_disk(found)}"
         yield f"  to measure one first: python -m hpc.submit {experiment} --canary"
     else:
@@ -118,8 +118,9 @@ def say_against(found: Forecast, used_h: float, wall_s: float | None = None) -> 
         wall_s: From the first start to the last end; None where it is not over.
     """
     if found.hours is None:
-        return f"forecast at most {found.at_most_hours:,.1f} {found.unit} (no run was known), used {say_number(used_h)}"
-    told = f"forecast {say_hours(found.hours, found.unit)}, used {say_number(used_h)}"
+        most = amount(found.at_most_hours, found.unit)
+        return f"forecast at most {most} (no run was known), used {amount(used_h, found.unit)}"
+    told = f"forecast {say_hours(found.hours, found.unit)}, used {amount(used_h, found.unit)}"
     if wall_s is not None and found.wall_s and found.left == found.tasks:
         told += f"; {say_interval(found.wall_s, say_span)} of time, took {say_span(wall_s)}"
     return told
@@ -216,17 +217,14 @@ def round_memory(mib: float) -> int:
 
 def say_span(seconds: float) -> str:
     """Write a duration with two digits: ``12 min``, ``3.4 h``, ``2.1 days``."""
-    for unit, length in (("days", 2 * DAY), ("h", 2 * HOUR), ("min", 2 * MINUTE), ("s", 0)):
-        if seconds >= length:
-            return f"{say_number(seconds / {'days': DAY, 'h': HOUR, 'min': MINUTE, 's': 1}[unit])} {unit}"
-    raise AssertionError("a duration is not negative")
+    return span(seconds)
 
 
 def say_memory(mib: float) -> str:
     """Write an amount of memory with two digits: ``480 MB``, ``6.1 GB`` (powers of 1024, as everywhere here)."""
     for unit, size in (("TB", 1024 * 1024), ("GB", 1024), ("MB", 0)):
         if mib >= size:
-            return f"{say_number(mib / max(size, 1))} {unit}"
+            return f"{two_digits(mib / max(size, 1))} {unit}"
     raise AssertionError("an amount is not negative")
 
 
@@ -243,15 +241,8 @@ def say_interval(value: Interval, say: Callable[[float], str]) -> str:
 
 
 def say_hours(value: Interval, unit: str) -> str:
-    """Write ``3.1 GPU h (2.4–4.0)``."""
-    low, high = (None if end is None else say_number(end) for end in (value.low, value.high))
+    """Write ``3.1 GPU h (2.4–4.0)``; little of it in minutes or seconds."""
+    scale, name = amount_unit(value.middle, unit)
+    low, high = (None if end is None else two_digits(end * scale) for end in (value.low, value.high))
     ends = "" if low is None or low == high else f" ({low}–{high})"
-    return f"{say_number(value.middle)} {unit}{ends}"
-
-
-def say_number(value: float) -> str:
-    """Two digits, and no more than there are."""
-    if value >= 9.95:
-        return f"{value:,.0f}"
-    digits = 1 if value >= 0.95 else 2 if value >= 0.095 else 3
-    return f"{value:.{digits}f}" if value >= 0.0005 else "0"
+    return f"{two_digits(value.middle * scale)} {name}{ends}"

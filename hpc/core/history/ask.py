@@ -9,6 +9,8 @@ UNDERSTOOD = (
     "compare depth 12 with depth 24",
     "what have I tried?  which runs diverged?  what is running?  what was my last run?",
     "what should I try next?",
+    "how long did the runs take?  which run was longest?  which run was fastest?",
+    "how many GPU hours did I use this week?  (also: today, this month, in all)",
 )
 """Examples of every question that is understood."""
 
@@ -27,8 +29,9 @@ class Query:
     """What is asked for.
 
     Attributes:
-        kind: ``values``, ``best``, ``compare``, ``list``, ``last``, ``todo``.
-        words: A parameter; a metric (or empty); sides; a state (or empty).
+        kind: ``values``, ``best``, ``compare``, ``list``, ``last``, ``todo``, ``lengths``, ``hours``.
+        words: A parameter; a metric (or empty); sides; a state (or empty); ``longest``, ``shortest`` or empty; a period
+            of `hpc.core.history.spent`.
     """
 
     kind: str
@@ -39,7 +42,41 @@ def understand(question: str) -> Query | None:
     """What a question asks for; None where no rule knows it."""
     text = re.sub(r"\s+", " ", question.strip().lower().replace("’", "'")).rstrip(" ?!.")
     text = re.sub(rf"^{_FILL}", "", text)
-    return _comparison(text) or _values(text) or _states(text) or _best(text) or _rest(text)
+    if _HOURS.search(text):
+        return _hours(text)
+    rules = (_lengths, _comparison, _values, _states, _best, _rest)
+    return next((found for rule in rules if (found := rule(text))), None)
+
+
+_PERIODS = (
+    ("today", r"today|since this morning"), ("yesterday", r"since yesterday"), ("week", r"this week|since monday"),
+    ("month", r"this month"), ("year", r"this year"),
+)  # fmt: skip
+_RUNS = r"(?:runs?|experiments?|trainings?|jobs?|sweeps?|it|they|one|each|everything)"
+
+
+_HOURS = re.compile(
+    r"\b(?:gpu|core|cpu|compute|machine)[ -]?(?:hours?|time)\b|\bhow much (?:compute|gpu|cpu)\b|\bhow many hours\b"
+)
+
+
+def _hours(text: str) -> Query | None:
+    period = next((name for name, words in _PERIODS if re.search(rf"\b(?:{words})\b", text)), "")
+    rest = re.sub("|".join(words for _, words in _PERIODS), "", text)
+    if re.search(r"\b(?:last|past|ago|yesterday|since|before|january|february|march|april|may|june|july|august"
+                 r"|september|october|november|december)\b", rest):  # fmt: skip
+        return None  # another time than these: better no answer than that of another question
+    return Query("hours", (period,))
+
+
+def _lengths(text: str) -> Query | None:
+    if re.search(r"\b(?:longest|slowest)\b", text) and re.search(rf"\b{_RUNS}\b|\btook\b", text):
+        return Query("lengths", ("longest",))
+    if re.search(r"\b(?:shortest|fastest|quickest)\b", text) and re.search(rf"\b{_RUNS}\b|\btook\b", text):
+        return Query("lengths", ("shortest",))
+    if re.search(r"\bhow (?:long|much time)\b.*\b(?:take|took|taken|last|lasted|run|ran|need|needed)\b", text):
+        return Query("lengths", ("",))
+    return Query("lengths", ("",)) if re.search(r"\b(?:durations?|run ?times?|wall times?)\b", text) else None
 
 
 def _comparison(text: str) -> Query | None:

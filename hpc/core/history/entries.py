@@ -9,6 +9,7 @@ import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from itertools import count
 from typing import Any
@@ -29,6 +30,30 @@ class State(StrEnum):
     FINISHED = "finished"
     DIVERGED = "diverged"
     FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Worked:
+    """A time in which a run was at work.
+
+    Attributes:
+        began, ended: Unix seconds.
+        gpus, cores: Held meanwhile; None where nobody knows, as of a run that was started by hand.
+    """
+
+    began: float
+    ended: float
+    gpus: float | None = None
+    cores: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long."""
+        return max(0.0, self.ended - self.began)
+
+    def within(self, since: float) -> float:
+        """Seconds of it after a moment."""
+        return max(0.0, self.ended - max(self.began, since))
 
 
 @dataclass(frozen=True)
@@ -53,6 +78,7 @@ class Entry:
         observations: Markdown.
         experiment: Of this toolkit; empty for a run that was started by hand.
         told: Of an experiment, where it stands; of a failed run of one, its failure class; in words.
+        worked: When it ran, piece by piece: of a run of an experiment each attempt that is over, with its hours.
     """
 
     name: str
@@ -72,6 +98,23 @@ class Entry:
     observations: str = ""
     experiment: str = ""
     told: str = ""
+    worked: tuple[Worked, ...] = ()
+
+    @property
+    def took_s(self) -> float | None:
+        """Seconds it ran, all pieces together; None while it runs, and where nobody noted it."""
+        return None if self.state is State.RUNNING or not self.pieces else sum(each.seconds for each in self.pieces)
+
+    @property
+    def pieces(self) -> tuple[Worked, ...]:
+        """When it ran; of a run that was started by hand from its start to the moment its end was noted."""
+        if self.worked or self.experiment or not self.ended:
+            return self.worked
+        try:
+            ends = [datetime.fromisoformat(text).timestamp() for text in (self.time, self.ended)]
+        except ValueError:  # somebody's hand
+            return ()
+        return (Worked(*ends),)
 
     @property
     def date(self) -> str:

@@ -25,7 +25,7 @@ _STATE = re.compile(r"^<!-- Written by `hpc history` from history\.jsonl \((\d+-
 SUMMARY, BEST, EXPERIMENTS, TODO = "Summary", "Best result", "Experiments", "Things to try"
 COLUMNS = ("Run", "Date", "Config", "Loss", "Score", "Notes")
 _FIELD = re.compile(r"^\*\*(Goal|Config|Results|Observations|Status)\*\*:(.*)$")
-_BEST_LINE = re.compile(r"^(- \*\*(Run|Config|Loss|Score)\*\*: |Nothing has finished yet\.$)")
+_BEST_LINE = re.compile(r"^(- \*\*(Program|Run|Config|Loss|Score)\*\*: |Nothing has finished yet\.$)")
 _TODO_LINE = re.compile(r"^\s*[-*] \[([ xX])\] (.*)$")
 _CONFLICT = re.compile(r"^(<{7}|\|{7}|={7}|>{7})( |$)")
 _MARKDOWN = re.compile(r"([\\`*\[\]|#~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
@@ -94,26 +94,34 @@ def notes_cell(entry: Entry) -> str:
     return "; ".join(filter(None, [escape(entry.notice), entry.remark]))
 
 
-def best_entries(entries: Sequence[Entry], kind: str = LOSS) -> tuple[str, Entry] | None:
-    """The best run by the result that most runs have, losses before scores; None where nothing was measured."""
-    names = [name for entry in entries if (name := leading(entry.results, kind))]
-    if not names:
-        return best_entries(entries, SCORE) if kind == LOSS else None
-    metric = max(dict.fromkeys(names), key=names.count)
-    found = best_runs([entry.run for entry in entries], metric, goal_of(metric))[0]
-    return metric, next(entry for entry in entries if entry.name == found.name)
+def best_entries(entries: Sequence[Entry]) -> list[tuple[str, str, Entry]]:
+    """The best run of each program by each leading result, a loss before a score: program, metric, run.
+
+    Results of different programs, or by different metrics, do not compare.
+    """
+    groups: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        if metric := leading(entry.results, LOSS) or leading(entry.results, SCORE):
+            groups.setdefault((entry.program, metric), []).append(entry)
+    found = []
+    for (program, metric), group in groups.items():
+        first = best_runs([entry.run for entry in group], metric, goal_of(metric))[0]
+        found.append((program, metric, next(entry for entry in group if entry.name == first.name)))
+    return found
 
 
 def _best(entries: Sequence[Entry]) -> Iterator[str]:
     found = best_entries(entries)
-    if found is None:
+    if not found:
         yield "Nothing has finished yet."
-        return
-    loss, score = values_of(found[1])
-    yield f"- **Run**: {found[1].name}"
-    yield f"- **Config**: {escape(found[1].config) or NOTHING}"
-    yield f"- **Loss**: {loss or NOTHING}"
-    yield f"- **Score**: {score or NOTHING}"
+    for program, metric, entry in found:
+        loss, score = values_of(entry)
+        if len(found) > 1:
+            yield f"- **Program**: {escape(program) or NOTHING}, by {escape(metric)}"
+        yield f"- **Run**: {entry.name}"
+        yield f"- **Config**: {escape(entry.config) or NOTHING}"
+        yield f"- **Loss**: {loss or NOTHING}"
+        yield f"- **Score**: {score or NOTHING}"
 
 
 def _section(entry: Entry) -> str:

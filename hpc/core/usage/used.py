@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpc.core.forecast.forecast import ENOUGH_RUNS, MARGIN, round_memory, round_time, say_memory, say_number, say_span
+from hpc.core.forecast.forecast import ENOUGH_RUNS, MARGIN, round_memory, round_time, say_memory, say_span
 from hpc.core.resources import MINUTE, render_memory, render_time
 from hpc.core.usage.split import TimeSplit
-from hpc.core.words import counted
+from hpc.core.words import counted, two_digits
 
 WORTH = 0.75
 """Less is advised where it is at most this part of what is asked: a smaller gain is not worth the risk."""
@@ -125,7 +125,7 @@ def advise(runs: Sequence[Used]) -> Iterator[str]:
         enough_cores = int(-(-cores * MARGIN // 1)) or 1
         if enough_cores <= WORTH * cpus:
             yield (
-                f"{int(cpus)} cores requested, at most {say_number(cores)} busy on average in "
+                f"{int(cpus)} cores requested, at most {two_digits(cores)} busy on average in "
                 f"{counted(len(group), 'run')}: {enough_cores} would be enough"
             )
     shares = [each.gpu_busy for each in runs if each.gpu_busy is not None]
@@ -177,5 +177,5 @@ def say_energy(joules: float, runs: int, carbon: float, source: str) -> str:
         source: Who measured it.
     """
     kwh = joules / J_PER_KWH
-    co2 = f", {say_number(kwh * carbon)} kg CO₂ at {carbon:g} kg/kWh" if carbon else ""
-    return f"energy: {say_number(kwh)} kWh in {counted(runs, 'run')} ({source}){co2}"
+    co2 = f", {two_digits(kwh * carbon)} kg CO₂ at {carbon:g} kg/kWh" if carbon else ""
+    return f"energy: {two_digits(kwh)} kWh in {counted(runs, 'run')} ({source}){co2}"

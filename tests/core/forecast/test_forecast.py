@@ -47,7 +47,7 @@ def test_where_nothing_is_known_a_canary_is_named() -> None:
     told = [*say_forecast(found, "x")]
 
     assert told == [
-        "forecast: at most 96.0 core h by the limits; no similar run is known",
+        "forecast: at most 96 core h by the limits; no similar run is known",
         "  to measure one first: python -m hpc.submit x --canary",
     ]
     assert [*say_forecast(found, "x", says_bound=False)] == ["forecast: no similar run is known", told[1]]
@@ -55,7 +55,7 @@ def test_where_nothing_is_known_a_canary_is_named() -> None:
 
 def test_forecast_and_actual_are_one_line() -> None:
     """As in: forecast 3.1 GPU h (2.4–4.0), used 3.4."""
-    assert say_against(KNOWN, 3.41) == "forecast 3.1 GPU h (2.4–4.0), used 3.4"
+    assert say_against(KNOWN, 3.41) == "forecast 3.1 GPU h (2.4–4.0), used 3.4 GPU h"
     assert say_against(KNOWN, 3.41, 3300.0).endswith("; 50 min (40–60 min) of time, took 55 min")
 
 
@@ -141,4 +141,4 @@ def test_a_budget_says_what_the_forecast_takes_of_it() -> None:
     """What is spent, what is to come, and both as a share."""
     said = say_share(Budget(gpu_hours=10.0), Hours(gpu=2.0), KNOWN.hours, "GPU h")
 
-    assert said == "budget 10 GPU h: 2.0 spent, 3.1 GPU h (2.4–4.0) to come: 51% of it in all"
+    assert said == "budget 10 GPU h: 2.0 GPU h spent, 3.1 GPU h (2.4–4.0) to come: 51% in all"

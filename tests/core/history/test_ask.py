@@ -28,6 +28,17 @@ QUESTIONS = {
     "what is running?": ("list", "running"),
     "what was my last run?": ("last",),
     "what should I try next?": ("todo",),
+    "how long did the runs take?": ("lengths", ""),
+    "how long do runs usually take": ("lengths", ""),
+    "how long did my last sweep take?": ("lengths", ""),
+    "which run was longest?": ("lengths", "longest"),
+    "what was the slowest run": ("lengths", "longest"),
+    "which run took the shortest?": ("lengths", "shortest"),
+    "fastest run so far": ("lengths", "shortest"),
+    "how many GPU hours did I use this week?": ("hours", "week"),
+    "how many core hours have we used today": ("hours", "today"),
+    "gpu hours this month": ("hours", "month"),
+    "how much compute did I use so far?": ("hours", ""),
 }
 
 
@@ -40,7 +51,19 @@ def test_a_question_is_understood(question):
         assert (found.kind, *found.words) == QUESTIONS[question]
 
 
-@pytest.mark.parametrize("question", ["", "hello", "compare", "why?", "best" * 0 + "delete everything now", "\x1b[31m"])
+@pytest.mark.parametrize(
+    "question",
+    [
+        "",
+        "hello",
+        "how many GPU hours did I use last week?",
+        "GPU hours in march",
+        "compare",
+        "why?",
+        "best" * 0 + "delete everything now",
+        "\x1b[31m",
+    ],
+)
 def test_what_no_rule_knows_is_not_guessed_at(question):
     """The verb then says what it understands."""
     assert understand(question) is None

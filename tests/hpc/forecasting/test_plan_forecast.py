@@ -31,8 +31,8 @@ def test_a_plan_learns_from_the_runs_before_it(project):
     assert said.count("at most 0.3") == 1
     project.hpc("submit", "tiny")
     told = project.hpc("status", "tiny")
-    assert "forecast at most 0.3 core h (no run was known), used 0" in told
-    assert project.json("collect", "tiny")["forecast"].startswith("forecast at most 0.3 core h")
+    assert "forecast at most 0.33 core h (no run was known), used 0" in told
+    assert project.json("collect", "tiny")["forecast"].startswith("forecast at most 0.33 core h")
 
     project.write_experiment(stepped)
     second = plan(project)["forecast"]
@@ -69,7 +69,7 @@ def test_a_study_stops_when_its_budget_is_spent_and_goes_on_when_it_is_raised(pr
     project.write_program("import sys\nassert sys.argv[1] != '1'\nprint('loss: 1')\n")
     project.write_experiment(FOUR)
     asked = plan(project, "--set", "budget.core_hours=0.34")  # two of four tasks: each is granted a sixth of an hour
-    assert asked["forecast"]["budget"].startswith("budget 0.34 core h: 0 spent")
+    assert asked["forecast"]["budget"].startswith("budget 0.34 core h: 0 core h spent")
     assert "2 of 4 submitted (budget: 0 of 0.34 core h spent" in project.hpc("submit", "tiny", expect=1)
     # The failed one and one that finished left room; a budget of nothing is spent at once.
     plan(project, "--set", "budget.core_hours=0.00000001")

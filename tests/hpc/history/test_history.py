@@ -158,6 +158,28 @@ def test_the_questions_of_the_requirements(log: None, question: str, words: tupl
         assert [each for each in answers if each not in told] == []
 
 
+def test_how_long_runs_took_and_what_they_used(log: None) -> None:
+    """Of runs that were started by hand: from start to end, and that nobody noted what they held."""
+    said = say("ask", "how long did the runs take?")
+    assert "runs of train.py took" in said
+    assert "until its end was noted" in said
+    lengths = ask_json("ask", "which run was longest?")["lengths"]
+    assert lengths[0]["program"] == "train.py"
+    used = ask_json("ask", "how many GPU hours did I use this week?")
+    assert (used["gpu_hours"], used["used"][0]["gpu"]) == (0.0, None)
+    assert "nobody noted" in say("ask", "how many GPU hours did I use in all?")
+
+
+def test_the_best_of_another_program_is_another_best(log: None) -> None:
+    """A loss of one program says nothing of that of another."""
+    run("python other.py --lr=1", "val_loss=0.0001")
+    metric = ask_json("best")["best"][0]["metric"]
+    run("python other.py --lr=2", f"{metric}=0.0001")
+    programs = [each["program"] for each in ask_json("best", metric)["best"]]
+    assert programs == ["train.py", "other.py"]
+    assert f"other.py: best {metric}" in say("best", metric)
+
+
 def test_things_to_try_by_command_and_by_hand():
     """What is added by command and what is written into the page are one list."""
     say("todo", "add", "lr 3e-4 at depth 24")
