@@ -417,4 +417,4 @@ _PIECES = st.sampled_from((
 def test_a_log_that_names_no_nan_need_not_be_read(texts: list[str]) -> None:
     """The look at the log as a whole misses none of its lines."""
     scene = observe(Evidence(log=tuple(LogLine("stdout", i, text) for i, text in enumerate(texts, 1))))
-    assert scene._names_nan == any(log_scan.names_nan(line.text) for line in scene.lines)
+    assert scene.names_nan == any(log_scan.names_nan(line.text) for line in scene.lines)
