@@ -43,7 +43,7 @@ from hpc.rounds.replanning import PlanRequest, draft, put_in_place
 from hpc.snapshots.other_code import describe_other_code, has_failed
 from hpc.snapshots.outdated import describe_outdated
 from hpc.submissions.prepare import choose_partitions, link_scripts, never_asked
-from hpc.submissions.rehearsal import Job, describe_job, refuse_broken, rehearse
+from hpc.submissions.rehearsal import Job, describe_job, kind_of, refuse_broken, rehearse
 from hpc.workspace import Workspace
 
 
@@ -199,17 +199,14 @@ def tell(
 
 
 def try_scripts(submissions: Sequence[SubmissionLayout], scheduler: str) -> dict[Path, Trial]:
-    """Let bash read a script of each kind, and Slurm judge it where there is Slurm.
-
-    A hundred thousand tasks have hundreds of arrays that ask for the same: one question answers for all of them.
+    """Let bash read a script of each kind (`kind_of`), and Slurm judge it where there is Slurm.
 
     Raises:
         InputError: A script is no valid shell (a site's template or setup line is broken).
     """
     kinds: dict[str, Path] = {}
     for submission in submissions:
-        text, number = submission.script.read_text(encoding="utf-8"), f"{submission.number:03d}"
-        kinds.setdefault(text.replace(str(submission.home), "").replace(f"/{number}\n", "\n"), submission.script)
+        kinds.setdefault(kind_of(submission.script.read_text(encoding="utf-8"), submission), submission.script)
     for script in kinds.values():
         refuse_broken(script.read_text(encoding="utf-8"))
     return {script: try_file(script) for script in kinds.values() if scheduler == "slurm"}

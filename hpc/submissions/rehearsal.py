@@ -13,7 +13,7 @@ from typing import Any
 from hpc.adapters.slurm import Trial, try_script
 from hpc.core.errors import InputError
 from hpc.core.launch.arguments import arguments_of, task_argv
-from hpc.core.layout import RunLayout
+from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.records.index import Element, SubmissionIndex, Used
 from hpc.core.slurm.arrays import Assignment
 from hpc.submissions.prepare import Frozen, Rehearsed, rehearse_submissions
@@ -79,9 +79,20 @@ def rehearse(layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignment
         InputError: A script cannot be rendered, or is no valid shell.
     """
     jobs = rehearse_submissions(layout, frozen, assignments)
-    for each in jobs:
-        refuse_broken(each.script)
-    return tuple(_job(layout, frozen, each) for each in jobs)
+    kinds = [kind_of(each.script, layout.submission(each.number)) for each in jobs]
+    scripts = dict(zip(kinds, (each.script for each in jobs), strict=True))
+    for script in scripts.values():
+        refuse_broken(script)
+    trials = {kind: _try(layout, frozen, script) for kind, script in scripts.items()}
+    return tuple(_job(layout, each, trials[kind]) for each, kind in zip(jobs, kinds, strict=True))
+
+
+def kind_of(script: str, submission: SubmissionLayout) -> str:
+    """A script without what tells it from others that ask for the same: its folder and number.
+
+    A hundred thousand tasks have hundreds of such arrays: bash and Slurm answer for all of them at once.
+    """
+    return script.replace(str(submission.home), "").replace(f"/{submission.number:03d}\n", "\n")
 
 
 def refuse_broken(script: str) -> None:
@@ -95,9 +106,12 @@ def refuse_broken(script: str) -> None:
         raise InputError(f"not valid shell; check the profile's template and setup: {done.stderr.strip()}")
 
 
-def _job(layout: RunLayout, frozen: Frozen, job: Rehearsed) -> Job:
+def _try(layout: RunLayout, frozen: Frozen, script: str) -> Trial:
     is_local = frozen.profile.scheduler == "local"
-    trial = Trial(said=LOCAL_SAYS) if is_local else try_script(job.script, layout.experiment)
+    return Trial(said=LOCAL_SAYS) if is_local else try_script(script, layout.experiment)
+
+
+def _job(layout: RunLayout, job: Rehearsed, trial: Trial) -> Job:
     positions = ((job.index.element_of(number), entry) for number, entry in enumerate(job.index.entries))
     tasks = tuple(_task(layout, job.index, position, entry) for position, entry in positions)
     return Job(job.number, job.script, tasks, trial)

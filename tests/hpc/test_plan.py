@@ -45,7 +45,11 @@ def test_slurm_is_asked_once_for_arrays_that_ask_for_the_same(tmp_path, monkeypa
     """Three arrays, of two, two and one task: two questions, each refusal once; every script is linked all the same."""
     five = EXPERIMENT.replace("[1, 2]", "[1, 2, 3, 4, 5]")
     slurm = make_slurm_project(tmp_path, monkeypatch, five, "max_array_size: 2\n")
-    assert len((slurm.folder / "sbatch.calls").read_text().splitlines()) == 2
+    calls = slurm.folder / "sbatch.calls"
+    assert len(calls.read_text().splitlines()) == 2
+    calls.unlink()
+    assert slurm.hpc("plan", "tiny", "--cluster", "slurm", "--dry-run").count("sbatch --test-only: ") == 3
+    assert len(calls.read_text().splitlines()) == 2
     assert len(list((slurm.folder / "manifests/rendered/tiny").iterdir())) == 3
     slurm.client("sbatch", "echo 'sbatch: error: Requested node configuration is not available' >&2; exit 1")
     answer = slurm.json("plan", "tiny", "--cluster", "slurm", expect=1)
