@@ -2,7 +2,8 @@
 
     make gpu-check          under ten minutes; one test alone: python -m benchmarks.gpu_check -k bf16
 
-Without a GPU: exit code 75 and one sentence, and the page stays as it is.
+Without a GPU: exit code 75 and one sentence (make says "Error 75" and ends with its own code 2). The page is written
+of all tests only: it stays as it is without a GPU, and where arguments for pytest are given.
 """
 
 import platform
@@ -48,12 +49,24 @@ def page(results: Path, seconds: float) -> str:
     )
 
 
+def why_none() -> str:
+    """Why PyTorch has no GPU here; empty where it has one."""
+    try:
+        import torch
+    except ImportError:
+        return "PyTorch is not installed: make setup"
+    if torch.cuda.is_available():
+        return ""
+    if torch.version.cuda is None and torch.version.hip is None:
+        mended = "where there is a GPU, make clean setup installs one that has"
+        return f"this PyTorch ({torch.__version__}) is built without CUDA; {mended}"
+    return "no GPU here (torch.cuda.is_available() is false)"
+
+
 def main() -> int:
     """Run from the command line; return the exit code."""
-    import torch
-
-    if not torch.cuda.is_available():
-        print("gpu-check: no GPU here (torch.cuda.is_available() is false); nothing was checked", file=sys.stderr)
+    if reason := why_none():
+        print(f"gpu-check: {reason}; nothing was checked", file=sys.stderr)
         return NO_GPU
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder) / "results.xml"
@@ -67,6 +80,9 @@ def main() -> int:
             return 1
         if not results.exists():
             return code or 1
+        if sys.argv[1:]:
+            print(f"gpu-check: {PAGE.relative_to(ROOT)} stays: it is the record of all tests, without arguments")
+            return code
         PAGE.write_text(page(results, time.monotonic() - began), encoding="utf-8")
     print(f"gpu-check: wrote {PAGE.relative_to(ROOT)}")
     return code

@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import re
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -90,3 +92,78 @@ def test_a_report_without_an_answer_is_refused(builder: ModuleType, tmp_path: Pa
     (tmp_path / "report/report.md").write_text("# x\n\n## The verdict in full\n\n![a](front.svg)\n\nDots.\n")
     with pytest.raises(SystemExit, match="does not begin with an answer"):
         builder.section("x", tmp_path)
+
+
+class Road:
+    """The commands as the gallery starts them: each collection is the next of `outcomes`, every other command works."""
+
+    def __init__(self, outcomes: Sequence[dict[str, int]]) -> None:
+        self.outcomes = [{"planned": 0, "pending": 0, "running": 0, **each} for each in outcomes]
+        self.started: list[tuple[str, ...]] = []
+
+    def run(self, name: str, *arguments: str, accepted: tuple[int, ...] = (0,)) -> str:
+        assert 0 in accepted
+        self.started.append((name, *arguments))
+        return json.dumps({"outcomes": self.outcomes.pop(0)}) if name == "hpc.collect" else "refused: the queue is full"
+
+    def count(self, name: str) -> int:
+        return sum(words[0] == name for words in self.started)
+
+
+@pytest.fixture
+def taken(builder: ModuleType, monkeypatch: pytest.MonkeyPatch) -> "type[Road]":
+    """`Road`, whose commands are those that the gallery starts; nobody waits."""
+    monkeypatch.setattr(builder, "_EVERY_S", 0)
+
+    class Taken(Road):
+        def __init__(self, outcomes: Sequence[dict[str, int]]) -> None:
+            super().__init__(outcomes)
+            monkeypatch.setattr(builder, "run", self.run)
+
+    return Taken
+
+
+def test_what_a_site_takes_in_portions_is_submitted_until_all_have_run(builder: ModuleType, taken: type[Road]) -> None:
+    """It waits for those in the queue, then sends the rest."""
+    road = taken([{"planned": 2, "running": 2}, {"planned": 2, "finished": 2}, {"pending": 2}, {"finished": 4}])
+    builder.finish("lora_sweep_small")
+    assert (road.count("hpc.submit"), road.count("hpc.collect")) == (2, 4)
+
+
+def test_what_is_not_submitted_ends_it_with_what_was_said(builder: ModuleType, taken: type[Road]) -> None:
+    """A section of older runs would be taken for that of these."""
+    road = taken([{"planned": 12}, {"planned": 12}])
+    with pytest.raises(SystemExit, match="12 of its tasks are not submitted\nrefused: the queue is full"):
+        builder.finish("lora_sweep_small")
+    assert road.count("hpc.submit") == 2
+
+
+def test_the_second_look_is_taken_where_one_is_planned(builder: ModuleType, taken: type[Road]) -> None:
+    """With the seeds that the file adds, and nowhere else."""
+    for name, looks in (("weight_decay_1M_small", 2), ("transfer_source_small", 1)):
+        road = taken([{"finished": 3}, {"finished": 5}])
+        builder.whole_road(name, ["--cluster", "lab"])
+        assert [words[2:] for words in road.started if words[0] == "hpc.plan"] == [
+            ("--cluster", "lab"),
+            ("--second-look",),
+        ][:looks]
+
+
+def test_only_the_named_experiments_are_run_and_those_have_to_end(
+    builder: ModuleType, taken: type[Road], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In the order of the list, and without a page where one has not ended; an unknown name is refused."""
+    before = PAGE.read_text(encoding="utf-8")
+    monkeypatch.setenv("HPC_ROOT", str(tmp_path))
+    road = taken([{"finished": 3}, {"finished": 18}])
+    monkeypatch.setattr(sys, "argv", ["build.py", "--run", "transfer_small", "transfer_source_small"])
+    with pytest.raises(SystemExit, match=r"not every run has ended.*: transfer_source_small, transfer_small$"):
+        builder.main()
+    assert [words[1] for words in road.started if words[0] == "hpc.submit"] == [
+        "transfer_source_small",
+        "transfer_small",
+    ]
+    monkeypatch.setattr(sys, "argv", ["build.py", "transfer"])
+    with pytest.raises(SystemExit, match="2"):
+        builder.main()
+    assert PAGE.read_text(encoding="utf-8") == before

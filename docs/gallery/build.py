@@ -3,9 +3,10 @@
     python docs/gallery/build.py             from the run folders that are there and collected (HPC_ROOT)
     python docs/gallery/build.py --run       run them first, one after another, on this machine: an hour on two cores
     python docs/gallery/build.py --run --cluster lab --set container.image=train-cpu      the same on Slurm, in an image
+    python docs/gallery/build.py --run transfer_source_small transfer_small               these only, the rest stays
 
 Each report is built anew. What is not there keeps the section that the page has; the page holds all of them, or is not
-written.
+written. What is run and does not end, or is not submitted, is an error: its section would be that of other runs.
 """
 
 import argparse
@@ -37,12 +38,11 @@ _EVERY_S = 10
 
 
 def run(name: str, *arguments: str, accepted: tuple[int, ...] = (0,)) -> str:
-    """Run one of our commands and return its standard output; show what it said where it ended otherwise."""
-    done = subprocess.run(
-        [sys.executable, "-m", name, *arguments], cwd=PROJECT, capture_output=True, text=True, check=False
-    )
+    """Run one of our commands and return its standard output; end where its exit code is none of those accepted."""
+    command = [sys.executable, "-m", name, *arguments]
+    done = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode not in accepted:
-        sys.exit(f"{name} {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+        sys.exit(f"{name} {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}")
     return done.stdout
 
 
@@ -56,12 +56,24 @@ def whole_road(experiment: str, planning: Sequence[str]) -> None:
 
 
 def finish(experiment: str) -> None:
-    """Submit what is left, and collect until nothing waits or runs."""
-    run("hpc.submit", experiment, accepted=(0, 1, _NOTHING_TO_DO))
+    """Submit what is left, and collect until every run has ended; a site may take them in portions."""
+    left = None
     while True:
-        outcomes = json.loads(run("hpc.collect", experiment, "--json", accepted=(0, 1)))["outcomes"]
-        if not outcomes["pending"] + outcomes["running"]:
+        said = run("hpc.submit", experiment, accepted=(0, 1, _NOTHING_TO_DO))
+        outcomes = ended(experiment)
+        if not outcomes["planned"]:
             return
+        if outcomes["planned"] == left:
+            sys.exit(f"{experiment}: {left} of its tasks are not submitted\n{said}")
+        left = outcomes["planned"]
+
+
+def ended(experiment: str) -> dict[str, int]:
+    """The number of tasks by outcome, once none waits or runs."""
+    while True:
+        outcomes: dict[str, int] = json.loads(run("hpc.collect", experiment, "--json", accepted=(0, 1)))["outcomes"]
+        if not outcomes["pending"] + outcomes["running"]:
+            return outcomes
         time.sleep(_EVERY_S)
 
 
@@ -114,25 +126,37 @@ def earlier_sections(page: Path) -> dict[str, str]:
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", action="store_true", help="run every experiment first")
+    parser.add_argument(
+        "names", nargs="*", metavar="EXPERIMENT", help=f"default: all of them: {', '.join(EXPERIMENTS)}"
+    )
+    parser.add_argument("--run", action="store_true", help="run them first, in the order of the list")
     parser.add_argument("--cluster", default="local", help="with --run: the site profile to plan for")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="with --run: as hpc.plan takes it"
     )
     args = parser.parse_args()
+    if unknown := sorted(set(args.names) - set(EXPERIMENTS)):
+        parser.error(f"no {', '.join(unknown)} in the gallery; there are {', '.join(EXPERIMENTS)}")
+    chosen = [name for name in EXPERIMENTS if name in args.names or not args.names]
     if args.run:
         planning = ["--cluster", args.cluster, *(word for each in args.set for word in ("--set", each))]
-        for name in EXPERIMENTS:
+        for name in chosen:
+            began = time.monotonic()
+            print(f"{name}: plan, run, collect", flush=True)
             whole_road(name, planning)
+            print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
     root, page = Path(os.environ.get("HPC_ROOT") or PROJECT / "runs"), PROJECT / "docs/gallery.md"
     sections = earlier_sections(page)
-    for name in EXPERIMENTS:
-        if is_collected(root / name):
-            run("analysis.report", name, "--format", "md")
-            sections[name] = section(name, root / name)
+    renewed = [name for name in chosen if is_collected(root / name)]
+    if unfinished := [name for name in chosen if name not in renewed and (args.run or args.names)]:
+        sys.exit(f"not every run has ended, or none is collected, below {root}: {', '.join(unfinished)}")
+    for name in renewed:
+        run("analysis.report", name, "--format", "md")
+        sections[name] = section(name, root / name)
     if missing := [name for name in EXPERIMENTS if name not in sections]:
         sys.exit(f"not collected below {root}: {', '.join(missing)}; python docs/gallery/build.py --run makes them")
     page.write_text("\n".join([_HEAD, *(sections[name].rstrip("\n") + "\n" for name in EXPERIMENTS)]), encoding="utf-8")
+    print(f"{page.relative_to(PROJECT)}: new of {', '.join(renewed) or 'none'}; {len(EXPERIMENTS)} sections")
 
 
 if __name__ == "__main__":

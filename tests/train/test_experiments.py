@@ -12,6 +12,7 @@ from hpc.core.experiment.placeholders import RUN
 from hpc.core.experiment.spec import ExperimentSpec
 from hpc.core.launch.program import command_argv, command_experiments
 from hpc.experiments.schema import load_experiment
+from tests.hpc.experiments.test_language_models import BOTH as OF_LANGUAGE_MODELS
 
 EXPERIMENTS = Path(__file__).parents[2] / "manifests/experiments"
 SYMMETRY = {
@@ -55,6 +56,13 @@ def test_every_experiment_plans_its_runs(name: str, runs: int) -> None:
             given[spec.batch.parameter] = spec.batch.micro
         args = read(spec, given)
         assert {key: getattr(args, key) for key in given} == given
+
+
+def test_no_shipped_experiment_is_without_its_count() -> None:
+    """Of every file it is asserted how many runs it plans, here or with the language models."""
+    assert len(expand(load("demo"))) == 6
+    shipped = {path.stem for path in EXPERIMENTS.glob("*.yaml")}
+    assert shipped == {"demo", *COUNTS, *dict(OF_LANGUAGE_MODELS)}
 
 
 WITHOUT_LADDER = {"transfer", "transfer_small"}
