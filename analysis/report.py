@@ -277,7 +277,8 @@ def find_newest(root: Path) -> RunLayout:
     newest = newest_experiment(root)
     if newest is None:
         raise InputError(
-            f"no experiment under {root}; give the folder with --root, or list what exists: python -m hpc.ls"
+            f"nothing was planned under {root} yet; plan an experiment: python -m hpc.plan; or give the folder of "
+            "another project with --root"
         )
     return RunLayout(root, newest)
 

@@ -33,7 +33,7 @@ PROBES = 2
 
 
 @click.command(epilog="Example: python -m hpc.brief lora_sweep --from answers.yaml --non-interactive")
-@click.argument("name", shell_complete=experiments)
+@click.argument("name", required=False, shell_complete=experiments)
 @click.option(
     "--from", "answers", type=click.Path(path_type=Path), help="YAML file with answers: any keys of the brief."
 )
@@ -41,12 +41,13 @@ PROBES = 2
 @dry_run_option
 @json_option
 @speaks_plainly
-def main(name: str, answers: Path | None, non_interactive: bool, dry_run: bool, as_json: bool) -> int:
-    """Ask what experiment NAME should find out, question vague answers, and write its brief."""
+def main(name: str | None, answers: Path | None, non_interactive: bool, dry_run: bool, as_json: bool) -> int:
+    """Ask what experiment NAME (default: the only one) should find out, question vague answers, and write its brief."""
     from hpc.experiments.briefing import put_together, read_answers, read_subject, refuse_missing, rewrite, write_brief
     from hpc.experiments.sealing import sealed_words
 
     workspace = Workspace.current()
+    name = workspace.chosen(name)
     subject = read_subject(workspace.experiment_file(name), workspace.project)
     given = read_answers(answers) if answers else {}
     sealed = sealed_words(RunLayout(workspace.root, subject.spec.name))

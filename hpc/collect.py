@@ -213,6 +213,8 @@ def _say_rest(done: Collection, *, writes: bool, forgotten: Sequence[str], dry_r
     )
     if done.jobs and judged.frozen.profile.scheduler != "local":  # this machine's are waited for
         say(f"next: python -m hpc.status {layout.experiment}")
+    elif all(task.outcome is Outcome.PLANNED for task in done.tasks):
+        say(f"next: python -m hpc.submit {layout.experiment}")
 
 
 def _forecast(done: Collection) -> str:

@@ -24,7 +24,7 @@ from hpc.checkup.bounded import Subject, answers, look
 from hpc.completing import clusters, experiments
 from hpc.console import dry_run_option, json_option, note, print_json, print_table, say, show_text, speaks_plainly
 from hpc.core.checkup.check import Check, Group, Severity, exit_code, group_of, in_order, unanswered
-from hpc.core.errors import EXIT_DONE, EXIT_FAILED, InputError
+from hpc.core.errors import EXIT_DONE, EXIT_FAILED, HpcError, InputError
 from hpc.core.layout import RunLayout
 from hpc.core.words import counted
 from hpc.workspace import Workspace
@@ -84,7 +84,7 @@ def main(
         print_json(describe(checks, code, experiment))
     else:
         show(in_order(checks), shows_all=shows_all)
-        say(next_line(checks, experiment, cluster))
+        say(next_line(checks, experiment, cluster, _begin))
     return code
 
 
@@ -193,8 +193,19 @@ def show(checks: Sequence[Check], *, shows_all: bool = False) -> None:
     say(f"{counted(len(checks), 'check')}: {', '.join(told)}{'' if shows_all else ' (--all shows them)'}")
 
 
-def next_line(checks: Sequence[Check], experiment: str | None, cluster: str | None) -> str:
-    """What to type next: this again where something blocks, else what the check-up was for."""
+def _begin() -> str:
+    try:
+        return Workspace.current().begin()
+    except HpcError:
+        return "python -m hpc.init"
+
+
+def next_line(checks: Sequence[Check], experiment: str | None, cluster: str | None, begin: Callable[[], str]) -> str:
+    """What to type next: this again where something blocks, else what the check-up was for.
+
+    Args:
+        begin: Gives the command that plans, or makes, an experiment where none was checked.
+    """
     words = [experiment] if experiment else []
     chosen = " ".join(map(shlex.quote, [*words, "--cluster", cluster] if cluster else words))
     code = exit_code(checks)
@@ -202,7 +213,7 @@ def next_line(checks: Sequence[Check], experiment: str | None, cluster: str | No
         return f"next: fix what blocks, then: {f'python -m hpc.doctor {chosen}'.rstrip()}"
     if code:
         return f"next, when Slurm answers again: {f'python -m hpc.doctor {chosen}'.rstrip()}"
-    return f"next: python -m hpc.{f'plan {chosen}' if experiment else 'init'}"
+    return f"next: {f'python -m hpc.plan {chosen}' if experiment else begin()}"
 
 
 def _counted(number: int, severity: Severity) -> str:

@@ -48,7 +48,7 @@ from hpc.workspace import Workspace
 
 
 @click.command(epilog="Example: python -m hpc.plan lora_sweep --set resources.mem=64GB")
-@click.argument("name", shell_complete=experiments)
+@click.argument("name", required=False, shell_complete=experiments)
 @click.option(
     "--cluster",
     shell_complete=clusters,
@@ -80,7 +80,7 @@ from hpc.workspace import Workspace
 @json_option
 @speaks_plainly
 def main(
-    name: str,
+    name: str | None,
     cluster: str | None,
     assignments: tuple[str, ...],
     seeds: str,
@@ -92,8 +92,9 @@ def main(
     dry_run: bool,
     as_json: bool,
 ) -> int:
-    """Check experiment NAME, freeze its manifest and write the Slurm scripts; print the next command."""
+    """Check experiment NAME (default: the only one), freeze its manifest, write the scripts; print what is next."""
     workspace = Workspace.current()
+    name = workspace.chosen(name)
     if second_look:
         if cluster or assignments or seeds or resource_limits or replaces or moved:
             raise InputError(

@@ -17,6 +17,7 @@ from hpc.adapters.project import EXPERIMENTS, find_project, runs_root
 from hpc.core.errors import InputError, nearest
 from hpc.core.immutable import immutable
 from hpc.core.layout import RunLayout
+from hpc.core.words import few
 
 OWN_CODE = Path(__file__).parents[1]
 """The folder our packages are imported from: the clone, the frozen copy of a run, or site-packages."""
@@ -83,6 +84,21 @@ class Workspace:
     def rendered(self) -> Path:
         """Links to the newest scripts, so that the sbatch line is short."""
         return self.project / "manifests" / "rendered"
+
+    def chosen(self, name: str | None) -> str:
+        """Name the experiment that is meant: without a name the only one there is.
+
+        Raises:
+            InputError: There is none, or more than one; the message lists them.
+        """
+        if name is not None:
+            return name
+        known = sorted(each.stem for each in self.experiments.glob("*.yaml"))
+        if len(known) == 1:
+            return known[0]
+        if not known:
+            raise InputError(f"there is no experiment in {self.experiments}; write one: python -m hpc.init")
+        raise InputError(f"which experiment? Give its name; valid: {few(known, 12)}")
 
     def experiment_file(self, name: str) -> Path:
         """Find an experiment's YAML by name or path.
@@ -168,20 +184,28 @@ class Workspace:
         if name is None:
             newest = newest_experiment(self.root)
             if newest is None:
-                raise InputError(f"nothing of yours was planned below {self.root}; start: {self._begin('')}")
+                raise InputError(f"nothing of yours was planned below {self.root}; start: {self.begin()}")
             return RunLayout(self.root, newest)
         layout = named_runs(self.root, name)
         stem = layout.experiment
         if not layout.manifest.is_file() and not any(layout.manifests.glob("*.json")):
             known = planned_below(self.root)
+            if owner := self._experiment_of(name):
+                raise InputError(f"'{stem}' is a run of {owner}: give both, {shlex.quote(owner)} {shlex.quote(name)}")
             raise InputError(
                 f"no runs of '{stem}' below {self.root}; "
                 f"{nearest(stem, known) if known else 'nothing was planned yet'}. "
-                f"To plan one: {self._begin(stem)}"
+                f"To plan one: {self.begin(stem)}"
             )
         return layout
 
-    def _begin(self, stem: str) -> str:
+    def _experiment_of(self, run_name: str) -> str:
+        """The experiment planned last, where it has begun a run of this name; else nothing."""
+        newest = newest_experiment(self.root)
+        is_name = bool(run_name) and "/" not in run_name and not run_name.startswith(".")
+        return newest if newest and is_name and RunLayout(self.root, newest).task(run_name).home.is_dir() else ""
+
+    def begin(self, stem: str = "") -> str:
         """The command that plans an experiment there is: that one, the nearest, the newest; or that makes one."""
         found = sorted(self.experiments.glob("*.yaml"), key=lambda path: path.stat().st_mtime)
         names = [path.stem for path in found]

@@ -14,7 +14,7 @@ from hpc.core.experiment.spec import ExperimentSpec, Task
 from hpc.core.forecast.budget import CORE, GPU, hours_of, say_share
 from hpc.core.forecast.forecast import Forecast, forecasts_of, limit_advice, limit_warnings, say_interval, say_memory
 from hpc.core.forecast.observed import find_scaling, unlike
-from hpc.core.forecast.predict import Interval, Sweep, predict_one, predict_sweep
+from hpc.core.forecast.predict import OCCASION, Interval, Sweep, predict_one, predict_sweep
 from hpc.core.layout import RunLayout
 from hpc.core.profile import ClusterProfile
 from hpc.core.resources import Resources
@@ -105,9 +105,13 @@ def _of_time(
 
     def predict(some: Sequence[Task]) -> Sweep:
         asked = [resources_of(spec, task) for task in some]
-        times = [scaling.time_s({**known.fixed, **spec.program.args, **task.parameters}) for task in some]
+        given = [{**known.fixed, **spec.program.args, **task.parameters} for task in some]
+        times, unseen = [scaling.time_s(each) for each in given], [scaling.unseen(each) for each in given]
         weights = [_hours_of(each, known.overhead, has_gpus=has_gpus) for each in asked]
-        return predict_sweep(ratios, scaling.fitted, times, weights, at_once(asked, profile) or len(some), chance())
+        places = at_once(asked, profile) or len(some)
+        return predict_sweep(
+            ratios, scaling.fitted, times, weights, places, chance(), unseen, scaling.between, OCCASION
+        )
 
     whole, rest = predict(tasks), predict(left)
     memory = predict_one(known.peaks_mib, chance()) if known.peaks_mib else None
@@ -125,6 +129,7 @@ def _of_time(
         warnings.append(text)
     return {
         "scaled_by": scaling.argument,
+        "apart_by": scaling.by,
         "not_scaled": "; ".join(other[:FEW]),
         "run_s": rest.run_s,
         "hours": whole.total,

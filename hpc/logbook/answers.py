@@ -327,7 +327,10 @@ def answer_hours(runs: Sequence[Entry], period: str, as_json: bool) -> None:
     if not found:
         tell(f"nothing was used{when}")
         return
-    tell(f"{amount(gpu, 'GPU h')} and {amount(core, 'core h')}{when}, by what was collected")
+    used = " and ".join(
+        amount(hours, unit) for hours, unit in ((gpu, "GPU h"), (core, "core h")) if hours or unit != "GPU h"
+    )
+    tell(f"{used}{' on no GPU' * (not gpu)}{when}, by what was collected")
     rows = [
         (each.name, str(each.runs), *("not known" if hours is None else amount(hours, "h") for hours in kinds))
         for each in found

@@ -95,6 +95,7 @@ class Expected:
         return hours_of(asked, max(0.0, (seconds if ran < seconds else asked.time_s) - ran))
 
     def _seconds(self, asked: Resources, parameters: Mapping[str, Any]) -> float:
-        if self._scaling is None:
+        given = {**self._args, **parameters}
+        if self._scaling is None or self._scaling.unseen(given):
             return float(asked.time_s)
-        return min(float(asked.time_s), self._most * self._scaling.time_s({**self._args, **parameters}))
+        return min(float(asked.time_s), self._most * self._scaling.time_s(given))

@@ -31,6 +31,7 @@ class Forecast(Record):
         known: Runs it was learned from.
         source: Whose runs these are, in words; empty where none is known.
         scaled_by: Argument its times were scaled by; empty for none.
+        apart_by: Argument by whose values runs took longer or shorter; empty for none.
         not_scaled: What is planned otherwise than in any known run, and scaled by nothing, in words.
         unit: ``GPU h`` or ``core h``.
         run_s: One run, in seconds; null where none is known, as all below.
@@ -56,6 +57,7 @@ class Forecast(Record):
     known: int = 0
     source: str = ""
     scaled_by: str = ""
+    apart_by: str = ""
     not_scaled: str = ""
     unit: str = "core h"
     run_s: Interval | None = None
@@ -107,6 +109,7 @@ def _basis(found: Forecast) -> str:
     told = f"learned from {counted(found.known, 'run')} of {found.source}"
     told += ": no interval from one run alone" if found.known == 1 else "; in brackets 10–90 %"
     told += f"; scaled by {found.scaled_by}" if found.scaled_by else "; not scaled"
+    told += f"; each value of {found.apart_by} by itself" if found.apart_by else ""
     return told + (f"; different there: {found.not_scaled}" if found.not_scaled else "")
 
 

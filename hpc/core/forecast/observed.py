@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from hpc.core.immutable import field, immutable
+from hpc.core.immutable import field, immutable, replace
 
 WORK = (
     "epochs", "n_epochs", "num_epochs", "num_train_epochs", "train_epochs", "max_epochs",
@@ -15,6 +15,8 @@ WORK = (
 """Arguments that say how much work a run is: its time may be linear in them. No other argument scales a forecast."""
 LEAST_GAIN = 0.8
 """Scaling has to leave at most this part of the spread, or it is not done: with few runs chance alone leaves less."""
+LEAST_APART = 0.4
+"""An argument sets runs apart if within its values at most this part of the spread is left: chance does that rarely."""
 FOR_A_START = 4
 """Runs from which on a start-up time is told from the time of the work; with fewer, time is proportional to work."""
 
@@ -44,22 +46,34 @@ class Observed:
 
 @immutable
 class Scaling:
-    """How the time of a run grows with one argument: ``start_s + per_unit_s × value``.
+    """How the time of a run grows with one argument, ``start_s + per_unit_s × value``, and differs by another one.
 
     Attributes:
         argument: Its name; empty: not at all, each run takes ``start_s``.
         fitted: Numbers that were fitted, which the spread has to do without.
+        by: Argument of which some values take longer than others by more than chance; empty for none.
+        factors: Value of that one, as text → how many times as long.
+        between: Standard deviation of the logarithms of these.
     """
 
     argument: str = ""
     start_s: float = 1.0
     per_unit_s: float = 0.0
     fitted: int = 1
+    by: str = ""
+    factors: Mapping[str, float] = field(default_factory=dict)
+    between: float = 0.0
 
     def time_s(self, arguments: Mapping[str, Any]) -> float:
         """What a run with these arguments takes, in seconds."""
         value = amount(arguments.get(self.argument)) if self.argument else None
-        return self.start_s if value is None else self.start_s + self.per_unit_s * value
+        factor = self.factors.get(str(arguments.get(self.by)), 1.0) if self.by else 1.0
+        return factor * (self.start_s if value is None else self.start_s + self.per_unit_s * value)
+
+    def unseen(self, arguments: Mapping[str, Any]) -> str:
+        """The value of `by` where no run with it is known: how many times as long it takes, nobody knows."""
+        value = str(arguments.get(self.by)) if self.by else ""
+        return "" if value in self.factors else value
 
 
 def amount(value: Any) -> float | None:
@@ -94,6 +108,30 @@ def find_scaling(known: Sequence[Observed]) -> Scaling:
         left = log_spread([each.run_s / found.time_s(each.arguments) for each in known], found.fitted)[1]
         if left < least:
             best, least = found, left
+    return _apart(known, best)
+
+
+def _apart(known: Sequence[Observed], scaling: Scaling) -> Scaling:
+    """Find the argument by whose values runs differ in length, where one leaves little of the spread."""
+    logs = [math.log(each.run_s / scaling.time_s(each.arguments)) for each in known]
+    mean = sum(logs) / len(logs)
+    free = len(logs) - scaling.fitted
+    best, least = scaling, LEAST_APART * math.sqrt(sum((each - mean) ** 2 for each in logs) / max(1, free))
+    for name in dict.fromkeys(name for each in known for name in each.arguments):
+        groups: dict[str, list[float]] = {}
+        for each, log in zip(known, logs, strict=True):
+            groups.setdefault(str(each.arguments.get(name)), []).append(log)
+        left = free - (len(groups) - 1)
+        if name == scaling.argument or not 2 <= len(groups) <= len(known) // 2 or left < 2:
+            continue
+        means = {value: sum(group) / len(group) for value, group in groups.items()}
+        within = math.sqrt(sum((log - means[value]) ** 2 for value, group in groups.items() for log in group) / left)
+        if within < least:
+            middle = sum(means.values()) / len(means)
+            between = math.sqrt(sum((each - middle) ** 2 for each in means.values()) / (len(means) - 1))
+            factors = {value: math.exp(each - middle) for value, each in means.items()}
+            fitted = scaling.fitted + len(groups) - 1
+            best, least = replace(scaling, by=name, factors=factors, between=between, fitted=fitted), within
     return best
 
 

@@ -15,6 +15,8 @@ from hpc.core.immutable import immutable
 
 LEVEL = 0.8
 """Share of what comes that an interval is to cover."""
+OCCASION = 0.1
+"""How far all times of a sweep are off together, as a logarithm: other days, nodes, neighbours (docs/forecast.md)."""
 MOST_DRAWN = 300
 """Runs of a sweep that are drawn one by one; a larger sweep is drawn by so many of them."""
 MOST_NUMBERS = 60_000
@@ -76,6 +78,9 @@ def predict_sweep(
     weights: Sequence[float],
     at_once: int,
     chance: Chance,
+    unseen: Sequence[str] = (),
+    between: float = 0.0,
+    occasion: float = 0.0,
 ) -> Sweep:
     """Draw sweeps.
 
@@ -85,6 +90,9 @@ def predict_sweep(
         times_s: Time explained of each run to come, in the order in which they start; at least one.
         weights: Of each of these, what a second of it costs.
         at_once: Runs that run at once.
+        unseen: Of each, the value of the argument that sets runs apart, where none with it is known (`Scaling.unseen`).
+        between: How far the logarithms of times differ by that argument: all runs of an unseen value differ alike.
+        occasion: How far these logarithms are off together, for all runs alike: `OCCASION` for times.
     """
     mean, spread = log_spread(ratios, fitted)
     free = len(ratios) - fitted
@@ -96,10 +104,16 @@ def predict_sweep(
     factor = len(times_s) / len(some)
     slots = at_once / factor
     totals, walls, runs = [], [], []
+    kinds = tuple(unseen) or ("",) * len(times_s)
+    fresh = [kind for kind in dict.fromkeys(kinds) if kind]
     for _ in range(max(100, min(400, MOST_NUMBERS // len(some)))):
         sigma = spread * math.sqrt(free / max(chance.gammavariate(free / 2, 2.0), 1e-12))
         mu = mean + sigma / math.sqrt(len(ratios)) * chance.gauss(0, 1)
-        times = [times_s[place] * _grown(mu + sigma * chance.gauss(0, 1)) for place in some]
+        mu += occasion * chance.gauss(0, 1) if occasion else 0.0
+        apart = {kind: between * chance.gauss(0, 1) for kind in fresh}
+        times = [
+            times_s[place] * _grown(mu + apart.get(kinds[place], 0.0) + sigma * chance.gauss(0, 1)) for place in some
+        ]
         totals.append(factor * sum(time * weights[place] for time, place in zip(times, some, strict=True)))
         walls.append(wall_time(times, at_once) if factor == 1 else max(sum(times) / slots, *times))
         runs += times[:: max(1, len(times) // 10)]
