@@ -62,10 +62,10 @@ def _read(path: Path, *_version: int) -> Mapping[str, Entry]:
     except (InputError, OSError):
         return {}
     tasks = content.get("tasks") if isinstance(content, dict) else None
-    return {each["task_id"]: each for each in tasks if _is_entry(each)} if isinstance(tasks, list) else {}
+    return {each["task_id"]: each for each in tasks if is_entry(each)} if isinstance(tasks, list) else {}
 
 
-def _is_entry(value: Any) -> bool:
+def is_entry(value: Any) -> bool:
     """Whether this is a task with attempts, as we write them."""
     return (
         isinstance(value, dict)

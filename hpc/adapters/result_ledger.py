@@ -38,15 +38,18 @@ def append_results(
     """
     with lock(layout.home / ".ledger.lock"):
         try:
-            found = [value for _, value in _objects(read_regular(layout.ledger, MOST_JSON_BYTES))]
+            content = read_regular(layout.ledger, MOST_JSON_BYTES)
         except FileNotFoundError:
-            found = []
-        there = [line for line in found if isinstance(line, dict)]
-        hashes = [str(line.get("sha256") or "") for line in there]
-        last, told = (hashes or [""])[-1], told_last()
+            content = b""
+        newest: dict[str, Line] = {}
+        last, told, is_there = "", told_last(), False
+        for _, line in _objects(content):
+            if isinstance(line, dict):
+                newest[str(line.get("task_id"))] = line
+                last = str(line.get("sha256") or "")
+                is_there |= last == told
         # Chained to what is gone, so that its loss shows: the file was removed, or its end.
-        previous = last if not told or told in hashes else told
-        added = link(choose({str(line.get("task_id")): line for line in there}), previous)
+        added = link(choose(newest), told if told and not is_there else last)
         if added:
             append_json_lines(layout.ledger, added)
         return str(added[-1]["sha256"]) if added else last

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -20,6 +21,7 @@ _TASKS = "tasks"
 _BEGIN = b' "tasks": [\n'
 _END = b" ],\n"
 _INDENT = b"  "
+_LAST = re.compile(rb'^ "sha256": "([0-9a-f]{64})"\n}\n\Z', re.MULTILINE)
 _MOST_HEAD_LINES = 20
 """More than there are members; each is a line."""
 
@@ -74,7 +76,7 @@ def read_lines(file: BinaryIO) -> Iterator[bytes]:
     for line in file:
         if line == _END:
             break
-        yield line[len(_INDENT) :].rstrip(b"\n").removesuffix(b",")
+        yield line.removeprefix(_INDENT).rstrip(b"\n").removesuffix(b",")
 
 
 def read_head(path: Path) -> Mapping[str, Any]:
@@ -96,11 +98,12 @@ def read_head(path: Path) -> Mapping[str, Any]:
 
 
 def digest_told(file: BinaryIO) -> str:
-    """The hash that an open file ends with; empty where it says none.
+    """The hash that an open file ends with; empty where it does not end as `write_verdicts` ends one.
 
     Raises:
         OSError: It cannot be read.
     """
     file.seek(max(0, os.fstat(file.fileno()).st_size - 100))
     last = file.read()
-    return last.partition(b'"sha256": "')[2][:64].decode("ascii", "replace")
+    found = _LAST.search(last)
+    return found[1].decode() if found else ""

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from hpc.adapters.collected_file import read_entries
 from hpc.adapters.files import write_json
 from hpc.core.errors import HpcError, TemporaryError
 from hpc.core.failures.classify import classify
@@ -22,7 +23,7 @@ from hpc.core.slurm.states import SlurmState
 from hpc.rounds.act import assess
 from hpc.snapshots import remembered, snapshot
 from hpc.snapshots.evidence import Results, read_results
-from hpc.snapshots.remembered import Began, Ended
+from hpc.snapshots.remembered import Began, Ended, Memory
 from hpc.snapshots.snapshot import AttemptState, Snapshot, newest_of, take_snapshot
 from hpc.standing.lines import render
 from hpc.standing.numbers import Standing
@@ -319,6 +320,21 @@ def test_a_look_with_memory_says_what_one_without_says(
         assert shown(lambda: with_memory(layout)) == shown(lambda: without(layout)), step
         recalled += layout.remembered.is_file()
     assert recalled > changes / 3
+
+
+def test_a_collection_read_task_by_task_is_what_it_is_as_a_whole(layout: RunLayout) -> None:
+    """As written, with any byte changed, cut anywhere, with something behind it, and written by somebody else."""
+    chance = random.Random(SEED)  # noqa: S311  no secret
+    whole = layout.verdicts.read_bytes()
+    changed = (
+        whole[:place] + bytes([whole[place] ^ chance.choice((1, 2, 32))]) + whole[place + 1 :]
+        for place in [*range(120), *range(len(whole) - 120, len(whole)), *chance.sample(range(len(whole)), 100)]
+    )
+    others = [json.dumps(json.loads(whole), indent=1).encode(), whole + b"x", b"[]", b"", whole.replace(b"\n", b"")]
+    for content in (whole, *changed, *others, *(whole[:place] for place in range(1, len(whole), 97))):
+        layout.verdicts.write_bytes(content)
+        in_full = {name: remembered.in_short(entry) for name, entry in read_entries(layout).items()}
+        assert Memory(layout).read_entries() == in_full, content
 
 
 def test_every_rule_is_named_by_the_digest() -> None:
