@@ -75,7 +75,7 @@ def play_all() -> None:
     """Play every campaign of the page, several at once, and keep the results."""
     parts: list[tuple[str, Callable[[], list[dict[str, Any]]]]] = [
         *(("large", partial(study.large, trace)) for trace in TRACES),
-        ("settled", partial(study.were_failures_settled, ACME)),
+        ("anew", partial(study.were_failures_judged_anew, ACME)),
         ("compared", study.compared),
         ("own", study.at_their_own),
         ("mistaken", study.mistaken),
@@ -178,8 +178,8 @@ def short(results: Row) -> str:
   {calls:.1f} Slurm
   clients a minute on average, {peak:.0f} in the busiest minute: calls follow rounds and arrays, not tasks.
 - **The collector does.** Its longest collection takes {_minutes(longest)} of processor time, where {few:,} tasks take
-  {_minutes(max(row["longest_s"] for row in results["large"] if row["tasks"] == few))}: every round looks at
-  every run once more, above all at those that failed for good.
+  {_minutes(max(row["longest_s"] for row in results["large"] if row["tasks"] == few))}: every round asks
+  of every run whether its files are as they were.
   {_beyond(results)}
 - **Results.** With failures as on Philly {percent(ours["finished"])} of what can finish does, by blind retry
   {percent(blind["finished"])}; goodput {percent(ours["goodput"])} beside {percent(blind["goodput"])}. Attempts in vain:
@@ -228,21 +228,21 @@ def million(results: Row) -> str:
 One GPU a task, failures and run times as on three clusters, and our loop.
 
 {table(head, [(name, *map(show, rows)) for name, show in lines])}
-{_were_settled(results, rows)}
+{_were_judged_anew(results, rows)}
 
 {picture}
 """
 
 
-def _were_settled(results: Row, rows: Sequence[Row]) -> str:
-    """What the collections would take, were failures remembered as finished runs are."""
-    (then,) = results["settled"]
+def _were_judged_anew(results: Row, rows: Sequence[Row]) -> str:
+    """What the collections would take, were failures not remembered as finished runs are."""
+    (then,) = results["anew"]
     now = _of(rows, trace=then["trace"])
     return (
-        "Runs that have failed for good are judged anew at each collection, finished ones are only copied. Did the "
-        f"former cost no more than the latter, the longest collection on {then['trace']} would take "
-        f"{_minutes(then['longest_s'])} instead of {_minutes(now['longest_s'])}, and the campaign {then['days']:.1f} "
-        f"days instead of {now['days']:.1f}: between two rounds the queue runs dry."
+        "Runs that have failed for good are remembered, as finished ones are. Were each collection to judge them anew, "
+        f"the longest one on {then['trace']} would take {_minutes(then['longest_s'])} instead of "
+        f"{_minutes(now['longest_s'])}, and the campaign {then['days']:.1f} days instead of {now['days']:.1f}: between "
+        "two rounds the queue runs dry."
     )
 
 

@@ -21,16 +21,17 @@ class Listing(NamedTuple):
     Attributes:
         digest: Of the names and stamps of all files that are evidence.
         newest: When the last of them changed, Unix time in nanoseconds.
-        records: Name → stamp of ``task.json``, ``exit.json`` and ``scheduler.json``, those that are there.
     """
 
     digest: bytes
     newest: int
-    records: dict[str, Stamp]
 
 
-def list_files(home: str) -> Listing:
+def list_files(home: str) -> tuple[Listing, dict[str, Stamp]]:
     """Look at the folder of an attempt; folders in it are passed over.
+
+    Returns:
+        What was found, and name → stamp of ``task.json``, ``exit.json`` and ``scheduler.json``, those that are there.
 
     Raises:
         OSError: It cannot be looked at.
@@ -52,7 +53,8 @@ def list_files(home: str) -> Listing:
                 newest = max(newest, modified, changed)
                 lines.append(f"{name}\0{found.st_ino} {found.st_size} {modified} {changed}")
     lines.sort()
-    return Listing(hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).digest(), newest, records)
+    digest = hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).digest()
+    return Listing(digest, newest), records
 
 
 def list_below(folder: str) -> tuple[list[str], int]:

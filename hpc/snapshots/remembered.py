@@ -237,8 +237,7 @@ class Memory:
         """Return what is known of an attempt; None where its records have to be read."""
         told = self._told(run_name, number)
         home = f"{self._tasks}/{run_name}/attempt-{number}"
-        listing = self._list(home) if told is not None else None
-        records = listing.records if listing else _RecordStamps(home)
+        listing, records = self._list(home) if told is not None else (None, _RecordStamps(home))
         stamps = [records.get("task.json"), records.get("exit.json"), None]
         if told is None or self._origins[told[2]][0] != LOCAL:  # this machine's own queue keeps nothing there
             stamps[2] = records.get("scheduler.json")
@@ -266,11 +265,12 @@ class Memory:
                 return each
         return None
 
-    def _list(self, home: str) -> Listing | None:
-        """List an attempt's folder, where that is asked for and can be done."""
+    def _list(self, home: str) -> tuple[Listing | None, Mapping[str, Stamp] | _RecordStamps]:
+        """List an attempt's folder, where that is asked for and can be done; and the stamps of its records."""
         with contextlib.suppress(OSError):
-            return list_files(home) if self._lists else None
-        return None
+            if self._lists:
+                return list_files(home)
+        return None, _RecordStamps(home)
 
     def note(self, run_name: str, number: int, known: Known) -> None:
         """Take in what was read of an attempt after `recall` did not know it, unless its files changed just now."""

@@ -235,7 +235,7 @@ class EvidenceNames:
         if is_job(attempt.job):
             log = stamp_of(str(self._layout.submission(attempt.submission).element_log(attempt.job)))
         try:
-            digest, newest, _ = listing or list_files(str(attempt.layout.home))
+            digest, newest = listing or list_files(str(attempt.layout.home))[0]
             saved, saved_at = list_below(str(attempt.layout.checkpoints)) if with_checkpoints else ([], 0)
         except OSError:
             return ""
