@@ -33,7 +33,7 @@ class AttemptLayout:
 
     home: Path
 
-    @property
+    @cached_property
     def number(self) -> int:
         """Attempt number, from 1."""
         return attempt_number(self.home.name) or 0
@@ -405,6 +405,10 @@ class RunLayout:
     def task(self, run_name: str) -> TaskLayout:
         """The folder of the task with this run name."""
         return TaskLayout(self.tasks / run_name)
+
+    def attempt(self, run_name: str, number: int) -> AttemptLayout:
+        """The folder of an attempt of this task; ten thousand of them are asked for at once."""
+        return AttemptLayout(self.tasks.joinpath(run_name, f"attempt-{number}"))
 
 
 def attempt_number(folder_name: str) -> int | None:

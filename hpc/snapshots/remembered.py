@@ -254,7 +254,7 @@ class Memory:
             task_id, number, submission, job, restarts, scheduler, started, code, altered, manifest_sha, used, packed,
             cluster,
         )  # fmt: skip
-        ended = End(*end)._replace(signals_received=tuple(end[-1])) if end else None  # JSON has lists
+        ended = End(*(*end[:-1], tuple(end[-1]))) if end else None  # JSON has lists
         return Known(began, ended, record_from(JobRow, row) if row else None)
 
     def _told(self, run_name: str, number: int) -> Any:

@@ -557,7 +557,7 @@ def _with_entry(task: TaskState, entry: Entry | None) -> TaskState:
     attempts = task.attempts
     if kept and kept.is_result:  # elements of attempts that are gone look as if they had never begun
         attempts = tuple(each for each in attempts if each.number not in kept.gone or each.unreadable)
-    return replace(task, attempts=attempts, collected=entry, kept=kept)
+    return TaskState(task.task, attempts, entry, kept, task.is_left)
 
 
 def _readable(
@@ -678,7 +678,7 @@ def _task_state(
     jobs: set[str] = set()
     is_left = False
     for number in reversed(numbers):
-        attempt = layout.task(task.run_name).attempt(number)
+        attempt = layout.attempt(task.run_name, number)
         state = _claimed(attempt, task, answer, jobs, is_newest=number == numbers[-1], memory=memory)
         jobs.add(state.job)
         attempts.insert(0, state)
