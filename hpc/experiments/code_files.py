@@ -16,6 +16,7 @@ from enum import StrEnum
 from pathlib import Path, PurePath
 from typing import Any
 
+from hpc.adapters.archive_file import SUFFIXES as ARCHIVES
 from hpc.adapters.code_snapshot import LinkTo
 from hpc.adapters.git import list_code_files, list_ignored, list_untracked
 from hpc.core.credentials import MOST_BYTES, looks_secret
@@ -102,6 +103,7 @@ def find_code(project: Path, root: Path, inputs: Iterable[str] = (), experiment:
     homes = run_folders(project, listed)
     listed = [name for name in listed if homes.isdisjoint(name.parents)]
     unasked = set(listed) if tracked is None else untracked
+    listed = [name for name in listed if name not in unasked or not _is_archive(name, root)]
     linked = tuple(map(os.path.normpath, inputs))
     large = [name for name in listed if name in untracked and _is_data(project / name)]
     given = [name for name in listed if is_in(str(name), linked) and _size(project / name) >= LARGE_BYTES]
@@ -218,6 +220,12 @@ def _without_litter(project: Path, names: Iterable[Path], untracked: Container[P
         return known[path]
 
     return [name for name in names if name not in untracked or not (_is_litter_name(name) or is_litter(name.parent))]
+
+
+def _is_archive(name: Path, root: Path) -> bool:
+    """Whether a file is called as `hpc archive` calls that of an experiment: as code it would be another code."""
+    ends = next((each for each in ARCHIVES if name.name.endswith(each)), "")
+    return bool(ends) and (root / name.name.removesuffix(ends) / "manifest.json").is_file()
 
 
 def _size(path: Path) -> int:

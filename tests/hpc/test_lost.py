@@ -41,6 +41,15 @@ def test_what_was_collected_before_anything_was_submitted_leads_there(planned: L
     assert "next: python -m hpc.submit tiny" in planned.hpc("collect", "tiny")
 
 
+def test_an_archive_beside_the_program_is_no_other_code(planned: LocalProject) -> None:
+    """What `hpc archive` writes where it is called is not copied, and makes no result one of other code."""
+    planned.hpc("archive", "tiny")
+    (planned.folder / "data.tar.gz").write_bytes(b"of the program")
+    planned.hpc("plan", "tiny", "--cluster", "local")
+    copies = [path.name for path in (planned.runs / "tiny/code").rglob("*.tar.gz")]
+    assert set(copies) == {"data.tar.gz"}
+
+
 def test_a_run_without_its_experiment_is_known_by_its_name(planned: LocalProject) -> None:
     """Both words to type are given."""
     planned.attempt("X1").mkdir(parents=True)
