@@ -117,9 +117,10 @@ def _draw_curve(
     caption = _curve_caption(frame, findings, shown, curves)
     if findings.primary is not None and metric[0] == findings.primary.name:
         caption = f"Sample efficiency: the primary metric over the steps spent. {caption}"
-    alt = (
-        f"Learning curves of {metric[0]} for {counted(len(shown), 'configuration')} and {counted(len(curves), 'run')}."
-    )
+    having = sum(map(bool, by_configuration.values()))
+    of = f"{having} of " if having < len(shown) else ""
+    configurations, runs = counted(len(shown), "configuration"), counted(len(curves), "run")
+    alt = f"Learning curves of {metric[0]} for {of}{configurations} and {runs}."
     return finish(figure, path, "curves", f"{metric[0]} while training", caption, alt, hints)
 
 

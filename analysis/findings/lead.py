@@ -93,16 +93,20 @@ def _open(findings: Findings, answer: CriterionAnswer) -> str:
 
 
 def _settling(compared: Sequence[ConfigurationResult]) -> str:
-    """How many further seeds would settle the comparison that needs the fewest; empty where none is known to."""
+    """How many further seeds would settle the comparison that needs the fewest, by its name where others need more."""
     needed = [
-        one.judgement.tested.further_seeds
+        (one.judgement.tested.further_seeds, one.label)
         for one in compared
         if one.judgement and one.judgement.tested.further_seeds is not None
     ]
     if not needed:
         return ""
-    seeds = counted(min(needed), "further seed")
-    return f"{seeds} on both sides would settle it with 80 % probability, if the true difference is the one observed."
+    fewest, label = min(needed, key=lambda each: each[0])
+    settled = "it" if len(needed) == 1 else f"{label}, which needs the fewest,"
+    return (
+        f"{counted(fewest, 'further seed')} on both sides would settle {settled} with 80 % probability, if the true "
+        "difference is the one observed."
+    )
 
 
 # The test

@@ -343,7 +343,7 @@ def _difference_cells(found: Comparison) -> tuple[Cell, Cell]:
 def _effect_cell(found: Effect | None) -> Cell:
     if found is None:
         return cell("–")
-    return cell(f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]", found.value)
+    return cell(f"{found.value:z.2f} [{found.low:z.2f}, {found.high:z.2f}]", found.value)
 
 
 def _order_cell(found: AlmostOrder | None) -> Cell:

@@ -124,6 +124,23 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
         assert "\u202e" not in svg
 
 
+@pytest.mark.parametrize(("rows", "told"), [((0, 1), "for 1 of 2 configurations and 2 runs."), ((0, 1, 2), "for 2 ")])
+def test_a_metric_that_some_configurations_log_is_said_of_those(
+    tmp_path: Path, rows: tuple[int, ...], told: str
+) -> None:
+    """What a picture shows counts the configurations that have a curve, not the empty panels beside them."""
+    tasks = [make_task({"a": a}, seed, f"A{a}_{seed}") for a in (1, 2) for seed in (1, 2)]
+    experiment = Experiment(tmp_path / "runs", tasks, make_spec("some", baseline={"a": 1}))
+    experiment.judged = [make_finished(experiment, task, {"final_error": 1.0 + task["seed"]}) for task in tasks]
+    for row in rows:
+        add_curve(experiment, row, 0.5)
+    frame = load_frame(experiment.write())
+    folder = tmp_path / "out"
+    folder.mkdir()
+    drawn = draw_all(frame, find_findings(frame), folder, ())
+    assert told in next(one for one in drawn if one.name.startswith("curve-")).alt
+
+
 def test_plain_shows_what_cannot_be_shown() -> None:
     """Control characters become their pictures, direction overrides and lone surrogates a replacement character."""
     assert plain("a\x1b[0m\n\u202eb\ud800\u2028") == "a␛[0m␊�b��"

@@ -2,13 +2,15 @@
 
 from math import nan
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from analysis.data.frame import load_frame
 from analysis.findings.answer import answer_criterion
 from analysis.findings.findings import find_findings
-from analysis.findings.lead import Lead, find_lead
+from analysis.findings.lead import Lead, _settling, find_lead
 from analysis.page.results import best_text
 from tests.analysis.made_experiments import Experiment, make_arms
 from tests.analysis.made_types import TYPES
@@ -86,3 +88,16 @@ def test_two_equal_means_have_no_best(tmp_path: Path) -> None:
 
     assert (lead.word, lead.claim) == ("NO SINGLE BEST", "arm=0 and arm=1 share the lowest error")
     assert "Nothing was tested: no baseline is declared." in lead.sentences
+
+
+def test_of_several_open_comparisons_the_one_that_further_seeds_settle_is_named() -> None:
+    """Where others need more seeds, the fewest do not settle the whole; a single open one is "it"."""
+    open_ones: list[Any] = [
+        SimpleNamespace(label=label, judgement=SimpleNamespace(tested=SimpleNamespace(further_seeds=seeds)))
+        for label, seeds in (("arm=1", 14), ("arm=2", 4), ("arm=3", None))
+    ]
+    assert _settling(open_ones).startswith(
+        "4 further seeds on both sides would settle arm=2, which needs the fewest, with"
+    )
+    assert _settling(open_ones[:1]).startswith("14 further seeds on both sides would settle it with")
+    assert _settling(open_ones[2:]) == ""
