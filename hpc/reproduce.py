@@ -31,15 +31,17 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example: python -m hpc.reproduce R8_S42 --experiment lora_sweep --submit")
-@click.argument("run", metavar="RUN")
+@click.argument("run", required=False, metavar="RUN")
 @click.option("--experiment", metavar="NAME", help="The experiment of the run, where several have one of that name.")
 @click.option("--submit", "submits", is_flag=True, help="Submit it, too.")
 @dry_run_option
 @json_option
 @speaks_plainly
-def main(run: str, experiment: str | None, submits: bool, dry_run: bool, as_json: bool) -> int:
+def main(run: str | None, experiment: str | None, submits: bool, dry_run: bool, as_json: bool) -> int:
     """Make RUN again from its records, and compare: code, image, arguments and seed are those it had."""
     workspace = Workspace.current()
+    if run is None:
+        raise InputError("which run? Give EXPERIMENT/RUN; to see those there are: python -m hpc.history best")
     asked, name = split_name(run, experiment)
     entry = find_entry(workspace, run) if experiment is None else None
     layout = None if entry else workspace.layout(asked, acts=False) if asked else find_experiment(workspace, name)
