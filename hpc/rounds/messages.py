@@ -115,9 +115,7 @@ def _read_attempt(layout: AttemptLayout, told: Sequence[Any]) -> AttemptState:
     began = read_record(layout.task_json, TaskRecord)
     end = read_record(layout.exit_json, ExitRecord) if has_ended else None
     known = record_from(JobRow, row) if row else None
-    return AttemptState(
-        number, submission, job, Progress(progress), layout, began, end, known, is_packed=is_packed
-    )  # fmt: skip
+    return AttemptState(number, submission, job, Progress(progress), layout, began, end, known, is_packed=is_packed)
 
 
 # ── what is answered ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -23,6 +23,5 @@ def results_from(told: Sequence[Any], attempt: AttemptLayout) -> Results:
         TypeError: Likewise.
     """
     measures, summary, complete, problem, has_curves = told
-    return Results({}, summary, complete, problem).with_late_curves(
-        attempt, Measures(*measures), has_curves=has_curves
-    )  # fmt: skip
+    results = Results({}, summary, complete, problem)
+    return results.with_late_curves(attempt, Measures(*measures), has_curves=has_curves)

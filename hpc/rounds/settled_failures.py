@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from hpc.core.errors import InputError
 from hpc.core.failures.evidence import Verdict
 from hpc.core.failures.outcomes import Outcome
 from hpc.core.records.record import RecordError, record_from
@@ -55,10 +54,8 @@ def recall_failure(state: TaskState, told: Sequence[Told], line: bytes) -> Judge
     try:
         entry = json.loads(line)
         verdicts = [record_from(Verdict, each["verdict"]) for each in entry["attempts"]]
-        attempts = [
-            _recall_attempt(*each) for each in zip(state.attempts, told, verdicts, strict=True)
-        ]  # fmt: skip
-    except (RecordError, InputError, ValueError, LookupError, TypeError):
+        attempts = [_recall_attempt(*each) for each in zip(state.attempts, told, verdicts, strict=True)]
+    except (RecordError, ValueError, LookupError, TypeError):
         return None
     is_it = entry.get("task_id") == state.task.task_id and entry.get("outcome") == Outcome.FAILED
     return JudgedTask(state, tuple(attempts), Outcome.FAILED) if is_it else None

@@ -89,7 +89,7 @@ def stamp_on(file: str | int) -> list[int]:
     Raises:
         OSError: It cannot be asked for.
     """
-    found = os.stat(file)  # noqa: PTH116  three of them an attempt
+    found = os.stat(file)  # noqa: PTH116  ten thousand at a time
     return [found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
 
