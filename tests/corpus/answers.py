@@ -34,14 +34,23 @@ class Answered:
         return self.label != "success"
 
     @property
+    def alone(self) -> bool:
+        """Whether there is a log and nothing else."""
+        return self.case.get("slurm_state") is None and self.case.get("exit_code") is None
+
+    @property
     def right(self) -> bool:
         """Whether they agree, defensible alternatives not counted."""
         return self.given == self.label
 
     @property
     def defensible(self) -> bool:
-        """Whether they agree, or the answer is one a careful reader could defend."""
-        return self.right or self.given in self.case.get("alt", ())
+        """Whether they agree, or the answer is one a careful reader could defend.
+
+        Of a log without state and exit code nobody can know that all went well: `unknown` is an answer there.
+        """
+        is_cautious = self.alone and not self.is_failure and self.given == "unknown"
+        return self.right or self.given in self.case.get("alt", ()) or is_cautious
 
     @property
     def false_success(self) -> bool:

@@ -303,9 +303,8 @@ def _proof_of_success(scene: Scene) -> tuple[str, LogLine, float] | None:
     if ended_well and known and evidence.state in (None, S.COMPLETED):
         return _proof_by_exit(scene)
     unasked = evidence.exit_code is None and evidence.state is None and not evidence.exit_signal
-    finish = scene.finish or scene.last_word
-    if unasked and finish and all(event.passed for event in _blocking(scene)):
-        return "log-says-finished", finish, 0.6
+    if unasked and scene.finish and not _blocking(scene):
+        return "log-says-finished", scene.finish, 0.6
     return None
 
 

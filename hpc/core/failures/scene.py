@@ -9,7 +9,6 @@ from itertools import takewhile
 from hpc.core.failures import log_scan
 from hpc.core.failures.course import Course, says_handled
 from hpc.core.failures.curves import Curve, read_curves
-from hpc.core.failures.ending import ends_badly, ends_well, tests_passed
 from hpc.core.failures.evidence import Evidence, LogLine
 from hpc.core.failures.log_noise import is_noise
 from hpc.core.failures.log_rules import LOG_RULES
@@ -146,14 +145,6 @@ class Scene:
     def finish(self) -> LogLine | None:
         """The program's last statement that it came to its end."""
         return next((line.origin for line in reversed(self.lines) if log_scan.says_finished(line.text)), None)
-
-    @cached_property
-    def last_word(self) -> LogLine | None:
-        """What it says of its end in its last lines, with content, and nothing to the contrary after; else None."""
-        said = [line for line in self.lines if line.text.strip()][-LAST_WORDS:]
-        bad = next((k for k in range(len(said) - 1, -1, -1) if ends_badly(said[k].text)), -1)
-        told = (line.origin for line in reversed(said[bad + 1 :]) if ends_well(line.text) or tests_passed(line.text))
-        return next(told, None)
 
     @cached_property
     def names_nan(self) -> bool:

@@ -125,14 +125,14 @@ def test_an_exit_code_of_0_hides_no_failure(log: tuple[str, ...], category: str)
 @pytest.mark.parametrize(
     ("log", "category"),
     [
-        (("fitting 4 models", "best: B (1.1), stored as best.pkl"), "success"),
-        (("warning: failed to read optional file cal.dat, defaults used", "1000 events written"), "success"),
+        (("epoch 3/3 loss 0.1", "Training complete."), "success"),
+        (("fitting 4 models", "best: B (1.1), stored as best.pkl"), "unknown"),
         (("fitting 4 models", "done"), "unknown"),
         (("wrote part1.csv", "ValueError: no samples left"), "data"),
     ],
 )
-def test_of_a_log_alone_the_last_words_decide(log: tuple[str, ...], category: str) -> None:
-    """Without state and exit code a success needs a last word with content and no error after it."""
+def test_a_log_alone_proves_an_end_only_by_saying_so(log: tuple[str, ...], category: str) -> None:
+    """Without state and exit code what was written last may be the last that was, and not the end."""
     lines = tuple(LogLine("log", number, text) for number, text in enumerate(log, start=1))
     assert classify(Evidence(log=lines)).category == category
 
