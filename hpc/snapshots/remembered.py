@@ -35,6 +35,7 @@ from hpc.core.records.index import Code, Used
 from hpc.core.records.record import record_from
 from hpc.core.records.submitted import LOCAL
 from hpc.core.slurm.executions import JobRow
+from hpc.core.slurm.states import SlurmState
 from hpc.snapshots.listing import Listing, Stamp, is_settled, list_files, stamp_of
 from hpc.submissions.on_disk import list_attempts
 
@@ -255,7 +256,7 @@ class Memory:
             cluster,
         )  # fmt: skip
         ended = End(*(*end[:-1], tuple(end[-1]))) if end else None  # JSON has lists
-        return Known(began, ended, record_from(JobRow, row) if row else None)
+        return Known(began, ended, _row(row) if row else None)
 
     def _told(self, run_name: str, number: int) -> Any:
         """What earlier looks kept of an attempt; None for nothing."""
@@ -405,6 +406,12 @@ class Memory:
         text = json.dumps(body, ensure_ascii=True, separators=(",", ":"))
         with contextlib.suppress(OSError):
             write_bytes(self._layout.remembered, f"{_head(self._layout, text)}\n{text}\n".encode(), parents=False)
+
+
+def _row(told: Mapping[str, Any]) -> JobRow:
+    """A row as it was kept here, by this version: what each field is, was checked when it was read."""
+    steps = {name: SlurmState(state) for name, state in told["steps"].items()}
+    return JobRow(**{**told, "state": SlurmState(told["state"]), "steps": steps})
 
 
 def in_short(entry: Entry) -> Entry:
