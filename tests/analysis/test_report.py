@@ -179,7 +179,7 @@ def test_manifest_with_a_part_cut_out_is_refused(realistic: Experiment, key: str
 def test_nothing_planned_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An empty root is a usage error with the next step."""
     assert main(["--root", str(tmp_path / "nowhere")]) == 2
-    assert "python -m hpc.ls" in capsys.readouterr().err
+    assert "plan an experiment: python -m hpc.plan" in capsys.readouterr().err
 
 
 def test_yaml_path_names_it_and_newer_attempts_are_announced(
