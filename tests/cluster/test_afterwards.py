@@ -56,8 +56,10 @@ def test_a_run_is_made_again_and_looked_into(project: Project) -> None:
     project.lab.wait_idle(60, "again_reproduce_X1")
     answer = project.json("reproduce", "X1", expect=0)
     assert (answer["reproduced"], answer["metrics"][0]["difference"]) == (True, 0)
-    limits = "JobID,Timelimit,ReqMem,ReqCPUS"
-    asked = project.lab.run(["sacct", "-nXP", f"--format={limits}", "--name=again,again_reproduce_X1"]).splitlines()
+    limits, names = "JobID,Timelimit,ReqMem,ReqCPUS", "again,again_reproduce_X1"
+    # Without a time sacct begins at midnight.
+    told = project.lab.run(["sacct", "-nXP", "-S", "now-1day", f"--format={limits}", f"--name={names}"])
+    asked = told.splitlines()
     assert {line.partition("|")[2] for line in asked} == {"00:03:00|300M|2"}, asked
 
     before = digests(project.runs / "again/tasks")
