@@ -3,7 +3,8 @@
 import functools
 import os
 import sys
-from collections.abc import Generator
+import tempfile
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,10 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     if report.skipped and os.environ.get("HPC_REQUIRE_CLUSTER") == "1":
         report.outcome = "failed"
     return report
+
+
+@pytest.fixture
+def disk_path() -> Iterator[Path]:
+    """A folder on a disk, also where temporary files are in memory, as `make check` has them."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="hpc-test-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)

@@ -121,11 +121,11 @@ def in_mounts(script: str, patient_folder: Path) -> "subprocess.CompletedProcess
     )
 
 
-def test_a_full_disk_in_memory_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_in_memory_is_found(disk_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Real mounts: HPC_ROOT on a tmpfs of 1 MiB and 60 files that no node sees, and a tiny /dev/shm."""
-    patient = make_patient(tmp_path, monkeypatch)
+    patient = make_patient(disk_path, monkeypatch)
     (patient.site / "hosts").write_text("g001\n")
-    done = in_mounts(SCRIPT, tmp_path)
+    done = in_mounts(SCRIPT, disk_path)
     assert done.returncode == 1, done.stderr
     found = severities(json.loads(done.stdout))
     wrong = {name: severity for name, severity in found.items() if severity in ("blocking", "warning")}

@@ -12,20 +12,20 @@ from hpc.forecasting.making import find_lack
 from hpc.forecasting.room import Room, look_at_room
 
 
-def test_the_tighter_of_disk_and_quota_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tighter_of_disk_and_quota_counts(disk_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the file system the runs are on; a folder that is not there yet is looked at above it."""
-    mount = mount_at(tmp_path)
+    mount = mount_at(disk_path)
     assert mount is not None
-    client = tmp_path / "bin" / "quota"
+    client = disk_path / "bin" / "quota"
     client.parent.mkdir()
     rows = f"{mount.source} 500 1024 2048 0 120 900 1000 0\n/dev/other 5 6 7 0 1 1 1 0\n"
     client.write_text(f"#!/bin/sh\ncat <<'EOF'\nDisk quotas for user anna (uid 1000):\n{rows}EOF\n")
     client.chmod(0o755)
     monkeypatch.setenv("PATH", f"{client.parent}{os.pathsep}{os.environ['PATH']}")
 
-    room = look_at_room(tmp_path / "not" / "there")
+    room = look_at_room(disk_path / "not" / "there")
 
-    assert room.folder == tmp_path
+    assert room.folder == disk_path
     assert (room.quota_mib, room.quota_files) == (pytest.approx(524 / 1024), 780)
     assert (room.least_mib, room.is_by_quota) == (room.quota_mib, True)
     assert room.least_files == min(780, room.free_files or 780)
