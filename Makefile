@@ -51,7 +51,7 @@ demo: $(firstword $(wildcard $(READY)) $(DEMO)) ## The main job on this machine 
 check: $(READY) ## Lint and every test that is quick and needs no cluster, image, training or browser: before each commit
 	@scripts/lint
 	@mkdir -p -m 700 $(QUICK)
-	@TMPDIR=$(QUICK) HYPOTHESIS_PROFILE=fixed $(TEST) -o tmp_path_retention_policy=failed \
+	@TMPDIR=$(QUICK) HYPOTHESIS_PROFILE=brief $(TEST) -o tmp_path_retention_policy=failed \
 	  -m "not far and not cluster and not train and not slow" $(ARGS)
 
 test: ## All tests; sets up first, on Debian as root also Slurm, Apptainer and the images

@@ -29,10 +29,12 @@ SLOW = dict.fromkeys(SLOW_LIST.read_text(encoding="utf-8").splitlines()) if SLOW
 # the environment says CI: whether examples are new is said by the profile alone.
 settings.register_profile("new", deadline=None, derandomize=False)
 settings.register_profile("fixed", deadline=None, derandomize=True, database=None)
+settings.register_profile("brief", deadline=None, derandomize=True, database=None, max_examples=30)
 settings.register_profile("long", deadline=None, derandomize=False, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "new"))
-"""*fixed* (CI, `make check`): the same examples every time, so that a change is judged by nothing but itself. *long*
-(`make fuzz`): many and new ones. *new* (a plain pytest): new ones, and those that failed before."""
+"""*fixed* (CI): the same examples every time, so that a change is judged by nothing but itself. *brief* (`make check`):
+the first 30 of them. *long* (`make fuzz`): many and new ones. *new* (a plain pytest): new ones, and those that failed
+before."""
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
