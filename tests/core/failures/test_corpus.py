@@ -14,11 +14,15 @@ from tests.corpus.page import render
 from tests.corpus.quoting import quotes_event, quotes_mark, score_quotes
 from tests.corpus.score import PAGE
 
-FLOOR_NAMED, FLOOR_EARLIER, FLOOR_FRESH, FLOOR_EVENT = 0.95, 0.92, 0.86, 0.78
-"""Below these a change of the rules is a step back. Of failures held out: the label for software the classifier was
-asked for; the label in all earlier waves; a defensible class in the fresh waves; the event quoted there."""
-MOST_FALSE_SUCCESSES, MOST_FALSE_FAILURES = 25, 28
-"""In the fresh waves; everywhere else there is none of either."""
+FLOOR_NAMED, FLOOR_EARLIER = 0.95, 0.92
+"""Below these a change of the rules is a step back: of failures held out, the label for software the classifier was
+asked for, and the label in all earlier waves."""
+HARDER = ("eleventh", "twelfth")
+FLOORS = {False: (0.94, 0.84, 4, 8), True: (0.74, 0.72, 21, 15)}
+"""Of the fresh waves, and of the harder ones among them: at least so many failures with a defensible class, and with
+the event quoted; at most so many false successes and successes called a failure. Elsewhere there is none of either."""
+MISREAD_ALONE = ("success.y-1-gmx-none", "success.w4-apptainer-warnings")
+"""Logs without state and exit code that went well, and of which a warning is believed."""
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +37,12 @@ def is_fresh(answered: Answered) -> bool:
 def test_no_failure_is_taken_for_a_success(answers: tuple[Answered, ...]) -> None:
     """The mistake that falsifies a result happens on no part rules were written with, nor oftener than it did."""
     assert [a.case["id"] for a in answers if a.false_success and not (a.defensible or is_fresh(a))] == []
-    judged = [a for a in answers if not (a.defensible or a.alone or is_fresh(a))]  # a log alone proves no end
-    assert [a.case["id"] for a in judged if a.false_failure] == []
-    fresh = figures([a for a in answers if is_fresh(a)])
-    assert fresh.false_successes.some <= MOST_FALSE_SUCCESSES
-    assert fresh.false_failures.some <= MOST_FALSE_FAILURES
+    judged = [a for a in answers if not (a.defensible or is_fresh(a))]
+    assert [a.case["id"] for a in judged if a.false_failure and a.case["id"] not in MISREAD_ALONE] == []
+    for is_harder, (_, _, most_false_successes, most_false_failures) in FLOORS.items():
+        fresh = [a for a in answers if is_fresh(a) and (a.case["origin"] in HARDER) is is_harder]
+        assert sum(a.false_success for a in fresh) <= most_false_successes
+        assert sum(a.false_failure and not a.defensible for a in fresh) <= most_false_failures
 
 
 def test_accuracy_stays_above_its_floor(answers: tuple[Answered, ...]) -> None:
@@ -46,8 +51,10 @@ def test_accuracy_stays_above_its_floor(answers: tuple[Answered, ...]) -> None:
     fresh = [a for a in held if is_fresh(a)]
     assert figures([a for a in held if a.case["origin"] in ("made", "provoked")]).strict.value >= FLOOR_NAMED
     assert figures([a for a in held if not is_fresh(a)]).strict.value >= FLOOR_EARLIER
-    assert figures(fresh).lenient.value >= FLOOR_FRESH
-    assert score_quotes(fresh)[1].value >= FLOOR_EVENT
+    for is_harder, (lenient, event, _, _) in FLOORS.items():
+        those = [a for a in fresh if (a.case["origin"] in HARDER) is is_harder]
+        assert figures(those).lenient.value >= lenient
+        assert score_quotes(those)[1].value >= event
 
 
 def test_hardly_a_retry_is_wasted(answers: tuple[Answered, ...]) -> None:
@@ -222,7 +229,7 @@ def test_fresh_waves_are_large_and_hold_both_kinds() -> None:
     for origin in WHOLE:
         failed = [case["category"] != "success" for case in load_cases() if case["origin"] == origin]
         assert len(failed) >= 150
-        assert sum(failed) >= 110
+        assert sum(failed) >= (110 if origin in HARDER else 150)
         assert len(failed) - sum(failed) >= 50
 
 
