@@ -1,44 +1,55 @@
-"""What people write, as pydantic models: the experiment and the cluster profile.
+"""An experiment as people write it, as pydantic models; the cluster profile is in `profile_models`.
 
-Each value is checked with the sentence a user needs when it is wrong, and each field is described (the field reference
-and the JSON Schema come from here). What must hold *between* values is in `hpc.core.checks`.
+Each field is described: the field reference and the JSON Schema come from here (`reference`). What single values may
+be is in `field_types`; what must hold *between* values is in `hpc.core.checks`.
 """
 
-import inspect
-import json
-import re
-import shlex
-from collections.abc import Callable, Iterator
-from math import isfinite, prod
-from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal, Self, cast, get_args, get_origin
+from math import prod
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    WithJsonSchema,
-    model_validator,
-)
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from hpc.core.credentials import names_secret
 from hpc.core.errors import nearest
 from hpc.core.experiment.grid import MAX_TASKS
-from hpc.core.experiment.placeholders import CHOICE, FLAG, NAME, SWITCH
 from hpc.core.experiment.program import TRUE_FALSE
-from hpc.core.experiment.spec import Value
-from hpc.core.experiment.values import render_value
-from hpc.core.launch.config_file import FORMATS
-from hpc.core.launch.expansion import expansion_problem
-from hpc.core.layout import name_problem
-from hpc.core.resources import parse_carbon, parse_duration, parse_memory, parse_share, parse_time, parse_times
+from hpc.experiments.field_types import (
+    MAX_TEXT,
+    NEVER,
+    Address,
+    After,
+    AnyValue,
+    Bind,
+    Booleans,
+    Case,
+    CommandLine,
+    ConfigContent,
+    ConfigFile,
+    Factor,
+    FolderName,
+    Hook,
+    Inside,
+    Limits,
+    Line,
+    Memory,
+    Parameter,
+    Patience,
+    Processes,
+    Prose,
+    Seed,
+    Seeds,
+    Share,
+    Silence,
+    Time,
+    Values,
+    Variable,
+    VariableValue,
+    WebhookVariable,
+    Word,
+    Workdir,
+    fail,
+    shown,
+)
 
-MAX_TEXT = 1000
 EXPERIMENT_TYPES = (
     "hyperparameter_sweep",
     "phase_diagram",
@@ -49,364 +60,15 @@ EXPERIMENT_TYPES = (
     "comparison",
 )
 
-# Values, each with the sentence a user needs when it is wrong
 
+class Model(BaseModel):
+    """What all blocks share: unknown keys are errors, and a text is never taken for a number."""
 
-def _fail(message: str) -> PydanticCustomError:
-    # pydantic formats the template with its context, so the text goes in as a value: it may hold braces.
-    return PydanticCustomError("said", "{text}", {"text": message})
-
-
-def shown(value: Any) -> str:
-    if isinstance(value, str):
-        return f"the text {value!r}" if len(value) <= 60 else f"the text {value[:59] + '…'!r}"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return "nothing"
-    return "a list" if isinstance(value, list) else "a block of keys" if isinstance(value, dict) else str(value)
-
-
-def _line(value: Any) -> str:
-    """Check one line of text: no line break, no NUL, not endless."""
-    if not isinstance(value, str):
-        hint = f'; put it in quotes: "{shown(value)}"' if isinstance(value, int | float) else ""
-        raise _fail(f"must be text, not {shown(value)}{hint}")
-    if not value.strip():
-        raise _fail("is empty; write a text, or leave the key out")
-    return _checked_characters(value)
-
-
-def _checked_characters(value: str) -> str:
-    if len(value) > MAX_TEXT:
-        raise _fail(f"is {len(value):,} characters long; {MAX_TEXT:,} are allowed")
-    bad = next((char for char in value if ord(char) < 32 or ord(char) == 127 or char in "\u0085\u2028\u2029"), None)
-    if bad is not None:
-        raise _fail(f"holds the control character {bad!r}; write it in one line of printable text")
-    return value
-
-
-def _prose(value: Any) -> str:
-    """Check text that may have several lines."""
-    if isinstance(value, str) and value.strip():
-        for line in value.splitlines():
-            _checked_characters(line.replace("\t", " "))
-        return value.strip()
-    return _line(value)
-
-
-def _value(value: Any) -> Value:
-    """Check a parameter's value: text, number, true/false, null, or a list or mapping of these."""
-    if isinstance(value, list | dict):
-        return _compound(value, 1)
-    if isinstance(value, str):
-        return _checked_characters(value)
-    if isinstance(value, float) and not isfinite(value):
-        raise _fail(f"is {value}; parameters must be finite numbers")
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise _fail(f"{value} does not fit into 64 bits")
-    return cast("Value", value)
-
-
-MAX_DEPTH = 8
-MAX_JSON = 10_000
-
-
-def _compound(value: list[Any] | dict[str, Any], depth: int) -> Value:
-    """Check a list or mapping, and all that is in it."""
-    if depth > MAX_DEPTH:
-        raise _fail(f"is nested more than {MAX_DEPTH} levels deep; a file is the place for such a value")
-    items = value.values() if isinstance(value, dict) else value
-    for item in items:
-        _compound(item, depth + 1) if isinstance(item, list | dict) else _value(item)
-    if depth == 1 and (length := len(render_value(value))) > MAX_JSON:
-        raise _fail(f"is {length:,} characters long as JSON; {MAX_JSON:,} are allowed. A file is the place for it")
-    return value
-
-
-RANGE = re.compile(r"\s*(\d{1,10})\s*(?:-|\.\.)\s*(\d{1,10})\s*", re.ASCII)
-"""Seeds from one to another."""
-
-
-def _seeds(value: Any) -> Any:
-    """Write out ranges such as ``0-9`` and ``1..5``, both ends included; ``0-2,7`` is a list of them."""
-    parts = [_digits(part) for part in value.split(",")] if isinstance(value, str) else value
-    if not isinstance(parts, list):
-        raise _fail(f"must be a list such as [1, 2] or a range such as 0-9, not {shown(value)}")
-    return [seed for part in parts for seed in (_range_of(part) or [part])]
-
-
-def _digits(text: str) -> int | str:
-    return int(text) if re.fullmatch(r"\s*\d{1,10}\s*", text, re.ASCII) else text
-
-
-def _range_of(value: Any) -> range | None:
-    """Return the seeds of a range; None for what is none, and for one that is empty or endless."""
-    match = RANGE.fullmatch(value) if isinstance(value, str) else None
-    found = range(int(match[1]), int(match[2]) + 1) if match else range(0)
-    return found if 0 < len(found) <= MAX_TASKS else None
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=False, allow_inf_nan=False)
 
 
 def _config_in_a_word(value: Any) -> Any:
     return {"file": value} if isinstance(value, str) else value
-
-
-def _config_file(value: Any) -> str:
-    text = _line(value)
-    path = PurePosixPath(text)
-    if path.is_absolute() or ".." in path.parts:
-        raise _fail(f"{text!r} is not a path inside the project, where each attempt gets its own")
-    if path.suffix not in FORMATS:
-        raise _fail(f"{text!r} is not a kind of file that can be written; use {', '.join(FORMATS)}")
-    return str(path)
-
-
-def _config_content(value: Any) -> Any:
-    if not isinstance(value, dict) or not value:
-        raise _fail(f"must be a block of keys, not {shown(value)}")
-    return value
-
-
-def _booleans(value: Any) -> str:
-    """Check how true and false are written."""
-    text = _line(value)
-    if text not in (FLAG, SWITCH) and not re.fullmatch(CHOICE, text):
-        raise _fail(f"{text!r} is not one of its values; write flag, switch, or two words such as True/False or 1/0")
-    return text
-
-
-def _identifier(value: Any) -> str:
-    text = _line(value)
-    if not re.fullmatch(NAME, text):
-        raise _fail(
-            f"{text!r} is not a parameter name; start with a letter, then letters, digits and _, with dots between "
-            "parts"
-        )
-    return text
-
-
-def _folder_name(value: Any) -> str:
-    text = _line(value)
-    if problem := name_problem(text):
-        raise _fail(f"{text!r} {problem}")
-    return text
-
-
-def _inside(value: Any) -> str:
-    """A path in the project, written without ``./`` and a slash at its end."""
-    text = _line(value)
-    path = PurePosixPath(text)
-    if path.is_absolute() or ".." in path.parts or path == PurePosixPath("."):
-        raise _fail(
-            f"{text!r} is not a path inside the project; for one elsewhere write {{{path.name or 'data'}: {text}}}"
-        )
-    return str(path)
-
-
-def _workdir(value: Any) -> str:
-    text = _line(value)
-    if ".." in PurePosixPath(text).parts:
-        raise _fail(f"{text!r} points outside the project; write a folder inside it, or an absolute path")
-    return str(PurePosixPath(text))
-
-
-def _memory(value: Any) -> str | int:
-    return _spelled(value, parse_memory, "an amount of memory such as 32GB", limit=2**30)
-
-
-def _time(value: Any) -> str | int:
-    return _spelled(value, parse_time, 'a time limit such as "24:00:00"', limit=366 * 86400)
-
-
-def _limit(value: Any) -> str | int:
-    return _spelled(value, parse_duration, "a time such as 60s", limit=3600)
-
-
-def _silence(value: Any) -> str | int:
-    if value == NEVER:
-        return NEVER
-    return _spelled(value, parse_duration, "a time such as 20min", limit=366 * 86400)
-
-
-def _times(value: Any) -> str | float:
-    """Check a factor: ``3x`` or ``3``."""
-    try:
-        factor = parse_times(value)
-    except (TypeError, ValueError):
-        raise _fail(f"must be a factor such as 3x, not {shown(value)}") from None
-    if not 1 < factor <= 1000:
-        raise _fail(f"is {factor:g}; a factor is above 1 and at most 1000")
-    return cast("str | float", value)
-
-
-def _spelled(value: Any, parse: Callable[[str | int], int], what: str, limit: int) -> str | int:
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise _fail(f"must be {what}, not {shown(value)}")
-    try:
-        amount = parse(value)
-    except ValueError as error:
-        raise _fail(str(error)) from None
-    if amount > limit:
-        raise _fail(f"'{value}' is more than any site has; check the unit")
-    return value
-
-
-def _share(value: Any) -> str | float | int:
-    """Check a relative difference: ``5%`` or ``0.05``."""
-    try:
-        share = parse_share(value)
-    except (TypeError, ValueError):
-        raise _fail(f"must be a share such as 5% or 0.05, not {shown(value)}") from None
-    if not 0 < share < 10:
-        raise _fail(f"is {share:g}; a meaningful difference is above 0 and below 10 (1000%)")
-    return cast("str | float | int", value)
-
-
-def _carbon(value: Any) -> str | float | int:
-    """Check a factor of CO₂: ``0.3 kg/kWh``."""
-    try:
-        parse_carbon(value)
-    except ValueError:
-        raise _fail(f"must be a factor such as 0.3 kg/kWh, above 0 and below 10, not {shown(value)}") from None
-    return cast("str | float | int", value)
-
-
-def _limits(value: Any) -> list[float]:
-    """Check the range of a metric: ``[0, 1]``."""
-    if not isinstance(value, list) or len(value) != 2 or any(not _is_number(end) for end in value):
-        given = f"[{', '.join(map(str, value))}]" if isinstance(value, list) else shown(value)
-        raise _fail(f"must be two finite numbers [low, high], not {given}")
-    if value[0] >= value[1]:
-        raise _fail(f"is [{value[0]:g}, {value[1]:g}]; low must be below high")
-    return cast("list[float]", value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-
-
-def _processes(value: Any) -> str | int:
-    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1024):
-        return cast("str | int", value)
-    raise _fail(f"must be auto or a number of processes from 1 to 1024, not {shown(value)}")
-
-
-_OURS = ("HPC_", "SLURM_", "APPTAINER", "SINGULARITY")
-
-
-def _variable(value: Any) -> str:
-    """Check the name of an environment variable; what looks like a secret does not belong into a file in git."""
-    text = _line(value)
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
-        raise _fail(f"{text!r} is not a variable name; start with a letter, then letters, digits and _")
-    if names_secret(text):
-        raise _fail(
-            f"'{text}' looks like a secret, and this file is kept in git and copied into every run; "
-            "export it in your shell or the site's own settings instead"
-        )
-    if text.upper().startswith(_OURS):
-        raise _fail(f"'{text}' is set by the toolkit or the site; choose another name")
-    return text
-
-
-def _variable_value(value: Any) -> str | int | float:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise _fail(f"must be text, not {shown(value)}; put it in quotes as the program wants to see it")
-    return _checked_characters(value) if isinstance(value, str) else value
-
-
-def _bind(value: Any) -> str:
-    """Check one bind: ``/host/path``, ``/host:/inside``, ``/host:/inside:ro``."""
-    text = _line(value)
-    source, *rest = text.split(":")
-    absolute = all(re.match(r"[/~$]", part) for part in (source, *rest[:1]))
-    if len(rest) > 2 or not absolute or "," in text or (len(rest) == 2 and rest[1] not in ("ro", "rw")):
-        if problem := expansion_problem(text):
-            raise _fail(problem)
-        raise _fail(f"{text!r} is not a bind; write /host/path, /host/path:/inside or /host/path:/inside:ro")
-    return text
-
-
-_OWN_DIRECTIVES = {
-    "job-name": "name", "array": "max_parallel", "output": "the run folder", "error": "the run folder",
-    "open-mode": "", "requeue": "", "no-requeue": "", "signal": "signal_lead_s", "comment": "",
-    "kill-on-invalid-dep": "", "dependency": "", "chdir": "", "export": "environment", "time": "resources.time",
-    "nodes": "resources.nodes", "ntasks": "", "ntasks-per-node": "", "cpus-per-task": "resources.cpus",
-    "mem": "resources.mem", "mem-per-cpu": "memory", "mem-per-gpu": "memory", "gres": "gres",
-    "gpus": "resources.gpus", "gpus-per-node": "gpu_option", "gpus-per-task": "gpu_option",
-    "partition": "partition", "account": "account", "qos": "qos", "constraint": "constraint",
-}  # fmt: skip
-"""sbatch options the array script sets itself, and the field that says them here."""
-
-
-def _directive(value: Any) -> str:
-    text = _line(value)
-    if not re.fullmatch(r"[a-z][a-z0-9-]*", text):
-        raise _fail(f"{text!r} is not an sbatch option; write its long name without dashes, such as exclude")
-    if text in _OWN_DIRECTIVES:
-        instead = f"; say it with {_OWN_DIRECTIVES[text]}" if _OWN_DIRECTIVES[text] else ""
-        raise _fail(f"'{text}' is set by the array script itself{instead}")
-    return text
-
-
-def _partitions(value: Any) -> str:
-    if isinstance(value, list) and value:
-        return ",".join(_word(each) for each in value)
-    return _word(value)
-
-
-def _word(value: Any) -> str:
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else _line(value)
-    if not re.fullmatch(r"[^\s'\"\\$`%]+", text):
-        raise _fail(f"{text!r} holds white space, a quote, backslash or one of $`%, which an sbatch option cannot")
-    return text
-
-
-def _directive_value(value: Any) -> str:
-    """Check what stands behind an sbatch option: nothing (or true), a number, or a text that a script can hold."""
-    if value is None or value is True:
-        return ""
-    if value is False:
-        raise _fail("is false; leave the option out")
-    text = str(value) if isinstance(value, int | float) else _line(value)
-    if set(text) & set("\"'\\$`%"):
-        raise _fail(f"{text!r} holds a quote, backslash or one of $`%, which an sbatch option cannot")
-    return text
-
-
-def _hook(value: Any) -> str:
-    text = _line(value)
-    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", text, re.ASCII):
-        raise _fail(f"{text!r} names no function; write module:function, such as my_hooks:decide")
-    return text
-
-
-def _command_line(value: Any) -> str:
-    text = _line(value)
-    try:
-        if shlex.split(text):
-            return text
-    except ValueError as error:
-        raise _fail(f"{text!r} is not a command line: {error}") from None
-    raise _fail("is empty; write a program and its arguments")
-
-
-def _webhook_variable(value: Any) -> str:
-    text = _line(value)
-    if "://" in text:
-        raise _fail(
-            "is a URL, which is a secret and belongs in no file; put it into an environment variable and name that here"
-        )
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
-        raise _fail("is not a variable name, such as HPC_WEBHOOK")
-    return text
-
-
-def _address(value: Any) -> str:
-    text = _line(value)
-    if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*@[A-Za-z0-9][A-Za-z0-9.-]*", text, re.ASCII):
-        raise _fail(f"{text!r} is not an e-mail address, such as someone@example.org")
-    return text
 
 
 def _exactly_one(model: BaseModel) -> None:
@@ -416,82 +78,11 @@ def _exactly_one(model: BaseModel) -> None:
     given = [key for key in keys if getattr(model, _field_name(type(model), key)) is not None]
     if len(given) != 1:
         found = f"it has {' and '.join(given)}" if given else "it has none"
-        raise _fail(f"needs exactly one of {', '.join(keys)}; {found}")
+        raise fail(f"needs exactly one of {', '.join(keys)}; {found}")
 
 
 def _field_name(model: type[BaseModel], key: str) -> str:
     return next(name for name, field in model.model_fields.items() if (field.alias or name) == key)
-
-
-def _case(value: dict[str, Any]) -> dict[str, Any]:
-    """Check that a case has an id that can name a folder."""
-    if "id" not in value:
-        raise _fail("has no id; every case needs one, such as `id: ones_conv`")
-    if not isinstance(value["id"], str):
-        raise _fail(f"has the id {shown(value['id'])}; an id is text, put it in quotes")
-    if problem := name_problem(value["id"]):
-        raise _fail(f"has the id {value['id']!r}, which {problem}")
-    return value
-
-
-Line = Annotated[str, PlainValidator(_line), WithJsonSchema({"type": "string"})]
-Prose = Annotated[str, PlainValidator(_prose), WithJsonSchema({"type": "string"})]
-Word = Annotated[str, PlainValidator(_word), WithJsonSchema({"type": ["string", "integer"]})]
-Partitions = Annotated[
-    str,
-    PlainValidator(_partitions),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
-]
-Inside = Annotated[str, PlainValidator(_inside), WithJsonSchema({"type": "string"})]
-Workdir = Annotated[str, PlainValidator(_workdir), WithJsonSchema({"type": "string"})]
-FolderName = Annotated[str, PlainValidator(_folder_name), WithJsonSchema({"type": "string"})]
-Parameter = Annotated[str, PlainValidator(_identifier), WithJsonSchema({"type": "string"})]
-Booleans = Annotated[str, PlainValidator(_booleans), WithJsonSchema({"type": "string"})]
-AnyValue = Annotated[
-    Any,
-    PlainValidator(_value),
-    WithJsonSchema({"type": ["string", "number", "integer", "boolean", "null", "array", "object"]}),
-]
-Memory = Annotated[Any, PlainValidator(_memory), WithJsonSchema({"type": ["string", "integer"]})]
-Time = Annotated[Any, PlainValidator(_time), WithJsonSchema({"type": ["string", "integer"]})]
-Carbon = Annotated[Any, PlainValidator(_carbon), WithJsonSchema({"type": ["string", "number"]})]
-Share = Annotated[Any, PlainValidator(_share), WithJsonSchema({"type": ["string", "number"]})]
-Limits = Annotated[
-    list[float],
-    PlainValidator(_limits),
-    WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
-]
-Processes = Annotated[Any, PlainValidator(_processes), WithJsonSchema({"type": ["string", "integer"]})]
-Variable = Annotated[str, PlainValidator(_variable), WithJsonSchema({"type": "string"})]
-VariableValue = Annotated[
-    Any, PlainValidator(_variable_value), WithJsonSchema({"type": ["string", "number", "integer"]})
-]
-Bind = Annotated[str, PlainValidator(_bind), WithJsonSchema({"type": "string"})]
-DirectiveValue = Annotated[
-    Any, PlainValidator(_directive_value), WithJsonSchema({"type": ["string", "number", "integer", "boolean", "null"]})
-]
-Directive = Annotated[str, PlainValidator(_directive), WithJsonSchema({"type": "string"})]
-Case = Annotated[dict[Parameter, AnyValue], AfterValidator(_case)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Seeds = Annotated[
-    list[Seed],
-    BeforeValidator(
-        _seeds,
-        json_schema_input_type=Annotated[
-            list[int | str] | str, Field(description="Whole numbers and ranges such as 0-9 or 1..5.")
-        ],
-    ),
-]
-Values = Annotated[list[AnyValue], Field(min_length=1)]
-
-
-class Model(BaseModel):
-    """What all blocks share: unknown keys are errors, and a text is never taken for a number."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=False, allow_inf_nan=False)
-
-
-# The experiment
 
 
 class BriefModel(Model):
@@ -532,11 +123,11 @@ class BriefModel(Model):
 class ConfigModel(Model):
     """A configuration file that every attempt gets with its own values filled in. You may also write only its path."""
 
-    file: Annotated[str, PlainValidator(_config_file), WithJsonSchema({"type": "string"})] = Field(
+    file: ConfigFile = Field(
         description="Its path in the project; every attempt has it in its working folder. It ends in .yaml, .json"
         " or .toml."
     )
-    content: Annotated[Any, PlainValidator(_config_content), WithJsonSchema({"type": "object"})] | None = Field(
+    content: ConfigContent | None = Field(
         None, description="Its content. Default: the project's file when the experiment is planned."
     )
 
@@ -613,14 +204,14 @@ class ProgramModel(Model):
 def _check_axes(cases: list[dict[str, Any]], axes: dict[str, list[dict[str, Any]]]) -> None:
     """Refuse cases beside axes, and a parameter that two axes set: one of the values would be lost."""
     if cases and axes:
-        raise _fail("has `cases` and `axes`; make the cases one more axis")
+        raise fail("has `cases` and `axes`; make the cases one more axis")
     if (count := prod(map(len, axes.values()))) > MAX_TASKS:
-        raise _fail(f"asks for {count:,} combinations of axes; {MAX_TASKS:,} are allowed")
+        raise fail(f"asks for {count:,} combinations of axes; {MAX_TASKS:,} are allowed")
     homes: dict[str, str] = {}
     for axis, listed in axes.items():
         for name in dict.fromkeys(name for case in listed for name in case if name != "id"):
             if homes.setdefault(name, axis) != axis:
-                raise _fail(f"sets '{name}' in the axes {homes[name]} and {axis}; keep one")
+                raise fail(f"sets '{name}' in the axes {homes[name]} and {axis}; keep one")
 
 
 class RangeModel(Model):
@@ -648,9 +239,9 @@ class RangeModel(Model):
         _exactly_one(self)
         kind, values = self.chosen()
         if kind != "choices" and (len(values) != 2 or values[0] >= values[1]):
-            raise _fail(f"`{kind}` needs [low, high] with low below high")
+            raise fail(f"`{kind}` needs [low, high] with low below high")
         if "log" in kind and values[0] <= 0:
-            raise _fail(f"`{kind}` needs bounds above 0")
+            raise fail(f"`{kind}` needs bounds above 0")
         return self
 
 
@@ -703,7 +294,7 @@ class SweepModel(Model):
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
         if not self.model_fields_set - {"where", "when"}:
-            raise _fail("is empty; give at least one of grid, zip, cases, axes, sample or seeds")
+            raise fail("is empty; give at least one of grid, zip, cases, axes, sample or seeds")
         _check_axes(self.cases, self.axes)
         return self
 
@@ -789,7 +380,7 @@ class AmountsModel(Model):
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
         if not self.model_fields_set - {"where"}:
-            raise _fail("changes nothing; give at least one of nodes, gpus, cpus, mem, time or disk")
+            raise fail("changes nothing; give at least one of nodes, gpus, cpus, mem, time or disk")
         return self
 
 
@@ -831,7 +422,7 @@ class BudgetModel(Model):
     @model_validator(mode="after")
     def _bounds_something(self) -> Self:
         if self.gpu_hours is None and self.core_hours is None:
-            raise _fail("bounds nothing; give gpu_hours or core_hours, such as {gpu_hours: 200}")
+            raise fail("bounds nothing; give gpu_hours or core_hours, such as {gpu_hours: 200}")
         return self
 
 
@@ -980,7 +571,7 @@ class BreakerModel(Model):
     @model_validator(mode="after")
     def _can_trip(self) -> Self:
         if self.same > self.of_first:
-            raise _fail(f"same: {self.same} is more than of_first: {self.of_first}, so it could never hold anything")
+            raise fail(f"same: {self.same} is more than of_first: {self.of_first}, so it could never hold anything")
         return self
 
 
@@ -991,7 +582,7 @@ def _in_a_word(block: type[Model], words: dict[str, dict[str, Any]]) -> Any:
         if not isinstance(value, str):
             return value
         if value not in words:
-            raise _fail(f"{shown(value)} is not one of its values; {nearest(value, tuple(words))}, or a block of keys")
+            raise fail(f"{shown(value)} is not one of its values; {nearest(value, tuple(words))}, or a block of keys")
         return words[value]
 
     return Annotated[block, BeforeValidator(read, json_schema_input_type=Literal[tuple(words)] | block)]
@@ -999,7 +590,6 @@ def _in_a_word(block: type[Model], words: dict[str, dict[str, Any]]) -> Any:
 
 DIVERGENCE_WORDS: dict[str, dict[str, Any]] = {"report": {}, "lower_learning_rate": {"lower_learning_rate": 0.5}}
 BREAKER_WORDS: dict[str, dict[str, Any]] = {"off": {"same": 0, "share": 0.0}}
-NEVER = "never"
 WATCH_WORDS: dict[str, dict[str, Any]] = {"off": {"silent": NEVER}}
 WANDB_WORDS: dict[str, dict[str, Any]] = {"off": {"mode": "disabled"}}
 
@@ -1027,7 +617,7 @@ class RetryModel(Model):
         BreakerModel(),  # type: ignore[call-arg]
         description="`off`, or when one cause behind many failures holds the pending tasks.",
     )
-    hook: Annotated[str, PlainValidator(_hook), WithJsonSchema({"type": "string"})] | None = Field(
+    hook: Hook | None = Field(
         None, description="Your own `module:function` that may decide otherwise (docs/retry-policy.md)."
     )
 
@@ -1055,18 +645,16 @@ class TrackingModel(Model):
 class NoticeModel(Model):
     """Who is notified when the experiment ends or is held: exactly one of command, webhook_env and email."""
 
-    command: Annotated[str, PlainValidator(_command_line), WithJsonSchema({"type": "string"})] | None = Field(
+    command: CommandLine | None = Field(
         None,
         description="Program and arguments, run without a shell. It gets HPC_EVENT, HPC_EXPERIMENT, HPC_TITLE and"
         " HPC_TEXT in its environment, and the text on standard input.",
     )
-    webhook_env: Annotated[str, PlainValidator(_webhook_variable), WithJsonSchema({"type": "string"})] | None = Field(
+    webhook_env: WebhookVariable | None = Field(
         None,
         description="Name of the environment variable that holds the URL; JSON with `text` is posted to it.",
     )
-    email: Annotated[str, PlainValidator(_address), WithJsonSchema({"type": "string"})] | None = Field(
-        None, description="Address; sent with the sendmail or mail of this machine."
-    )
+    email: Address | None = Field(None, description="Address; sent with the sendmail or mail of this machine.")
     on: Annotated[list[Literal["ended", "held", "gave_up"]], Field(min_length=1)] = Field(
         ["ended", "held", "gave_up"],
         description="When to notify. `gave_up`: the experiment is no longer followed although it is not done, "
@@ -1128,29 +716,6 @@ class ReportingModel(Model):
     tuning: TuningModel | None = Field(None, description="Tuning budget of the baseline against the others.")
 
 
-def _after(value: Any) -> list[str | int]:
-    """Check what comes before: names are experiments, numbers are Slurm jobs."""
-    given = value if isinstance(value, list) else [value]
-    if not given:
-        raise _fail("is empty; name an experiment or a Slurm job, or leave it out")
-    return [_job_number(each) if isinstance(each, int) else _folder_name(each) for each in given]
-
-
-def _job_number(value: int) -> int:
-    if isinstance(value, bool) or not 0 < value < 10**10:
-        raise _fail(f"{shown(value)} is neither an experiment nor a Slurm job such as 4711")
-    return value
-
-
-After = Annotated[
-    list[str | int],
-    PlainValidator(_after),
-    WithJsonSchema(
-        {"anyOf": [{"type": ["string", "integer"]}, {"type": "array", "items": {"type": ["string", "integer"]}}]}
-    ),
-]
-
-
 class CheckModel(Model):
     """What a finished run has to fulfil to be accepted; one that does not stays finished and counts, marked.
 
@@ -1177,7 +742,7 @@ class CheckModel(Model):
     def _one_way(self) -> Self:
         if (self.expression is None) == (self.command is None):
             found = "it has none" if self.command is None else "it has both"
-            raise _fail(f"needs exactly one of expression, command; {found}")
+            raise fail(f"needs exactly one of expression, command; {found}")
         return self
 
 
@@ -1204,9 +769,7 @@ class PreflightModel(Model):
         True, description="All processes on all nodes take part in one all-reduce, where PyTorch is installed."
     )
     shm: Memory = Field("64MB", description="Minimum size of `/dev/shm`.")
-    time: Annotated[str | int, PlainValidator(_limit), WithJsonSchema({"type": ["string", "integer"]})] = Field(
-        "60s", description="Time limit of the whole check, which takes a few seconds."
-    )
+    time: Patience = Field("60s", description="Time limit of the whole check, which takes a few seconds.")
 
 
 def _preflight(value: Any) -> Any:
@@ -1220,14 +783,12 @@ class WatchModel(Model):
     for the time given, or when it is busy without output and its stacks show that it only waits.
     """
 
-    silent: Annotated[str | int, PlainValidator(_silence), WithJsonSchema({"type": ["string", "integer"]})] = Field(
+    silent: Silence = Field(
         "20min",
         description="How long a run must show no progress: `20min`, `90s`, `2h`, or as a time limit is written; "
         "`never` turns the watch off.",
     )
-    slower_than: (
-        Annotated[str | float, PlainValidator(_times), WithJsonSchema({"type": ["string", "number"]})] | None
-    ) = Field(
+    slower_than: Factor | None = Field(
         None,
         description="`3x`: a run is slow when a step takes three times as long as before, or as in most runs that "
         "differ in their seed alone. Default: off.",
@@ -1311,166 +872,6 @@ class ExperimentModel(Model):
         description="Environment variables of the program; they override the profile's. `$NAME` and a leading `~`"
         " are expanded on the node; `$$` is a dollar sign. No secrets.",
     )
-
-
-class FollowModel(Model):
-    """The small job that follows an experiment (`submit --follow`): collects, retries, reports."""
-
-    partition: Word | None = Field(None, description="Left out: the one of the tasks.")
-    account: Word | None = Field(None, description="Left out: the one of the tasks.")
-    qos: Word | None = Field(None, description="Left out: the one of the tasks.")
-    constraint: Word | Literal[""] | None = Field(
-        None, description='Left out: the one of the tasks, unless `partition` is another; "": none.'
-    )
-    time: Time = Field("0:30:00", description="Its time limit.")
-    mem: Memory = Field("2GB", description="Its memory, asked for as `memory` of the profile says.")
-    directives: dict[Directive, DirectiveValue] | None = Field(
-        None, description="Further sbatch options of it. Left out: those of the tasks; `{}`: none."
-    )
-    every: Time = Field(
-        "0:10:00", description="Time between two looks at an array that still runs; longer while nothing happens."
-    )
-    max_days: Annotated[float, Field(gt=0, le=365)] = Field(
-        14.0, description="Days after which an experiment is no longer followed."
-    )
-    shadow: bool = Field(
-        False,
-        description="It decides and keeps what it decided, and does nothing; `hpc status` says how often people did "
-        "the same (docs/unattended.md).",
-    )
-
-
-class ProfileModel(Model):
-    """One site: `manifests/clusters/NAME.yaml`."""
-
-    scheduler: Literal["slurm", "local"] = Field("slurm", description="`slurm`, or `local` for this machine.")
-    partition: Partitions | None = Field(
-        None,
-        description="Passed to sbatch. With several, `[short, long]`, a task goes to those whose limits and nodes"
-        " fit, and Slurm starts it in whichever is free first.",
-    )
-    account: Word | None = Field(None, description="Passed to sbatch.")
-    qos: Word | None = Field(None, description="Passed to sbatch.")
-    constraint: Word | None = Field(None, description="Passed to sbatch, such as `a100`.")
-    gpu_type: Word | None = Field(
-        None, description="Type of GPU to request, such as `a100`, or `a100_3g.20gb` for a part of a divided one."
-    )
-    gpu_option: Literal["gres", "gpus-per-node", "gpus-per-task", "none"] = Field(
-        "gres", description="The sbatch option that requests GPUs; `none` where the partition allocates whole nodes."
-    )
-    gres: list[Word] = Field([], description="Additional generic resources of every task, such as `lscratch:100`.")
-    memory: Literal["per_node", "per_cpu", "per_gpu", "none"] = Field(
-        "per_node",
-        description="How memory is requested: `--mem`, `--mem-per-cpu`, `--mem-per-gpu` (`--mem` for tasks "
-        "without GPUs), or not at all, where the site assigns it by cores or by node. `resources.mem`"
-        " is always per node.",
-    )
-    max_array_size: Annotated[int, Field(ge=1, le=4_000_000)] = Field(
-        1000, description="Maximum number of elements in one array: the site's MaxArraySize less one."
-    )
-    max_submit: Annotated[int, Field(ge=0)] = Field(
-        0,
-        description="Maximum number of your jobs and array elements in the queue, if you want fewer than the site"
-        " allows; 0: only the site's own limits.",
-    )
-    max_parallel: Annotated[int, Field(ge=0)] = Field(
-        0, description="Elements of one array that may run at once (one task each, unless packed); 0: no limit."
-    )
-    max_gpus: Annotated[int, Field(ge=0)] = Field(
-        0, description="GPUs one experiment may use at once, over all its arrays, on Slurm; 0: no limit."
-    )
-    max_time: Time | None = Field(None, description="Longest time limit the partition allows.")
-    max_memory: Memory | None = Field(None, description="Largest memory of a node.")
-    signal_lead_s: Annotated[int, Field(ge=1, le=65535)] = Field(
-        120, description="Seconds before the time limit at which SIGUSR1 is sent."
-    )
-    python: Line | None = Field(
-        None, description="Python interpreter of the wrapper on the node. Default: the one that planned."
-    )
-    apptainer: str = Field(
-        "apptainer",
-        description='The command that runs containers, `apptainer` or `singularity`; "" means that there is none.',
-    )
-    gpu_vendor: Literal["nvidia", "amd"] = Field(
-        "nvidia", description="Vendor of the GPUs that containers see: `amd` uses `--rocm` instead of `--nv`."
-    )
-    image_dir: Line | None = Field(None, description="Folder of the images: `image: train` is `train.sif` in it.")
-    images_signed_by: Line | None = Field(
-        None,
-        description="`plan` refuses an image that is not signed: by the public key in this PEM file, or, with "
-        "`keyring`, by one of Apptainer's own keyring. Default: nobody asks for a signature.",
-    )
-    binds: list[Bind] = Field(
-        [], description="Folders bound into every container. `$NAME` and `~` are expanded on the node."
-    )
-    setup: list[Line] = Field(
-        [], description="Shell lines that run before the wrapper, such as `module load apptainer`."
-    )
-    environment: dict[Variable, VariableValue] = Field(
-        {},
-        description="Environment variables of every task, in containers too (except PATH, which names folders of "
-        "the host). `$NAME` and a leading `~` are expanded on the node; `$$` is a dollar sign. No "
-        "secrets.",
-    )
-    directives: dict[Directive, DirectiveValue] = Field(
-        {}, description="Additional sbatch options: `{exclude: n3}`; without a value: `{exclusive: }`."
-    )
-    template: Line | None = Field(None, description="Jinja template that extends `array.sbatch.j2`.")
-    group_access: Literal["none", "read"] = Field(
-        "none",
-        description="`read`: the group of the run folder may look, collect and report, but change nothing. "
-        "`none`: the runs are private to their owner.",
-    )
-    carbon: Carbon | None = Field(
-        None,
-        description="CO₂ of the site's electricity, `0.3 kg/kWh` or `300 g/kWh`; `hpc usage` then reports "
-        "emissions. Default: it does not report CO₂.",
-    )
-    follow: FollowModel = Field(FollowModel(), description="The relay, the small job that follows an experiment.")  # type: ignore[call-arg]
-
-
-# Documentation generated from the models
-
-
-def json_schema(model: type[Model] = ExperimentModel) -> dict[str, Any]:
-    """Return the JSON Schema of a file, for editors that complete and check while one types."""
-    return {"$schema": "http://json-schema.org/draft-07/schema#", **model.model_json_schema(by_alias=True)}
-
-
-def field_reference(model: type[Model] = ExperimentModel) -> str:
-    """Return every field of a file as Markdown tables, one a block, in the order in which they are written."""
-    return "\n".join(_block_reference(model, ""))
-
-
-def _block_reference(model: type[BaseModel], path: str) -> Iterator[str]:
-    if path:
-        yield f"### `{path}`\n"
-    yield f"{inspect.cleandoc(model.__doc__ or '')}\n"
-    yield "| field | default | meaning |\n|---|---|---|"
-    for name, field in model.model_fields.items():
-        meaning = (field.description or "").replace("|", "\\|")
-        yield f"| `{field.alias or name}` | {_default(field)} | {_options(field.annotation)}{meaning} |"
-    yield ""
-    for name, field in model.model_fields.items():
-        inner = inner_model(field.annotation)
-        if inner is not None:
-            yield from _block_reference(inner, ".".join(part for part in (path, field.alias or name) if part))
-
-
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "*required*"
-    default = field.get_default()
-    return "" if default in (None, [], {}) or isinstance(default, BaseModel) else f"`{json.dumps(default)}`"
-
-
-def _options(annotation: Any) -> str:
-    options = [option for option in get_args(annotation) if isinstance(option, str)] if _is_literal(annotation) else []
-    return " \\| ".join(f"`{option}`" for option in options) + ". " if options else ""
-
-
-def _is_literal(annotation: Any) -> bool:
-    return get_origin(annotation) is Literal
 
 
 def inner_model(annotation: Any) -> type[BaseModel] | None:

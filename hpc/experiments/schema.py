@@ -42,9 +42,8 @@ from hpc.core.resources import (
     parse_times,
 )
 from hpc.experiments.config_template import read_config
+from hpc.experiments.field_types import NEVER, RANGE, shown
 from hpc.experiments.models import (
-    NEVER,
-    RANGE,
     AnalysisModel,
     BatchModel,
     BreakerModel,
@@ -54,7 +53,6 @@ from hpc.experiments.models import (
     ContainerModel,
     DivergenceModel,
     ExperimentModel,
-    FollowModel,
     LaunchModel,
     MetricModel,
     MetricsModel,
@@ -63,7 +61,6 @@ from hpc.experiments.models import (
     PackModel,
     PreflightModel,
     PrimaryModel,
-    ProfileModel,
     ProgramModel,
     ResourcesModel,
     RetryModel,
@@ -73,9 +70,9 @@ from hpc.experiments.models import (
     WandbModel,
     WatchModel,
     inner_model,
-    shown,
 )
 from hpc.experiments.overrides import Overrides, apply_overrides
+from hpc.experiments.profile_models import FollowModel, ProfileModel
 
 NONE = Overrides()
 Part = TypeVar("Part")

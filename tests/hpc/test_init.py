@@ -11,7 +11,9 @@ from click.testing import CliRunner, Result
 
 import hpc.plan
 from hpc.adapters.yaml_file import load_yaml
-from hpc.experiments.models import ExperimentModel, ProfileModel, json_schema
+from hpc.experiments.models import ExperimentModel
+from hpc.experiments.profile_models import ProfileModel
+from hpc.experiments.reference import json_schema
 from hpc.init import main
 from hpc.workspace import BUILT_IN
 from tests.local_projects import LocalProject
