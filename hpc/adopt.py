@@ -37,8 +37,8 @@ SHOWN = 10
     "--metrics",
     "source",
     metavar="KIND:WHERE",
-    help="Where each folder keeps its numbers: csv:log.csv, json_file:results.json, tensorboard:runs, or "
-    "stdout:REGEX over its log. [default: the usual files]",
+    help="Where each folder keeps its numbers: csv:log.csv, json_file:results.json, tensorboard:runs, "
+    "wandb:wandb, or stdout:REGEX over its log. [default: the usual files]",
 )
 @dry_run_option
 @json_option

@@ -341,6 +341,9 @@ class SourceModel(Model):
         description="JSON file that the program writes: final values, lists over the steps, or records; or JSON lines.",
     )
     tensorboard: Line | None = Field(None, description="Folder of TensorBoard event files that the program writes.")
+    wandb: Line | None = Field(
+        None, description="Folder in which wandb leaves the program's runs: `wandb`, unless the program chose another."
+    )
 
     def chosen(self) -> tuple[str, str]:
         """Return the one key that is set, and its text."""

@@ -67,6 +67,7 @@ from hpc.experiments.models import (
     SampleModel,
     SanityModel,
     SweepModel,
+    TrackingModel,
     WandbModel,
     WatchModel,
     inner_model,
@@ -321,6 +322,10 @@ def _metrics(
     except InputError as error:
         message = error.problems[0].message.removeprefix(f"metrics.source.{source[0]} ")
         problems.append(document.problem(("metrics", "source", source[0]), message))
+    tracking: TrackingModel | None = sections.get("tracking")
+    if source[0] == "wandb" and tracking and tracking.wandb and tracking.wandb.mode == "disabled":
+        message = "finds nothing, as tracking.wandb is off; leave tracking out"
+        problems.append(document.problem(("metrics", "source", "wandb"), message))
     return core.Metrics(_metric(model.primary), tuple(map(_metric, model.secondary)), source), known
 
 

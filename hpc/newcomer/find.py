@@ -92,8 +92,10 @@ def read_program(project: Path, file: Path) -> Program:
             offered = (read_interface(text) for text in beside.values() if _ARGUMENTS.search(text))
             interface = next((each for each in offered if each.style), interface)
         if not numbers:
-            found = (each for text in beside.values() for each in find_printed(text))
-            numbers = tuple(sorted(found, key=lambda each: -each.weight))
+            printed, written = (
+                [each for text in beside.values() for each in find(text)] for find in (find_printed, find_written)
+            )
+            numbers = tuple(sorted(printed or written, key=lambda each: -each.weight))
     known = tuple(
         replace(each, pattern=each.pattern.removeprefix(OUT_DIR))
         for each in numbers

@@ -18,7 +18,7 @@ CONFIGS = ("config.json", "config.yaml", "config.yml", "args.json", "params.json
 METRICS = (
     ("json_file", "metrics.json"), ("json_file", "results.json"), ("json_file", "final.json"),
     ("json_file", "trainer_state.json"), ("csv", "metrics.csv"), ("csv", "results.csv"), ("csv", "log.csv"),
-    ("csv", "lightning_logs/*/metrics.csv"), ("json_file", "metrics.jsonl"), ("tensorboard", "."),
+    ("csv", "lightning_logs/*/metrics.csv"), ("json_file", "metrics.jsonl"), ("tensorboard", "."), ("wandb", "."),
 )  # fmt: skip
 """Where numbers are looked for when nobody says, the first that is there."""
 LOGS = ("stdout.log", "log.txt", "train.log", "output.log", "slurm-*.out", "*.log", "*.out")

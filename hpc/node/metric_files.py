@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from hpc.core.experiment.metric_files import read_csv, read_events, read_json
+from hpc.core.experiment.metric_files import read_csv, read_events, read_json, read_wandb
 from hpc.core.experiment.metric_source import MetricSource, Reading
 
 MOST_BYTES = 1 << 30
 """Of all files together; what is larger is no log of metrics."""
-EVENT_FILES = "*tfevents*"
+IN_FOLDERS = {"tensorboard": "*tfevents*", "wandb": "run-*.wandb"}
+"""Sources that name a folder, with the files that are looked for in it, however deep."""
 
 
 def find_files(
@@ -27,7 +28,8 @@ def find_files(
     found: dict[Path, None] = {}
     for place in places:
         for path in _matching(place, source.path) if place.is_dir() else ():
-            inner = sorted(path.rglob(EVENT_FILES)) if source.kind == "tensorboard" and path.is_dir() else [path]
+            is_folder = source.kind in IN_FOLDERS and path.is_dir()
+            inner = sorted(path.rglob(IN_FOLDERS[source.kind])) if is_folder else [path]
             files = (each for each in inner if each.is_file() and each.stat().st_mtime >= since)
             found |= {each.resolve(): None for each in files if not _is_from(code, place, each)}
     return sorted(found, key=lambda path: (path.stat().st_mtime, str(path)))
@@ -45,7 +47,7 @@ def read_files(source: MetricSource, files: Sequence[Path]) -> list[Reading]:
     Raises:
         OSError: One cannot be read.
     """
-    reader = {"csv": read_csv, "json_file": read_json, "tensorboard": read_events}[source.kind]
+    reader = {"csv": read_csv, "json_file": read_json, "tensorboard": read_events, "wandb": read_wandb}[source.kind]
     return [reading for path in files if path.stat().st_size <= MOST_BYTES for reading in reader(path.read_bytes())]
 
 

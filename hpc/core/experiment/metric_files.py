@@ -1,11 +1,12 @@
-"""Metrics that a program leaves in files of its own: CSV, JSON (also JSON lines), TensorBoard's event files. Bytes in,
-readings out; where the files are is `hpc.node.metric_files`.
+"""Metrics that a program leaves in files of its own: CSV, JSON (also JSON lines), TensorBoard's event files, wandb's
+runs. Bytes in, readings out; where the files are is `hpc.node.metric_files`.
 """
 
 import csv
 import json
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from math import isnan
 from typing import Any
 
 from hpc.core.experiment.metric_source import STEP, Reading, leaves, name_problem, number_of, parse_number, whole
@@ -158,6 +159,88 @@ def _tensor_scalar(tensor: Mapping[int, int | bytes]) -> float | None:
         if isinstance(values, bytes) and len(values) == struct.calcsize(form) and kind in (1, 2):
             return float(struct.unpack(form, values)[0])
     return None
+
+
+# ── wandb ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_BLOCK, _HEAD = 32768, 7
+"""A wandb file is cut into blocks of this many bytes; each piece in them has a head: checksum, length, kind."""
+_WHOLE, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
+_HISTORY, _SUMMARY = 2, 3
+
+
+def read_wandb(content: bytes) -> list[Reading]:
+    """The numbers of one wandb run: what was logged at each step, then the summary where it says something else.
+
+    Inner names are joined, ``val/acc``; names that begin with ``_`` are wandb's own. A record that is cut ends the
+    file. The form is LevelDB's log, its records are protocol buffers (``wandb_internal.proto``).
+    """
+    rows: list[Reading] = []
+    final: dict[str, float] = {}
+    try:
+        for record in _wandb_records(content):
+            for number, body in _fields(record):
+                if number == _HISTORY and isinstance(body, bytes):
+                    rows.append(_wandb_row(body))
+                elif number == _SUMMARY and isinstance(body, bytes):
+                    final |= _wandb_numbers(body)
+    except (IndexError, ValueError, struct.error):
+        pass  # the file was cut here; what came before it stands
+    logged = {name: value for row in rows for name, value in row.values.items()}
+    told = {name: value for name, value in final.items() if not _is_same(value, logged.get(name))}
+    return [row for row in (*rows, Reading(None, told)) if row.values]
+
+
+def _is_same(value: float, other: float | None) -> bool:
+    return value == other or (other is not None and isnan(value) and isnan(other))
+
+
+def _wandb_records(content: bytes) -> Iterator[bytes]:
+    """The records of a file, put together from their pieces."""
+    place, record = _HEAD, b""
+    while place + _HEAD <= len(content):
+        left = _BLOCK - place % _BLOCK
+        if left < _HEAD:  # too small for a head: filled with zeros
+            place += left
+            continue
+        length, kind = struct.unpack_from("<HB", content, place + 4)
+        piece = content[place + _HEAD : place + _HEAD + length]
+        if len(piece) < length or kind not in (_WHOLE, _FIRST, _MIDDLE, _LAST):
+            return
+        place += _HEAD + length
+        record = piece if kind in (_WHOLE, _FIRST) else record + piece
+        if kind in (_WHOLE, _LAST):
+            yield record
+
+
+def _wandb_row(history: bytes) -> Reading:
+    """One call of ``wandb.log``; its step stands beside the items, in older files among them."""
+    values = _wandb_numbers(history, keep="_step")
+    among = values.pop("_step", None)
+    beside = [dict(_fields(body)).get(1, 0) for number, body in _fields(history) if number == 2 and type(body) is bytes]
+    step = beside[0] if beside else whole(among)
+    return Reading(step if isinstance(step, int) else None, values)
+
+
+def _wandb_numbers(message: bytes, keep: str = "") -> dict[str, float]:
+    """The numbers among the items of a history or summary record."""
+    found: dict[str, float] = {}
+    for number, body in _fields(message):
+        if number == 1 and isinstance(body, bytes):
+            item = _fields(body)
+            name = "/".join(
+                part.decode("utf-8", "replace") for key, part in item if key in (1, 2) and type(part) is bytes
+            )
+            text = next((part for key, part in item if key == 16 and isinstance(part, bytes)), b"")
+            value = json.loads(text) if text else None
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            if name == keep or not (name.startswith("_") or name_problem(name)):
+                found[name] = float(value)
+    return found
+
+
+# ── protocol buffers ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _fields(message: bytes) -> list[tuple[int, int | bytes]]:

@@ -7,6 +7,7 @@ r"""Where the metrics of a program that knows nothing of us come from: its stdou
     {csv: 'lightning_logs/*/metrics.csv'}           a CSV file with a header, read when the program has ended
     {json_file: metrics.json}                       a JSON file: final values, lists, or records; also JSON lines
     {tensorboard: runs}                             event files in a folder
+    {wandb: wandb}                                  the runs that wandb left in its folder
 
 Without it the program writes ``metrics.h5`` itself. The value of a run is the last match.
 """
@@ -29,7 +30,7 @@ _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@
 _GROUPED = re.compile(r"[+-]?\d{1,3}(?:(?:,\d{3})+\.\d*|(?:,\d{3}){2,})")
 _TRAILING = ",;:|)]}\"'"
 _NEARLY_A_NUMBER = re.compile(r"[+-]?\.?\d[\d.,]*(?:[eE][+-]?\d+)?\s?(?:%|[A-Za-zµ/]{1,6})?")
-FILE_KINDS = ("csv", "json_file", "tensorboard")
+FILE_KINDS = ("csv", "json_file", "tensorboard", "wandb")
 """Sources that are files of the program's own."""
 _KINDS = ("hdf5", "stdout", "json", *FILE_KINDS)
 

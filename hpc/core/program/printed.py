@@ -34,6 +34,8 @@ _TAILS = {"train", "training", "rate", "value", "now", "macro", "micro", "weight
 _HELD_OUT = {"val", "valid", "validation", "test", "eval", "dev", "final", "best"}
 _PRINTERS = re.compile(r"(?i).*(?:print|log|progress|set_description|report).*|info|write|debug")
 """What is called like this prints its text; ``progress_bar(…, 'Loss: %.3f' % loss)`` does, too."""
+TRACKED = ("log", "log_metrics", "log_dict", "log_scalars")
+"""Methods of trackers such as wandb's: a dictionary that goes there is recorded, and not printed."""
 _PERCENT_FIELD = re.compile(r"%(?:\(\w+\))?[-+ #0]*\d*(?:\.\d+)?[diouxXeEfFgGsr]")
 _BRACE_FIELD = re.compile(r"\{[^{}]*\}")
 VALUE = "\0"
@@ -105,7 +107,7 @@ def _texts(tree: ast.Module) -> Iterator[str]:
     for call in sorted(calls, key=lambda each: (each.lineno, each.col_offset)):
         if called(call) == "print":
             yield _joined(call.args)
-        elif call.args:
+        elif call.args and not (called(call) in TRACKED and owner(call) and isinstance(call.args[0], ast.Dict)):
             yield _logged(call.args)
             yield from (text for each in call.args[1:] if VALUE in (text := _text(each)) and text != VALUE)
 
@@ -113,6 +115,14 @@ def _texts(tree: ast.Module) -> Iterator[str]:
 def called(call: ast.Call) -> str:
     """What a call calls, without what it belongs to."""
     return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def owner(call: ast.Call) -> str:
+    """What a method belongs to, by its last name: ``run`` in ``self.run.log(…)``; empty for functions."""
+    if not isinstance(call.func, ast.Attribute):
+        return ""
+    value = call.func.value
+    return value.attr if isinstance(value, ast.Attribute) else getattr(value, "id", "it")
 
 
 def _joined(arguments: Sequence[ast.expr]) -> str:

@@ -1,9 +1,11 @@
-"""Which numbers a program writes into files, read from its source: TensorBoard events, Lightning's CSV, a JSON file."""
+"""Which numbers a program writes into files, read from its source: TensorBoard events, Lightning's CSV, a JSON file,
+wandb's runs.
+"""
 
 import ast
 from collections.abc import Iterator
 
-from hpc.core.program.printed import Printed, called, goal_of, weight_of
+from hpc.core.program.printed import TRACKED, Printed, called, goal_of, owner, weight_of
 from hpc.core.program.source import parse
 
 _SUMMARY_WRITERS = ("SummaryWriter", "TensorBoardLogger", "create_file_writer")
@@ -19,7 +21,12 @@ def find_written(source: str) -> tuple[Printed, ...]:
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     found = [
         Printed(name, goal_of(name), place, weight_of(name), kind)
-        for kind, place, names in (*_events(calls), *_lightning(calls), *_json_files(tree, calls))
+        for kind, place, names in (
+            *_events(calls),
+            *_lightning(calls),
+            *_json_files(tree, calls),
+            *_wandb(source, calls),
+        )
         for name in names
         if weight_of(name)
     ]
@@ -47,6 +54,18 @@ def _lightning(calls: list[ast.Call]) -> Iterator[_Found]:
             name = next((_text(each.value) for each in call.keywords if each.arg == "name"), "") or "lightning_logs"
             if folder:
                 yield "csv", f"{folder.rstrip('/')}/{name}/*/metrics.csv", _logged(calls)
+
+
+def _wandb(source: str, calls: list[ast.Call]) -> Iterator[_Found]:
+    """What goes to ``wandb.log`` as a dictionary, or to Lightning's logger by name; summaries, too."""
+    if "wandb" not in source.lower():
+        return
+    begun = next((call for call in calls if called(call) == "init" and owner(call) == "wandb"), None)
+    folder = next((each.value for each in begun.keywords if each.arg == "dir"), None) if begun else None
+    place = "wandb" if folder is None else _text(folder) or "."
+    tables = [each for call in calls if called(call) in TRACKED for each in call.args if isinstance(each, ast.Dict)]
+    names = [name for table in tables for name in _keys(table)]
+    yield "wandb", place, [*names, *(_logged(calls) if "WandbLogger" in source else ())]
 
 
 def _logged(calls: list[ast.Call]) -> list[str]:

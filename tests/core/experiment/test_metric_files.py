@@ -1,13 +1,16 @@
-"""Metrics in files of a program's own: CSV, JSON and TensorBoard, as the world writes them."""
+"""Metrics in files of a program's own: CSV, JSON, TensorBoard and wandb, as the world writes them."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc.core.experiment.metric_files import read_csv, read_events, read_json
+from hpc.core.experiment.metric_files import read_csv, read_events, read_json, read_wandb
 
 
 def rows(readings: list[object]) -> list[tuple[object, object]]:
@@ -76,7 +79,7 @@ def test_json_lines_are_read() -> None:
     ]
 
 
-@given(st.binary(max_size=300), st.sampled_from([read_csv, read_json, read_events]))
+@given(st.binary(max_size=300), st.sampled_from([read_csv, read_json, read_events, read_wandb]))
 def test_no_file_raises(content: bytes, reader: object) -> None:
     """Whatever a program left, reading it gives readings."""
     assert callable(reader)
@@ -113,3 +116,53 @@ def test_tensorboards_own_files_are_read(tmp_path: Path) -> None:
     assert found[3:] == [(7, {"val": 0.25}), (8, {"val": 1.0})]
     for end in range(0, len(content), 7):
         assert rows(read_events(content[:end]))[:2] == found[: len(read_events(content[:end]))][:2]  # type: ignore[arg-type]
+
+
+LOGS_TO_WANDB = """
+import wandb
+run = wandb.init(project="p", config={"lr": 0.1})
+for step in range(3):
+    wandb.log({"train/loss": 1 / (step + 1), "val": {"acc": step / 4}, "text": "x" * 30_000, "ok": True, "m": "3"})
+wandb.log({"top": 7.0})
+wandb.log({"late": float("nan")}, step=10)
+run.summary["best_acc"] = 0.75
+run.summary["top"] = 9.0
+run.finish()
+"""
+
+
+@pytest.fixture(scope="module")
+def written_by_wandb(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The file of one offline run, of wandb's own making, longer than one of its blocks."""
+    folder = tmp_path_factory.mktemp("wandb")
+    settings = {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_DIR": str(folder)}
+    subprocess.run([sys.executable, "-c", LOGS_TO_WANDB], env={**os.environ, **settings}, cwd=folder, check=True)
+    (path,) = folder.glob("wandb/offline-run-*/run-*.wandb")
+    return path.read_bytes()
+
+
+def test_wandbs_own_files_are_read(written_by_wandb: bytes) -> None:
+    """Each call with its step, inner names joined; of the summary what the calls did not say."""
+    assert len(written_by_wandb) > 2 * 32768
+    found = rows(read_wandb(written_by_wandb))  # type: ignore[arg-type]
+
+    assert found[:3] == [(n, {"train/loss": 1 / (n + 1), "val/acc": n / 4}) for n in range(3)]
+    assert [(step, str(values)) for step, values in found[3:5]] == [(3, "{'top': 7.0}"), (10, "{'late': nan}")]
+    assert found[5:] == [(None, {"best_acc": 0.75, "top": 9.0})]
+
+
+def test_a_wandb_file_that_is_cut_says_what_came_before(written_by_wandb: bytes) -> None:
+    """As it is after a kill, wherever that was."""
+    whole = rows(read_wandb(written_by_wandb))[:3]  # type: ignore[arg-type]
+    for end in range(0, len(written_by_wandb), 997):
+        cut = [row for row in rows(read_wandb(written_by_wandb[:end])) if row[0] is not None]  # type: ignore[arg-type]
+        assert cut[:3] == whole[: len(cut)]
+
+
+@given(place=st.integers(0, 2000), value=st.binary(min_size=1, max_size=4))
+def test_a_damaged_wandb_file_raises_nothing(written_by_wandb: bytes, place: int, value: bytes) -> None:
+    """Whatever stands in it, reading it gives readings."""
+    start = min(len(written_by_wandb) - 1, 32768 + place)
+    for at in (place, start):
+        damaged = written_by_wandb[:at] + value + written_by_wandb[at + len(value) :]
+        assert isinstance(read_wandb(damaged), list)

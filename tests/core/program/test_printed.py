@@ -126,3 +126,11 @@ def test_a_guess_finds_a_row_of_a_table() -> None:
 def test_what_is_said_where_something_is_wrong_is_no_metric(line: str) -> None:
     """Such a line is missing from every run that goes well, and a value in it is no result."""
     assert find_printed(line) == ()
+
+
+def test_what_goes_to_a_tracker_is_not_printed() -> None:
+    """A dictionary given to wandb is in no line of the output; one that a logger gets is."""
+    tracked = "wandb.log({'val/loss': loss, 'step': step})\nself.run.log_metrics({'val/acc': acc})"
+    assert find_printed(tracked) == ()
+    assert find_printed(f"print(f'val loss {{loss:.4f}}')\n{tracked}")[0].pattern.startswith("val loss")
+    assert [each.name for each in find_printed("logger.info({'val_loss': loss})\nlog({'val_acc': acc})")]

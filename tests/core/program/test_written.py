@@ -18,6 +18,18 @@ class Model(L.LightningModule):
         self.log("val_acc", accuracy(batch))
 trainer = L.Trainer(logger=CSVLogger("logs", name="mnist"))
 """
+WANDB = """
+import wandb
+run = wandb.init(project="p"{folder})
+for step in range(3):
+    {run}.log({{"epoch": step, "train/loss": 1.0, "val/acc": 0.5}})
+"""
+LIGHTNING_TO_WANDB = """
+class Model(L.LightningModule):
+    def validation_step(self, batch, _):
+        self.log("val_acc", accuracy(batch))
+trainer = L.Trainer(logger=WandbLogger(project="p"))
+"""
 
 
 @pytest.mark.parametrize(
@@ -33,6 +45,10 @@ trainer = L.Trainer(logger=CSVLogger("logs", name="mnist"))
          "json_file", "r.json"),
         ("with open(os.path.join(args.out, 'm.json'), 'w') as f:\n    json.dump(dict_, f)\ndict_ = {'f1': 1}", "f1",
          "max", "json_file", "{out_dir}/m.json"),
+        (WANDB.format(run="wandb", folder=""), "val/acc", "max", "wandb", "wandb"),
+        (WANDB.format(run="self.run", folder=", dir='logs'"), "val/acc", "max", "wandb", "logs"),
+        (WANDB.format(run="run", folder=", dir=args.out"), "val/acc", "max", "wandb", "."),
+        (LIGHTNING_TO_WANDB, "val_acc", "max", "wandb", "wandb"),
     ],
 )  # fmt: skip
 def test_the_file_is_found(source: str, name: str, goal: str, kind: str, place: str) -> None:
@@ -50,6 +66,7 @@ def test_the_file_is_found(source: str, name: str, goal: str, kind: str, place: 
         "json.dump({'acc': 1}, open('a.json', 'w')); json.dump({'acc': 1}, open('b.json', 'w'))",
         "json.dump({'name': 'x'}, open('a.json', 'w'))",
         "writer.add_scalar('loss', 1, 2)",
+        "math.log({'loss': 1})",
         "def broken(",
     ],
 )

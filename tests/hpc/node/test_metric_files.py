@@ -113,7 +113,7 @@ def test_event_files_are_found_below_their_folder(tmp_path: Path) -> None:
     assert {path.name for path in found} == {"events.out.tfevents.1", "events.out.tfevents.2"}
 
 
-@pytest.mark.parametrize("kind", ["csv", "json_file", "tensorboard"])
+@pytest.mark.parametrize("kind", ["csv", "json_file", "tensorboard", "wandb"])
 @pytest.mark.parametrize("path", ["/etc/x.csv", "../x.csv", "a/../../x", "~/x", "{out_dir}/x.csv", " "])
 def test_a_path_stays_in_the_runs_folder(kind: str, path: str) -> None:
     """Absolute paths, parents and placeholders are refused with what to write instead."""

@@ -17,6 +17,7 @@ SOURCES = {
     "{csv: log.csv}": "it left no log.csv with loss (metrics.source.csv)",
     "{json_file: results.json}": "it left no results.json with loss (metrics.source.json_file)",
     "{tensorboard: runs}": "it left no runs with loss (metrics.source.tensorboard)",
+    "{wandb: wandb}": "it left no wandb with loss (metrics.source.wandb)",
 }
 
 
