@@ -114,7 +114,7 @@ def make_draft(project: Path, command: str | None, name: str, answers: Answers) 
     Raises:
         InputError: There is no program, or the one named is not there.
     """
-    from hpc.newcomer.find import ask_the_program, find_programs, read_command
+    from hpc.newcomer.find import as_script, ask_the_program, find_notebooks, find_programs, read_command
 
     if command is None:
         found = find_programs(project)
@@ -124,7 +124,10 @@ def make_draft(project: Path, command: str | None, name: str, answers: Answers) 
             note(f"note: it is one of {len(found)} programs; {another}")
         command = ask("Which command runs the training?", default) if answers.asks else default
     if not command:
-        raise InputError(f"no training program was found in {project}; name it: python -m hpc.init PROGRAM.py")
+        notebooks = find_notebooks(project)
+        beside = f". {notebooks[0]} is a notebook. {as_script(notebooks[0])}" if notebooks else ""
+        named = "name it: python -m hpc.init PROGRAM.py"
+        raise InputError(f"no training program was found in {project}; {named}{beside}")
     program = read_command(project, command)
     if answers.run_help:
         program = ask_the_program(project, program)

@@ -1,11 +1,13 @@
 """Which program a repository trains with, and what can be known of it without running it."""
 
+import os
 import re
 import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from hpc.adapters.yaml_file import load_yaml
@@ -128,11 +130,13 @@ def read_command(project: Path, command: str) -> Program:
     """Read the program that a command line starts, or a path alone.
 
     Raises:
-        InputError: It is empty, or names a Python file or module that the project does not have.
+        InputError: It is empty, names a Python file or module that the project does not have, or what it names cannot
+            be started.
     """
     words = [command] if command and (project / command).is_file() else _split(command)
     if not words:
         raise InputError("the command is empty; write a program, such as train.py")
+    words = _startable(project, words)
     file = _file_of(project, words)
     if file is not None and len(words) == 1:
         return read_program(project, file)
@@ -151,14 +155,55 @@ def _split(command: str) -> list[str]:
         raise InputError(f"{command!r} is not a command line: {error}") from None
 
 
+def _startable(project: Path, words: list[str]) -> list[str]:
+    """The words of a command that can be started; a shell script alone gets its shell.
+
+    Raises:
+        InputError: It starts a notebook, a folder, a file that is no program, or one that is not there.
+    """
+    name = words[1] if len(words) > 1 and words[0] in ("python", "python3") else words[0]
+    path = project / name
+    if path.suffix == NOTEBOOK:
+        raise InputError(f"{name} is a notebook, not a program. {as_script(name)}")
+    if len(words) > 1 or path.suffix == ".py":
+        return words
+    if path.is_dir():
+        raise InputError(f"{name} is a folder; name a program in it, such as train.py")
+    if path.is_file() and not os.access(path, os.X_OK):
+        if path.suffix == ".sh":
+            return ["bash", name]
+        raise InputError(f"{name} cannot be started: it is no Python file and not executable (chmod +x {quote(name)})")
+    if not path.is_file() and ("/" in name or path.suffix):  # one word may be a program of the container
+        raise InputError(f"no file {name} in {project}; there is {_known(project)}")
+    return words
+
+
+NOTEBOOK = ".ipynb"
+
+
+def as_script(notebook: str) -> str:
+    """What to do with a notebook."""
+    script = notebook.removesuffix(NOTEBOOK) + ".py"
+    return f"Write it as one: jupyter nbconvert --to script {quote(notebook)}; then: python -m hpc.init {quote(script)}"
+
+
+def find_notebooks(project: Path) -> list[str]:
+    """The notebooks at the top of a project and one folder below, relative to it."""
+    return [str(path.relative_to(project)) for path in (*project.glob("*.ipynb"), *project.glob("[!.]*/*.ipynb"))]
+
+
+def _known(project: Path) -> str:
+    names = [str(each.file.relative_to(project)) for each in find_programs(project) if each.file]
+    return ", ".join(names) or "no program in Python"
+
+
 def _file_of(project: Path, words: list[str]) -> Path | None:
     """The Python file that a command line runs; None where it runs something else."""
     script = next((word for word in words if word.endswith(".py")), None)
     if script is not None:
         path = (project / script).resolve()
         if not path.is_file():
-            known = ", ".join(str(each.file.relative_to(project)) for each in find_programs(project) if each.file)
-            raise InputError(f"no file {script} in {project}; there is {known or 'no program in Python'}")
+            raise InputError(f"no file {script} in {project}; there is {_known(project)}")
         return path if path.is_relative_to(project.resolve()) else None
     if "-m" in words[:-1]:
         relative = Path(*words[words.index("-m") + 1].split("."))

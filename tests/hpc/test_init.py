@@ -238,6 +238,11 @@ def test_what_only_a_person_knows_is_said(repository: Path) -> None:
         (("--yes", "train.py"), "no file train.py"),
         (("--yes", "'"), "not a command line"),
         (("--yes", "--name", "a/b", "x"), "--name 'a/b'"),
+        (("--yes", "."), ". is a folder; name a program in it"),
+        (("--yes", "go.sh"), "no file go.sh"),
+        (("--yes", "bin/go"), "no file bin/go"),
+        (("--yes", "tests.ipynb"), "is a notebook, not a program"),
+        (("--yes", "python a.ipynb"), "is a notebook, not a program"),
     ],
 )
 def test_bad_input_is_a_sentence(repository: Path, arguments: tuple[str, ...], said: str) -> None:
@@ -247,6 +252,32 @@ def test_bad_input_is_a_sentence(repository: Path, arguments: tuple[str, ...], s
     assert done.exit_code == 2
     assert said in done.stderr
     assert tree(repository) == {}
+
+
+@pytest.mark.parametrize(
+    ("file", "start", "said"),
+    [
+        ("notes.md", None, "notes.md cannot be started: it is no Python file and not executable (chmod +x notes.md)"),
+        ("go.sh", "bash go.sh", ""),
+        ("a b.ipynb", None, "jupyter nbconvert --to script 'a b.ipynb'; then: python -m hpc.init 'a b.py'"),
+    ],
+)
+def test_what_cannot_be_started_is_no_experiment(repository: Path, file: str, start: str | None, said: str) -> None:
+    """A file that is no program is refused where it is named; a shell script gets its shell."""
+    (repository / file).write_text("echo\n")
+
+    done = init("--yes", file)
+
+    assert (done.exit_code, said in done.stderr) == (0 if start else 2, True)
+    assert ("command: " in experiment(repository)) if start else tree(repository).keys() == {file}
+    assert start is None or start in experiment(repository)
+
+
+def test_where_there_are_only_notebooks_the_way_from_them_is_said(repository: Path) -> None:
+    """Nobody is left with "no program"."""
+    (repository / "explore.ipynb").write_text("{}")
+
+    assert "explore.ipynb is a notebook. Write it as one: jupyter nbconvert --to script" in init("--yes").stderr
 
 
 def test_it_works_from_a_subfolder_and_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,8 +104,9 @@ def render_draft(draft: Draft, schema: str) -> str:
     )
     name = (f"{key_of(swept)}{{{key_of(swept)}}}_" if swept else "") + "S{seed}"
     no_seed = "" if draft.seed else "   # the program takes no seed: another seed would only repeat the run"
-    taken = "   # the last match is a run's value" if metric.kind == "stdout" else ""
-    guess = "   # a guess: nothing in the source prints it" if draft.is_guess else ""
+    told = ["a guess: nothing in the source prints it"] if draft.is_guess else []
+    told += ["the last match is a run's value"] if metric.kind == "stdout" else []
+    comment = f"   # {'; '.join(told)}" if told else ""
     return f"""\
 # yaml-language-server: $schema={schema}
 # {draft.name}: written by `hpc init`, yours to change. All fields: `docs/experiment.md` of hpc-batch, or your editor.
@@ -121,7 +122,7 @@ sweep:
 {baseline}
 metrics:
   primary: {{name: {_named(metric)}, goal: {metric.goal}}}
-  source: {{{metric.kind}: {_quoted(metric.pattern)}}}{guess}{taken}
+  source: {{{metric.kind}: {_quoted(metric.pattern)}}}{comment}
 
 run_name: {_quoted(name)}
 # Guesses: the most that one run may use. After the first runs `hpc usage` says what they needed; on a GPU add gpus: 1.
@@ -137,17 +138,25 @@ def _command(draft: Draft) -> str:
     for each in draft.interface.arguments:
         if each == draft.seed:
             parts.append(each.given("{seed}"))
-        elif _short(each) in _FOLDERS and each != draft.swept and draft.interface.style != _LITERALS:
+        elif _is_given_folder(draft, each):
             parts.append(each.given("{out_dir}"))
         elif each in draft.unknown:
             parts.append(each.given(f"{{{key_of(each)}}}"))
     return " ".join(parts)
 
 
+def _is_given_folder(draft: Draft, argument: Argument) -> bool:
+    """Whether the command gives it the run's own folder."""
+    return _short(argument) in _FOLDERS and argument != draft.swept and draft.interface.style != _LITERALS
+
+
 def _list_others(draft: Draft) -> str:
     """What else the program takes, as a comment: numbers first, which could be swept."""
     known = (draft.swept, draft.seed, *draft.unknown)
-    others = [each for each in draft.interface.arguments if each not in known and each.default is not None]
+    others = [
+        each for each in draft.interface.arguments
+        if each not in known and each.default is not None and not _is_given_folder(draft, each)
+    ]  # fmt: skip
     others.sort(key=lambda each: not _is_positive(each.default))
     told = [each.words if each.kind == "bool" and each.words[-1:] not in ("=", "") else each.given(repr(each.default))
             for each in others]  # fmt: skip

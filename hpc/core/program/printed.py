@@ -96,7 +96,7 @@ def guess_for(name: str) -> str:
     """A pattern for a metric of which only the name is known: the number after it, whatever stands between."""
     spelled = r"[\s_-]*".join(re.escape(word) for word in re.split(r"[\s_-]+", name.strip()))
     group = re.sub(r"\W", "_", name.strip())
-    return rf"(?i)\b{spelled}\b['\"]?[\s:=|]+(?P<{group}>[^\s,;)}}\]]+)"
+    return rf"(?i)\b{spelled}\b['\"]?[\s:=|]+(?P<{group}>[^\s,;)}}\]%]+)"
 
 
 # ── the texts that are printed, with VALUE for what is formatted into them ───────────────────────────────────────
@@ -138,16 +138,24 @@ def _text(node: ast.expr) -> str:
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else str(node.value)
     if isinstance(node, ast.JoinedStr):
-        return "".join(VALUE if isinstance(part, ast.FormattedValue) else _text(part) for part in node.values)
+        return "".join(
+            _formatted(part) if isinstance(part, ast.FormattedValue) else _text(part) for part in node.values
+        )
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
         return _PERCENT_FIELD.sub(VALUE, _text(node.left)).replace("%%", "%")
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return _text(node.left) + _text(node.right)
     if isinstance(node, ast.Call) and called(node) == "format" and isinstance(node.func, ast.Attribute):
-        return _BRACE_FIELD.sub(VALUE, _text(node.func.value))
+        return _BRACE_FIELD.sub(lambda field: VALUE + "%" * field[0].endswith("%}"), _text(node.func.value))
     if isinstance(node, ast.Call) and called(node) == "dumps" and node.args and isinstance(node.args[0], ast.Dict):
         return _mapping(node.args[0], '"')
     return _mapping(node, "'") if isinstance(node, ast.Dict) else VALUE
+
+
+def _formatted(value: ast.FormattedValue) -> str:
+    """A value in an f-string; ``{acc:.1%}`` prints the sign itself."""
+    is_percent = value.format_spec is not None and _text(value.format_spec).endswith("%")
+    return VALUE + "%" * is_percent
 
 
 def _mapping(node: ast.Dict, quote: str) -> str:
@@ -168,10 +176,11 @@ def _values(line: str) -> Iterator[Printed]:
     for before, after in pairwise(pieces):
         label = _label(before)
         weight = weight_of(label) if _leads_to_value(before, label) else 0
-        if weight and not re.match(r"\s*[/%]", after):
+        if weight and not re.match(r"\s*/", after):
             name = "_".join(re.findall(r"[a-z0-9]+", label.lower()))
             name = name if not name[0].isdigit() else f"m_{name}"
-            value = _literal(_anchor(before)) + rf"(?P<{name}>\S+)"
+            number = r"[^\s%]+" if after.startswith("%") else r"\S+"
+            value = _literal(_anchor(before)) + rf"(?P<{name}>{number})"
             is_later = step and before is not pieces[0] and pieces.index(before) > step[1]
             yield Printed(name, goal_of(name), f"{step[0]}.*?{value}" if step and is_later else value, weight)
 

@@ -71,9 +71,30 @@ def test_both_forms_of_the_trainer_are_read(text: str) -> None:
     assert reading.values == {"eval_loss": 3.25}
 
 
-@pytest.mark.parametrize("line", ["print('hello')", "print(f'time {x}')", "print(f'acc {x:.0f}%')", "x = 'loss'", "f("])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "print(f'val acc {x:.1%}')", "print(f'val acc {x:.1f}%')", "print('val acc %.1f%%' % x)",
+        "print('val acc {:.1%}'.format(x))", "print(f'val acc {x:.3f}')", "print('val acc', x)",
+    ],
+)  # fmt: skip
+def test_a_percentage_is_read_as_its_number(line: str) -> None:
+    """However the sign comes there, the pattern leaves it out: ``12.5%`` is no number."""
+    found = find_printed(line)[0]
+    for told in ("val acc 12.5%", "val acc 12.5 %", "val acc 12.5"):
+        if "%" not in found.pattern and told.endswith("5%"):
+            continue  # not what this program prints
+        reading = match_line(parse_source({"stdout": found.pattern}), told)
+        assert reading is not None
+        assert reading.values == {"val_acc": 12.5}
+    assert match_line(parse_source({"stdout": guess_for("val acc")}), "val acc: 12.5%").values == {"val_acc": 12.5}
+
+
+@pytest.mark.parametrize(
+    "line", ["print('hello')", "print(f'time {x}')", "print(f'{x:.0f}% done')", "x = 'loss'", "f("]
+)
 def test_no_number_is_made_up(line: str) -> None:
-    """Times, percentages and texts are no metrics."""
+    """Times, progress and texts are no metrics."""
     assert find_printed(line) == ()
 
 
