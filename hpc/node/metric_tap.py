@@ -111,7 +111,8 @@ class MetricTap:
             self._take_files()
         if finished and not self._last:
             what = f"file {self._source.path}" if self._source.is_file else "line of the program's output"
-            _say(f"no {what} matched metrics.source; the metrics stay incomplete")
+            found = "no number" if self.unread.count else f"no {what}"
+            _say(f"{found} matched metrics.source; the metrics stay incomplete")
         self._writer.summary(self._last)
         self._writer.close(complete=finished and bool(self._last))
         return dict(self._last)

@@ -345,6 +345,10 @@ def _never_started(scene: Scene) -> LogLine | None:
     return fact("scheduler", f"state {evidence.state or 'not known'}; the wrapper never claimed the attempt")
 
 
+_NO_NUMBER = "is not a number"
+"""In what is said of values that could not be read (`hpc.core.experiment.metric_source`)."""
+
+
 def _without_result(scene: Scene) -> LogLine | None:
     evidence = scene.evidence
     ended_well = evidence.exit_code == 0 or evidence.program_outcome == 0 or evidence.state is S.COMPLETED
@@ -357,6 +361,13 @@ def _nothing_matched(scene: Scene) -> LogLine | None:
     """The experiment says where the numbers stand, and none of the primary metric was there."""
     found, said = _without_result(scene), scene.evidence.unmatched
     return fact("metrics", f"the program ended normally, but {said}") if found and said else None
+
+
+def _matched_no_number(scene: Scene) -> LogLine | None:
+    """What was found where the experiment says is no number, as ``12%`` or ``3ms``: it will be none the next time."""
+    if _NO_NUMBER not in scene.evidence.unread or not _without_result(scene):
+        return None
+    return fact("metrics", "the program ended normally, and nothing that metrics.source finds is a number")
 
 
 def _damaged_resume(scene: Scene) -> LogLine | None:
@@ -853,6 +864,17 @@ FACT_RULES: tuple[FactRule, ...] = (
         "whether the program ended early or reports its metrics in another form",
         0.9,
         "compare metrics.source with what the program printed (stdout.log) or wrote (work/); fix it and plan again",
+    ),
+    FactRule(
+        "metrics-source-matched-no-number",
+        Step.EXIT,
+        F.CONFIG,
+        "no_number",
+        _matched_no_number,
+        "the program ended normally, but what `metrics.source` finds of its metrics is no number",
+        "whether other runs print it the same way",
+        0.9,
+        "let the group of metrics.source hold the number alone, such as (?P<acc>[^\\s%]+) for 12.5%; then plan again",
     ),
     FactRule(
         "ended-without-result",

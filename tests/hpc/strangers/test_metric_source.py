@@ -53,3 +53,17 @@ def test_another_reason_goes_before_it(repository: Repository, program: str) -> 
     repository.plan(cluster="here")
     repository.on_a_node()
     assert verdict_of(repository)["rule"] != "metrics-source-matched-nothing"
+
+
+@pytest.mark.parametrize("printed", ["12.5%", "3ms", "much"])
+def test_what_is_found_and_is_no_number_is_a_matter_of_the_pattern(repository: Repository, printed: str) -> None:
+    """It will be none the next time either: no retry, and what to write instead."""
+    repository.write("t.py", f"print('loss={printed}')")
+    repository.profile("here", scheduler="local")
+    repository.experiment()
+    repository.plan(cluster="here")
+    repository.on_a_node()
+    verdict = verdict_of(repository)
+    assert (verdict["category"], verdict["rule"]) == ("config", "metrics-source-matched-no-number")
+    assert f"'{printed}' is not a number" in verdict["evidence"][-1]["text"]
+    assert "hold the number alone" in verdict["suggestion"]
