@@ -21,7 +21,7 @@ from analysis.command import names_out, root_option, run
 from hpc.adapters.files import make_folder
 from hpc.adapters.wandb_files import export_folder, logs_itself
 from hpc.core.errors import InputError, NothingToDo
-from hpc.core.layout import RunLayout
+from hpc.core.layout import EXPORTED, RunLayout
 from hpc.core.printable import printable, printable_json
 from hpc.core.words import counted
 
@@ -131,7 +131,7 @@ def run_export(
     if not ended:
         raise InputError(f"no run of {layout.experiment} has ended; see python -m hpc.status {layout.experiment}")
     where = str(folder) if tool in (*TABLES, FOLDERS, "tensorboard") else project
-    ledger = Ledger(folder / ".exported.json", {"to": tool, "where": where})
+    ledger = Ledger(folder / EXPORTED, {"to": tool, "where": where})
     due = [run for run in runs if not ledger.has(run.task_id, run.digest) or _is_gone(tool, ledger.place(run.task_id))]
     files: Sequence[str] = ()
     if due and not dry_run:

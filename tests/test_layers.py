@@ -187,6 +187,7 @@ HPC: Table = {
     "hpc.api": BELOW_ALL | {"hpc.workspace"},
     "hpc.assistant": BELOW_ALL | {"hpc.workspace", "hpc.submissions"},
     "hpc.cli": {"hpc.core"},
+    "hpc.__main__": {"hpc.cli"},
 }
 """The commands stand above these; what they may import is in `hpc_table`."""
 ANALYSIS: Table = {
@@ -315,7 +316,7 @@ def runs_as_a_command(path: Path) -> bool:
     return '\nif __name__ == "__main__":' in path.read_text(encoding="utf-8")
 
 
-COMMANDS = {path.stem for path in (ROOT / "hpc").glob("*.py") if runs_as_a_command(path)} - {"cli"}
+COMMANDS = {path.stem for path in (ROOT / "hpc").glob("*.py") if runs_as_a_command(path)} - {"cli", "__main__"}
 """One verb a file; `hpc.cli` knows them by name only."""
 
 
@@ -403,7 +404,7 @@ def test_analysis_reads_files_and_calls_no_command() -> None:
 
 def hpc_table(rooms: Table = HPC, commands: set[str] = COMMANDS) -> Table:
     """The table of `hpc` with its commands: each may import every room, and the wrapper only what a node needs."""
-    everything = set(rooms) - {"hpc.cli"}
+    everything = set(rooms) - {"hpc.cli", "hpc.__main__"}
     above = {f"hpc.{verb}": everything for verb in sorted(commands)}
     return {**rooms, **above, "hpc.run_task": {"hpc.core", "hpc.adapters", "hpc.node"}}
 

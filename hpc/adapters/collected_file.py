@@ -90,9 +90,18 @@ def _is_verdict(value: Any) -> bool:
 
 def finished_runs(layout: RunLayout) -> dict[str, int]:
     """Name the runs that have their results: run name → attempt that gave it."""
+    return _runs_that(layout, "finished")
+
+
+def failed_runs(layout: RunLayout) -> dict[str, int]:
+    """Name the runs that were judged to have failed: run name → newest attempt that was judged."""
+    return _runs_that(layout, "failed")
+
+
+def _runs_that(layout: RunLayout, outcome: str) -> dict[str, int]:
     entries = read_entries(layout).values()
     return {
         each["run_name"]: each["attempts"][-1]["attempt"]
         for each in entries
-        if each["outcome"] == "finished" and each["attempts"]
+        if each["outcome"] == outcome and each["attempts"]
     }

@@ -1,9 +1,10 @@
 """What git says of the code: commit, whether it was changed since, and which files belong to it."""
 
 import hashlib
+import re
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from hpc.core.records.project import Project
 
@@ -26,6 +27,11 @@ class GitState:
     def diff_sha256(self) -> str:
         """SHA-256 of the patch, 64 hexadecimal digits; empty when clean."""
         return hashlib.sha256(self.diff.encode("utf-8", "surrogateescape")).hexdigest() if self.diff else ""
+
+    @property
+    def changed(self) -> list[PurePath]:
+        """Files in the patch, as they are called now, relative to the top of the repository."""
+        return [PurePath(name) for name in re.findall(r'^diff --git "?a/.+ "?b/(.+?)"?$', self.diff, re.MULTILINE)]
 
 
 def _git(folder: Path, *arguments: str) -> bytes | None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from hpc.core.immutable import immutable
 
+EXPORTED = ".exported.json"
+"""In a folder that results were exported to: what was sent."""
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+,@-]*")
 _ATTEMPT = re.compile(r"attempt-([1-9]\d*)")
 MAX_NAME_LENGTH = 120
@@ -241,6 +243,10 @@ class RunLayout:
     def code(self) -> Path:
         """Read-only copies of the user's code, by hash."""
         return self.home / "code"
+
+    def diff(self, sha256: str) -> Path:
+        """How tracked files differed from the commit when code was copied, by the hash of that patch."""
+        return self.code / f"{sha256[:16]}.diff"
 
     @property
     def toolkit(self) -> Path:

@@ -25,6 +25,7 @@ from hpc.core.experiment.placeholders import field_names, parse_template
 from hpc.core.experiment.program import Program
 from hpc.core.history.command import parse_command
 from hpc.core.launch.program import script_positions, split_command
+from hpc.core.layout import EXPORTED
 from hpc.core.program.source import module_of, starts_only_as_module
 from hpc.core.prose import SUFFIXES as PROSE
 from hpc.core.prose import is_about_the_project, is_manifest, is_prose
@@ -49,6 +50,8 @@ _IMAGES = ("*.sif", "*.sqsh")
 _OTHER_INTERPRETERS = frozenset({"Rscript", "julia", "perl", "ruby", "node", "lua"})
 _INTERPRETER = re.compile(rf"i?python[\d.]*|pypy\d*|(?:ba|z|da|k)?sh|{'|'.join(_OTHER_INTERPRETERS)}")
 _SCRIPTS = frozenset({".py", ".sh"})
+_REPORT = ("runs.csv", "table-results.csv")
+"""Both are in every report, whatever formats it has."""
 _NO_CODE = frozenset({".github", ".pre-commit-config.yaml"})
 _OF_GIT = frozenset({".gitignore", ".gitattributes", ".gitmodules"})
 
@@ -104,6 +107,8 @@ def find_code(project: Path, root: Path, inputs: Iterable[str] = (), experiment:
     listed = [name for name in listed if homes.isdisjoint(name.parents)]
     unasked = set(listed) if tracked is None else untracked
     listed = [name for name in listed if name not in unasked or not _is_archive(name, root)]
+    results = _result_folders(project, listed)
+    listed = [name for name in listed if name not in unasked or results.isdisjoint(name.parents)]
     linked = tuple(map(os.path.normpath, inputs))
     large = [name for name in listed if name in untracked and _is_data(project / name)]
     given = [name for name in listed if is_in(str(name), linked) and _size(project / name) >= LARGE_BYTES]
@@ -226,6 +231,16 @@ def _is_archive(name: Path, root: Path) -> bool:
     """Whether a file is called as `hpc archive` calls that of an experiment: as code it would be another code."""
     ends = next((each for each in ARCHIVES if name.name.endswith(each)), "")
     return bool(ends) and (root / name.name.removesuffix(ends) / "manifest.json").is_file()
+
+
+def _result_folders(project: Path, names: Iterable[Path]) -> set[Path]:
+    """Folders that `hpc export` and `hpc report --out` wrote: results are no code, and change with each collection."""
+    found: set[Path] = set()
+    for folder in {folder for name in names for folder in name.parents} - {Path()}:
+        is_export = (project / folder / EXPORTED).is_file()
+        is_report = all((project / folder / each).is_file() for each in _REPORT)
+        found |= {folder} if is_export or is_report else set()
+    return found
 
 
 def _size(path: Path) -> int:

@@ -48,7 +48,7 @@ from hpc.core.records.project import Project
 from hpc.core.resources import Resources, render_memory, render_time
 from hpc.core.slurm.arrays import first_assignment
 from hpc.core.words import counted
-from hpc.experiments.code_files import CodeFiles, check_program, find_code, mentions, notes_of
+from hpc.experiments.code_files import CodeFiles, check_program, find_code, is_no_code, mentions, notes_of
 from hpc.experiments.on_nodes import ON_NODES, find_needed, module_of
 from hpc.experiments.overrides import Overrides
 from hpc.experiments.sealing import refuse_unasked, seal_notes, seal_plan
@@ -151,7 +151,8 @@ def make_plan(
     toolkit = own_code()
     _check_programs(spec, code, toolkit)
     inputs = find_inputs(workspace.project, spec.program.inputs)
-    if git and git.diff:  # of tracked files; what git does not track yet is in the copy of the code
+    # Of tracked files: what git does not track yet is in the copy of the code.
+    if git and any(not is_no_code(name) for name in git.changed):
         notes = (*notes, "the code differs from its last commit; the difference is saved beside the manifest")
     notes = (
         *notes,
@@ -452,8 +453,7 @@ def write_plan(plan: Plan, new: Sequence[Task]) -> list[SubmissionLayout]:
     freeze_code(plan.code.files, Path(code.path))
     freeze_code(plan.toolkit.files, Path(toolkit.path), _on_nodes(plan.toolkit))
     if plan.diff:
-        digest = plan.manifest["provenance"]["git"]["diff_sha256"]
-        write_text(plan.layout.code / f"{digest[:16]}.diff", plan.diff)
+        write_text(plan.layout.diff(plan.manifest["provenance"]["git"]["diff_sha256"]), plan.diff)
     seal_plan(plan.layout, plan.manifest)
     assignments = [first_assignment(plan.frozen.spec, task) for task in new]
     submissions = prepare_submissions(plan.layout, plan.frozen, assignments)

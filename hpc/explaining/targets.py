@@ -101,17 +101,24 @@ def _newest(attempts: Iterable[Path]) -> Path | None:
 def _failed_last(layout: RunLayout) -> Path:
     """Find of all runs of an experiment the attempt that failed last, and name the others that failed.
 
+    A run failed by its own record, or by the verdict on it: one that diverged may well have ended with exit code 0.
+
     Raises:
-        InputError: None left a record of a failure.
+        InputError: None is known to have failed.
     """
+    from hpc.adapters.collected_file import failed_runs
     from hpc.snapshots.other_code import newest_records
     from hpc.submissions.on_disk import list_attempts, list_runs
 
     ends = {run: newest_records(layout, run)[1] for run in list_runs(layout)}
-    failed = {run: ended.ended for run, ended in ends.items() if ended is not None and not ended.is_done}
+    judged = failed_runs(layout)
+    failed = {
+        run: ended.ended for run, ended in ends.items()
+        if ended is not None and (not ended.is_done or judged.get(run) == list_attempts(layout, run)[-1])
+    }  # fmt: skip
     if not failed:
         raise InputError(
-            f"no run of {layout.experiment} has recorded a failure; what became of each: "
+            f"no run of {layout.experiment} is known to have failed; what became of each: "
             f"python -m hpc.collect {layout.experiment}"
         )
     last, *others = sorted(failed, key=lambda run: -failed[run])

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc.adapters.collected_file import Entry, read_entries
-from hpc.adapters.files import readable_record
+from hpc.adapters.files import read_json, readable_record
 from hpc.adapters.manifest_store import (
     find_manifest,
     load_index,
@@ -333,7 +333,28 @@ def names_needed(snapshot: Snapshot) -> set[str]:
         except InputError:  # what it needs nobody knows
             for _, index in readable_indices(snapshot.layout):
                 needed |= _of_index(index)
-    return {Path(path).name for path in needed}
+    names = {Path(path).name for path in needed}
+    return names | _diffs(snapshot, names)
+
+
+def _diffs(snapshot: Snapshot, needed: Collection[str]) -> set[str]:
+    """What of the code that is needed was in no commit: without it, nobody could say from git what ran."""
+    manifests = [snapshot.manifest, *(_readable(path) for path in snapshot.layout.manifests.glob("*.json"))]
+    found = set()
+    for manifest in manifests:
+        provenance = manifest.get("provenance") if isinstance(manifest, dict) else None
+        git, code = ((provenance or {}).get(each) or {} for each in ("git", "code"))
+        if git.get("diff_sha256") and Path(str(code.get("path", ""))).name in needed:
+            found.add(snapshot.layout.diff(git["diff_sha256"]).name)
+    return found
+
+
+def _readable(path: Path) -> Any:
+    """What is in a JSON file; None where nobody can read it."""
+    try:
+        return read_json(path)
+    except (InputError, OSError):
+        return None
 
 
 def _of_index(index: SubmissionIndex) -> set[str]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from hpc.core.errors import InputError, NothingToDo, nearest_of_many
 from hpc.core.experiment.spec import Task
+from hpc.core.failures.outcomes import Outcome
 from hpc.core.layout import RunLayout
 from hpc.rounds.cancelling import all_tasks
 from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot, TaskState, take_snapshot
@@ -64,7 +65,17 @@ def _running(snapshot: Snapshot) -> Pairs:
 
 
 def _failed(snapshot: Snapshot) -> Pairs:
-    return [pair for pair in _begun(snapshot) if not pair[0].is_live and not pair[0].succeeded]
+    """Runs that failed by their own record, or by the verdict on it: one that diverged may end with exit code 0."""
+    return [
+        (task, newest) for task, newest in _begun(snapshot)
+        if not task.is_live and (not task.succeeded or _judged(task) == (Outcome.FAILED.value, newest.number))
+    ]  # fmt: skip
+
+
+def _judged(task: TaskState) -> tuple[str, int]:
+    """What the newest collection says of a task, and of which attempt; nothing where it has not collected it."""
+    told = task.collected
+    return (told["outcome"], told["attempts"][-1]["attempt"]) if told and told["attempts"] else ("", 0)
 
 
 def _when(attempt: AttemptState) -> float:

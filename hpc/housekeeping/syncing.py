@@ -28,7 +28,7 @@ from hpc.adapters.wandb_files import (
 )
 from hpc.core.errors import EXIT_DONE, EXIT_NOTHING
 from hpc.core.failures.outcomes import Outcome
-from hpc.core.layout import RunLayout
+from hpc.core.layout import EXPORTED, RunLayout
 from hpc.workspace import own_command, own_environment
 
 AT_ONCE = 8
@@ -195,7 +195,7 @@ def _write_quiet(
 def _written(layout: RunLayout, quiet: Sequence[Mapping[str, Any]]) -> Iterator[Offline]:
     """The newest file of each run that was written from what was collected."""
     folder = export_folder(layout)
-    ledger: Any = read_json_or_none(folder / ".exported.json")
+    ledger: Any = read_json_or_none(folder / EXPORTED)
     noted = ledger.get("sent", {}) if isinstance(ledger, dict) else {}
     for task in quiet:
         place = str(noted.get(task["task_id"], {}).get("place", ""))

@@ -234,9 +234,9 @@ def write_copy(original: Original, copy: Copy) -> None:
 def _copy_diff(original: Original, copy: Copy) -> None:
     """Keep the patch beside the code, as the first experiment does."""
     git = original.manifest["provenance"]["git"] or {}
-    name = f"{(git.get('diff_sha256') or '')[:16]}.diff"
-    if (original.layout.code / name).is_file():
-        write_bytes(copy.layout.code / name, read_regular(original.layout.code / name, MOST_DIFF_BYTES))
+    digest = git.get("diff_sha256") or ""
+    if (kept := original.layout.diff(digest)).is_file():
+        write_bytes(copy.layout.diff(digest), read_regular(kept, MOST_DIFF_BYTES))
 
 
 def root_variable(layout: RunLayout) -> dict[str, str]:

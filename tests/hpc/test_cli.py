@@ -341,3 +341,9 @@ def test_a_dry_run_writes_nothing(project: Path) -> None:
 
     assert {path: path.stat().st_mtime_ns for path in (project / "runs/small/submissions").rglob("*")} == before
     assert not (project / "runs/small/tasks").exists()
+
+
+def test_python_m_hpc_is_hpc() -> None:
+    """Where a folder of scripts is not on the path, the interpreter alone does."""
+    done = subprocess.run([sys.executable, "-m", "hpc", "status", "--help"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Usage: python -m hpc status ")

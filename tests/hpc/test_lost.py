@@ -1,5 +1,6 @@
 """Who types too little, in the wrong order or the wrong word reads what to type: no step of the day is a dead end."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -50,9 +51,52 @@ def test_an_archive_beside_the_program_is_no_other_code(planned: LocalProject) -
     assert set(copies) == {"data.tar.gz"}
 
 
+def test_results_written_beside_the_program_are_no_other_code(planned: LocalProject) -> None:
+    """Nor what `hpc export` and `hpc report --out` write there, at any depth; a table of the program's is copied."""
+    files = {
+        "results/tiny/.exported.json": "{}",
+        "results/tiny/X1/metrics.json": "{}",
+        "told/runs.csv": "",
+        "told/table-results.csv": "",
+        "tables/runs.csv": "",
+    }
+    for name, text in files.items():
+        (planned.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (planned.folder / name).write_text(text)
+    told = planned.hpc("plan", "tiny", "--cluster", "local")
+    assert "other code" not in told
+    (copy,) = (path for path in (planned.runs / "tiny/code").iterdir() if (path / "tables").is_dir())
+    assert {"results", "told"}.isdisjoint(path.name for path in copy.iterdir())
+
+
 def test_a_run_without_its_experiment_is_known_by_its_name(planned: LocalProject) -> None:
     """Both words to type are given."""
     planned.attempt("X1").mkdir(parents=True)
     assert "which run? Give EXPERIMENT/RUN" in planned.hpc("reproduce", expect=2)
     for verb in ("logs", "status", "collect"):
         assert "'X1' is a run of tiny: give both, tiny X1" in planned.hpc(verb, "X1", expect=2)
+
+
+def test_a_run_that_failed_by_its_verdict_is_the_one_that_is_meant(tmp_path: Path) -> None:
+    """It ended with exit code 0, and diverged: `why` explains it and `logs` shows it, as those that exit with 1."""
+    project = make_project(tmp_path / "project")
+    project.write_program("import sys\nprint('loss:', 'nan' if sys.argv[1] == '1' else 0.5)\n")
+    project.hpc("plan", "--cluster", "local")
+    project.hpc("submit", "--max-parallel", "1")
+    assert "is known to have failed; what became of each: python -m hpc.collect tiny" in project.hpc("why", expect=2)
+    project.hpc("collect", expect=1)
+    assert project.hpc("why").startswith("tiny/X1: divergence")
+    assert "X1, the newest that failed" in project.hpc("logs")
+
+
+@pytest.mark.parametrize(("edited", "differs"), [(".gitignore", False), ("program.py", True)])
+def test_what_git_alone_reads_is_no_change_of_the_code(tmp_path: Path, edited: str, differs: bool) -> None:
+    """`hpc init` writes into .gitignore: the first plan does not say that the code was changed."""
+    project = make_project(tmp_path / "project")
+    (project.folder / ".gitignore").touch()
+    git = ("git", "-C", str(project.folder), "-c", "user.name=a", "-c", "user.email=a@b.c")
+    for words in (["init", "-q"], ["add", "program.py", ".gitignore"], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *words], check=True)
+    with (project.folder / edited).open("a") as file:
+        file.write("# runs/\n")
+    assert ("differs from its last commit" in project.hpc("plan", "--cluster", "local", "--dry-run")) == differs

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from hpc.housekeeping.freeing import KINDS, find_protected, plan_cleaning
 from hpc.snapshots.snapshot import take_snapshot
 from hpc.unattended.play import clean_up
 from tests.hpc.housekeeping.conftest import report, told
-from tests.local_projects import REPO, LocalProject, copy_project
+from tests.local_projects import REPO, LocalProject, copy_project, make_project
 
 KILLED = str(REPO / "tests/fakes/killed.py")
 
@@ -231,6 +232,21 @@ def test_code_that_no_run_was_made_with_goes(mine):
     names = {path.name for path in code.iterdir()}
     planned = json.loads((mine.runs / "tiny/manifest.json").read_text())["provenance"]["code"]["path"]
     assert names == first | {Path(planned).name}
+
+
+def test_what_no_commit_holds_of_the_code_stays(tmp_path):
+    """The patch of the planned code is part of its record, and goes with that code only."""
+    project = make_project(tmp_path / "project")
+    git = ("git", "-C", str(project.folder), "-c", "user.name=a", "-c", "user.email=a@b.c")
+    for words in (["init", "-q"], ["add", "program.py"], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *words], check=True)
+    patches = []
+    for text in ("print('loss: 3')\n", "print('loss: 4')\n"):
+        project.write_program(text)
+        project.hpc("plan", "tiny", "--cluster", "local")
+        patches.append({path.name for path in (project.runs / "tiny/code").glob("*.diff")} - set(*patches))
+    project.json("clean", "tiny", "--yes", "--code")
+    assert {path.name for path in (project.runs / "tiny/code").glob("*.diff")} == patches[1]
 
 
 def test_left_over_temporaries_go_once_they_are_old(mine):
