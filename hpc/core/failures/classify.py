@@ -16,7 +16,7 @@ How it decides, in this order (the first step with an answer wins):
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
@@ -406,10 +406,24 @@ def _trace_in_log(scene: Scene) -> Verdict | None:
     if event and event.rule.cause in _SAYS_LITTLE:
         killed = next((other for other in scene.open_events if other.rule.role is Role.KILLED), None)
         event = killed or event
+    if event and event.rule.cause == "vague":
+        event = _first_of_last_group([other for other in scene.open_events if other.rule.cause == "vague"])
     launcher = event is not None and event.rule.cause == "launcher"
     return _from_event(scene, (scene.root_end if launcher else None) or event)
 
 
+def _first_of_last_group(events: Sequence[Event]) -> Event:
+    """Where nothing is certain, what stands nearest to the end: of lines that stand together the first."""
+    first = events[-1]
+    for event in reversed(events[:-1]):
+        if first.position - event.position > TOGETHER:
+            break
+        first = event
+    return first
+
+
+TOGETHER = 4
+"""Lines between two lines that speak of the same trouble."""
 _SAYS_LITTLE = ("said_error", "said_failed", "none_succeeded")
 """Causes of rows that only know that something went wrong: who was killed says more."""
 

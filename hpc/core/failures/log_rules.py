@@ -21,12 +21,14 @@ from hpc.core.failures.rules import (
     numbers,
     program,
     ranks,
+    schedulers,
     surroundings,
 )  # fmt: skip
 
 LOG_RULES: tuple[Rule, ...] = (
     *memory.ROWS,
-    *surroundings.EARLY, *hardware.EARLY, *ended.EARLY, *asked.EARLY, *numbers.EARLY, *ranks.EARLY, *data.EARLY,
+    *surroundings.EARLY, *hardware.EARLY, *schedulers.ROWS,
+    *ended.EARLY, *asked.EARLY, *numbers.EARLY, *ranks.EARLY, *data.EARLY,
     *program.EARLY,
     *numbers.ROWS,
     *hardware.ROWS,

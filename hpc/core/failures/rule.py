@@ -44,6 +44,7 @@ class Rule:
         proves: What is certain once this line stands unsurvived in a log.
         leaves_open: What it does not prove.
         near: Second pattern that has to occur within `NEIGHBOURS` lines of the same log; None when the line is enough.
+        doing: Pattern that has to be found in what the program said right before it: what it was at; None as above.
         when: Condition on the rest of the evidence; None when there is none.
         stack: Condition on the calls of the traceback whose message the line is; None when there is none.
         sentence: Whether only the words of the sentence count: no paths, addresses, settings or identifiers.
@@ -61,6 +62,7 @@ class Rule:
     proves: str
     leaves_open: str
     near: Pattern | None = None
+    doing: Pattern | None = None
     when: Callable[[Evidence], bool] | None = None
     stack: Callable[[Sequence[Frame]], bool] | None = None
     sentence: bool = False
@@ -72,6 +74,8 @@ class Rule:
 
 NEIGHBOURS = 14
 """How many lines before and after count as near."""
+DOING = 6
+"""How many of the lines before it are asked what the program was doing."""
 
 
 def row(
@@ -84,6 +88,7 @@ def row(
     *,
     tier: Tier = Tier.ROOT,
     near: str | None = None,
+    doing: str | None = None,
     when: Callable[[Evidence], bool] | None = None,
     stack: Callable[[Sequence[Frame]], bool] | None = None,
     sentence: bool = False,
@@ -102,6 +107,7 @@ def row(
         proves=proves,
         leaves_open=leaves_open,
         near=Pattern(near) if near else None,
+        doing=Pattern(doing) if doing else None,
         when=when,
         stack=stack,
         sentence=sentence,

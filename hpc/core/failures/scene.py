@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from itertools import takewhile
+from itertools import islice, takewhile
 
 from hpc.core.failures import log_scan
 from hpc.core.failures.course import Course, says_handled
 from hpc.core.failures.curves import Curve, read_curves
+from hpc.core.failures.engine import Pattern
 from hpc.core.failures.evidence import Evidence, LogLine
 from hpc.core.failures.log_noise import is_noise
 from hpc.core.failures.log_rules import LOG_RULES
@@ -18,7 +19,7 @@ from hpc.core.failures.reading.prefixes import split_prefix, split_speakers
 from hpc.core.failures.reading.sentence import sentence_of
 from hpc.core.failures.reading.stock import without_stock
 from hpc.core.failures.reading.traces import Reading, read
-from hpc.core.failures.rule import NEIGHBOURS, Role, Rule, Tier
+from hpc.core.failures.rule import DOING, NEIGHBOURS, Role, Rule, Tier
 from hpc.core.failures.rule_gate import RuleGate
 from hpc.core.slurm.states import SlurmState
 
@@ -322,11 +323,28 @@ def _recognise(
             continue
         if rule.stack and not (trace and trace.frames and rule.stack(trace.frames)):
             continue
+        if rule.doing and not _was_doing(rule.doing, lines, i, trace):
+            continue
         if rule.near is None or any(
             rule.near.search(other.text) for other in _around(lines, i) if other.part is not Part.SOURCE
         ):
             return rule
     return None
+
+
+def _was_doing(doing: Pattern, lines: Sequence[Line], i: int, trace: Trace | None) -> bool:
+    """Whether the program said right before a message, and before any progress, that this is what it was at."""
+    start, rank = trace.start if trace else i, lines[i].rank
+    before = (
+        line.text for line in reversed(lines[max(0, start - 4 * DOING) : start])
+        if line.speaks and line.text.strip() and line.rank in ("", rank)
+    )  # fmt: skip
+    for text in islice(before, DOING):
+        if doing.search(text):
+            return True
+        if log_scan.is_progress(text):
+            return False
+    return False
 
 
 _PART_FAILED = re.compile(

@@ -27,7 +27,7 @@ def read_terminate(texts: Sequence[str], at: int) -> Block | None:
 
 _ANNOUNCES = re.compile(
     r"^\W{0,12}(?:(?:[\w./-]{1,40} ?[|:]? ?){0,2}(?:fatal (?:io )?error|error|abort|exception"
-    r"|error in routine \s*\w{1,60}"
+    r"|(?:fatal )?error \d{0,4} ?\[[^\]]{1,120}\]|error in routine \s*\w{1,60}"
     r" \(\d{1,6}\)|error using .{1,80}|caused by|fatal called)\W{0,4}|.{0,300}\berror stack:"
     r"|\w{1,60}(?:Error|Exception)(?: in (?:rule|line|file) .{1,300})?:)\s*$",
     re.IGNORECASE,
@@ -112,3 +112,33 @@ def read_stack(texts: Sequence[str], at: int) -> Block | None:
     if header and len(parts) == 1 and not table:
         return None
     return Block(tuple(parts), {}, None, tuple(frames))
+
+
+_THROWN = re.compile(
+    r'^(?P<before>Exception in thread "[^"]{1,80}" |Caused by: )?'
+    r"(?P<said>(?:[\w$]{1,60}\.){1,9}[\w$]{1,80}(?::? .{0,2000}|:)?)$"
+)
+_CALL = re.compile(r"^\s{1,8}(?:at [\w$.<>/@]{1,200}\(|\.\.\. \d{1,4} (?:more|common))")
+_SAYS_MORE = re.compile(r": .{0,2000}?\S \S")
+
+
+def read_java(texts: Sequence[str], at: int) -> Block | None:
+    """An exception of the Java machine with its calls and causes: the deepest cause that is said in words speaks."""
+    first = _THROWN.match(texts[at])
+    if first is None or not (first["before"] or (at + 1 < len(texts) and _CALL.match(texts[at + 1]))):
+        return None
+    said = {0: first["said"]}
+    parts, frames = [Part.HEADER], []
+    for k in range(at + 1, min(len(texts), at + LONGEST)):
+        if cause := _THROWN.match(texts[k]) if texts[k].startswith("Caused by: ") else None:
+            said[k - at] = cause["said"]
+            parts.append(Part.HEADER)
+        elif _CALL.match(texts[k]):
+            parts.append(Part.FRAME)
+            frames.append(Frame("", texts[k].strip()))
+        else:
+            break
+    message = max((offset for offset, text in said.items() if _SAYS_MORE.search(text)), default=max(said))
+    parts[message] = Part.MESSAGE
+    thread = (first["before"] or "").startswith("Exception in thread")
+    return Block(tuple(parts), {message: said[message]}, message, tuple(frames), outermost=thread)

@@ -48,10 +48,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Frame:
-    """One call of a stack: the file as it is named, and the function."""
+    """One call of a stack: the file as it is named, the function, and the line of code where that is quoted."""
 
     path: str
     function: str
+    code: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from hpc.core.failures.reading.parts import Block, Frame, Part
@@ -132,11 +132,11 @@ class _Body:
             self.flat = text.startswith("File")
             self.add(Part.FRAME, frame)
         elif not text.strip() or text[0] in " \t":
-            self.add(Part.SOURCE)
+            self._take_code(text)
         elif _HEADER.search(text) or _LINK.search(text):
             return False
         elif self.flat and self.parts[-1] is Part.FRAME and not _MESSAGE.match(text):
-            self.add(Part.SOURCE)  # something took all indentation away: what follows a call is its code
+            self._take_code(text)  # something took all indentation away: what follows a call is its code
         elif goes_on():
             self.add(None)
         elif text.startswith("jax.errors.SimplifiedTraceback: "):
@@ -148,6 +148,11 @@ class _Body:
         else:
             return False
         return True
+
+    def _take_code(self, text: str) -> None:
+        if self.parts and self.parts[-1] is Part.FRAME:
+            self.frames[-1] = replace(self.frames[-1], code=text.strip())
+        self.add(Part.SOURCE)
 
     def _take_more(self, text: str) -> bool:
         if _GROUP_RULE.match(text.lstrip()):
@@ -180,6 +185,7 @@ class _Body:
 _BOX_TOP = re.compile(r"^\s*[╭┌+][─━-]{1,200} Traceback \(most recent call last\) [─━-]{1,200}[╮┐+]?")
 _BOX_LINE = re.compile(r"^\s*[│┃|](?P<inside>.*?)[│┃|]?\s*$")
 _BOX_END = re.compile(r"^\s*[╰└+][─━-]{10,}")
+_BOX_CODE = re.compile(r"^\s*[❱>] ?\d{1,7} (?P<code>.{1,400})")
 _BOX_FRAME = re.compile(r"^\s{0,3}(?P<path>\S.{0,400}?):\d{1,7} in (?P<function>[\w<>.]{1,120})")
 
 
@@ -198,6 +204,8 @@ def read_rich(texts: Sequence[str], at: int) -> Block | None:
         parts.append(Part.FRAME if frame else Part.SOURCE)
         if frame:
             frames.append(Frame(frame["path"], frame["function"]))
+        elif frames and (code := _BOX_CODE.match(inside["inside"])):
+            frames[-1] = replace(frames[-1], code=code["code"].strip())
     message = None
     if k < len(texts) and _BOX_END.match(texts[k]):
         parts.append(Part.HEADER)

@@ -5,13 +5,19 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from hpc.core.failures.engine import Finder
-from hpc.core.failures.reading.native import read_announced, read_panic, read_stack, read_terminate
+from hpc.core.failures.reading.native import (
+    read_announced,
+    read_java,
+    read_panic,
+    read_stack,
+    read_terminate,
+)  # fmt: skip
 from hpc.core.failures.reading.parts import Block, Line, Reader, Trace
 from hpc.core.failures.reading.python import read_link, read_notebook, read_rich, read_traceback, read_warning
 
 READERS: tuple[Reader, ...] = (
-    read_rich, read_notebook, read_link, read_stack, read_traceback, read_terminate, read_panic, read_warning,
-    read_announced,
+    read_rich, read_notebook, read_link, read_java, read_stack, read_traceback, read_terminate, read_panic,
+    read_warning, read_announced,
 )  # fmt: skip
 """Asked in this order at each line that none of them has taken; the first that recognises something takes its lines."""
 
@@ -20,7 +26,7 @@ _MAY_BEGIN = Finder(
     r"|#\d|\[ ?\d|[Ss]tack|Backtrace|Image |goroutine|\bat |\.py:\d| @ |\d: |0x|\.go:|\.\.\. \d"
     r"|(?:[Ee]rror|ERROR|[Aa]bort|ABORT|[Ee]xception|Error using .{0,80}|Caused by|FATAL CALLED|error stack:"
     r"|\d\))\W{0,5}$"
-    r"|(?:Error|Exception) in \w",
+    r"|(?:Error|Exception) in \w|Caused by: \w|^(?:[\w$]{1,60}\.){1,9}[\w$]{1,80}(?:Error|Exception)\b",
     ignore_case=False,
 )
 

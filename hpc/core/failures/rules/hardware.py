@@ -10,7 +10,9 @@ EARLY: tuple[Rule, ...] = (
         "gpu-uncorrectable", F.GPU_HARDWARE, "ecc",
         r"cuda (?:error|failure):? .{0,20}uncorrectable|uncorrectable (?:ecc|nvlink) error"
         r"|(?:cuda|hip) (?:error|failure):? (?:hardware stack error|gpu is lost|device (?:is )?lost)"
-        r"|\bremapped rows? pending: yes|\bgpu\b.{0,40}\b(?:overheat\w*|thermal (?:shutdown|slowdown)"
+        r"|\b\w{0,24}DEVICE_LOST\b|\bHARDWARE_EXCEPTION\b|\bhw_(?:power_brake|thermal|slowdown)\w*\W{1,3}active"
+        r"|\bhw (?:thermal |power brake )?slow-?down\W{1,3}active|\bremapped rows? pending: yes"
+        r"|\bgpu\b.{0,40}\b(?:overheat\w*|thermal (?:shutdown|slowdown)"
         r"|temperature 1\d\d ?c)",
         "the device's memory or link returned wrong bits",
         "which run suffered first",

@@ -1,194 +1,13 @@
 """What is left: exceptions by the words in their names, by their stacks, by the topic of their sentence; last words."""
 
-from typing import Any
-
 from hpc.core.failures.ending import BADLY
 from hpc.core.failures.evidence import FailureClass
 from hpc.core.failures.rule import RAISED, Role, Rule, Tier, named, row
 from hpc.core.failures.rules.stack import STACK_RULES
+from hpc.core.failures.rules.subjects import NAMED, TOPICS, VAGUE
 
 F = FailureClass
 
-
-def _named_after(category: FailureClass, words: str, what: str, leaves_open: str, **more: Any) -> Rule:
-    """Return the row of the exceptions whose names speak of a class, where no row knows the message."""
-    return row(
-        f"named-{category.value}", category, "named", named(words), f"an exception named after {what}", leaves_open,
-        **{"tier": Tier.FAULT, "confidence": 0.7, **more},
-    )  # fmt: skip
-
-
-_NAMED = (
-    _named_after(
-        F.CHECKPOINT, r"Checkpoint|StateDict|Unpickling|Deserializ",
-        "checkpoints", "whether the file or the model is at fault",
-    ),
-    _named_after(
-        F.CONFIG, r"[Cc]onfig|Setting|(?<!Invalid)Argument|Option|Flag|Usage|Parameter|Validation|Hyperparam",
-        "settings", "which value you meant",
-    ),
-    _named_after(
-        F.DATA,
-        r"Dataset|DataLoad|Corrupt|Truncat|Malformed|Decod|Decompress|Pars|Checksum|FileFormat|Shard|Arrow|Tokeniz"
-        r"|Invalid(?:Data|Dicom|File|Image|Format|Record)",
-        "data", "whether the data or its reader is at fault",
-    ),
-    _named_after(
-        F.ENVIRONMENT, r"Import|Dependenc|Version|Requirement|Package|Compil(?!er)|Driver",
-        "packages or drivers", "which of them to change",
-    ),
-    _named_after(
-        F.COMMUNICATION,
-        r"Connect|Comm(?!and|ent|it)|Network|Socket|SSL|TLS|R[Pp][Cc]|Disconnect|Unreachable|Rendezvous|Timeout"
-        r"|TimedOut|HTTP|Proxy",
-        "connections", "whether the network or the other side is to blame", tier=Tier.SYMPTOM, confidence=0.6,
-    ),
-)  # fmt: skip
-
-# How programs begin the line that says what went wrong, unless they name a fault of programming.
-_SAYS_ERROR = (
-    r"^\W{0,4}(?!(?:\w+\.){0,8}(?-i:Type|Name|Attribute|Key|Index|ZeroDivision|UnboundLocal|Assertion|NotImplemented"
-    r"|Syntax|Recursion)Error)"
-    r"(?:(?:\w+\.){0,8}(?-i:\w*(?:Error|Exception))|(?-i:ERROR|FATAL|Error|Fatal|fatal|error)|what\(\)"
-    r"|panic)\b.{0,200}?"
-)
-
-
-def _topic(category: FailureClass, words: str, what: str, **more: Any) -> Rule:
-    return row(
-        f"topic-{category.value.replace('_', '-')}",
-        category,
-        "topic",
-        _SAYS_ERROR + rf"(?:{words})",
-        f"the error that ended it speaks of {what}",
-        "whether this is the cause: no rule knows the message itself",
-        **{"tier": Tier.FAULT, "confidence": 0.55, "sentence": True, **more},
-    )
-
-
-_TOPICS = (
-    _topic(F.DIVERGENCE, r"\bnans?\b|not finite|non-?finite|\binfinit|diverg", "numbers that are not finite"),
-    _topic(F.CHECKPOINT, r"\bcheckpoints?\b|\bckpt\b|state[_ ]dict|\b(?:resum|restor)(?:e|ing)\b", "a checkpoint"),
-    _topic(
-        F.CONTAINER,
-        r"\bcontainer\b|\bsquashfs\b|\boverlay ?fs\b|\boverlayfs?\b|\.sif\b|\.sqsh\b|graph ?driver|containers/storage"
-        r"|\b(?:docker|podman|apptainer|singularity|enroot|pyxis)\b|\brootfs\b",
-        "the container",
-    ),
-    _topic(
-        F.ENVIRONMENT,
-        r"\b(?:installed|installation|pip|conda|packages?|librar(?:y|ies)|drivers?|compilers?|cuda (?:version"
-        r"|toolkit)|nvcc|linker|\.so\b"
-        r"|version \d|versions)\b",
-        "packages, libraries or drivers",
-    ),
-    _topic(
-        F.STORAGE,
-        r"\b(?:disk|quota|file ?system|mount point|inode|nfs|lustre|gpfs)\b",
-        "a file system",
-    ),
-    _topic(
-        F.COMMUNICATION,
-        r"\b(?:connections?|sockets?|peers?|rendezvous|heartbeat|unreachable|handshake|timed out|deadline exceeded"
-        r"|hostname)\b",
-        "a connection",
-        tier=Tier.SYMPTOM,
-    ),
-    _topic(
-        F.CONFIG,
-        r"\b(?:config(?:uration)?s?|settings?|command.line|options?|flags?|hyper-?parameters?|environment variable"
-        r"|must be one of"
-        r"|must not be|invalid value|unknown|unrecogni[sz]ed|unsupported value|not allowed|mutually exclusive"
-        r"|specify)\b",
-        "what was asked for",
-    ),
-    _topic(
-        F.DATA,
-        r"\b(?:data ?sets?|corpus|samples?|columns?|images?|audio|annotations?|labels?|shards?|csv|jsonl?|parquet"
-        r"|tfrecords?|input file"
-        r"|training set|vocab\w{0,8}|tokens?|rows?)\b",
-        "the data",
-    ),
-)  # fmt: skip
-
-_WRONG = (
-    r"(?:not found|missing|no such|not exist|cannot|can't|could not|couldn't|unable to|fail(?:ed|s|ure)?|invalid"
-    r"|illegal|unknown"
-    r"|unexpected|unsupported|not supported|wrong|mismatch\w*|empty|incomplete|corrupt\w*|damaged|truncated"
-    r"|denied|refused|expired"
-    r"|out of range|expected|unavailable|not available|inconsistent|incompatible|conflict\w*|duplicate"
-    r"|too (?:small|large|short|long"
-    r"|few|many|old)|must|exceeds?|unreadable|malformed|not an? (?:multiple|valid)"
-    r"|not (?:recogni[sz]ed|known|defined|understood|allowed|permitted|loaded|present|readable)|does(?: not|n't) fit"
-    r"|exhausted|no longer|but only"
-    r"|at least|(?:larger|smaller|greater|less|more) than|cannot handle|refusing|remain(?:ing)?|found)"
-)
-
-
-def _vague(category: FailureClass, words: str, what: str, *, alone: bool = False) -> Rule:
-    """The row of lines that speak of a thing and of something wrong with it, where nothing else is known.
-
-    Args:
-        category: Class of the thing.
-        words: Pattern of the thing; where they stand `alone`, of what is wrong with it, too.
-        what: The thing, for people.
-        alone: Whether the words need no other beside them.
-    """
-    return row(
-        f"vague-{category.value.replace('_', '-')}", category, "vague",
-        words if alone else rf"\b{_WRONG}\b.{{0,80}}?(?:{words})|(?:{words}).{{0,80}}?\b{_WRONG}\b",
-        f"a line speaks of {what} and of something wrong with it, and nothing else is known",
-        "whether this is what ended it",
-        tier=Tier.TRACE, needs_failure=True, sentence=True, confidence=0.4,
-    )  # fmt: skip
-
-
-_VAGUE = (
-    _vague(
-        F.CHECKPOINT, r"\b(?:checkpoints?|ckpt|restart (?:file|dump)|state dict|optimi[sz]er states?|resum(?:e|ing))\b",
-        "a checkpoint",
-    ),
-    _vague(
-        F.DIVERGENCE,
-        r"\b(?:unphysical|density floor|pressure floor|residuals?|solution|energy|amplitudes?|norm) .{0,30}"
-        r"(?:unphysical|explod\w+|unbounded|blow\w* up|blew up|out of bounds|e\+\d\d)"
-        r"|\b(?:density|pressure|temperature) floor\b|\bunphysical\b",
-        "numbers out of all bounds", alone=True,
-    ),
-    _vague(
-        F.NOT_CONVERGED,
-        r"\br_?hat\b.{0,30}>|\bchains? .{0,20}not mix\w*|\beffective sample size .{0,40}(?:below|too (?:low|small)|<)"
-        r"|\b(?:not|never) (?:reach\w*|met|attain\w*) .{0,30}(?:tolerance|threshold|target|criterion|accuracy)",
-        "a result that is not good enough", alone=True,
-    ),
-    _vague(F.CONTAINER, r"\b(?:containers?|apptainer|singularity|docker|podman|enroot|sif)\b", "the container"),
-    _vague(
-        F.ENVIRONMENT,
-        r"\b(?:packages?|modules?|librar(?:y|ies)|drivers?|compilers?|interpreter|conda|licen[cs]es?|plugins?"
-        r"|toolkit|executable"
-        r"|symbols?|shared object|runtime version)\b",
-        "packages, libraries or licences",
-    ),
-    _vague(F.STORAGE, r"\b(?:disk|quota|file ?system|inodes?|mount(?: point|ed)?|nfs|lustre)\b", "a file system"),
-    _vague(
-        F.CONFIG,
-        r"\b(?:config(?:uration)?s?|settings?|options?|flags?|parameters?|arguments?|keywords?|namelists?"
-        r"|number of (?:ranks|tasks"
-        r"|processes|processors|cores|gpus|threads)|divisible|input deck|yaml|toml|batch.?sizes?|world.?size|gpus"
-        r"|tolerance|cutoff|precision|hidden.size|heads|padding token"
-        r"|base model)\b|(?<!\S)--[a-z][\w-]+|\bbut only \d{1,6} .{0,40}(?:allocated|available|visible"
-        r"|requested|given)",
-        "what was asked for",
-    ),
-    _vague(
-        F.DATA,
-        r"\b(?:data ?sets?|data files?|input files?|samples?|columns?|rows?|records?|images?|labels?|annotations?"
-        r"|shards?|csv|jsonl?"
-        r"|parquet|reads|mesh|grid|geometry|structures?|coordinates|reference|genome|header|archive|files?"
-        r"|checksums?|lines?|fields?|variants|atoms|k-points|data)\b",
-        "the data",
-    ),
-)  # fmt: skip
 
 ROWS: tuple[Rule, ...] = (
     row(
@@ -249,7 +68,7 @@ ROWS: tuple[Rule, ...] = (
         "whether the path or the file is at fault",
         tier=Tier.FAULT, confidence=0.7,
     ),
-    *_NAMED,
+    *NAMED,
     row(
         "storage-unnamed", F.STORAGE, "unnamed",
         named(r"Storage|Disk|Quota|Filesystem|FileLock|Lock|ReadOnly")
@@ -345,7 +164,7 @@ ROWS: tuple[Rule, ...] = (
         confidence=0.75,
     ),
     *STACK_RULES,
-    *_TOPICS,
+    *TOPICS,
     row(
         "bug-exception", F.CODE_BUG, "exception",
         RAISED
@@ -390,7 +209,7 @@ ROWS: tuple[Rule, ...] = (
         confidence=0.4,
         role=Role.KILLED,
     ),
-    *_VAGUE,
+    *VAGUE,
     row(
         "bug-said-fatal", F.CODE_BUG, "said_error",
         r"^\W{0,4}(?-i:FATAL|PANIC)\b",

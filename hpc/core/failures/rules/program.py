@@ -139,7 +139,8 @@ ROWS: tuple[Rule, ...] = (
         r"|rise above|get above|leave) (?:a |the )?(?:random|chance|guessing|majority|untrained|trivial|constant)"
         r"|\b(?:still|stayed|remains?|stuck|is|performance) at (?:the )?(?:chance|random)\b|\b(?:learned"
         r"|learnt) nothing\b"
-        r"|solved 0/\d|no convergence(?! criteri)|convergence (?:criteri\w{1,3} )?(?:was |were |is )?(?:not (?:reached"
+        r"|solved 0/\d|no convergence(?! criteri)|convergence (?:criteri\w{1,3} )?(?:was |were "
+        r"|is )?(?:not (?:reached"
         r"|achieved|met"
         r"|satisfied)|failure|judged unlikely)|too many attempts made for this increment|\bnot converging\b"
         r"|(?:agent|policy|model|network|it) (?:did not|didn't|has not) learn|\b(?:scf|newton|solver|optimi[sz]er"
@@ -154,7 +155,9 @@ ROWS: tuple[Rule, ...] = (
         "cascade-child-failed", F.UNKNOWN, "launcher",
         RAISED
         + r"(?:ChildFailedError|CalledProcessError|SignalException|ProcessExitedException|ProcessRaisedException"
-        r"|BrokenProcessPool|TerminatedWorkerError|RayTaskError|RayActorError|ActorDiedError"
+        r"|BrokenProcessPool|TerminatedWorkerError|InvocationTargetException|ExecutionException|TaskFailedException"
+        r"|CompositeException|RemoteException|SparkException: job aborted due to stage failure|RayTaskError"
+        r"|RayActorError|ActorDiedError"
         r"|WorkerCrashedError)\b|DataLoader worker \(pid.{0,40}exited unexpectedly"
         r"|background workers are no longer alive"
         r"|DataLoader worker .{0,40}killed by signal: (?:terminated|aborted)|mpi_abort was invoked|SystemExit\b",
