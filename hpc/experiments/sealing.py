@@ -14,6 +14,7 @@ from hpc.core.question.seal import (
     SealEntry,
     append_entry,
     as_sealed,
+    asks_the_same,
     content_changes,
     content_digest,
     history_from_json,
@@ -152,14 +153,9 @@ def seal_notes(layout: RunLayout, spec: Mapping[str, Any]) -> tuple[str, ...]:
     counting = history[place_that_counts(history, lambda one: bool(one.attempts_before))] if history else None
     if counting and counting.digest != content_digest(spec):
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(counting.time))
-        changes = "; ".join(content_changes(counting.content, sealed_content(spec)))
-        then = (
-            f"and {counted(begun, 'attempt has', 'attempts have')} begun: the report answers the sealed question, "
-            "lists this change, and answers the new question below as exploratory"
-            if begun
-            else "and replaces it, since nothing has begun"
-        )
-        notes.append(f"not what was sealed on {when}, {then}: {changes}")
+        now = sealed_content(spec)
+        changes = "; ".join(content_changes(counting.content, now))
+        notes.append(f"not what was sealed on {when}, {_what_follows(counting.content, now, begun)}: {changes}")
     brief = spec.get("brief") or {}
     if brief.get("stage") == "confirmatory" and not brief.get("criterion"):
         notes.append(
@@ -174,6 +170,16 @@ def seal_notes(layout: RunLayout, spec: Mapping[str, Any]) -> tuple[str, ...]:
     elif brief.get("stage") == "confirmatory":
         notes += _sureness_notes(spec)
     return tuple(notes)
+
+
+def _what_follows(sealed: Mapping[str, Any], now: Mapping[str, Any], begun: int) -> str:
+    """Say what the report makes of a changed plan; another program or resource asks the same question."""
+    if not begun:
+        return "and replaces it, since nothing has begun"
+    told = f"and {counted(begun, 'attempt has', 'attempts have')} begun: the report answers the sealed question"
+    if asks_the_same(sealed, now) and sealed["configurations"] == now["configurations"]:
+        return f"{told} and lists this change"
+    return f"{told}, lists this change, and answers the new question below as exploratory"
 
 
 def sealed_words(layout: RunLayout) -> str:

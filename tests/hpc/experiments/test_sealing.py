@@ -81,6 +81,19 @@ def test_the_first_seal_stays_and_a_changed_plan_is_a_second_entry(layout: RunLa
     assert read_seal(layout)[1].previous == first.sha256
 
 
+def test_another_program_asks_no_new_question(layout: RunLayout) -> None:
+    """A mended command is a change that is listed; a goal or a configuration is another question, answered apart."""
+    seal_plan(layout, manifest(SPEC))
+    (layout.tasks / "X1/attempt-1").mkdir(parents=True)
+    mended = {**SPEC, "program": {"module": "a.c", "args": {}}}
+    wider = {**SPEC, "sweep": {"grid": {"x": [1, 2, 3]}, "seeds": [1]}}
+
+    (note,) = seal_notes(layout, mended)
+    assert "1 attempt has begun: the report answers the sealed question and lists this change: program" in note
+    for spec in (CHANGED, wider):
+        assert "answers the new question below as exploratory" in seal_notes(layout, spec)[0]
+
+
 def test_the_question_that_counts_is_the_last_before_any_run_began(layout: RunLayout) -> None:
     """Planned otherwise before a run began: the second counts; a run before it: the first. Unsealed: as planned."""
 
