@@ -23,7 +23,7 @@ from analysis.data.baselines import stored_baseline
 from analysis.data.frame import ExperimentFrame, load_frame
 from analysis.data.values import find_baselines, group_rows, usable_values
 from analysis.report import default_root, find_experiment
-from analysis.statistics.comparisons import Sample
+from analysis.statistics.samples import Sample
 from analysis.statistics.sequential import needs_more_seeds
 from hpc.core.errors import InputError
 from hpc.core.printable import printable_json

@@ -24,12 +24,14 @@ from scipy import stats
 
 from analysis.data.frame import ExperimentFrame
 from analysis.findings.answer import answer_criterion
-from analysis.statistics.comparisons import AnalysisPlan, adjust, equivalence_rows, exact_rows, paired_rows, welch_rows
+from analysis.statistics.comparisons import AnalysisPlan
+from analysis.statistics.corrections import adjust
 from analysis.statistics.effects import cohens_d, hedges_g, probability_greater
 from analysis.statistics.estimates import bca_intervals, t_quantile
 from analysis.statistics.importance import analyse_importance
 from analysis.statistics.missing import Runs
 from analysis.statistics.optimism import select_best
+from analysis.statistics.row_tests import equivalence_rows, exact_rows, paired_rows, welch_rows
 from analysis.statistics.sequential import simulate_two_looks
 from analysis.statistics.stochastic_order import almost_order
 from analysis.statistics.systems import Aggregate, MethodOverSystems, compare_over_systems, friedman, nemenyi

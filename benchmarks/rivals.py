@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from analysis.statistics.comparisons import ALPHA, paired_rows, welch_rows
+from analysis.statistics.comparisons import ALPHA
 from analysis.statistics.linear_model import model_rows
+from analysis.statistics.row_tests import paired_rows, welch_rows
 
 Floats = npt.NDArray[np.float64]
 Found = npt.NDArray[np.bool_]

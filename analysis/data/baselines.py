@@ -18,7 +18,7 @@ import numpy as np
 
 from analysis.data.folders import read_object_or_none
 from analysis.data.frame import ExperimentFrame, load_frame
-from analysis.statistics.comparisons import Sample
+from analysis.statistics.samples import Sample
 from analysis.words import show_minute
 from hpc.adapters.files import read_json_or_none, write_json
 from hpc.core.errors import InputError

@@ -22,8 +22,9 @@ from analysis.figures.drawing import (
 )
 from analysis.findings.configurations import ConfigurationResult
 from analysis.findings.findings import Findings
-from analysis.statistics.comparisons import Comparison, Sample, is_better
+from analysis.statistics.comparisons import Comparison, is_better
 from analysis.statistics.estimates import estimate
+from analysis.statistics.samples import Sample
 from analysis.words import coverage, plain, show_number, show_p
 from hpc.core.experiment.spec import Metric
 

@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from analysis.data.frame import ExperimentFrame
 from analysis.data.values import DIVERGED, combinations_of, declared_baseline, group_rows, usable_values
-from analysis.statistics.comparisons import AnalysisPlan, Comparison, Sample, compare_family
+from analysis.statistics.comparisons import AnalysisPlan, Comparison, compare_family
 from analysis.statistics.estimates import estimate
+from analysis.statistics.samples import Sample
 from analysis.statistics.sequential import TwoLooks
 from analysis.statistics.verdicts import Judgement, judge_family
 from hpc.core.experiment.spec import Metric

@@ -29,10 +29,11 @@ from analysis.findings.inference import (
     find_systems,
     runs_by_configuration,
 )
-from analysis.statistics.comparisons import AnalysisPlan, Comparison, Sample
+from analysis.statistics.comparisons import AnalysisPlan, Comparison
 from analysis.statistics.estimates import Estimate, Interval, estimate
 from analysis.statistics.missing import Robustness
 from analysis.statistics.optimism import Selection
+from analysis.statistics.samples import Sample
 from analysis.statistics.sequential import TwoLooks
 from analysis.statistics.systems import OverSystems
 from analysis.statistics.verdicts import Judgement

@@ -33,8 +33,9 @@ from analysis.findings.registration import Registration, read_registration
 from analysis.findings.resources import ResourceUse, add_up_resources
 from analysis.findings.usage import Usage, find_usage
 from analysis.findings.verdict_text import say_verdict
-from analysis.statistics.comparisons import AnalysisPlan, Sample
+from analysis.statistics.comparisons import AnalysisPlan
 from analysis.statistics.importance import Importance
+from analysis.statistics.samples import Sample
 from analysis.statistics.sequential import TwoLooks
 from analysis.statistics.systems import OverSystems
 from hpc.core.experiment.spec import Metric

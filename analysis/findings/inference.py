@@ -14,11 +14,12 @@ import numpy.typing as npt
 from analysis.data.comparable import comparable_values, system_names
 from analysis.data.frame import ExperimentFrame
 from analysis.data.values import DIVERGED, combinations_of
-from analysis.statistics.comparisons import ALPHA, AnalysisPlan, Comparison, Sample, compare_family
+from analysis.statistics.comparisons import ALPHA, AnalysisPlan, Comparison, compare_family
 from analysis.statistics.estimates import LEVEL, Interval, bca_intervals
 from analysis.statistics.importance import Importance, analyse_importance
 from analysis.statistics.missing import Robustness, Runs, read_robustness
 from analysis.statistics.optimism import Selection, select_best
+from analysis.statistics.samples import Sample
 from analysis.statistics.sequential import TwoLooks, simulate_two_looks
 from analysis.statistics.systems import OverSystems, compare_over_systems
 from analysis.statistics.verdicts import Judgement, judge_family

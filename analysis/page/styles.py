@@ -25,8 +25,9 @@ from analysis.page.document import Block, Bullets, Cell, Document, Facts, Headin
 from analysis.page.record import brief_facts, primary_text, setup_facts, space_text
 from analysis.page.results import best_text, comparison_section, parameters_table, ranks, results_table
 from analysis.page.runs import failures_section, resource_facts
-from analysis.statistics.comparisons import Comparison, Sample, compare
+from analysis.statistics.comparisons import Comparison, compare
 from analysis.statistics.estimates import Estimate, estimate
+from analysis.statistics.samples import Sample
 from analysis.words import coverage, plain, show_duration, show_number, show_p, show_time, show_value
 from hpc.core.experiment.spec import Metric
 from hpc.core.words import counted

@@ -8,34 +8,25 @@ that of all runs of the baseline. The paired and Welch's t test, the rank tests 
 the deciding one and decide nothing. What cannot be computed is None with its reason.
 """
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import comb
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
+from scipy import special
 
+from analysis.statistics.contrasts import Contrast, fit_models
+from analysis.statistics.corrections import adjust
 from analysis.statistics.effects import Effect, cohens_d, hedges_g, magnitude, probability_greater
 from analysis.statistics.estimates import LEVEL, ROUNDING, Estimate, estimate, mean_of, std_of
-from analysis.statistics.linear_model import model_rows
+from analysis.statistics.row_tests import equivalence_rows, exact_rows, paired_rows, sign_flips, welch_rows
+from analysis.statistics.samples import STEADY, Sample, are_steady, as_sample
+from analysis.statistics.sides import Sides, take_sides
 from analysis.statistics.stochastic_order import FEWEST, AlmostOrder, almost_order
-from hpc.core.words import counted
 
 Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 ALPHA = 0.05
-CORRECTIONS = ("holm", "bh")
-_scipy: Any = stats
-"""Without its types, which know no tests of many rows at once."""
-FEWEST_PAIRS = 5
-"""Below it pairs of one configuration find less than Welch's test unless seeds make up more than half the spread."""
-_FEWEST_SHARED = 2
-_STEADY = 1e-9
-"""Pairs whose differences vary by less than this share of the range of the runs differ by the same."""
 _NO_SPREAD = "neither sample varies (does the program use the seed?)"
 _SAME_DIFFERENCE = (
     "all pairs differ by the same amount: there is no spread for a t test and its interval, so signs are flipped "
@@ -44,27 +35,6 @@ _SAME_DIFFERENCE = (
 _SAME_VALUE = (
     "every run gave the same value as the baseline with the same seed (does the program use what was changed?)"
 )
-_EXACT = 2000
-"""Most arrangements that are gone through one by one: 6 against 6 runs are 924, 10 pairs are 1,024."""
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """The runs of one configuration on one metric.
-
-    Attributes:
-        values: Array of shape (runs planned,); NaN where a run gave no comparable value.
-        seeds: Array of shape (runs planned,), the seed of each; None where seeds mean nothing.
-    """
-
-    values: Floats
-    seeds: Ints | None = None
-
-    @property
-    def finite(self) -> Floats:
-        """The values there are."""
-        found: Floats = self.values[np.isfinite(self.values)]
-        return found
 
 
 @dataclass(frozen=True)
@@ -179,29 +149,6 @@ class Comparison:
         return (self.pairs, self.pairs) if self.pairs else (self.n, self.n_baseline)
 
 
-@dataclass(frozen=True, eq=False)
-class TestedRows:
-    """A t test of many comparisons of equal sizes; each array has shape (comparisons,).
-
-    Attributes:
-        difference: Mean difference.
-        t: Test statistic.
-        df: Degrees of freedom.
-        p: Two-sided p-value.
-        low: Lower end of the interval of the difference; NaN for a one-sided test.
-        high: Upper end.
-    """
-
-    __test__ = False  # no test case, whatever pytest makes of the name
-
-    difference: Floats
-    t: Floats
-    df: Floats
-    p: Floats
-    low: Floats
-    high: Floats
-
-
 def compare(
     values: npt.ArrayLike | Sample, baseline: npt.ArrayLike | Sample, goal: str, level: float = LEVEL
 ) -> Comparison:
@@ -238,7 +185,7 @@ def compare_family(
         ValueError: `goal` is neither ``min`` nor ``max``.
     """
     ours, bases = [as_sample(one) for one in groups], [as_sample(one) for one in baselines]
-    contrasts = _fit_models(ours, bases, beside) if modelled else {}
+    contrasts = fit_models(ours, bases, beside) if modelled else {}
     bare = _compare_each(ours, bases, goal, plan, contrasts)
     adjusted = adjust([one.get("p") for one in bare], plan.correction)
     equivalence = adjust([one.get("p_equivalence") for one in bare], plan.correction)
@@ -251,40 +198,6 @@ def compare_family(
         )
         for one, p, p_equal in zip(bare, adjusted, equivalence, strict=True)
     )
-
-
-def adjust(p_values: Sequence[float | None], correction: str) -> tuple[float | None, ...]:
-    """Adjust p-values over a family; None stands for a test that could not be made and does not count in it.
-
-    Args:
-        p_values: p-values in any order.
-        correction: ``holm`` (Holm 1979) or ``bh`` (Benjamini and Hochberg 1995, scipy's).
-
-    Raises:
-        ValueError: `correction` is neither.
-    """
-    if correction not in CORRECTIONS:
-        raise ValueError(f"correction must be one of {', '.join(CORRECTIONS)}, not {correction!r}")
-    if correction == "holm":
-        return holm(p_values)
-    tested = [p for p in p_values if p is not None]
-    found = iter(stats.false_discovery_control(tested, method="bh").tolist() if tested else ())
-    return tuple(None if p is None else float(next(found)) for p in p_values)
-
-
-def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
-    """Adjust p-values after Holm (1979): p_(i) · (m − i + 1), made monotone, at most 1.
-
-    Args:
-        p_values: m p-values in any order; None stands for a test that could not be made and does not count in m.
-    """
-    tested = [(p, place) for place, p in enumerate(p_values) if p is not None]
-    adjusted: list[float | None] = [None] * len(p_values)
-    highest = 0.0
-    for rank, (p, place) in enumerate(sorted(tested)):
-        highest = max(highest, min(1.0, p * (len(tested) - rank)))
-        adjusted[place] = highest
-    return tuple(adjusted)
 
 
 def two_sigma_rule(difference: float, z: float, goal: str) -> tuple[str, str]:
@@ -311,73 +224,6 @@ def is_better(difference: float, goal: str) -> bool:
     return difference < 0 if goal == "min" else difference > 0
 
 
-def as_sample(values: npt.ArrayLike | Sample) -> Sample:
-    """Take an array of shape (runs,) as a sample without seeds."""
-    return values if isinstance(values, Sample) else Sample(np.asarray(values, dtype=np.float64).ravel())
-
-
-def find_pairs(ours: Sample, base: Sample) -> tuple[Floats, Floats] | None:
-    """Return the values of both sides seed by seed; None where the design has no pairs, or fewer than 2 are complete.
-
-    A run without a value takes its partner out with it.
-
-    Returns:
-        Two arrays of shape (complete pairs,).
-    """
-    if not has_pairs(ours, base) or ours.seeds is None or base.seeds is None:
-        return None
-    by_seed = dict(zip(base.seeds.tolist(), base.values.tolist(), strict=True))
-    mine = zip(ours.seeds.tolist(), ours.values.tolist(), strict=True)
-    pairs = [(value, by_seed[seed]) for seed, value in mine if seed in by_seed]
-    complete = np.array([pair for pair in pairs if np.isfinite(pair).all()], dtype=np.float64).reshape(-1, 2)
-    return (complete[:, 0], complete[:, 1]) if len(complete) >= _FEWEST_SHARED else None
-
-
-def has_pairs(ours: Sample, base: Sample) -> bool:
-    """Whether each seed occurs once on a side and the planned seeds of one side are all among the other's."""
-    if ours.seeds is None or base.seeds is None:
-        return False
-    mine, theirs = set(ours.seeds.tolist()), set(base.seeds.tolist())
-    return len(mine) == len(ours.seeds) and len(theirs) == len(base.seeds) and (mine <= theirs or theirs <= mine)
-
-
-def welch_rows(ours: Floats, base: Floats, level: float = LEVEL, alternative: str = "two-sided") -> TestedRows:
-    """Welch's t test of many comparisons at once (scipy's).
-
-    Args:
-        ours: Array of shape (comparisons, runs), at least 2 runs, not all equal on both sides.
-        base: Array of shape (comparisons, runs of the baseline).
-        level: Coverage of the interval.
-        alternative: ``two-sided``, ``less`` or ``greater``.
-    """
-    with _equal_values_are_meant():
-        tested = _scipy.ttest_ind(ours, base, axis=1, equal_var=False, alternative=alternative)
-    return _tested_rows(tested, ours.mean(axis=1) - base.mean(axis=1), level, alternative)
-
-
-def paired_rows(ours: Floats, base: Floats, level: float = LEVEL, alternative: str = "two-sided") -> TestedRows:
-    """Paired t test of many comparisons at once (scipy's); arguments as for `welch_rows`, both of the same shape."""
-    with _equal_values_are_meant():
-        tested = _scipy.ttest_rel(ours, base, axis=1, alternative=alternative)
-    return _tested_rows(tested, (ours - base).mean(axis=1), level, alternative)
-
-
-@contextmanager
-def _equal_values_are_meant() -> Iterator[None]:
-    """Silence scipy where one side does not vary: its variance is 0, and the other side's carries the test."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)
-        yield
-
-
-def _tested_rows(tested: Any, difference: Floats, level: float, alternative: str) -> TestedRows:
-    """Take scipy's result apart."""
-    none = np.full_like(difference, np.nan)
-    low, high = tested.confidence_interval(level) if alternative == "two-sided" else (none, none)
-    df = np.broadcast_to(np.asarray(tested.df, dtype=np.float64), difference.shape)
-    return TestedRows(difference, tested.statistic, df, tested.pvalue, low, high)
-
-
 def compare_means(ours: Sample, base: Sample, goal: str, theirs: Estimate | None = None) -> Comparison:
     """Compare without a test: difference, percent, 2σ rule, and why something is missing.
 
@@ -387,14 +233,14 @@ def compare_means(ours: Sample, base: Sample, goal: str, theirs: Estimate | None
         goal: ``min`` or ``max``.
         theirs: The estimate of all runs of the baseline, where it is known already.
     """
-    return Comparison(**_means(ours, base, _sides(ours, base), goal, theirs or estimate(base.values)))
+    return Comparison(**_means(ours, base, take_sides(ours, base), goal, theirs or estimate(base.values)))
 
 
 Fields = dict[str, Any]
 """Attributes of a comparison in the making, by name: a frozen one made anew at each step takes most of the time."""
 
 
-def _means(ours: Sample, base: Sample, sides: "_Sides", goal: str, theirs: Estimate) -> Fields:
+def _means(ours: Sample, base: Sample, sides: "Sides", goal: str, theirs: Estimate) -> Fields:
     """Everything that needs no test."""
     found: Fields = {"n": len(ours.finite), "n_baseline": theirs.n, "mean_of_all": theirs.mean, "basis": sides.basis}
     if sides.is_paired:
@@ -405,7 +251,7 @@ def _means(ours: Sample, base: Sample, sides: "_Sides", goal: str, theirs: Estim
     difference = _difference(sides, reference)
     found |= {"reference": reference, "difference": difference}
     if sides.is_paired or sides.is_shifted:
-        found["difference_of_all"] = _difference(_Sides(ours.finite, base.finite), reference)
+        found["difference_of_all"] = _difference(Sides(ours.finite, base.finite), reference)
     if _is_zero(reference, sides.base):
         _note(found, "relative difference not computable: the baseline's mean is 0")
     else:
@@ -419,67 +265,7 @@ def _means(ours: Sample, base: Sample, sides: "_Sides", goal: str, theirs: Estim
     return found | {"z": z, "strength": strength, "rule_verdict": verdict}
 
 
-@dataclass(frozen=True, eq=False)
-class _Sides:
-    """The runs of both sides that are compared.
-
-    Attributes:
-        ours: Those of the configuration; shifted, with what its seeds add beyond the baseline's taken out.
-        base: Those of the baseline.
-        is_paired: Runs of the shared seeds, seed by seed; else all there are.
-        is_shifted: The sides have different seeds, and the model has taken out what these add.
-    """
-
-    ours: Floats
-    base: Floats
-    is_paired: bool = False
-    is_shifted: bool = False
-
-    @property
-    def basis(self) -> str:
-        if self.is_paired:
-            return f"over the {len(self.ours)} shared seeds"
-        return "over all runs, seeds taken out" if self.is_shifted else "over all runs"
-
-
-@dataclass(frozen=True)
-class _Contrast:
-    """What the linear model says of one configuration against the baseline, in the metric's unit."""
-
-    words: str
-    is_blocked: bool
-    shift: float
-    error: float
-    df: float
-    p: float
-    base_error: float
-
-
-def _sides(ours: Sample, base: Sample, contrast: _Contrast | None = None) -> _Sides:
-    pairs = find_pairs(ours, base)
-    if contrast is not None and contrast.is_blocked and not _same_seeds(ours, base):
-        return _Sides(ours.finite + contrast.shift, base.finite, is_shifted=True)
-    is_paired = pairs and (contrast.is_blocked if contrast else len(pairs[0]) >= FEWEST_PAIRS or _are_steady(*pairs))
-    return _Sides(*pairs, is_paired=True) if pairs and is_paired else _Sides(ours.finite, base.finite)
-
-
-def _are_steady(ours: Floats, base: Floats) -> bool:
-    """Whether 3 and more pairs all differ by the same although their runs vary."""
-    return len(ours) > _FEWEST_SHARED and _range(ours - base) <= _STEADY * max(_range(ours), _range(base))
-
-
-def _range(values: Floats) -> float:
-    """Greatest minus least; a standard deviation takes ten times as long."""
-    return float(values.max() - values.min())
-
-
-def _same_seeds(ours: Sample, base: Sample) -> bool:
-    """Whether both sides have values of the same seeds."""
-    mine, theirs = (set(one.seeds[np.isfinite(one.values)].tolist()) for one in (ours, base) if one.seeds is not None)
-    return mine == theirs
-
-
-def _difference(sides: _Sides, centre: float) -> float:
+def _difference(sides: Sides, centre: float) -> float:
     """Difference of the means; taken from `centre`, because large values that differ little would lose digits."""
     if sides.is_paired:
         return mean_of(sides.ours - sides.base)
@@ -496,7 +282,7 @@ def _compare_each(
     bases: Sequence[Sample],
     goal: str,
     plan: AnalysisPlan,
-    contrasts: Mapping[int, _Contrast],
+    contrasts: Mapping[int, Contrast],
 ) -> list[Fields]:
     """Compare each pair of samples, without adjustment; those of equal sizes are computed together."""
     if goal not in ("min", "max"):
@@ -506,7 +292,7 @@ def _compare_each(
     base_error = {name: (one.std or 0.0) / np.sqrt(max(1, one.n)) for name, one in known.items()}
     found, by_shape = list[Fields](), dict[tuple[int, int, bool, bool], list[_Ready]]()
     for place, (our, base) in enumerate(zip(ours, bases, strict=True)):
-        sides = _sides(our, base, contrasts.get(place))
+        sides = take_sides(our, base, contrasts.get(place))
         found.append(_means(our, base, sides, goal, known[id(base)]))
         ready = _make_ready(place, sides)
         if isinstance(ready, str):
@@ -525,70 +311,7 @@ def _compare_each(
     return found
 
 
-def _fit_models(
-    ours: Sequence[Sample], bases: Sequence[Sample], beside: Sequence[Sequence[Sample]]
-) -> dict[int, _Contrast]:
-    """Fit one linear model to each baseline and what shares seeds with it; by place, where there are 2 and more."""
-    places_of: dict[int, list[int]] = {}
-    for place, base in enumerate(bases):
-        places_of.setdefault(id(base), []).append(place)
-    found: dict[int, _Contrast] = {}
-    for places in places_of.values():
-        base = bases[places[0]]
-        others = (one for place in places for one in (beside[place] if beside else ()))
-        distinct = {id(one): one for one in (*(ours[place] for place in places), *others) if one is not base}
-        arms = [one for one in distinct.values() if _is_of_model(one, base)]
-        if len(arms) > 1:
-            contrasts = dict(zip(map(id, arms), _fit_model(arms, base), strict=False))  # or none of them
-            found |= {place: contrasts[id(ours[place])] for place in places if id(ours[place]) in contrasts}
-    return found
-
-
-def _is_of_model(one: Sample, base: Sample) -> bool:
-    """Whether a configuration shares seeds with the baseline, and varies beside it."""
-    pairs = find_pairs(one, base)
-    if pairs is None or _are_steady(*pairs):
-        return False
-    return max(_range(one.finite), _range(base.finite)) > ROUNDING * float(np.abs(base.finite).max())
-
-
-def _fit_model(arms: Sequence[Sample], base: Sample) -> list[_Contrast]:
-    """Compare arms with their baseline in one model; none where nothing varies but by arm and seed.
-
-    Seeds are blocks of it, unless the baseline has further ones that every arm lacks and few are shared: all its runs
-    are worth more than what a seed has in common then.
-    """
-    planned = [set() if one.seeds is None else set(one.seeds.tolist()) for one in (base, *arms)]
-    blocked = any(planned[0] <= one or len(one & planned[0]) >= FEWEST_PAIRS for one in planned[1:])
-    column = {seed: place for place, seed in enumerate(sorted(set().union(*planned)))}
-    centre, scale = mean_of(base.finite), max(_range(one.finite) for one in (base, *arms))
-    values = np.full((1, 1 + len(arms), len(column)), np.nan)
-    for row, one in enumerate((base, *arms)):
-        if one.seeds is not None:
-            values[0, row, [column[seed] for seed in one.seeds.tolist()]] = (one.values - centre) / scale
-    values[~np.isfinite(values)] = np.nan
-    rows = model_rows(values[:, :, np.isfinite(values[0]).any(axis=0)], blocked=blocked)
-    if rows.error.max() <= _STEADY:
-        # Two pairs that differ by the same, in every arm: no spread to test by, and too few for flipping signs.
-        return []
-    words = f"linear model over {len(arms)} arms"
-    if blocked:
-        words = f"seed-blocked {words} and {counted(int(np.isfinite(values[0]).any(axis=0).sum()), 'seed')}"
-    return [
-        _Contrast(
-            words=words,
-            is_blocked=blocked,
-            shift=float(rows.shift[0, row] * scale),
-            error=float(rows.error[0, row] * scale),
-            df=float(rows.df[0, row]),
-            p=float(rows.p[0, row]),
-            base_error=float(np.sqrt(rows.base_variance[0, row]) * scale),
-        )
-        for row in range(len(arms))
-    ]
-
-
-def _decide_by_model(found: Fields, contrast: _Contrast, base_error: float, plan: AnalysisPlan) -> None:
+def _decide_by_model(found: Fields, contrast: Contrast, base_error: float, plan: AnalysisPlan) -> None:
     """Put the model's test and interval in the place of those of the two sides alone.
 
     Args:
@@ -646,14 +369,14 @@ class _Ready:
         """What is to be said of pairs that all differ by the same; empty for others."""
         if not self.is_steady:
             return ""
-        return _SAME_VALUE if np.abs(self.ours - self.base).max() <= _STEADY else _SAME_DIFFERENCE
+        return _SAME_VALUE if np.abs(self.ours - self.base).max() <= STEADY else _SAME_DIFFERENCE
 
 
 def _note(found: Fields, text: str) -> None:
     found["note"] = "; ".join(part for part in (found.get("note", ""), text) if part)
 
 
-def _make_ready(place: int, sides: _Sides) -> _Ready | str:
+def _make_ready(place: int, sides: Sides) -> _Ready | str:
     """Bring two samples to a common scale, or say why they cannot be tested."""
     ours, base = sides.ours, sides.base
     sizes = f"n={len(ours)}, baseline n={len(base)}"
@@ -665,11 +388,11 @@ def _make_ready(place: int, sides: _Sides) -> _Ready | str:
     if scale <= ROUNDING * max(abs(mean_of(ours)), abs(centre)):
         return f"test and Cohen's d not computable: {_NO_SPREAD}"
     ours, base = (ours - centre) / scale, (base - centre) / scale
-    is_steady = sides.is_paired and _are_steady(ours, base)
+    is_steady = sides.is_paired and are_steady(ours, base)
     return _Ready(place, ours, base, sides.is_paired, is_steady, scale, centre)
 
 
-def _call_infinite(found: Fields, sides: _Sides) -> None:
+def _call_infinite(found: Fields, sides: Sides) -> None:
     """Say of two sides that differ, of several runs each, that their d is infinite where neither varies."""
     if min(len(sides.ours), len(sides.base)) < 2:
         return
@@ -685,7 +408,7 @@ def _test_rows(ready: Sequence[_Ready], goal: str, plan: AnalysisPlan) -> list[t
     columns: dict[str, Floats] = {"p_welch": welch.p, **exact_rows(ours, base, paired=is_paired)}
     words = {"test": "Welch's t test"}
     if ready[0].is_steady:
-        columns["p"] = _sign_flips(ours - base)
+        columns["p"] = sign_flips(ours - base)
         words = {"test": f"sign-flip test over {ours.shape[1]} seeds"}
     else:
         deciding = paired_rows(ours, base, plan.confidence) if is_paired else welch
@@ -711,76 +434,6 @@ def _test_rows(ready: Sequence[_Ready], goal: str, plan: AnalysisPlan) -> list[t
         )
         for row, one in enumerate(ready)
     ]
-
-
-def _sign_flips(differences: Floats) -> Floats:
-    """Exact p of pairs that all differ by the same: of all arrangements of their signs two are as far from 0."""
-    is_none = np.abs(differences).max(axis=1) <= _STEADY
-    return np.where(is_none, 1.0, 2.0 ** (1 - differences.shape[1]))
-
-
-def equivalence_rows(ours: Floats, base: Floats, centre: Floats, margin: float, *, paired: bool) -> Floats:
-    """Two one-sided tests that the means differ by less than a share of the baseline's mean (Schuirmann 1987).
-
-    The margin hangs on the baseline's mean, which is itself estimated: so ours is tested against (1 ± margin) times
-    the baseline's values, not against shifted ones, and the baseline's own noise counts (Hauschke et al. 1999).
-
-    Args:
-        ours: Array of shape (comparisons, runs), from which `centre` was subtracted.
-        base: The same of the baseline.
-        centre: Array of shape (comparisons,): what was subtracted, the baseline's mean.
-        margin: Share of the baseline's mean, above 0.
-        paired: Whether column by column belongs together.
-
-    Returns:
-        The larger of the two p-values, shape (comparisons,); NaN where the baseline's mean is 0.
-    """
-    test = paired_rows if paired else welch_rows
-    share = (margin * np.sign(centre))[:, None]
-    shift = (margin * np.abs(centre))[:, None]
-    above = test(ours + shift, (1 - share) * base, alternative="greater").p
-    below = test(ours - shift, (1 + share) * base, alternative="less").p
-    return np.where(centre == 0, np.nan, np.maximum(above, below))
-
-
-def exact_rows(ours: Floats, base: Floats, *, paired: bool) -> dict[str, Floats]:
-    """Rank test and permutation test; beyond 2,000 arrangements the rank test alone, as scipy chooses to compute it."""
-    n, m = ours.shape[1], base.shape[1]
-    arrangements = 2**n if paired else comb(n + m, n)
-    if arrangements > _EXACT:
-        large = _scipy.wilcoxon(ours, base, axis=1, zero_method="pratt") if paired else None
-        return {"p_rank": (large or _scipy.mannwhitneyu(ours, base, axis=1)).pvalue}
-    if paired:
-        differences = ours - base
-        # Wilcoxon's test written as flips of the signed ranks: scipy's own goes row by row, 400 times slower.
-        ranks = np.sign(differences) * stats.rankdata(np.abs(differences), axis=1)
-        ranked, permuted = (_permuted((one,), "samples") for one in (ranks, differences))
-    else:
-        joined = stats.rankdata(np.concatenate((ours, base), axis=1), axis=1)
-        ranked = _permuted((joined[:, :n], joined[:, n:]), "independent")
-        permuted = _permuted((ours, base), "independent")
-    return {"p_rank": ranked, "p_permutation": permuted, "p_smallest": np.full(len(ours), min(1.0, 2 / arrangements))}
-
-
-def _permuted(sides: tuple[Floats, ...], kind: str) -> Floats:
-    """Exact two-sided p-value of the mean (of one sample of differences) or mean difference, every arrangement once."""
-    rows, runs = len(sides[0]), sum(one.shape[1] for one in sides)
-    batch = max(1, 4_000_000 // (rows * runs))
-    statistic = _mean if len(sides) == 1 else _mean_difference
-    found: Floats = _scipy.permutation_test(
-        sides, statistic, axis=1, vectorized=True, n_resamples=np.inf, permutation_type=kind, batch=batch
-    ).pvalue
-    return found
-
-
-def _mean(differences: Floats, axis: int) -> Floats:
-    mean: Floats = differences.mean(axis=axis)
-    return mean
-
-
-def _mean_difference(ours: Floats, base: Floats, axis: int) -> Floats:
-    difference: Floats = ours.mean(axis=axis) - base.mean(axis=axis)
-    return difference
 
 
 def _effect_columns(ours: Floats, base: Floats, goal: str, level: float) -> dict[str, tuple[Floats, Floats, Floats]]:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special
 
-from analysis.statistics.comparisons import holm
+from analysis.statistics.corrections import holm
 from analysis.statistics.estimates import LEVEL
 
 Floats = npt.NDArray[np.float64]

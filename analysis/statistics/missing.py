@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from analysis.statistics.comparisons import AnalysisPlan, Comparison, Sample, adjust, compare_family, verdict_of_test
+from analysis.statistics.comparisons import AnalysisPlan, Comparison, compare_family, verdict_of_test
+from analysis.statistics.corrections import adjust
+from analysis.statistics.samples import Sample
 
 Floats = npt.NDArray[np.float64]
 PER_PROTOCOL = "per protocol"

@@ -10,16 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from analysis.statistics.comparisons import (
-    ALPHA,
-    FEWEST_PAIRS,
-    Sample,
-    as_sample,
-    compare_means,
-    paired_rows,
-    welch_rows,
-)
+from analysis.statistics.comparisons import ALPHA, compare_means
 from analysis.statistics.linear_model import model_rows
+from analysis.statistics.row_tests import paired_rows, welch_rows
+from analysis.statistics.samples import FEWEST_PAIRS, Sample, as_sample
 
 Floats = npt.NDArray[np.float64]
 SIGMAS = 2.0

@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
-from analysis.statistics.comparisons import AnalysisPlan, adjust
+from analysis.statistics.comparisons import AnalysisPlan
+from analysis.statistics.corrections import adjust
 from analysis.statistics.estimates import t_quantile
 from analysis.statistics.missing import Runs
 

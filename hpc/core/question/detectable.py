@@ -13,7 +13,7 @@ from statistics import NormalDist
 POWER = 0.8
 _NORMAL = NormalDist()
 FEWEST_PAIRS = 5
-"""As in `analysis.statistics.comparisons`."""
+"""As in `analysis.statistics.samples`."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ import pytest
 
 from analysis.data.frame import load_frame
 from analysis.findings.answer import CriterionAnswer, answer_criterion
-from analysis.statistics.comparisons import AnalysisPlan, Sample
+from analysis.statistics.comparisons import AnalysisPlan
+from analysis.statistics.samples import Sample
 from tests.analysis.made_experiments import (
     BRIEF,
     Experiment,

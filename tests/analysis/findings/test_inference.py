@@ -13,8 +13,10 @@ from analysis.data.frame import load_frame
 from analysis.findings.findings import Findings, find_findings
 from analysis.findings.inference import analysis_plan
 from analysis.report import _summary, build
-from analysis.statistics.comparisons import AnalysisPlan, Sample, holm
+from analysis.statistics.comparisons import AnalysisPlan
+from analysis.statistics.corrections import holm
 from analysis.statistics.linear_model import model_rows
+from analysis.statistics.samples import Sample
 from hpc.core.experiment.spec import Metric
 from tests.analysis.made_experiments import (
     Experiment,

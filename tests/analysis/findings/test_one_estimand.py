@@ -17,7 +17,8 @@ from analysis.findings.answer import answer_criterion
 from analysis.findings.findings import Findings, find_findings
 from analysis.page.results import comparison_table
 from analysis.report import BuiltReport, _summary
-from analysis.statistics.comparisons import AnalysisPlan, Comparison, Sample, compare_family
+from analysis.statistics.comparisons import AnalysisPlan, Comparison, compare_family
+from analysis.statistics.samples import Sample
 from analysis.statistics.verdicts import judge_family, two_sigma_false_alarm
 from tests.analysis.made_experiments import Experiment, make_arms
 

@@ -8,19 +8,11 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW, ttest_ind, ttost_ind, ttost_paired
 
-from analysis.statistics.comparisons import (
-    AnalysisPlan,
-    Sample,
-    adjust,
-    compare,
-    compare_family,
-    equivalence_rows,
-    find_pairs,
-    holm,
-    two_sigma_rule,
-    verdict_of_test,
-)
+from analysis.statistics.comparisons import AnalysisPlan, compare, compare_family, two_sigma_rule, verdict_of_test
+from analysis.statistics.corrections import adjust, holm
 from analysis.statistics.effects import Effect
+from analysis.statistics.row_tests import equivalence_rows
+from analysis.statistics.samples import Sample, find_pairs
 
 SEEDS = np.array([42, 137, 256, 512, 1024])
 

@@ -5,8 +5,9 @@ import pytest
 from scipy import stats
 from statsmodels.regression.linear_model import OLS
 
-from analysis.statistics.comparisons import AnalysisPlan, Comparison, Sample, compare_family
+from analysis.statistics.comparisons import AnalysisPlan, Comparison, compare_family
 from analysis.statistics.linear_model import ModelRows, model_rows, moderate
+from analysis.statistics.samples import Sample
 
 SEEDS = np.arange(5)
 

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from analysis.statistics.comparisons import AnalysisPlan, adjust, compare, compare_family
+from analysis.statistics.comparisons import AnalysisPlan, compare, compare_family
+from analysis.statistics.corrections import adjust
 from analysis.statistics.missing import (
     BEST,
     PER_PROTOCOL,

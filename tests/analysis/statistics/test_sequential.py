@@ -71,7 +71,7 @@ def test_resembling_pairs_cost_less() -> None:
     early = np.abs((ours - base)[:, :3].mean(axis=1)) >= 2 * base[:, :3].std(axis=1, ddof=1)
 
     def rejected(n: int) -> Any:
-        from analysis.statistics.comparisons import paired_rows
+        from analysis.statistics.row_tests import paired_rows
 
         return paired_rows(ours[:, :n], base[:, :n]).p < level
 

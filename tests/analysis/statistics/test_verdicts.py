@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
-from analysis.statistics.comparisons import AnalysisPlan, Sample, compare_family, welch_rows
+from analysis.statistics.comparisons import AnalysisPlan, compare_family
+from analysis.statistics.row_tests import welch_rows
+from analysis.statistics.samples import Sample
 from analysis.statistics.sequential import simulate_two_looks
 from analysis.statistics.verdicts import (
     Judgement,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.statistics.comparisons import paired_rows, welch_rows
 from analysis.statistics.linear_model import model_rows
+from analysis.statistics.row_tests import paired_rows, welch_rows
 from hpc.core.question.design import (
     KEPT,
     Cheaper,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.statistics.comparisons import paired_rows, welch_rows
 from analysis.statistics.linear_model import model_rows
+from analysis.statistics.row_tests import paired_rows, welch_rows
 from hpc.core.question.detectable import Design, quantile
 
 
