@@ -17,7 +17,17 @@ from typing import TYPE_CHECKING
 import click
 
 from hpc.completing import experiments
-from hpc.console import dry_run_option, json_option, note, print_json, say, show_text, speaks_plainly
+from hpc.console import (
+    as_typed,
+    dry_run_option,
+    json_option,
+    note,
+    note_prose,
+    print_json,
+    say,
+    show_text,
+    speaks_plainly,
+)
 from hpc.core.errors import EXIT_DONE, EXIT_NOTHING, InputError, NothingToDo
 from hpc.core.layout import RunLayout
 from hpc.core.question.phase_zero import QUESTIONS, STAGES, Asked, headings, in_order, unanswered
@@ -52,7 +62,7 @@ def main(name: str | None, answers: Path | None, non_interactive: bool, dry_run:
     given = read_answers(answers) if answers else {}
     sealed = sealed_words(RunLayout(workspace.root, subject.spec.name))
     if sealed and not as_json:
-        note(sealed)
+        note_prose(sealed)
     if non_interactive or as_json:
         brief = put_together(subject, given)
         try:
@@ -83,7 +93,7 @@ def main(name: str | None, answers: Path | None, non_interactive: bool, dry_run:
         return EXIT_NOTHING
     write_brief(subject, text)
     if not as_json:
-        say(f"wrote the brief into {shown(subject.file)}: {', '.join(changed)}")
+        say(f"wrote the brief into {as_typed(subject.file)}: {', '.join(changed)}")
         say(f"next: python -m hpc.plan {shlex.quote(name)}")
     return EXIT_DONE
 
@@ -96,23 +106,26 @@ def interview(subject: Subject, given: Mapping[str, str]) -> dict[str, str]:
     """
     from hpc.experiments.briefing import put_together
 
-    note("Enter keeps an answer, or leaves a question open. Ctrl-C stops and shows your answers so far.")
+    note_prose("Enter keeps an answer, or leaves a question open. Ctrl-C stops and shows your answers so far.")
     brief = put_together(subject, given)
     if "criterion" not in given and "criterion" not in subject.written:
         brief.pop("criterion", None)
+    before = dict(brief)
     try:
         for asked, about in zip(QUESTIONS, headings(QUESTIONS), strict=True):
             if about:
-                note(f"\n{about}")
+                note_prose(f"\n{about}")
             if asked.key in given and asked.key != "criterion":
-                note(f"  {asked.question} {given[asked.key]}")
+                note_prose(f"  {asked.question} {given[asked.key]}")
                 answer = given[asked.key]
             else:
                 answer = ask_one(subject, asked, brief)
             brief = in_order({**brief, asked.key: probe(subject, asked, answer)})
     except click.Abort as error:
-        tell_so_far(brief)
+        if brief != before:
+            tell_so_far(brief)
         if isinstance(error.__context__, KeyboardInterrupt):
+            note("nothing was written")
             raise KeyboardInterrupt from None
         raise InputError("no answer came, so nothing was written; --non-interactive lists what is missing") from None
     return brief
@@ -139,9 +152,9 @@ def put(question: str, hint: str, now: str, key: str = "") -> str:
     Raises:
         click.Abort: Nobody answers.
     """
-    note(f"  {question} ({hint})" if hint else f"  {question}")
+    note_prose(f"  {question} ({hint})" if hint else f"  {question}")
     if now:
-        note(f"  now: {now}")
+        note_prose(f"  now: {now}")
     from hpc.experiments.briefing import not_an_answer
 
     while True:
@@ -151,7 +164,7 @@ def put(question: str, hint: str, now: str, key: str = "") -> str:
         wrong = not_an_answer(key, answer) if key and answer else ""
         if not wrong:
             return answer
-        note(f"  no: {wrong}")
+        note_prose(f"  no: {wrong}")
 
 
 def ask_stage(asked: Asked, now: str) -> str:
@@ -160,7 +173,7 @@ def ask_stage(asked: Asked, now: str) -> str:
         answer = put(asked.question, asked.hint, now).lower()
         if fits := [one for one in STAGES if answer and one.startswith(answer)]:
             return fits[0]
-        note(f"  {answer!r} is neither; valid: {', '.join(STAGES)}")
+        note_prose(f"  {answer!r} is neither; valid: {', '.join(STAGES)}")
 
 
 def ask_rule(subject: Subject, asked: Asked, brief: Mapping[str, str]) -> str:
@@ -178,10 +191,10 @@ def ask_rule(subject: Subject, asked: Asked, brief: Mapping[str, str]) -> str:
         wrong = whats_wrong(answer, subject.question) if answer else ()
         if not wrong:
             if answer:
-                note(f"  {read_back(subject, {'criterion': answer})}")
+                note_prose(f"  {read_back(subject, {'criterion': answer})}")
             return answer
         for said in wrong:
-            note(f"  no: {said.replace(EXAMPLE, example_rule(subject))}")
+            note_prose(f"  no: {said.replace(EXAMPLE, example_rule(subject))}")
         now = "" if answer == now else now
 
 
@@ -192,14 +205,14 @@ def probe(subject: Subject, asked: Asked, answer: str) -> str:
     for _ in range(PROBES):
         if not (flags := flags_of(subject, asked.key, answer)):
             break
-        note(f"  ! {flags[0].betrays}.")
+        note_prose(f"  ! {flags[0].betrays}.")
         again = put(flags[0].question, "say it in one sentence, or press Enter to leave it as it is", answer, asked.key)
         if again == answer:
             break
         answer = again
     for one in flags_of_file(subject, {asked.key: answer}) if asked.key in ("baseline", "metrics") else ():
         if one.key == asked.key:
-            note(f"  ! {one.text}")
+            note_prose(f"  ! {one.text}")
     return answer
 
 
@@ -215,7 +228,7 @@ def note_flags(subject: Subject, given: Mapping[str, str]) -> None:
 def confirmed(subject: Subject) -> bool:
     """Ask whether it is meant so."""
     try:
-        return click.confirm(f"Is that what you mean? It goes into {shown(subject.file)}", default=True, err=True)
+        return click.confirm(f"Is that what you mean? It goes into {as_typed(subject.file)}", default=True, err=True)
     except click.Abort:
         return False
 
@@ -227,11 +240,6 @@ def tell_so_far(brief: Mapping[str, str]) -> None:
     note("\nyour answers so far, as --from reads them:")
     for line in block_lines("brief", brief):
         note(line)
-
-
-def shown(path: Path) -> str:
-    """A path as it can be typed here."""
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def describe(
@@ -267,13 +275,13 @@ def show(
         say(f"{words}.")
         say("REFUTED if no value that is still possible meets it; else UNDECIDED, or MET AT FACE VALUE without a test.")
     if open_ones := [one.key for one in unanswered(brief)]:
-        note(f"note: left open: {', '.join(open_ones)}")
+        note_prose(f"note: left open: {', '.join(open_ones)}")
     flags = () if is_asked else flags_in(subject, brief)  # where it was asked, each was said beside its question
     for text in (*(one.text for one in flags), undeclared_baseline(subject, brief)):
         if text:
-            note(f"note: {text}")
+            note_prose(f"note: {text}")
     if dry_run and changed:
-        say(f"would write the brief into {shown(subject.file)}: {', '.join(changed)}")
+        say(f"would write the brief into {as_typed(subject.file)}: {', '.join(changed)}")
 
 
 if __name__ == "__main__":

@@ -74,7 +74,9 @@ class LazyGroup(click.Group):
         finally:
             gc.enable()
         command.name = cmd_name
-        command.epilog = (command.epilog or "").replace("python -m hpc.", "hpc ")
+        for each in (command, *getattr(command, "commands", {}).values()):
+            each.epilog = (each.epilog or "").replace("python -m hpc.", "hpc ")
+            each.help = (each.help or "").replace("python -m hpc.", "hpc ")
         return command
 
     def resolve_command(

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ParamSpec, TextIO, cast
 
 import click
@@ -98,6 +99,28 @@ def go_unread() -> None:
 def note(text: str) -> None:
     """Print a line beside the result."""
     click.echo(printable(spelled(text)), err=True)
+
+
+def note_prose(text: str) -> None:
+    """As `note`, broken between words where a person reads it: prose to be read on, and nothing to be copied."""
+    if not sys.stderr.isatty():
+        note(text)
+        return
+    import textwrap
+
+    width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    for line in printable(spelled(text)).split("\n"):
+        lead = line[: len(line) - len(line.lstrip())]
+        broken = textwrap.wrap(
+            line, max(width, 20), subsequent_indent=lead, break_long_words=False, break_on_hyphens=False
+        )
+        click.echo("\n".join(broken), err=True)
+
+
+def as_typed(path: Path) -> str:
+    """A path as it can be typed here: relative where it lies below the current folder."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def spelled(text: str) -> str:

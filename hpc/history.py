@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from hpc.console import dry_run_option, json_option, note, print_json, speaks_plainly
+from hpc.console import as_typed, dry_run_option, json_option, note, print_json, speaks_plainly
 from hpc.core.errors import EXIT_DONE, InputError, NothingToDo, nearest_of_many
 from hpc.core.history.command import parse_command
 from hpc.core.history.compare import select
@@ -48,7 +48,8 @@ def main(ctx: click.Context, as_json: bool) -> None:
     """Keep the experiment log: record runs, ask what was tried.
 
     Without a subcommand it lists the log. A run is recorded by its own command line, whatever program it starts; the
-    toolkit's experiments are in the log by themselves.
+    toolkit's experiments are in the log by themselves. The log is kept below the root (HPC_ROOT, default ./runs):
+    experiments.md is the page to read and edit, history.jsonl its source.
     """
     ctx.obj = as_json
     if ctx.invoked_subcommand is None:
@@ -67,7 +68,10 @@ def _speaks_json(as_json: bool) -> bool:
 # ── recording ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@main.command(context_settings={"allow_interspersed_args": False})
+@main.command(
+    context_settings={"allow_interspersed_args": False},
+    epilog="Example: python -m hpc.history start -- python train.py --lr 1e-3",
+)
 @click.option("--goal", default="", metavar="TEXT", help="What the run should show.")
 @click.option("--name", default="", metavar="ID", help="Id of the run. Default: its name in the command, or a number.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
@@ -75,8 +79,9 @@ def _speaks_json(as_json: bool) -> bool:
 @json_option
 @speaks_plainly
 def start(goal: str, name: str, command: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
-    """Record that a training run begins; this starts nothing. Example: history start -- python train.py --lr 1e-3"""
+    """Record that a training run begins; this starts nothing."""
     book, parsed = _book(), parse_command(command)
+    is_first = not book.files.page.exists()
     made: Event = {}
 
     def make(log: Log) -> Event:
@@ -105,6 +110,8 @@ def start(goal: str, name: str, command: tuple[str, ...], dry_run: bool, as_json
         tell(f"  commit {entry.commit[:12]}{', with files changed since' * entry.commit.endswith('+')}")
     if same:
         tell(f"the same settings were run before: {few(same)}")
+    if is_first and not dry_run:
+        tell(f"the log, to read and to edit: {as_typed(book.files.page)}")
     tell(f"when it ends: python -m hpc.history finish {entry.name} loss=VALUE score=VALUE")
     return EXIT_DONE
 
@@ -126,7 +133,7 @@ def _git(book: Book) -> tuple[str, bool]:
     return (state.commit, state.dirty) if state else ("", False)
 
 
-@main.command()
+@main.command(epilog="Example: python -m hpc.history finish base_train-1 loss=3.1")
 @click.argument("words", nargs=-1, metavar="[ID] [NAME=NUMBER]…")
 @click.option("--log", "log_file", metavar="FILE", help="Read the last 'name: value' of losses, scores and costs.")
 @click.option("--metrics", metavar="FILE", help="Read the final values of a metrics.h5.")
@@ -141,7 +148,7 @@ def finish(
     words: tuple[str, ...], log_file: str | None, metrics: str | None, diverged_at: int | None, failed: bool,
     dry_run: bool, as_json: bool,
 ) -> int:  # fmt: skip
-    """Record the result of a run and compare it with earlier ones. Example: history finish base_train-1 loss=3.1"""
+    """Record the result of a run and compare it with earlier ones."""
     from hpc.logbook.outcome import read_outcome
 
     named = bool(words) and "=" not in words[0]
@@ -231,14 +238,14 @@ def _only_running(log: Log) -> Entry:
     return running[0]
 
 
-@main.command("note")
+@main.command("note", epilog="Example: python -m hpc.history note base_train-1 'flat after step 3000'")
 @click.argument("name", metavar="ID")
 @click.argument("text", nargs=-1, required=True)
 @dry_run_option
 @json_option
 @speaks_plainly
 def add_note(name: str, text: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
-    """Add an observation to a run. Example: history note base_train-1 'flat after step 3000'"""
+    """Add an observation to a run."""
 
     def make(log: Log) -> Event:
         if log.find(name) is None:
@@ -252,7 +259,8 @@ def add_note(name: str, text: tuple[str, ...], dry_run: bool, as_json: bool) -> 
     if _speaks_json(as_json):
         print_json({**entry_json(entry), "recorded": not dry_run})
     else:
-        tell(f"{name}: {'would be' if dry_run else 'is'} noted in {book.files.page}")
+        place = book.files.events if book.page_problem else book.files.page
+        tell(f"{name}: {'would be' if dry_run else 'is'} noted in {place}")
     return EXIT_DONE
 
 
@@ -267,13 +275,13 @@ def _text(words: tuple[str, ...]) -> str:
     return text
 
 
-@main.command()
+@main.command(epilog="Example: python -m hpc.history todo add 'lr 3e-4 at depth 24'")
 @click.argument("words", nargs=-1, metavar="[add TEXT | done NUMBER]")
 @dry_run_option
 @json_option
 @speaks_plainly
 def todo(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
-    """List the things to try; add one or tick one off. Example: history todo add 'lr 3e-4 at depth 24'"""
+    """List the things to try; add one or tick one off."""
     book = _book()
 
     def make(log: Log) -> Event:
@@ -284,16 +292,17 @@ def todo(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
         which = f"1 to {len(log.todos)}" if log.todos else "nothing is noted yet"
         raise InputError(f"write 'todo', 'todo add TEXT' or 'todo done NUMBER' ({which})")
 
-    answer_todo(_keep(book, make, dry_run) if words else book.read(page=True), _speaks_json(as_json))
+    log = _keep(book, make, dry_run) if words else book.read(page=True)
+    answer_todo(log, _speaks_json(as_json), book.page_problem)
     return EXIT_DONE
 
 
-@main.command()
+@main.command(epilog="Example: python -m hpc.history render")
 @dry_run_option
 @json_option
 @speaks_plainly
 def render(dry_run: bool, as_json: bool) -> int:
-    """Rewrite experiments.md, keeping what people wrote into it. Example: history render"""
+    """Rewrite experiments.md, keeping what people wrote into it."""
     book = _book()
     if not book.files.events.exists() and not book.planned.experiments:
         raise NothingToDo("the log is empty; to begin a run: python -m hpc.history start -- COMMAND")
@@ -316,12 +325,12 @@ def _keep(book: Book, make: Callable[[Log], Event], dry_run: bool) -> Log:
 # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@main.command("list")
+@main.command("list", epilog="Example: python -m hpc.history list depth=12")
 @click.argument("sides", nargs=-1, metavar="[PARAMETER=VALUE]…")
 @json_option
 @speaks_plainly
 def list_runs(sides: tuple[str, ...], as_json: bool) -> int:
-    """List the log, or the runs with certain values. Example: history list depth=12"""
+    """List the log, or the runs with certain values."""
     book = _book()
     log = book.read(page=True)
     found = list(log.entries)
@@ -334,23 +343,23 @@ def list_runs(sides: tuple[str, ...], as_json: bool) -> int:
     return EXIT_DONE
 
 
-@main.command()
+@main.command(epilog="Example: python -m hpc.history best val_loss")
 @click.argument("metric", default="")
 @json_option
 @speaks_plainly
 def best(metric: str, as_json: bool) -> int:
-    """Show the best runs of each program by a metric: low losses, high scores. Example: history best val_loss"""
+    """Show the best runs of each program by a metric: low losses, high scores."""
     book = _book()
     answer_best(book.runs(book.read()), metric, _speaks_json(as_json))
     return EXIT_DONE
 
 
-@main.command()
+@main.command(epilog="Example: python -m hpc.history values lr")
 @click.argument("parameter", required=False)
 @json_option
 @speaks_plainly
 def values(parameter: str | None, as_json: bool) -> int:
-    """Show which values of a parameter were tried. Example: history values lr"""
+    """Show which values of a parameter were tried."""
     book = _book()
     runs = book.runs(book.read())
     if parameter is None:
@@ -361,23 +370,23 @@ def values(parameter: str | None, as_json: bool) -> int:
     return EXIT_DONE
 
 
-@main.command("compare")
+@main.command("compare", epilog="Example: python -m hpc.history compare depth=12 depth=24")
 @click.argument("sides", nargs=-1, required=True, metavar="PARAMETER=VALUE|ID…")
 @json_option
 @speaks_plainly
 def compare_sides(sides: tuple[str, ...], as_json: bool) -> int:
-    """Compare values of a parameter, or runs. Example: history compare depth=12 depth=24"""
+    """Compare values of a parameter, or runs."""
     book = _book()
     answer_compare(book.runs(book.read()), sides, _speaks_json(as_json))
     return EXIT_DONE
 
 
-@main.command()
+@main.command(epilog="Example: python -m hpc.history ask 'what learning rates have I tried?'")
 @click.argument("question", nargs=-1, required=True)
 @json_option
 @speaks_plainly
 def ask(question: tuple[str, ...], as_json: bool) -> int:
-    """Ask in plain English. Example: history ask 'what learning rates have I tried?'"""
+    """Ask in plain English."""
     answer_question(_book(), " ".join(question), _speaks_json(as_json))
     return EXIT_DONE
 

@@ -213,14 +213,20 @@ def answer_compare(entries: Sequence[Entry], said: Sequence[str], as_json: bool)
         tell(words)
 
 
-def answer_todo(log: Log, as_json: bool) -> None:
-    """Things to try."""
+def answer_todo(log: Log, as_json: bool, page: InputError | None = None) -> None:
+    """Things to try.
+
+    Args:
+        page: Why what stands in the page is not among them.
+    """
     if as_json:
         print_json({"todo": [{"text": each.text, "done": each.done} for each in log.todos]})
         return
     for n, each in enumerate(log.todos, 1):
         tell(f"{n}. [{'x' if each.done else ' '}] {unescape(each.text)}")
-    if not log.todos:
+    if not log.todos and page:
+        tell("nothing is noted outside of the page, which cannot be read as it is")
+    elif not log.todos:
         tell("the to-do list is empty; add something: python -m hpc.history todo add 'lr 3e-4 at depth 24'")
 
 
@@ -237,6 +243,9 @@ def answer_question(book: Book, question: str, as_json: bool) -> None:
             "to record a run: python -m hpc.history start -- COMMAND, then python -m hpc.history finish ID loss=3.1"
         )
     log = book.read(page=query.kind in ("todo", "list"))
+    if query.kind == "todo":
+        answer_todo(log, as_json, book.page_problem)
+        return
     runs = book.runs(log)
     _ANSWERS[query.kind](log, runs, query, as_json)
 
@@ -275,11 +284,6 @@ def _values(log: Log, runs: Sequence[Entry], query: Query, as_json: bool) -> Non
 def _compare(log: Log, runs: Sequence[Entry], query: Query, as_json: bool) -> None:
     del log
     answer_compare(runs, query.words, as_json)
-
-
-def _todo(log: Log, runs: Sequence[Entry], query: Query, as_json: bool) -> None:
-    del runs, query
-    answer_todo(log, as_json)
 
 
 def answer_lengths(runs: Sequence[Entry], which: str, as_json: bool) -> None:
@@ -352,6 +356,6 @@ def _hours(log: Log, runs: Sequence[Entry], query: Query, as_json: bool) -> None
 
 
 _ANSWERS: Mapping[str, Any] = {
-    "list": _list, "last": _last, "best": _best, "values": _values, "compare": _compare, "todo": _todo,
+    "list": _list, "last": _last, "best": _best, "values": _values, "compare": _compare,
     "lengths": _lengths, "hours": _hours,
 }  # fmt: skip

@@ -40,6 +40,8 @@ class Book:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.files = HistoryFiles(workspace.root)
+        self.page_problem: InputError | None = None
+        """Why what people wrote into the page does not count here; None where it does, or was not asked for."""
 
     @functools.cached_property
     def planned(self) -> Planned:
@@ -58,6 +60,7 @@ class Book:
             try:
                 changed = self._changes(source, log)
             except InputError as error:
+                self.page_problem = error
                 note(f"note: {error}")
             else:
                 log = fold([*source.events, changed], self.planned.experiments) if changed else log
@@ -83,7 +86,7 @@ class Book:
         """
         with self.files.held():
             source = self._source()
-            problem = self._take_page(source, self._fold(source))
+            self.page_problem = problem = self._take_page(source, self._fold(source))
             event = make(self._fold(self._source(quiet=True), quiet=True))
             if event:
                 self.files.add(event)

@@ -188,6 +188,18 @@ def test_an_answer_that_cannot_be_written_is_asked_for_again(project: Path) -> N
     assert written()["data"] == "TinyStories"
 
 
+def test_a_narrow_terminal_breaks_lines_between_words(project: Path) -> None:
+    """What is asked fits the terminal, whose own breaks would cut words in two; what was typed is as it was typed."""
+    typed, wide = session()
+    code, seen = converse(["-m", "hpc.brief", "ranks"], typed, project, command_environment(), columns=44)
+
+    asked = seen.partition("\nbrief:")[0]
+    told = [line for line in asked.splitlines() if not line.startswith("  > ")]
+    assert code == 0
+    assert max(map(len, told)) <= 44
+    assert " ".join(asked.split()) == " ".join(wide.partition("\nbrief:")[0].split())
+
+
 def test_interrupted_is_interrupted(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C: exit code 130, nothing written, and what was answered printed."""
 

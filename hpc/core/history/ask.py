@@ -172,7 +172,8 @@ def _best(text: str) -> Query | None:
 
 _NEXT = re.compile(
     r"\b(?:try|do|run|test) next\b|\bthings? to try\b|\bto-?dos?\b|\bideas?\b|what (?:should|could|else) .*\btry\b"
-    r"|what'?s next"
+    r"|what'?s next|\b(?:left|remains|remaining|still) to (?:try|do|run|test)\b"
+    r"|\bhave(?:n't| not) (?:i |we )?(?:yet )?tried\b"
 )
 _ALL = re.compile(
     rf"{_TRIED}|\b(?:all|my|our|the) (?:experiments?|runs?)\b|^(?:experiments?|runs?|history|summary|everything)$"

@@ -138,8 +138,9 @@ def select(said: str, entries: Sequence[Entry]) -> Side:
         )  # fmt: skip
         if matching:
             return Side(f"{parameter}={value}", matching)
-    values = [tried.value for parameter in find_parameters(name, entries) for tried in tried_values(parameter, entries)]
-    raise InputError(f"no run has {said}; tried values: {few(values, 12)}")
+    parameters = find_parameters(name, entries)
+    values = dict.fromkeys(tried.value for each in parameters for tried in tried_values(each, entries))
+    raise InputError(f"no run has {said}; tried values: {few(list(values), 12)}")
 
 
 def _some(entries: Sequence[Entry]) -> str:

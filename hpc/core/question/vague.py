@@ -307,6 +307,17 @@ FLAGS = (
         wants=r"\b(?:whether|which|who|what|if|or|else|unless|instead|rather|depend\w*|how (?:many|much|long"
         r"|large)|when|otherwise)\b",
     ),
+    Flag(
+        "evasion",
+        ("goal", "hypothesis", "data", "splits", "known_issues", "model", "baseline", "tuning", "metrics", "success",
+         "constraints", "decision", "if_wrong"),
+        "it does not answer what is asked",
+        "What would a stranger have to know of it to judge the result?",
+        says=r"^\W*(?:(?:we'?ll |let'?s |i'?ll )?(?:just )?(?:run|try) (?:it|this|them)(?: all)?(?: and see.*)?"
+        r"|(?:just )?(?:use |take |with )?(?:the |all |its )?defaults?(?: (?:settings|values|config\w*))?"
+        r"|(?:it|this|that|they)? ?(?:should|will)(?: just| simply| probably)? (?:work|be fine|be ok(?:ay)?)"
+        r"|(?:run it )?over ?night|asap|as soon as possible|as usual|anything(?: goes)?)\W*$",
+    ),
 )  # fmt: skip
 """Every rule; `tests/core/question/test_vague.py` holds them against answers of both kinds."""
 
@@ -339,7 +350,8 @@ def find_flags(field: str, answer: str, names: Sequence[str] = ()) -> tuple[Flag
     text = answer.replace("’", "'")
     if field == "success":
         text = re.sub(_P_VALUE, "p-value", _without_settings(text, names), flags=re.IGNORECASE)
-    return tuple(one for one in FLAGS if field in one.fields and one.is_in(text))
+    found = tuple(one for one in FLAGS if field in one.fields and one.is_in(text))
+    return found[:-1] if len(found) > 1 and found[-1] is FLAGS[-1] else found  # the others ask for something nearer
 
 
 def _without_settings(text: str, names: Sequence[str]) -> str:

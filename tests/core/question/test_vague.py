@@ -32,6 +32,7 @@ VAGUE = [
     ("no_threshold", "success", "lora_rank 16 better than lora_rank 8"),
     ("no_threshold", "success", "It converges and beats gamma 0.5"),
     ("no_threshold", "success", "state of the art"),
+    ("evasion", "known_issues", "use the defaults"),
     ("defaults", "model", "use the defaults"),
     ("defaults", "model", "Default hyperparameters"),
     ("defaults", "model", "the usual settings of the library"),
@@ -411,6 +412,13 @@ NAMES = ("lora_rank", "learning_rate", "gamma")
 def test_a_vague_answer_is_probed(flag: str, field: str, answer: str) -> None:
     """Each is met with the question that belongs to what it betrays."""
     assert flag in [one.name for one in find_flags(field, answer, NAMES)]
+
+
+@pytest.mark.parametrize("answer", ["just run it and see", "use the defaults", "It should work.", "overnight"])
+@pytest.mark.parametrize("field", [asked.key for asked in QUESTIONS if asked.key not in ("criterion", "stage")])
+def test_what_says_nothing_says_it_nowhere(field: str, answer: str) -> None:
+    """The four phrases answer no question, whichever they are given to."""
+    assert find_flags(field, answer)
 
 
 @pytest.mark.parametrize(("field", "answer"), CLEAR)

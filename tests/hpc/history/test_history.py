@@ -269,13 +269,24 @@ def test_two_at_once_lose_nothing(folder: Path):
     assert page().count("\n### t-") == 4
 
 
+def test_values_that_several_parameters_had_are_listed_once():
+    """``lr`` is ``lr`` of one program and ``optimizer.lr`` of another."""
+    for line in ("python a.py --lr 1e-3", "python b.py optimizer.lr=1e-3"):
+        say("start", "--", *line.split())
+    assert "tried values: 1e-3\n" in call("compare", "lr=1", "lr=2", expect=2).stderr
+
+
 def test_a_merge_conflict_is_named_and_nothing_is_overwritten(log: None):
     """`render` refuses; what is recorded meanwhile is kept in the source, and comes into the page once it is mended."""
     path, text = Path("runs/experiments.md"), page()
     path.write_text("<<<<<<< HEAD\nmine\n=======\ntheirs\n>>>>>>> other\n" + text)
     held = path.read_text()
     assert "experiments.md: holds a merge conflict (line 1)" in call("render", expect=2).stderr
-    assert "it is recorded in" in call("note", "train-1", "meanwhile").stderr
+    noted = call("note", "train-1", "meanwhile")
+    assert "it is recorded in" in noted.stderr
+    assert noted.stdout.strip().endswith("history.jsonl")  # not in the page, which was left as it is
+    for words in (("todo",), ("ask", "what is left to try?")):
+        assert "the page, which cannot be read" in say(*words)
     assert path.read_text() == held
     path.write_text("mine and theirs\n" + text)
     say("render")
