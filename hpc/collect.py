@@ -24,6 +24,7 @@ import click
 if __name__ == "__main__":  # as in hpc.status: what is read is needed until the end, or goes without being looked for
     gc.set_threshold(200_000, 50, 1000)
 
+from hpc import completing
 from hpc.adapters.collected_file import read_entries
 from hpc.adapters.files import lock
 from hpc.adapters.manifest_store import load_manifest
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     "--again",
     metavar="CLASS|RUN",
     multiple=True,
+    shell_complete=completing.retried,
     help="With --retry-failed: retry failed runs of this class, or this run, finished or not. "
     "other_code: finished runs made with other code than planned; outdated: those made from runs that were repeated "
     "later. May be repeated.",

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from hpc import completing
 from hpc.console import as_typed, dry_run_option, json_option, note, print_json, speaks_plainly
 from hpc.core.errors import EXIT_DONE, InputError, NothingToDo, nearest_of_many
 from hpc.core.history.command import parse_command
@@ -134,7 +135,7 @@ def _git(book: Book) -> tuple[str, bool]:
 
 
 @main.command(epilog="Example: python -m hpc.history finish base_train-1 loss=3.1")
-@click.argument("words", nargs=-1, metavar="[ID] [NAME=NUMBER]…")
+@click.argument("words", nargs=-1, metavar="[ID] [NAME=NUMBER]…", shell_complete=completing.logged)
 @click.option("--log", "log_file", metavar="FILE", help="Read the last 'name: value' of losses, scores and costs.")
 @click.option("--metrics", metavar="FILE", help="Read the final values of a metrics.h5.")
 @click.option(
@@ -239,7 +240,7 @@ def _only_running(log: Log) -> Entry:
 
 
 @main.command("note", epilog="Example: python -m hpc.history note base_train-1 'flat after step 3000'")
-@click.argument("name", metavar="ID")
+@click.argument("name", metavar="ID", shell_complete=completing.logged)
 @click.argument("text", nargs=-1, required=True)
 @dry_run_option
 @json_option
@@ -355,7 +356,7 @@ def best(metric: str, as_json: bool) -> int:
 
 
 @main.command(epilog="Example: python -m hpc.history values lr")
-@click.argument("parameter", required=False)
+@click.argument("parameter", required=False, shell_complete=completing.logged_parameters)
 @json_option
 @speaks_plainly
 def values(parameter: str | None, as_json: bool) -> int:
@@ -371,7 +372,7 @@ def values(parameter: str | None, as_json: bool) -> int:
 
 
 @main.command("compare", epilog="Example: python -m hpc.history compare depth=12 depth=24")
-@click.argument("sides", nargs=-1, required=True, metavar="PARAMETER=VALUE|ID…")
+@click.argument("sides", nargs=-1, required=True, metavar="PARAMETER=VALUE|ID…", shell_complete=completing.logged)
 @json_option
 @speaks_plainly
 def compare_sides(sides: tuple[str, ...], as_json: bool) -> int:

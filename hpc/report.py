@@ -11,6 +11,7 @@ import subprocess
 
 import click
 
+from hpc import completing
 from hpc.console import PassedOn, name_argument, note, speaks_plainly, typed
 from hpc.workspace import Workspace, own_command, python_path
 
@@ -22,7 +23,13 @@ from hpc.workspace import Workspace, own_command, python_path
     "--style", type=click.Choice(("s1", "s2", "s3")), help="Markdown only: overview, paper or variance report."
 )
 @click.option("--watch", is_flag=True, help="Rebuild whenever results are collected, until every run has ended.")
-@click.option("--compare", nargs=2, metavar="A B", help="Compare the shared configurations of two experiments.")
+@click.option(
+    "--compare",
+    nargs=2,
+    metavar="A B",
+    shell_complete=completing.experiments,
+    help="Compare the shared configurations of two experiments.",
+)
 @click.option("--out", help="Folder for the report.  [default: report/ in the run folder]")
 @click.option("--root", help="Folder of the experiments.  [default: $HPC_ROOT or ./runs]")
 @click.option("--bundle", is_flag=True, help="Pack everything into one archive, report-NAME.zip, to send or keep.")

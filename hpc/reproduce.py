@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hpc import completing
 from hpc.console import dry_run_option, json_option, note, print_json, print_table, say, show_text, speaks_plainly
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, InputError
 from hpc.core.history.entries import Entry
@@ -31,8 +32,11 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example: python -m hpc.reproduce R8_S42 --experiment lora_sweep --submit")
-@click.argument("run", required=False, metavar="RUN")
-@click.option("--experiment", metavar="NAME", help="The experiment of the run, where several have one of that name.")
+@click.argument("run", required=False, metavar="RUN", shell_complete=completing.runs)
+@click.option(
+    "--experiment", metavar="NAME", shell_complete=completing.experiments,
+    help="The experiment of the run, where several have one of that name.",
+)  # fmt: skip
 @click.option("--submit", "submits", is_flag=True, help="Submit it, too.")
 @dry_run_option
 @json_option

@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from hpc import completing
 from hpc.console import json_option, note, print_json, say, speaks_plainly
 from hpc.core.errors import EXIT_DONE, InputError, Problem
 from hpc.core.printable import printable_json
@@ -44,7 +45,7 @@ Examples:
 
 
 @click.command(help=_HELP)
-@click.argument("targets", nargs=-1, metavar="[TARGET]…")
+@click.argument("targets", nargs=-1, metavar="[TARGET]…", shell_complete=completing.targets)
 @click.option("--state", help="The state Slurm reported, such as FAILED or 'CANCELLED by 1000'.")
 @click.option("--exit", "exit_code", metavar="C:S", help="Exit code and signal, as sacct prints them, such as 1:0.")
 @click.option("--metrics", metavar="JSON", help='A list of values, or {"loss": [..], ..}.')

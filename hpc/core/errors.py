@@ -110,4 +110,5 @@ def nearest_of_many(word: str, valid: Sequence[str], most: int = 8) -> str:
         return nearest(word, valid)
     close = get_close_matches(word, valid, n=most, cutoff=0.3)
     shown = ", ".join(close or sorted(valid)[:most])
-    return (f"did you mean '{close[0]}'? " if close else "") + f"(valid: {shown}, … of {len(valid)})"
+    listed = f"valid: {shown}, … of {len(valid)}"
+    return f"did you mean '{close[0]}'? ({listed})" if close else listed

@@ -3,6 +3,7 @@
 In the archive lies one folder, that of the experiment, and in it besides ``SHA256SUMS`` and ``ro-crate-metadata.json``.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -241,7 +242,7 @@ class Restored:
 
     Attributes:
         layout: Where it is.
-        files: Files whose digests were right.
+        files: Files of the experiment, whose digests were right; those that only the archive has are no part of it.
         note: What the archive says of itself.
     """
 
@@ -258,6 +259,7 @@ def restore(path: Path, root: Path, by: str, progress: Progress = lambda _: None
         InputError: There is an experiment of that name already.
         OSError: The disk is full; nothing is left of it.
     """
+    is_new = not root.exists()
     make_folder(root)
     prepared = root / f".restored-{os.urandom(4).hex()}.tmp"
     make_folder(prepared, 0o700)
@@ -275,9 +277,15 @@ def restore(path: Path, root: Path, by: str, progress: Progress = lambda _: None
         os.utime(home, ns=(closed.st_atime_ns, closed.st_mtime_ns))
         if not publish_folder(home, layout.home):
             raise InputError(f"{layout.home} already exists; choose another root: --root DIR")
+    except OSError as error:
+        error.filename = error.filename or str(root)  # a full disk does not say which it is
+        raise
     finally:
         remove(prepared)
-    return Restored(layout, len(found.digests), note)
+        if is_new:
+            with contextlib.suppress(OSError):  # as it should be, where something was restored into it
+                root.rmdir()
+    return Restored(layout, len(found.digests.keys() - {NOTE, NAME, SUMS}), note)
 
 
 def _check(path: Path, home: Path, top: str, digests: Mapping[str, str]) -> Mapping[str, Any]:
@@ -291,9 +299,11 @@ def _check(path: Path, home: Path, top: str, digests: Mapping[str, str]) -> Mapp
     try:
         sums = read_sums((home / SUMS).read_text("utf-8", "surrogateescape"))
         note, manifest = read_json_or_none(home / NOTE), read_json_or_none(home / "manifest.json")
-        check_manifest(manifest, home / "manifest.json")
     except (OSError, ValueError) as error:
         raise ArchiveError(f"{path} was not made by hpc archive: {error}") from None
+    if manifest is None:
+        raise ArchiveError(f"{path} was not made by hpc archive: it has no manifest.json")
+    check_manifest(manifest, path / top / "manifest.json")
     if not isinstance(note, dict) or note.get("kind") != "archive":
         raise ArchiveError(f"{path} was not made by hpc archive: it has no {NOTE}")
     there = {name: digest for name, digest in digests.items() if name != SUMS}

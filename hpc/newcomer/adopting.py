@@ -15,6 +15,7 @@ from typing import Any
 from hpc.adapters.files import make_folder, write_json
 from hpc.adapters.manifest_store import SCHEMA, manifest_sha, save_manifest, task_to_json
 from hpc.adapters.yaml_file import YamlDocument
+from hpc.core.checks import RESERVED
 from hpc.core.errors import InputError, nearest
 from hpc.core.experiment.grid import expand
 from hpc.core.experiment.slug import is_plain
@@ -136,7 +137,7 @@ def _ordered(values: Sequence[Value]) -> list[Value]:
 def _constants(runs: Sequence[ForeignRun]) -> dict[str, Any]:
     """Settings that every run's configuration has with the same value, and that can be arguments."""
     configs = [run.config for run in runs if run.config]
-    taken = {*runs[0].parameters, "seed", "case", "id"}
+    taken = {*runs[0].parameters, *RESERVED}  # a setting may be called as we call something else: it stays theirs
     first = configs[0] if configs else {}
     return {
         name: value

@@ -203,6 +203,17 @@ def test_several_numbers_need_a_choice(results: Path) -> None:
     assert "Add --metric, one of: acc, val_loss" in done.stderr
 
 
+def test_settings_that_are_called_as_we_call_other_things_stop_nothing(results: Path) -> None:
+    """``experiment`` and ``out_dir`` stand in many a configuration, also in what `hpc export --to folders` writes."""
+    for path in results.glob("*/config.json"):
+        told = {"experiment": "e", "task_id": "1", "out_dir": "/x", "run_name": "r", "id": 1, "case": "c"}
+        path.write_text(json.dumps({**json.loads(path.read_text()), **told}))
+
+    done = call(adopt.main, str(results), "--pattern", PATTERN, "--name", "old")
+
+    assert done.exit_code == 0, done.output
+
+
 @pytest.mark.parametrize(
     ("text", "value"), [("3", 3), ("1e-3", 0.001), ("0.50", 0.5), ("adam", "adam"), ("True", True), ("1_0", "1_0")]
 )

@@ -64,6 +64,23 @@ def test_everything_that_has_a_name_is_offered(shell: str, project: LocalProject
     assert offered(shell, project.folder, "status", "ti") == {"tiny", "tidy"}
     assert offered(shell, project.folder, "hold", "tiny", "X1", "X") == {"X2"}
     assert offered(shell, project.folder, "plan", "tiny", "--cluster", "") == {"local", "slurm"}
+    assert offered(shell, project.folder, "why", "") == {"tiny", "X1", "X2"}
+    assert offered(shell, project.folder, "why", "tiny", "X") == {"X1", "X2"}
+    assert offered(shell, project.folder, "why", "prog") == {"program.py"}
+    assert offered(shell, project.folder, "reproduce", "") == {"tiny/", "X1", "X2"}
+    assert offered(shell, project.folder, "reproduce", "tiny/") == {"tiny/X1", "tiny/X2"}
+    assert offered(shell, project.folder, "collect", "tiny", "--again", "o") == {
+        "oom_gpu", "oom_host", "oom_shm", "other_code", "outdated",
+    }  # fmt: skip
+    assert offered(shell, project.folder, "report", "--compare", "tiny", "ti") == {"tiny", "tidy"}
+
+
+def test_the_log_offers_its_runs_and_parameters(project: LocalProject) -> None:
+    """What was recorded by hand."""
+    project.hpc("history", "start", "--", "python", "t.py", "--lr", "1e-3")
+    assert offered("bash", project.folder, "history", "finish", "") == {"t-1"}
+    assert offered("bash", project.folder, "history", "note", "t") == {"t-1"}
+    assert offered("bash", project.folder, "history", "values", "") == {"lr", "x"}
 
 
 def test_all_verbs_are_offered_and_nothing_heavy_is_loaded(project: LocalProject) -> None:

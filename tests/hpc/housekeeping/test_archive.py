@@ -1,5 +1,6 @@
 """`hpc.archive`: one file that says what it is, can be checked, and is an experiment again elsewhere."""
 
+import errno
 import json
 import re
 import shutil
@@ -12,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc.adapters.archive_file import unpack
+from hpc.adapters.archive_file import ArchiveError, unpack
 from hpc.core.crate import NAME, SUMS, read_sums, sums_line
 from hpc.core.errors import TemporaryError
 from hpc.core.layout import RunLayout
+from hpc.housekeeping import archiving
 from hpc.snapshots.snapshot import take_snapshot
 from tests.fake_slurm import make_slurm_project
 from tests.hpc.housekeeping.conftest import report, told
@@ -171,8 +173,35 @@ def test_what_was_changed_in_an_archive_is_refused(mine, tmp_path):
             tar.add(tmp_path / "out/tiny", "tiny")
         said = mine.hpc("archive", "--restore", str(tmp_path / "bad.tar.gz"), "--root", "new", expect=1)
         assert "not what was archived: collected/" in said
-        assert list((mine.folder / "new").iterdir()) == []
+        assert not (mine.folder / "new").exists()
     assert "already exists" in mine.hpc("archive", "--restore", "tiny.tar.gz", expect=2)
+
+
+def test_what_was_written_comes_back_in_the_same_number(mine, tmp_path):
+    """Whoever compares the two lines finds no file that came from nowhere."""
+    (mine.folder / "tiny.tar.gz").unlink()
+    counts = [
+        re.search(r"(\d+) files", mine.hpc(*words))[1]
+        for words in (("archive", "tiny"), ("archive", "--restore", "tiny.tar.gz", "--root", str(tmp_path / "new")))
+    ]
+    assert counts[0] == counts[1]
+
+
+def test_where_nothing_is_restored_nothing_is_left_and_the_disk_is_named(mine, tmp_path, monkeypatch):
+    """Not even the folder that was made for it; a full disk says which; an archive, what it lacks."""
+    archive, root = mine.folder / "tiny.tar.gz", tmp_path / "new"
+    without = tmp_path / "without.tar.gz"
+    with tarfile.open(archive) as old, tarfile.open(without, "w:gz") as new:
+        for member in old.getmembers():
+            if member.name != "tiny/manifest.json":
+                new.addfile(member, old.extractfile(member))
+    with pytest.raises(ArchiveError, match=r"without\.tar\.gz was not made by hpc archive: it has no manifest\.json"):
+        archiving.restore(without, root, "me")
+    assert not root.exists()
+    monkeypatch.setattr(archiving, "unpack", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+    with pytest.raises(OSError, match=re.escape(str(root))):
+        archiving.restore(archive, root, "me")
+    assert not root.exists()
 
 
 @given(st.dictionaries(st.text(min_size=1), st.text("0123456789abcdef", min_size=64, max_size=64)))
