@@ -50,6 +50,7 @@ ADAPTERS_MAY = {
     "hpc.adapters.index_file",
     "hpc.adapters.lock_lease",
     "hpc.adapters.proc",
+    "hpc.adapters.metrics_rows",
     "hpc.adapters.sparse_file",
     "hpc.adapters.metrics_read",
     "hpc.adapters.packed",

@@ -13,9 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from hpc.adapters.manifest_store import list_submissions, load_index
 from hpc.cli import COMMANDS
+from hpc.core.layout import RunLayout
 from hpc.experiments.on_nodes import EVERY_START, ON_NODES
+from hpc.metrics import MetricsWriter
 from hpc.node import exit_record
+from hpc.node.attempt import Job, claim
+from hpc.node.task_record import build_task
+from hpc.submissions.prepare import submit_to_local_queue
 from tests.local_projects import LocalProject, command_environment, make_project
 
 HEAVY = {
@@ -29,6 +35,7 @@ HEAVY_OF_OURS = {
     "hpc.metrics",
     "hpc.adapters.metrics_h5",
     "hpc.adapters.metrics_read",
+    "hpc.adapters.metrics_apart",
     "hpc.experiments.sampling",
 }
 PRINTS_LOADED = "import json, sys; print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
@@ -99,6 +106,26 @@ def test_list_of_commands_loads_none_of_them(tmp_path: Path) -> None:
 def test_status_loads_nothing_heavy(planned: Path, arguments: tuple[str, ...]) -> None:
     """`hpc.status` of a planned experiment reads files only: no schema, no metrics, no table library."""
     assert heavy_in(loaded_by("hpc.status", *arguments, folder=planned)) == set()
+
+
+def test_status_of_what_runs_loads_nothing_heavy(planned_run: LocalProject) -> None:
+    """Step, value and warnings of a task at work are read without HDF5, here or in a process apart."""
+    layout = RunLayout(planned_run.runs, "tiny")
+    (submission,) = list_submissions(layout)
+    submit_to_local_queue([submission])
+    index = load_index(submission)
+    entry, task = index.entries[0], layout.task(index.entries[0].run_name)
+    record = build_task(index, entry, task, 1, Job.from_environment({"HPC_LOCAL_JOB": "local-test"}))
+    assert claim(task, 1, record)
+    with MetricsWriter(task.attempt(1).metrics) as metrics:
+        for step in range(30):
+            metrics.log(step, loss=float(step < 3 or "nan"))
+        metrics.flush()
+        for arguments in ((), ("--json",)):
+            loaded = loaded_by("hpc.status", "tiny", *arguments, folder=planned_run.folder)
+            assert heavy_in(loaded) == set()
+        (told,) = planned_run.json("status", "tiny")["at_work"]
+    assert (told["step"], [each["sign"] for each in told["warnings"]]) == (29, ["non_finite"])
 
 
 def test_status_generates_few_classes() -> None:

@@ -6,6 +6,7 @@ writer locks readers out. So the library only *describes* the file, in memory; a
 1. A file with room to spare is written beside the old one and renamed over it. Unused rows are NaN.
 2. New rows overwrite unused rows in place (`pwrite` at the data set's known address). No metadata changes.
 3. When the room is used up it is doubled, by 1. So n rows cost O(n), in at most log2(n) replacements.
+   As long as there is room, an index of where it lies stands behind HDF5's content (`hpc.adapters.metrics_rows`).
 4. The last replacement leaves exactly the written rows, and `complete` true.
 
 A row counts once its `time`, the last field of its record, is a number. `docs/formats/metrics.md` has the layout,
@@ -35,6 +36,7 @@ from hpc.adapters.metrics_read import (
     own_dataset,
     with_file,
 )
+from hpc.adapters.metrics_rows import index_of
 from hpc.adapters.sparse_file import SparseFile, write_at
 from hpc.core.errors import InputError
 
@@ -182,7 +184,8 @@ class MetricsFile:
         skeleton, offsets, scalar_offsets = _describe(capacities, self._scalars, self._attributes, complete)
         temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
         try:
-            identity = self._write_whole(temporary, skeleton, offsets, capacities)
+            index = b"" if coming is None else index_of({name: (offsets[name], capacities[name]) for name in offsets})
+            identity = self._write_whole(temporary, skeleton, offsets, capacities, index)
             if self._identity is not None:
                 with self._opened():  # is it still ours?
                     pass
@@ -206,7 +209,12 @@ class MetricsFile:
         return capacities
 
     def _write_whole(
-        self, temporary: Path, skeleton: "SparseFile", offsets: Mapping[str, int], capacities: Mapping[str, int]
+        self,
+        temporary: Path,
+        skeleton: "SparseFile",
+        offsets: Mapping[str, int],
+        capacities: Mapping[str, int],
+        index: bytes,
     ) -> tuple[int, int]:
         with contextlib.ExitStack() as stack:
             target = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode_in(temporary.parent))
@@ -220,6 +228,7 @@ class MetricsFile:
             for name, capacity in capacities.items():
                 rows = self._slots[name].rows if name in self._slots else 0
                 _fill_unwritten(target, offsets[name] + rows * RECORD.itemsize, capacity - rows)
+            write_at(target, index, os.fstat(target).st_size)
             os.fsync(target)
             return _identity(target)
 

@@ -11,6 +11,7 @@ import resource
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -258,6 +259,7 @@ def may_live(host: str, name: str, namespace: str) -> bool:
     return lives(name) if is_since_start or host == this_host() else True
 
 
+@cache
 def boot_id() -> str:
     """Name the present run of this machine's kernel; empty where it has no name."""
     return _first_line(Path("/proc/sys/kernel/random/boot_id"))
@@ -266,7 +268,7 @@ def boot_id() -> str:
 def pid_namespace() -> str:
     """Name the set of processes whose numbers mean here what they mean to us."""
     try:
-        return str(Path("/proc/self/ns/pid").readlink())
+        return os.readlink("/proc/self/ns/pid")  # noqa: PTH115  asked of each task that runs
     except OSError:
         return ""
 

@@ -40,6 +40,7 @@ _SACCT_FIELDS = (
     "JobID", "JobIDRaw", "State", "ExitCode", "Submit", "Start", "End", "ElapsedRaw", "NodeList",
     "MaxRSS", "TimelimitRaw", "Comment",
 )  # fmt: skip
+_STATE, _MEMORY_USED = (_SACCT_FIELDS.index(name) for name in ("State", "MaxRSS"))
 # Asked for by name and time alone, sacct leaves out what was cancelled before it ever became eligible to run.
 _SACCT_STATES = "BF,CA,CD,DL,F,NF,OOM,PD,PR,R,RQ,RS,RV,S,TO"
 _SQUEUE_FORMAT = "%i|%A|%T|%r|%N|%k"  # the comment last: it may hold anything
@@ -307,13 +308,12 @@ def parse_accounting(text: str) -> list[JobRow]:
         fields = line.split("|", len(_SACCT_FIELDS) - 1)
         if len(fields) != len(_SACCT_FIELDS):
             continue
-        record = dict(zip(_SACCT_FIELDS, fields, strict=True))
-        job, _, step = record["JobID"].partition(".")
+        job, _, step = fields[0].partition(".")
         if not step:
-            row = _job_row(record)
+            row = _job_row(dict(zip(_SACCT_FIELDS, fields, strict=True)))
             rows += [{**row, "job": element, "steps": {}} for element in expand_elements(job)]
         elif rows and rows[-1]["job"] == job:
-            _take_in(rows[-1], step, record)
+            _take_in(rows[-1], step, fields[_STATE], fields[_MEMORY_USED])
     return sorted(
         (JobRow(**row) for row in rows), key=lambda row: (row.job, row.submitted or 0.0, row.started or float("inf"))
     )
@@ -361,9 +361,9 @@ def _job_row(record: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _take_in(row: dict[str, Any], step: str, record: Mapping[str, str]) -> None:
-    row["steps"][step] = parse_state(record["State"])
-    row["peak_memory_mib"] = max(filter(None, (row.get("peak_memory_mib"), _mib(record["MaxRSS"]))), default=None)
+def _take_in(row: dict[str, Any], step: str, state: str, memory: str) -> None:
+    row["steps"][step] = parse_state(state)
+    row["peak_memory_mib"] = max(filter(None, (row.get("peak_memory_mib"), _mib(memory))), default=None)
 
 
 _MEMORY = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)([KMGT]?)")

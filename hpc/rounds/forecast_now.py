@@ -22,7 +22,8 @@ def say_forecast_now(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> str:
         known = forecasts_of(read_json_lines(snapshot.layout.forecasts))
     except (InputError, OSError):
         return ""
-    asked = asked_of_tasks(snapshot.manifest["spec"], snapshot.manifest["tasks"])
+    tasks = [{name: getattr(state.task, name) for name in ("parameters", "seed", "case")} for state in snapshot.tasks]
+    asked = asked_of_tasks(snapshot.manifest["spec"], tasks)
     ends = [
         (each.end, one.nodes * one.cpus)
         for state, one in zip(snapshot.tasks, asked, strict=True)

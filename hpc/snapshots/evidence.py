@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hpc.adapters.files import read_json_or_none, read_record_or_none
 from hpc.adapters.logs import read_log_or_say_why, read_program_logs
 from hpc.core.errors import InputError
-from hpc.core.failures.evidence import Evidence, LogLine
+from hpc.core.failures.evidence import MAX_VALUES, Evidence, LogLine
 from hpc.core.layout import AttemptLayout, RunLayout, complete_checkpoints
 from hpc.core.records.exit import ExitRecord
 from hpc.core.records.task import TaskRecord
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 MEASURED = "wall_time"
 CHECKPOINT = "checkpoint_s"
 """Metric by which a program may say how long it wrote a checkpoint; its values are added up."""
-MAX_VALUES = 10_000
-"""Values of a series that a verdict looks at: the last ones."""
 SUMMARY = "summary.json"
 _SAID_BY_US = frozenset({"metrics", "exit record"})
 """Sources of lines without a number that do not say that a log cannot be read."""

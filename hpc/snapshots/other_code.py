@@ -98,21 +98,23 @@ def _has_copies(layout: RunLayout, planned: str) -> bool:
 
 
 def _made(layout: RunLayout, manifest: Mapping[str, Any], newest: Newest) -> Iterator[Made]:
-    submitted = {
-        entry.task_id: index.code
-        for each, index in readable_indices(layout)
-        if is_used(each)
-        for entry in index.entries
-    }
+    submitted: Mapping[str, Code] | None = None  # a thousand entries are read where a task of them has not begun
     begun = set(list_runs(layout))
     for task in manifest["tasks"]:
         name = task["run_name"]
         record, ended = (newest.get(name) or newest_records(layout, name)) if name in begun else (None, None)
         if record is None:
+            submitted = _submitted(layout) if submitted is None else submitted
             if code := submitted.get(task["task_id"]):
                 yield Made(name, code, is_finished=False)
         elif record.task_id == task["task_id"] and (ended is None or ended.is_done):
             yield Made(name, record.code, is_finished=ended is not None)
+
+
+def _submitted(layout: RunLayout) -> Mapping[str, Code]:
+    """Task → the copy of the code that its newest submission names."""
+    used = (index for each, index in readable_indices(layout) if is_used(each))
+    return {entry.task_id: index.code for index in used for entry in index.entries}
 
 
 def newest_records(layout: RunLayout, run_name: str) -> tuple[TaskRecord | None, ExitRecord | None]:

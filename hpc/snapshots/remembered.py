@@ -1,6 +1,7 @@
-"""What earlier looks read of attempts that are over, so that the next look costs what changed: ``.remembered.jsonl``.
+"""What earlier looks read of attempts, so that the next look costs what changed: ``.remembered.jsonl``.
 
-A record does not change once its attempt has ended, so what `status` needs of ten thousand of them is kept in one file.
+A record does not change once it is written, so what `status` needs of ten thousand of them is kept in one file. Whether
+what has no end yet still runs is asked each time.
 Of a record it is believed as long as the file has the same inode, size and times; everything else is read. So a memory
 that is damaged, older than the runs, of another experiment or another version of ours costs time and says nothing
 false, and it may be deleted.
@@ -20,7 +21,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -30,6 +30,7 @@ from hpc.adapters.files import open_regular, read_regular, write_bytes
 from hpc.adapters.verdict_lines import digest_told, read_head, read_lines
 from hpc.core import records
 from hpc.core.errors import EXIT_DONE, InputError
+from hpc.core.immutable import fields_of
 from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.core.records.index import Code, Used
 from hpc.core.records.record import record_from
@@ -39,7 +40,7 @@ from hpc.core.slurm.states import SlurmState
 from hpc.snapshots.listing import Listing, Stamp, is_settled, list_files, stamp_of
 from hpc.submissions.on_disk import list_attempts
 
-SCHEMA = 4
+SCHEMA = 5
 SETTLED_S = 2.0
 """Seconds after which a file that changes again has other times: more than any file system rounds them by."""
 LEAST = 20
@@ -59,7 +60,7 @@ _READERS = ("task", "exit", "index", "record")
 
 
 class Began(Protocol):
-    """What of ``task.json`` (`TaskRecord`) tells where an attempt that is over stands."""
+    """What of ``task.json`` (`TaskRecord`) tells where an attempt stands."""
 
     @property
     def task_id(self) -> str: ...
@@ -87,6 +88,12 @@ class Began(Protocol):
     def packed(self) -> int: ...
     @property
     def cluster(self) -> str: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def pid(self) -> str: ...
+    @property
+    def pid_namespace(self) -> str: ...
 
 
 class Ended(Protocol):
@@ -109,7 +116,7 @@ class Ended(Protocol):
 
 
 class Start(NamedTuple):
-    """A `Began` out of memory; the fields are those of `TaskRecord`."""
+    """A `Began` out of memory; the fields are those of `TaskRecord`. Of what has ended, nobody asks for its process."""
 
     task_id: str
     attempt: int
@@ -124,6 +131,14 @@ class Start(NamedTuple):
     uses: tuple[Used, ...]
     packed: int
     cluster: str
+    host: str = ""
+    pid: str = ""
+    pid_namespace: str = ""
+
+
+_OF_ROW = tuple(name for name, _ in fields_of(JobRow))
+_STATES = {each.value: each for each in SlurmState}
+_PROCESS = ("host", "pid", "pid_namespace")
 
 
 class End(NamedTuple):
@@ -149,7 +164,8 @@ class End(NamedTuple):
 
 def in_brief(began: Began, ended: Ended | None) -> tuple[Start, End | None]:
     """What a look needs of two records; of ten thousand runs, the records take ten times as much memory."""
-    start = Start(*(getattr(began, name) for name in Start._fields))
+    told = (name for name in Start._fields if ended is None or name not in _PROCESS)
+    start = Start(*(getattr(began, name) for name in told))
     return start, End(*(getattr(ended, name) for name in End._fields)) if ended else None
 
 
@@ -248,12 +264,13 @@ class Memory:
         if listing:
             self.listings[run_name, number] = listing
         self._after[run_name][2].append(told)
-        _, _, origin, (task_id, submission, job, restarts, started, altered, uses, packed, cluster), end, row = told
+        _, _, origin, told_start, end, row = told
+        task_id, submission, job, restarts, started, altered, uses, packed, cluster, *process = told_start
         scheduler, manifest_sha, code = self._origins[origin]
         used = tuple(record_from(Used, each) for each in uses) if uses else ()
         began = Start(
             task_id, number, submission, job, restarts, scheduler, started, code, altered, manifest_sha, used, packed,
-            cluster,
+            cluster, *process,
         )  # fmt: skip
         ended = End(*(*end[:-1], tuple(end[-1]))) if end else None  # JSON has lists
         return Known(began, ended, _row(row) if row else None)
@@ -279,8 +296,6 @@ class Memory:
         began, ended = known.began, known.ended
         if began.scheduler == LOCAL:
             stamps[2] = None
-            if ended is None:  # whether its process lives is asked by what only the whole record says
-                return
         task, *others = stamps
         is_settled = self.is_settled(task) and all(each is None or self.is_settled(each) for each in others)
         if not is_settled or began.attempt != number or (ended is None) != (stamps[1] is None):
@@ -289,12 +304,13 @@ class Memory:
         if origin not in self._origins:
             self._origins.append(origin)
         uses = [each.to_json() for each in began.uses]
+        process = [] if ended else [getattr(began, name) for name in _PROCESS]
         self._after[run_name][2].append([
             number, stamps, self._origins.index(origin),
             [began.task_id, began.submission, began.job, began.restart_count, began.started, began.altered, uses,
-             began.packed, began.cluster],
+             began.packed, began.cluster, *process],
             [getattr(ended, name) for name in End._fields] if ended else None,
-            asdict(known.row) if known.row else None,
+            [getattr(known.row, name) for name in _OF_ROW] if known.row else None,
         ])  # fmt: skip
         self._added += 1
 
@@ -403,15 +419,16 @@ class Memory:
             "planned": self.planned, "settled": self.settled, "whole": list(self._whole),
             "values": self._values,
         }  # fmt: skip
-        text = json.dumps(body, ensure_ascii=True, separators=(",", ":"))
+        text = json.dumps(body, ensure_ascii=True, separators=(",", ":")).encode()
         with contextlib.suppress(OSError):
-            write_bytes(self._layout.remembered, f"{_head(self._layout, text)}\n{text}\n".encode(), parents=False)
+            write_bytes(self._layout.remembered, _head(self._layout, text) + text + b"\n", parents=False)
 
 
-def _row(told: Mapping[str, Any]) -> JobRow:
+def _row(told: Sequence[Any]) -> JobRow:
     """A row as it was kept here, by this version: what each field is, was checked when it was read."""
-    steps = {name: SlurmState(state) for name, state in told["steps"].items()}
-    return JobRow(**{**told, "state": SlurmState(told["state"]), "steps": steps})
+    values = [*told]
+    values[2], values[-1] = _STATES[told[2]], {name: _STATES[state] for name, state in told[-1].items()}
+    return JobRow(*values)
 
 
 def in_short(entry: Entry) -> Entry:
@@ -439,20 +456,21 @@ def _attempt_in_short(told: Entry) -> Entry:
 def _read(layout: RunLayout) -> Mapping[str, Any]:
     """What earlier looks left, as it was written by this version for this experiment; empty for anything else."""
     try:
-        head, _, text = read_regular(layout.remembered, MOST_BYTES).decode("ascii").partition("\n")
-        is_whole = head == _head(layout, text.removesuffix("\n"))
-        return dict(json.loads(text)) if is_whole else {}
+        raw = read_regular(layout.remembered, MOST_BYTES)
+        begins = raw.index(b"\n") + 1
+        head = _head(layout, memoryview(raw)[begins:-1])
+        return dict(json.loads(raw[begins:])) if raw.startswith(head) else {}
     except (InputError, OSError, ValueError):
         return {}
 
 
-def _head(layout: RunLayout, text: str) -> str:
-    """What tells that all of a memory is there, whose it is and who wrote it."""
+def _head(layout: RunLayout, body: bytes | memoryview) -> bytes:
+    """The line that tells that all of a memory is there, whose it is and who wrote it."""
     told = {
         "kind": "remembered", "schema": SCHEMA, "experiment": layout.experiment, "readers": _readers_digest(),
-        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "row": _OF_ROW, "sha256": hashlib.sha256(body).hexdigest(),
     }  # fmt: skip
-    return json.dumps(told, ensure_ascii=True)
+    return json.dumps(told, ensure_ascii=True).encode() + b"\n"
 
 
 @cache

@@ -1,15 +1,18 @@
 """How the tasks that run are doing: last step, primary metric, warning signs of their curves. Bounded, read-only.
 
-h5py and the rules on curves are loaded only when something runs; at most `MOST_FILES` files of at most `MOST_BYTES` are
-opened.
+At most `MOST_FILES` files of at most `MOST_BYTES` are opened, and read without HDF5 where their writer says how. The
+rules on curves are loaded only when something runs, HDF5 only for the files of other writers.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from hpc.adapters.metrics_rows import Rows, read_rows
+from hpc.core.failures.evidence import MAX_VALUES
 from hpc.core.immutable import immutable
 from hpc.core.picture import thin
 from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot
@@ -74,34 +77,44 @@ def look_at_running(snapshot: Snapshot) -> tuple[RunningTask, ...]:
         for attempt in task.attempts
         if attempt.progress is Progress.RUNNING
     ]
-    running.sort(key=lambda pair: pair[1].record.started if pair[1].record else 0.0)
+    running.sort(key=lambda pair: pair[1].began.started if pair[1].began else 0.0)
     return tuple(_look_at(name, attempt) for name, attempt in running[:MOST_FILES])
 
 
 def _look_at(run_name: str, attempt: AttemptState) -> RunningTask:
     from hpc.core.failures.health import examine
-    from hpc.snapshots.evidence import Results, last_step, read_results, values_of
 
     record = attempt.record
-    results = read_results(attempt.layout) if _is_small(attempt) else Results({}, {}, None)
+    curves = _curves(attempt) if _is_small(attempt) else {}
     primary = record.primary_metric if record else ""
-    series = results.series.get(primary)
-    last = float(series.value[-1]) if series is not None and series.value.size else math.nan
-    times = [float(each.time[-1]) for each in results.series.values() if each.time.size]
-    found = examine({name: values_of(each) for name, each in results.series.items()})
+    values = curves[primary].value if primary in curves else ()
+    last = values[-1] if values else math.nan
+    found = examine({name: each.value[-MAX_VALUES:] for name, each in curves.items()})
     return RunningTask(
         run_name,
         attempt.number,
         attempt.job,
         attempt.row.node if attempt.row else record.host if record else "",
-        last_step(results),
+        max((max(each.step) for each in curves.values() if each.step), default=None),
         primary,
         last if math.isfinite(last) else None,
-        max(times, default=None),
+        max((each.time[-1] for each in curves.values() if each.time), default=None),
         (*_watched(attempt), *warned_of(found, resumed=record is not None and bool(record.resume_from))),
         _rung(attempt) if record is not None and record.sanity else "",
-        tuple(thin(series.value.tolist(), POINTS)) if series is not None else (),
+        tuple(thin(values, POINTS)),
     )
+
+
+def _curves(attempt: AttemptState) -> Mapping[str, Rows]:
+    """Every metric so far; none where nothing was logged, or what is there cannot be read."""
+    files = attempt.layout
+    found = read_rows(files.metrics)
+    if found is None and (os.path.lexists(files.metrics) or os.path.lexists(files.metrics.with_suffix(".jsonl"))):
+        from hpc.snapshots.evidence import read_results
+
+        read = read_results(files).series
+        return {name: Rows(*(column.tolist() for column in each)) for name, each in read.items()}
+    return found or {}
 
 
 def _rung(attempt: AttemptState) -> str:
@@ -138,8 +151,11 @@ def _is_small(attempt: AttemptState) -> bool:
 
 def warned_of(found: Sequence[HealthWarning], *, resumed: bool) -> tuple[Warned, ...]:
     """Pick what is worth a line while it runs: what lasts. A flat loss proves nothing of a run that was resumed."""
-    from hpc.core.failures.diagnosis import advice_of
     from hpc.core.failures.health import Sign
 
     lasting = [each for each in found if each.lasting and not (resumed and each.sign is Sign.NO_LEARNING)]
+    if not lasting:
+        return ()
+    from hpc.core.failures.diagnosis import advice_of
+
     return tuple(Warned(each.sign.value, each.text, advice_of(each.sign)) for each in lasting)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -269,6 +269,12 @@ class _Submitted:
         """Whether this machine's own queue has it."""
         return self.asked is not None and self.asked.job == LOCAL
 
+    @property
+    def never_to_start(self) -> set[str]:
+        """Runs of which an element was withdrawn, or cancelled before it began."""
+        cancelled = (element.rpartition("/")[0] for element in self.cancelled)
+        return {*self.withdrawn.cancelled, *self.withdrawn.set_aside, *cancelled}
+
     def named(self) -> Iterable[tuple[str, str]]:
         """Task id and run of each entry."""
         entries = self.index.entries
@@ -324,22 +330,22 @@ class _Answer:
 
     Attributes:
         taken: Unix time; None when Slurm was not asked, or did not answer in full.
-        cluster: The cluster that answered; empty when it did not say.
+        ask_cluster: Names the cluster that answered; empty when it does not say. Asked where it makes a difference.
         problem: Who did not answer, and why; empty when all did, or nobody was asked.
         is_restored: Whether the runs came out of an archive: nothing of them waits or runs anywhere.
     """
 
     executions: Executions
     taken: float | None = None
-    cluster: str = ""
+    ask_cluster: Callable[[], str] = str
     problem: str = ""
     is_restored: bool = False
 
     def has_lost(self, since: float, cluster: str) -> bool:
         """Whether a job of that cluster, unknown to Slurm now, has been so for too long to be merely not listed yet."""
-        if self.taken is None or (cluster and self.cluster and cluster != self.cluster):
+        if self.taken is None or self.taken - since <= LOST_S:
             return False
-        return self.taken - since > LOST_S
+        return not cluster or self.ask_cluster() in ("", cluster)
 
 
 def take_snapshot(
@@ -614,7 +620,7 @@ def _without_place(error: InputError) -> str:
 
 
 def ask_slurm(experiment: str, since: float, now: float, user: str = "") -> _Answer:
-    """Ask Slurm for everything of an experiment: two calls for the jobs, one for the cluster's name.
+    """Ask Slurm for everything of an experiment: two calls, and one for the cluster's name where a job is missing.
 
     Returns:
         What squeue alone says, and a problem, where the site's accounting does not answer.
@@ -629,7 +635,7 @@ def ask_slurm(experiment: str, since: float, now: float, user: str = "") -> _Ans
         accounting = slurm.query_accounting(experiment, since, user)
     except TemporaryError as error:
         return _Answer(join_rows((), queue), problem=str(error))
-    return _Answer(join_rows(accounting, queue), now, slurm.read_config_value("ClusterName") or "")
+    return _Answer(join_rows(accounting, queue), now, cache(lambda: slurm.read_config_value("ClusterName") or ""))
 
 
 def _find_submitted(
@@ -841,11 +847,10 @@ def _is_over(record: Began, end: Ended | None, row: JobRow | None, answer: _Answ
         return True
     if end is not None and (end.is_done or (is_local and not end.starts_again)):
         return True
-    whole = record if isinstance(record, TaskRecord) else None  # without a record of its end, nothing is remembered
-    if is_local and end is None and whole:
+    if is_local and end is None:
         from hpc.adapters import proc
 
-        return not proc.may_live(whole.host, whole.pid, whole.pid_namespace)
+        return not proc.may_live(record.host, record.pid, record.pid_namespace)
     if row is not None and row.state.is_finished:
         return True
     if end is not None and record.packed and TOLD_TO_END not in end.signals_received:

@@ -9,7 +9,6 @@ import contextlib
 from typing import cast
 
 from hpc.adapters.collected_file import Entry
-from hpc.adapters.files import is_there
 from hpc.adapters.manifest_store import check_manifest, list_submissions, task_from_json
 from hpc.adapters.task_lines import LazyEntries, LazyManifest, TaskLines, index_lines, manifest_lines
 from hpc.core.errors import InputError
@@ -79,11 +78,12 @@ def _waiting(found: Found, touched: set[str]) -> dict[str, JobRow | None]:
     waiting = dict[str, JobRow | None]()
     for each in found.submitted:
         is_odd = bool(each.asked and each.asked.waits_for) or each.index.submission in awaited
-        is_odd = is_odd or is_there(each.layout.withdrawn) or is_there(each.layout.cancelled)
-        for position, (own, _) in enumerate(each.named()):
+        ended = each.never_to_start
+        for position, (own, run_name) in enumerate(each.named()):
             if own in touched:
                 continue
-            waits, row = (False, None) if is_odd or own in waiting else found.waiting_row(each, position)
+            is_more = is_odd or own in waiting or run_name in ended
+            waits, row = (False, None) if is_more else found.waiting_row(each, position)
             if waits:
                 waiting[own] = row
             else:

@@ -36,6 +36,8 @@ UNREADABLE = "unreadable"
 """Sub-cause of `unknown`: what the attempt left cannot be read, so nobody can tell how it ended."""
 
 
+MAX_VALUES = 10_000
+"""Values of a series that are looked at: the last ones."""
 OF_STATE = ("scheduler", "exit record")
 """Sources of what is known of the end, and is no line of a log."""
 

@@ -9,6 +9,7 @@ of 22.05, each with what it means here.
 """
 
 import re
+from functools import cache
 
 MAX_JOB_ID = 0xFFFF_FFFD
 """The two numbers above it stand for "infinite" and "no value" in Slurm (``slurm.h``)."""
@@ -56,7 +57,6 @@ _REFUSALS: tuple[tuple[str, str], ...] = (
     ("accounting, which the site does not keep", r"accounting storage is disabled|not running a supported accounting"),
 )  # fmt: skip
 """Why Slurm certainly took nothing, and how it says so; compared with the whole message, in small letters."""
-_REFUSED = re.compile("|".join(pattern for _, pattern in _REFUSALS))
 
 
 def parse_job_id(answer: str) -> str:
@@ -76,7 +76,13 @@ def is_refusal(message: str) -> bool:
     Where sbatch says why the submission failed, that clause decides, and no line before it.
     """
     clause = _SUBMISSION_FAILED.search(message)
-    return bool(_REFUSED.search((clause[1] if clause else message).lower()))
+    return bool(_refused().search((clause[1] if clause else message).lower()))
+
+
+@cache
+def _refused() -> re.Pattern[str]:
+    """The whole table; compiled where Slurm complains, for that takes as long as reading a hundred of its rows."""
+    return re.compile("|".join(pattern for _, pattern in _REFUSALS))
 
 
 def is_submit_limit(message: str) -> bool:

@@ -1,6 +1,7 @@
 """Slurm's job states as one total table, in every spelling sacct and squeue use."""
 
 from enum import StrEnum
+from functools import lru_cache
 
 
 class SlurmState(StrEnum):
@@ -70,6 +71,7 @@ _SHORT = {
 }  # fmt: skip
 
 
+@lru_cache(maxsize=256)
 def parse_state(text: str) -> SlurmState:
     """Read a state as sacct or squeue print it: ``FAILED``, ``CANCELLED by 1000``, ``CANCELLED+``, ``TO``.
 

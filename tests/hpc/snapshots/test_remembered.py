@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from hpc.adapters import proc
 from hpc.adapters.collected_file import read_entries
 from hpc.adapters.files import write_json
 from hpc.core.errors import HpcError, TemporaryError
@@ -24,7 +25,7 @@ from hpc.rounds.act import assess
 from hpc.snapshots import remembered, snapshot
 from hpc.snapshots.evidence import Results, read_results
 from hpc.snapshots.remembered import Began, Ended, Memory
-from hpc.snapshots.snapshot import AttemptState, Snapshot, newest_of, take_snapshot
+from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot, newest_of, take_snapshot
 from hpc.standing.lines import render
 from hpc.standing.numbers import Standing
 from hpc.status import look, stand
@@ -79,7 +80,10 @@ def _read_fields(record: object, kind: type[Began] | type[Ended]) -> dict[str, A
 def _seen(attempt: AttemptState) -> dict[str, Any]:
     """An attempt with what is remembered of its records, wherever that was read."""
     told = {name: value for name, value in vars(attempt).items() if name not in ("record", "ended")}
-    return {**told, "began": _read_fields(attempt.began, Began), "end": _read_fields(attempt.end, Ended)}
+    began = _read_fields(attempt.began, Began)
+    if attempt.end:  # nobody asks whether its process lives
+        began = {name: value for name, value in began.items() if name not in ("host", "pid", "pid_namespace")}
+    return {**told, "began": began, "end": _read_fields(attempt.end, Ended)}
 
 
 def shown(look_again: Callable[[], tuple[Snapshot, Standing]]) -> object:
@@ -152,6 +156,29 @@ def test_neither_a_value_nor_a_run_of_slurm_is_read_twice(layout: RunLayout, mon
 
 def _states(seen: tuple[Snapshot, Standing]) -> object:
     return [[_seen(attempt) for attempt in task.attempts] for task in seen[0].tasks], seen[1].best
+
+
+def test_a_run_of_this_machine_is_read_once_and_asked_for_each_time(
+    layout: RunLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What runs here is remembered with its process; that ends, and the next look says so without reading anything."""
+    attempt = layout.task("X3").attempt(1)
+    attempt.exit_json.unlink()
+    _change(
+        attempt.task_json, pid=proc.identity(os.getpid()), host=proc.this_host(), pid_namespace=proc.pid_namespace()
+    )
+    with_memory(layout)
+    monkeypatch.setattr("hpc.snapshots.running.MOST_FILES", 0)  # whose metrics are looked at, is read whole
+    read = count_reads(monkeypatch)
+    assert _progress(with_memory(layout), "X3") is Progress.RUNNING
+    monkeypatch.setattr(proc, "lives", lambda _: False)
+    assert _progress(with_memory(layout), "X3") is Progress.OVER
+    assert read == []
+
+
+def _progress(looked: tuple[Snapshot, Standing], run_name: str) -> Progress:
+    (state,) = (task for task in looked[0].tasks if task.task.run_name == run_name)
+    return state.attempts[-1].progress
 
 
 def test_what_changed_just_now_is_not_remembered(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:

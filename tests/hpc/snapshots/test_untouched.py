@@ -287,6 +287,14 @@ def test_work_does_not_grow_with_what_waits(layout: RunLayout, tmp_path: Path, m
     assert calls[3]["open"] < 60
 
 
+def test_what_is_withdrawn_is_looked_at_alone(layout: RunLayout) -> None:
+    """One element of an array that is not to start makes nobody look at the others."""
+    withdraw(list_submissions(layout)[0], cancelled=["X3"], set_aside=["X5"])
+    seen = take_brief_snapshot(layout, Memory(layout))
+    assert [task.task.run_name for task in seen.tasks] == ["X3", "X5"]
+    assert seen.untouched == {Outcome.PENDING: TASKS - 2, Outcome.PLANNED: 0}
+
+
 def test_a_manifest_is_hashed_once(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was found whole is known by the file's digest; another file is looked at again."""
     monkeypatch.setattr(remembered, "LEAST", 1)
