@@ -202,6 +202,11 @@ def left_to_do(made: Draft) -> list[str]:
         told.append(f"the program needs values for {names}: put them into program.command")
     if made.is_guess:
         told.append(f"nothing in its source prints {made.metric.name}: compare metrics.source with its output")
+    if made.swept and made.metric.name.startswith("test"):
+        told.append(
+            f"{made.metric.name} is measured on the test set, and values chosen by it look better than they are: "
+            "choose by a validation number, if it prints one"
+        )
     if not made.interface.style:
         told.append(
             "its arguments are not in its source; --run-help runs it with --help, or add them to program.command"

@@ -6,12 +6,10 @@ import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from shlex import quote
-from typing import Any
 
-from hpc.adapters.yaml_file import load_yaml
-from hpc.core.errors import HpcError, InputError
+from hpc.core.errors import InputError
 from hpc.core.program.arguments import (
     Interface,
     from_help,
@@ -22,6 +20,7 @@ from hpc.core.program.draft import takes_folder
 from hpc.core.program.printed import Printed, find_printed
 from hpc.core.program.source import does_something, imported_paths, module_of, starts_only_as_module
 from hpc.core.program.written import OUT_DIR, find_written
+from hpc.newcomer.hydra_config import read_config, targets_in
 
 _LIKELY = ("train.py", "main.py", "run.py", "training.py", "pretrain.py", "finetune.py", "trainer.py", "experiment.py")
 _FOLDERS = (".", "src", "scripts", "examples", "src/*", "*", "*/*")
@@ -80,8 +79,9 @@ def read_program(project: Path, file: Path) -> Program:
     """Read one program from its source."""
     source = _source(file)
     interface = read_interface(source)
-    if interface.style == "hydra" and interface.config:
-        interface = _with_configuration(interface, file.parent)
+    config = read_config(file.parent / interface.config[0], interface.config[1]) if interface.config else {}
+    if config:
+        interface = replace(interface, arguments=tuple(from_mapping(config)))
     name = file.relative_to(project)
     if len(name.parts) > 1 and starts_only_as_module(source):
         start = shlex.join([_python(), "-m", module_of(name)])
@@ -89,15 +89,13 @@ def read_program(project: Path, file: Path) -> Program:
         start = shlex.join([_python(), f"./{name}" if str(name).startswith("-") else str(name)])
     numbers = find_printed(source) or find_written(source)
     if not numbers or not interface.style:
-        beside = _imported(project, file, source)
+        beside = _imported(project, file, source, tuple(targets_in(config)))
         if not interface.style:
             offered = (read_interface(text) for text in beside.values() if _ARGUMENTS.search(text))
             interface = next((each for each in offered if each.style), interface)
         if not numbers:
-            printed, written = (
-                [each for text in beside.values() for each in find(text)] for find in (find_printed, find_written)
-            )
-            numbers = tuple(sorted(printed or written, key=lambda each: -each.weight))
+            printed = sorted((each for text in beside.values() for each in find_printed(text)), key=_likelier)
+            numbers = tuple(printed) or find_written("\n".join((*beside.values(), source)))
     known = tuple(
         replace(each, pattern=each.pattern.removeprefix(OUT_DIR))
         for each in numbers
@@ -106,13 +104,21 @@ def read_program(project: Path, file: Path) -> Program:
     return Program(start, file, interface, known)
 
 
-def _imported(project: Path, file: Path, source: str) -> dict[Path, str]:
-    """The project's own modules that a program imports, and those they import: file → source."""
+def _likelier(number: Printed) -> int:
+    return -number.weight
+
+
+def _imported(project: Path, file: Path, source: str, named: tuple[PurePath, ...] = ()) -> dict[Path, str]:
+    """The project's own modules that a program imports or its configuration names, and what they import.
+
+    Returns:
+        File → source.
+    """
     found: dict[Path, str] = {}
     left = [(file, source)]
     while left and len(found) < MOST_MODULES:
         importer, text = left.pop(0)
-        for name in imported_paths(text):
+        for name in (*imported_paths(text), *(named if importer == file else ())):
             places = (folder / name.with_suffix(".py") for folder in (importer.parent, project, project / "src"))
             path = next((each.resolve() for each in places if each.is_file()), None)
             if path and path not in found and path != file and path.is_relative_to(project.resolve()):
@@ -238,18 +244,3 @@ def _source(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace") if path.stat().st_size < MOST_BYTES else ""
     except OSError:
         return ""
-
-
-def _with_configuration(interface: Interface, folder: Path) -> Interface:
-    """Add the arguments that stand in hydra's configuration file; those of its groups are not looked for."""
-    place, name = interface.config or ("", "")
-    file = folder / place / f"{name.removesuffix('.yaml')}.yaml"
-    try:
-        values: Any = load_yaml(file).data
-    except HpcError:
-        return interface
-    return (
-        Interface(interface.style, tuple(from_mapping(values)), interface.config)
-        if isinstance(values, dict)
-        else interface
-    )

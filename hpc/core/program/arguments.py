@@ -79,14 +79,21 @@ def read_interface(source: str) -> Interface:
 
 
 def from_mapping(values: Mapping[str, Any], prefix: str = "") -> Iterator[Argument]:
-    """The arguments of a hydra or OmegaConf configuration: every value, inner ones as ``optimizer.lr``."""
+    """The arguments of a hydra or OmegaConf configuration: every value, inner ones as ``optimizer.lr``.
+
+    What hydra reads itself, such as ``_target_``, is none.
+    """
     for key, value in values.items():
+        if re.fullmatch(r"_\w+_", str(key)):
+            continue
         if isinstance(value, dict):
             yield from from_mapping(value, f"{prefix}{key}.")
         elif isinstance(value, bool | int | float | str) and key not in ("defaults", "hydra"):
             missing = value == "???"
             kind = "" if missing else type(value).__name__
             yield Argument(f"{prefix}{key}", f"{prefix}{key}=", kind, None if missing else value, missing)
+        elif value is None:
+            yield Argument(f"{prefix}{key}", f"{prefix}{key}=")
 
 
 _OPTION = re.compile(

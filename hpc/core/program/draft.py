@@ -146,7 +146,9 @@ def _command(draft: Draft) -> str:
 
 
 def _is_given_folder(draft: Draft, argument: Argument) -> bool:
-    """Whether the command gives it the run's own folder."""
+    """Whether the command gives it the run's own folder; where the program was started is none."""
+    if ".cwd}" in str(argument.default):
+        return False
     return _short(argument) in _FOLDERS and argument != draft.swept and draft.interface.style != _LITERALS
 
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from hpc.core.program.source import MOST_KEPT, parse
+from hpc.core.program.spelled import known_words, spelled_out
 
 _STEP_WORDS = ("step", "steps", "iter", "iteration", "it", "update", "global_step")
 _EPOCH_WORDS = ("epoch", "ep")
@@ -31,7 +32,9 @@ _ALARM = re.compile(
 """A line with one of these is printed where something is wrong: its number is none of a run that went well."""
 _TAILS = {"train", "training", "rate", "value", "now", "macro", "micro", "weighted", "roc", "d", "g"}
 """What may stand between the word of a metric and its value: ``loss train 0.3``, and not ``mAP... saving {file}``."""
-_HELD_OUT = {"val", "valid", "validation", "test", "eval", "dev", "final", "best"}
+_VALIDATION = {"val", "valid", "validation", "eval", "dev"}
+"""They go before the test: values that are chosen by it say nothing about it any more."""
+_HELD_OUT = {*_VALIDATION, "test", "final", "best"}
 _PRINTERS = re.compile(r"(?i).*(?:print|log|progress|set_description|report).*|info|write|debug")
 """What is called like this prints its text; ``progress_bar(…, 'Loss: %.3f' % loss)`` does, too."""
 TRACKED = ("log", "log_metrics", "log_dict", "log_scalars")
@@ -62,7 +65,7 @@ class Printed:
     kind: str = "stdout"
 
 
-HUGGING_FACE = Printed("eval_loss", "min", r"eval_loss'?\s*[:=]\s*'?(?P<eval_loss>\S+)", 5)
+HUGGING_FACE = Printed("eval_loss", "min", r"eval_loss'?\s*[:=]\s*'?(?P<eval_loss>\S+)", 8)
 """What transformers' Trainer prints after an evaluation, in its two forms."""
 
 
@@ -96,7 +99,7 @@ def guess_for(name: str) -> str:
     """A pattern for a metric of which only the name is known: the number after it, whatever stands between."""
     spelled = r"[\s_-]*".join(re.escape(word) for word in re.split(r"[\s_-]+", name.strip()))
     group = re.sub(r"\W", "_", name.strip())
-    return rf"(?i)\b{spelled}\b['\"]?[\s:=|]+(?P<{group}>[^\s,;)}}\]%]+)"
+    return rf"(?i)\b{spelled}\b['\"]?[\s:=|│┃]+(?P<{group}>[^\s,;)}}\]%]+)"
 
 
 # ── the texts that are printed, with VALUE for what is formatted into them ───────────────────────────────────────
@@ -104,25 +107,24 @@ def guess_for(name: str) -> str:
 
 def _texts(tree: ast.Module) -> Iterator[str]:
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _PRINTERS.fullmatch(called(node))]
-    for call in sorted(calls, key=lambda each: (each.lineno, each.col_offset)):
+    words = known_words(tree)
+    ordered = sorted(calls, key=lambda each: (each.lineno, each.col_offset))
+    for call in (spelled for each in ordered for spelled in spelled_out(each, words)):
         if called(call) == "print":
             yield _joined(call.args)
-        elif call.args and not (called(call) in TRACKED and owner(call) and isinstance(call.args[0], ast.Dict)):
+        elif call.args and not _is_tracked(call):
             yield _logged(call.args)
             yield from (text for each in call.args[1:] if VALUE in (text := _text(each)) and text != VALUE)
+
+
+def _is_tracked(call: ast.Call) -> bool:
+    """Whether a dictionary goes to a tracker, such as ``wandb.log({…})``."""
+    return isinstance(call.func, ast.Attribute) and call.func.attr in TRACKED and isinstance(call.args[0], ast.Dict)
 
 
 def called(call: ast.Call) -> str:
     """What a call calls, without what it belongs to."""
     return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-
-
-def owner(call: ast.Call) -> str:
-    """What a method belongs to, by its last name: ``run`` in ``self.run.log(…)``; empty for functions."""
-    if not isinstance(call.func, ast.Attribute):
-        return ""
-    value = call.func.value
-    return value.attr if isinstance(value, ast.Attribute) else getattr(value, "id", "it")
 
 
 def _joined(arguments: Sequence[ast.expr]) -> str:
@@ -231,7 +233,7 @@ def weight_of(label: str) -> int:
     is_message = of_metrics == {"success"} and not words & {"rate", *_HELD_OUT}
     if not of_metrics or is_message or words & _NO_METRIC:
         return 0
-    return 2 + 3 * bool(words & _HELD_OUT) + bool(words & _LOWER)
+    return 2 + 3 * bool(words & _HELD_OUT) + 2 * bool(words & _VALIDATION) + bool(words & _LOWER)
 
 
 def _words(name: str) -> set[str]:

@@ -5,8 +5,9 @@ wandb's runs.
 import ast
 from collections.abc import Iterator
 
-from hpc.core.program.printed import TRACKED, Printed, called, goal_of, owner, weight_of
-from hpc.core.program.source import parse
+from hpc.core.program.printed import TRACKED, Printed, called, goal_of, guess_for, weight_of
+from hpc.core.program.source import dotted, parse
+from hpc.core.program.spelled import known_words, spelled_out
 
 _SUMMARY_WRITERS = ("SummaryWriter", "TensorBoardLogger", "create_file_writer")
 _SCALARS = ("add_scalar", "scalar", "log")
@@ -18,14 +19,17 @@ def find_written(source: str) -> tuple[Printed, ...]:
     """The numbers a program writes that look like metrics, the likeliest first; each name once."""
     if (tree := parse(source)) is None:
         return ()
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    words = known_words(tree)
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    calls = [spelled for node in nodes for spelled in spelled_out(node, words)]
     found = [
-        Printed(name, goal_of(name), place, weight_of(name), kind)
+        Printed(name, goal_of(name), place or guess_for(name), weight_of(name), kind)
         for kind, place, names in (
             *_events(calls),
             *_lightning(calls),
             *_json_files(tree, calls),
             *_wandb(source, calls),
+            *_tables(calls),
         )
         for name in names
         if weight_of(name)
@@ -60,12 +64,20 @@ def _wandb(source: str, calls: list[ast.Call]) -> Iterator[_Found]:
     """What goes to ``wandb.log`` as a dictionary, or to Lightning's logger by name; summaries, too."""
     if "wandb" not in source.lower():
         return
-    begun = next((call for call in calls if called(call) == "init" and owner(call) == "wandb"), None)
+    begun = next((call for call in calls if dotted(call.func) == "wandb.init"), None)
     folder = next((each.value for each in begun.keywords if each.arg == "dir"), None) if begun else None
     place = "wandb" if folder is None else _text(folder) or "."
     tables = [each for call in calls if called(call) in TRACKED for each in call.args if isinstance(each, ast.Dict)]
     names = [name for table in tables for name in _keys(table)]
     yield "wandb", place, [*names, *(_logged(calls) if "WandbLogger" in source else ())]
+
+
+def _tables(calls: list[ast.Call]) -> Iterator[_Found]:
+    """What Lightning prints at the end of ``trainer.test()`` and ``validate()``, where no file has it."""
+    ends = {"test": ("test",), "validate": ("val",)}
+    for verb, beginnings in ends.items():
+        if any(isinstance(call.func, ast.Attribute) and called(call) == verb for call in calls):
+            yield "stdout", "", [name for name in _logged(calls) if name.startswith(beginnings)]
 
 
 def _logged(calls: list[ast.Call]) -> list[str]:
@@ -120,4 +132,7 @@ def _given(call: ast.Call, *names: str) -> ast.expr | None:
 
 
 def _text(node: ast.expr | None) -> str:
+    """A constant text; empty for what is none, or is known in part only."""
+    if isinstance(node, ast.JoinedStr) and all(isinstance(part, ast.Constant) for part in node.values):
+        return "".join(map(_text, node.values))
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
