@@ -5,11 +5,13 @@ import math
 import time
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 from hpc.core.experiment.values import is_single, render_value
+from hpc.core.words import amount_unit
 
 # Names and texts from outside
 
@@ -98,17 +100,37 @@ def _round_units(units: Sequence[float]) -> list[int]:
 # Times
 
 
-def round_hours(parts: Sequence[float]) -> list[float]:
-    """Round hours to what `show_hours` writes of them, so that the parts add up to the whole as both are shown."""
-    per_hour = 60 if sum(parts) >= 1 else 3600
-    return [one / per_hour for one in _round_units([part * per_hour for part in parts])]
+@dataclass(frozen=True)
+class Hours:
+    """Hours that add up as they are written: all in the unit of their sum, and to its digits.
+
+    Attributes:
+        parts: One number a part, in `unit`.
+        unit: ``h``, ``min`` or ``s``, as `hpc.core.words.amount` says the sum.
+        places: Decimals, for three digits of the sum: with two, what a failure cost would often be nothing.
+    """
+
+    parts: tuple[float, ...]
+    unit: str
+    places: int
+
+    @property
+    def total(self) -> float:
+        """The sum of the parts, in `unit`."""
+        return sum(self.parts)
+
+    def write(self, value: float) -> str:
+        """Write a part, or several together: ``1.74 h``."""
+        return f"{value:,.{self.places if value else 0}f} {self.unit}"
 
 
-def show_hours(hours: float) -> str:
-    """Write ``2 h 16 min``; below an hour ``32 min``, or ``5 min 40 s``."""
-    seconds = round(3600 * hours) if hours < 1 else 60 * round(60 * hours)
-    parts = ((seconds // 3600, "h"), (seconds % 3600 // 60, "min"), (seconds % 60, "s"))
-    return " ".join(f"{count} {unit}" for count, unit in parts if count) or "0 min"
+def split_hours(parts: Sequence[float]) -> Hours:
+    """Round hours so that the parts add up to the whole."""
+    scale, unit = amount_unit(sum(parts), "h")
+    whole = sum(parts) * scale
+    places = min(3, max(0, 2 - math.floor(math.log10(whole)))) if whole > 0 else 0
+    units = _round_units([part * scale * 10**places for part in parts])
+    return Hours(tuple(one / 10**places for one in units), unit, places)
 
 
 def show_time(unix: float | None) -> str:

@@ -18,8 +18,8 @@ from analysis.data.swept import Swept, find_swept
 from analysis.findings.configurations import SAME
 from analysis.findings.findings import Findings
 from analysis.statistics.estimates import estimate
-from analysis.words import show_duration, show_hours, show_number
-from hpc.core.words import counted
+from analysis.words import share_text, show_duration, show_number
+from hpc.core.words import amount, counted
 
 _MEMORY = ("oom_gpu", "oom_host", "oom_shm")
 _FOR_PEOPLE = ("code_bug", "config", "data", "environment", "container", "storage")
@@ -284,13 +284,12 @@ def waste(known: Known) -> Iterator[Recommendation]:
     hours = {one.category: one.gpu_hours if use.has_gpu else one.cpu_hours for one in use.failed}
     if not total or not hours:
         return
-    worst = max(hours, key=lambda name: (hours[name], name))
+    worst, unit = max(hours, key=lambda name: (hours[name], name)), "GPU h" if use.has_gpu else "core h"
     if hours[worst] >= _WASTE * total:
         yield Recommendation(
             "waste",
             f"Test one run before the next sweep: failures of class {worst} cost the most",
-            f"{show_hours(hours[worst])} of {show_hours(total)} of {'GPU' if use.has_gpu else 'core'} time "
-            f"({100 * hours[worst] / total:.0f} %) went into them",
+            f"{amount(hours[worst], unit)} of {amount(total, unit)} ({share_text(hours[worst], total)}) went into them",
         )
 
 

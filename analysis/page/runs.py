@@ -31,14 +31,14 @@ from analysis.page.run_table import run_table
 from analysis.words import (
     cut_note,
     plain,
-    round_hours,
     round_parts,
     run_link,
     share_text,
     show_duration,
-    show_hours,
+    split_hours,
 )
 from hpc.core.forecast.forecast import say_memory
+from hpc.core.words import amount
 
 MAX_FAILURES = 100
 
@@ -200,7 +200,8 @@ def _class_table(findings: Findings) -> Table:
     """One row per failure class: attempts, runs lost for good, hours wasted."""
     use = findings.resources
     hours = {one.category: one.gpu_hours if use.has_gpu else one.cpu_hours for one in use.failed}
-    cells = dict(zip(hours, _hours_cells(list(hours.values())), strict=True))
+    *parts, _ = _hours_cells(list(hours.values()))
+    cells = dict(zip(hours, parts, strict=True))
     attempts = {one.category: one.attempts for one in use.failed}
     runs: dict[str, set[int]] = {}
     for one in findings.failures:
@@ -254,7 +255,7 @@ def resource_facts(frame: ExperimentFrame, findings: Findings) -> list[tuple[str
     if use.has_gpu:
         facts += [
             ("GPU hours used", _hours_sum(use, gpu=True)),
-            ("GPU hours requested", f"{show_hours(use.gpu_hours_asked)} (GPUs × time limit, all attempts)"),
+            ("GPU hours requested", f"{amount(use.gpu_hours_asked, 'h')} (GPUs × time limit, all attempts)"),
         ]
     else:
         facts.append(("GPU hours used", "none: no attempt requested a GPU"))
@@ -271,8 +272,8 @@ def resource_facts(frame: ExperimentFrame, findings: Findings) -> list[tuple[str
 
 def _forecast_fact(use: ResourceUse) -> tuple[str, str]:
     """What planning announced against what it came to."""
-    used, unit = (use.gpu_hours, "GPU time") if use.has_gpu else (use.cpu_hours, "core time")
-    words = f"at most {show_hours(use.forecast_h)} of {unit} (every task its whole limit); {show_hours(used)} used"
+    used, unit = (use.gpu_hours, "GPU h") if use.has_gpu else (use.cpu_hours, "core h")
+    words = f"at most {amount(use.forecast_h, unit)} (every task its whole limit); {amount(used, unit)} used"
     words = f"{words} ({share_text(used, use.forecast_h)})"
     return "Forecast and actual use", f"{use.learned}. {words[0].upper()}{words[1:]}" if use.learned else words
 
@@ -295,40 +296,33 @@ def _time_facts(frame: ExperimentFrame, use: ResourceUse) -> list[tuple[str, str
 
 
 def _hours_sum(use: ResourceUse, *, gpu: bool) -> str:
-    """Write where the hours went, as a sum: ``5 h 12 min = 4 h in results (1 h of it in continued attempts) + …``."""
-    rounded = round_hours([one.gpu_hours if gpu else one.cpu_hours for one in use.by_verdict])
-    hours = dict.fromkeys(Fate, 0.0)
-    for one, value in zip(use.by_verdict, rounded, strict=True):
+    """Write where the hours went, as a sum: ``5.20 h = 4.00 h in results (1.00 h of it in continued attempts) + …``."""
+    exact = [one.gpu_hours if gpu else one.cpu_hours for one in use.by_verdict]
+    split, hours = split_hours(exact), dict.fromkeys(Fate, 0.0)
+    for one, value in zip(use.by_verdict, split.parts, strict=True):
         hours[Fate(one.fate)] += value
-    total, lost, continued = sum(rounded), hours[Fate.FAILED], hours[Fate.CONTINUED]
-    used = f"{show_hours(hours[Fate.SUCCESS] + continued)} in results"
-    used += f" ({show_hours(continued)} of it in continued attempts)" if continued else ""
-    still_open = f" + {show_hours(hours[Fate.OPEN])} in open ones" if hours[Fate.OPEN] else ""
-    wasted = f"{show_hours(lost)} in failed attempts ({share_text(lost, total)})"
-    return f"{show_hours(total)} = {used} + {wasted}{still_open}"
+    continued = hours[Fate.CONTINUED]
+    lost = sum(value for one, value in zip(use.by_verdict, exact, strict=True) if Fate(one.fate) is Fate.FAILED)
+    used = f"{split.write(hours[Fate.SUCCESS] + continued)} in results"
+    used += f" ({split.write(continued)} of it in continued attempts)" if continued else ""
+    still_open = f" + {split.write(hours[Fate.OPEN])} in open ones" if hours[Fate.OPEN] else ""
+    wasted = f"{split.write(hours[Fate.FAILED])} in failed attempts ({share_text(lost, sum(exact))})"
+    return f"{split.write(split.total)} = {used} + {wasted}{still_open}"
 
 
 def _hours_cells(hours: Sequence[float]) -> list[Cell]:
-    """Cells of hours that add up, as they read and in files."""
-    digits, places = round_parts(hours)
-    return [
-        Cell(show_hours(shown), repr(float(exact)), file=f"{number:.{places}f}")
-        for shown, number, exact in zip(round_hours(hours), digits, hours, strict=True)
-    ]
+    """Cells of hours that add up, as they read and in files; the last is the sum."""
+    split, (digits, places) = split_hours(hours), round_parts(hours)
+    rows = zip((*split.parts, split.total), (*digits, sum(digits)), (*hours, sum(hours)), strict=True)
+    return [Cell(split.write(shown), repr(float(exact)), file=f"{number:.{places}f}") for shown, number, exact in rows]
 
 
 def _spending_table(use: ResourceUse) -> Table:
-    gpu, cpu = [one.gpu_hours for one in use.by_verdict], [one.cpu_hours for one in use.by_verdict]
+    *gpu, gpu_sum = _hours_cells([one.gpu_hours for one in use.by_verdict])
+    *cpu, cpu_sum = _hours_cells([one.cpu_hours for one in use.by_verdict])
     rows = [
-        (cell(one.category), cell(one.attempts), *hours)
-        for one, *hours in zip(use.by_verdict, _hours_cells(gpu), _hours_cells(cpu), strict=True)
+        (cell(one.category), cell(one.attempts), *hours) for one, *hours in zip(use.by_verdict, gpu, cpu, strict=True)
     ]
-    sums = (_hours_sum_cell(gpu), _hours_sum_cell(cpu))
-    total = (cell("sum", mark="strong"), cell(sum(one.attempts for one in use.by_verdict)), *sums)
+    total = (cell("sum", mark="strong"), cell(sum(one.attempts for one in use.by_verdict)), gpu_sum, cpu_sum)
     head = ("outcome of the attempt", "attempts", "GPU hours", "core hours")
     return Table("spending", "Hours by outcome of the attempt", head, (*rows, total))
-
-
-def _hours_sum_cell(hours: Sequence[float]) -> Cell:
-    digits, places = round_parts(hours)
-    return Cell(show_hours(sum(round_hours(hours))), repr(float(sum(hours))), file=f"{sum(digits):.{places}f}")

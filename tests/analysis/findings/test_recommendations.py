@@ -195,4 +195,4 @@ def test_waste_names_the_dearest_class(tmp_path: Path) -> None:
     for row in (3, 4, 5):
         _fail(experiment, row, OOM)
 
-    assert _ask(experiment)["waste"].evidence == "17 min of 51 min of GPU time (33 %) went into them"
+    assert _ask(experiment)["waste"].evidence == "0.28 GPU h of 0.85 GPU h (33 %) went into them"

@@ -14,7 +14,8 @@ from analysis.page.cells import show_interval, show_mean
 from analysis.page.rendering import escape_markdown
 from analysis.report import build
 from analysis.statistics.estimates import estimate
-from analysis.words import round_hours, round_parts, run_link, show_duration, show_hours, show_p
+from analysis.words import round_parts, run_link, show_duration, show_p, split_hours
+from hpc.core.words import amount, amount_unit
 from tests.analysis.made_experiments import (
     Experiment,
     make_attempt,
@@ -281,10 +282,10 @@ def test_rounded_parts_add_up_to_the_rounded_whole(parts: list[float]) -> None:
     assert all(abs(shown - exact) <= 10.0**-places for shown, exact in zip(rounded, parts, strict=True))
 
 
-def _minutes(text: str) -> float:
-    """``2 h 16 min`` in minutes."""
-    per = {"h": 60.0, "min": 1.0, "s": 1 / 60}
-    return sum(float(count) * per[unit] for count, unit in re.findall(r"(\d+) (h|min|s)\b", text))
+def _number(text: str) -> tuple[float, str]:
+    """``1,234.5 h`` as its number and unit."""
+    number, unit = re.search(r"([\d,.]+) (h|min|s)\b", text).groups()
+    return float(number.replace(",", "")), unit
 
 
 def test_hours_add_up_in_writing(pages: tuple[str, str, Path]) -> None:
@@ -292,27 +293,29 @@ def test_hours_add_up_in_writing(pages: tuple[str, str, Path]) -> None:
     for line in ("GPU hours used", "Core hours used"):
         text = next(one for one in pages[1].splitlines() if one.startswith(f"- **{line}"))
         text = re.sub(r"\([^)]*of it[^)]*\)", "", text).partition(";")[0]
-        total, *parts = (_minutes(one) for one in re.split(r"[=+]", text.partition(":** ")[2]))
-        assert total > 60
-        assert sum(parts) == pytest.approx(total, abs=1e-9)
+        total, *parts = (_number(one) for one in re.split(r"[=+]", text.partition(":** ")[2]))
+        assert total[0] > 1
+        assert sum(number for number, _ in parts) == pytest.approx(total[0], abs=1e-9)
+        assert {unit for _, unit in (total, *parts)} == {"h"}
 
 
 @given(st.lists(st.floats(0, 1e5), min_size=1, max_size=12))
-def test_hours_are_said_as_people_do_and_add_up(parts: list[float]) -> None:
-    """Below an hour in minutes, never with a decimal point; what is written adds up to the whole as it is written."""
-    rounded = round_hours(parts)
-    written = [show_hours(one) for one in rounded]
+def test_hours_are_said_as_everywhere_and_add_up(parts: list[float]) -> None:
+    """In the unit that `amount` says the sum in, and to a digit more; what is written adds up as it is written."""
+    split = split_hours(parts)
+    written = [_number(split.write(one)) for one in split.parts]
+    total = _number(split.write(split.total))
 
-    assert sum(map(_minutes, written)) == pytest.approx(_minutes(show_hours(sum(rounded))), abs=0.51)
-    assert all("." not in one for one in written)
-    assert all(" h" not in one for one, value in zip(written, rounded, strict=True) if value < 1)
+    assert sum(number for number, _ in written) == pytest.approx(total[0], abs=1e-6)
+    assert {unit for _, unit in (*written, total)} == {amount(sum(parts), "h").rpartition(" ")[2]}
+    assert total[0] == pytest.approx(sum(parts) * amount_unit(sum(parts), "h")[0], rel=0.006, abs=6e-4)
 
 
 def test_hours_in_files_stay_numbers_of_their_unit(pages: tuple[str, str, Path]) -> None:
-    """The page says minutes where an hour was not reached; the CSV below a head of hours has hours."""
+    """The page says the unit beside each, minutes where it is little; the CSV below a head of hours has hours."""
     rows = list(csv.DictReader(io.StringIO((pages[2] / "table-spending.csv").read_text("utf-8"))))
 
-    assert re.search(r"<td[^>]*>32 min</td>", pages[0])
+    assert re.search(r"<td[^>]*>0\.5\d h</td>", pages[0])
     assert rows[-1]["GPU hours"] == "2.272"
     assert sum(float(row["GPU hours"]) for row in rows[:-1]) == pytest.approx(2.272)
 
