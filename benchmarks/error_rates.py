@@ -29,12 +29,14 @@ from analysis.statistics.corrections import adjust
 from analysis.statistics.effects import cohens_d, hedges_g, probability_greater
 from analysis.statistics.estimates import bca_intervals, t_quantile
 from analysis.statistics.importance import analyse_importance
+from analysis.statistics.jackknife import Aggregate
 from analysis.statistics.missing import Runs
 from analysis.statistics.optimism import select_best
+from analysis.statistics.rank_tests import friedman, nemenyi
 from analysis.statistics.row_tests import equivalence_rows, exact_rows, paired_rows, welch_rows
 from analysis.statistics.sequential import simulate_two_looks
 from analysis.statistics.stochastic_order import almost_order
-from analysis.statistics.systems import Aggregate, MethodOverSystems, compare_over_systems, friedman, nemenyi
+from analysis.statistics.systems import MethodOverSystems, compare_over_systems
 from analysis.statistics.verdicts import power_of_equivalence, power_of_test, seeds_for_verdict, two_sigma_false_alarm
 from benchmarks.rivals import AUTORANK_FEWEST, RIVALS
 from hpc.core.layout import RunLayout

@@ -16,7 +16,9 @@ from analysis.figures.curves import MAX_CURVES, mean_curve, scale_values
 from analysis.figures.drawing import HUES, INK, NARROW_IN, Drawing, finish, is_narrow, place_legend, short
 from analysis.findings.findings import Findings
 from analysis.findings.inference import find_methods
-from analysis.statistics.systems import RANGE, Aggregate, OverSystems, score_curve
+from analysis.statistics.jackknife import Aggregate, score_curve
+from analysis.statistics.system_runs import RANGE
+from analysis.statistics.systems import OverSystems
 from analysis.words import coverage, plain
 from hpc.core.experiment.spec import Metric
 

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from analysis.figures.drawing import HUES, INK, MUTED, NARROW_IN, Drawing, finish, is_narrow, place_legend, short
-from analysis.statistics.systems import RATIO, MethodOverSystems, OverSystems
+from analysis.statistics.system_runs import RATIO
+from analysis.statistics.systems import MethodOverSystems, OverSystems
 from analysis.words import coverage, plain
 from hpc.core.words import counted
 

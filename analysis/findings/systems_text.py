@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from analysis.statistics.systems import ORDER, RANGE, RATIO, Aggregate, MethodOverSystems, OverSystems
+from analysis.statistics.jackknife import Aggregate
+from analysis.statistics.system_runs import ORDER, RANGE, RATIO
+from analysis.statistics.systems import MethodOverSystems, OverSystems
 from analysis.words import coverage, list_words, show_number, show_p, spread
 from hpc.core.words import counted
 

@@ -6,7 +6,9 @@ from analysis.figures.drawing import Drawing
 from analysis.findings.findings import Findings
 from analysis.findings.systems_text import effect_name, say_lost, say_over_systems
 from analysis.page.document import Block, Cell, Heading, Picture, Table, Text, cell
-from analysis.statistics.systems import ORDER, RANGE, RATIO, Aggregate, MethodOverSystems, OverSystems
+from analysis.statistics.jackknife import Aggregate
+from analysis.statistics.system_runs import ORDER, RANGE, RATIO
+from analysis.statistics.systems import MethodOverSystems, OverSystems
 from analysis.words import coverage, plain, show_p
 
 _MARKS = {"WINNER": "good", "LOSER": "bad", "EQUIVALENT": "strong"}

@@ -112,7 +112,7 @@ def probability_greater(ours: Floats, base: Floats, level: float) -> tuple[Float
 def _newcombe_bound(share: Floats, n: int, m: int, level: float, end: float) -> Floats:
     """Find, towards `end`, where |share − θ| = z · standard error at θ; by halving, 60 times.
 
-    The standard error is Hanley and McNeil's under exponential values, with both sizes replaced by their mean.
+    The standard error is Hanley and McNeil's under bounded_exp values, with both sizes replaced by their mean.
     """
     z = _normal_quantile(level)
     size = (n + m) / 2 - 1

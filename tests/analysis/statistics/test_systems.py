@@ -11,19 +11,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from analysis.statistics.comparisons import AnalysisPlan
+from analysis.statistics.jackknife import Aggregate
 from analysis.statistics.missing import Runs
-from analysis.statistics.systems import (
-    ORDER,
-    RANGE,
-    RATIO,
-    Aggregate,
-    OverSystems,
-    compare_over_systems,
-    friedman,
-    nemenyi,
-    score_interval,
-    stratified_rank_test,
-)
+from analysis.statistics.rank_tests import friedman, nemenyi, score_interval, stratified_rank_test
+from analysis.statistics.system_runs import ORDER, RANGE, RATIO
+from analysis.statistics.systems import OverSystems, compare_over_systems
 
 VALUES = {
     "sft": {"pendulum": [10.0, 10.0], "cartpole": [150.0, 250.0]},
