@@ -71,8 +71,8 @@ ALWAYS_SEVERAL = {
     ("analysis/findings/registration.py", "len(valued)", "runs"),  # three at least, said a line above
     ("analysis/findings/verdict_text.py", "len(baselines)", "baselines"),
     ("analysis/second_look.py", "waiting", "runs"),
-    ("hpc/core/checks.py", "count", "tasks"),  # more than are allowed
-    ("hpc/core/checks.py", "seeds", "seeds"),
+    ("hpc/core/checks/sweep.py", "count", "tasks"),  # more than are allowed
+    ("hpc/core/checks/names.py", "seeds", "seeds"),
     ("hpc/core/experiment/processes.py", "found.nodes", "nodes"),
     ("hpc/core/experiment/processes.py", "resources.nodes", "nodes"),
     ("hpc/core/question/criterion.py", "len(found)", "configurations"),

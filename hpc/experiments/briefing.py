@@ -116,7 +116,7 @@ def read_subject(file: Path, code: Path | None = None) -> Subject:
 
 def ask_of(spec: ExperimentSpec) -> Question:
     """What a criterion of an experiment can speak of."""
-    from hpc.core.checks import question_of
+    from hpc.core.checks.questions import question_of
 
     grid: list[Combination] = list(combinations(spec.sweep))
     return question_of(grid, spec.sweep, spec.metrics, spec.baseline, spec.analysis)

@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from hpc.adapters.yaml_file import YamlDocument, YamlPath, load_yaml
-from hpc.core.checks import Draft, check
+from hpc.core.checks.check import check
+from hpc.core.checks.draft import Draft
 from hpc.core.errors import InputError, Problem, nearest
 from hpc.core.experiment import spec as core
 from hpc.core.experiment.asking import read_rules

@@ -15,7 +15,7 @@ from typing import Any
 from hpc.adapters.files import make_folder, write_json
 from hpc.adapters.manifest_store import SCHEMA, manifest_sha, save_manifest, task_to_json
 from hpc.adapters.yaml_file import YamlDocument
-from hpc.core.checks import RESERVED
+from hpc.core.checks.draft import RESERVED
 from hpc.core.errors import InputError, nearest
 from hpc.core.experiment.grid import expand
 from hpc.core.experiment.slug import is_plain

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc.core.checks import question_of
+from hpc.core.checks.questions import question_of
 from hpc.core.experiment.grid import combinations
 from hpc.core.experiment.spec import Metric
 from hpc.core.question.criterion import Question, bind, parse_criterion
