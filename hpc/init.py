@@ -20,7 +20,7 @@ from hpc.console import dry_run_option, json_option, note, print_json, say, spea
 from hpc.core.errors import EXIT_DONE, InputError, NothingToDo
 from hpc.core.layout import name_problem
 from hpc.core.program.draft import Draft
-from hpc.core.program.printed import Printed, goal_of, guess_for
+from hpc.core.program.naming import Printed, goal_of, guess_for
 from hpc.core.words import few
 from hpc.workspace import Workspace
 

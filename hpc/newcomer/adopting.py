@@ -22,7 +22,7 @@ from hpc.core.experiment.slug import is_plain
 from hpc.core.experiment.spec import ExperimentSpec, Task, Value
 from hpc.core.layout import RunLayout
 from hpc.core.profile import ClusterProfile
-from hpc.core.program.printed import goal_of
+from hpc.core.program.naming import goal_of
 from hpc.core.question.seal import content_digest
 from hpc.core.records.exit import ExitRecord
 from hpc.core.records.index import Code

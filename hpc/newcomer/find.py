@@ -17,7 +17,8 @@ from hpc.core.program.arguments import (
     read_interface,
 )
 from hpc.core.program.draft import takes_folder
-from hpc.core.program.printed import Printed, find_printed
+from hpc.core.program.naming import Printed
+from hpc.core.program.printed import find_printed
 from hpc.core.program.source import does_something, imported_paths, module_of, starts_only_as_module
 from hpc.core.program.written import OUT_DIR, find_written
 from hpc.newcomer.hydra_config import read_config, targets_in

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from hpc.core.program.printed import known_goal
+from hpc.core.program.naming import known_goal
 from hpc.core.words import counted, rounded
 
 LOSS, SCORE, COST = "loss", "score", "cost"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from textwrap import wrap
 
 from hpc.core.program.arguments import Argument, Constant, Interface
-from hpc.core.program.printed import Printed
+from hpc.core.program.naming import Printed
 
 SEEDS = (1, 2, 3)
 WIDTH = 110

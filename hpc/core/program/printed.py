@@ -7,34 +7,22 @@ name it (``val loss {losses['val']:.4f}`` is ``val_loss``), and a step printed i
 import ast
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
+from hpc.core.program.libraries import printed_by_libraries
+from hpc.core.program.naming import HELD_OUT, HIGHER, LOWER, Printed, goal_of, weight_of
 from hpc.core.program.source import MOST_KEPT, parse
 from hpc.core.program.spelled import known_words, spelled_out
 
 _STEP_WORDS = ("step", "steps", "iter", "iteration", "it", "update", "global_step")
 _EPOCH_WORDS = ("epoch", "ep")
-_HIGHER = {
-    "acc", "accuracy", "top1", "top5", "f1", "auc", "auroc", "reward", "return", "score", "bleu", "rouge", "iou", "map",
-    "r2", "precision", "recall", "dice", "psnr", "ssim", "success",
-}  # fmt: skip
-_LOWER = {
-    "loss", "error", "err", "mse", "rmse", "mae", "ppl", "perplexity", "nll", "bpc", "bpb", "wer", "cer", "fid", "cost",
-    "regret",
-}  # fmt: skip
-_NO_METRIC = {"scale", "weight", "weights", "coef", "coeff", "interval", "ratio", "type", "fn", "function"}
-"""With one of these a name is that of a setting: ``loss_scale``, ``val_interval``."""
 _ALARM = re.compile(
     r"(?i)\b(?:warning|stopping|stopped|nan|infinite|finite|exiting|abort\w*|fail\w*|invalid|skip\w*|resum\w*)\b"
 )
 """A line with one of these is printed where something is wrong: its number is none of a run that went well."""
 _TAILS = {"train", "training", "rate", "value", "now", "macro", "micro", "weighted", "roc", "d", "g"}
 """What may stand between the word of a metric and its value: ``loss train 0.3``, and not ``mAP... saving {file}``."""
-_VALIDATION = {"val", "valid", "validation", "eval", "dev"}
-"""They go before the test: values that are chosen by it say nothing about it any more."""
-_HELD_OUT = {*_VALIDATION, "test", "final", "best"}
 _PRINTERS = re.compile(r"(?i).*(?:print|log|progress|set_description|report).*|info|write|debug")
 """What is called like this prints its text; ``progress_bar(…, 'Loss: %.3f' % loss)`` does, too."""
 TRACKED = ("log", "log_metrics", "log_dict", "log_scalars")
@@ -45,61 +33,18 @@ VALUE = "\0"
 """Stands for a formatted value in the text of a print."""
 
 
-@dataclass(frozen=True)
-class Printed:
-    """One number that a program prints, or writes into a file.
-
-    Attributes:
-        name: What it would be called as a metric.
-        goal: ``min`` or ``max``, by its name.
-        pattern: For ``metrics.source``: where the value is in a line, and the step where the same line has one; of a
-            file, its path.
-        weight: How likely it is what the experiment is about; higher is likelier.
-        kind: The key of ``metrics.source``.
-    """
-
-    name: str
-    goal: str
-    pattern: str
-    weight: int
-    kind: str = "stdout"
-
-
-HUGGING_FACE = Printed("eval_loss", "min", r"eval_loss'?\s*[:=]\s*'?(?P<eval_loss>\S+)", 8)
-"""What transformers' Trainer prints after an evaluation, in its two forms."""
-
-
 @lru_cache(MOST_KEPT)
 def find_printed(source: str) -> tuple[Printed, ...]:
     """The numbers a program prints that look like metrics, the likeliest first; each name once."""
     if (tree := parse(source)) is None:
         return ()
     found = [each for text in _texts(tree) for line in text.splitlines() for each in _values(line)]
-    if "Trainer(" in source and "transformers" in source:
-        found.append(HUGGING_FACE)
+    found += printed_by_libraries(source, tree)
     best: dict[str, Printed] = {}
     for each in found:
         if each.name not in best or each.weight >= best[each.name].weight:
             best[each.name] = each
     return tuple(sorted(best.values(), key=lambda each: -each.weight))
-
-
-def goal_of(name: str) -> str:
-    """Whether a metric of this name is better high or low; low where the name does not say."""
-    return known_goal(name) or "min"
-
-
-def known_goal(name: str) -> str:
-    """``min`` or ``max`` where the name says which is better; empty where it does not."""
-    words = _words(name)
-    return "min" if words & _LOWER else "max" if words & _HIGHER else ""
-
-
-def guess_for(name: str) -> str:
-    """A pattern for a metric of which only the name is known: the number after it, whatever stands between."""
-    spelled = r"[\s_-]*".join(re.escape(word) for word in re.split(r"[\s_-]+", name.strip()))
-    group = re.sub(r"\W", "_", name.strip())
-    return rf"(?i)\b{spelled}\b['\"]?[\s:=|│┃]+(?P<{group}>[^\s,;)}}\]%]+)"
 
 
 # ── the texts that are printed, with VALUE for what is formatted into them ───────────────────────────────────────
@@ -192,8 +137,8 @@ def _leads_to_value(before: str, label: str) -> bool:
     words = label.lower().split()
     if (words and words[-1] in {*_STEP_WORDS, *_EPOCH_WORDS}) or before.endswith((" of ", " of '")):
         return False
-    after = words[max((n for n, word in enumerate(words) if word in _HIGHER | _LOWER), default=-1) + 1 :]
-    return bool(re.search(r"[=:>(|\"'][\s({\[\"']*$", before)) or set(after) <= {*_TAILS, *_HELD_OUT}
+    after = words[max((n for n, word in enumerate(words) if word in HIGHER | LOWER), default=-1) + 1 :]
+    return bool(re.search(r"[=:>(|\"'][\s({\[\"']*$", before)) or set(after) <= {*_TAILS, *HELD_OUT}
 
 
 def _step_pattern(pieces: Sequence[str]) -> tuple[str, int] | None:
@@ -211,7 +156,7 @@ def _label(before: str) -> str:
     text = re.sub(r"[\s:=({\[\"'>-]+$", "", before)
     inner = re.split(r"[,;|\t()\[\]{}]", text)[-1]
     words = re.findall(r"[A-Za-z][A-Za-z0-9]*", inner.replace("_", " "))
-    told = [word for word in words[:-3] if word.lower() in _HELD_OUT]
+    told = [word for word in words[:-3] if word.lower() in HELD_OUT]
     kept = [word for word in words[-3:] if word.lower() not in ("average", "avg", "mean", "set", "the", "is", "of")]
     return " ".join([*told, *kept])
 
@@ -224,17 +169,3 @@ def _anchor(before: str) -> str:
 def _literal(text: str) -> str:
     """A text as a pattern; the space before a value may be of any length, as values are padded."""
     return re.escape(text.rstrip()).replace("\\ ", " ") + r"\s*"
-
-
-def weight_of(label: str) -> int:
-    """How likely a name is that of the metric an experiment is about; 0 for what is no metric."""
-    words = _words(label)
-    of_metrics = words & (_HIGHER | _LOWER)
-    is_message = of_metrics == {"success"} and not words & {"rate", *_HELD_OUT}
-    if not of_metrics or is_message or words & _NO_METRIC:
-        return 0
-    return 2 + 3 * bool(words & _HELD_OUT) + 2 * bool(words & _VALIDATION) + bool(words & _LOWER)
-
-
-def _words(name: str) -> set[str]:
-    return set(re.findall(r"[a-z]+\d*", name.lower().replace("_", " ")))

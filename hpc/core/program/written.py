@@ -5,7 +5,8 @@ wandb's runs.
 import ast
 from collections.abc import Iterator
 
-from hpc.core.program.printed import TRACKED, Printed, called, goal_of, guess_for, weight_of
+from hpc.core.program.naming import Printed, goal_of, guess_for, weight_of
+from hpc.core.program.printed import TRACKED, called
 from hpc.core.program.source import dotted, parse
 from hpc.core.program.spelled import known_words, spelled_out
 

@@ -7,7 +7,9 @@ import pytest
 from hpc.adapters.yaml_file import parse_yaml
 from hpc.core.program.arguments import Argument, Interface, read_interface
 from hpc.core.program.draft import Draft, choose_swept, render_draft, values_around
-from hpc.core.program.printed import HUGGING_FACE, Printed, find_printed
+from hpc.core.program.libraries import HUGGING_FACE
+from hpc.core.program.naming import Printed
+from hpc.core.program.printed import find_printed
 from hpc.experiments.schema import experiment_from
 
 PROGRAMS = Path(__file__).parents[2] / "data/programs"

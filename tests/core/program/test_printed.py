@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from hpc.core.experiment.metric_source import match_line, parse_source
-from hpc.core.program.printed import find_printed, goal_of, guess_for
+from hpc.core.program.naming import goal_of, guess_for
+from hpc.core.program.printed import find_printed
 
 PROGRAMS = Path(__file__).parents[2] / "data/programs"
 
