@@ -46,7 +46,7 @@ from hpc.core.records.probe import ProbeEnd, Try  # noqa: E402
 from hpc.core.records.record import Record  # noqa: E402
 from hpc.core.records.submitted import Asked  # noqa: E402
 from hpc.core.records.task import TaskRecord  # noqa: E402
-from hpc.core.retry.plan import ACTIONS  # noqa: E402
+from hpc.core.retry.actions import ACTIONS  # noqa: E402
 from hpc.experiments.models import ExperimentModel  # noqa: E402
 from hpc.experiments.profile_models import ProfileModel  # noqa: E402
 from hpc.experiments.reference import field_reference, json_schema  # noqa: E402

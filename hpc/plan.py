@@ -28,7 +28,7 @@ from hpc.core.experiment.spec import Task
 from hpc.core.forecast.forecast import Forecast, say_forecast
 from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.resources import ALONE, render_memory, render_time
-from hpc.core.retry.plan import MENDED_FIRST
+from hpc.core.retry.actions import MENDED_FIRST
 from hpc.core.slurm.arrays import ArrayPlan, first_assignment, plan_arrays
 from hpc.core.slurm.gpu_bound import Place, describe_places, place_all
 from hpc.core.slurm.packing import describe_bounds, describe_pack

@@ -25,7 +25,8 @@ from benchmarks.simulation.traces import (
     only_passing,
 )
 from hpc.core.failures.evidence import FailureClass
-from hpc.core.retry.plan import TAKEN_AWAY_BUDGET, default_action
+from hpc.core.retry.actions import default_action
+from hpc.core.retry.counting import TAKEN_AWAY_BUDGET
 
 F = FailureClass
 FREE = Costs(0, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 5, 5)

@@ -12,7 +12,7 @@ from hpc.core.failures.diagnosis import BY_SIGN, Diagnosis, diagnose
 from hpc.core.failures.evidence import Evidence, FailureClass, Verdict
 from hpc.core.failures.health import examine
 from hpc.core.failures.siblings import Comparison, Siblings, compare, judge_among, usual_events
-from hpc.core.retry.plan import action_of
+from hpc.core.retry.actions import action_of
 
 if TYPE_CHECKING:
     from hpc.rounds.consequence import Consequence  # loaded only for targets that are attempts

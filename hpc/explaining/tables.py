@@ -4,7 +4,7 @@ from hpc.core.failures.classify import ADVICE, SUCCESS_RULES, classify
 from hpc.core.failures.diagnosis import BY_CAUSE, BY_SIGN, DIAGNOSES
 from hpc.core.failures.evidence import Evidence, FailureClass
 from hpc.core.failures.fact_rules import FACT_RULES
-from hpc.core.retry.plan import ACTIONS
+from hpc.core.retry.actions import ACTIONS
 from hpc.core.slurm.states import SlurmState
 from hpc.explaining.explained import describe_action
 
@@ -19,7 +19,7 @@ def _classes_part() -> list[str]:
     head = [
         "# Failure classes",
         "",
-        "Generated from `hpc/core/failures/` (classify, rules) and `hpc/core/retry/plan.py`; do not edit.",
+        "Generated from `hpc/core/failures/` (classify, rules) and `hpc/core/retry/actions.py`; do not edit.",
         "Root cause goes before symptom, evidence before state, and what is unknown is never a success.",
         "",
         "| class | meaning | what a retry changes | what a person does |",

@@ -7,7 +7,7 @@ from functools import cache
 
 from hpc.core.failures.classify import classify
 from hpc.core.failures.evidence import FailureClass, Verdict
-from hpc.core.retry.plan import default_action
+from hpc.core.retry.actions import default_action
 from tests.corpus.cases import Case, evidence_of_case, load_cases
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from hpc.core.errors import nearest
 from hpc.core.resources import parse_memory, parse_time, render_memory, render_time
-from hpc.core.retry.plan import CEILING_FACTOR, again, attempts_spent
+from hpc.core.retry.counting import CEILING_FACTOR, attempts_spent
+from hpc.core.retry.next_attempt import again
 from hpc.core.retry.records import Decision, Declined, FailedTask, Retry, Situation
 
 MARK = "hook"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hpc.core.experiment.spec import Breaker
 from hpc.core.failures.breaker import UNCURED, Ended, check_breaker, fingerprint
 from hpc.core.failures.evidence import FailureClass, LogLine, Verdict
-from hpc.core.retry.plan import ACTIONS
+from hpc.core.retry.actions import ACTIONS
 
 F = FailureClass
 

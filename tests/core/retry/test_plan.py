@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from hpc.core.experiment.spec import Divergence, RetryPolicy
 from hpc.core.failures.evidence import FailureClass, Verdict
+from hpc.core.retry.actions import ACTIONS, default_action
 from hpc.core.retry.amounts import smaller_micro_batch
+from hpc.core.retry.counting import blameless
 from hpc.core.retry.learned import NOTHING_KNOWN, Known, Observation, learn
-from hpc.core.retry.plan import ACTIONS, blameless, default_action, plan_retries
+from hpc.core.retry.plan import plan_retries
 from hpc.core.retry.records import ON_REQUEST, AttemptFacts, Declined, FailedTask, Limits, Retry, Situation
 
 F = FailureClass
