@@ -191,7 +191,7 @@ def _climb(record: TaskRecord, attempt: AttemptLayout, watch: Watch) -> Supervis
 
 def _leave_out(nodes: Sequence[str], job: Job) -> None:
     """Keep what still waits of this array away from nodes that are not fit, or they would take it in one by one."""
-    from hpc.adapters import slurm  # here: hardly any node is unfit, and it brings eight modules
+    from hpc.adapters import slurm  # here: hardly any node is unfit, and it brings a dozen modules
 
     try:
         slurm.leave_out(job.name.partition("_")[0], nodes)

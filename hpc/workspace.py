@@ -238,6 +238,6 @@ class Workspace:
 
 def _has_slurm() -> bool:
     """Whether this machine belongs to a Slurm; its clients alone, as a package brings them, are none."""
-    from hpc.adapters.slurm import is_here  # only where nobody said which
+    from hpc.adapters.slurm_site import is_here
 
     return shutil.which("sbatch") is not None and is_here()

@@ -51,6 +51,7 @@ ADAPTERS_MAY = {
     "hpc.adapters.lock_lease",
     "hpc.adapters.proc",
     "hpc.adapters.metrics_rows",
+    "hpc.adapters.slurm_client",
     "hpc.adapters.sparse_file",
     "hpc.adapters.metrics_read",
     "hpc.adapters.packed",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from hpc.adapters import slurm
+from hpc.adapters import slurm, slurm_client, slurm_site
 from hpc.adapters.images import locate_image
 from hpc.adapters.sbatch import gpu_options, render_relay
 from hpc.adapters.shared_disk import folder_in, held, nearest_folder, said
@@ -40,7 +40,7 @@ def look_from_nodes(examined: Examined, wait_s: float) -> Iterator[Begin | Check
     """Send the tiny job, wait for its answers no longer than `wait_s` seconds, and judge them."""
     yield Begin("node job", wait_s + RUN_S + MARGIN_S)
     try:
-        slurm.ask_controller()
+        slurm_site.ask_controller()
     except HpcError as error:
         yield Check("node job", f"not sent: {error}", "", "", Severity.NOTE)
         return
@@ -48,7 +48,7 @@ def look_from_nodes(examined: Examined, wait_s: float) -> Iterator[Begin | Check
         with folder_in(nearest_folder(examined.workspace.root)) as folder:
             yield from _send(examined, folder, wait_s)
     except HpcError as error:
-        is_no = isinstance(error, slurm.SlurmError)
+        is_no = isinstance(error, slurm_client.SlurmError)
         mend = "mend what Slurm objects to in the profile" if is_no else "try again later: scontrol ping"
         yield Check("node job", str(error), "that Slurm takes it", mend, Severity.BLOCKING, not is_no)
     except OSError as error:
@@ -96,7 +96,7 @@ def _submit(examined: Examined, folder: Path) -> str:
         script.write_text(_script(examined, folder, nodes), encoding="utf-8")
         try:
             return slurm.submit_script(script, chdir=folder)
-        except slurm.SlurmError:
+        except slurm_client.SlurmError:
             if nodes == "1":
                 raise
     raise AssertionError

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from hpc.adapters import slurm
+from hpc.adapters import slurm, slurm_client, slurm_site
 from hpc.adapters.this_machine import cgroup_version, own_groups
 from hpc.checkup.bounded import Begin
 from hpc.checkup.examined import Examined
@@ -27,7 +27,7 @@ from hpc.core.errors import HpcError, TemporaryError
 from hpc.core.profile import ClusterProfile
 from hpc.core.slurm.limits import limits_of
 
-CLIENT_S = slurm.QUICK_S + 5
+CLIENT_S = slurm_client.QUICK_S + 5
 """One question: its own time-out, and some more for a machine that is busy."""
 
 
@@ -48,14 +48,14 @@ def look_at_slurm(examined: Examined) -> Iterator[Begin | Check]:
         return
     yield Begin("clients", CLIENT_S)
     missing = {name for name in (*NEEDED, *WANTED) if shutil.which(name) is None}
-    site = SiteFacts(user=user_name(), version=slurm.ask_version() if "sinfo" not in missing else "")
+    site = SiteFacts(user=user_name(), version=slurm_site.ask_version() if "sinfo" not in missing else "")
     yield judge_clients(missing, site.version)
     if missing & set(NEEDED):
         return
     yield Begin("controller", CLIENT_S)
     try:
-        site = replace(site, config=slurm.ask_controller())
-    except slurm.NotHere as error:
+        site = replace(site, config=slurm_site.ask_controller())
+    except slurm_client.NotHere as error:
         mend = "try again on a login node, or take this machine alone: --cluster local"
         yield Check("controller", str(error), "a slurm.conf", mend, Severity.BLOCKING)
         return
@@ -69,7 +69,7 @@ def look_at_slurm(examined: Examined) -> Iterator[Begin | Check]:
     site, check = _ask_accounting(site, "sacctmgr" in missing)
     yield check
     yield Begin("partition", 2 * CLIENT_S)
-    site = replace(site, partitions=slurm.ask_partitions(), kinds=slurm.ask_kinds())
+    site = replace(site, partitions=slurm_site.ask_partitions(), kinds=slurm_site.ask_kinds())
     yield from judge_site(site, profile, examined.needs, groups=own_groups(), cgroups=cgroup_version())
     yield Begin("submit limits", 8 * CLIENT_S)
     yield _look_at_limits(site.user, profile, examined)
@@ -96,8 +96,8 @@ def _ask_accounting(site: SiteFacts, no_client: bool) -> tuple[SiteFacts, Check]
     if not site.keeps_accounting or no_client:
         return site, judge_accounting(site)
     try:
-        allowed = slurm.ask_accounting(site.user, site.config.get("ClusterName", ""))
-    except slurm.SlurmError:  # it keeps some, and says nothing of users
+        allowed = slurm_site.ask_accounting(site.user, site.config.get("ClusterName", ""))
+    except slurm_client.SlurmError:  # it keeps some, and says nothing of users
         return site, judge_accounting(site)
     except TemporaryError as error:
         return site, _silent("accounting", error, "sacctmgr show cluster")
@@ -105,7 +105,7 @@ def _ask_accounting(site: SiteFacts, no_client: bool) -> tuple[SiteFacts, Check]
 
 
 def _look_at_limits(user: str, profile: ClusterProfile, examined: Examined) -> Check:
-    bounds = slurm.read_site(user, account=profile.account, qos=profile.qos, partition=profile.partition)
+    bounds = slurm_site.read_site(user, account=profile.account, qos=profile.qos, partition=profile.partition)
     try:
         queue = slurm.query_load(everybody=bounds.counts_others)
     except HpcError as error:

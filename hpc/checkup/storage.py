@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hpc.adapters import shared_disk, slurm
+from hpc.adapters import shared_disk, slurm_client, slurm_site
 from hpc.checkup.bounded import Begin
 from hpc.checkup.examined import Examined
 from hpc.core.checkup.check import Check, Severity
@@ -24,7 +24,7 @@ from hpc.core.checkup.storage import (
     judge_writable,
 )
 
-HOSTS_S = slurm.QUICK_S + 5
+HOSTS_S = slurm_client.QUICK_S + 5
 Try = Callable[[Path], str]
 WORKING: tuple[tuple[str, Try, Severity, str], ...] = (
     ("rename", shared_disk.try_rename, Severity.BLOCKING, ""),
@@ -82,7 +82,7 @@ def _write_problem(home: Path) -> str:
 def _other_hosts(partition: str) -> list[str]:
     """Nodes of a partition that are not this machine."""
     here = {socket.gethostname(), socket.gethostname().partition(".")[0], "localhost"}
-    return [host for host in slurm.ask_hosts(partition.partition(",")[0]) if host not in here]
+    return [host for host in slurm_site.ask_hosts(partition.partition(",")[0]) if host not in here]
 
 
 def look_at_hdf5(examined: Examined) -> Iterator[Begin | Check]:

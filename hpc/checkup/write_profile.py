@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hpc.adapters import slurm
+from hpc.adapters import slurm_client, slurm_site
 from hpc.adapters.shared_disk import printed_by
 from hpc.adapters.yaml_file import parse_yaml
 from hpc.checkup.slurm import user_name
@@ -60,14 +60,14 @@ def ask_site() -> SiteFacts:
     """
     user = user_name()
     try:
-        config = slurm.ask_controller()
-    except slurm.SlurmError as error:
+        config = slurm_site.ask_controller()
+    except slurm_client.SlurmError as error:
         raise TemporaryError(str(error)) from None
-    site = SiteFacts(user, config, slurm.ask_partitions(), slurm.ask_kinds(), None, slurm.ask_version())
+    site = SiteFacts(user, config, slurm_site.ask_partitions(), slurm_site.ask_kinds(), None, slurm_site.ask_version())
     if not site.keeps_accounting:
         return site
     try:
-        allowed = slurm.ask_accounting(user, config.get("ClusterName", ""))
+        allowed = slurm_site.ask_accounting(user, config.get("ClusterName", ""))
     except HpcError:  # the profile then names no account, and says so
         return site
     return SiteFacts(site.user, site.config, site.partitions, site.kinds, allowed, site.version)

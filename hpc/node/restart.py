@@ -122,7 +122,7 @@ def put_back(job: Job) -> None:
     """Put this element back into Slurm's queue; nothing without Slurm, where the local backend does so."""
     if not job.slurm:
         return
-    from hpc.adapters import slurm  # here: most attempts end without, and it brings eight modules
+    from hpc.adapters import slurm  # here: most attempts end without, and it brings a dozen modules
 
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Slurm's answer to a requeue is to end us
     try:

@@ -478,9 +478,9 @@ def ask_for(layout: RunLayout, *, require_slurm: bool, prepared: Sequence[Prepar
         if is_on_slurm:
             answer = ask_slurm(layout.experiment, since, now, owner_in_slurm(layout))
     except TemporaryError as error:
-        from hpc.adapters import slurm
+        from hpc.adapters import slurm_client
 
-        is_needless = isinstance(error, slurm.NotHere) and not _was_sent_to_slurm(prepared)
+        is_needless = isinstance(error, slurm_client.NotHere) and not _was_sent_to_slurm(prepared)
         if require_slurm and not is_needless:
             raise
         is_said = not is_needless or prepared[-1][1].scheduler == "slurm"
@@ -628,14 +628,14 @@ def ask_slurm(experiment: str, since: float, now: float, user: str = "") -> _Ans
     Raises:
         TemporaryError: squeue did not answer.
     """
-    from hpc.adapters import slurm
+    from hpc.adapters import slurm, slurm_site
 
     queue = slurm.query_queue(experiment, user)
     try:
         accounting = slurm.query_accounting(experiment, since, user)
     except TemporaryError as error:
         return _Answer(join_rows((), queue), problem=str(error))
-    return _Answer(join_rows(accounting, queue), now, cache(lambda: slurm.read_config_value("ClusterName") or ""))
+    return _Answer(join_rows(accounting, queue), now, cache(lambda: slurm_site.read_config_value("ClusterName") or ""))
 
 
 def _find_submitted(

@@ -9,7 +9,7 @@ import pwd
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from hpc.adapters import slurm
+from hpc.adapters import slurm, slurm_client, slurm_site
 from hpc.core.errors import HpcError
 from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.profile import ClusterProfile
@@ -73,7 +73,7 @@ def room_for(profile: ClusterProfile) -> Room:
     account, qos, partition = (
         getattr(profile, name) or profile.directives.get(name, "") for name in ("account", "qos", "partition")
     )
-    site = slurm.read_site(user, account=account, qos=qos, partition=partition)
+    site = slurm_site.read_site(user, account=account, qos=qos, partition=partition)
     limits = limits_of(site, user, _load(site), profile.max_submit)
     most = min(profile.max_array_size, site.max_array_size or profile.max_array_size)
     return Room(tightest(limits), most, site.cluster)
@@ -114,7 +114,7 @@ def feed(layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignment], t
             try:
                 prepared = prepare_submissions(layout, frozen, plan.assignments, unused)
                 submitted = submit_to_slurm(layout, prepared, own_terms, room.cluster)
-            except slurm.SubmitLimitReached as refusal:
+            except slurm_client.SubmitLimitReached as refusal:
                 left, why = plan.elements // 2, f"Slurm: {refusal}"
                 break
             jobs |= submitted
@@ -143,6 +143,6 @@ def resume(layout: RunLayout, unfinished: Sequence[SubmissionLayout]) -> dict[in
     for submission in unfinished:
         try:
             jobs |= submit_to_slurm(layout, [submission])
-        except slurm.SubmitLimitReached:  # its intent is taken back: nothing was asked of Slurm
+        except slurm_client.SubmitLimitReached:  # its intent is taken back: nothing was asked of Slurm
             continue
     return jobs

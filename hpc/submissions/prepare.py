@@ -21,7 +21,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from hpc.adapters import slurm
+from hpc.adapters import slurm, slurm_site
 from hpc.adapters.files import is_there, make_folder, move_away, publish_folder, read_record_or_none, write_text
 from hpc.adapters.images import name_of_pin, pin_image
 from hpc.adapters.index_file import write_index
@@ -211,7 +211,7 @@ class Frozen:
 
 def cluster_of(frozen: Frozen) -> str:
     """Name the cluster that tasks go to, as Slurm calls it; empty without Slurm, or where it does not say."""
-    return (slurm.read_config_value("ClusterName") or "") if frozen.profile.scheduler == "slurm" else ""
+    return (slurm_site.read_config_value("ClusterName") or "") if frozen.profile.scheduler == "slurm" else ""
 
 
 class Unused:
@@ -329,7 +329,7 @@ def choose_partitions(profile: ClusterProfile, resources: Resources) -> Choice |
     """Choose among a site's partitions for a task, by what Slurm says of them now; None where there is no choice."""
     if "," not in profile.partition or profile.scheduler != "slurm":
         return None
-    return choose(resources, profile, slurm.read_node_kinds(profile.partition))
+    return choose(resources, profile, slurm_site.read_node_kinds(profile.partition))
 
 
 def in_partitions(profile: ClusterProfile, resources: Resources) -> ClusterProfile:
@@ -429,7 +429,7 @@ def submit_to_slurm(
         SlurmError: Slurm refused a script; its intent is taken back.
     """
     if cluster is None:
-        cluster = (slurm.read_config_value("ClusterName") or "") if submissions else ""
+        cluster = (slurm_site.read_config_value("ClusterName") or "") if submissions else ""
     return {each.number: _submit(layout, each, terms.signed(cluster)) for each in submissions}
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from hpc.adapters import slurm
+from hpc.adapters import slurm_client
 from hpc.adapters.files import is_there, read_record, read_record_or_none, write_json
 from hpc.core.errors import InputError
 from hpc.core.layout import SubmissionLayout
@@ -54,7 +54,7 @@ def submit_once(
         write_json(files.intent, {**(more or {}), **asked.to_json()})
         try:
             job = send(asked)
-        except slurm.SlurmError:
+        except slurm_client.SlurmError:
             files.intent.unlink()  # refused for certain: nothing to look for
             raise
     write_receipt(files, replace(asked, job=job, adopted=adopted, time=time.time()))

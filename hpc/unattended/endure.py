@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from hpc.adapters import slurm
 from hpc.adapters.files import lock
-from hpc.adapters.slurm import SlurmError
+from hpc.adapters.slurm_client import SlurmError
 from hpc.console import note
 from hpc.core.errors import HpcError, NothingToDo, TemporaryError
 from hpc.core.failures.breaker import Trip

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from hpc.adapters import slurm
+from hpc.adapters import slurm, slurm_client
 from hpc.adapters.files import is_there, make_folder, read_json_or_none, write_text
 from hpc.adapters.sbatch import relay_profile, relay_resources, render_relay
 from hpc.adapters.started import VARIABLE, started_as
@@ -192,12 +192,12 @@ def settle_successors(
     waiting = [relay for relay, row in found if row.state.is_waiting and not is_refused(row)]
     plan = plan_successors(waiting, live, course, time.time(), interval_s)
     submitted: list[Relay] = []
-    refused: slurm.SlurmError | None = None
+    refused: slurm_client.SlurmError | None = None
     for wanted in plan.submit:
         guard()
         try:
             submitted.append(submit_relay(layout, frozen, wanted))
-        except slurm.SlurmError as error:
+        except slurm_client.SlurmError as error:
             refused = error
             note_down(layout, "refused", what=wanted.kind, why=str(error))
     if refused:  # a site's limit, or jobs to wait for that are over: what waits already is better than nothing

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpc.adapters import slurm
+from hpc.adapters import slurm, slurm_client, slurm_site
 from hpc.core.errors import TemporaryError
 from hpc.core.slurm.executions import join_rows, of_submission
 from hpc.core.slurm.states import SlurmState as S
@@ -179,7 +179,7 @@ def test_jobs_in_hidden_partitions_are_asked_for(clients):
 def test_a_refusal_is_final(clients):
     """sbatch's no is an error with Slurm's own words, not something to try again."""
     make_client(clients, "sbatch", "echo 'sbatch: error: invalid partition specified: gpu' >&2; exit 1")
-    with pytest.raises(slurm.SlurmError, match="invalid partition"):
+    with pytest.raises(slurm_client.SlurmError, match="invalid partition"):
         slurm.submit_script(Path("x"))
     assert "invalid partition" in slurm.try_file(Path("x")).objection
 
@@ -188,13 +188,13 @@ def test_a_client_that_hangs_is_given_up(clients):
     """Clients retry for minutes on a broken configuration; we do not wait for them."""
     make_client(clients, "sleepy", "exec sleep 60")
     with pytest.raises(TemporaryError, match=r"did not answer within 0\.2 s"):
-        slurm.run_client(["sleepy"], timeout_s=0.2)
+        slurm_client.run_client(["sleepy"], timeout_s=0.2)
 
 
 def test_no_client_and_no_accounting_are_said(clients):
     """Not on a cluster: temporary, with where to go. A site without accounting: None, the queue has to do."""
     with pytest.raises(TemporaryError, match="login node"):
-        slurm.run_client(["squeue-that-is-nowhere"])
+        slurm_client.run_client(["squeue-that-is-nowhere"])
     make_client(clients, "sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
     assert slurm.query_accounting("e", 0) is None
     make_client(clients, "sacct", "echo 'sacct: error: Problem talking to the accounting database' >&2; exit 1")
@@ -236,7 +236,7 @@ def test_bytes_that_are_no_text_are_read_in_every_answer(clients):
     make_client(clients, "sacct", f"printf '\\377\\n'; cat {DATA / 'exit_3.txt'}")
     assert slurm.query_accounting("e", 0) == rows("exit_3")
     make_client(clients, "scontrol", "printf 'ClusterName = l\\377b\\nMaxArraySize = 5\\n'; printf '\\377' >&2")
-    assert slurm.read_config_value("MaxArraySize") == "5"
+    assert slurm_site.read_config_value("MaxArraySize") == "5"
     make_client(clients, "scancel", "printf 'scancel: \\377\\n' >&2; exit 1")
     with pytest.raises(TemporaryError):
         slurm.cancel_waiting(["7"])
@@ -269,8 +269,8 @@ def test_any_row_is_read_or_passed_over(accounting, queue):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(slurm, "PATIENCE_S", 0.3)
-    monkeypatch.setattr(slurm, "PING_S", 0.3)
+    monkeypatch.setattr(slurm_client, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(slurm_client, "PING_S", 0.3)
 
 
 def test_a_hung_daemon_is_told_from_a_slow_one(clients, impatient):
@@ -289,14 +289,14 @@ def test_a_hung_daemon_is_told_from_a_slow_one(clients, impatient):
 
 def test_the_bound_of_a_hung_daemon_is_short():
     """Whoever asks for an experiment's state, and for room for a first submission, is kept for 15 s at most."""
-    assert slurm.PATIENCE_S + slurm.PING_S + slurm.QUICK_S <= 15
+    assert slurm_client.PATIENCE_S + slurm_client.PING_S + slurm_client.QUICK_S <= 15
 
 
 def test_nothing_is_left_of_a_client_that_is_given_up(clients, tmp_path):
     """A site's wrapper that waits for the real client is ended with what it started."""
     make_client(clients, "sleepy", f"sleep 60 & echo $! > {tmp_path}/pid; wait")
     with pytest.raises(TemporaryError):
-        slurm.run_client(["sleepy"], timeout_s=1)
+        slurm_client.run_client(["sleepy"], timeout_s=1)
     child = Path("/proc") / (tmp_path / "pid").read_text().strip() / "stat"
     time.sleep(0.1)
     assert not child.exists() or " Z " in child.read_text()
@@ -307,7 +307,7 @@ def test_users_settings_do_not_reach_the_clients(clients, monkeypatch):
     for name in ("SLURM_TIME_FORMAT", "SQUEUE_STATES", "SACCT_FORMAT", "SBATCH_JOB_NAME", "SBATCH_ACCOUNT"):
         monkeypatch.setenv(name, "mine")
     make_client(clients, "printenv-like", "env")
-    told = slurm.run_client(["printenv-like"]).splitlines()
+    told = slurm_client.run_client(["printenv-like"]).splitlines()
     assert [line for line in told if line.endswith("=mine")] == ["SBATCH_ACCOUNT=mine"]
 
 
@@ -323,7 +323,7 @@ def test_what_waits_is_kept_away_from_a_node_beside_others(clients: Path, tmp_pa
     make_client(clients, "scontrol", f"printf '{said}\\n' >&2; exit 1")
     slurm.leave_out("12", ["n7"])  # those that run go on; Slurm 22.05 calls that an error, and changes the others
     make_client(clients, "scontrol", "echo 'slurm_update error: Access denied' >&2; exit 1")
-    with pytest.raises((slurm.SlurmError, TemporaryError)):
+    with pytest.raises((slurm_client.SlurmError, TemporaryError)):
         slurm.leave_out("12", ["n7"])
 
     make_client(clients, "scontrol", f'echo "$@" >> {asked}')

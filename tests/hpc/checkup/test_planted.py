@@ -86,12 +86,12 @@ def dead_controller(patient: Patient) -> None:
 
 
 def hung_accounting(patient: Patient) -> None:
-    patient.monkeypatch.setattr("hpc.adapters.slurm.QUICK_S", 0.2)
+    patient.monkeypatch.setattr("hpc.adapters.slurm_client.QUICK_S", 0.2)
     patient.client_fault("sacctmgr", "exec sleep 60")
 
 
 def hung_controller(patient: Patient) -> None:
-    patient.monkeypatch.setattr("hpc.adapters.slurm.QUICK_S", 0.2)
+    patient.monkeypatch.setattr("hpc.adapters.slurm_client.QUICK_S", 0.2)
     patient.client_fault("scontrol", "exec sleep 60")
 
 

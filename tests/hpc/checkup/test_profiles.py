@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc.adapters import slurm
+from hpc.adapters import slurm_client
 from hpc.checkup.slurm import look_at_slurm
 from hpc.checkup.write_profile import ask_site, make_profile, write_profile
 from hpc.core.checkup.check import Check, Severity
@@ -139,7 +139,7 @@ def test_what_modules_offer_is_a_setup_line() -> None:
 def test_a_site_is_asked_with_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients that hang cost their time-out each, and leave their part out."""
     workspace_of(tmp_path, monkeypatch, "typed")
-    monkeypatch.setattr(slurm, "QUICK_S", 0.2)
+    monkeypatch.setattr(slurm_client, "QUICK_S", 0.2)
     for client in ("sinfo", "sacctmgr"):
         (tmp_path / client).write_text("exec sleep 60\n")
     site = ask_site()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hpc.adapters import slurm
+from hpc.adapters import slurm, slurm_site
 from hpc.adapters.files import write_json
 from hpc.adapters.index_file import write_index
 from hpc.adapters.manifest_store import list_submissions, load_index, load_manifest
@@ -92,7 +92,7 @@ class Queue:
         self.problem = ""
         monkeypatch.setattr(slurm, "query_queue", self._squeue)
         monkeypatch.setattr(slurm, "query_accounting", lambda *_: self.accounting and [*self.accounting.values()])
-        monkeypatch.setattr(slurm, "read_config_value", lambda *_: "here")
+        monkeypatch.setattr(slurm_site, "read_config_value", lambda *_: "here")
 
     def row(self, job: str, state: SlurmState = SlurmState.PENDING, **changes: Any) -> JobRow:
         """What is said of a job."""

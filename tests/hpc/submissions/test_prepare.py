@@ -12,8 +12,8 @@ from tests.local_projects import LocalProject, make_project
 
 IMPATIENT = """
 import runpy, sys
-from hpc.adapters import slurm
-slurm.PATIENCE_S, slurm.PING_S, slurm.QUICK_S = slurm.PATIENCE_S / 10, slurm.PING_S / 10, slurm.QUICK_S / 10
+from hpc.adapters import slurm_client as client
+client.PATIENCE_S, client.PING_S, client.QUICK_S = client.PATIENCE_S / 10, client.PING_S / 10, client.QUICK_S / 10
 sys.argv = sys.argv[1:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """

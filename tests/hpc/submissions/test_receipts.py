@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpc.adapters.slurm import SlurmError
+from hpc.adapters.slurm_client import SlurmError
 from hpc.core.errors import InputError, TemporaryError
 from hpc.core.layout import SubmissionLayout
 from hpc.submissions.on_disk import asked_of, received_job

@@ -15,7 +15,7 @@ import pytest
 
 from hpc.adapters.files import lock, read_json_lines
 from hpc.adapters.lease import give_back, read_lease
-from hpc.adapters.slurm import SlurmError
+from hpc.adapters.slurm_client import SlurmError
 from hpc.core.errors import TemporaryError
 from hpc.core.failures.breaker import Trip
 from hpc.core.layout import RunLayout
