@@ -68,6 +68,12 @@ def show_p(p: float | None) -> str:
     return "–" if p is None else ("< 0.0001" if p < 1e-4 else f"{p:.4f}")
 
 
+def say_p(p: float | None) -> str:
+    """Write a p-value into a sentence: ``p = 0.0432``, ``p < 0.0001``."""
+    told = show_p(p)
+    return f"p {told}" if told.startswith("<") else f"p = {told}"
+
+
 def coverage(level: float) -> str:
     """Write the coverage of an interval: ``95 %``."""
     return f"{100 * level:g} %"

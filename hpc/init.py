@@ -39,6 +39,7 @@ FIRST = "first_sweep"
     "--goal", type=click.Choice(("min", "max")), help="Whether lower or higher is better. Default: by its name."
 )
 @click.option("--run-help", is_flag=True, help="Learn the options from PROGRAM --help, which executes PROGRAM.")
+@click.option("--makefile", is_flag=True, help="Also write targets for make: manifests, submit, retry, report.")
 @click.option("--yes", is_flag=True, help="Ask nothing.")
 @dry_run_option
 @json_option
@@ -49,12 +50,13 @@ def main(
     metric: str | None,
     goal: str | None,
     run_help: bool,
+    makefile: bool,
     yes: bool,
     dry_run: bool,
     as_json: bool,
 ) -> int:
     """Set up this repository: write an experiment that runs PROGRAM (default: the training program it finds)."""
-    from hpc.newcomer.write import check_draft, wanted_files, write_files
+    from hpc.newcomer.write import check_draft, wanted_files, wanted_makefile, write_files
 
     workspace = Workspace.current()
     asks = not (yes or as_json or dry_run)
@@ -65,6 +67,8 @@ def main(
     else:
         load_yaml(workspace.experiments / f"{newest(workspace)}.yaml")  # what is advised next can be read
     wanted = wanted_files(workspace.project, made)
+    if makefile and (targets := wanted_makefile(workspace.project)):
+        wanted.append(targets)
     if not wanted:
         raise NothingToDo(f"everything is in place; next: {next_line(chosen or newest(workspace))}")
     if not dry_run:

@@ -25,7 +25,7 @@ from analysis.findings.findings import Findings
 from analysis.statistics.comparisons import Comparison, is_better
 from analysis.statistics.estimates import estimate
 from analysis.statistics.samples import Sample
-from analysis.words import coverage, plain, show_number, show_p
+from analysis.words import coverage, plain, say_p, show_number
 from hpc.core.experiment.spec import Metric
 
 Values = dict[int, float]
@@ -122,12 +122,8 @@ def _fill_difference(axes: Axes, found: Comparison, primary: Metric, level: floa
         interval = f"{found.relative_low:+.3g} to {found.relative_high:+.3g} %"
         told = [f"{found.relative_percent:+.1f} %", interval if is_narrow() else f"({coverage(level)}: {interval})"]
     if found.p_adjusted is not None:
-        told.append(f"{'adj.' if is_narrow() else 'adjusted'} p {_equals(show_p(found.p_adjusted))}")
+        told.append(f"{'adj.' if is_narrow() else 'adjusted'} {say_p(found.p_adjusted)}")
     axes.set_xlabel("\n".join(told), fontsize=8.5 if is_narrow() else 9.5)
-
-
-def _equals(p: str) -> str:
-    return p if p.startswith("<") else f"= {p}"
 
 
 def _caption(found: Comparison, level: float) -> str:

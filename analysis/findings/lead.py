@@ -14,7 +14,7 @@ from analysis.findings.systems_text import say_dropped, say_lost, say_method
 from analysis.findings.verdict_text import say_threshold
 from analysis.statistics.comparisons import Comparison, is_better
 from analysis.statistics.systems import MethodOverSystems, OverSystems
-from analysis.words import coverage, list_counts, show_number, show_p
+from analysis.words import coverage, list_counts, say_p, show_number
 from hpc.core.experiment.spec import Metric
 from hpc.core.question.ruling import Ruling
 from hpc.core.words import counted
@@ -200,8 +200,7 @@ def _certainty(found: Comparison, findings: Findings) -> str:
     elif found.low is not None and found.high is not None:
         said.append(f"{level} interval {found.low:+.3g} to {found.high:+.3g}")
     if found.p_adjusted is not None:
-        p = show_p(found.p_adjusted)
-        said.append(f"adjusted p {p if p.startswith('<') else f'= {p}'}")
+        said.append(f"adjusted {say_p(found.p_adjusted)}")
     return "; ".join([*said, f"n={found.n} against {found.n_baseline}"])
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from analysis.statistics.jackknife import Aggregate
 from analysis.statistics.system_runs import ORDER, RANGE, RATIO
 from analysis.statistics.systems import MethodOverSystems, OverSystems
-from analysis.words import coverage, list_words, show_number, show_p, spread
+from analysis.words import coverage, list_words, say_p, show_number, show_p, spread
 from hpc.core.words import counted
 
 _SHOWN = 3
@@ -68,12 +68,7 @@ def _with_size(one: MethodOverSystems, found: OverSystems) -> str:
     else:
         size = "not computable"
     p = one.p_equivalence if one.word == "EQUIVALENT" else one.p_adjusted
-    return f"{one.method} ({size}; adjusted p {_equals(p)})"
-
-
-def _equals(p: float | None) -> str:
-    told = show_p(p)
-    return told if told.startswith("<") else f"= {told}"
+    return f"{one.method} ({size}; adjusted {say_p(p)})"
 
 
 def _show(one: Aggregate, found: OverSystems) -> str:
@@ -111,7 +106,7 @@ def _say_omnibus(found: OverSystems) -> str:
     verdict = "methods rank differently" if one.p < found.alpha else "no difference of ranks is shown"
     return (
         f"Friedman's test over {len(found.systems)} systems and {len(found.methods)} methods: χ² = "
-        f"{one.statistic:.2f}, p {_equals(one.p)}{floor}, {how}: {verdict}. It treats the systems as independent draws "
+        f"{one.statistic:.2f}, {say_p(one.p)}{floor}, {how}: {verdict}. It treats the systems as independent draws "
         "and uses only the order of methods on each, not the runs behind it."
     )
 

@@ -28,7 +28,7 @@ from analysis.page.runs import failures_section, resource_facts
 from analysis.statistics.comparisons import Comparison, compare
 from analysis.statistics.estimates import Estimate, estimate
 from analysis.statistics.samples import Sample
-from analysis.words import coverage, plain, show_duration, show_number, show_p, show_time, show_value
+from analysis.words import coverage, plain, say_p, show_duration, show_number, show_p, show_time, show_value
 from hpc.core.experiment.spec import Metric
 from hpc.core.words import counted
 
@@ -186,7 +186,7 @@ def _statistics(findings: Findings) -> tuple[Block, ...]:
     ]
     for one in found.parameters:
         better = f"{one.improvement_percent:.1f} %" if one.improvement_percent is not None else "not computable"
-        p = f"p = {show_p(one.p_best)}" if one.p_best is not None else "p not computable"
+        p = say_p(one.p_best) if one.p_best is not None else "p not computable"
         facts.append(
             (f"Optimal {one.name}", f"{show_value(one.levels[one.best].value)}: average improvement {better}, {p}")
         )

@@ -32,6 +32,41 @@ class Wanted:
     why: str
 
 
+MAKEFILE = """\
+# Written by `hpc init --makefile`, yours to change. EXP=NAME may be left out where there is one experiment.
+HPC ?= hpc
+
+.PHONY: manifests submit retry report
+
+manifests:  # EXP=NAME: check it, freeze it, write its Slurm scripts
+\t@$(HPC) plan $(EXP) $(ARGS)
+
+submit:  # EXP=NAME: what is not done yet
+\t@$(HPC) submit $(EXP) $(ARGS)
+
+retry:  # EXP=NAME: one verdict a run; what can be healed starts again
+\t@$(HPC) collect $(EXP) --retry-failed $(ARGS)
+
+report:  # EXP=NAME: collect, and build the statistical report
+\t@$(HPC) collect $(EXP) || [ $$? -le 1 ]
+\t@$(HPC) report $(EXP) $(ARGS)
+"""
+INCLUDED = Path("hpc.mk")
+_MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
+"""In the order in which make looks for them."""
+
+
+def wanted_makefile(project: Path) -> Wanted | None:
+    """The targets for make: a Makefile, or beside somebody's own a file that it can include; None where it is there."""
+    own = next((name for name in _MAKEFILES if (project / name).exists()), "")
+    if own and MAKEFILE in _text(project / own):
+        return None
+    path, why = Path("Makefile"), "make manifests, submit, retry, report"
+    if own:
+        path, why = INCLUDED, f"{why}; add to {own}: include {INCLUDED}"
+    return None if (project / path).exists() else Wanted(path, MAKEFILE, why)
+
+
 def wanted_files(project: Path, draft: Draft | None) -> list[Wanted]:
     """The files that are missing, or ours and out of date."""
     schema_of = _schemas()

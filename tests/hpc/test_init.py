@@ -397,3 +397,29 @@ def test_what_is_written_into_a_file_decides_where_nothing_is_printed(repository
     project.hpc("submit", "first_sweep")
     assert project.json("collect", "first_sweep")["outcomes"]["finished"] == 1
     assert project.json("status", "first_sweep")["values"]
+
+
+@pytest.mark.parametrize(
+    ("own", "written"), [("", "Makefile"), ("Makefile", "hpc.mk"), ("GNUmakefile", "hpc.mk"), ("makefile", "hpc.mk")]
+)
+def test_make_has_the_same_targets_in_any_repository(repository: Path, own: str, written: str) -> None:
+    """`make manifests EXP=…` and `make report`; a Makefile of a person's stays, and is told what to include."""
+    put(repository, "like_mnist")
+    if own:
+        (repository / own).write_text("all:\n\techo mine\n")
+
+    done = init("--yes", "--makefile")
+
+    assert done.exit_code == 0
+    assert (f"add to {own}: include hpc.mk" in done.stdout) == bool(own)
+    if own:
+        assert (repository / own).read_text() == "all:\n\techo mine\n"
+        (repository / own).write_text("include hpc.mk\n")
+    for target, command in (
+        ("manifests", "hpc plan one"), ("submit", "hpc submit one"), ("retry", "hpc collect one --retry-failed"),
+        ("report", "hpc report one"),
+    ):  # fmt: skip
+        told = subprocess.run(["make", "-n", target, "EXP=one"], capture_output=True, text=True, check=True).stdout
+        assert command in told
+    assert written in tree(repository)
+    assert init("--yes", "--makefile").exit_code == 3

@@ -14,7 +14,7 @@ from analysis.page.cells import show_interval, show_mean
 from analysis.page.rendering import escape_markdown
 from analysis.report import build
 from analysis.statistics.estimates import estimate
-from analysis.words import round_parts, run_link, show_duration, show_p, split_hours
+from analysis.words import round_parts, run_link, say_p, show_duration, show_p, split_hours
 from hpc.core.words import amount, amount_unit
 from tests.analysis.made_experiments import (
     Experiment,
@@ -320,9 +320,18 @@ def test_hours_in_files_stay_numbers_of_their_unit(pages: tuple[str, str, Path])
     assert sum(float(row["GPU hours"]) for row in rows[:-1]) == pytest.approx(2.272)
 
 
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[3] / "analysis").rglob("*.py")), ids=lambda path: path.name
+)
+def test_no_sentence_says_that_a_p_value_equals_a_bound(path: Path) -> None:
+    """``p = < 0.0001`` comes of a sentence that does not ask `say_p`."""
+    assert not re.search(r"p\s*=\s*\{show_p", path.read_text("utf-8"))
+
+
 def test_small_texts() -> None:
     """p-values, durations and links are written one way."""
     assert (show_p(0.00001), show_p(0.04321), show_p(None)) == ("< 0.0001", "0.0432", "–")
+    assert (say_p(0.00001), say_p(0.04321)) == ("p < 0.0001", "p = 0.0432")
     assert (show_duration(12.3), show_duration(349), show_duration(7300)) == ("12.3 s", "5 min 49 s", "2 h 1 min")
     assert run_link("tasks/R8 a/attempt-1") == "../tasks/R8%20a/attempt-1"
 
