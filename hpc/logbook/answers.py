@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from hpc.console import print_json, say
-from hpc.core.errors import InputError, nearest
+from hpc.core.errors import InputError, nearest, nearest_of_many
 from hpc.core.history.ask import UNDERSTOOD, Query, understand
 from hpc.core.history.compare import cell, compare, find_parameters, select, tried_values
 from hpc.core.history.entries import Entry, Log, State, describe_results
@@ -251,9 +251,37 @@ def answer_question(book: Book, question: str, as_json: bool) -> None:
 
 
 def _list(log: Log, runs: Sequence[Entry], query: Query, as_json: bool) -> None:
-    state = query.words[0] if query.words else ""
+    state, period = (*query.words, "", "")[:2]
     found = [entry for entry in runs if entry.state == state] if state else list(log.entries)
-    answer_list(found, as_json, f" {'is' if state == State.RUNNING else 'has'} {state}" if state else " is in the log")
+    if period:
+        since = since_of(period, datetime.now().astimezone())
+        found = [entry for entry in found if datetime.fromisoformat(entry.time).timestamp() >= since]
+    where = f" {'is' if state == State.RUNNING else 'has'} {state}" if state else " is in the log"
+    when = {"": "", "today": " of those that began today"}.get(period, f" of those that began this {period}")
+    answer_list(found, as_json, f"{where}{when}")
+
+
+def _run(log: Log, runs: Sequence[Entry], query: Query, as_json: bool) -> None:
+    """One run, whatever case its name was written in."""
+    known = {each.name.lower(): each for each in (*log.entries, *runs)}
+    found = known.get(query.words[0])
+    if found is None:
+        raise InputError(f"no run '{query.words[0]}'; {nearest_of_many(query.words[0], list(known))}")
+    answer_list([found], as_json, "")
+    if as_json:
+        return
+    told = (found.command, describe_results(found.results), unescape(found.observations))
+    for each in filter(None, told):
+        tell(f"  {each}")
+
+
+def _with(log: Log, runs: Sequence[Entry], query: Query, as_json: bool) -> None:
+    """Runs that had certain values."""
+    del log
+    for side in query.words:
+        kept = {entry.name for entry in select(side, runs).entries}
+        runs = [entry for entry in runs if entry.name in kept]
+    answer_list(runs, as_json, " has all of that")
 
 
 def _last(log: Log, runs: Sequence[Entry], query: Query, as_json: bool) -> None:
@@ -356,6 +384,6 @@ def _hours(log: Log, runs: Sequence[Entry], query: Query, as_json: bool) -> None
 
 
 _ANSWERS: Mapping[str, Any] = {
-    "list": _list, "last": _last, "best": _best, "values": _values, "compare": _compare,
+    "list": _list, "last": _last, "best": _best, "values": _values, "compare": _compare, "run": _run, "with": _with,
     "lengths": _lengths, "hours": _hours,
 }  # fmt: skip

@@ -61,7 +61,7 @@ def wanted_makefile(project: Path) -> Wanted | None:
     own = next((name for name in _MAKEFILES if (project / name).exists()), "")
     if own and MAKEFILE in _text(project / own):
         return None
-    path, why = Path("Makefile"), "make manifests, submit, retry, report"
+    path, why = Path("Makefile"), "its targets are manifests, submit, retry and report"
     if own:
         path, why = INCLUDED, f"{why}; add to {own}: include {INCLUDED}"
     return None if (project / path).exists() else Wanted(path, MAKEFILE, why)

@@ -7,6 +7,7 @@ UNDERSTOOD = (
     "what learning rates have I tried?",
     "what was my best run?  (also: the best val_loss, the highest score)",
     "compare depth 12 with depth 24",
+    "how did RUN do?  which runs used depth=12?  which runs began today?  (also: this week, this month)",
     "what have I tried?  which runs diverged?  what is running?  what was my last run?",
     "what should I try next?",
     "how long did the runs take?  which run was longest?  which run was fastest?",
@@ -29,9 +30,10 @@ class Query:
     """What is asked for.
 
     Attributes:
-        kind: ``values``, ``best``, ``compare``, ``list``, ``last``, ``todo``, ``lengths``, ``hours``.
-        words: A parameter; a metric (or empty); sides; a state (or empty); ``longest``, ``shortest`` or empty; a period
-            of `hpc.core.history.spent`.
+        kind: ``values``, ``best``, ``compare``, ``list``, ``last``, ``todo``, ``lengths``, ``hours``, ``run``,
+            ``with``.
+        words: A parameter; a metric (or empty); sides; a state (or empty) and a period in which runs began;
+            ``longest``, ``shortest`` or empty; a period of `hpc.core.history.spent`; a run.
     """
 
     kind: str
@@ -44,14 +46,42 @@ def understand(question: str) -> Query | None:
     text = re.sub(rf"^{_FILL}", "", text)
     if _HOURS.search(text):
         return _hours(text)
-    rules = (_lengths, _comparison, _values, _states, _best, _rest)
-    return next((found for rule in rules if (found := rule(text))), None)
+    if _OTHER_TIME.search(text):
+        return None  # better no answer than that of another question
+    period, text = _without_period(text)
+    rules = (_lengths, _with, _comparison, _values, _states, _best, _run, _rest)
+    found = next((found for rule in rules if (found := rule(text))), None)
+    if (
+        found is None
+        and period
+        and re.fullmatch(rf"(?:what|which|how many|my|the)? ?{_RUNS} ?(?:began|started)?", text)
+    ):
+        found = Query("list")
+    if not period or found is None:
+        return found
+    return Query("list", ((found.words or ("",))[0], period)) if found.kind == "list" else None
 
 
 _PERIODS = (
     ("today", r"today|since this morning"), ("yesterday", r"since yesterday"), ("week", r"this week|since monday"),
     ("month", r"this month"), ("year", r"this year"),
 )  # fmt: skip
+_OTHER_TIME = re.compile(
+    r"\b(?:yesterday|ago|since (?!this morning|monday)\w+|(?:last|past|previous) (?:night|week|weekend|month|year|hours?"
+    r"|days?|few|couple|\d+\b.*)|on (?:mon|tues|wednes|thurs|fri|satur|sun)day)\b"
+)
+"""Other times than `_PERIODS`, of which nothing but hours is known."""
+
+
+def _without_period(text: str) -> tuple[str, str]:
+    """The period of a question, empty where it names none; and the question without it."""
+    for name, words in _PERIODS:
+        without = re.sub(rf" ?\b(?:{words})\b", "", text).strip()
+        if without != text:
+            return name, without
+    return "", text
+
+
 _RUNS = r"(?:runs?|experiments?|trainings?|jobs?|sweeps?|it|they|one|each|everything)"
 
 
@@ -81,7 +111,9 @@ def _lengths(text: str) -> Query | None:
 
 def _comparison(text: str) -> Query | None:
     found = re.fullmatch(
-        r"(?:compare|what(?: is|'s) the difference between|how (?:does|do|did)|is|which is better[,:]?) (.+)", text
+        r"(?:compare|what(?: is|'s) the difference between|how (?:does|do|did)|is"
+        r"|(?:did|does|do)(?=.* (?:beat|outperform) )|which is better[,:]?) (.+)",
+        text,
     )
     if not found:
         return None
@@ -90,7 +122,8 @@ def _comparison(text: str) -> Query | None:
         words
         if all("=" in word for word in words)
         else re.split(
-            r"\s*(?:,| with | and | against | versus | vs\.? | to | or | compare(?:d)? (?:to|with) | better than )\s*",
+            r"\s*(?:,| with | and | against | versus | vs\.? | to | or | compare(?:d)? (?:to|with) | better than "
+            r"| beats? | outperforms? )\s*",
             found[1].removesuffix(" compare"),
         )
     )
@@ -106,6 +139,35 @@ def _comparison(text: str) -> Query | None:
         else:
             read.append(side)
     return Query("compare", tuple(read)) if len(read) > 1 else None
+
+
+_PAIR = re.compile(r"(?:an? |the )?([a-z_][\w.-]*(?: [a-z_][\w.-]*)*?)\s*(?:=|:| of | )\s*([^\s=]*\d\S*|\S+)")
+
+
+def _with(text: str) -> Query | None:
+    found = re.fullmatch(
+        rf"(?:which |what |all |my |the |any )*{_RUNS} (?:(?:that |which )?(?:used|use|had|have|has)|with|at|where)"
+        r" (.+)",
+        text,
+    )
+    pairs = [_PAIR.fullmatch(side.strip()) for side in re.split(r",| and ", found[1])] if found else []
+    if not pairs or not all(pairs):
+        return None
+    return Query("with", tuple(f"{each[1].replace(' ', '_')}={each[2]}" for each in pairs if each))
+
+
+_RUN = re.compile(
+    r"(?:how (?:did|does|is|was) (?:run |experiment )?(\S+)(?: (?:do|doing|go|end|perform|work))?"
+    r"|what (?:happened|became) (?:to|with|of) (?:run |experiment )?(\S+)"
+    r"|what (?:is|was|were) the (?:results?|outcome|[\w ]*?(?:loss|score|accuracy|acc|error)) (?:of|for)"
+    r" (?:run |experiment )?(\S+)"
+    r"|(?:about|run) (\S+))"
+)
+
+
+def _run(text: str) -> Query | None:
+    found = _RUN.fullmatch(text)
+    return Query("run", (next(filter(None, found.groups())),)) if found else None
 
 
 _RUN_WORDS = {"run", "runs", "one", "experiment", "experiments", "model", "config", "configuration", "setting"}

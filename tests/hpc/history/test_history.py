@@ -269,6 +269,26 @@ def test_two_at_once_lose_nothing(folder: Path):
     assert page().count("\n### t-") == 4
 
 
+def test_one_run_runs_with_a_value_and_runs_of_today_are_told():
+    """What the answer says is of those runs alone."""
+    for line in ("python a.py --lr 1e-3 --run=Old", "python a.py --lr 3e-4 --run=new"):
+        say("start", "--", *line.split())
+    say("finish", "Old", "loss=2.5")
+    say("note", "Old", "flat")
+    path = Path("runs/history.jsonl")
+    lines = path.read_text().splitlines()
+    path.write_text(
+        "\n".join([re.sub(r'"time": "[^"]+"', '"time": "2020-01-01T00:00:00+00:00"', lines[0]), *lines[1:]])
+    )
+    told = say("ask", "how did old do?")
+    assert all(each in told for each in ("loss 2.5", "flat", "python a.py --lr 1e-3 --run=Old"))
+    assert "new" not in told
+    assert [each["id"] for each in ask_json("ask", "which runs used lr=3e-4?")["runs"]] == ["new"]
+    assert [each["id"] for each in ask_json("ask", "what did I run today?")["runs"]] == ["new"]
+    assert "no run has diverged of those that began this week" in say("ask", "which runs diverged this week?")
+    assert "did you mean 'old'?" in call("ask", "how did olt do?", expect=2).stderr
+
+
 def test_values_that_several_parameters_had_are_listed_once():
     """``lr`` is ``lr`` of one program and ``optimizer.lr`` of another."""
     for line in ("python a.py --lr 1e-3", "python b.py optimizer.lr=1e-3"):
