@@ -67,8 +67,8 @@ _PERIODS = (
     ("month", r"this month"), ("year", r"this year"),
 )  # fmt: skip
 _OTHER_TIME = re.compile(
-    r"\b(?:yesterday|ago|since (?!this morning|monday)\w+|(?:last|past|previous) (?:night|week|weekend|month|year|hours?"
-    r"|days?|few|couple|\d+\b.*)|on (?:mon|tues|wednes|thurs|fri|satur|sun)day)\b"
+    r"\b(?:yesterday|ago|since (?!this morning|monday)\w+|(?:last|past|previous) (?:night|week|weekend|month|year"
+    r"|hours?|days?|few|couple|\d+\b.*)|on (?:mon|tues|wednes|thurs|fri|satur|sun)day)\b"
 )
 """Other times than `_PERIODS`, of which nothing but hours is known."""
 
