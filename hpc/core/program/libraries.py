@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from hpc.core.program.naming import Printed, goal_of, weight_of
-from hpc.core.program.source import last_name
+from hpc.core.program.source import dotted, last_name
 
 HUGGING_FACE = Printed("eval_loss", "min", r"eval_loss'?\s*[:=]\s*'?(?P<eval_loss>\S+)", weight_of("eval loss"))
 """transformers' Trainer, after an evaluation, in its two forms."""
@@ -15,11 +15,13 @@ _BOOSTED = re.compile(r"\b(?:xgboost|lightgbm)\b")
 
 
 def printed_by_libraries(source: str, tree: ast.Module) -> Iterator[Printed]:
-    """The numbers that transformers, Keras, XGBoost, LightGBM and Stable-Baselines3 print while they train."""
+    """The numbers that transformers, evaluate, Keras, XGBoost, LightGBM and Stable-Baselines3 print for a program."""
     if "Trainer(" in source and "transformers" in source:
         yield HUGGING_FACE
     if "stable_baselines3" in source and ".learn(" in source:
         yield _BASELINES
+    if "evaluate" in source:
+        yield from _evaluate(tree)
     if "keras" in source:
         yield from _keras(tree)
     if _BOOSTED.search(source):
@@ -36,6 +38,15 @@ def _keras(tree: ast.Module) -> Iterator[Printed]:
     for word in ("loss", *("accuracy" if word == "acc" else word for word in named)):
         name = f"val_{word}" if is_validated else word
         yield _number(name, rf"\b{re.escape(name)}:\s*")
+
+
+def _evaluate(tree: ast.Module) -> Iterator[Printed]:
+    """What ``evaluate.load('accuracy').compute()`` gives is printed as a dictionary; GLUE's has an accuracy, too."""
+    for call in _calls(tree, "load"):
+        for word in (word for each in call.args[:1] for word in _words(each)):
+            name = "accuracy" if word == "glue" else word
+            if dotted(call.func) == "evaluate.load" and weight_of(name):
+                yield _number(name, rf"'{re.escape(name)}':\s*", weight_of(f"eval {name}"))
 
 
 def _boosted(tree: ast.Module) -> Iterator[Printed]:

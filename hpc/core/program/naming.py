@@ -13,7 +13,7 @@ LOWER = {
 }  # fmt: skip
 _NO_METRIC = {"scale", "weight", "weights", "coef", "coeff", "interval", "ratio", "type", "fn", "function"}
 """With one of these a name is that of a setting: ``loss_scale``, ``val_interval``."""
-_VALIDATION = {"val", "valid", "validation", "eval", "dev"}
+_VALIDATION = {"val", "vali", "valid", "validation", "eval", "dev"}
 """They go before the test: values that are chosen by it say nothing about it any more."""
 HELD_OUT = {*_VALIDATION, "test", "final", "best"}
 

@@ -12,15 +12,16 @@ from itertools import pairwise
 
 from hpc.core.program.libraries import printed_by_libraries
 from hpc.core.program.naming import HELD_OUT, HIGHER, LOWER, Printed, goal_of, weight_of
-from hpc.core.program.source import MOST_KEPT, parse
+from hpc.core.program.source import MOST_KEPT, last_name, parse
 from hpc.core.program.spelled import known_words, spelled_out
 
 _STEP_WORDS = ("step", "steps", "iter", "iteration", "it", "update", "global_step")
 _EPOCH_WORDS = ("epoch", "ep")
 _ALARM = re.compile(
-    r"(?i)\b(?:warning|stopping|stopped|nan|infinite|finite|exiting|abort\w*|fail\w*|invalid|skip\w*|resum\w*)\b"
+    r"(?i)\b(?:warning|stopping|stopped|nan|infinite|finite|exiting|abort\w*|fail\w*|invalid|skip\w*|resum\w*|ignor\w*"
+    r"|handling|decreased|increased|improved|did not improve)\b"
 )
-"""A line with one of these is printed where something is wrong: its number is none of a run that went well."""
+"""A line with one of these is printed where something is wrong, or new: its number is none that every run ends with."""
 _TAILS = {"train", "training", "rate", "value", "now", "macro", "micro", "weighted", "roc", "d", "g"}
 """What may stand between the word of a metric and its value: ``loss train 0.3``, and not ``mAP... saving {file}``."""
 _PRINTERS = re.compile(r"(?i).*(?:print|log|progress|set_description|report).*|info|write|debug")
@@ -30,7 +31,9 @@ TRACKED = ("log", "log_metrics", "log_dict", "log_scalars")
 _PERCENT_FIELD = re.compile(r"%(?:\(\w+\))?[-+ #0]*\d*(?:\.\d+)?[diouxXeEfFgGsr]")
 _BRACE_FIELD = re.compile(r"\{[^{}]*\}")
 VALUE = "\0"
-"""Stands for a formatted value in the text of a print."""
+"""Stands for a formatted value in the text of a print; where a variable holds it, its name and ``_END`` follow."""
+_END = "\1"
+_FIELD = re.compile(rf"{VALUE}(?:(\w+){_END})?")
 
 
 @lru_cache(MOST_KEPT)
@@ -38,7 +41,12 @@ def find_printed(source: str) -> tuple[Printed, ...]:
     """The numbers a program prints that look like metrics, the likeliest first; each name once."""
     if (tree := parse(source)) is None:
         return ()
-    found = [each for text in _texts(tree) for line in text.splitlines() for each in _values(line)]
+    found = [
+        each
+        for text in (*_texts(tree), *_of_keywords(source, tree))
+        for line in text.splitlines()
+        for each in _values(line)
+    ]
     found += printed_by_libraries(source, tree)
     best: dict[str, Printed] = {}
     for each in found:
@@ -59,7 +67,14 @@ def _texts(tree: ast.Module) -> Iterator[str]:
             yield _joined(call.args)
         elif call.args and not _is_tracked(call):
             yield _logged(call.args)
-            yield from (text for each in call.args[1:] if VALUE in (text := _text(each)) and text != VALUE)
+            yield from (text for each in call.args[1:] if VALUE in (text := _text(each)) and _FIELD.sub("", text))
+
+
+def _of_keywords(source: str, tree: ast.Module) -> Iterator[str]:
+    """PyTorch Geometric's ``log(Epoch=epoch, Val=val_acc)`` prints ``Epoch: 001, Val: 0.7920``."""
+    for node in ast.walk(tree) if "torch_geometric.logging" in source else ():
+        if isinstance(node, ast.Call) and called(node) == "log" and not node.args:
+            yield ", ".join(f"{keyword.arg}: {_value(keyword.value)}" for keyword in node.keywords)
 
 
 def _is_tracked(call: ast.Call) -> bool:
@@ -78,7 +93,14 @@ def _joined(arguments: Sequence[ast.expr]) -> str:
 
 def _logged(arguments: Sequence[ast.expr]) -> str:
     """``logger.info('loss %.3f', loss)``; the first argument is the format."""
-    return _PERCENT_FIELD.sub(VALUE, _text(arguments[0])) if len(arguments) > 1 else _text(arguments[0])
+    text = _text(arguments[0])
+    return _in_order(text, arguments[1:]) if len(arguments) > 1 else text
+
+
+def _in_order(text: str, values: Sequence[ast.expr]) -> str:
+    """A text with ``%``-fields for values."""
+    left = iter(values)
+    return _PERCENT_FIELD.sub(lambda _: _value(next(left, None)), text)
 
 
 def _text(node: ast.expr) -> str:
@@ -89,20 +111,45 @@ def _text(node: ast.expr) -> str:
             _formatted(part) if isinstance(part, ast.FormattedValue) else _text(part) for part in node.values
         )
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
-        return _PERCENT_FIELD.sub(VALUE, _text(node.left)).replace("%%", "%")
+        values = node.right.elts if isinstance(node.right, ast.Tuple) else [node.right]
+        return _in_order(_text(node.left), values).replace("%%", "%")
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return _text(node.left) + _text(node.right)
     if isinstance(node, ast.Call) and called(node) == "format" and isinstance(node.func, ast.Attribute):
-        return _BRACE_FIELD.sub(lambda field: VALUE + "%" * field[0].endswith("%}"), _text(node.func.value))
+        return _filled(node, _text(node.func.value))
     if isinstance(node, ast.Call) and called(node) == "dumps" and node.args and isinstance(node.args[0], ast.Dict):
         return _mapping(node.args[0], '"')
-    return _mapping(node, "'") if isinstance(node, ast.Dict) else VALUE
+    return _mapping(node, "'") if isinstance(node, ast.Dict) else _value(node)
 
 
 def _formatted(value: ast.FormattedValue) -> str:
     """A value in an f-string; ``{acc:.1%}`` prints the sign itself."""
     is_percent = value.format_spec is not None and _text(value.format_spec).endswith("%")
-    return VALUE + "%" * is_percent
+    return _value(value.value) + "%" * is_percent
+
+
+def _filled(call: ast.Call, text: str) -> str:
+    """``'{} {1:.2f} {acc:.1%}'.format(…)``: values by their order, their number or their name."""
+    order = iter(call.args)
+    named = {keyword.arg: keyword.value for keyword in call.keywords}
+
+    def fill(field: re.Match[str]) -> str:
+        key = re.split(r"[:!.\[]", field[0][1:-1])[0]
+        if key.isdigit():
+            value = call.args[int(key)] if int(key) < len(call.args) else None
+        else:
+            value = named.get(key) if key else next(order, None)
+        return _value(value) + "%" * field[0].endswith("%}")
+
+    return _BRACE_FIELD.sub(fill, text)
+
+
+def _value(node: ast.expr | None) -> str:
+    """What stands for a value, with the name of what holds it: ``val_acc``, ``self.acc``, ``acc.item()``."""
+    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("item", "mean"):
+        node = node.func.value
+    name = last_name(node)
+    return f"{VALUE}{name}{_END}" if name else VALUE
 
 
 def _mapping(node: ast.Dict, quote: str) -> str:
@@ -118,10 +165,11 @@ def _values(line: str) -> Iterator[Printed]:
     """The named numbers of one printed line."""
     if _ALARM.search(line):
         return
-    pieces = line.split(VALUE)
+    parts = _FIELD.split(line)
+    pieces, held = parts[::2], parts[1::2]
     step = _step_pattern(pieces)
-    for before, after in pairwise(pieces):
-        label = _label(before)
+    for (before, after), variable in zip(pairwise(pieces), held, strict=True):
+        label = _with_variable(_label(before), variable or "")
         weight = weight_of(label) if _leads_to_value(before, label) else 0
         if weight and not re.match(r"\s*/", after):
             name = "_".join(re.findall(r"[a-z0-9]+", label.lower()))
@@ -130,6 +178,15 @@ def _values(line: str) -> Iterator[Printed]:
             value = _literal(_anchor(before)) + rf"(?P<{name}>{number})"
             is_later = step and before is not pieces[0] and pieces.index(before) > step[1]
             yield Printed(name, goal_of(name), f"{step[0]}.*?{value}" if step and is_later else value, weight)
+
+
+def _with_variable(label: str, variable: str) -> str:
+    """Where a label says only which part, ``Val: {val_acc:.4f}``, the variable says what of it."""
+    words = label.lower().split()
+    if not words or not set(words) <= {*HELD_OUT, "train", "training"}:
+        return label
+    told = re.findall(r"[a-z][a-z0-9]*", variable.lower().replace("_", " "))
+    return " ".join([*(word for word in words if word not in told), *told])
 
 
 def _leads_to_value(before: str, label: str) -> bool:

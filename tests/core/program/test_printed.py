@@ -156,3 +156,35 @@ def test_what_goes_to_a_tracker_is_not_printed() -> None:
     assert find_printed(tracked) == ()
     assert find_printed(f"print(f'val loss {{loss:.4f}}')\n{tracked}")[0].pattern.startswith("val loss")
     assert [each.name for each in find_printed("logger.info({'val_loss': loss})\nlog({'val_acc': acc})")]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "print(f'Epoch: {epoch:03d}, Train: {train_acc:.4f}, Val: {val_acc:.4f}, Test: {test_acc:.4f}')",
+        "print('Val: {:.4f}'.format(val_acc))",
+        "print('Epoch: {0}, Val: {1:.4f}'.format(epoch, acc))",
+        "print('Val: %.4f' % val_acc)",
+        "logger.info('epoch %d val: %.4f', epoch, acc.item())",
+        "from torch_geometric.logging import log\nlog(Epoch=epoch, Loss=loss, Train=train_acc, Val=val_acc)",
+    ],
+)
+def test_a_variable_says_what_its_label_leaves_out(source: str) -> None:
+    """`Val: {val_acc}` is an accuracy; what only says which part it is of would be nothing without it."""
+    first = find_printed(source)[0]
+
+    assert (first.name, first.goal) == ("val_acc", "max")
+    assert re.search(first.pattern, "Epoch: 001, Val: 0.7920, Test: 0.5" if "Val" in source else "epoch 1 val: 0.79")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "print(f'Validation loss decreased ({self.val_loss_min:.6f} --> {val_loss:.6f}).  Saving model ...')",
+        "print(f'Handling webdataset error ({repr(error)}). Ignoring.')",
+        "print(f'val accuracy improved from {best} to {acc}')",
+    ],
+)
+def test_what_is_printed_on_some_days_only_is_no_metric(line: str) -> None:
+    """A run whose last value did not improve would keep an older one."""
+    assert find_printed(line) == ()
