@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import click
 
 from hpc.adapters import slurm
-from hpc.adapters.files import lock
+from hpc.adapters.locks import lock
 from hpc.console import (
     dry_run_option,
     json_option,

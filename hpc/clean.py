@@ -15,7 +15,7 @@ from collections import defaultdict
 import click
 
 from hpc.adapters.collected_file import read_entries
-from hpc.adapters.files import lock
+from hpc.adapters.locks import lock
 from hpc.adapters.removal import Size
 from hpc.console import dry_run_option, json_option, name_argument, note, print_json, print_table, say, speaks_plainly
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, InputError, NothingToDo, Problem

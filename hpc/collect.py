@@ -26,7 +26,7 @@ if __name__ == "__main__":  # as in hpc.status: what is read is needed until the
 
 from hpc import completing
 from hpc.adapters.collected_file import read_entries
-from hpc.adapters.files import lock
+from hpc.adapters.locks import lock
 from hpc.adapters.manifest_store import load_manifest
 from hpc.console import dry_run_option, json_option, name_argument, note, print_json, print_table, say, speaks_plainly
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_TEMPORARY, InputError, TemporaryError

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import click
 
-from hpc.adapters.files import lock
+from hpc.adapters.locks import lock
 from hpc.console import dry_run_option, go_on_unheard, json_option, name_argument, print_json, say, speaks_plainly
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED
 from hpc.core.failures.outcomes import Outcome, render_counts

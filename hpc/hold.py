@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import click
 
-from hpc.adapters.files import lock
+from hpc.adapters.locks import lock
 from hpc.console import (
     dry_run_option,
     json_option,

@@ -26,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, SupportsFloat, SupportsIndex
 
-from hpc.adapters import files
+from hpc.adapters import locks
 from hpc.adapters.metrics_h5 import MetricsFile, pack_row
 from hpc.adapters.metrics_jsonl import attributes_from_environment, write_summary
 from hpc.adapters.metrics_read import (
@@ -224,7 +224,7 @@ class MetricsWriter:
     def _lock_file(self, parents: bool) -> None:
         lock = self.path.with_name(f".{self.path.name}.lock")
         try:
-            self._held.enter_context(files.lock(lock, _LOCK_WAIT_S, parents=parents))
+            self._held.enter_context(locks.lock(lock, _LOCK_WAIT_S, parents=parents))
         except TemporaryError:
             raise TemporaryError(
                 f"{self.path} is being written by another process. "

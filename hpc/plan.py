@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 
 from hpc.adapters.collected_file import read_entries
-from hpc.adapters.files import lock
+from hpc.adapters.locks import lock
 from hpc.adapters.slurm import Trial, try_file
 from hpc.completing import clusters, experiments
 from hpc.console import dry_run_option, json_option, note, print_json, print_table, say, show_text, speaks_plainly

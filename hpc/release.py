@@ -11,7 +11,7 @@ import time
 
 import click
 
-from hpc.adapters.files import lock
+from hpc.adapters.locks import lock
 from hpc.adapters.manifest_store import load_manifest
 from hpc.console import dry_run_option, json_option, name_argument, print_json, say, speaks_plainly, tasks_argument
 from hpc.core.errors import EXIT_DONE, NothingToDo

@@ -14,7 +14,7 @@ from functools import partial
 
 import click
 
-from hpc.adapters.files import lock
+from hpc.adapters.locks import lock
 from hpc.adapters.slurm_client import SlurmError
 from hpc.console import dry_run_option, json_option, name_argument, note, print_json, say, speaks_plainly
 from hpc.core.errors import EXIT_DONE, InputError, NothingToDo, TemporaryError

@@ -40,6 +40,7 @@ TRAIN_MAY = {
 }  # fmt: skip
 ANALYSIS_MAY = {
     "hpc.core", "hpc.adapters.collected_file", "hpc.adapters.files", "hpc.adapters.finished_run",
+    "hpc.adapters.ledger",
     "hpc.adapters.manifest_store", "hpc.adapters.metrics_h5", "hpc.adapters.owner", "hpc.adapters.printed",
     "hpc.adapters.project", "hpc.adapters.result_ledger", "hpc.adapters.started",
     "hpc.adapters.wandb_files",
@@ -48,7 +49,9 @@ ADAPTERS_MAY = {
     "hpc.core",
     "hpc.adapters.files",
     "hpc.adapters.index_file",
+    "hpc.adapters.ledger",
     "hpc.adapters.lock_lease",
+    "hpc.adapters.locks",
     "hpc.adapters.proc",
     "hpc.adapters.metrics_rows",
     "hpc.adapters.slurm_client",

@@ -25,7 +25,7 @@ from analysis.findings.deviations import SHOWN, Deviation, few, names_of
 from analysis.findings.results_then import Consent, find_in_ledger, read_consents, values_then
 from analysis.words import show_minute
 from hpc.adapters.collected_file import read_aside
-from hpc.adapters.files import append_json_line
+from hpc.adapters.ledger import append_json_line
 from hpc.adapters.printed import last_printed
 from hpc.core.experiment.grid import identity_of
 from hpc.core.identity import task_id

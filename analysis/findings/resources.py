@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.data.frame import ExperimentFrame, Floats
 from analysis.data.lineage import Fate
 from analysis.data.values import finite_or_none
-from hpc.adapters.files import read_json_lines
+from hpc.adapters.ledger import read_json_lines
 from hpc.core.errors import InputError
 from hpc.core.experiment.asking import asked_of_tasks
 from hpc.core.forecast.budget import GPU

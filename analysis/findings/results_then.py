@@ -11,7 +11,7 @@ from analysis.data.frame import ExperimentFrame, computable
 from analysis.findings.deviations import Deviation, few
 from analysis.words import show_minute, show_number
 from hpc.adapters.collected_file import read_aside
-from hpc.adapters.files import read_json_lines
+from hpc.adapters.ledger import read_json_lines
 from hpc.core.errors import InputError
 from hpc.core.question.ledger import ResultLine
 

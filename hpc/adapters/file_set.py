@@ -17,7 +17,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from hpc.adapters.files import lock, make_folder, sync_folder
+from hpc.adapters.files import make_folder, sync_folder
+from hpc.adapters.locks import lock
 
 _DECIDED = ".decided"
 """A complete new set whose files are about to take their places."""

@@ -1,46 +1,28 @@
-"""Files that survive a crash: whole or absent, never half; owned by one writer; locked where two could meet.
+"""Files that survive a crash: whole or absent, never half; read without waiting, and refused with what to do.
 
-Standard library only, because the wrapper on the compute node imports it. `filelock` is loaded where a lock is taken,
-and done without where it is not installed.
+Standard library only, because the wrapper on the compute node imports it, at each start. What is added to line by line
+is in `ledger`, what only one may hold at a time in `locks`.
 """
 
 import contextlib
 import errno
-import fcntl
-import functools
 import json
 import os
 import pwd
 import shlex
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from enum import IntEnum
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import IO, Any, BinaryIO, TypeVar
 
-from hpc.core.errors import InputError, Problem, TemporaryError
+from hpc.core.errors import InputError, Problem
 from hpc.core.records.record import RecordError, record_from
 
-if TYPE_CHECKING:
-    import filelock
-
-    from hpc.adapters.lock_lease import LockLease
-    from hpc.core.checkup.storage import Mount
-
 R = TypeVar("R")
-LEASE_S = 30.0
-"""Where a file system has no locks: a holder that showed no sign of life for so many seconds has lost its claim."""
-
-APPEND_S = 60.0
-"""How long to wait for whoever adds to the same ledger; each takes milliseconds."""
-
-READ_S = 1.0
-"""How long a reader waits for them before it reads what there is."""
-
 MOST_JSON_BYTES = 256 << 20
 """The largest file that is parsed as JSON; the index of 100,000 tasks takes a third of it."""
-
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFDIR: "a folder",
@@ -49,17 +31,12 @@ _KINDS = {
     stat.S_IFBLK: "a device",
 }
 _PAGE = 4096
-_NO_FLOCK = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 _OUTDATED = (errno.ENOENT, errno.ESTALE)
 """What NFS may say of a name that another host has just made or replaced."""
 _STALE_READS = 20
 _PACKED = "packed.zip"
 """What the small files of an attempt that is over may be packed into, in its folder (`hpc.adapters.packed`)."""
-_NETWORK = ("nfs", "lustre", "beegfs", "fuse.", "fuse ")
-"""What types of file systems, and a blank, begin with whose locks may hold on one machine only."""
-
-
 GROUP_READS = 0o750
 """Mode of a run's folders where the profile says ``group_access: read``; the folder an experiment lives in says so for
 all that is made in it. Everywhere else nobody but the owner reads or writes, whatever umask, setgid and ACLs say."""
@@ -131,7 +108,7 @@ def _set_mode(path: Path, mode: int) -> None:
         path.chmod(wanted)
 
 
-def _set_mode_of(descriptor: int, mode: int) -> None:
+def set_mode_of(descriptor: int, mode: int) -> None:
     """Set the mode of an open file, where it is another: a umask, or an ACL of the folder, may have changed it."""
     if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
         os.fchmod(descriptor, mode)
@@ -191,7 +168,7 @@ def write_bytes(
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode & 0o700)
         with os.fdopen(descriptor, "wb") as file:
-            _set_mode_of(descriptor, mode_in(path.parent, mode & 0o700))
+            set_mode_of(descriptor, mode_in(path.parent, mode & 0o700))
             file.write(data)
             file.flush()
             if lasting >= Lasting.CONTENT:
@@ -287,7 +264,7 @@ def open_log(path: Path) -> IO[bytes]:
         os.close(descriptor)
         raise OSError(errno.ENXIO, "is a named pipe", str(path))
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        _set_mode_of(descriptor, mode_in(path.parent))
+        set_mode_of(descriptor, mode_in(path.parent))
     return os.fdopen(descriptor, "ab", buffering=0)
 
 
@@ -490,123 +467,6 @@ def readable_record(path: Path, kind: type[R]) -> R | None:
         return None
 
 
-def append_json_line(path: Path, value: Any) -> None:
-    """Add one object to a ledger of JSON lines, as `append_json_lines`."""
-    append_json_lines(path, [value])
-
-
-def append_json_lines(path: Path, values: Iterable[Any]) -> None:
-    """Add objects to a ledger of JSON lines, all or none, whoever else adds to it, here or on another host.
-
-    On NFS a host knows the end of a file only as it was when it last asked, and two that append overwrite each other:
-    so the ledger itself is locked meanwhile. A line that somebody died over is ended first, so that it spoils only
-    itself.
-
-    Raises:
-        TemporaryError: Somebody else was at it for `APPEND_S` seconds.
-        OSError: It cannot be written.
-    """
-    make_folder(path.parent)
-    lines = "".join(json.dumps(value, ensure_ascii=True, allow_nan=False) + "\n" for value in values)
-    with contextlib.ExitStack() as stack:
-        if not _excludes_all(path.parent) or not _append(path, lines, is_locked=False):
-            stack.enter_context(lock(path.with_name(f".{path.name}.lock"), APPEND_S))
-            _append(path, lines, is_locked=True)
-
-
-def _append(path: Path, lines: str, *, is_locked: bool) -> bool:
-    """Add lines to the end of a file that nobody else adds to meanwhile; False where it cannot be locked."""
-    # Opened under the lock, where there is another than its own: opening asks the server how long it is.
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        if not is_locked:
-            try:
-                _wait_for(descriptor, path, APPEND_S)
-            except OSError as error:
-                if error.errno not in _NO_FLOCK:
-                    raise
-                return False
-        _write_lines(descriptor, path, lines)
-        return True
-    finally:
-        os.close(descriptor)  # which frees it
-
-
-def _write_lines(descriptor: int, path: Path, lines: str) -> None:
-    size = os.fstat(descriptor).st_size
-    if not size:
-        _set_mode_of(descriptor, mode_in(path.parent))
-    torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-    try:
-        left = memoryview((("\n" if torn else "") + lines).encode())
-        while left:
-            left = left[os.write(descriptor, left) :]
-        os.fsync(descriptor)  # on NFS a quota is told here, and nowhere else
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.ftruncate(descriptor, size)
-        raise
-
-
-def _wait_for(descriptor: int, path: Path, timeout_s: float, kind: int = fcntl.LOCK_EX) -> None:
-    """Take an open file by `flock`.
-
-    Raises:
-        TemporaryError: Somebody else held it for `timeout_s` seconds.
-        OSError: The file system has no locks.
-    """
-    end, pause_s = time.monotonic() + timeout_s, 0.001
-    while True:
-        try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > end:
-                raise TemporaryError(_in_vain(path, timeout_s)) from None
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, 0.05)
-        else:
-            return
-
-
-def read_json_lines(path: Path, last_bytes: int | None = None) -> list[Any]:
-    """Read a ledger of JSON lines, oldest first; lines that somebody died over are left out.
-
-    Args:
-        last_bytes: Read only what stands in so many bytes at the end.
-
-    Raises:
-        InputError: As `open_regular`.
-        OSError: The file system has an error.
-    """
-    try:
-        with open_regular(path) as file:
-            _see_all(file, path)
-            size = os.fstat(file.fileno()).st_size
-            most = min(size, MOST_JSON_BYTES if last_bytes is None else last_bytes)
-            file.seek(size - most)
-            lines = file.read(most).splitlines()  # the first may be cut in two, and is then none
-    except FileNotFoundError:
-        return []
-    found = []
-    for line in lines:
-        with contextlib.suppress(ValueError, RecursionError):
-            found.append(json.loads(line.decode()))  # as bytes, NULs of a hole would be taken for UTF-32
-    return found
-
-
-def _see_all(file: BinaryIO, path: Path) -> None:
-    """Make what other hosts added to a ledger visible here.
-
-    An NFS client knows a change by the file's size and time. Two that add lines in the same tick of the server's clock
-    leave it with a page of its own that lacks the other's line; taking a lock drops such pages.
-    """
-    if _network_mount(os.fstat(file.fileno()).st_dev, str(path.parent)) is None:
-        return
-    with contextlib.suppress(TemporaryError, OSError):  # a reader never waits long, and reads what there is
-        _wait_for(file.fileno(), path, READ_S, fcntl.LOCK_SH)
-        fcntl.flock(file.fileno(), fcntl.LOCK_UN)
-
-
 def publish_folder(prepared: Path, target: Path) -> bool:
     """Rename a prepared, non-empty folder to its final name; False when somebody else was first (nothing is changed).
 
@@ -625,116 +485,3 @@ def publish_folder(prepared: Path, target: Path) -> bool:
             raise
     sync_folder(target.parent)
     return True
-
-
-@contextlib.contextmanager
-def lock(path: Path, timeout_s: float = 60.0, *, parents: bool = True) -> Iterator[None]:
-    """Hold an exclusive lock that no dead process keeps, here or on another host.
-
-    `flock` where the file system has it: the kernel frees it with its holder. Where there is none, or one that holds on
-    one machine only by the mount's options, a lease file with a heartbeat (`hpc.adapters.lock_lease`):
-    a holder known to be dead is superseded at once, one on another host when it was silent for `LEASE_S` seconds. To
-    see that silence a waiter waits for at least twice that long, whatever `timeout_s` says.
-
-    Any thread may leave the context. A lease is a hint, not a proof: a holder that was stopped for longer than
-    `LEASE_S` and goes on may overlap with its successor (`docs/decisions/0005-locks-on-shared-file-systems.md`).
-
-    Args:
-        parents: Make missing folders; without, a folder that somebody removed stays so.
-
-    Raises:
-        TemporaryError: Somebody else held it for `timeout_s` seconds.
-        OSError: The lock file cannot be made.
-    """
-    if parents:
-        make_folder(path.parent)
-    held = _acquire(path, timeout_s, parents)
-    refresh(path.parent)  # what whoever had it before us made there
-    try:
-        yield
-    finally:
-        held.release()
-
-
-class _BareLock:
-    """The same `flock` on the same file, without `filelock`, which makes a missing folder.
-
-    Also for a compute node's own Python, which has none.
-    """
-
-    def __init__(self, path: Path, timeout_s: float) -> None:
-        """Take it.
-
-        Raises:
-            TemporaryError: Somebody else held it for `timeout_s` seconds.
-            OSError: The lock file cannot be made, or the file system has no locks.
-        """
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        try:
-            _wait_for(self._descriptor, path, timeout_s)
-        except BaseException:
-            os.close(self._descriptor)
-            raise
-
-    def release(self) -> None:
-        """Free it, whoever was forked with it meanwhile."""
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        os.close(self._descriptor)
-
-
-def _in_vain(path: Path, waited_s: float) -> str:
-    return f"{path} is held by another process; waited {waited_s:.3g} s. Try again later"
-
-
-def _acquire(path: Path, timeout_s: float, parents: bool) -> "filelock.BaseFileLock | _BareLock | LockLease":
-    if _excludes_all(path.parent):
-        try:
-            return _acquire_flock(path, timeout_s, parents)
-        except OSError as error:
-            if error.errno not in _NO_FLOCK:
-                raise
-    from hpc.adapters.lock_lease import LockLease
-
-    return LockLease(path, LEASE_S, timeout_s)
-
-
-def _acquire_flock(path: Path, timeout_s: float, parents: bool) -> "filelock.BaseFileLock | _BareLock":
-    try:
-        import filelock
-    except ImportError:
-        return _BareLock(path, timeout_s)
-    if not parents:
-        return _BareLock(path, timeout_s)
-    started = time.monotonic()
-    try:
-        held = filelock.FileLock(path, timeout_s, 0o600, thread_local=False, fallback_to_soft=False)
-        held.acquire()
-    except filelock.Timeout:
-        waited_s = time.monotonic() - started
-        raise TemporaryError(_in_vain(path, waited_s)) from None
-    return held
-
-
-def _excludes_all(folder: Path) -> bool:
-    """Whether locks in a folder, where there are any, hold between machines, too: by the mount options."""
-    mount = _network_mount(os.stat(folder).st_dev, str(folder))  # noqa: PTH116
-    if mount is None:
-        return True
-    from hpc.core.checkup.storage import local_locks
-
-    return not local_locks(mount)
-
-
-@functools.lru_cache(maxsize=64)
-def _network_mount(_device: int, folder: str) -> "Mount | None":
-    """The network file system that a folder lies on; None where it lies on none, or nobody knows."""
-    try:
-        mounts = Path("/proc/self/mountinfo").read_bytes()
-    except OSError:
-        return None
-    if not any(f" - {kind}".encode() in mounts for kind in _NETWORK):
-        return None
-    from hpc.core.checkup.storage import mount_of, parse_mounts
-
-    mount = mount_of(os.path.realpath(folder), parse_mounts(mounts.decode("utf-8", "surrogateescape")))
-    return mount if mount and f"{mount.kind} ".startswith(_NETWORK) else None

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hpc.adapters.files import MOST_JSON_BYTES, append_json_line, lock, make_folder, read_regular, write_text
+from hpc.adapters.files import MOST_JSON_BYTES, make_folder, read_regular, write_text
+from hpc.adapters.ledger import append_json_line
+from hpc.adapters.locks import lock
 from hpc.core.errors import InputError
 
 EVENTS, PAGE, LOCK = "history.jsonl", "experiments.md", ".history.lock"

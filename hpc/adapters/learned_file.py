@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hpc.adapters.files import lock, read_json_or_none, read_record_or_none, write_json
+from hpc.adapters.files import read_json_or_none, read_record_or_none, write_json
+from hpc.adapters.locks import lock
 from hpc.core.errors import InputError
 from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.core.retry.learned import NOTHING_KNOWN, Known, Learned, Observation, learn

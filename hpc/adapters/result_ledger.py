@@ -4,7 +4,9 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from hpc.adapters.files import MOST_JSON_BYTES, append_json_lines, lock, read_regular
+from hpc.adapters.files import MOST_JSON_BYTES, read_regular
+from hpc.adapters.ledger import append_json_lines
+from hpc.adapters.locks import lock
 from hpc.core.errors import InputError
 from hpc.core.layout import RunLayout
 from hpc.core.question.ledger import Ledger, link, read_chain

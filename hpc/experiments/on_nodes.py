@@ -37,8 +37,8 @@ SOME_STARTS = frozenset({
     "hpc.adapters.packed",  # in an attempt that was packed
     "hpc.node.pack",  # several tasks in an element
     "hpc.core.experiment.metric_files", "hpc.core.experiment.metric_source", "hpc.metrics",
-    "hpc.adapters.metrics_h5", "hpc.adapters.metrics_jsonl", "hpc.adapters.metrics_read", "hpc.adapters.metrics_rows",
-    "hpc.adapters.sparse_file",
+    "hpc.adapters.locks", "hpc.adapters.metrics_h5", "hpc.adapters.metrics_jsonl", "hpc.adapters.metrics_read",
+    "hpc.adapters.metrics_rows", "hpc.adapters.sparse_file",
 })  # fmt: skip
 """What it loads besides where an experiment is so declared."""
 ON_NODES = EVERY_START | SOME_STARTS

@@ -6,7 +6,9 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hpc.adapters.files import append_json_line, lock, read_json_or_none, write_json
+from hpc.adapters.files import read_json_or_none, write_json
+from hpc.adapters.ledger import append_json_line
+from hpc.adapters.locks import lock
 from hpc.core.errors import InputError, Problem
 from hpc.core.experiment.spec import ExperimentSpec
 from hpc.core.layout import RunLayout

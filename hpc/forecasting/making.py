@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from hpc.adapters.files import append_json_line, read_json_lines
+from hpc.adapters.ledger import append_json_line, read_json_lines
 from hpc.core.errors import InputError, Problem
 from hpc.core.experiment.asking import every_resources, resources_of
 from hpc.core.experiment.spec import ExperimentSpec, Task

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from hpc.adapters.collected_file import read_entries
-from hpc.adapters.files import append_json_line, lock, read_json_lines, read_json_or_none
+from hpc.adapters.files import read_json_or_none
+from hpc.adapters.ledger import append_json_line, read_json_lines
+from hpc.adapters.locks import lock
 from hpc.adapters.manifest_store import load_manifest
 from hpc.adapters.wandb_cloud import Key, Sent, ask_entity, send_files
 from hpc.adapters.wandb_files import (

@@ -17,8 +17,10 @@ from pathlib import Path
 
 from hpc.adapters import proc
 from hpc.adapters.collected_file import finished_runs
-from hpc.adapters.files import lock, make_folder, read_json_lines, read_record, readable_record
+from hpc.adapters.files import make_folder, read_record, readable_record
+from hpc.adapters.ledger import read_json_lines
 from hpc.adapters.local import count_gpus
+from hpc.adapters.locks import lock
 from hpc.adapters.manifest_store import list_submissions, load_index
 from hpc.adapters.withdrawn import read_withdrawn
 from hpc.core.errors import EXIT_DONE, InputError, TemporaryError

@@ -8,7 +8,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from hpc.adapters.files import follow_access, lock
+from hpc.adapters.files import follow_access
+from hpc.adapters.locks import lock
 from hpc.core.errors import EXIT_DONE, EXIT_NOTHING, TemporaryError
 from hpc.core.layout import RunLayout
 from hpc.local.queue import lock_path

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from hpc.adapters.code_snapshot import Files, check_code, code_digest, freeze_code, walk
-from hpc.adapters.files import lock, read_regular, write_bytes
+from hpc.adapters.files import read_regular, write_bytes
 from hpc.adapters.images import ImageFile, find_image, find_squashfs, is_reference
+from hpc.adapters.locks import lock
 from hpc.adapters.manifest_store import load_manifest, manifest_sha, save_manifest, task_to_json
 from hpc.core.errors import InputError
 from hpc.core.layout import RunLayout

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hpc.adapters.files import read_json_lines
+from hpc.adapters.ledger import read_json_lines
 from hpc.core.errors import InputError
 from hpc.core.experiment.asking import asked_of_tasks
 from hpc.core.failures.outcomes import Outcome

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpc.adapters.collected_file import read_entries
-from hpc.adapters.files import append_json_line
+from hpc.adapters.ledger import append_json_line
 from hpc.core.errors import InputError, Problem, nearest
 from hpc.core.experiment.spec import Task
 from hpc.core.failures.evidence import FailureClass

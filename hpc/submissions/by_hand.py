@@ -15,7 +15,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 
 from hpc.adapters import slurm
-from hpc.adapters.files import append_json_line, is_there, write_json
+from hpc.adapters.files import is_there, write_json
+from hpc.adapters.ledger import append_json_line
 from hpc.adapters.manifest_store import readable_indices
 from hpc.adapters.spare import replace_json
 from hpc.core.layout import RunLayout

@@ -4,8 +4,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpc.adapters.files import read_json_lines
 from hpc.adapters.lease import read_lease, silent_s
+from hpc.adapters.ledger import read_json_lines
 from hpc.core.errors import TemporaryError
 from hpc.core.layout import RunLayout
 from hpc.core.slurm.lease import Lease, Standing, judge_lease

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from hpc.adapters import slurm
-from hpc.adapters.files import lock
+from hpc.adapters.locks import lock
 from hpc.adapters.slurm_client import SlurmError
 from hpc.console import note
 from hpc.core.errors import HpcError, NothingToDo, TemporaryError

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hpc.adapters import proc, slurm
-from hpc.adapters.files import lock
 from hpc.adapters.lease import Heartbeat, give_back, last_sign, read_generation, read_lease, silent_s, write_lease
+from hpc.adapters.locks import lock
 from hpc.core.errors import HpcError, NothingToDo
 from hpc.core.layout import RunLayout
 from hpc.core.slurm.executions import JobRow

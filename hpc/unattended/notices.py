@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpc.adapters.files import append_json_line, lock, read_json_lines
+from hpc.adapters.ledger import append_json_line, read_json_lines
+from hpc.adapters.locks import lock
 from hpc.adapters.notices import NotSent, send_by_command, send_by_mail, send_by_webhook
 from hpc.core.errors import HpcError
 from hpc.core.experiment.spec import ExperimentSpec, Notice

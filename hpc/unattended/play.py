@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from hpc.adapters.files import lock
+from hpc.adapters.locks import lock
 from hpc.adapters.manifest_store import load_manifest
 from hpc.console import note, spelled
 from hpc.core.errors import EXIT_DONE, HpcError, InputError, NothingToDo

@@ -4,7 +4,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from hpc.adapters.files import append_json_lines, read_json_lines, readable_record
+from hpc.adapters.files import readable_record
+from hpc.adapters.ledger import append_json_lines, read_json_lines
 from hpc.core.layout import RunLayout
 from hpc.core.records.index import SubmissionIndex
 from hpc.core.records.record import RecordError

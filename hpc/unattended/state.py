@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hpc.adapters import proc
-from hpc.adapters.files import append_json_line, move_away, read_json_or_none
+from hpc.adapters.files import move_away, read_json_or_none
+from hpc.adapters.ledger import append_json_line
 from hpc.adapters.spare import replace_json, set_aside
 from hpc.core.errors import InputError, TemporaryError
 from hpc.core.layout import RunLayout

@@ -18,20 +18,20 @@ from pathlib import Path
 
 import pytest
 
-from hpc.adapters import files
+from hpc.adapters import files, ledger, locks
 from hpc.core.errors import InputError, TemporaryError
 from tests import disks
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from hpc.adapters import files
+from hpc.adapters import locks
 if sys.argv[2] == "lease":
     import errno, fcntl
     def refuse(descriptor, operation): raise OSError(errno.ENOSYS, "no flock here")
     fcntl.flock = refuse
-files.LEASE_S = 1.5
-with files.lock(Path(sys.argv[1]), timeout_s=5):
+locks.LEASE_S = 1.5
+with locks.lock(Path(sys.argv[1]), timeout_s=5):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -135,7 +135,7 @@ def _place(kind: str, path: Path) -> None:
 
 
 @pytest.mark.timeout(20)
-@pytest.mark.parametrize("read", [files.read_json, files.read_json_or_none, files.read_json_lines])
+@pytest.mark.parametrize("read", [files.read_json, files.read_json_or_none, ledger.read_json_lines])
 @pytest.mark.parametrize(
     "kind", ["a named pipe", "a folder", "a socket", "a device", "does not exist", "leads back to itself"]
 )
@@ -284,10 +284,10 @@ def test_json_is_written_for_people_and_comes_back(tmp_path: Path, items: int) -
 def test_the_end_of_a_ledger_is_read_without_the_rest(tmp_path: Path) -> None:
     """Of a ledger of weeks only the last lines are looked at; the one that is cut in two is left out."""
     for number in range(100):
-        files.append_json_line(tmp_path / "ledger", {"number": number})
-    assert files.read_json_lines(tmp_path / "ledger", 35) == [{"number": 98}, {"number": 99}]
-    assert len(files.read_json_lines(tmp_path / "ledger", 1 << 20)) == 100
-    assert files.read_json_lines(tmp_path / "absent", 35) == []
+        ledger.append_json_line(tmp_path / "ledger", {"number": number})
+    assert ledger.read_json_lines(tmp_path / "ledger", 35) == [{"number": 98}, {"number": 99}]
+    assert len(ledger.read_json_lines(tmp_path / "ledger", 1 << 20)) == 100
+    assert ledger.read_json_lines(tmp_path / "absent", 35) == []
 
 
 def test_publishing_what_does_not_exist_is_an_error(tmp_path: Path) -> None:
@@ -346,7 +346,7 @@ def test_a_silent_holder_on_another_host_is_superseded(tmp_path: Path, monkeypat
 
     started = time.monotonic()
     with _lock(tmp_path, 0.1):
-        assert files.LEASE_S <= time.monotonic() - started < 2 * files.LEASE_S
+        assert locks.LEASE_S <= time.monotonic() - started < 2 * locks.LEASE_S
 
 
 def test_a_living_holder_on_another_host_keeps_its_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -356,7 +356,7 @@ def test_a_living_holder_on_another_host_keeps_its_lease(tmp_path: Path, monkeyp
     with _started(foreign, tmp_path / "lock", "lease") as holder:
         _wait_until_held(holder)
         assert "host=another-node" in (tmp_path / "lock.lease").read_text()
-        with pytest.raises(TemporaryError), _lock(tmp_path, 4 * files.LEASE_S):
+        with pytest.raises(TemporaryError), _lock(tmp_path, 4 * locks.LEASE_S):
             pytest.fail("taken from a living holder")
         holder.kill()
 
@@ -385,7 +385,7 @@ def test_a_folder_removed_while_it_is_locked_in_stays_removed(tmp_path: Path) ->
         folder.mkdir()
         remover = threading.Thread(target=remove)
         remover.start()
-        with contextlib.suppress(FileNotFoundError), files.lock(folder / "lock", 1, parents=False):
+        with contextlib.suppress(FileNotFoundError), locks.lock(folder / "lock", 1, parents=False):
             pass
         remover.join()
         assert folder.exists() != bool(removed)
@@ -396,13 +396,13 @@ def test_a_folder_removed_while_it_is_locked_in_stays_removed(tmp_path: Path) ->
 @pytest.mark.parametrize("parents", [True, False])
 def test_a_lock_is_free_when_its_holder_has_let_go_of_it(tmp_path: Path, parents: bool) -> None:
     """Although a process that was forked meanwhile, such as a loader of data, still lives."""
-    with files.lock(tmp_path / "lock", 1, parents=parents):
+    with locks.lock(tmp_path / "lock", 1, parents=parents):
         child = os.fork()
         if not child:
             time.sleep(30)
             os._exit(0)
     try:
-        with files.lock(tmp_path / "lock", 0.2, parents=parents):
+        with locks.lock(tmp_path / "lock", 0.2, parents=parents):
             pass
     finally:
         os.kill(child, signal.SIGKILL)
@@ -420,13 +420,13 @@ def test_other_errors_of_the_file_system_are_not_hidden(tmp_path: Path, monkeypa
         pytest.fail("locked without a lock")
 
 
-def _lock(folder: Path, timeout_s: float):  # type: ignore[no-untyped-def]  # a context manager, as files.lock
-    return files.lock(folder / "lock", timeout_s)
+def _lock(folder: Path, timeout_s: float):  # type: ignore[no-untyped-def]  # a context manager, as locks.lock
+    return locks.lock(folder / "lock", timeout_s)
 
 
 def _prepare(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """A file system without flock is what this machine lacks: the system call is refused as Lustre and NFS do."""
-    monkeypatch.setattr(files, "LEASE_S", 1.5)
+    monkeypatch.setattr(locks, "LEASE_S", 1.5)
     if kind == "lease":
 
         def refuse(descriptor: int, operation: int) -> None:
@@ -521,7 +521,7 @@ def test_a_file_that_is_replaced_while_it_is_read_is_read_anew(tmp_path: Path, m
 def test_lines_that_a_quota_refuses_leave_the_ledger_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """NFS takes them all and says EDQUOT at fsync: nothing of them stays, and the next ones are whole."""
     path = tmp_path / "ledger.jsonl"
-    files.append_json_line(path, {"a": 1})
+    ledger.append_json_line(path, {"a": 1})
     before = path.read_bytes()
 
     def refuse(_: int) -> None:
@@ -530,8 +530,8 @@ def test_lines_that_a_quota_refuses_leave_the_ledger_as_it_was(tmp_path: Path, m
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", refuse)
         with pytest.raises(OSError, match="quota"):
-            files.append_json_lines(path, [{"a": 2}, {"a": 3}])
+            ledger.append_json_lines(path, [{"a": 2}, {"a": 3}])
     assert path.read_bytes() == before
     path.write_bytes(before + b"\0" * 40)  # a hole, as a quota may leave one
-    files.append_json_line(path, {"a": 4})
-    assert files.read_json_lines(path) == [{"a": 1}, {"a": 4}]
+    ledger.append_json_line(path, {"a": 4})
+    assert ledger.read_json_lines(path) == [{"a": 1}, {"a": 4}]

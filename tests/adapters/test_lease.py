@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hpc.adapters.files import append_json_line, read_json_lines
 from hpc.adapters.lease import Heartbeat, give_back, read_generation, read_lease, silent_s, write_lease
+from hpc.adapters.ledger import append_json_line, read_json_lines
 from hpc.core.layout import RunLayout
 from hpc.core.slurm.lease import BEAT_S, LOST_BEATS, Lease
 from hpc.unattended.lease import LeaseIsHeld, LeaseIsLost, hold_lease

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc.adapters import files, proc
+from hpc.adapters import ledger, locks, proc
 from hpc.adapters.lock_lease import LockLease
 
 SILENT = "token=0011\nhost=node-that-burnt\nprocess=b/1/2\nspace=pid:[1]\n"
@@ -64,9 +64,9 @@ def test_who_was_superseded_lets_go_of_nothing(tmp_path: Path) -> None:
 
 def test_where_locks_hold_on_one_machine_only_a_lease_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the mount's options: for the lock, and for a ledger."""
-    monkeypatch.setattr(files, "_excludes_all", lambda _: False)
-    with files.lock(tmp_path / "x"):
+    monkeypatch.setattr(locks, "excludes_all", lambda _: False)
+    with locks.lock(tmp_path / "x"):
         assert "token=" in (tmp_path / "x.lease").read_text()
-    files.append_json_line(tmp_path / "ledger.jsonl", {"a": 1})
-    assert files.read_json_lines(tmp_path / "ledger.jsonl") == [{"a": 1}]
+    ledger.append_json_line(tmp_path / "ledger.jsonl", {"a": 1})
+    assert ledger.read_json_lines(tmp_path / "ledger.jsonl") == [{"a": 1}]
     assert [path.name for path in tmp_path.iterdir()] == ["ledger.jsonl"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hpc.adapters.files import read_json_lines
+from hpc.adapters.ledger import read_json_lines
 from tests.cluster.conftest import Project
 
 PROGRAM = """

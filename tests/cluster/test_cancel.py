@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpc.adapters.files import read_json_lines
+from hpc.adapters.ledger import read_json_lines
 from tests.cluster.conftest import Project
 from tests.cluster.test_following import LAB
 

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from hpc.adapters.files import read_json_lines
+from hpc.adapters.ledger import read_json_lines
 from tests.cluster.conftest import IMAGES, Project
 from tests.cluster.test_crashes import HEALS, HEALS_LINE, check_all_healed, jobs_of, plan
 

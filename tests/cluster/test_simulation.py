@@ -17,7 +17,7 @@ import pytest
 from benchmarks.measuring import PYTHON, execute
 from benchmarks.simulation import check
 from benchmarks.simulation.costs import our_costs
-from hpc.adapters.files import read_json_lines
+from hpc.adapters.ledger import read_json_lines
 from hpc.core.layout import RunLayout
 from tests.cluster.conftest import Project
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from hpc.adapters.files import append_json_line, read_json, read_json_lines, write_json
+from hpc.adapters.files import read_json, write_json
+from hpc.adapters.ledger import append_json_line, read_json_lines
 from hpc.core.errors import HpcError
 from hpc.core.layout import RunLayout
 from hpc.metrics import MetricsWriter, is_complete, read

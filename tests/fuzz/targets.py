@@ -18,7 +18,7 @@ from unittest.mock import patch
 import numpy as np
 
 from hpc.adapters import slurm
-from hpc.adapters.files import read_json_lines
+from hpc.adapters.ledger import read_json_lines
 from hpc.adapters.logs import read_log
 from hpc.adapters.manifest_store import find_manifest, project_of
 from hpc.adapters.metrics_read import read_contents

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hpc.adapters.files import GROUP_READS, append_json_line, lock, make_folder, mode_in, share, write_text
+from hpc.adapters.files import GROUP_READS, make_folder, mode_in, share, write_text
+from hpc.adapters.ledger import append_json_line
+from hpc.adapters.locks import lock
 from tests.hpc.test_sync import Server
 from tests.local_projects import EXPERIMENT as TINY
 from tests.local_projects import LocalProject, make_project

@@ -14,7 +14,10 @@ import filelock  # noqa: F401  as what follows, loaded once and not by each chil
 import hpc.adapters.lock_lease
 import hpc.core.checkup.storage  # noqa: F401
 from hpc.adapters import files, shared_disk
-from hpc.adapters.files import append_json_line, lock, publish_folder, read_json, read_json_lines, write_json
+from hpc.adapters import locks as our_locks
+from hpc.adapters.files import publish_folder, read_json, write_json
+from hpc.adapters.ledger import append_json_line, read_json_lines
+from hpc.adapters.locks import lock
 from hpc.core.errors import HpcError
 from hpc.core.layout import RunLayout
 from hpc.core.records.task import TaskRecord
@@ -24,7 +27,7 @@ from hpc.submissions.prepare import publish_array
 from hpc.unattended.lease import hold_lease
 from tests.made_records import submission_index, task_record
 
-files.LEASE_S = 6.0  # instead of 30: a test waits for one to run out
+our_locks.LEASE_S = 6.0  # instead of 30: a test waits for one to run out
 
 
 def now() -> float:

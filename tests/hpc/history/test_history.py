@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import hpc.history
-from hpc.adapters.files import append_json_lines
+from hpc.adapters.ledger import append_json_lines
 from hpc.core.history.command import parse_command
 from hpc.core.history.entries import start_event
 from hpc.metrics import MetricsWriter

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hpc.adapters import local
-from hpc.adapters.files import lock, write_json
+from hpc.adapters.files import write_json
+from hpc.adapters.locks import lock
 from hpc.adapters.withdrawn import withdraw
 from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.records.hold import HeldRun, HeldRuns
@@ -176,7 +177,7 @@ def test_a_forked_process_holds_no_lock_of_ours(tmp_path: Path, parents: bool) -
     """The runner is killed: what it started goes on, and the next runner gets the queue at once."""
     line = (
         "import os, signal, sys, time; from pathlib import Path\n"
-        "from hpc.adapters.files import lock\n"
+        "from hpc.adapters.locks import lock\n"
         "from hpc.adapters.local import fork\n"
         "started = Path(sys.argv[2])\n"
         "def wait(): started.write_text(str(os.getpid())); time.sleep(30); return 0\n"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hpc.adapters.files import read_json_lines
+from hpc.adapters.ledger import read_json_lines
 from tests.local_projects import EXPERIMENT, REPO, LocalProject, command_environment, make_project
 
 HEALS = """

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from hpc.adapters.files import lock, read_json_lines
 from hpc.adapters.lease import give_back, read_lease
+from hpc.adapters.ledger import read_json_lines
+from hpc.adapters.locks import lock
 from hpc.adapters.slurm_client import SlurmError
 from hpc.core.errors import TemporaryError
 from hpc.core.failures.breaker import Trip
