@@ -69,7 +69,7 @@ def look(layout: RunLayout) -> Usage:
     Raises:
         InputError: Nothing was.
     """
-    entries = [each for each in read_entries(layout).values() if each["attempts"]]
+    entries = [each for each in map(_that_began, read_entries(layout).values()) if each["attempts"]]
     if not entries:
         raise InputError(
             f"{layout.experiment}: no run that started has been collected; first: python -m hpc.collect "
@@ -86,6 +86,12 @@ def look(layout: RunLayout) -> Usage:
         "whole nodes, by Slurm" if energy else "GPUs alone, by their driver" if sampled else "",
         float(load_manifest(layout)["cluster"].get("carbon") or 0.0),
     )
+
+
+def _that_began(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A task with those attempts that began: one that waits has used nothing yet."""
+    began = [each for each in entry["attempts"] if (each.get("started", 0), each.get("elapsed_s")) != (None, None)]
+    return {**entry, "attempts": began}
 
 
 def ask_energy(entries: Sequence[Mapping[str, Any]]) -> dict[str, float]:

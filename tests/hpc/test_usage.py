@@ -6,7 +6,7 @@ import pytest
 
 from hpc.adapters import slurm
 from hpc.core.resources import parse_carbon
-from tests.local_projects import LocalProject, make_project
+from tests.local_projects import EXPERIMENT, LocalProject, make_project, wait_until
 
 PROGRAM = """
 import os, pathlib, sys, time
@@ -49,6 +49,20 @@ def test_usage_says_where_the_time_went(project: LocalProject) -> None:
     assert "checkpoints not measured, rolled back" in said
     assert "ETTR" in said
     assert "energy: not measured" in said
+
+
+def test_a_task_that_waits_has_used_nothing(tmp_path: Path) -> None:
+    """Collected while the queue still holds it, it is no row of one attempt; were it the only one, nothing began."""
+    project = make_project(tmp_path / "project")
+    project.write_program("import pathlib, sys, time\nif sys.argv[1] == '2':\n    time.sleep(300)\nprint('loss: 1')\n")
+    project.write_experiment(EXPERIMENT.replace("x: [1, 2]", "x: [1, 2, 3]"))
+    project.hpc("plan", "tiny", "--cluster", "local")
+    project.hpc("submit", "tiny", "--detach", "--max-parallel", "1")
+    wait_until((project.attempt("X2") / "stdout.log").exists, 60, "the second task")
+    project.call("-m", "hpc.collect", "tiny")
+    told = project.json("usage", "tiny")
+    project.hpc("cancel", "tiny")
+    assert {each["run_name"] for each in told["runs"]} == {"X1", "X2"}
 
 
 def test_the_report_has_the_same(project: LocalProject) -> None:

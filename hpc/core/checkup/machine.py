@@ -92,10 +92,13 @@ def judge_optional(missing: Mapping[str, Sequence[str]], why: Mapping[str, str])
     if not lacking:
         return Check("optional packages", "all that are needed")
     needed = [part for part in lacking if part in why]
-    said = "; ".join(
+    told = [
         f"{part}: {few(list(packages))} missing or too old" + (f" ({why[part]})" if part in why else "")
         for part, packages in lacking.items()
-    )
+        if part in why or not needed
+    ]
+    spare = [part for part in lacking if needed and part not in why]
+    said = "; ".join([*told, *([f"not needed here: {', '.join(spare)}"] if spare else [])])
     return Check(
         "optional packages", said, "what the experiment and the report need",
         f"python -m pip install 'hpc-batch[{','.join(needed or lacking)}]'",

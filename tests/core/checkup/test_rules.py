@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpc.core.checkup.check import BY_NAME, KINDS, Check, Severity, exit_code, failed, in_order, unanswered
-from hpc.core.checkup.machine import fits, judge_cpu_time, judge_open_files, judge_processes, parse_requirement
+from hpc.core.checkup.machine import (
+    fits,
+    judge_cpu_time,
+    judge_open_files,
+    judge_optional,
+    judge_processes,
+    parse_requirement,
+)
 from hpc.core.checkup.needs import Needs
 from hpc.core.checkup.nodes import BROKEN, GOT, REFUSED, Seen, judge_nodes, read_seen
 from hpc.core.checkup.storage import (
@@ -230,3 +237,11 @@ def test_a_node_clock_is_judged_by_what_can_be_told(skew: float, waited: float) 
     seen = read_seen({"host": "n1", "skew_s": skew, "of a later version": 1})
     found = {check.name: check for check in judge_nodes([seen], waited)}
     assert (found["node clock"].severity is Severity.OK) == (-2 <= skew <= waited + 2)
+
+
+def test_of_optional_parts_only_those_that_are_needed_are_told_in_full() -> None:
+    """What nobody needs now is a word each, not the packages of the documentation's site."""
+    missing = {"report": ["pandas"], "docs-site": ["mkdocs"], "mcp": ["mcp"], "wandb": []}
+    found = judge_optional(missing, {"report": "the report"})
+    assert found.found == "report: pandas missing or too old (the report); not needed here: docs-site, mcp"
+    assert "mkdocs missing" in judge_optional({"docs-site": ["mkdocs"]}, {}).found
