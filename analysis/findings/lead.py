@@ -275,12 +275,14 @@ def _of_best(findings: Findings, primary: Metric, best: Best, *, has_baseline: b
 
 def _mean(one: ConfigurationResult, primary: Metric) -> str:
     found = one.estimate
-    spread = "" if found.std is None else f" ± {show_number(found.std, 2)}"
+    spread, kind = "", ""  # of one run there is no mean
+    if found.std is not None:
+        spread, kind = f" ± {show_number(found.std, 2)}", "mean ± standard deviation, "
     interval = ""
     if found.low is not None and found.high is not None:
         interval = f"; {coverage(found.level)} interval {show_number(found.low)} to {show_number(found.high)}"
     of = f" of {one.planned}" if found.n < one.planned else ""
-    return f"{primary.name} = {show_number(found.mean)}{spread} (mean ± standard deviation, n={found.n}{of}){interval}."
+    return f"{primary.name} = {show_number(found.mean)}{spread} ({kind}n={found.n}{of}){interval}."
 
 
 def _lost(findings: Findings) -> list[str]:

@@ -48,7 +48,7 @@ def say_verdict(
     compared = [one for one in judged.results if one.comparison is not None]
     if not compared:
         reason = "No baseline is declared" if not frame.spec.get("baseline") else "Nothing but the baseline was run"
-        untested = f"{reason}, so nothing was tested: the means below are only listed side by side."
+        untested = f"{reason}, so nothing was tested: means are only listed side by side."
         if frame.spec.get("type") == "baseline_variance" and len(valued) == 1:
             untested = (
                 f"These runs are a baseline and are not compared with anything. {say_threshold(valued[0].estimate)}"

@@ -86,7 +86,7 @@ def comparison_section(findings: Findings, drawings: Sequence[Drawing] = ()) -> 
         notes = comparison_notes(findings)
         blocks += [Heading("Not computable"), Bullets(notes)] if notes else []
     else:
-        blocks = [Text(f"Nothing was compared: {plain(findings.verdict[0])}")]
+        blocks = [Text(plain(findings.verdict[0]))]
     return Section("comparisons", "Comparison with the baseline", tuple(blocks), "Comparison")
 
 

@@ -273,7 +273,7 @@ def _variance(frame: ExperimentFrame, findings: Findings) -> tuple[Section, ...]
         kept = {one.name: findings.stored[one.name] for one in _metrics(frame, findings) if one.name in findings.stored}
         parts.append(_section(f"Baseline statistics (N={n})", told, _moments_of(findings.stored_baseline, kept)))
     if not shown:
-        parts.append(_section("Verdict", Text(f"Nothing was compared: {plain(findings.verdict[0])}")))
+        parts.append(_section("Verdict", Text(plain(findings.verdict[0]))))
     parts += [_section(f"Experiment: {plain(one.label)}", *_experiment_blocks(frame, findings, one)) for one in shown]
     if uncompared := say_uncompared(findings.results):
         parts.append(_section("Not compared", Text(plain(uncompared))))

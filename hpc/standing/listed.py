@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from hpc.adapters.collected_file import read_entries
-from hpc.adapters.files import read_json_or_none
+from hpc.adapters.files import read_json_or_none, readable_record
 from hpc.adapters.manifest_store import load_manifest
 from hpc.core.errors import HpcError
 from hpc.core.failures.outcomes import Outcome
 from hpc.core.layout import RunLayout
+from hpc.core.records.hold import Hold
 from hpc.core.slurm.successors import Course
 from hpc.rounds.values_now import asked_of_entries, best_of, measured_in, primary_of
 from hpc.workspace import Workspace
@@ -37,6 +38,7 @@ class Row:
         best: The best configuration so far, in words; empty where nothing is measured.
         state: ``held``, ``followed``, both or neither.
         problem: Why it cannot be told more; empty where it can.
+        hold: Why it is held; empty where it is not.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Row:
     best: str = ""
     state: tuple[str, ...] = ()
     problem: str = ""
+    hold: str = ""
 
 
 def list_rows(workspace: Workspace) -> Iterator[Row]:
@@ -103,7 +106,7 @@ def _read(layout: RunLayout, row: Row) -> Row:
     best = best_of(spec, measured_in(entries, primary_of(spec)[0]))
     return Row(
         row.name, row.planned, len(tasks), dict(counts), _collected(layout) if entries else None,
-        str(best) if best else "", tuple(_state(layout)),
+        str(best) if best else "", tuple(_state(layout)), hold=_hold(layout),
     )  # fmt: skip
 
 
@@ -112,6 +115,11 @@ def _collected(layout: RunLayout) -> float | None:
         return layout.verdicts.stat().st_mtime
     except OSError:
         return None
+
+
+def _hold(layout: RunLayout) -> str:
+    present = readable_record(layout.hold, Hold)
+    return present.reason if present else ""
 
 
 def _state(layout: RunLayout) -> Iterator[str]:

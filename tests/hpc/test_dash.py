@@ -81,6 +81,16 @@ def test_the_loop_keeps_it_fresh(project: LocalProject) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_why_an_experiment_is_held_stands_on_its_card(project: LocalProject) -> None:
+    """As `status` says it; once it is released, no more."""
+    project.hpc("hold", "tiny", "--reason", "new data on Monday")
+    project.hpc("dash")
+    assert "held: new data on Monday" in Parsed((project.runs / "dash.html").read_text()).text
+    project.hpc("release", "tiny")
+    project.hpc("dash")
+    assert "new data" not in (project.runs / "dash.html").read_text()
+
+
 def test_nothing_is_fetched_or_executed_whatever_an_experiment_is_called(project: LocalProject) -> None:
     """A name is text; no script, no address but reports'; a browser reads the page again by itself."""
     (project.runs / "tiny").rename(project.runs / HOSTILE)

@@ -10,7 +10,7 @@ import pytest
 from analysis.data.frame import load_frame
 from analysis.findings.answer import answer_criterion
 from analysis.findings.findings import find_findings
-from analysis.findings.lead import Lead, _settling, find_lead
+from analysis.findings.lead import Lead, _mean, _settling, find_lead
 from analysis.page.results import best_text
 from tests.analysis.made_experiments import Experiment, make_arms
 from tests.analysis.made_types import TYPES
@@ -101,3 +101,12 @@ def test_of_several_open_comparisons_the_one_that_further_seeds_settle_is_named(
     )
     assert _settling(open_ones[:1]).startswith("14 further seeds on both sides would settle it with")
     assert _settling(open_ones[2:]) == ""
+
+
+@pytest.mark.parametrize(("std", "said"), [(None, "loss = 42.97 (n=1)."), (0.5, "loss = 42.97 ± 0.5 (mean ± standard")])
+def test_one_run_has_no_mean(std: float | None, said: str) -> None:
+    """Its value is no mean ± standard deviation."""
+    estimate = SimpleNamespace(mean=42.97, std=std, low=None, high=None, n=1 if std is None else 2)
+    result: Any = SimpleNamespace(estimate=estimate, planned=1)
+    metric: Any = SimpleNamespace(name="loss")
+    assert _mean(result, metric).startswith(said)
