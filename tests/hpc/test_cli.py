@@ -145,7 +145,7 @@ def test_options_change_only_on_purpose() -> None:
     }
 
     assert found == {
-        "init": ["--dry-run", "--goal", "--json", "--metric", "--name", "--run-help", "--yes"],
+        "init": ["--dry-run", "--goal", "--json", "--makefile", "--metric", "--name", "--run-help", "--yes"],
         "brief": ["--dry-run", "--from", "--json", "--non-interactive"],
         "plan": [
             "--advice", "--cluster", "--dry-run", "--json", "--moved", "--replace", "--resource-limits",
