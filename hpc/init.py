@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 import click
@@ -21,7 +21,7 @@ from hpc.core.errors import EXIT_DONE, InputError, NothingToDo
 from hpc.core.layout import name_problem
 from hpc.core.program.draft import Draft
 from hpc.core.program.naming import Printed, goal_of, guess_for
-from hpc.core.words import few
+from hpc.core.words import counted, few
 from hpc.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ def make_draft(project: Path, command: str | None, name: str, answers: Answers) 
         InputError: There is no program, or the one named is not there.
     """
     from hpc.newcomer.find import as_script, ask_the_program, find_notebooks, find_programs, read_command
+    from hpc.newcomer.job_scripts import find_given, started_by
 
     if command is None:
         found = find_programs(project)
@@ -132,14 +133,18 @@ def make_draft(project: Path, command: str | None, name: str, answers: Answers) 
         beside = f". {notebooks[0]} is a notebook. {as_script(notebooks[0])}" if notebooks else ""
         named = "name it: python -m hpc.init PROGRAM.py"
         raise InputError(f"no training program was found in {project}; {named}{beside}")
-    program = read_command(project, command)
+    started = started_by(project, PurePath(command))
+    program = read_command(project, str(started.relative_to(project)) if started else command)
     if answers.run_help:
         program = ask_the_program(project, program)
     metric, is_guess = choose_metric(program, answers)
     from hpc.adapters.this_machine import share_of_machine  # here: a program that is found needs it, not --help
 
     cpus, memory = (2, "8GB") if shutil.which("sbatch") else share_of_machine()
-    return Draft(name, program.start, program.interface, metric, is_guess, cpus, memory)
+    asked = PurePath(command) if started else None
+    read = find_given(project, program.file, program.interface, asked)
+    given, interface = read or (None, program.interface)
+    return Draft(name, program.start, interface, metric, is_guess, cpus, memory, given)
 
 
 def choose_metric(program: Program, answers: Answers) -> tuple[Printed, bool]:
@@ -165,9 +170,10 @@ def ask(question: str, default: str) -> str:
         raise InputError("no answer came; to be asked nothing: python -m hpc.init --yes") from None
 
 
-def next_line(name: str) -> str:
+def next_line(name: str, cluster: str = "") -> str:
     """What to type next."""
-    return f"python -m hpc.plan {name} && python -m hpc.submit {name} --follow"
+    on = f" --cluster {cluster}" if cluster else ""
+    return f"python -m hpc.plan {name}{on} && python -m hpc.submit {name} --follow"
 
 
 def describe(workspace: Workspace, made: Draft | None, wanted: list[Wanted]) -> dict[str, object]:
@@ -190,12 +196,22 @@ def show(workspace: Workspace, made: Draft | None, wanted: list[Wanted], *, dry_
     if made is None:
         say(f"next: {next_line(newest(workspace))}")
         return
-    swept = f"compares values of {made.swept.name}" if made.swept else "runs it as it is"
+    swept = f"compares values of {' and '.join(made.grid)}" if made.grid else "runs it as it is"
     say(f"{made.name} starts `{made.start}`, {swept} and decides by {made.metric.name} ({made.metric.goal})")
+    if made.given:
+        say(f"arguments, loops and resources are those of {made.given.script}")
+        if made.given.others:
+            others = counted(made.given.others, "script starts", "scripts start")
+            note(f"note: {others} it, too; to take another: python -m hpc.init SCRIPT.sh --name OTHER")
     for line in left_to_do(made):
         note(f"note: {line}")
+    from hpc.newcomer.write import SITE, SITE_FILE
+
     say(f"next, to say what you want to find out: python -m hpc.brief {made.name}")
-    say(f"or at once: {next_line(made.name)}")
+    site = SITE if any(each.path == SITE_FILE for each in wanted) else ""
+    say(f"or at once: {next_line(made.name, site if shutil.which('sbatch') else '')}")
+    if site and not shutil.which("sbatch"):
+        say(f"or on the cluster: {next_line(made.name, site)}")
 
 
 def left_to_do(made: Draft) -> list[str]:
@@ -206,7 +222,7 @@ def left_to_do(made: Draft) -> list[str]:
         told.append(f"the program needs values for {names}: put them into program.command")
     if made.is_guess:
         told.append(f"nothing in its source prints {made.metric.name}: compare metrics.source with its output")
-    if made.swept and made.metric.name.startswith("test"):
+    if made.grid and made.metric.name.startswith("test"):
         told.append(
             f"{made.metric.name} is measured on the test set, and values chosen by it look better than they are: "
             "choose by a validation number, if it prints one"
@@ -215,7 +231,7 @@ def left_to_do(made: Draft) -> list[str]:
         told.append(
             "its arguments are not in its source; --run-help runs it with --help, or add them to program.command"
         )
-    elif not made.seed:
+    elif not made.takes_seed:
         told.append("it takes no seed, so one run per configuration says nothing about chance; give it a --seed option")
     return told
 

@@ -9,7 +9,8 @@ from hpc.adapters.files import move_away, write_text
 from hpc.adapters.project import EXPERIMENTS
 from hpc.adapters.yaml_file import parse_yaml
 from hpc.core.errors import InputError
-from hpc.core.program.draft import Draft, key_of, render_draft
+from hpc.core.program.draft import Draft, key_of, quoted, render_draft
+from hpc.core.program.given import Given
 
 SCHEMAS = Path("manifests", "schema")
 IGNORED = ("runs/", "manifests/rendered/")
@@ -74,6 +75,8 @@ def wanted_files(project: Path, draft: Draft | None) -> list[Wanted]:
     if draft is not None:
         path = EXPERIMENTS / f"{draft.name}.yaml"
         found.append(Wanted(path, render_draft(draft, "../schema/experiment.schema.json"), "the experiment"))
+        if draft.given and (profile := _profile(draft.given)) and not any((project / SITE_FILE).parent.glob("*.yaml")):
+            found.append(Wanted(SITE_FILE, profile, f"the site, for --cluster {SITE}"))
     for name, text in schema_of.items():
         path = SCHEMAS / f"{name}.schema.json"
         if _text(project / path) != text:
@@ -82,6 +85,27 @@ def wanted_files(project: Path, draft: Draft | None) -> list[Wanted]:
         path = Path(".gitignore")
         found.append(Wanted(path, _text(project / path) + missing, "runs and links stay out of git"))
     return found
+
+
+SITE = "site"
+SITE_FILE = Path("manifests", "clusters", f"{SITE}.yaml")
+
+
+def _profile(given: Given) -> str:
+    """A site's profile from what a job script says of it; empty where that is nothing, or none can be made of it."""
+    from hpc.experiments.schema import profile_from
+
+    if not (given.site or given.setup):
+        return ""
+    lines = [f"# From {given.script}, yours to change. What Slurm says itself: hpc doctor --write-profile NAME"]
+    lines += ["scheduler: slurm", *(f"{name}: {quoted(value)}" for name, value in given.site.items())]
+    lines += ["setup:", *(f"  - {quoted(line)}" for line in given.setup)] if given.setup else []
+    text = "\n".join([*lines, ""])
+    try:
+        profile_from(parse_yaml(text, str(SITE_FILE)))
+    except InputError:
+        return ""
+    return text
 
 
 def check_draft(draft: Draft) -> None:

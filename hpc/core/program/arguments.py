@@ -112,7 +112,7 @@ def from_help(text: str) -> Interface:
         value = _literal(default[1]) if default else None
         kind = type(value).__name__ if value is not None else "" if match[2] else "bool"
         if match[1] not in ("--help", "--version"):
-            arguments.append(Argument(_plain(match[1]), match[1], kind, value))
+            arguments.append(Argument(plain_name(match[1]), match[1], kind, value))
     return Interface("help", tuple(arguments)) if arguments else Interface()
 
 
@@ -137,8 +137,8 @@ def _argparse_argument(call: ast.Call) -> Argument | None:
     kind = "bool" if is_switch else _kind(options.get("type"), default)
     if not long.startswith("-"):
         optional = _constant(options.get("nargs")) in ("?", "*")
-        return Argument(_plain(long), "", kind, default, not optional)
-    return Argument(_plain(long), long, kind, default, _constant(options.get("required")) is True)
+        return Argument(plain_name(long), "", kind, default, not optional)
+    return Argument(plain_name(long), long, kind, default, _constant(options.get("required")) is True)
 
 
 def _dictionary(tree: ast.Module) -> Interface | None:
@@ -179,9 +179,11 @@ def _click(tree: ast.Module) -> Interface | None:
             is_switch = _constant(options.get("is_flag")) is True or "/" in long
             required = _constant(options.get("required")) is True
             kind = "bool" if is_switch else _kind(options.get("type"), default)
-            found.append(Argument(_plain(long), long.partition("/")[0], kind, default, required))
+            found.append(Argument(plain_name(long), long.partition("/")[0], kind, default, required))
         elif name in ("click.argument", "argument") and flags:
-            found.append(Argument(_plain(flags[0]), "", _kind(options.get("type"), default), default, default is None))
+            found.append(
+                Argument(plain_name(flags[0]), "", _kind(options.get("type"), default), default, default is None)
+            )
     return Interface("click", _once(found)) if found else None
 
 
@@ -377,7 +379,8 @@ def _kind(node: ast.AST | None, default: Constant) -> str:
     return word or ("" if default is None else type(default).__name__)
 
 
-def _plain(flag: str) -> str:
+def plain_name(flag: str) -> str:
+    """A flag as the program knows it: ``--batch-size`` is ``batch_size``."""
     return flag.partition("/")[0].lstrip("-").replace("-", "_")
 
 

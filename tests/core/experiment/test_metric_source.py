@@ -160,7 +160,10 @@ def test_the_sources_kept_in_a_spec_are_understood() -> None:
         ({"stdout": ""}, "needs a regular expression with named groups"),
         ({"stdout": 5}, "needs a regular expression with named groups"),
         ({"stdot": "x"}, "has no kind 'stdot'; did you mean 'stdout'"),
-        ({"stdout": "x", "json": "y"}, "exactly one of stdout, json, csv, json_file, tensorboard, wandb; it has 2 entries"),
+        (
+            {"stdout": "x", "json": "y"},
+            "exactly one of stdout, json, csv, json_file, tensorboard, wandb; it has 2",
+        ),
         ({}, "it has 0 entries"),
     ],
 )

@@ -1,0 +1,158 @@
+"""From a person's own job script to the first experiment: the command, loops, resources, the site."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import hpc.init
+import hpc.plan
+from hpc.adapters.yaml_file import load_yaml
+
+PROGRAM = """
+import argparse
+p = argparse.ArgumentParser()
+p.add_argument("--data", required=True)
+p.add_argument("--lr", type=float, default=0.5)
+p.add_argument("--wd", type=float, default=0.0)
+p.add_argument("--epochs", type=int, default=10)
+p.add_argument("--seed", type=int, default=0)
+p.add_argument("--out-dir")
+p.add_argument("--amp", action="store_true")
+if __name__ == "__main__":
+    print(f"val_loss {0.5}")
+"""
+SCRIPT = """#!/bin/bash
+#SBATCH -p gpu_long -A abc123 -t 12:00:00
+#SBATCH --gres=gpu:a100:2 --cpus-per-task=8 --mem=32G
+module load cuda/12.4
+export WANDB_API_KEY=0123456789abcdef0123456789abcdef01234567
+DATA="/scratch/me/my data"
+for lr in 0.1 0.01; do
+  for seed in 7 8 9; do
+    srun torchrun --nproc_per_node=2 train.py --data "$DATA" --lr $lr --seed $seed --amp > logs/$lr.txt 2>&1
+  done
+done
+"""
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "train.py").write_text(PROGRAM)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HPC_ROOT", raising=False)
+    return tmp_path
+
+
+def write(repository: Path, text: str, name: str = "slurm/train.sh") -> None:
+    (repository / name).parent.mkdir(parents=True, exist_ok=True)
+    (repository / name).write_text(text)
+
+
+def init(*arguments: str) -> str:
+    done = CliRunner().invoke(hpc.init.main, ["--yes", *arguments])
+    assert done.exit_code == 0, done.output
+    return str(done.output)
+
+
+def experiment(repository: Path, name: str = "first_sweep") -> dict[str, object]:
+    return dict(load_yaml(repository / f"manifests/experiments/{name}.yaml").data)
+
+
+def command(repository: Path) -> str:
+    program = experiment(repository)["program"]
+    assert isinstance(program, dict)
+    return str(program["command"])
+
+
+def test_loops_are_the_sweep_and_sbatch_lines_the_resources(repository: Path) -> None:
+    """What was typed for one afternoon is the experiment; the site's part is a profile, and no key is in either."""
+    write(repository, SCRIPT)
+    told = init()
+    made = experiment(repository)
+
+    assert command(repository) == (
+        "python train.py --data '/scratch/me/my data' --lr {lr} --seed {seed} --amp --out-dir {out_dir}"
+    )
+    assert made["sweep"] == {"grid": {"lr": [0.1, 0.01]}, "seeds": [7, 8, 9]}
+    assert made["baseline"] == {"lr": 0.1}
+    assert made["resources"] == {"cpus": 8, "mem": "32G", "time": "12:00:00", "gpus": 2}
+    assert made["launch"] == {"kind": "torchrun"}
+    site = load_yaml(repository / "manifests/clusters/site.yaml").data
+    assert site == {
+        "scheduler": "slurm", "partition": "gpu_long", "account": "abc123", "gpu_type": "a100",
+        "setup": ["module load cuda/12.4"],
+    }  # fmt: skip
+    assert "are those of slurm/train.sh" in told
+    assert "python -m hpc.plan first_sweep --cluster site" in told
+    assert not [
+        path
+        for path in (repository / "manifests").rglob("*")
+        if path.is_file() and "0123456789abcdef" in path.read_text()
+    ]
+    planned = CliRunner().invoke(hpc.plan.main, ["first_sweep", "--dry-run", "--cluster", "local"])
+    assert "6 tasks" in planned.output, planned.output
+
+
+def test_an_array_over_seeds_is_a_list_of_seeds(repository: Path) -> None:
+    """`--seed $SLURM_ARRAY_TASK_ID` with `--array=0-4`; the learning rate of the script is the middle of the sweep."""
+    write(
+        repository,
+        "#SBATCH --array=0-4%2\npython train.py --data d --lr 0.3 --seed $SLURM_ARRAY_TASK_ID\n",
+        "run.sbatch",
+    )
+    init()
+
+    assert experiment(repository)["sweep"] == {"grid": {"lr": [0.1, 0.3, 0.9]}, "seeds": [0, 1, 2, 3, 4]}
+
+
+def test_what_a_script_computes_is_left_to_a_person(repository: Path) -> None:
+    """A parameter of the script, or what a command prints, has no value here, and `init` says so."""
+    write(repository, "python train.py --data $1 --wd $(cat best.txt) --epochs ${N:-5} --lr 0.1\n")
+    told = init()
+
+    assert "values for {data}, {wd}, {epochs}: put them into program.command" in told
+    assert "--data {data} --wd {wd} --epochs {epochs} --lr {lr}" in command(repository)
+
+
+@pytest.mark.parametrize(
+    ("argument", "written"),
+    [
+        ("--out-dir /scratch/out", "--out-dir {out_dir}"),
+        ("--logs /scratch/logs", "--logs {out_dir}"),
+        ("--result_file=/scratch/r.json", "--result_file={out_dir}/r.json"),
+        ("--logs ./logs", "--logs ./logs"),
+        ("--load_checkpoint /models/a.pt", "--load_checkpoint /models/a.pt"),
+        ("--data_root /scratch/data", "--data_root /scratch/data"),
+        ("--json '{\"a\": 1}'", "--json '{{\"a\": 1}}'"),
+    ],
+)
+def test_runs_do_not_write_into_one_folder(repository: Path, argument: str, written: str) -> None:
+    """An absolute place to write becomes the run's own; what is read stays, and braces are no placeholders."""
+    write(repository, f"python train.py --data d {argument}\n")
+    init()
+
+    assert written in command(repository)
+
+
+def test_a_script_can_be_named(repository: Path) -> None:
+    """Of several that with `#SBATCH` lines is taken; another by its name; what starts nothing here is a program."""
+    write(repository, "python train.py --data a\n", "a.sh")
+    write(repository, SCRIPT)
+    assert "1 script starts it, too" in init()
+    init("a.sh", "--name", "other")
+
+    program = experiment(repository, "other")["program"]
+    assert isinstance(program, dict)
+    assert "--data a " in program["command"]
+    write(repository, "echo hello\n", "b.sh")
+    assert "starts `bash b.sh`" in init("b.sh", "--name", "third", "--metric", "loss")
+
+
+def test_a_profile_of_ones_own_is_left_alone(repository: Path) -> None:
+    """Whoever has one knows the site better than a script does."""
+    write(repository, SCRIPT)
+    write(repository, "scheduler: slurm\n", "manifests/clusters/ours.yaml")
+    init()
+
+    assert not (repository / "manifests/clusters/site.yaml").exists()
