@@ -3,7 +3,7 @@
 Run: ``python -m benchmarks.collecting [--quick] [--json]``. A run has 5 metrics of 200 steps and a log of 200 lines
 with words as trainers say them. The floors read the same files and conclude nothing. Every row is taken at three sizes:
 the exponent is that of the time of the command above the time of one that only starts. Memory is that of all processes
-of a collection together, what they share counted once.
+of a collection together, what they share counted once; it is taken at a fourth size, too, whose times are not.
 """
 
 import json
@@ -32,6 +32,7 @@ STEPS = 200
 METRICS = 5
 NEW = 10
 SIZES = (1_000, 3_000, 10_000)
+FOR_MEMORY = 30_000
 
 
 def made(folder: Path, runs: int) -> Path:
@@ -145,10 +146,19 @@ def render(found: dict[int, list[Line]], memory: dict[int, tuple[float, float]])
         f"\n{size:,} runs: at most {cold:,.0f} MiB cold, {warm:,.0f} MiB with nothing new."
         for size, (cold, warm) in memory.items()
     )
+    told += "\nGrowth from {:,} runs: {} MiB cold, {} MiB with nothing new, for each 1,000.".format(
+        min(memory), *(f"{_growth(memory, column):.1f}" for column in (0, 1))
+    )
     return (
         f"{table(f'{largest:,} finished runs', found[largest])}\n"
         f"{head}|---|{'---:|' * (len(found) + 1)}\n{rows}{told}\n"
     )
+
+
+def _growth(memory: dict[int, tuple[float, float]], column: int) -> float:
+    """MiB a thousand runs more, from the smallest size to the largest."""
+    small, large = min(memory), max(memory)
+    return (memory[large][column] - memory[small][column]) / (large - small) * 1000
 
 
 def found(folder: Path, *, quick: bool) -> tuple[str, dict[str, object]]:
@@ -156,6 +166,9 @@ def found(folder: Path, *, quick: bool) -> tuple[str, dict[str, object]]:
     sizes, rounds = ((12, 24), 0) if quick else (SIZES, 3)
     taken = measure(folder, sizes=sizes, rounds=rounds)
     places = {size: folder / str(size) for size in sizes}
+    if not quick:
+        places[FOR_MEMORY] = made(folder / str(FOR_MEMORY), FOR_MEMORY)
+        time.sleep(SETTLED_S)
     memory = {size: (peak_mib(place, forgets=True), peak_mib(place, forgets=False)) for size, place in places.items()}
     figures = {str(size): as_figures(lines) for size, lines in taken.items()}
     return render(taken, memory), {"runs": max(sizes), "lines": figures, "memory_mib": memory}

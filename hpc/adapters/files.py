@@ -12,7 +12,7 @@ import pwd
 import shlex
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from pathlib import Path
 from typing import IO, Any, BinaryIO, TypeVar
@@ -162,6 +162,13 @@ def write_bytes(
     path: Path, data: bytes, mode: int = 0o600, *, parents: bool = True, lasting: Lasting = Lasting.NAME
 ) -> None:
     """Replace a file as a whole, as `write_text` does."""
+    write_pieces(path, (data,), mode, parents=parents, lasting=lasting)
+
+
+def write_pieces(
+    path: Path, pieces: Iterable[bytes], mode: int = 0o600, *, parents: bool = True, lasting: Lasting = Lasting.NAME
+) -> None:
+    """Replace a file as a whole by pieces that are never held together, as `write_text` does."""
     if parents:
         make_folder(path.parent)
     temporary = temporary_name(path)
@@ -169,7 +176,7 @@ def write_bytes(
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode & 0o700)
         with os.fdopen(descriptor, "wb") as file:
             set_mode_of(descriptor, mode_in(path.parent, mode & 0o700))
-            file.write(data)
+            file.writelines(pieces)
             file.flush()
             if lasting >= Lasting.CONTENT:
                 os.fsync(file.fileno())
@@ -187,14 +194,14 @@ def write_bytes(
 
 
 @contextlib.contextmanager
-def open_text(path: Path) -> Iterator[IO[str]]:
-    """Open a new file of ours for text that is not to be held as a whole; durable when the block ends.
+def open_new(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file of ours for what is not to be held as a whole; durable when the block ends.
 
     Raises:
         OSError: The disk is full, or something of that name is there.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode_in(path.parent))
-    with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+    with os.fdopen(descriptor, "wb") as file:
         yield file
         file.flush()
         os.fsync(descriptor)

@@ -42,12 +42,12 @@ class Rows:
 class TaskColumns:
     """One value per task, in manifest order."""
 
-    task_id: Sequence[str]
-    run_name: Sequence[str]
-    outcome: Sequence[str]
-    failure_class: Sequence[str]
-    attempts: Sequence[int]
-    altered: Sequence[bool]
+    task_id: list[str]
+    run_name: list[str]
+    outcome: list[str]
+    failure_class: list[str]
+    attempts: list[int]
+    altered: list[bool]
 
 
 def write_results(

@@ -57,9 +57,13 @@ class TaskLines:
 class LazyEntries(Sequence[Element]):
     """The entries of an index, each parsed when somebody asks for it; their places stay."""
 
-    def __init__(self, lines: TaskLines) -> None:
-        """Take the file's content."""
-        self._lines = lines
+    def __init__(self, lines: TaskLines, attempt: int | None = None) -> None:
+        """Take the file's content.
+
+        Args:
+            attempt: What every entry authorises; None where they differ, or nobody knows.
+        """
+        self._lines, self._attempt = lines, attempt
 
     def __len__(self) -> int:
         """How many there are."""
@@ -78,6 +82,8 @@ class LazyEntries(Sequence[Element]):
 
     def attempt(self, place: int) -> int:
         """Number of the attempt that an entry authorises."""
+        if self._attempt is not None:
+            return self._attempt
         return int(json.loads(self._lines.lines[place])["attempt"])
 
     def named(self) -> Iterator[tuple[str, str]]:

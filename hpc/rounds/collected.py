@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import time
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpc.adapters.collected_file import describe_aside
 from hpc.adapters.file_set import replacing
-from hpc.adapters.files import open_text, read_json_or_none, write_json
+from hpc.adapters.files import open_new, read_json_or_none, write_json
 from hpc.adapters.verdict_lines import line_of, write_verdicts
 from hpc.core.errors import TemporaryError
 from hpc.core.failures.outcomes import Outcome
@@ -26,9 +27,9 @@ from hpc.rounds.checked import answer_for
 from hpc.rounds.judge import JudgedExperiment
 from hpc.rounds.ledger import note_results
 from hpc.rounds.settling import Settling
+from hpc.snapshots.brief import is_finished
 from hpc.snapshots.evidence import finite
 from hpc.snapshots.outdated import describe_outdated
-from hpc.snapshots.settled import Written
 
 if TYPE_CHECKING:
     from hpc.rounds.tables import Table
@@ -60,7 +61,7 @@ def write_collected(judged: JudgedExperiment, plan: RetryPlan, settling: Settlin
     if settling.stands(judged.tasks, standing, plan_digest):
         return standing
     from hpc.adapters.results_h5 import write_results
-    from hpc.rounds.tables import columns_of, tabulate, write_csv
+    from hpc.rounds.tables import columns_of, csv_columns, tabulate, write_csv
 
     settling.take_over()
     table = tabulate(judged, settling.curves)
@@ -70,20 +71,22 @@ def write_collected(judged: JudgedExperiment, plan: RetryPlan, settling: Settlin
         "collected": judged.snapshot.taken,
     }
     entries = _describe(judged, plan, table)
-    newest, problems = note_results(judged, entries)
+    newest, problems = note_results(judged, entries, settling)
     notes = (*table.problems, *standing, *problems)
     told = {**head, "notes": list(notes), "ledger": newest}
     with said_if_full(layout), replacing(layout.collected) as folder:
-        lines = _lines(judged, entries, table, settling)
-        with open_text(folder / layout.tasks_csv.name) as file:
-            rows = write_csv(file, judged, table, entries, lines)
+        lines, columns, sizes = _lines(judged, entries, table, settling), csv_columns(judged, table), array("q")
+        with open_new(folder / layout.tasks_csv.name) as file:
+            before = settling.rows_before(judged.tasks, columns.digest)
+            rows = write_csv(file, judged, columns, entries, lines, before, sizes)
             digest = write_verdicts(folder / layout.verdicts.name, SCHEMA, told, rows)
         write_results(
             folder / layout.results.name, {**head, "verdicts_sha256": digest}, columns_of(entries), table.summary,
             table.series,
         )  # fmt: skip
         write_json(folder / layout.retry_plan.name, {"schema": SCHEMA, **head, **plan_json(plan)})
-    settling.keep(judged.tasks if not table.is_renamed else (), Written(entries, notes, plan_digest, digest))
+    written = notes, plan_digest, digest, columns.digest, sizes
+    settling.keep(judged.tasks, entries, written, settles=not table.is_renamed)
     return notes
 
 
@@ -157,8 +160,7 @@ def notes_on_kept(judged: JudgedExperiment) -> Iterator[str]:
             f"to forget: python -m hpc.collect {judged.layout.experiment} --forget-gone"
         )
     for task in judged.tasks:
-        before = task.state.collected
-        if before and before["outcome"] == Outcome.FINISHED and task.outcome is not Outcome.FINISHED:
+        if task.outcome is not Outcome.FINISHED and is_finished(task.state.collected):
             yield f"{task.state.task.run_name} was finished when last collected, and is {task.outcome} now"
 
 

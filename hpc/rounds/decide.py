@@ -121,6 +121,8 @@ def _usual_steps(judged: JudgedExperiment) -> int | None:
 
 def trip_of(judged: JudgedExperiment, plan: RetryPlan) -> Trip | None:
     """Find a cause for which the experiment is to be held; None where there is none, or nothing left to hold."""
+    if not judged.of_outcome(Outcome.FAILED):
+        return None
     healed = {each.task_id for each in plan.retry if each.reason.startswith(MARK)}  # the user's function has a cure
     over = judged.of_outcome(Outcome.FINISHED, Outcome.FAILED)
     healed |= {
@@ -151,6 +153,8 @@ def _once_an_element(tasks: Sequence[JudgedTask]) -> list[JudgedTask]:
 
 
 def _ended(task: JudgedTask, layout: RunLayout) -> Ended:
+    if task.settled and task.state.late:
+        return Ended(task.state.task.run_name, FailureClass.SUCCESS, "", task.state.late.times.ended)
     if told := task.settled.entry if task.settled else task.kept_result:
         last_entry = told["attempts"][-1]
         return Ended(task.state.task.run_name, FailureClass.SUCCESS, "", last_entry["ended"] or 0.0)

@@ -9,7 +9,8 @@ from hpc.core.failures.outcomes import Outcome
 from hpc.core.forecast.budget import GPU
 from hpc.core.forecast.forecast import counts_then, forecasts_of, say_against
 from hpc.core.resources import HOUR
-from hpc.snapshots.snapshot import Snapshot
+from hpc.snapshots.remembered import Ended, Times
+from hpc.snapshots.snapshot import Snapshot, TaskState
 
 _LEFT = (Outcome.RUNNING, Outcome.PENDING, Outcome.PLANNED)
 
@@ -25,10 +26,7 @@ def say_forecast_now(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> str:
     tasks = [{name: getattr(state.task, name) for name in ("parameters", "seed", "case")} for state in snapshot.tasks]
     asked = asked_of_tasks(snapshot.manifest["spec"], tasks)
     ends = [
-        (each.end, one.nodes * one.cpus)
-        for state, one in zip(snapshot.tasks, asked, strict=True)
-        for each in state.attempts
-        if each.end
+        (end, one.nodes * one.cpus) for state, one in zip(snapshot.tasks, asked, strict=True) for end in _ends(state)
     ]
     if not ends:
         return ""
@@ -38,3 +36,8 @@ def say_forecast_now(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> str:
         return ""
     gpu, core = sum(end.gpu_seconds for end, _ in ends), sum(end.elapsed_s * cores for end, cores in ends)
     return say_against(found, (gpu if found.unit == GPU else core) / HOUR, max(end.ended for end, _ in ends) - began)
+
+
+def _ends(state: TaskState) -> Sequence[Ended | Times]:
+    """How its attempts ended."""
+    return [state.late.times] if state.late else [each.end for each in state.attempts if each.end]

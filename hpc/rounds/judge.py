@@ -89,7 +89,7 @@ class JudgedAttempt:
         return self.verdict is not None and self.results.complete is None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class JudgedTask:
     """A task with everything that is known and concluded about it.
 
@@ -119,7 +119,9 @@ class JudgedTask:
     @property
     def altered(self) -> bool:
         """Whether what was run last is still what was asked."""
-        if told := self.settled.entry if self.settled else self.kept_result:
+        if self.settled:
+            return self.settled.brief.altered
+        if told := self.kept_result:
             return bool(told["altered"])
         return bool(self.attempts) and self.attempts[-1].settings.altered
 
@@ -181,7 +183,7 @@ def judge_experiment(
         tasks = tuple(judge(snapshot.tasks))
     else:
         tasks = tuple(judge_task(layout, state, include_running=include_running) for state in snapshot.tasks)
-    for attempt in (attempt for state in snapshot.tasks for attempt in state.attempts):
+    for attempt in (attempt for state in snapshot.tasks if not state.late for attempt in state.attempts):
         if writes and attempt.progress is Progress.OVER:
             tidy_left_behind(attempt)
             keep_scheduler_record(attempt)

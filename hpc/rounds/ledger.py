@@ -1,10 +1,12 @@
 """Every result a round collects is noted in ``ledger.jsonl``, once: what it was, when, and of which execution."""
 
+from __future__ import annotations
+
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpc.adapters.files import open_regular
 from hpc.adapters.printed import last_printed
@@ -13,6 +15,10 @@ from hpc.adapters.verdict_lines import read_head
 from hpc.core.errors import InputError, TemporaryError
 from hpc.core.layout import RunLayout
 from hpc.rounds.judge import JudgedExperiment, JudgedTask
+from hpc.snapshots.brief import whole_of
+
+if TYPE_CHECKING:
+    from hpc.rounds.settling import Settling
 
 MOST_DIGESTED = 64 << 20
 """A larger metrics file is not read a second time."""
@@ -20,20 +26,28 @@ _SAME = ("attempt", "started", "outcome", "failure_class", "values")
 _ENDED = ("finished", "failed")
 
 
-def note_results(judged: JudgedExperiment, entries: Sequence[Mapping[str, Any]]) -> tuple[str, tuple[str, ...]]:
+def note_results(
+    judged: JudgedExperiment, entries: Sequence[Mapping[str, Any]], settling: Settling
+) -> tuple[str, tuple[str, ...]]:
     """Note the results that are new, or not what they were.
 
     Args:
         judged: The experiment.
         entries: Its tasks as ``verdicts.json`` has them.
+        settling: Knows which of them the collection before has noted.
 
     Returns:
         Hash of the newest line, and what a person should know. A folder that takes no note hinders no collection.
     """
-    layout = judged.layout
+    layout, all_noted = judged.layout, settling.has_noted
+    pairs = zip(judged.tasks, entries, strict=True)
+    new = [(task, whole_of(entry)) for task, entry in pairs if not (all_noted and settling.was_settled(task))]
     try:
         added = append_results(
-            layout, lambda known: list(_new_lines(judged, entries, known)), lambda: _newest_told(layout)
+            layout,
+            lambda known: list(_new_lines(judged, new, known)),
+            lambda: _newest_told(layout),
+            {entry["task_id"] for _, entry in new},
         )
     except (InputError, TemporaryError, OSError) as error:
         said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -51,11 +65,11 @@ def _newest_told(layout: RunLayout) -> str:
 
 
 def _new_lines(
-    judged: JudgedExperiment, entries: Sequence[Mapping[str, Any]], known: Mapping[str, Line]
+    judged: JudgedExperiment, new: Sequence[tuple[JudgedTask, Mapping[str, Any]]], known: Mapping[str, Line]
 ) -> Iterator[dict[str, Any]]:
     declared = judged.frozen.spec.metrics
     names = [metric.name for metric in (declared.primary, *declared.secondary)]
-    for task, entry in zip(judged.tasks, entries, strict=True):
+    for task, entry in new:
         if entry["outcome"] not in _ENDED or not entry["attempts"]:
             continue
         last, before = entry["attempts"][-1], known.get(entry["task_id"])

@@ -25,7 +25,6 @@ from hpc.core.slurm.executions import JobRow
 from hpc.rounds.judge import JudgedAttempt, JudgedTask
 from hpc.rounds.numbers import numbers_of, results_from
 from hpc.rounds.reading import Read, Reader, Said
-from hpc.snapshots.settled import EvidenceNames
 from hpc.snapshots.snapshot import AttemptState, Progress, TaskState
 
 _END = b"\n"
@@ -46,7 +45,6 @@ def tell_reader(reader: Reader) -> bytes:
         "spec": as_json(reader.spec),
         "told": reader.told,
         "settles": reader.settles,
-        "settled_before": reader.names.settled_before if reader.names else None,
         "include_running": reader.include_running,
         "wants_curves": reader.wants_curves,
     }).encode()  # fmt: skip
@@ -63,10 +61,9 @@ def reader_from(message: bytes) -> Reader:
     """
     told = json.loads(message)
     layout = RunLayout(Path(told["root"]), told["experiment"])
-    before = told["settled_before"]
     return Reader(
-        layout, record_from(ExperimentSpec, told["spec"]), told["told"], told["settles"],
-        None if before is None else EvidenceNames(layout, before), told["include_running"], told["wants_curves"],
+        layout, record_from(ExperimentSpec, told["spec"]), told["told"], told["settles"], told["include_running"],
+        told["wants_curves"],
     )  # fmt: skip
 
 
@@ -127,7 +124,7 @@ def _tell_read(read: Read) -> bytes:
     ]
     line = read.found.line if isinstance(read.found, Said) else b""
     told = {
-        "evidence": read.evidence,
+        "stands": read.stands,
         "observed": as_json(read.observed),
         "curves": [[number, name, packed.rows, len(packed.data)] for number, name, packed in curves],
         "rest": len(line),
@@ -172,7 +169,7 @@ def read_from(message: bytes, state: TaskState) -> Read | None:
         judged = zip(state.attempts, told["attempts"], strict=True)
         found = JudgedTask(state, tuple(_attempt_from(*each) for each in judged), Outcome(told["outcome"]))
     observed = tuple(record_from(Observation, each) for each in told["observed"])
-    return Read(found, told["evidence"], curves, observed)
+    return Read(found, bool(told["stands"]), curves, observed)
 
 
 def _attempt_from(state: AttemptState, told: Sequence[Any]) -> JudgedAttempt:

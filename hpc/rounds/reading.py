@@ -20,7 +20,6 @@ from hpc.rounds.checked import answer_for
 from hpc.rounds.judge import JudgedTask, final_values, judge_task
 from hpc.snapshots.measured import observations_of
 from hpc.snapshots.remembered import in_short
-from hpc.snapshots.settled import EvidenceNames
 from hpc.snapshots.snapshot import TaskState
 
 if TYPE_CHECKING:
@@ -50,13 +49,13 @@ class Read:
 
     Attributes:
         found: With its verdicts; or, of a finished run, all that will be asked of it.
-        evidence: Names what the verdicts were given by, taken before it was read; empty where it may change yet.
+        stands: Whether the verdicts stand for as long as the files do.
         curves: Attempt → metric → curve; none where nobody wants them.
         observed: What its attempts showed of micro-batches.
     """
 
     found: JudgedTask | Said
-    evidence: str
+    stands: bool
     curves: Mapping[int, Mapping[str, Packed]]
     observed: tuple[Observation, ...]
 
@@ -70,7 +69,6 @@ class Reader:
         spec: What was planned.
         told: Of the manifest, `spec` as it stands there.
         settles: Whether of a finished run no more is to be held than what is said of it.
-        names: Names the evidence; None where nobody will ask for it.
         include_running: Read the metrics of what runs, too.
         wants_curves: Whether anybody will ask for them.
     """
@@ -79,7 +77,6 @@ class Reader:
     spec: ExperimentSpec
     told: Mapping[str, Any]
     settles: bool
-    names: EvidenceNames | None
     include_running: bool
     wants_curves: bool
 
@@ -87,16 +84,14 @@ class Reader:
         """Read a run and judge it."""
         from hpc.adapters.curves import pack  # here: where nothing is new, nothing is read
 
-        evidence = self.names.of(state) if self.names else ""
         task = judge_task(self.layout, _fresh(state), include_running=self.include_running)
         curves = {
             each.state.number: pack(each.results.series)
             for each in task.attempts if self.wants_curves and each.results.series
         }  # fmt: skip
         said = self._said(task)
-        if said and any(each.state.end is None for each in task.attempts):
-            evidence = ""  # a success whose end nobody wrote down
-        return Read(said or _lean(task), evidence, curves, tuple(self._observed(task)))
+        is_told = all(each.state.end is not None for each in task.attempts)  # not a success whose end nobody wrote down
+        return Read(said or _lean(task), is_told or not said, curves, tuple(self._observed(task)))
 
     def _observed(self, task: JudgedTask) -> Iterator[Observation]:
         if self.spec.batch is None:

@@ -6,6 +6,7 @@ are new, processes read them side by side (`hpc.rounds.side_by_side`).
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -21,6 +22,7 @@ from hpc.rounds.judge import JudgedTask
 from hpc.rounds.planned import read_planned
 from hpc.rounds.reading import Read, Reader, Said
 from hpc.rounds.settled_failures import keep_failure, recall_failure
+from hpc.snapshots.brief import FAILED, FINISHED, NOTHING, Brief, brief_of
 from hpc.snapshots.remembered import Memory, in_short
 from hpc.snapshots.settled import Settled, SettledRuns, Written
 from hpc.snapshots.snapshot import Snapshot, TaskState
@@ -28,6 +30,10 @@ from hpc.snapshots.snapshot import Snapshot, TaskState
 if TYPE_CHECKING:
     from hpc.adapters.curves import Curves
     from hpc.rounds.side_by_side import Asked
+
+
+Wrote = tuple[Sequence[str], str, str, str, "array[int]"]
+"""The attributes of `Written` but the first."""
 
 
 class Settling:
@@ -56,9 +62,9 @@ class Settling:
         learned = spec.batch is None or self._layout.learned.exists()
         self._known = SettledRuns(snapshot, memory if learned else None) if settles else None
         self._reader = Reader(
-            snapshot.layout, spec, snapshot.manifest["spec"], self._known is not None,
-            self._known.names if self._known else None, include_running, writes,
-        )  # fmt: skip
+            snapshot.layout, spec, snapshot.manifest["spec"], self._known is not None, include_running, writes
+        )
+        self._primary = spec.metrics.primary.name
         self.lines = Spool(snapshot.layout.home)
         self._observed: dict[int, tuple[Observation, ...]] = {}
         self._recalled: dict[int, JudgedTask] = {}
@@ -105,6 +111,9 @@ class Settling:
             return
         from hpc.rounds import side_by_side  # here (numpy): where nothing is new, nothing is read
 
+        if self._known:
+            for _, state in new:
+                self._known.name(state)
         left = dict(new)
         if processes := side_by_side.processes_for(len(new)):
             with closing(side_by_side.read_side_by_side(self._reader, new, processes)) as found:
@@ -119,18 +128,20 @@ class Settling:
             self.curves.put(row, number, packed)
         if read.observed:
             self._observed[row] = read.observed
-        if self._known:
-            self._known.note(state.task.run_name, read.evidence)
+        if self._known and not read.stands:
+            self._known.unname(state.task.run_name)
         found = read.found
         if isinstance(found, Said):
-            return JudgedTask(state, (), Outcome.FINISHED, settled=self._settled(found))
+            return JudgedTask(state, (), Outcome.FINISHED, settled=self._settled(state, found))
         if found.kept:
             return replace(found, kept=replace(found.kept, entry=self._whole_entries[state.task.task_id]))
         return found
 
-    def _settled(self, said: Said) -> Settled:
+    def _settled(self, state: TaskState, said: Said) -> Settled:
         place = (self.lines.put(said.line), len(said.line))
-        return Settled(said.entry, said.last_step, place, said.source)
+        evidence = self._known.evidence_of(state.task.run_name) if self._known else ""
+        kind = FINISHED if evidence else NOTHING
+        return Settled(brief_of(said.entry, self._primary, evidence, kind, said.last_step), place, said.source)
 
     def line(self, settled: Settled) -> bytes:
         """The line of a run that was settled now; empty for one that was before."""
@@ -140,22 +151,55 @@ class Settling:
         """The lines of the collection before, in the manifest's order; none where nothing of it stands."""
         return self._known.lines() if self._known else iter(())
 
+    def rows_before(self, tasks: Sequence[JudgedTask], columns: str) -> Iterator[bytes]:
+        """The rows of ``tasks.csv`` as they stand, of the tasks that were settled before; of others nothing.
+
+        Args:
+            columns: Digest of what is in each column now.
+        """
+        rows = self._known.rows(columns) if self._known else iter(())
+        for task in tasks:
+            row = next(rows, b"")
+            yield row if self.was_settled(task) else b""
+
+    def was_settled(self, task: JudgedTask) -> bool:
+        """Whether a finished run was settled by the collection before."""
+        return task.settled is not None and task.settled.line is None
+
+    @property
+    def has_noted(self) -> bool:
+        """Whether the ledger is as the collection before left it, with all that was settled then."""
+        return self._known is not None and self._known.has_noted
+
     def stands(self, tasks: Sequence[JudgedTask], notes: Sequence[str], plan: str) -> bool:
         """Whether the collection before said all that is to be said; as `SettledRuns.stands`."""
         is_same = all(_verdicts(tasks[row]) == _verdicts(before) for row, before in self._recalled.items())
         return is_same and self._known is not None and self._known.stands(len(tasks), notes, plan)
 
-    def keep(self, tasks: Sequence[JudgedTask], written: Written) -> None:
+    def keep(self, tasks: Sequence[JudgedTask], entries: Sequence[Entry], written: Wrote, *, settles: bool) -> None:
         """Keep for the next collection what this one settled.
 
         Args:
-            written: What was written; of its entries, those that are settled in short.
+            tasks: What was judged.
+            entries: What was written of each; of those that are settled, in short.
+            written: What was written besides.
+            settles: Without, every run is to be read by the next collection.
         """
         if self._known:
-            settled = {each.state.task.run_name: each.settled for each in tasks if each.settled}
-            failed = {each.state.task.run_name: kept for each in tasks if (kept := keep_failure(each))}
-            in_brief = [each if "decision" not in each else in_short(each) for each in written.entries]
-            self._known.keep(settled, failed, replace(written, entries=in_brief))
+            pairs = zip(tasks, entries, strict=True)
+            briefs = (self._brief(task, entry, settles=settles) for task, entry in pairs)
+            self._known.keep(Written(briefs, *written))
+
+    def _brief(self, task: JudgedTask, entry: Entry, *, settles: bool) -> Brief:
+        """What is kept of a task."""
+        if task.settled:
+            return task.settled.brief if settles else task.settled.brief.unsettled()
+        short = in_short(entry) if "decision" in entry else entry
+        evidence = self._known.evidence_of(task.state.task.run_name) if self._known and settles else ""
+        failed = keep_failure(task) if evidence else None
+        if failed is None:
+            return brief_of(short, self._primary)
+        return brief_of(short, self._primary, evidence, FAILED, failed)
 
     def close(self) -> None:
         """Let go of all that was put down."""

@@ -8,12 +8,12 @@ from hpc.adapters.logs import read_program_logs
 from hpc.adapters.siblings_file import read_siblings, write_siblings
 from hpc.core.failures.siblings import Kind, Siblings, add, group_by_cause, judge_among, kind_of
 from hpc.core.failures.templates import keys_of
-from hpc.core.layout import AttemptLayout
+from hpc.core.layout import RunLayout
 from hpc.rounds.judge import JudgedAttempt, JudgedExperiment, JudgedTask
 from hpc.snapshots.evidence import gather, read_results, was_read
 
-Counted = tuple[str, Kind, AttemptLayout]
-"""An attempt's name, how it ended, and where its files are."""
+Counted = tuple[str, Kind, str, int]
+"""An attempt's name, how it ended, its run and its number."""
 
 
 def judge_beside_siblings(judged: JudgedExperiment, *, writes: bool) -> tuple[JudgedExperiment, Siblings]:
@@ -26,7 +26,7 @@ def judge_beside_siblings(judged: JudgedExperiment, *, writes: bool) -> tuple[Ju
     """
     before = read_siblings(judged.layout)
     over = list(_over(judged))
-    siblings = _updated(before, over)
+    siblings = _updated(judged.layout, before, over)
     if writes and siblings is not before:
         with suppress(OSError):  # it is derived: the next round makes it again
             write_siblings(judged.layout, siblings)
@@ -52,27 +52,29 @@ def _over(judged: JudgedExperiment) -> Iterator[Counted]:
     for task in judged.tasks:
         run = task.state.task.run_name
         if task.settled and task.state.attempts:
-            last = task.state.attempts[-1]
-            yield f"{run}/attempt-{last.number}", Kind.FINISHED, last.layout
+            number = task.state.late.number if task.state.late else task.state.attempts[-1].number
+            yield f"{run}/attempt-{number}", Kind.FINISHED, run, number
         for attempt in task.attempts:
             kind = kind_of(attempt.verdict) if attempt.verdict and not attempt.state.unreadable else None
             if kind is not None:
-                yield name_of(task, attempt), kind, attempt.state.layout
+                yield name_of(task, attempt), kind, run, attempt.state.number
 
 
-def _updated(siblings: Siblings, over: list[Counted]) -> Siblings:
+def _updated(layout: RunLayout, siblings: Siblings, over: list[Counted]) -> Siblings:
     """The index with every attempt; made anew where one is judged otherwise than when it was counted."""
-    known = {name: kind for name, kind, _ in over}
+    known = {name: kind for name, kind, *_ in over}
     if any(known.get(name, kind) is not kind for name, kind in siblings.runs.items()):
         siblings = Siblings()
-    for name, kind, attempt in over:
+    for name, kind, run, number in over:
         if name not in siblings.runs and not siblings.is_full(kind):
-            siblings = add(siblings, name, kind, keys_of(read_program_logs(attempt)))
+            siblings = add(siblings, name, kind, keys_of(read_program_logs(layout.attempt(run, number))))
     return siblings
 
 
 def _again(judged: JudgedExperiment, task: JudgedTask, siblings: Siblings) -> JudgedTask:
     """A task whose failed attempts were judged beside the siblings; a finished one as it was."""
+    if not task.attempts:
+        return task
     attempts = tuple(_judged_again(judged, each, siblings) for each in task.attempts)
     is_same = all(one is other for one, other in zip(attempts, task.attempts, strict=True))
     return task if is_same else replace(task, attempts=attempts)

@@ -1,11 +1,15 @@
 """The numbers of a round as columns: what goes into ``results.h5`` and ``tasks.csv``, with no name twice."""
 
+from __future__ import annotations
+
 import csv
 import json
 import math
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from io import StringIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +19,12 @@ from hpc.adapters.metrics_read import Series
 from hpc.adapters.results_h5 import Rows, TaskColumns, read_rows
 from hpc.core.errors import InputError
 from hpc.core.experiment.values import is_single, render_value
+from hpc.core.identity import content_hash
 from hpc.core.printable import guard_cell
 from hpc.core.records.columns import label_metrics, name_columns
 from hpc.core.words import counted
 from hpc.rounds.judge import JudgedExperiment, final_values
+from hpc.snapshots.brief import whole_of
 
 MAX_METRICS = 2_000
 """Metrics of an experiment that get columns; the declared ones always do."""
@@ -107,14 +113,15 @@ def _summary_columns(values: Sequence[Mapping[str, float]], names: Iterable[str]
 
 def columns_of(tasks: Sequence[Mapping[str, Any]]) -> TaskColumns:
     """What happened to each task, from the tasks of ``verdicts.json``."""
-    return TaskColumns(
-        task_id=[task["task_id"] for task in tasks],
-        run_name=[task["run_name"] for task in tasks],
-        outcome=[task["outcome"] for task in tasks],
-        failure_class=[task.get("failure_class") or "" for task in tasks],
-        attempts=[len(task["attempts"]) for task in tasks],
-        altered=[task["altered"] for task in tasks],
-    )
+    columns = TaskColumns([], [], [], [], [], [])
+    for task in map(whole_of, tasks):
+        columns.task_id.append(task["task_id"])
+        columns.run_name.append(task["run_name"])
+        columns.outcome.append(task["outcome"])
+        columns.failure_class.append(task.get("failure_class") or "")
+        columns.attempts.append(len(task["attempts"]))
+        columns.altered.append(task["altered"])
+    return columns
 
 
 _BEFORE = ("run_name", "task_id", "case")
@@ -124,18 +131,50 @@ _CHECK = ("check", "check_said")
 """Where the experiment declares a check."""
 
 
+@dataclass(frozen=True)
+class Columns:
+    """What stands in each column of ``tasks.csv``.
+
+    Attributes:
+        parameters, metrics: Name → name of its column.
+        after: What stands behind them.
+    """
+
+    parameters: Mapping[str, str]
+    metrics: Mapping[str, str]
+    after: Sequence[str]
+
+    @property
+    def digest(self) -> str:
+        """Names them: rows of the same tasks in the same columns are the same."""
+        told = (list(self.parameters.items()), list(self.metrics.items()), list(self.after))
+        return content_hash(told)
+
+
+def csv_columns(judged: JudgedExperiment, table: Table) -> Columns:
+    """The columns of ``tasks.csv``."""
+    after = (*_AFTER, *(_CHECK if judged.frozen.spec.check else ()))
+    names = dict.fromkeys(name for task in judged.tasks for name in task.state.task.parameters)
+    parameters, metrics = name_columns((*_BEFORE, *_BETWEEN, *after), names, table.summary)
+    return Columns(parameters, metrics, after)
+
+
 def write_csv(
-    file: IO[str],
+    file: BinaryIO,
     judged: JudgedExperiment,
-    table: Table,
+    columns: Columns,
     entries: Sequence[Mapping[str, Any]],
     lines: Iterable[bytes],
+    before: Iterable[bytes],
+    sizes: array[int],
 ) -> Iterator[bytes]:
     """Write the same table for people and spreadsheets: one row a task, every parameter and final metric a column.
 
     Args:
         entries: The tasks, those that are settled in short.
         lines: Their lines of ``verdicts.json``.
+        before: The rows of the collection before in the same columns; empty for a task that was not settled then.
+        sizes: Takes in how many bytes each row has.
 
     Yields:
         Each line, once its row is written.
@@ -143,23 +182,29 @@ def write_csv(
     Raises:
         OSError: The disk is full.
     """
-    after = (*_AFTER, *(_CHECK if judged.frozen.spec.check else ()))
-    names = dict.fromkeys(name for task in judged.tasks for name in task.state.task.parameters)
-    parameters, metrics = name_columns((*_BEFORE, *_BETWEEN, *after), names, table.summary)
-    writer = csv.writer(file, lineterminator="\n")
-    header = (*_BEFORE, *parameters.values(), *_BETWEEN, *metrics.values(), *after)
-    writer.writerow([_cell(name) for name in header])
-    for task, entry, line in zip(judged.tasks, entries, lines, strict=True):
-        whole = json.loads(line) if task.settled else entry
-        cells = {**whole, "attempts": len(whole["attempts"]), "decision": whole["decision"]["reason"]}
-        cells |= {"evidence": _evidence(whole)}
-        row = (
-            *(cells[name] for name in _BEFORE), *(whole["parameters"].get(name) for name in parameters),
-            *(cells[name] for name in _BETWEEN), *(whole["summary"].get(name) for name in metrics),
-            *(cells[name] for name in after),
-        )  # fmt: skip
-        writer.writerow([_cell(cell) for cell in row])
+    header = (*_BEFORE, *columns.parameters.values(), *_BETWEEN, *columns.metrics.values(), *columns.after)
+    file.write(_row(header))
+    for task, entry, line, earlier in zip(judged.tasks, entries, lines, before, strict=True):
+        row = earlier
+        if not row:
+            whole = json.loads(line) if task.settled else entry
+            cells = {**whole, "attempts": len(whole["attempts"]), "decision": whole["decision"]["reason"]}
+            cells |= {"evidence": _evidence(whole)}
+            row = _row((
+                *(cells[name] for name in _BEFORE), *(whole["parameters"].get(name) for name in columns.parameters),
+                *(cells[name] for name in _BETWEEN), *(whole["summary"].get(name) for name in columns.metrics),
+                *(cells[name] for name in columns.after),
+            ))  # fmt: skip
+        file.write(row)
+        sizes.append(len(row))
         yield line
+
+
+def _row(cells: Iterable[object]) -> bytes:
+    """A row of the table."""
+    text = StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerow([_cell(cell) for cell in cells])
+    return text.getvalue().encode("utf-8", "backslashreplace")
 
 
 def _evidence(task: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from hpc.experiments.sealing import asked_first
 from hpc.snapshots.snapshot import Snapshot, TaskState
 
 if TYPE_CHECKING:
-    from hpc.rounds.judge import JudgedExperiment
+    from hpc.rounds.judge import JudgedExperiment, JudgedTask
     from hpc.snapshots.remembered import Memory
 
 MOST_READ = 500
@@ -44,19 +44,26 @@ def best_now(snapshot: Snapshot, outcomes: Sequence[Outcome], memory: Memory | N
 
 def best_judged(judged: JudgedExperiment) -> Best | None:
     """Find the best configuration of what a collection judged."""
-    from hpc.rounds.judge import final_values
-
     spec = asked_of(judged.snapshot)
     name = primary_of(spec)[0]
+    is_primary = name == judged.frozen.spec.metrics.primary.name
     runs = [
         measured
         for task in judged.of_outcome(Outcome.FINISHED)
         if not task.altered
         for measured in _if_number(
-            combination_of(task.state.task.case, task.state.task.parameters), final_values(task).get(name)
+            combination_of(task.state.task.case, task.state.task.parameters),
+            _final_value(task, name, is_primary=is_primary),
         )
     ]
     return best_of(spec, runs)
+
+
+def _final_value(task: JudgedTask, name: str, *, is_primary: bool) -> float | None:
+    """A final value of a finished run; of a settled one the primary metric is at hand."""
+    from hpc.rounds.judge import final_values
+
+    return task.settled.brief.value if task.settled and is_primary else final_values(task).get(name)
 
 
 def best_of(spec: Mapping[str, Any], runs: Sequence[Measured]) -> Best | None:
@@ -86,9 +93,17 @@ def asked_of_entries(
 
 def asked_of(snapshot: Snapshot) -> Mapping[str, Any]:
     """The experiment with the question that counts."""
-    known = [one.began or one.row for task in snapshot.tasks for one in task.attempts]
-    starts = [one.started for one in known if one is not None and one.started is not None]
+    starts = [start for task in snapshot.tasks for start in _starts(task)]
     return asked_first(snapshot.layout, snapshot.manifest["spec"], starts)
+
+
+def _starts(task: TaskState) -> Iterator[float]:
+    """When its attempts began, where that is known."""
+    if task.late:
+        yield task.late.times.started
+        return
+    known = (one.began or one.row for one in task.attempts)
+    yield from (one.started for one in known if one is not None and one.started is not None)
 
 
 def measured_in(entries: Sequence[Mapping[str, Any]], name: str) -> list[Measured]:

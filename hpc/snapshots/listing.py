@@ -1,10 +1,14 @@
 """The files of an attempt's folder that say something of it, with what tells whether one of them has changed since.
 
-Names come with their stamps from one listing: a network file system sends both together.
+Names come with their stamps from one listing: a network file system sends both together. Where the disk is this
+machine's own, files that are known by name are asked for without it, which takes half as long; the stamp of the folder
+tells whether a name has come or gone.
 """
 
 import hashlib
 import os
+import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
 _NO_EVIDENCE = frozenset({"claim", "outcome.json", "scheduler.json", "work"})
@@ -21,10 +25,16 @@ class Listing(NamedTuple):
     Attributes:
         digest: Of the names and stamps of all files that are evidence.
         newest: When the last of them changed, Unix time in nanoseconds.
+        look: As `look_again`; empty where the folder itself has no stamp that could be kept.
+        names: What `look_again` is to ask for.
+        touched: When the folder itself changed, as `newest`.
     """
 
     digest: bytes
     newest: int
+    look: bytes = b""
+    names: tuple[str, ...] = ()
+    touched: int = 0
 
 
 def list_files(home: str) -> tuple[Listing, dict[str, Stamp]]:
@@ -38,7 +48,9 @@ def list_files(home: str) -> tuple[Listing, dict[str, Stamp]]:
     """
     lines: list[str] = []
     records: dict[str, Stamp] = {}
+    stamps: list[tuple[str, int, int, int, int]] = []
     newest = 0
+    folder = os.stat(home)  # noqa: PTH116  first: what comes into it from here on changes this stamp
     with os.scandir(home) as entries:
         for entry in entries:
             name = entry.name
@@ -47,6 +59,7 @@ def list_files(home: str) -> tuple[Listing, dict[str, Stamp]]:
                 continue
             found = entry.stat()
             modified, changed = found.st_mtime_ns, found.st_ctime_ns
+            stamps.append((name, found.st_ino, found.st_size, modified, changed))
             if name in _RECORDS:
                 records[name] = [found.st_ino, found.st_size, modified, changed]
             if is_evidence:
@@ -54,7 +67,43 @@ def list_files(home: str) -> tuple[Listing, dict[str, Stamp]]:
                 lines.append(f"{name}\0{found.st_ino} {found.st_size} {modified} {changed}")
     lines.sort()
     digest = hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).digest()
-    return Listing(digest, newest), records
+    stamps.sort()
+    numbers = [folder.st_ino, folder.st_mtime_ns, folder.st_ctime_ns]
+    for _, *stamp in stamps:
+        numbers += stamp
+    names = tuple(name for name, *_ in stamps)
+    return Listing(digest, newest, pack(numbers), names, max(folder.st_mtime_ns, folder.st_ctime_ns)), records
+
+
+def look_again(home: str, names: Sequence[str], *, lists: bool) -> bytes:
+    """The stamps of an attempt's folder and of files in it; empty where one of them is not there, or cannot be told.
+
+    Args:
+        names: The files, sorted.
+        lists: Whether to list the folder rather than to ask for file by file.
+    """
+    try:
+        folder = os.stat(home)  # noqa: PTH116  a hundred thousand at a time, as all here
+        numbers = [folder.st_ino, folder.st_mtime_ns, folder.st_ctime_ns]
+        if lists:
+            with os.scandir(home) as entries:
+                there = {entry.name: entry for entry in entries}
+            found = [there[name].stat() for name in names]
+        else:
+            found = [os.stat(f"{home}/{name}") for name in names]  # noqa: PTH116
+    except (OSError, KeyError):
+        return b""
+    for each in found:
+        numbers += (each.st_ino, each.st_size, each.st_mtime_ns, each.st_ctime_ns)
+    return pack(numbers)
+
+
+def pack(numbers: Sequence[int]) -> bytes:
+    """Numbers of a stamp as bytes; none where one is negative, as times before 1970 are."""
+    try:
+        return struct.pack(f"{len(numbers)}Q", *numbers)
+    except struct.error:
+        return b""
 
 
 def list_below(folder: str) -> tuple[list[str], int]:

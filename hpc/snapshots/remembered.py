@@ -19,14 +19,17 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from hpc.adapters.collected_file import Entry, is_entry, read_aside, read_entries, that_count
-from hpc.adapters.files import open_regular, read_regular, write_bytes
+from hpc.adapters.files import open_regular, write_pieces
+from hpc.adapters.own_disk import is_own_disk
 from hpc.adapters.verdict_lines import digest_told, read_head, read_lines
 from hpc.core import records
 from hpc.core.errors import EXIT_DONE, InputError
@@ -35,12 +38,13 @@ from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.core.records.index import Code, Used
 from hpc.core.records.record import record_from
 from hpc.core.records.submitted import LOCAL
-from hpc.core.slurm.executions import JobRow
+from hpc.core.slurm.executions import JobRow, is_job
 from hpc.core.slurm.states import SlurmState
-from hpc.snapshots.listing import Listing, Stamp, is_settled, list_files, stamp_of
+from hpc.snapshots.brief import FINISHED, Brief, LateEntry, as_json, brief_of
+from hpc.snapshots.listing import Listing, Stamp, is_settled, list_files, look_again, pack, stamp_of
 from hpc.submissions.on_disk import list_attempts
 
-SCHEMA = 5
+SCHEMA = 6
 SETTLED_S = 2.0
 """Seconds after which a file that changes again has other times: more than any file system rounds them by."""
 LEAST = 20
@@ -49,6 +53,14 @@ MOST_BYTES = 256 << 20
 """A larger file is not read; that of 100,000 runs takes a tenth."""
 BRIEF = 10
 """So many tasks of a collection cost what reading the record of an attempt does."""
+_SAFE = re.compile(r"[A-Za-z0-9._=+,@-]+")
+_TASK_ID = re.compile(r"[0-9a-f]{12}")
+_FIELDS = 11
+"""Of the line of a run: name, key, names of its files, attempt, submission, job, `_TIMES` times, what is known."""
+_TIMES = 4
+_UNKEYED = b"\t" * 8
+_BETWEEN = b"\n"
+"""Between the lines of runs and those of tasks."""
 _OF_TASK = ("task_id", "run_name", "outcome", "altered", "kept", "summary", "check", "check_said", "check_text")
 _OF_ATTEMPT = ("attempt", "started", "ended", "manifest_sha")
 JUDGED = 25
@@ -192,11 +204,64 @@ class _RecordStamps:
         return stamp_of(f"{self._home}/{name}")
 
 
+class Times(NamedTuple):
+    """When a run of one attempt that ended well was what, Unix time, and what it used."""
+
+    started: float
+    began: float
+    ended: float
+    gpu_seconds: float
+
+    @property
+    def elapsed_s(self) -> float:
+        """As `ExitRecord.elapsed_s`."""
+        return self.ended - self.began
+
+
+class Still(NamedTuple):
+    """A run of one attempt that ended well, of which no record is held.
+
+    Attributes:
+        number: Of the attempt.
+        job: It ran in.
+        times: Their place (`Memory.times`).
+        brief: Line of the newest collection, where that counts; else empty.
+    """
+
+    number: int
+    job: str
+    times: int
+    brief: bytes
+
+
+class _Current:
+    """The run that is looked at.
+
+    Attributes:
+        run_name: Its name.
+        after: What will be known of it: stamp of its folder, numbers of its attempts, and each of these.
+        listing: What is in the folder of the attempt that was asked for last.
+    """
+
+    def __init__(self, run_name: str, before: Any, after: list[Any]) -> None:
+        self.run_name, self._before, self.after = run_name, before, after
+        self.listing: Listing | None = None
+
+    def told(self, number: int) -> Any:
+        """What earlier looks kept of an attempt; None for nothing."""
+        for each in self._before[2] if self._before is not None else ():
+            if each[0] == number:
+                return each
+        return None
+
+
 class Memory:
     """What is remembered of an experiment's attempts, and what one look at them adds.
 
-    The look asks `list_attempts` of each task, `recall` of each attempt, and where that knows nothing it reads the
-    records and may `note` them. `save` keeps what was recalled and noted, and forgets the rest.
+    The look asks `still` or `list_attempts` of each task, `recall` of each attempt, and where that knows nothing it
+    reads the records and may `note` them. `save` keeps what was recalled and noted, and forgets the rest.
+
+    What is kept of a run is a line that is parsed when it is asked for, and copied as it stands where nothing changed.
     """
 
     def __init__(self, layout: RunLayout, *, lists: bool = False) -> None:
@@ -209,29 +274,109 @@ class Memory:
         self._layout = layout
         self._lists = lists
         self.listings: dict[tuple[str, int], Listing] = {}
-        """What this look found in the folders of attempts that are known."""
+        """What this look found in the folders of attempts."""
         self._tasks = str(layout.tasks)  # ten thousand paths are put together: as texts, they take a tenth of the time
         self._taken = time.time()
-        body = _read(layout)
-        self._before: Mapping[str, Any] = body.get("tasks", {})
+        body, self._before, self._briefs = _read(layout)
         self._origins: list[tuple[str, str, Code]] = [
             (scheduler, manifest_sha, Code(path, sha256, tuple(roots)))
             for scheduler, manifest_sha, path, sha256, roots in body.get("origins", ())
         ]
-        self._collected: tuple[Stamp, Mapping[str, Entry]] = tuple(body.get("collected", (None, {})))
+        self._collected: Stamp = body.get("collected")
         self._known_successes: Mapping[str, str] = body.get("successes", {})
         self._values_before: Mapping[str, Any] = body.get("values", {})
         self._values: dict[str, Any] = {}
-        self._whole_before: frozenset[str] = frozenset(body.get("whole", ()))
-        self._whole: dict[str, None] = {}
+        self._whole_before: Mapping[str, int | None] = body.get("whole", {})
+        self._whole: dict[str, int | None] = {}
         self.planned: Mapping[str, Any] = body.get("planned", {})
         """What was planned, as a collection read it (`hpc.rounds.planned`); whoever else looks hands it on."""
         self.settled: Mapping[str, Any] = body.get("settled", {})
         """What a collection keeps of finished runs (`hpc.snapshots.settled`); whoever else looks hands it on."""
-        self._after: dict[str, Any] = {}
+        self._names: list[tuple[str, ...]] = [tuple(each) for each in body.get("names", ())]
+        self._after: dict[str, bytes] = {}
+        self._looks: dict[str, list[Any]] = {}
+        """Run → digest of the stamps of its files, place of their names, and what names the evidence."""
+        self._times = array("d")
+        self._current: _Current | None = None
+        self._asks_singly = is_own_disk(str(layout.home)) if lists and self._before else False
+        self._made: dict[int, bytes] = {}
         self._successes: dict[str, str] = {}
         self._unknown: dict[tuple[str, int], list[Stamp]] = {}
         self._added = 0
+
+    # ── runs on which nothing has changed ────────────────────────────────────────────────────────────────────────
+
+    def still(self, run_name: str, task_id: str) -> Still | None:
+        """A run of one attempt that ended well and was collected, where all files that say something are as they were.
+
+        Returns:
+            None for every other run, and where no collection looks: what is there has to be listed.
+        """
+        line = self._before.get(run_name.encode("utf-8", "replace")) if self._lists else None
+        brief = self._briefs.get(task_id.encode()) if line is not None else None
+        if line is None or brief is None:
+            return None
+        _, key, files, number, submission, job, *times, _ = line.split(b"\t", _FIELDS - 1)
+        if not key:
+            return None
+        told = int(number), job.decode()
+        look = self._look_again(run_name, told[0], self._names[int(files)], int(submission), told[1])
+        if not look or key != _key(look, brief, line.split(b"\t", 2)[2]):
+            return None
+        self._after[run_name] = line
+        return Still(*told, self._take_times(times), brief)
+
+    def _look_again(self, run_name: str, number: int, names: Sequence[str], submission: int, job: str) -> bytes:
+        """The stamps of all that a verdict on a run of one attempt is given by; empty where some cannot be told."""
+        home = f"{self._tasks}/{run_name}"
+        try:
+            folder = os.stat(home)  # noqa: PTH116
+        except OSError:
+            return b""
+        files = look_again(f"{home}/attempt-{number}", names, lists=not self._asks_singly)
+        run = pack((folder.st_ino, folder.st_size, folder.st_mtime_ns, folder.st_ctime_ns))
+        return hashlib.sha256(run + files + self._beside(submission, job)).digest() if run and files else b""
+
+    def _beside(self, submission: int, job: str) -> bytes:
+        """The stamps of what else says something of an attempt: of its submission, and of its log of Slurm's."""
+        if submission not in self._made:
+            files = self._layout.submission(submission)
+            self._made[submission] = repr((stamp_of(str(files.receipt)), stamp_of(str(files.intent)))).encode()
+        if not is_job(job):
+            return self._made[submission]
+        log = self._layout.submission(submission).element_log(job)
+        return self._made[submission] + repr(stamp_of(str(log))).encode()
+
+    def _take_times(self, times: Iterable[Any]) -> int:
+        self._times.extend(map(float, times))
+        return len(self._times) - _TIMES
+
+    def times(self, place: int) -> Times:
+        """The times of a run that `still` or `late` told of."""
+        return Times(*self._times[place : place + _TIMES])
+
+    def late(self, run_name: str, number: int) -> Still | None:
+        """A run of one attempt that ended well, whose records need not be held: they are told again when asked for.
+
+        Returns:
+            None for every other run, and where no collection looks: who looks at each once or twice holds them.
+        """
+        current = self._current
+        if not self._lists or current is None or current.run_name != run_name:
+            return None
+        found = _of_one(current.after, self._origins)
+        self._put_down()
+        if found is None or found[0] != number or run_name not in self._after:
+            return None
+        _, _, job, *times = found
+        return Still(number, job, self._take_times(times), b"")
+
+    def known(self, run_name: str, number: int) -> Known:
+        """What is known of an attempt that `still` or `late` told of."""
+        told = json.loads(self._after[run_name].rpartition(b"\t")[2])
+        return self._known(next(each for each in told[2] if each[0] == number), number)
+
+    # ── what is known of attempts ────────────────────────────────────────────────────────────────────────────────
 
     def list_attempts(self, run_name: str) -> list[int]:
         """Numbers of the attempts of a task that were claimed, in order.
@@ -239,7 +384,9 @@ class Memory:
         Raises:
             OSError: Its folder cannot be listed.
         """
-        told = self._before.get(run_name)
+        self._put_down()
+        line = self._before.get(run_name.encode("utf-8", "replace"))
+        told = json.loads(line.rpartition(b"\t")[2]) if line else None
         stamp = stamp_of(f"{self._tasks}/{run_name}")
         if told is not None and stamp and stamp == told[0]:
             numbers = told[1]
@@ -247,23 +394,29 @@ class Memory:
             numbers = list_attempts(self._layout, run_name)
             stamp = stamp if self.is_settled(stamp) else []
             self._added += bool(stamp)
-        self._after[run_name] = [stamp, numbers, []]
+        self._current = _Current(run_name, told, [stamp, numbers, []])
         return list(numbers)
 
     def recall(self, run_name: str, number: int) -> Known | None:
         """Return what is known of an attempt; None where its records have to be read."""
-        told = self._told(run_name, number)
+        current = self._of(run_name)
+        told = current.told(number)
         home = f"{self._tasks}/{run_name}/attempt-{number}"
-        listing, records = self._list(home) if told is not None else (None, _RecordStamps(home))
+        listing, records = self._list(home) if told is not None or self._lists else (None, _RecordStamps(home))
         stamps = [records.get("task.json"), records.get("exit.json"), None]
         if told is None or self._origins[told[2]][0] != LOCAL:  # this machine's own queue keeps nothing there
             stamps[2] = records.get("scheduler.json")
+        if listing:
+            self.listings[run_name, number] = listing
+            current.listing = listing
         if told is None or told[1] != stamps:
             self._unknown[run_name, number] = stamps
             return None
-        if listing:
-            self.listings[run_name, number] = listing
-        self._after[run_name][2].append(told)
+        current.after[2].append(told)
+        return self._known(told, number)
+
+    def _known(self, told: Any, number: int) -> Known:
+        """An attempt as it was kept."""
         _, _, origin, told_start, end, row = told
         task_id, submission, job, restarts, started, altered, uses, packed, cluster, *process = told_start
         scheduler, manifest_sha, code = self._origins[origin]
@@ -275,13 +428,11 @@ class Memory:
         ended = End(*(*end[:-1], tuple(end[-1]))) if end else None  # JSON has lists
         return Known(began, ended, _row(row) if row else None)
 
-    def _told(self, run_name: str, number: int) -> Any:
-        """What earlier looks kept of an attempt; None for nothing."""
-        told = self._before.get(run_name)
-        for each in told[2] if told is not None else ():
-            if each[0] == number:
-                return each
-        return None
+    def _of(self, run_name: str) -> _Current:
+        """What is known of the run that is looked at."""
+        if self._current is None or self._current.run_name != run_name:
+            raise AssertionError("its attempts are listed first")
+        return self._current
 
     def _list(self, home: str) -> tuple[Listing | None, Mapping[str, Stamp] | _RecordStamps]:
         """List an attempt's folder, where that is asked for and can be done; and the stamps of its records."""
@@ -292,7 +443,7 @@ class Memory:
 
     def note(self, run_name: str, number: int, known: Known) -> None:
         """Take in what was read of an attempt after `recall` did not know it, unless its files changed just now."""
-        stamps = self._unknown[run_name, number]
+        stamps = self._unknown.pop((run_name, number))
         began, ended = known.began, known.ended
         if began.scheduler == LOCAL:
             stamps[2] = None
@@ -305,7 +456,7 @@ class Memory:
             self._origins.append(origin)
         uses = [each.to_json() for each in began.uses]
         process = [] if ended else [getattr(began, name) for name in _PROCESS]
-        self._after[run_name][2].append([
+        self._of(run_name).after[2].append([
             number, stamps, self._origins.index(origin),
             [began.task_id, began.submission, began.job, began.restart_count, began.started, began.altered, uses,
              began.packed, began.cluster, *process],
@@ -314,31 +465,77 @@ class Memory:
         ])  # fmt: skip
         self._added += 1
 
+    def _put_down(self) -> None:
+        """Put down what is known of the run that was looked at, as a line; and what its files were."""
+        current, self._current = self._current, None
+        if current is None or not current.after[2] or not _SAFE.fullmatch(current.run_name):
+            return
+        told, before = as_json(current.after), self._before.get(current.run_name.encode())
+        if before is None or before.rpartition(b"\t")[2] != told:
+            before = b"\t".join((current.run_name.encode(), _UNKEYED, told))
+        self._after[current.run_name] = before
+        stamp, numbers, _ = current.after
+        listing, found = current.listing, _of_one(current.after, self._origins)
+        if found is None or listing is None or not listing.look or not stamp or numbers != [found[0]]:
+            return
+        _, submission, job, *_ = found
+        run, beside = pack(stamp), self._beside(submission, job)
+        is_settled = max(listing.newest, listing.touched) / 1e9 <= self.settled_before
+        if is_settled and run and listing.names:
+            if listing.names not in self._names:
+                self._names.append(listing.names)
+            look = hashlib.sha256(run + listing.look + beside).digest()
+            self._looks[current.run_name] = [look, self._names.index(listing.names), ""]
+
+    def name_evidence(self, run_name: str, evidence: str) -> None:
+        """Take in what names the evidence on a run, made of what `listings` has of it."""
+        if look := self._looks.get(run_name):
+            look[2] = evidence
+
+    # ── what was collected ───────────────────────────────────────────────────────────────────────────────────────
+
+    def brief(self, task_id: str) -> Brief | None:
+        """What the newest collection kept of a task; None for nothing, or where nobody looked for it yet."""
+        line = self._briefs.get(task_id.encode())
+        return Brief(line) if line is not None else None
+
     def read_entries(self) -> Mapping[str, Entry]:
         """What the newest collection says of each task, as `hpc.adapters.collected_file.read_entries`, in short."""
         stamp = stamp_of(str(self._layout.verdicts))
         if not stamp:
-            self._collected = (None, {})
+            self._collected, self._briefs = None, {}
             return read_entries(self._layout)
-        if stamp != self._collected[0]:
+        if stamp != self._collected:
             entries = _entries_in_short(self._layout)
             # Without what was set aside, or where a file system's error left nothing, it is not all there is.
             is_all = self.is_settled(stamp) and bool(entries) and not read_aside(self._layout)
-            self._collected = (stamp, entries) if is_all else (None, {})
-            self._added += len(self._collected[1]) // BRIEF
+            is_all = is_all and all(map(_TASK_ID.fullmatch, entries))
+            self._collected, self._briefs = None, {}
+            if is_all:
+                self._collected = stamp
+                self._briefs = {own.encode(): brief_of(each, "").line for own, each in entries.items()}
+            self._added += len(self._briefs) // BRIEF
             return entries
-        return that_count(self._layout, self._collected[1], stamp[2] / 1e9)
+        return that_count(self._layout, LateEntries(self._briefs), stamp[2] / 1e9)
 
     def is_whole(self, digest: str) -> bool:
         """Whether a manifest or index with this SHA-256 was read as a whole before, and found right."""
         if digest in self._whole_before:
-            self._whole[digest] = None
+            self._whole[digest] = self._whole_before[digest]
         return digest in self._whole
 
-    def note_whole(self, digest: str, tasks: int) -> None:
-        """Take in that a manifest or index with so many tasks is right."""
-        self._whole[digest] = None
-        self._added += -(-tasks // BRIEF)
+    def only_attempt(self, digest: str) -> int | None:
+        """The attempt that every entry of an index authorises; None where they differ, or nobody told."""
+        return self._whole.get(digest)
+
+    def note_whole(self, digest: str, tasks: int, attempt: int | None = None) -> None:
+        """Take in that a manifest or index with so many tasks is right.
+
+        Args:
+            attempt: As `only_attempt`.
+        """
+        self._whole[digest] = attempt
+        self._added += tasks // BRIEF
 
     def evidence(self, attempt: AttemptLayout, *, submission: int, job: str, row: JobRow | None) -> str:
         """Name all that a verdict on an attempt is given by; empty where part of it changed just now or is not seen.
@@ -388,15 +585,16 @@ class Memory:
         self._values[run_name] = told
         return told[2]
 
-    def note_collected(self, entries: Mapping[str, Entry], settled: Mapping[str, Any], when: Stamp) -> None:
+    def note_collected(self, briefs: Iterable[Brief], settled: Mapping[str, Any], when: Stamp) -> None:
         """Take in what was collected just now.
 
         Args:
-            entries: As `in_short`, by task.
+            briefs: Of every task.
             settled: As `settled`.
             when: Stamp of the file that says so.
         """
-        self._collected, self.settled = (when, entries), settled
+        self._briefs = {each.key: each.line for each in briefs}
+        self._collected, self.settled = when, settled
         self._added += max(LEAST, len(self._after))
 
     def is_settled(self, stamp: Stamp) -> bool:
@@ -410,18 +608,91 @@ class Memory:
 
     def save(self) -> None:
         """Keep it for the next look, where that saves reading; a disk that is full or not ours to write is no error."""
+        self._put_down()
+        lines = [self._keyed(name, line) for name, line in self._after.items()]
         if self._added < max(LEAST, len(self._after) // LEAST):
             return
-        tasks = {name: told for name, told in self._after.items() if told[2]}
         origins = [[*origin, code.path, code.sha256, code.roots] for *origin, code in self._origins]
         body = {
-            "origins": origins, "tasks": tasks, "successes": self._successes, "collected": self._collected,
-            "planned": self.planned, "settled": self.settled, "whole": list(self._whole),
-            "values": self._values,
+            "origins": origins, "successes": self._successes, "collected": self._collected, "names": self._names,
+            "planned": self.planned, "settled": self.settled, "whole": self._whole, "values": self._values,
         }  # fmt: skip
-        text = json.dumps(body, ensure_ascii=True, separators=(",", ":")).encode()
+        digest = hashlib.sha256()
+        for piece in _pieces(as_json(body), lines, self._briefs):
+            digest.update(piece)
+        pieces = (_head(self._layout, digest.hexdigest()), b"\n", *_pieces(as_json(body), lines, self._briefs))
         with contextlib.suppress(OSError):
-            write_bytes(self._layout.remembered, _head(self._layout, text) + text + b"\n", parents=False)
+            write_pieces(self._layout.remembered, pieces, parents=False)
+
+    def _keyed(self, run_name: str, line: bytes) -> bytes:
+        """The line of a run with what lets the next collection see at a glance that nothing has changed."""
+        told = line.rpartition(b"\t")[2]
+        look, names, evidence = self._looks.get(run_name) or (b"", 0, "")
+        if not evidence:
+            return line
+        after = json.loads(told)
+        found = _of_one(after, self._origins)
+        brief = self._briefs.get(after[2][0][3][0].encode()) if found else None
+        if found is None or brief is None or not _is_of_one(Brief(brief), evidence, found[0]):
+            return line
+        number, submission, job, *times = found
+        texts = (str(names), str(number), str(submission), job, *(repr(float(each)) for each in times))
+        rest = b"\t".join((*(each.encode() for each in texts), told))
+        keyed = b"\t".join((run_name.encode(), _key(look, brief, rest), rest))
+        self._added += keyed != self._before.get(run_name.encode())
+        return keyed
+
+
+def _of_one(told: Any, origins: Sequence[tuple[str, str, Code]]) -> tuple[Any, ...] | None:
+    """Number, submission, job and times of a run of one attempt that ended well and of which all is known.
+
+    Returns:
+        None for every other run, and for one that started from others.
+    """
+    _, numbers, attempts = told
+    if len(attempts) != 1:
+        return None
+    number, _, origin, (_, submission, job, _, started, _, uses, *_), end, row = attempts[0]
+    is_known = end is not None and end[0] == EXIT_DONE and (origins[origin][0] == LOCAL or row is not None)
+    if not is_known or uses or numbers != [number] or not _SAFE.fullmatch(job):
+        return None
+    return number, submission, job, started, end[1], end[2], end[4]
+
+
+def _is_of_one(brief: Brief, evidence: str, number: int) -> bool:
+    """Whether this is a finished run of this one attempt, by this evidence."""
+    if brief.kind != FINISHED or brief.evidence != evidence.encode():
+        return False
+    return [each["attempt"] for each in brief.entry["attempts"]] == [number]
+
+
+def _key(look: bytes, brief: bytes, rest: bytes) -> bytes:
+    """Name the stamps of a run, the evidence by which it was judged, and what is kept of it."""
+    return hashlib.sha256(b"".join((look, Brief(brief).key, Brief(brief).evidence, rest))).hexdigest()[:32].encode()
+
+
+class LateEntries(Mapping[str, Entry]):
+    """The newest collection in short, each task parsed when somebody asks for it."""
+
+    def __init__(self, briefs: Mapping[bytes, bytes]) -> None:
+        self._briefs = briefs
+
+    def late(self, task_id: str, brief: Brief) -> LateEntry | None:
+        """A task that need not be parsed, where it stands here as it is kept there; else None."""
+        line = self._briefs.get(task_id.encode())
+        return LateEntry(line) if line == brief.line else None
+
+    def __contains__(self, task_id: object) -> bool:
+        return isinstance(task_id, str) and task_id.encode() in self._briefs
+
+    def __getitem__(self, task_id: str) -> Entry:
+        return LateEntry(self._briefs[task_id.encode()]).whole()
+
+    def __iter__(self) -> Iterator[str]:
+        return (key.decode() for key in self._briefs)
+
+    def __len__(self) -> int:
+        return len(self._briefs)
 
 
 def _row(told: Sequence[Any]) -> JobRow:
@@ -453,24 +724,53 @@ def _attempt_in_short(told: Entry) -> Entry:
     return {**kept, "verdict": {"category": verdict.get("category"), "evidence": []} if verdict else None}
 
 
-def _read(layout: RunLayout) -> Mapping[str, Any]:
-    """What earlier looks left, as it was written by this version for this experiment; empty for anything else."""
+_Lines = dict[bytes, bytes]
+
+
+def _read(layout: RunLayout) -> tuple[Mapping[str, Any], _Lines, _Lines]:
+    """What earlier looks left, as it was written by this version for this experiment; empty for anything else.
+
+    Returns:
+        What is of no run; run name → what is known of its attempts; task → what was collected.
+    """
+    digest, runs, briefs = hashlib.sha256(), _Lines(), _Lines()
+    nothing: tuple[Mapping[str, Any], _Lines, _Lines] = {}, {}, {}
     try:
-        raw = read_regular(layout.remembered, MOST_BYTES)
-        begins = raw.index(b"\n") + 1
-        head = _head(layout, memoryview(raw)[begins:-1])
-        return dict(json.loads(raw[begins:])) if raw.startswith(head) else {}
+        with open_regular(layout.remembered) as file:
+            if os.fstat(file.fileno()).st_size > MOST_BYTES:
+                return nothing
+            head, body, found = file.readline(), file.readline(), runs
+            digest.update(body)
+            for line in file:
+                digest.update(line)
+                if line == _BETWEEN:
+                    found = briefs
+                else:
+                    found[line.partition(b"\t")[0]] = line.rstrip(b"\n")
+        if head.rstrip(b"\n") != _head(layout, digest.hexdigest()):
+            return nothing
+        return dict(json.loads(body)), runs, briefs
     except (InputError, OSError, ValueError):
-        return {}
+        return nothing
 
 
-def _head(layout: RunLayout, body: bytes | memoryview) -> bytes:
-    """The line that tells that all of a memory is there, whose it is and who wrote it."""
+def _pieces(body: bytes, lines: Iterable[bytes], briefs: Mapping[bytes, bytes]) -> Iterator[bytes]:
+    """All but the head of a memory."""
+    yield body + b"\n"
+    for line in lines:
+        yield line + b"\n"
+    yield _BETWEEN
+    for line in briefs.values():
+        yield line + b"\n"
+
+
+def _head(layout: RunLayout, digest: str) -> bytes:
+    """What tells that all of a memory is there, whose it is and who wrote it."""
     told = {
         "kind": "remembered", "schema": SCHEMA, "experiment": layout.experiment, "readers": _readers_digest(),
-        "row": _OF_ROW, "sha256": hashlib.sha256(body).hexdigest(),
+        "row": _OF_ROW, "sha256": digest,
     }  # fmt: skip
-    return json.dumps(told, ensure_ascii=True).encode() + b"\n"
+    return json.dumps(told, ensure_ascii=True).encode()
 
 
 @cache

@@ -13,7 +13,9 @@ runs of other experiments, one of which something was kept.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -24,6 +26,7 @@ from hpc.adapters.verdict_lines import digest_told, read_lines
 from hpc.core.errors import InputError, TemporaryError
 from hpc.core.layout import RunLayout
 from hpc.core.slurm.executions import is_job
+from hpc.snapshots.brief import FAILED, FINISHED, Brief
 from hpc.snapshots.listing import Listing, Stamp, is_settled, list_below, list_files, stamp_of, stamp_on
 from hpc.snapshots.remembered import Memory, rules_digest
 from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot, TaskState
@@ -35,21 +38,29 @@ if TYPE_CHECKING:
 _NOT_LISTED: Mapping[tuple[str, int], Listing] = {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Settled:
     """What is asked of a finished run once its verdict is given.
 
     Attributes:
-        entry: The task of ``verdicts.json`` in short (`hpc.snapshots.remembered.in_short`).
-        last_step: Highest step of its last attempt; None where it logged none.
+        brief: The task of ``verdicts.json`` in short (`hpc.snapshots.remembered.in_short`), and its last step.
         line: Its line: a place and a size in what was put down by this collection; None where the file before has it.
         source: Of its last attempt, where the metrics were read; empty where nobody needs to know any more.
     """
 
-    entry: Entry
-    last_step: int | None
+    brief: Brief
     line: tuple[int, int] | None = None
     source: tuple[str, ...] = ()
+
+    @property
+    def entry(self) -> Entry:
+        """The task of ``verdicts.json`` in short, parsed whenever somebody looks at it."""
+        return self.brief.entry
+
+    @property
+    def last_step(self) -> int | None:
+        """Highest step of its last attempt; None where it logged none."""
+        return self.brief.last_step
 
 
 @dataclass(frozen=True)
@@ -57,16 +68,20 @@ class Written:
     """What a collection wrote.
 
     Attributes:
-        entries: Every task, in short.
+        briefs: Of every task.
         notes: What a person should know.
         plan: Digest of what was decided about failed runs.
         digest: Hash of the verdicts.
+        columns: Digest of what is in each column of ``tasks.csv``.
+        sizes: Bytes of each row of it below the header.
     """
 
-    entries: Sequence[Entry]
+    briefs: Iterable[Brief]
     notes: Sequence[str]
     plan: str
     digest: str
+    columns: str
+    sizes: array[int]
 
 
 class SettledRuns:
@@ -80,9 +95,8 @@ class SettledRuns:
         """
         self._layout, self._memory = snapshot.layout, memory
         self._head = {"manifest_sha": snapshot.manifest["sha256"], "rules": rules_digest()}
-        self._before: Mapping[str, tuple[str, int | None]] = {}
-        self._failed: Mapping[str, tuple[str, Any]] = {}
         self._entries: Mapping[str, Entry] = {}
+        self._failed = 0
         self._found: list[int] = []
         self._evidence: dict[str, str] = {}
         self._files = _Files()
@@ -91,7 +105,7 @@ class SettledRuns:
         if memory and self._head["rules"] and told.get("head") == self._head:
             self._files = open_files(snapshot.layout)
             if self._files.stamps and self._files.stamps == told.get("files"):
-                self._before, self._failed, self._entries = told["runs"], told["failed"], memory.read_entries()
+                self._entries, self._failed = memory.read_entries(), told.get("failed", 0)
 
     def find(self, row: int, state: TaskState) -> Settled | None:
         """Return what was settled of a finished run; None for one that has to be judged.
@@ -99,23 +113,41 @@ class SettledRuns:
         Args:
             row: Its place in the manifest.
         """
-        told = self._before.get(state.task.run_name)
-        entry = self._entries.get(state.task.task_id) if told else None
-        if told is None or entry is None or not self._is_as_it_was(state, told[0]):
+        brief = self._brief(state)
+        if brief is None or brief.kind != FINISHED:
             return None
         self.take(row)
-        return Settled(entry, told[1])
+        return Settled(brief)
 
     def find_failed(self, state: TaskState) -> Any:
         """Return what was kept of the verdicts on a failed run; None for one that has to be judged.
 
         Who makes use of it says so by `take`.
         """
-        told = self._failed.get(state.task.run_name)
-        entry = self._entries.get(state.task.task_id) if told else None
-        if told is None or entry is None or not self._is_as_it_was(state, told[0]):
+        brief = self._brief(state)
+        return brief.told if brief is not None and brief.kind == FAILED else None
+
+    def name(self, state: TaskState) -> None:
+        """Name the evidence on a run that will be judged, before anything of it is read."""
+        if self._memory is None or self.names is None or state.task.run_name in self._evidence:
+            return
+        listings, run = self._memory.listings, state.task.run_name
+        self._evidence[run] = self.names.of(state, listings)
+        self._memory.name_evidence(run, self._evidence[run])
+        for number in [each.number for each in state.attempts]:
+            listings.pop((run, number), None)
+
+    def _brief(self, state: TaskState) -> Brief | None:
+        """What the collection before kept of a run, where that stands."""
+        if self._memory is None or state.task.task_id not in self._entries:
             return None
-        return told[1]
+        if state.late and state.late.brief:
+            return state.late.brief
+        brief = self._memory.brief(state.task.task_id)
+        if brief is None or not brief.evidence:
+            return None
+        self.name(state)
+        return brief if self._evidence[state.task.run_name].encode() == brief.evidence else None
 
     def take(self, row: int) -> None:
         """Let what the files before hold of a run be taken over.
@@ -125,16 +157,13 @@ class SettledRuns:
         """
         self._found.append(row)
 
-    def _is_as_it_was(self, state: TaskState, before: str) -> bool:
-        """Whether the evidence on a run is what it was."""
-        if self.names is None or self._memory is None:
-            return False
-        evidence = self._evidence[state.task.run_name] = self.names.of(state, self._memory.listings)
-        return bool(evidence) and before == evidence
+    def unname(self, run_name: str) -> None:
+        """Take in that the evidence on a run may change yet."""
+        self._evidence[run_name] = ""
 
-    def note(self, run_name: str, evidence: str) -> None:
-        """Take in what names the evidence on a run, taken before it was read."""
-        self._evidence[run_name] = evidence
+    def evidence_of(self, run_name: str) -> str:
+        """What names the evidence on a run that was judged; empty where it may change yet."""
+        return self._evidence.get(run_name, "")
 
     def close(self) -> None:
         """Close the files of the collection before."""
@@ -147,6 +176,28 @@ class SettledRuns:
     def lines_of_failed(self) -> Iterator[bytes]:
         """As `lines`, before any run was found; none where of no failed run anything was kept."""
         return read_lines(self._files.verdicts) if self._failed and self._files.verdicts else iter(())
+
+    def rows(self, columns: str) -> Iterator[bytes]:
+        """The rows of ``tasks.csv`` before, in the manifest's order; none where it has other columns, or was touched.
+
+        Args:
+            columns: Digest of what is in each column now.
+        """
+        told, file = self._memory.settled if self._memory else {}, self._files.table
+        if not self._found or file is None or told.get("columns") != columns:
+            return
+        if stamp_on(file.fileno()) != told["beside"][0]:
+            return
+        file.seek(-sum(told["sizes"]), os.SEEK_END)
+        for size in told["sizes"]:
+            yield file.read(size)
+
+    @property
+    def has_noted(self) -> bool:
+        """Whether the ledger is as the collection before left it, which noted every run that was settled then."""
+        told = self._memory.settled if self._memory else {}
+        stamp = stamp_of(str(self._layout.ledger))
+        return bool(self._found and stamp) and told["beside"][2] == stamp
 
     def hand_over(self, curves: Curves) -> None:
         """Hand the curves of the runs that were found on to the results that are written now.
@@ -176,27 +227,19 @@ class SettledRuns:
         said = (told.get("notes"), told.get("plan"), told.get("beside"))
         return len(self._found) == tasks > 0 and said == (list(notes), plan, _beside(self._layout))
 
-    def keep(self, settled: Mapping[str, Settled], failed: Mapping[str, Any], written: Written) -> None:
-        """Keep for the next collection what this one settled.
-
-        Args:
-            settled: Finished run → what is known of it.
-            failed: Failed run → what is kept of its verdicts.
-            written: What was written.
-        """
+    def keep(self, written: Written) -> None:
+        """Keep for the next collection what this one settled."""
         if self._memory is None:
             return
-        named = self._evidence.get
-        runs = {name: [evidence, each.last_step] for name, each in settled.items() if (evidence := named(name))}
-        failures = {name: [evidence, each] for name, each in failed.items() if (evidence := named(name))}
         with suppress(InputError, OSError), closing(open_files(self._layout)) as files:
             if files.stamps and files.verdicts and digest_told(files.verdicts) == written.digest:  # nobody else's
+                briefs = list(written.briefs)
                 told = {
-                    "head": self._head, "files": files.stamps, "runs": runs, "failed": failures,
+                    "head": self._head, "files": files.stamps, "failed": sum(each.kind == FAILED for each in briefs),
                     "notes": list(written.notes), "plan": written.plan, "beside": _beside(self._layout),
+                    "columns": written.columns, "sizes": written.sizes.tolist(),
                 }  # fmt: skip
-                entries = {each["task_id"]: each for each in written.entries}
-                self._memory.note_collected(entries, told, files.stamps[0])
+                self._memory.note_collected(briefs, told, files.stamps[0])
 
 
 class EvidenceNames:
@@ -235,7 +278,7 @@ class EvidenceNames:
         if is_job(attempt.job):
             log = stamp_of(str(self._layout.submission(attempt.submission).element_log(attempt.job)))
         try:
-            digest, newest = listing or list_files(str(attempt.layout.home))[0]
+            digest, newest, *_ = listing or list_files(str(attempt.layout.home))[0]
             saved, saved_at = list_below(str(attempt.layout.checkpoints)) if with_checkpoints else ([], 0)
         except OSError:
             return ""
@@ -259,11 +302,12 @@ class _Files:
 
     verdicts: BinaryIO | None = None
     results: BinaryIO | None = None
+    table: BinaryIO | None = None
     stamps: Sequence[Stamp] = ()
 
     def close(self) -> None:
         """Close them."""
-        for file in filter(None, (self.verdicts, self.results)):
+        for file in filter(None, (self.verdicts, self.results, self.table)):
             file.close()
 
 
@@ -274,8 +318,11 @@ def open_files(layout: RunLayout) -> _Files:
             verdicts, results = (opened.enter_context(open_regular(path)) for path in (layout.verdicts, layout.results))
         except (InputError, OSError):
             return _Files()
+        table = None
+        with suppress(InputError, OSError):
+            table = opened.enter_context(open_regular(layout.tasks_csv))
         opened.pop_all()
-        return _Files(verdicts, results, [stamp_on(each.fileno()) for each in (verdicts, results)])
+        return _Files(verdicts, results, table, [stamp_on(each.fileno()) for each in (verdicts, results)])
 
 
 def _beside(layout: RunLayout) -> list[Stamp]:

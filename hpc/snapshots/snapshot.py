@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast, overload
 
 from hpc.adapters.collected_file import read_entries
 from hpc.adapters.files import (
@@ -26,7 +26,7 @@ from hpc.adapters.files import (
 from hpc.adapters.manifest_store import find_manifest, list_submissions, load_index, task_from_json
 from hpc.adapters.owner import owner_in_slurm
 from hpc.adapters.packed import has_file
-from hpc.adapters.task_lines import LazyEntries
+from hpc.adapters.task_lines import LazyEntries, TaskLines, index_lines
 from hpc.adapters.withdrawn import NOTHING, read_withdrawn
 from hpc.core.errors import InputError, TemporaryError
 from hpc.core.experiment.spec import Task
@@ -35,7 +35,7 @@ from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout, TaskLayo
 from hpc.core.records.aside import Withdrawn
 from hpc.core.records.exit import ExitRecord
 from hpc.core.records.index import Element, SubmissionIndex
-from hpc.core.records.record import Record
+from hpc.core.records.record import Record, RecordError
 from hpc.core.records.submitted import LOCAL, Asked
 from hpc.core.records.task import TaskRecord
 from hpc.core.resources import Resources
@@ -50,8 +50,9 @@ from hpc.core.slurm.executions import (
     share_of,
 )
 from hpc.core.slurm.states import SlurmState
+from hpc.snapshots.brief import Brief
 from hpc.snapshots.kept import Entry, Kept, find_kept
-from hpc.snapshots.remembered import Began, Ended, Known, Memory, in_brief
+from hpc.snapshots.remembered import Began, Ended, Known, LateEntries, Memory, Still, Times, in_brief
 from hpc.submissions.on_disk import asked_of, comment_of, list_attempts, list_runs, logged_jobs
 
 SETTLE_S = 60.0
@@ -161,7 +162,63 @@ def _whole(path: Path, kind: type[R]) -> R:
         raise TemporaryError(f"{path} changed while it was being read ({error}); try again") from None
 
 
-@dataclass(frozen=True)
+class LateAttempts(Sequence[AttemptState]):
+    """The attempt of a run of one that ended well, made anew whenever somebody asks for it: of most runs nobody does.
+
+    Attributes:
+        run_name: The run.
+        number: Of the attempt.
+        brief: What the newest collection kept of the run, where all that says something of it is as it was then.
+    """
+
+    __slots__ = ("_layout", "_memory", "_times", "brief", "number", "run_name")
+
+    def __init__(self, layout: RunLayout, memory: Memory, run_name: str, told: Still) -> None:
+        """Take what is remembered."""
+        self._layout, self._memory, self._times = layout, memory, told.times
+        self.run_name, self.number = run_name, told.number
+        self.brief = Brief(told.brief) if told.brief else None
+
+    @property
+    def times(self) -> Times:
+        """When it was what."""
+        return self._memory.times(self._times)
+
+    def without_brief(self) -> "LateAttempts":
+        """The same, of which what was collected does not count."""
+        return LateAttempts(self._layout, self._memory, self.run_name, Still(self.number, "", self._times, b""))
+
+    def __len__(self) -> int:
+        """One."""
+        return 1
+
+    @overload
+    def __getitem__(self, place: int) -> AttemptState: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[AttemptState, ...]: ...
+    def __getitem__(self, place: int | slice) -> AttemptState | tuple[AttemptState, ...]:
+        """As of a tuple."""
+        return (self._made(),)[place]
+
+    def __iter__(self) -> Iterator[AttemptState]:
+        """The attempt."""
+        yield self._made()
+
+    def __eq__(self, other: object) -> bool:
+        """As a tuple of the same."""
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        """Likewise."""
+        return hash((self.run_name, self.number))
+
+    def _made(self) -> AttemptState:
+        known = self._memory.known(self.run_name, self.number)
+        attempt = self._layout.attempt(self.run_name, self.number)
+        return _attempt_state(attempt, known.began, known.ended, known.row, Progress.OVER)
+
+
+@dataclass(frozen=True, slots=True)
 class TaskState:
     """One task of the manifest with everything that happened to it, oldest first.
 
@@ -172,10 +229,18 @@ class TaskState:
     """
 
     task: Task
-    attempts: tuple[AttemptState, ...]
+    attempts: Sequence[AttemptState]
     collected: Mapping[str, Any] | None = None
     kept: Kept | None = None
     is_left: bool = False
+
+    @property
+    def late(self) -> LateAttempts | None:
+        """Its attempt where that is made when asked for: whoever goes through many runs asks this first.
+
+        It is over, ended well, and can be read.
+        """
+        return self.attempts if isinstance(self.attempts, LateAttempts) else None
 
     @property
     def has_kept_result(self) -> bool:
@@ -185,6 +250,8 @@ class TaskState:
     @property
     def succeeded(self) -> bool:
         """An attempt ended well, by its exit code."""
+        if self.late:
+            return True
         ended_well = (attempt.end is not None and attempt.end.is_done for attempt in self.attempts)
         return self.has_kept_result or any(ended_well)
 
@@ -195,7 +262,7 @@ class TaskState:
     @property
     def is_live(self) -> bool:
         """Something of it waits or runs, so nothing new may be started."""
-        return any(attempt.progress is not Progress.OVER for attempt in self.attempts)
+        return not self.late and any(attempt.progress is not Progress.OVER for attempt in self.attempts)
 
 
 @immutable
@@ -223,7 +290,7 @@ class Snapshot:
     @property
     def all_unreadable(self) -> list[Unreadable]:
         """Everything that cannot be read, that of attempts included."""
-        of_attempts = (attempt.unreadable for task in self.tasks for attempt in task.attempts)
+        of_attempts = (attempt.unreadable for task in self.tasks if not task.late for attempt in task.attempts)
         return [*self.unreadable, *(each for each in of_attempts if each)]
 
 
@@ -425,7 +492,8 @@ def look_at(
     Raises:
         TemporaryError: Slurm is needed and did not answer.
     """
-    return see(layout, tasks, ask_for(layout, require_slurm=require_slurm, prepared=prepared), memory)
+    found = ask_for(layout, require_slurm=require_slurm, prepared=prepared, memory=memory)
+    return see(layout, tasks, found, memory)
 
 
 @immutable
@@ -456,11 +524,18 @@ class Found:
         return not submission.is_lost(self.answer), None
 
 
-def ask_for(layout: RunLayout, *, require_slurm: bool, prepared: Sequence[Prepared] | None = None) -> Found:
+def ask_for(
+    layout: RunLayout,
+    *,
+    require_slurm: bool,
+    prepared: Sequence[Prepared] | None = None,
+    memory: Memory | None = None,
+) -> Found:
     """Find what was submitted, and ask Slurm.
 
     Args:
         prepared: As `look_at`.
+        memory: Likewise.
 
     Raises:
         TemporaryError: Slurm is needed and did not answer.
@@ -468,7 +543,7 @@ def ask_for(layout: RunLayout, *, require_slurm: bool, prepared: Sequence[Prepar
     now = time.time()
     unreadable: list[Unreadable] = []
     if prepared is None:
-        prepared, unreadable = _readable(list_submissions(layout))
+        prepared, unreadable = _readable(list_submissions(layout), memory)
     # Also for prepared ones: somebody may have typed `sbatch` a second ago, and only Slurm knows.
     is_restored = layout.restored.exists()
     is_on_slurm = not is_restored and any(index.scheduler == "slurm" for _, index in prepared)
@@ -553,10 +628,21 @@ def _cancelled_row(job: str, when: float) -> JobRow:
 
 def _with_collected(tasks: Sequence[TaskState], entries: Mapping[str, Entry]) -> tuple[TaskState, ...]:
     """Add what was collected before, and let it stand for what is gone."""
-    return tuple(_with_entry(task, entries.get(task.task.task_id)) for task in tasks)
+    return tuple(_as_before(task, entries) or _with_entry(task, entries.get(task.task.task_id)) for task in tasks)
+
+
+def _as_before(task: TaskState, entries: Mapping[str, Entry]) -> TaskState | None:
+    """A run on which nothing has changed since this very collection; None for every other."""
+    late = task.late
+    if late is None or late.brief is None or not isinstance(entries, LateEntries):
+        return None
+    entry = entries.late(task.task.task_id, late.brief)
+    return TaskState(task.task, late, entry, None, task.is_left) if entry is not None else None
 
 
 def _with_entry(task: TaskState, entry: Entry | None) -> TaskState:
+    if task.late and task.late.brief:  # what it was by is not what counts now
+        task = replace(task, attempts=task.late.without_brief())
     if entry is None:
         return task
     kept = find_kept(entry, task.attempts)
@@ -567,17 +653,57 @@ def _with_entry(task: TaskState, entry: Entry | None) -> TaskState:
 
 
 def _readable(
-    submissions: Sequence[SubmissionLayout],
+    submissions: Sequence[SubmissionLayout], memory: Memory | None
 ) -> tuple[list[Prepared], list[Unreadable]]:
     """Read the indices that can be read; the tasks of the others can be submitted again, and claims guard them."""
     found, unreadable = [], []
     for each in submissions:
         try:
-            found.append((each, load_index(each)))
+            found.append((each, (_index_in_lines(each, memory) if memory else None) or load_index(each)))
         except InputError as error:
             remedy = "to submit its tasks again, move it away first: " + move_away(each.home)
             unreadable.append(Unreadable(each.index, _without_place(error), remedy))
     return found, unreadable
+
+
+def _index_in_lines(files: SubmissionLayout, memory: Memory) -> SubmissionIndex | None:
+    """An index whose entries are parsed on demand, once it was found right as a whole.
+
+    Returns:
+        None where it is not laid out so, or cannot be read: who reads all of it says what is wrong.
+    """
+    try:
+        return read_array(index_lines(files.index), memory)
+    except (InputError, OSError, ValueError):
+        return None
+
+
+def read_array(lines: TaskLines | None, memory: Memory) -> SubmissionIndex | None:
+    """As `_index_in_lines`, of what its file holds.
+
+    Raises:
+        InputError: It was edited; ValueError likewise.
+    """
+    if lines is None:
+        return None
+    if not memory.is_whole(lines.digest):
+        index = _read_index(lines, lines.read({*lines.ids}))
+        numbers = {entry.attempt for entry in index.entries}
+        memory.note_whole(lines.digest, len(lines.ids), numbers.pop() if len(numbers) == 1 else None)
+    entries = cast("tuple[Element, ...]", LazyEntries(lines, memory.only_attempt(lines.digest)))
+    return replace(_read_index(lines, []), entries=entries)
+
+
+def _read_index(lines: TaskLines, entries: list[dict[str, object]]) -> SubmissionIndex:
+    """Read an index with these entries.
+
+    Raises:
+        InputError: It was edited.
+    """
+    try:
+        return SubmissionIndex.from_json({**lines.rest, "entries": entries})
+    except RecordError as error:
+        raise InputError(str(error)) from None
 
 
 def _unreadable_run_files(layout: RunLayout, of_manifest: InputError | None) -> Iterator[Unreadable]:
@@ -674,6 +800,8 @@ def _task_state(
     has_folder: bool = True,
 ) -> TaskState:
     """Join one task's attempts on disk with the elements that were submitted for it."""
+    if has_folder and memory and (still := _still(layout, task, elements, answer, memory)):
+        return TaskState(task, still)
     try:
         numbers = list[int]()
         if has_folder:
@@ -698,7 +826,36 @@ def _task_state(
                 attempts.append(never)
         else:
             attempts += _requeued(layout, submission, position, answer.executions, attempts)
+    if memory and len(attempts) == 1 and (late := _late(layout, task, attempts[0], memory)):
+        return TaskState(task, late, is_left=is_left)
     return TaskState(task, tuple(sorted(attempts, key=lambda each: (each.number, each.submission))), is_left=is_left)
+
+
+def _still(
+    layout: RunLayout, task: Task, elements: Sequence[tuple[_Submitted, int]], answer: _Answer, memory: Memory
+) -> LateAttempts | None:
+    """The attempt of a run on which nothing has changed since it was collected, and of which nothing waits."""
+    told = memory.still(task.run_name, task.task_id)
+    if told is None or not _says_no_more(answer.executions, told.job):
+        return None
+    for submission, position in elements:
+        if submission.cancelled or submission.attempt_of(position) != told.number:
+            return None
+    return LateAttempts(layout, memory, task.run_name, told)
+
+
+def _says_no_more(executions: Executions, job: str) -> bool:
+    """Whether Slurm says nothing of a job but that it ended."""
+    rows = executions.get(job, ())
+    return all(row.state.is_finished and row.state is not SlurmState.CANCELLED for row in rows)
+
+
+def _late(layout: RunLayout, task: Task, attempt: AttemptState, memory: Memory) -> LateAttempts | None:
+    """An attempt that memory can tell again as it is; None where it cannot."""
+    if attempt.progress is not Progress.OVER or attempt.unreadable is not None or attempt.entry is not None:
+        return None
+    told = memory.late(task.run_name, attempt.number)
+    return LateAttempts(layout, memory, task.run_name, told) if told else None
 
 
 def _no_folder(layout: RunLayout, task: Task, error: OSError) -> AttemptState:
@@ -751,8 +908,18 @@ def _claimed(
             began, end = in_brief(began, end)
     row = kept or _row_of(began, answer.executions, is_newest=began.job not in newer_jobs)
     over = not is_newest or _is_over(began, end, row, answer)
-    progress = Progress.OVER if over else Progress.RUNNING
-    is_packed = bool(began.packed)
+    return _attempt_state(attempt, began, end, row, Progress.OVER if over else Progress.RUNNING)
+
+
+def _attempt_state(
+    attempt: AttemptLayout, began: Began, end: Ended | None, row: JobRow | None, progress: Progress
+) -> AttemptState:
+    """Put together what was found of an attempt that was claimed.
+
+    Args:
+        row: What Slurm says of it, or of the element that it shares.
+    """
+    number, is_packed = attempt.number, bool(began.packed)
     state = AttemptState(number, began.submission, began.job, progress, attempt, began, end, row, is_packed=is_packed)
     if is_packed and row is not None:  # what Slurm says of an element says nothing of a task that ended by itself
         return replace(state, row=share_of(row, began.started) if state.ended_with_its_element else None)
@@ -953,7 +1120,7 @@ def keep_scheduler_record(attempt: AttemptState) -> None:
 
 def keep_cancelled(snapshot: Snapshot) -> None:
     """Keep which elements were cancelled before they began: Slurm forgets, and a person's last word is no accident."""
-    attempts = [each for task in snapshot.tasks for each in task.attempts if each.began is None]
+    attempts = [each for task in snapshot.tasks if not task.late for each in task.attempts if each.began is None]
     cancelled: dict[int, dict[str, JobRow]] = {}
     for each in attempts:
         if each.row is not None and each.row.state is SlurmState.CANCELLED:

@@ -6,21 +6,18 @@ experiments that come first) is looked at as always.
 """
 
 import contextlib
-from typing import cast
 
 from hpc.adapters.collected_file import Entry
 from hpc.adapters.manifest_store import check_manifest, list_submissions, task_from_json
-from hpc.adapters.task_lines import LazyEntries, LazyManifest, TaskLines, index_lines, manifest_lines
+from hpc.adapters.task_lines import LazyManifest, index_lines, manifest_lines
 from hpc.core.errors import InputError
 from hpc.core.failures.outcomes import Outcome
 from hpc.core.immutable import replace
 from hpc.core.launch.program import experiments_before
 from hpc.core.layout import RunLayout
-from hpc.core.records.index import Element, SubmissionIndex
-from hpc.core.records.record import RecordError
 from hpc.core.slurm.executions import JobRow
 from hpc.snapshots.remembered import Memory
-from hpc.snapshots.snapshot import Found, Prepared, Snapshot, ask_for, see, snapshot_of, take_snapshot
+from hpc.snapshots.snapshot import Found, Prepared, Snapshot, ask_for, read_array, see, snapshot_of, take_snapshot
 from hpc.submissions.on_disk import list_runs
 
 
@@ -95,27 +92,10 @@ def _read_arrays(layout: RunLayout, memory: Memory) -> list[Prepared] | None:
     """Read the submissions, their entries on demand; None where one of them is not laid out so."""
     found = []
     for files in list_submissions(layout):
-        lines = index_lines(files.index)
-        if lines is None:
+        if (index := read_array(index_lines(files.index), memory)) is None:
             return None
-        if not memory.is_whole(lines.digest):
-            _read(lines, lines.read({*lines.ids}))
-            memory.note_whole(lines.digest, len(lines.ids))
-        entries = cast("tuple[Element, ...]", LazyEntries(lines))
-        found.append((files, replace(_read(lines, []), entries=entries)))
+        found.append((files, index))
     return found
-
-
-def _read(lines: TaskLines, entries: list[dict[str, object]]) -> SubmissionIndex:
-    """Read an index with these entries.
-
-    Raises:
-        InputError: It was edited.
-    """
-    try:
-        return SubmissionIndex.from_json({**lines.rest, "entries": entries})
-    except RecordError as error:
-        raise InputError(str(error)) from None
 
 
 def _has_begun(entry: Entry) -> bool:

@@ -483,11 +483,20 @@ def _claimed_job(layout: RunLayout, index: SubmissionIndex) -> str | None:
 
 def backend_of(layout: RunLayout, frozen: Frozen) -> Frozen:
     """Go on where the newest submission went: a plan for Slurm may have been submitted to this machine instead."""
-    used = [index for each, index in readable_indices(layout) if is_used(each)]
-    if not used or used[-1].scheduler == frozen.profile.scheduler:
+    newest = _newest_used(layout)
+    if newest is None or newest.scheduler == frozen.profile.scheduler:
         return frozen
-    profile = replace(frozen.profile, scheduler=used[-1].scheduler)
-    return replace(frozen, profile=profile, use_container=used[-1].container is not None)
+    profile = replace(frozen.profile, scheduler=newest.scheduler)
+    return replace(frozen, profile=profile, use_container=newest.container is not None)
+
+
+def _newest_used(layout: RunLayout) -> SubmissionIndex | None:
+    """The newest index that somebody submitted and that can be read."""
+    for each in reversed(list_submissions(layout)):
+        if is_used(each):
+            with contextlib.suppress(InputError):
+                return load_index(each)
+    return None
 
 
 def submit_to_local_queue(submissions: Sequence[SubmissionLayout], terms: Terms = AT_ONCE) -> None:

@@ -39,6 +39,14 @@ def counterparts(combinations: Sequence[Combination], chosen: Mapping[str, Value
     return {place: other for place, other in found.items() if other is not None}
 
 
+def counterpart(combinations: Sequence[Combination], chosen: Mapping[str, Value], place: int) -> int | None:
+    """Find the counterpart of one configuration, as `counterparts`; None where it has none."""
+    meant = [other for other, one in enumerate(combinations) if agrees(one, chosen)]
+    apart = varying_names([combinations[other] for other in meant])
+    by_values = {values_of(combinations[other], apart): other for other in meant}
+    return by_values.get(values_of(combinations[place], apart))
+
+
 def uncompared(combinations: Sequence[Combination], chosen: Mapping[str, Value]) -> dict[int, str]:
     """Say why configurations have no counterpart: place → ``no configuration with training=sft has system=C``."""
     compared = counterparts(combinations, chosen)

@@ -10,7 +10,7 @@ from hpc.core.experiment.grid import CASE, Combination
 from hpc.core.experiment.spec import Value
 from hpc.core.experiment.values import render_value
 from hpc.core.immutable import immutable, replace
-from hpc.core.question.baseline import counterparts, values_of, varying_names
+from hpc.core.question.baseline import counterpart, values_of, varying_names
 from hpc.core.question.systems import system_of
 from hpc.core.words import counted, with_spread
 
@@ -145,7 +145,7 @@ def find_best(
     listed = list(groups.values())
     means = [math.fsum(run.value for run in group) / len(group) for group in listed]
     place = (min if goal == "min" else max)(range(len(means)), key=means.__getitem__)
-    other = counterparts(combinations, baseline).get(place) if baseline else None
+    other = counterpart(combinations, baseline, place) if baseline else None
     best, base = _sum(listed[place], apart), _sum(listed[other], apart) if other is not None else None
     change = (best.mean - base.mean) / abs(base.mean) if base and base.mean else None
     ties = sum(math.isclose(mean, best.mean, rel_tol=SAME) for mean in means) - 1

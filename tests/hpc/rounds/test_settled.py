@@ -11,7 +11,10 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -27,9 +30,13 @@ from hpc.core.retry.records import RetryPlan
 from hpc.core.slurm.executions import JobRow
 from hpc.core.slurm.states import SlurmState
 from hpc.metrics import MetricsWriter
+from hpc.rounds import tables
 from hpc.rounds.act import assess
 from hpc.snapshots import remembered
 from hpc.snapshots.evidence import Results, read_results
+from hpc.snapshots.listing import list_files
+from hpc.snapshots.remembered import Memory, Still
+from hpc.snapshots.snapshot import take_snapshot
 from tests.damages import COPIES, change_digits, damages, exchange_with_then
 from tests.local_projects import EXPERIMENT, make_project
 
@@ -155,6 +162,21 @@ def count_readings(monkeypatch: pytest.MonkeyPatch) -> list[AttemptLayout]:
     return read
 
 
+def count_stills(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """List every run of which a glance told from here on that nothing has changed."""
+    seen: list[str] = []
+    still = Memory.still
+
+    def counted(self: Memory, run_name: str, task_id: str) -> Still | None:
+        found = still(self, run_name, task_id)
+        if found:
+            seen.append(run_name)
+        return found
+
+    monkeypatch.setattr(Memory, "still", counted)
+    return seen
+
+
 def test_only_what_is_new_is_read(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second collection reads nothing, of the failed run neither; a third what changed since."""
     first = collected(layout)
@@ -200,6 +222,106 @@ def test_where_nothing_is_new_nothing_heavy_is_loaded(layout: RunLayout) -> None
         "print(*{'numpy', 'h5py', 'pydantic', 'hpc.core.failures.scene'} & {*sys.modules})"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"
+
+
+def _steady(layout: RunLayout) -> None:
+    """Collect until nothing is left to be kept."""
+    for _ in range(3):  # the first keeps Slurm's word beside a run, which changes its folder
+        collected(layout)
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("is_own_disk", [True, False])
+def test_a_run_on_which_nothing_has_changed_is_seen_at_a_glance(
+    layout: RunLayout, monkeypatch: pytest.MonkeyPatch, is_own_disk: bool
+) -> None:
+    """Finished runs of one attempt: neither listed by name nor parsed; on a network, listed with their stamps."""
+    monkeypatch.setattr(remembered, "is_own_disk", lambda _: is_own_disk)
+    _steady(layout)
+    seen = count_stills(monkeypatch)
+    listed: list[str] = []
+    monkeypatch.setattr(remembered, "list_files", lambda home: listed.append(home) or list_files(home))
+    first = collected(layout)
+    assert seen == ["X1", "X4", "X5"]
+    assert {Path(home).parent.name for home in listed} == {"X2", "X3"}  # two attempts, and a failure
+    for state in take_snapshot(layout, memory=Memory(layout, lists=True)).tasks:
+        assert bool(state.late) == (state.task.run_name in seen)
+    assert collected(layout) == first
+
+
+@pytest.mark.parametrize("is_own_disk", [True, False])
+def test_no_change_of_any_file_escapes_a_glance(
+    layout: RunLayout, monkeypatch: pytest.MonkeyPatch, is_own_disk: bool
+) -> None:
+    """Each file of a run rewritten as large and with its time, replaced by an older one, taken away, or joined."""
+    monkeypatch.setattr(remembered, "is_own_disk", lambda _: is_own_disk)
+    _steady(layout)
+    home = layout.task("X1").attempt(1).home
+    own = next(each["task_id"] for each in json.loads(layout.verdicts.read_text())["tasks"] if each["run_name"] == "X1")
+    assert Memory(layout, lists=True).still("X1", own)
+    assert not Memory(layout, lists=True).still("X1", "0" * 12)
+    evidence = [path for path in home.iterdir() if path.is_file() and path.name[0] != "." and path.name != "claim"]
+    assert len(evidence) > 4
+    changes = [*(partial(change, path) for path in evidence if path.name != "outcome.json" for change in _CHANGES)]
+    changes += [partial((home / "new.log").write_text, "1\n"), partial((home.parent / "attempt-2").mkdir)]
+    for change in changes if is_own_disk else changes[::4]:
+        with _as_it_was(layout.task("X1").home):
+            change()
+            assert not Memory(layout, lists=True).still("X1", own), change
+        time.sleep(0.01)
+        assess(layout)  # the folder is another now
+        assert Memory(layout, lists=True).still("X1", own)
+
+
+def _rewrite(path: Path) -> None:
+    """Write as much over it, and give it the times it had."""
+    before = path.stat()
+    path.write_bytes(path.read_bytes()[::-1])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _replace_by_older(path: Path) -> None:
+    """Put an older copy in its place."""
+    put = path.with_name(".put")
+    shutil.copy2(path, put)
+    os.utime(put, (1.0, 1.0))
+    os.replace(put, path)
+
+
+_CHANGES = (_rewrite, _replace_by_older, Path.unlink)
+
+
+@contextmanager
+def _as_it_was(folder: Path) -> Iterator[None]:
+    """Put a folder back afterwards."""
+    kept = Path(shutil.copytree(folder, folder.parent.parent / "kept", symlinks=True))
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder)
+        kept.rename(folder)
+
+
+def test_what_is_put_into_the_table_is_copied_only_as_it_was_left(
+    layout: RunLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where somebody touched the table, or what stands in its columns is another, all rows are made."""
+    _steady(layout)
+    made: list[object] = []
+    row = tables._row
+    monkeypatch.setattr(tables, "_row", lambda cells: made.append(1) or row(cells))
+    layout.task("X4").attempt(1).stdout.write_text("loss: 2.0\n")
+    first = collected(layout)
+    assert len(made) == 3  # the header, the run that is new, and the failed one, which is decided about each time
+    for touch in (lambda: layout.tasks_csv.write_text(layout.tasks_csv.read_text().replace("X1", "Y1")), None):
+        made.clear()
+        if touch:
+            touch()
+        else:
+            monkeypatch.setattr(tables.Columns, "digest", "other")
+            layout.task("X4").attempt(1).stdout.write_text("loss: 2.0\n")
+        assert collected(layout) == first
+        assert len(made) == 6
 
 
 def test_a_failure_that_could_not_be_read_as_a_whole_is_judged_again(
@@ -315,6 +437,30 @@ def _memory_of_then(_: Path, home: Path, chance: random.Random) -> None:
     exchange_with_then(path, home.parent / f"earlier-{path.name}", chance)
 
 
+def _replace_file(made: Path, home: Path, chance: random.Random) -> None:
+    """Put a file of a run in the place of another, with the times it had: older than what it replaces, or as large."""
+    mine = sorted(path for path in home.glob("tasks/*/attempt-*/*") if path.is_file() and not path.is_symlink())
+    theirs = sorted(path for path in made.glob("tasks/*/attempt-*/*") if path.is_file())
+    if mine:
+        target = chance.choice(mine)
+        source = chance.choice([path for path in theirs if path.name == target.name] or theirs)
+        shutil.copy2(source, home.parent / "put")
+        os.replace(home.parent / "put", target)
+
+
+def _put_back(_: Path, home: Path, chance: random.Random) -> None:
+    """Take a run away and bring it back as an archive does: other inodes, the same times; or the very same folder."""
+    runs = sorted(path for path in home.glob("tasks/*") if path.is_dir() and not path.is_symlink())
+    if runs:
+        run, aside = chance.choice(runs), home.parent / "taken"
+        run.rename(aside)
+        if chance.random() < 0.5:
+            shutil.copytree(aside, run, symlinks=True, copy_function=_copy)
+            shutil.rmtree(aside)
+        else:
+            aside.rename(run)
+
+
 def _damage(_: Path, home: Path, chance: random.Random) -> None:
     next(damages(home, 1, chance.randrange(1 << 30))).do()
 
@@ -339,7 +485,9 @@ def _kill(_: Path, home: Path, chance: random.Random) -> None:
     os.waitpid(child, 0)
 
 
-KINDS = (_new_run, _new_run, _retry, _purge, _say_more, _same_size, _memory_of_then, _damage, _kill)
+KINDS = (
+    _new_run, _new_run, _retry, _purge, _say_more, _same_size, _replace_file, _put_back, _memory_of_then, _damage, _kill
+)  # fmt: skip
 
 
 def test_a_collection_that_remembers_says_what_one_without_says(
@@ -347,7 +495,7 @@ def test_a_collection_that_remembers_says_what_one_without_says(
 ) -> None:
     """After any sequence of new runs, retries, purges, other words in logs, damage, restores and kills."""
     chance = random.Random(SEED)  # noqa: S311  no secret
-    read = count_readings(monkeypatch)
+    read, seen = count_readings(monkeypatch), count_stills(monkeypatch)
     spared = 0
     for step in range(CHANGES):
         if not layout.manifest.is_file() or chance.random() < 0.05:
@@ -362,3 +510,4 @@ def test_a_collection_that_remembers_says_what_one_without_says(
         readings = [each.home.parent.name for each in read]
         spared += len(readings) < 2 * len(set(readings))
     assert spared > CHANGES / 3
+    assert len(seen) > CHANGES  # of five runs, each time, those on which nothing had changed
