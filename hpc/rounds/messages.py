@@ -72,6 +72,8 @@ def reader_from(message: bytes) -> Reader:
 
 def can_be_asked(state: TaskState) -> bool:
     """Whether records say all there is of a run: each attempt has one, and nothing is kept of any that are gone."""
+    if state.late:
+        return state.kept is None
     return state.kept is None and all(each.began is not None and not each.unreadable for each in state.attempts)
 
 

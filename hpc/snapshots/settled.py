@@ -134,7 +134,7 @@ class SettledRuns:
         listings, run = self._memory.listings, state.task.run_name
         self._evidence[run] = self.names.of(state, listings)
         self._memory.name_evidence(run, self._evidence[run])
-        for number in [each.number for each in state.attempts]:
+        for number in [state.late.number] if state.late else [each.number for each in state.attempts]:
             listings.pop((run, number), None)
 
     def _brief(self, state: TaskState) -> Brief | None:
@@ -260,7 +260,7 @@ class EvidenceNames:
         Args:
             listings: Run and attempt → what is in its folder, where that was looked at just now.
         """
-        attempts = state.attempts
+        attempts = tuple(state.attempts)
         if not attempts or state.kept is not None or not all(_is_final(each) for each in attempts):
             return ""
         run, with_checkpoints = state.task.run_name, len(attempts) > 1
