@@ -32,6 +32,8 @@ HEAVY = {
 HEAVY_OF_OURS = {
     "hpc.experiments.schema",
     "hpc.experiments.models",
+    "hpc.experiments.sections",
+    "hpc.experiments.to_records",
     "hpc.metrics",
     "hpc.adapters.metrics_h5",
     "hpc.adapters.metrics_read",

@@ -15,7 +15,7 @@ from hpc.core.experiment.grid import expand
 from hpc.core.experiment.program import Preflight, Watch
 from hpc.core.experiment.spec import Breaker, Divergence, RetryPolicy, Sanity
 from hpc.core.resources import Pack
-from hpc.experiments import schema
+from hpc.experiments import sections
 from hpc.experiments.models import ExperimentModel
 from hpc.experiments.overrides import Overrides
 from hpc.experiments.profile_models import ProfileModel
@@ -405,8 +405,8 @@ def with_value(base, path, value):
 def test_no_mistake_is_answered_in_the_words_of_a_library(model, monkeypatch):
     """Whatever is put into whichever field: every kind of mistake the models can find has our own words."""
     kinds = set()
-    message = schema._message
-    monkeypatch.setattr(schema, "_message", lambda *given: kinds.add(given[-1]["type"]) or message(*given))
+    message = sections._message
+    monkeypatch.setattr(sections, "_message", lambda *given: kinds.add(given[-1]["type"]) or message(*given))
     base = parse_yaml(MINIMAL, "x").data if model is ExperimentModel else {}
     read = experiment_from if model is ExperimentModel else profile_from
     fields = [
@@ -418,7 +418,7 @@ def test_no_mistake_is_answered_in_the_words_of_a_library(model, monkeypatch):
                 read(YamlDocument(with_value(base, path, odd), source="x"))
 
     assert len(kinds) >= 8
-    assert kinds - {*schema._MESSAGES, "extra_forbidden", "missing", "literal_error"} == set()
+    assert kinds - {*sections._MESSAGES, "extra_forbidden", "missing", "literal_error"} == set()
 
 
 @pytest.mark.parametrize(
