@@ -76,8 +76,9 @@ def started_by(project: Path, script: PurePath) -> Path | None:
     """The program of the project that a job script starts; None where it starts none."""
     found = _read_script(project / script) if script.suffix in _SUFFIXES else None
     lines = found.lines if found else ()
-    words = (word for line in lines for word in line if word.endswith(".py"))
-    return next((path for word in words if (path := project / word).is_file()), None)
+    named = (PurePath(word).parts for line in lines for word in line if word.endswith(".py"))
+    tails = (PurePath(*parts[start:]) for parts in named for start in range(len(parts)) if parts[start] != "/")
+    return next((path for tail in tails if (path := project / tail).is_file()), None)
 
 
 def _scripts(project: Path) -> Iterator[tuple[PurePath, JobScript | None]]:
@@ -102,7 +103,7 @@ def _starts(script: JobScript, program: PurePath) -> Iterator[tuple[tuple[str, .
     for line in script.lines:
         for place, word in enumerate(line):
             is_module = place > 0 and line[place - 1] == "-m" and word == module_of(program)
-            if is_module or (word.endswith(".py") and program.as_posix().endswith(word.removeprefix("./"))):
+            if is_module or (word.endswith(".py") and _is_same(PurePath(word), program)):
                 launcher = next(
                     (_LAUNCHERS[name] for each in line[:place] if (name := PurePath(each).name) in _LAUNCHERS), ""
                 )
@@ -110,6 +111,12 @@ def _starts(script: JobScript, program: PurePath) -> Iterator[tuple[tuple[str, .
                 end = next((number for number, each in enumerate(rest) if _END.fullmatch(each)), len(rest))
                 yield tuple(rest[:end]), launcher
                 break
+
+
+def _is_same(named: PurePath, program: PurePath) -> bool:
+    """Whether a script's path, from wherever it starts, can be the program's: one ends with the other."""
+    shorter, longer = sorted((named.parts, program.parts), key=len)
+    return longer[-len(shorter) :] == shorter
 
 
 @dataclass(frozen=True)
@@ -133,7 +140,7 @@ def _arguments(words: tuple[str, ...]) -> Iterator[_Word]:
         elif hydra and not option:
             yield _Word(f"{hydra[1]}=", hydra[1].lstrip("+"), hydra[2])
         elif variable := VARIABLE.search(word):
-            yield _Word("", (variable[1] or variable[2]).lower(), word)
+            yield _Word("", (variable[1] or variable[3]).lower(), word)
         else:
             yield _Word(word, plain_name(word) if option else "")
 

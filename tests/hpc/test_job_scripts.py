@@ -108,11 +108,19 @@ def test_an_array_over_seeds_is_a_list_of_seeds(repository: Path) -> None:
 
 def test_what_a_script_computes_is_left_to_a_person(repository: Path) -> None:
     """A parameter of the script, or what a command prints, has no value here, and `init` says so."""
-    write(repository, "python train.py --data $1 --wd $(cat best.txt) --epochs ${N:-5} --lr 0.1\n")
+    write(repository, "python train.py --data $1 --wd $(cat best.txt) --epochs $N --lr 0.1\n")
     told = init()
 
     assert "values for {data}, {wd}, {epochs}: put them into program.command" in told
     assert "--data {data} --wd {wd} --epochs {epochs} --lr {lr}" in command(repository)
+
+
+def test_a_path_from_elsewhere_is_the_program_here(repository: Path) -> None:
+    """Scripts start it by where they once stood; as a script that is named, too."""
+    write(repository, "python /home/me/project/train.py --data d --epochs ${N:-5}\n", "jobs/a.sh")
+    init("jobs/a.sh")
+
+    assert "--data d --epochs 5" in command(repository)
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,15 @@ _SHORT = {
     "t": "time", "c": "cpus-per-task", "N": "nodes", "n": "ntasks", "p": "partition", "A": "account", "q": "qos",
     "C": "constraint", "G": "gpus", "a": "array",
 }  # fmt: skip
-_SETUP = re.compile(r"(?:module|ml|source|\.|conda|micromamba|mamba|spack|eval)\b")
-"""What prepares a node; an ``eval`` that sets conda's hook up is such a line, too."""
+_SETUP = re.compile(r"(?:module|ml|source|conda|micromamba|mamba|spack)\b|\. |eval [\"']?\$\(")
+"""What prepares a node; an ``eval`` of what conda's hook prints is such a line, too."""
 _ASSIGNED = re.compile(r"(?:export\s+|declare\s+(?:-\w+\s+)?)?([A-Za-z_]\w*)=(.*)")
 _LOOP = re.compile(r"for\s+([A-Za-z_]\w*)\s+in\s+(.*)")
-VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
+VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)(?::?-([^{}]*))?\}|([A-Za-z_]\w*))")
+"""``$lr``, ``${lr}``, ``${lr:-0.1}``: groups 1 and 3 are the name, 2 what it is by default."""
 _ELEMENT = re.compile(r"\$\{([A-Za-z_]\w*)\[.*\]\}")
 _COUNTED = re.compile(r"\{(-?\d+)\.\.(-?\d+)\}|\$\(seq\s+(-?\d+)\s+(-?\d+)\)")
-_COMPUTED = re.compile(r"\$\([^()]*\)|`[^`]*`")
+_COMPUTED = re.compile(r"\$\(\([^()]*\)\)|\$\([^()]*\)|`[^`]*`")
 TASK = "SLURM_ARRAY_TASK_ID"
 MOST_VALUES = 100
 
@@ -84,12 +85,11 @@ class _Reader:
         elif of := loop_of(bare, self.loops):
             self.loops[name] = self.loops[of]
         elif words := _split(self._filled(value)):
-            self._constants.pop(name, None)
-            if not is_open(words[0]):
-                self._constants[name] = words[0]
+            self._constants[name] = words[0]
 
     def _filled(self, text: str) -> str:
-        return VARIABLE.sub(lambda found: self._constants.get(found[1] or found[2], found[0]), text)
+        """A text with what is known of its variables; a default stands for one that is not."""
+        return VARIABLE.sub(lambda found: self._constants.get(found[1] or found[3], found[2] or found[0]), text)
 
     def _values(self, text: str) -> Iterator[str]:
         """The words of a list; counted ranges are written out, arrays that it names are put in."""
@@ -104,7 +104,7 @@ class _Reader:
 def loop_of(value: str, loops: Mapping[str, Sequence[str]]) -> str:
     """The loop's variable that an argument's value is, ``$lr`` or ``${lr}``; empty where it is none."""
     found = VARIABLE.fullmatch(value)
-    name = (found[1] or found[2]) if found else ""
+    name = (found[1] or found[3]) if found else ""
     return name if loops.get(name) else ""
 
 

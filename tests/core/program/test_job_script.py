@@ -59,6 +59,19 @@ def test_what_varies_is_found(text: str, loops: dict[str, tuple[str, ...]]) -> N
     assert read_job_script(text).loops == loops
 
 
+def test_a_command_that_is_put_together_is_read() -> None:
+    """As accelerate's own examples do it: parts in variables, defaults, arithmetic, and `srun $CMD` at the end."""
+    script = read_job_script(
+        'export GPUS=4\nexport LAUNCHER="accelerate launch \\\n --num_processes $((SLURM_NNODES * GPUS)) \\\n "\n'
+        'export HOME_OF="${HOME_OF:-/accelerate}"\nexport CMD="$LAUNCHER ${HOME_OF}/train.py --amp fp16"\n'
+        'eval "$(conda shell.bash hook)"\nsrun $CMD\n'
+    )
+    assert script.lines == (
+        ("srun", "accelerate", "launch", "--num_processes", "$COMPUTED", "/accelerate/train.py", "--amp", "fp16"),
+    )
+    assert script.setup == ('eval "$(conda shell.bash hook)"',)
+
+
 @given(st.text(max_size=300))
 def test_no_text_raises(text: str) -> None:
     """Whatever stands in it."""
