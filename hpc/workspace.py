@@ -162,10 +162,12 @@ class Workspace:
         if identify_project(self.project).is_same(recorded):
             return ""
         command = command or f"python -m hpc.plan {layout.experiment}"
+        usual = self.project / "runs"
+        apart = usual if layout.root.resolve() != usual.resolve() else usual.with_name("runs-own")
         return (
             f"{layout.home} holds the runs of another project's experiment of that name, planned in {recorded.folder}; "
             f"this is {self.project}. Give this one another name (name:), or runs of its own: "
-            f"HPC_ROOT={shlex.quote(str(self.project / 'runs'))} {command} (and the same HPC_ROOT from then on). "
+            f"HPC_ROOT={shlex.quote(str(apart))} {command} (and the same HPC_ROOT from then on). "
             f"If it is the same project at another place: {command} --moved"
         )
 

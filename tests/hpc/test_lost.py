@@ -1,5 +1,6 @@
 """Who types too little, in the wrong order or the wrong word reads what to type: no step of the day is a dead end."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -100,3 +101,15 @@ def test_what_git_alone_reads_is_no_change_of_the_code(tmp_path: Path, edited: s
     with (project.folder / edited).open("a") as file:
         file.write("# runs/\n")
     assert ("differs from its last commit" in project.hpc("plan", "--cluster", "local", "--dry-run")) == differs
+
+
+def test_runs_of_a_project_elsewhere_lead_to_a_line_that_works(tmp_path: Path) -> None:
+    """Copied without git, with its runs: what is advised plans, and is not the folder of runs that was refused."""
+    project = make_project(tmp_path / "first")
+    project.hpc("plan", "tiny", "--cluster", "local")
+    project.folder.rename(tmp_path / "second")
+    moved = LocalProject(tmp_path / "second")
+    told = moved.hpc("plan", "tiny", "--cluster", "local", expect=2)
+    (root,) = re.findall(r"runs of its own: HPC_ROOT=(\S+) python -m hpc\.plan", told)
+    assert "2 tasks, 2 to submit" in moved.hpc("plan", "tiny", "--cluster", "local", HPC_ROOT=root)
+    assert "2 tasks" in moved.hpc("plan", "tiny", "--cluster", "local", "--moved")
