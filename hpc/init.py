@@ -120,6 +120,7 @@ def make_draft(project: Path, command: str | None, name: str, answers: Answers) 
     """
     from hpc.newcomer.find import as_script, ask_the_program, find_notebooks, find_programs, read_command
     from hpc.newcomer.job_scripts import find_given, started_by
+    from hpc.newcomer.write import check_draft
 
     if command is None:
         found = find_programs(project)
@@ -142,9 +143,16 @@ def make_draft(project: Path, command: str | None, name: str, answers: Answers) 
 
     cpus, memory = (2, "8GB") if shutil.which("sbatch") else share_of_machine()
     asked = PurePath(command) if started else None
-    read = find_given(project, program.file, program.interface, asked)
-    given, interface = read or (None, program.interface)
-    return Draft(name, program.start, interface, metric, is_guess, cpus, memory, given)
+    plain = Draft(name, program.start, program.interface, metric, is_guess, cpus, memory)
+    if (read := find_given(project, program.file, program.interface, asked)) is None:
+        return plain
+    made = replace(plain, given=read[0], interface=read[1])
+    try:
+        check_draft(made)
+    except InputError as error:
+        note(f"note: {read[0].script} is left aside: {error.problems[0].message}")
+        return plain
+    return made
 
 
 def choose_metric(program: Program, answers: Answers) -> tuple[Printed, bool]:

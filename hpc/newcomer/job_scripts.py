@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
@@ -86,7 +86,7 @@ def _scripts(project: Path) -> Iterator[tuple[PurePath, JobScript | None]]:
     seen = (path for deep in _DEEP for suffix in _SUFFIXES for path in sorted(project.glob(f"{deep}*{suffix}")))
     for path in list(dict.fromkeys(seen))[:MOST_SCRIPTS]:
         name = path.relative_to(project)
-        if name.parts[0] not in _OURS:
+        if name.parts[0] not in _OURS and str(name).isprintable():  # it will stand in a comment
             yield name, _read_script(path)
 
 
@@ -142,7 +142,7 @@ def _arguments(words: tuple[str, ...]) -> Iterator[_Word]:
         elif variable := VARIABLE.search(word):
             yield _Word("", (variable[1] or variable[3]).lower(), word)
         else:
-            yield _Word(word, plain_name(word) if option else "")
+            yield _Word(_plain(word), plain_name(word) if option else "")
 
 
 def _give(
@@ -158,35 +158,18 @@ def _give(
         ),
     )
     loops = {each.name: loop for each in arguments if (loop := loop_of(each.value or "", script.loops))}
-    grid = {
-        parameter_of(name): script.loops[loop] for name, loop in loops.items() if not is_seed(name) and loop != TASK
-    }
-    swept = None if grid else choose_swept(known.arguments)
+    varied = {name: loop for name, loop in loops.items() if not is_seed(name) and loop != TASK}
+    swept = None if varied else choose_swept(known.arguments)
     seeds = next((script.loops[loop] for name, loop in loops.items() if is_seed(name)), ())
-    told, left_open = [], []
-    for each in arguments:
-        key = parameter_of(each.name)
-        if each.value is None:
-            told.append(_plain(each.before))
-        elif is_seed(each.name):
-            told.append(f"{each.before}{{seed}}")
-        elif key in grid or (swept and each.name == swept.name):
-            told.append(f"{each.before}{{{key}}}")
-        elif is_folder(each.name):
-            told.append(f"{each.before}{{out_dir}}")
-        elif each.value.startswith(("/", "~", "$")) and _WRITTEN.fullmatch(parameter_of(each.name).lower()):
-            file = PurePath(each.value)
-            told.append(f"{each.before}{{out_dir}}" + (f"/{_plain(file.name)}" if file.suffix else ""))
-        elif is_open(each.value) or looks_secret("value", each.value.encode("utf-8", "replace")):
-            told.append(f"{each.before}{{{key}}}")
-            left_open.append(key)
-        else:
-            told.append(f"{each.before}{_plain(each.value)}")
+    told = [(each, _placeholder(each, {*varied, swept.name} if swept else varied)) for each in arguments]
+    left_open = [parameter_of(each.name) for each, value in told if value is None]
     given = Given(
         script=str(path),
-        words=tuple(told),
+        words=tuple(
+            each.before + (f"{{{parameter_of(each.name)}}}" if value is None else value) for each, value in told
+        ),
         names=tuple(each.name for each in arguments if each.name),
-        grid=grid,
+        grid={parameter_of(name): script.loops[loop] for name, loop in varied.items()},
         seeds=tuple(int(seed) for seed in seeds if seed.isdigit()),
         open=tuple(dict.fromkeys(left_open)),
         launcher=launcher,
@@ -195,6 +178,24 @@ def _give(
         setup=tuple(line for line in script.setup if not looks_secret("value", line.encode("utf-8", "replace"))),
     )
     return given, known
+
+
+def _placeholder(word: _Word, varied: Collection[str]) -> str | None:
+    """How a command of ours has a value; None for one that only a person knows, empty where there is none."""
+    key, value = parameter_of(word.name), word.value
+    if value is None:
+        return ""
+    if is_seed(word.name):
+        return "{seed}"
+    if word.name in varied:
+        return f"{{{key}}}"
+    if is_folder(word.name):
+        return "{out_dir}"
+    if value.startswith(("/", "~", "$")) and _WRITTEN.fullmatch(key.lower()):
+        file = PurePath(value)
+        return "{out_dir}" + (f"/{_plain(file.name)}" if file.suffix else "")
+    is_unknown = is_open(value) or not value.isprintable() or looks_secret("value", value.encode("utf-8", "replace"))
+    return None if is_unknown else _plain(value)
 
 
 def _plain(word: str) -> str:

@@ -164,3 +164,25 @@ def test_a_profile_of_ones_own_is_left_alone(repository: Path) -> None:
     init()
 
     assert not (repository / "manifests/clusters/site.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a\nname: b.sh", SCRIPT),
+        ("a'b: {c}.sh", SCRIPT),
+        ("a.sh", "for lr in $'\\x07' \x07; do python train.py --data d --lr $lr; done\n"),
+        ("a.sh", "#SBATCH -p 'a b;$(rm x)' --time=never --mem=lots\npython train.py --data 'd: [{}]' '\u2028'\n"),
+        ("a.sh", "#SBATCH -p p\nmodule load 'a: b' # {x}\npython train.py --data d --epochs {1,2}\n"),
+    ],
+)
+def test_no_script_spoils_the_experiment(repository: Path, name: str, text: str) -> None:
+    """Whatever it is called and holds: what is written can be read, or the script is left aside."""
+    write(repository, text, name)
+    init()
+    done = CliRunner().invoke(hpc.plan.main, ["first_sweep", "--dry-run", "--cluster", "local"])
+
+    assert done.exit_code in (0, 2), done.output
+    assert done.exit_code == 0 or "there is no value for {data}" in done.output
+    for path in (repository / "manifests").rglob("*.yaml"):
+        load_yaml(path)
