@@ -8,7 +8,6 @@ or hpc.submit for what had not begun.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import click
 
@@ -25,6 +24,7 @@ from hpc.console import (
     tasks_argument,
 )
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, NothingToDo
+from hpc.core.immutable import immutable
 from hpc.core.layout import RunLayout
 from hpc.core.words import counted, few
 from hpc.local.probes import cancel_probes, open_probes
@@ -35,7 +35,7 @@ from hpc.unattended.stopping import goes_on, stop_following, waiting_relays
 from hpc.workspace import Workspace
 
 
-@dataclass(frozen=True)
+@immutable
 class Found:
     """What there is to cancel.
 

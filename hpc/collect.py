@@ -16,7 +16,7 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -31,6 +31,7 @@ from hpc.adapters.manifest_store import load_manifest
 from hpc.console import dry_run_option, json_option, name_argument, note, print_json, print_table, say, speaks_plainly
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_TEMPORARY, InputError, TemporaryError
 from hpc.core.failures.outcomes import Outcome, count_outcomes, render_counts
+from hpc.core.immutable import immutable
 from hpc.core.layout import RunLayout
 from hpc.core.slurm.executions import is_job
 from hpc.core.words import counted
@@ -130,7 +131,7 @@ def main(
     return _finish(done, max_parallel, note if as_json else say)
 
 
-@dataclass(frozen=True)
+@immutable
 class Collection:
     """What was collected, and what was done about it.
 

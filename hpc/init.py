@@ -9,7 +9,6 @@ The program is read, never run: arguments and printed numbers are found in its s
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ import click
 from hpc.adapters.yaml_file import load_yaml
 from hpc.console import dry_run_option, json_option, note, print_json, say, speaks_plainly
 from hpc.core.errors import EXIT_DONE, InputError, NothingToDo
+from hpc.core.immutable import immutable, replace
 from hpc.core.layout import name_problem
 from hpc.core.program.draft import Draft
 from hpc.core.program.naming import Printed, goal_of, guess_for
@@ -80,7 +80,7 @@ def main(
     return EXIT_DONE
 
 
-@dataclass(frozen=True)
+@immutable
 class Answers:
     """What is known before anything is asked, and whether it may be."""
 

@@ -8,7 +8,6 @@ Nothing is written, and memory does not grow with the logs.
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 
 import click
 
@@ -18,6 +17,7 @@ from hpc.console import json_option, name_argument, note, print_json, say, show_
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, InputError, NothingToDo, Problem
 from hpc.core.experiment.spec import Task
 from hpc.core.failures.outcomes import Outcome
+from hpc.core.immutable import immutable, replace
 from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.core.log_search import Search, parse_search
 from hpc.core.words import counted
@@ -34,7 +34,7 @@ JSON_LINES = 1000
 """Lines of a log, and matches, that ``--json`` gives where nobody says how many."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Wanted:
     """Which logs are wanted; `main`'s options say what each means."""
 

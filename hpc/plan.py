@@ -28,7 +28,6 @@ from hpc.core.experiment.spec import Task
 from hpc.core.forecast.forecast import Forecast, say_forecast
 from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.resources import ALONE, render_memory, render_time
-from hpc.core.retry.actions import MENDED_FIRST
 from hpc.core.slurm.arrays import ArrayPlan, first_assignment, plan_arrays
 from hpc.core.slurm.gpu_bound import Place, describe_places, place_all
 from hpc.core.slurm.packing import describe_bounds, describe_pack
@@ -37,7 +36,6 @@ from hpc.experiments.advising import advise, describe_advice, describe_all
 from hpc.experiments.detecting import describe_detectable, find_detectable
 from hpc.experiments.freezing import Change, Plan
 from hpc.experiments.overrides import Overrides
-from hpc.forecasting.making import keep_forecast, make_forecast
 from hpc.rounds.making_way import describe_in_the_way
 from hpc.rounds.replanning import PlanRequest, draft, put_in_place
 from hpc.snapshots.other_code import describe_other_code, has_failed
@@ -112,6 +110,8 @@ def main(
     aside = [each.run_name for each in done.making_way if each.attempts]
     command = f"{request.command} --replace" if replaces else request.command
     if not dry_run:
+        from hpc.forecasting.making import keep_forecast
+
         keep_forecast(plan.layout, expected)
     return tell(
         plan, done.new, done.submissions, workspace, command, expected, dry_run=dry_run, as_json=as_json,
@@ -125,6 +125,8 @@ def forecast_of(plan: Plan, *, only_warns: bool = False) -> Forecast:
     Raises:
         InputError: The disk cannot hold what they will write, and that is more than a warning.
     """
+    from hpc.forecasting.making import make_forecast
+
     spec, profile = plan.frozen.spec, plan.frozen.profile
     return make_forecast(plan.layout, spec, plan.tasks, plan.manifest, profile, only_warns=only_warns)
 
@@ -145,6 +147,8 @@ def extend(workspace: Workspace, layout: RunLayout, *, dry_run: bool, as_json: b
         new = never_asked(plan.layout, plan.tasks)
         submissions = [] if dry_run else write_second_look(plan, new)
         if not dry_run:
+            from hpc.forecasting.making import keep_forecast
+
             keep_forecast(plan.layout, expected)
     if not as_json:
         rows = [(each["label"], " ".join(map(str, each["seeds"])) or "–", each["reason"])
@@ -408,6 +412,8 @@ def say_next(plan: Plan, is_new: bool, links: Sequence[Path], rehearsed: str) ->
 
 def _again(layout: RunLayout) -> str:
     """The classes that a retry leaves alone unless they are named, of what failed by the newest collection."""
+    from hpc.core.retry.actions import MENDED_FIRST
+
     failed = {entry.get("failure_class") for entry in read_entries(layout).values() if entry.get("outcome") == "failed"}
     return "".join(f" --again {category}" for category in sorted(MENDED_FIRST) if category in failed)
 

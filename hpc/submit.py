@@ -9,7 +9,6 @@ Safe to repeat: what is queued, running or done is left alone; what a crash left
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 
 import click
@@ -18,6 +17,7 @@ from hpc.adapters.locks import lock
 from hpc.adapters.slurm_client import SlurmError
 from hpc.console import dry_run_option, json_option, name_argument, note, print_json, say, speaks_plainly
 from hpc.core.errors import EXIT_DONE, InputError, NothingToDo, TemporaryError
+from hpc.core.immutable import immutable, replace
 from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.records.hold import Hold
 from hpc.core.resources import ALONE, MINUTE
@@ -112,7 +112,7 @@ def main(
     return run_here(request, decided, done) if decided.is_local else EXIT_DONE
 
 
-@dataclass(frozen=True)
+@immutable
 class Request:
     """What somebody typed; `main`'s options say what each means."""
 
@@ -128,7 +128,7 @@ class Request:
     as_json: bool = False
 
 
-@dataclass(frozen=True)
+@immutable
 class Present:
     """How the experiment stands.
 
@@ -145,7 +145,7 @@ class Present:
     snapshot: Snapshot
 
 
-@dataclass(frozen=True)
+@immutable
 class Decided:
     """What is to be submitted, and where.
 
@@ -165,7 +165,7 @@ class Decided:
         return self.frozen.profile.scheduler == "local"
 
 
-@dataclass(frozen=True)
+@immutable
 class Done:
     """What this call did.
 

@@ -6,7 +6,7 @@ From what was collected; Slurm is asked for energy alone, where it may have it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -16,6 +16,7 @@ from hpc.adapters.manifest_store import load_manifest
 from hpc.console import json_option, name_argument, note, print_json, print_table, say, speaks_plainly
 from hpc.core.errors import EXIT_DONE, InputError
 from hpc.core.forecast.forecast import say_memory, say_span
+from hpc.core.immutable import immutable
 from hpc.core.layout import RunLayout
 from hpc.core.slurm.executions import is_job
 from hpc.core.usage.split import TimeSplit, add_up, split_run
@@ -28,7 +29,7 @@ SHOWN = 20
 NOT_MEASURED = "–"
 
 
-@dataclass(frozen=True)
+@immutable
 class Usage:
     """What an experiment used.
 

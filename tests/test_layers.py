@@ -81,14 +81,15 @@ CORE: Table = {
     "hpc.core.crate": set(),
     "hpc.core.prose": set(),
     "hpc.core.resources": {"hpc.core.immutable"},
-    "hpc.core.log_search": {"hpc.core.errors"},
+    "hpc.core.log_search": {"hpc.core.immutable", "hpc.core.errors"},
     "hpc.core.profile": {"hpc.core.immutable", "hpc.core.resources"},
     "hpc.core.experiment": {
         "hpc.core.immutable", "hpc.core.errors", "hpc.core.identity", "hpc.core.layout",
         "hpc.core.resources",
     },
-    "hpc.core.program": set(),
+    "hpc.core.program": {"hpc.core.immutable"},
     "hpc.core.history": {
+        "hpc.core.immutable",
         "hpc.core.errors", "hpc.core.words", "hpc.core.printable", "hpc.core.credentials", "hpc.core.program",
     },
     "hpc.core.records": {
@@ -98,7 +99,7 @@ CORE: Table = {
     "hpc.core.forecast": {
         "hpc.core.immutable", "hpc.core.words", "hpc.core.experiment", "hpc.core.records", "hpc.core.resources"
     },
-    "hpc.core.usage": {"hpc.core.words", "hpc.core.forecast", "hpc.core.resources"},
+    "hpc.core.usage": {"hpc.core.immutable", "hpc.core.words", "hpc.core.forecast", "hpc.core.resources"},
     "hpc.core.question": {
         "hpc.core.immutable",
         "hpc.core.words", "hpc.core.errors", "hpc.core.experiment", "hpc.core.identity", "hpc.core.records",
@@ -123,6 +124,7 @@ CORE: Table = {
     },
     "hpc.core.watching": {"hpc.core.words", "hpc.core.experiment", "hpc.core.records"},
     "hpc.core.retry": {
+        "hpc.core.immutable",
         "hpc.core.words",
         "hpc.core.errors", "hpc.core.identity", "hpc.core.resources", "hpc.core.experiment", "hpc.core.records",
         "hpc.core.launch", "hpc.core.failures",

@@ -13,12 +13,12 @@ import stat
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, BinaryIO, cast
 
 from hpc.adapters.files import make_folder, open_regular, sync_folder, temporary_name
 from hpc.core.errors import HpcError, InputError
+from hpc.core.immutable import immutable
 
 SUFFIXES = (".tar.gz", ".tgz", ".tar.zst")
 BLOCK = 1 << 20
@@ -175,7 +175,7 @@ def _compressing(file: IO[bytes], *, is_zstd: bool) -> Iterator[IO[bytes]]:
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True)
+@immutable
 class Unpacked:
     """What came out of an archive.
 

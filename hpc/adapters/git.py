@@ -3,13 +3,13 @@
 import hashlib
 import re
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from hpc.core.immutable import immutable
 from hpc.core.records.project import Project
 
 
-@dataclass(frozen=True)
+@immutable
 class GitState:
     """Identity of a working tree.
 

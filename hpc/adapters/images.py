@@ -5,17 +5,17 @@ import os
 import re
 import shlex
 import subprocess
-import tomllib
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hpc.core.errors import InputError
+from hpc.core.immutable import immutable
 
 BASE = "docker://pytorch/pytorch:2.13.0-cuda13.0-cudnn9-devel"
 """An image with PyTorch and CUDA from a public registry, to begin with; containers/train.def builds on the same."""
 
 
-@dataclass(frozen=True)
+@immutable
 class ImageFile:
     """An image that exists.
 
@@ -213,19 +213,34 @@ def build_record(path: Path) -> tuple[str, bool]:
 
     An empty digest where nothing is recorded.
     """
-    lock = path.parent / "images.lock.toml"
     try:
-        record = tomllib.loads(lock.read_text(encoding="utf-8")).get(path.stem, {})
+        record = _record_of(path)
     except (OSError, ValueError):
         return "", False
     return str(record.get("sha256") or ""), _recorded(path) is not None
 
 
 def _recorded(path: Path) -> str | None:
-    lock = path.parent / "images.lock.toml"
-    if not lock.is_file():
+    if not _lock_beside(path).is_file():
         return None
-    record = tomllib.loads(lock.read_text(encoding="utf-8")).get(path.stem, {})
+    record = _record_of(path)
     found = path.stat()
     same = record.get("size") == found.st_size and record.get("mtime_ns") == found.st_mtime_ns
     return str(record["sha256"]) if same else None
+
+
+def _lock_beside(path: Path) -> Path:
+    return path.parent / "images.lock.toml"
+
+
+def _record_of(path: Path) -> dict[str, Any]:
+    """What the build recorded of an image; empty for nothing.
+
+    Raises:
+        OSError: The record cannot be read.
+        ValueError: It is no TOML.
+    """
+    import tomllib  # few commands look at an image
+
+    record: dict[str, Any] = tomllib.loads(_lock_beside(path).read_text(encoding="utf-8")).get(path.stem, {})
+    return record

@@ -5,11 +5,11 @@ What of a log may be evidence is read by `hpc.adapters.logs`.
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from hpc.adapters.files import open_regular
+from hpc.core.immutable import immutable
 from hpc.core.log_search import Search, find_lines
 
 BLOCK = 1 << 16
@@ -20,7 +20,7 @@ SHOWN = 2000
 """Bytes of a longer line that are shown, around what matched."""
 
 
-@dataclass(frozen=True)
+@immutable
 class FoundLine:
     """A line that matches.
 

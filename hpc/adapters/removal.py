@@ -5,14 +5,15 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from hpc.core.immutable import immutable
 
 REMOVED = ".removed-"
 """What is being removed is first called so: a death in between leaves no checkpoint that looks whole."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Size:
     """What something takes.
 

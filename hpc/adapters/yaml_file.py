@@ -7,11 +7,11 @@ tags, merge keys, several documents, aliases that grow beyond bounds or contain 
 
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpc.core.errors import InputError, Problem
+from hpc.core.immutable import field, immutable
 
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import Node
@@ -26,7 +26,7 @@ YamlPath = tuple[str | int, ...]
 _TAG = "tag:yaml.org,2002:"
 
 
-@dataclass(frozen=True)
+@immutable
 class YamlDocument:
     """One file's content.
 

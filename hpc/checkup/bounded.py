@@ -12,17 +12,18 @@ import select
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import NoReturn
 
 from hpc.core.checkup.check import Check, Severity, failed, unanswered
+from hpc.core.immutable import field, immutable, mutable
 
 LIMIT_S = 10.0
 GRACE_S = 2.0
 """To clean up, before a subject that is given up is killed."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Begin:
     """What is looked at next, and how long that may take."""
 
@@ -33,7 +34,7 @@ class Begin:
 Subject = Callable[[], Iterator["Begin | Check"]]
 
 
-@dataclass
+@mutable
 class _Child:
     """One subject under way."""
 

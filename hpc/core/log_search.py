@@ -6,9 +6,9 @@ is found in is then asked by itself: a pattern such as ``a\s+b`` would otherwise
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from hpc.core.errors import InputError, Problem
+from hpc.core.immutable import immutable
 
 _NEEDS_LINES = re.compile(r"\(\?(?:[=!>(]|<[=!])|\\[ABZ]|[*+?}]\+")
 r"""What looks at its surroundings or gives nothing back (``(?=``, ``\A``, ``\B``, ``a++``): a line alone and one
@@ -20,7 +20,7 @@ _WORDS_ONLY = re.compile(r"\(\?i\)[A-Za-z0-9 _:,/'\"|-]+")
 """Words in either case, and nothing that has a meaning in upper case."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Search:
     """A pattern to look for.
 
@@ -54,7 +54,7 @@ def parse_search(text: str) -> Search:
     return Search(text, pattern, bool(_NEEDS_LINES.search(text)), folds)
 
 
-@dataclass(frozen=True)
+@immutable
 class Hit:
     """A line that matches; of one that a progress bar wrote over and over, the first writing that does.
 

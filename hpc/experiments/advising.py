@@ -1,12 +1,12 @@
 """Advice on a design, said by `plan`: its size, what it can tell, what would cost less, how many seeds it takes."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from hpc.core.experiment.grid import CASE, Combination
 from hpc.core.experiment.spec import ExperimentSpec, Task
 from hpc.core.identity import canonical_json
+from hpc.core.immutable import immutable
 from hpc.core.question.design import (
     MOST_SEEDS,
     Cheaper,
@@ -27,7 +27,7 @@ SEARCHES = ("hyperparameter_sweep", "comparison")
 """Types of experiments that look for the best; the others want to know of each."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Needs:
     """Seeds for the difference that is worth having.
 
@@ -44,7 +44,7 @@ class Needs:
     most_spread: float | None
 
 
-@dataclass(frozen=True)
+@immutable
 class Advice:
     """What can be said of a design before it runs.
 

@@ -10,13 +10,11 @@ import re
 import stat
 import sys
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path, PurePath
 from typing import Any
 
-from hpc.adapters.archive_file import SUFFIXES as ARCHIVES
 from hpc.adapters.code_snapshot import LinkTo
 from hpc.adapters.git import list_code_files, list_ignored, list_untracked
 from hpc.core.credentials import MOST_BYTES, looks_secret
@@ -24,6 +22,7 @@ from hpc.core.errors import InputError, Problem
 from hpc.core.experiment.placeholders import field_names, parse_template
 from hpc.core.experiment.program import Program
 from hpc.core.history.command import parse_command
+from hpc.core.immutable import field, immutable
 from hpc.core.launch.program import script_positions, split_command
 from hpc.core.layout import EXPORTED
 from hpc.core.program.source import module_of, starts_only_as_module
@@ -65,7 +64,7 @@ class Reason(StrEnum):
     LARGE = "large, and not in git"
 
 
-@dataclass(frozen=True)
+@immutable
 class CodeFiles:
     """The code of a project.
 
@@ -229,7 +228,9 @@ def _without_litter(project: Path, names: Iterable[Path], untracked: Container[P
 
 def _is_archive(name: Path, root: Path) -> bool:
     """Whether a file is called as `hpc archive` calls that of an experiment: as code it would be another code."""
-    ends = next((each for each in ARCHIVES if name.name.endswith(each)), "")
+    from hpc.adapters.archive_file import SUFFIXES
+
+    ends = next((each for each in SUFFIXES if name.name.endswith(each)), "")
     return bool(ends) and (root / name.name.removesuffix(ends) / "manifest.json").is_file()
 
 

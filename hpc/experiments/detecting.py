@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from math import fsum, inf, isfinite, sqrt
 from statistics import fmean, stdev
 from typing import Any
@@ -12,6 +11,7 @@ from hpc.core.errors import InputError
 from hpc.core.experiment.grid import CASE, Combination
 from hpc.core.experiment.spec import ExperimentSpec, Task
 from hpc.core.identity import canonical_json
+from hpc.core.immutable import immutable, replace
 from hpc.core.layout import RunLayout
 from hpc.core.question.baseline import counterparts
 from hpc.core.question.detectable import POWER, Design
@@ -21,7 +21,7 @@ MOST_SIBLINGS = 20
 """So many collected experiments are looked at, the newest first."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Spread:
     """How much runs of one configuration differ, as far as it is known.
 
@@ -36,7 +36,7 @@ class Spread:
     source: str
 
 
-@dataclass(frozen=True)
+@immutable
 class CanFind:
     """What a design can find with a chance of 80 %.
 

@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,6 +39,7 @@ from hpc.core.experiment.grid import expand
 from hpc.core.experiment.spec import ExperimentSpec, Task
 from hpc.core.extras import MissingPackage, install_line
 from hpc.core.identity import canonical_json
+from hpc.core.immutable import immutable, replace
 from hpc.core.launch.expansion import expansion_problem, references
 from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.profile import ClusterProfile, Following
@@ -71,7 +72,7 @@ _RECORDED_PACKAGES = (
 )
 
 
-@dataclass(frozen=True)
+@immutable
 class Change:
     """How a plan differs from the one before it: run names."""
 
@@ -80,7 +81,7 @@ class Change:
     removed: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@immutable
 class Plan:
     """An experiment that is ready to be written down.
 

@@ -3,14 +3,14 @@
 import copy
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Any
 
 from hpc.adapters.yaml_file import YamlDocument, YamlPath, parse_value
 from hpc.core.errors import InputError, Problem, nearest
+from hpc.core.immutable import immutable, replace
 
 
-@dataclass(frozen=True)
+@immutable
 class Overrides:
     """Changes from the command line, applied before anything is checked.
 

@@ -3,9 +3,10 @@
 import re
 import textwrap
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from hpc.core.immutable import immutable, replace
 from hpc.core.failures.calibration import calibrated
 from hpc.core.failures.classify import classify_with_reasons, find_rule
 from hpc.core.failures.diagnosis import BY_SIGN, Diagnosis, diagnose
@@ -22,7 +23,7 @@ WIDTH = 80
 Answer = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@immutable
 class Explained:
     """Everything `why` says of one target.
 

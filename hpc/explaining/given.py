@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from hpc.console import note
 from hpc.core.errors import InputError
 from hpc.core.failures.evidence import Evidence, LogLine
+from hpc.core.immutable import immutable, replace
 from hpc.core.slurm.states import SlurmState, parse_state
 
 if TYPE_CHECKING:
     from hpc.adapters.logs import Readable
 
 
-@dataclass(frozen=True)
+@immutable
 class Given:
     """What is said beside a log: the state Slurm reported, the exit code and signal, the metrics; each None if not."""
 

@@ -5,7 +5,6 @@ Read are the newest collection and, of what ended since, the records of its atte
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +17,7 @@ from hpc.core.errors import HpcError, InputError
 from hpc.core.forecast.observed import Observed
 from hpc.core.history.command import parse_command
 from hpc.core.history.entries import State, fold
+from hpc.core.immutable import field, immutable, replace
 from hpc.core.layout import RunLayout, attempt_number
 from hpc.core.records.exit import ExitRecord
 from hpc.core.records.task import TaskRecord
@@ -32,7 +32,7 @@ MOST_MEASURED = 6
 """Run folders of which the space is measured."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Known:
     """Runs to learn from.
 
@@ -88,7 +88,7 @@ def _some(runs: Sequence[Observed]) -> list[Observed]:
     return list(runs[::step][:MOST_MEASURED])
 
 
-@dataclass(frozen=True)
+@immutable
 class _Told:
     """What is known of one task.
 

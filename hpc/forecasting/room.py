@@ -1,12 +1,12 @@
 """Room where runs are written: free space and files of the file system, and what the user's quota there leaves."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from hpc.adapters.shared_disk import free_files, free_mib, mount_at, nearest_folder, read_quotas
+from hpc.core.immutable import immutable
 
 
-@dataclass(frozen=True)
+@immutable
 class Room:
     """How much can still be written.
 

@@ -7,7 +7,6 @@ that the task has finished, and its files say so still), and each archive is who
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from hpc.adapters.packing import is_loose, pack
 from hpc.adapters.removal import why_not_ours
 from hpc.core.errors import InputError
+from hpc.core.immutable import immutable
 from hpc.core.layout import RunLayout
 from hpc.core.slurm.executions import is_job
 from hpc.core.words import counted
@@ -26,7 +26,7 @@ RECORDED = "when_recorded"
 """``compact`` in an experiment: the small files of a run are packed as soon as its result is recorded."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Compacted:
     """What was done.
 

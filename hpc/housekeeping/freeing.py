@@ -8,7 +8,6 @@ submitted meanwhile; what is removed has lost its name before, so a death in bet
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from hpc.adapters.project import EXPERIMENTS
 from hpc.adapters.removal import REMOVED, Size, measure, newest_change, remove, why_not_ours
 from hpc.core.errors import HpcError, InputError
 from hpc.core.failures.outcomes import Outcome
+from hpc.core.immutable import field, immutable
 from hpc.core.launch.program import experiments_before
 from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.core.records.exit import ExitRecord
@@ -47,7 +47,7 @@ _LEFT = re.compile(r"\..*\.[0-9a-f]{8}\.tmp|" + re.escape(REMOVED) + r"[0-9a-f]{
 _IN_WORK = ("__pycache__", ".cache")
 
 
-@dataclass(frozen=True)
+@immutable
 class Item:
     """Something that can go.
 
@@ -66,7 +66,7 @@ class Item:
     told: Entry | None = None
 
 
-@dataclass(frozen=True)
+@immutable
 class Kept:
     """Something that stays.
 
@@ -83,7 +83,7 @@ class Kept:
     size: Size
 
 
-@dataclass(frozen=True)
+@immutable
 class Cleaning:
     """What would go and what stays."""
 
@@ -95,7 +95,7 @@ class Cleaning:
         return sum((item.size for item in self.items), Size())
 
 
-@dataclass(frozen=True)
+@immutable
 class Protected:
     """Runs of an experiment that others point to.
 
@@ -402,7 +402,7 @@ def _caches(found: _Found) -> None:
 # ── taking it away ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True)
+@immutable
 class Freed:
     """What was done.
 

@@ -9,12 +9,12 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hpc.adapters.files import make_folder, read_record
 from hpc.core.credentials import looks_secret, names_secret
 from hpc.core.errors import InputError
+from hpc.core.immutable import immutable, replace
 from hpc.core.launch.launchers import launch_argv, launch_defaults, launch_environment
 from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.core.records.index import Image
@@ -34,7 +34,7 @@ _NOT_OF_A_STEP = frozenset({
 """Options of the array's script that mean nothing to one interactive step, or that it sets itself."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Inside:
     """What is to be started, and where.
 
@@ -156,7 +156,7 @@ def _overlay(source: Path, target: Path) -> None:
                 shutil.copy2(each.path, place, follow_symlinks=False)
 
 
-@dataclass(frozen=True)
+@immutable
 class _Moved:
     """Names the copy where a text named the attempt, or the task's folder but for its other attempts.
 

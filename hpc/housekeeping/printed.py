@@ -3,7 +3,6 @@
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from hpc.adapters.files import readable_record
@@ -12,6 +11,7 @@ from hpc.adapters.manifest_store import readable_indices
 from hpc.adapters.packed import names_in
 from hpc.core.errors import InputError
 from hpc.core.experiment.spec import Task
+from hpc.core.immutable import immutable
 from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.core.records.task import TaskRecord
 from hpc.snapshots.snapshot import Progress, TaskState, look_at
@@ -27,7 +27,7 @@ ASK_S = 15.0
 _LOG = re.compile(r"(stdout|stderr)(?:\.node(\d+)|\.rank(\d+))?\.log")
 
 
-@dataclass(frozen=True)
+@immutable
 class Printed:
     """A file with what an attempt printed.
 
@@ -54,7 +54,7 @@ class Printed:
         return f"{self.run_name} attempt {self.attempt} {self.stream}{place}"
 
 
-@dataclass(frozen=True)
+@immutable
 class Place:
     """Where a rank prints.
 
@@ -121,7 +121,7 @@ def place_of(attempt: AttemptLayout, rank: int) -> Place:
     return Place(rank // record.processes, is_shared=record.processes > 1)
 
 
-@dataclass(frozen=True)
+@immutable
 class Piece:
     """Something that came in.
 

@@ -11,7 +11,6 @@ import os
 import subprocess
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from hpc.adapters.locks import lock
 from hpc.adapters.manifest_store import list_submissions, load_index
 from hpc.adapters.withdrawn import read_withdrawn
 from hpc.core.errors import EXIT_DONE, InputError, TemporaryError
+from hpc.core.immutable import immutable
 from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout
 from hpc.core.records.exit import ExitRecord
 from hpc.core.records.probe import ProbeEnd, ProbeIndex, ProbeTask
@@ -44,7 +44,7 @@ _SHARE = 20
 """A look may take a twentieth of the time: where it is dear, because there is much to look at, the next comes later."""
 
 
-@dataclass(frozen=True)
+@immutable
 class QueuedElement:
     """One array element of the queue.
 

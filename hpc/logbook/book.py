@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,12 +10,13 @@ from hpc.console import note
 from hpc.core.errors import InputError
 from hpc.core.history.entries import Entry, Log, fold, stamp
 from hpc.core.history.page import changes, read_state, render_page
+from hpc.core.immutable import immutable
 from hpc.core.words import counted, few
 from hpc.logbook.experiments import Planned, find_planned
 from hpc.workspace import Workspace
 
 
-@dataclass(frozen=True)
+@immutable
 class Source:
     """The log as it was read.
 

@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,13 @@ from hpc.core.experiment.values import render_value
 from hpc.core.history.command import parse_command
 from hpc.core.history.entries import Entry, State, Worked
 from hpc.core.history.page import escape
+from hpc.core.immutable import immutable, replace
 from hpc.core.layout import RunLayout
 from hpc.core.words import counted
 from hpc.workspace import Workspace
 
 
-@dataclass(frozen=True)
+@immutable
 class Planned:
     """What the toolkit knows.
 

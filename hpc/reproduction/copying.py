@@ -9,7 +9,6 @@ import shlex
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from hpc.adapters.images import ImageFile, find_image, find_squashfs, is_referen
 from hpc.adapters.locks import lock
 from hpc.adapters.manifest_store import load_manifest, manifest_sha, save_manifest, task_to_json
 from hpc.core.errors import InputError
+from hpc.core.immutable import immutable
 from hpc.core.layout import RunLayout
 from hpc.core.question.seal import content_digest
 from hpc.core.records.index import Code
@@ -35,7 +35,7 @@ from hpc.workspace import OWN_CODE, Workspace
 MOST_DIFF_BYTES = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True)
+@immutable
 class Copy:
     """The run made again, before anything is written.
 

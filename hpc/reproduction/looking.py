@@ -1,8 +1,8 @@
 """How far the run made again is."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from hpc.core.immutable import immutable
 from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.snapshots.snapshot import take_snapshot
 
@@ -16,7 +16,7 @@ class Stage(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True)
+@immutable
 class Again:
     """The run made again.
 

@@ -1,7 +1,6 @@
 """Which run is meant by ``reproduce RUN``, and which attempt of it is made again."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
@@ -9,6 +8,7 @@ from hpc.adapters.files import read_json, readable_record
 from hpc.adapters.manifest_store import check_manifest, load_manifest, planned_below
 from hpc.core.errors import HpcError, InputError, NothingToDo
 from hpc.core.experiment.spec import Task
+from hpc.core.immutable import immutable
 from hpc.core.layout import MAX_NAME_LENGTH, AttemptLayout, RunLayout
 from hpc.core.records.exit import ExitRecord
 from hpc.core.records.task import TaskRecord
@@ -23,7 +23,7 @@ REPRODUCES = "reproduces"
 """Key of a manifest's provenance: which run is made again."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Original:
     """A run that is to be made again.
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpc.adapters.code_snapshot import check_code
 from hpc.core.errors import InputError
 from hpc.core.experiment.spec import ExperimentSpec
+from hpc.core.immutable import immutable, replace
 from hpc.core.layout import RunLayout
 from hpc.core.slurm.arrays import Assignment, first_assignment
 from hpc.core.slurm.executions import is_job
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from hpc.rounds.judge import JudgedExperiment
 
 
-@dataclass(frozen=True)
+@immutable
 class Assessment:
     """An experiment with everything that is known, concluded and planned about it.
 

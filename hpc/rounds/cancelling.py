@@ -8,13 +8,13 @@ The caller holds the experiment's lock.
 import signal
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from hpc.adapters import proc, slurm
 from hpc.adapters.manifest_store import load_manifest, readable_indices, task_from_json
 from hpc.adapters.withdrawn import read_withdrawn, withdraw
 from hpc.core.errors import InputError, Problem, nearest_of_many
 from hpc.core.experiment.spec import Task
+from hpc.core.immutable import immutable
 from hpc.core.layout import RunLayout
 from hpc.core.slurm.executions import fold_elements, is_job
 from hpc.snapshots.snapshot import AttemptState, Progress, look_at
@@ -27,7 +27,7 @@ AGAIN_S = 1.0
 """After this long it is looked again for what was just starting when it was withdrawn."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Live:
     """Something that waits or runs.
 

@@ -13,7 +13,6 @@ import shlex
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from hpc.adapters.withdrawn import read_withdrawn, withdraw
 from hpc.core.errors import InputError, Problem
 from hpc.core.experiment.spec import Task
 from hpc.core.failures.evidence import FailureClass
+from hpc.core.immutable import immutable
 from hpc.core.layout import RunLayout, TaskLayout
 from hpc.core.records.aside import RunAside, SetAside
 from hpc.core.records.index import Element
@@ -46,7 +46,7 @@ NAMED = 5
 """Runs a message names."""
 
 
-@dataclass(frozen=True)
+@immutable
 class InTheWay:
     """A run of other settings under a name that the new plan gives to a task of its own.
 

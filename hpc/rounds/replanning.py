@@ -6,7 +6,7 @@ The caller holds the experiment's lock where something is written.
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from hpc.adapters.files import read_json_or_none
 from hpc.core.errors import InputError
 from hpc.core.experiment.spec import Task
 from hpc.core.identity import canonical_json
+from hpc.core.immutable import field, immutable
 from hpc.core.layout import SubmissionLayout
 from hpc.core.question.seal import content_changes
 from hpc.core.words import few
@@ -29,7 +30,7 @@ CLOCKS_S = 60.0
 """So far apart may the clocks of a file server and of this machine be."""
 
 
-@dataclass(frozen=True)
+@immutable
 class PlanRequest:
     """What somebody typed to plan an experiment.
 
@@ -77,7 +78,7 @@ def draft(workspace: Workspace, request: PlanRequest) -> Plan:
     return make_plan(workspace, file, request.overrides, profile, asked, command=request.command, moved=request.moved)
 
 
-@dataclass(frozen=True)
+@immutable
 class Replacement:
     """A plan with what has to make way for it.
 

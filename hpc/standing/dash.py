@@ -8,7 +8,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +18,7 @@ from hpc.adapters.manifest_store import load_manifest
 from hpc.console import spelled
 from hpc.core.errors import HpcError
 from hpc.core.failures.outcomes import Outcome
+from hpc.core.immutable import immutable
 from hpc.core.layout import RunLayout
 from hpc.core.picture import OUTCOME_STYLES, height, thin
 from hpc.core.printable import one_line
@@ -35,7 +35,7 @@ WIDTH, HEIGHT, EDGE = 300, 48, 3
 _TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
-@dataclass(frozen=True)
+@immutable
 class Shown:
     """One experiment on the page.
 

@@ -6,7 +6,6 @@ One that cannot be read is a row that says so. After `PATIENCE_S` seconds the re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from hpc.adapters.files import read_json_or_none, readable_record
 from hpc.adapters.manifest_store import load_manifest
 from hpc.core.errors import HpcError
 from hpc.core.failures.outcomes import Outcome
+from hpc.core.immutable import field, immutable
 from hpc.core.layout import RunLayout
 from hpc.core.records.hold import Hold
 from hpc.core.slurm.successors import Course
@@ -25,7 +25,7 @@ PATIENCE_S = 3.0
 UNITS = (("d", 86400.0), ("h", 3600.0), ("min", 60.0))
 
 
-@dataclass(frozen=True)
+@immutable
 class Row:
     """One experiment.
 

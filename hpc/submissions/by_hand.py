@@ -12,13 +12,14 @@ import pwd
 import socket
 import time
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 
 from hpc.adapters import slurm
 from hpc.adapters.files import is_there, write_json
 from hpc.adapters.ledger import append_json_line
 from hpc.adapters.manifest_store import readable_indices
 from hpc.adapters.spare import replace_json
+from hpc.core.immutable import immutable, replace
 from hpc.core.layout import RunLayout
 from hpc.core.records.hold import HeldRun, HeldRuns, Hold
 from hpc.core.slurm.executions import fold_elements
@@ -140,7 +141,7 @@ def _release_elements(layout: RunLayout, known: HeldRuns, runs: Collection[str])
     return jobs
 
 
-@dataclass(frozen=True)
+@immutable
 class Released:
     """What was let go.
 

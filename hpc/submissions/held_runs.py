@@ -1,11 +1,11 @@
 """Which single runs a person holds (``held_runs.json``), as everything that would start one asks it."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 
 from hpc.adapters.files import is_there, read_record_or_none
 from hpc.adapters.manifest_store import readable_indices
 from hpc.core.errors import InputError
+from hpc.core.immutable import immutable
 from hpc.core.layout import RunLayout
 from hpc.core.records.hold import HeldRun, HeldRuns
 from hpc.core.slurm.arrays import Assignment
@@ -40,7 +40,7 @@ def _describe(run: HeldRun) -> str:
     return f"held by {run.by}" + (f": {run.reason}" if run.reason else "")
 
 
-@dataclass(frozen=True)
+@immutable
 class Free:
     """Assignments of which some are held.
 

@@ -7,10 +7,10 @@ The caller holds the experiment's lock.
 import os
 import pwd
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 from hpc.adapters import slurm, slurm_client, slurm_site
 from hpc.core.errors import HpcError
+from hpc.core.immutable import field, immutable, replace
 from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.profile import ClusterProfile
 from hpc.core.slurm.arrays import Assignment, fitting, plan_arrays
@@ -20,7 +20,7 @@ from hpc.submissions.in_queue import arrays_in_queue
 from hpc.submissions.prepare import AT_ONCE, Frozen, Terms, Unused, prepare_submissions, submit_to_slurm
 
 
-@dataclass(frozen=True)
+@immutable
 class Room:
     """How much the site takes now.
 
@@ -40,7 +40,7 @@ class Room:
         return self.limit.left if self.limit else None
 
 
-@dataclass(frozen=True)
+@immutable
 class Fed:
     """What became of the tasks that were to be submitted.
 

@@ -15,7 +15,6 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -32,6 +31,7 @@ from hpc.core.errors import InputError
 from hpc.core.experiment.program import Preflight
 from hpc.core.experiment.spec import ExperimentSpec, Task
 from hpc.core.identity import content_hash
+from hpc.core.immutable import immutable, replace
 from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.profile import ClusterProfile
 from hpc.core.records.index import (
@@ -60,7 +60,7 @@ ADOPTION_GRACE_S = 10.0
 ADOPTION_POLL_S = 2.5
 
 
-@dataclass(frozen=True)
+@immutable
 class Terms:
     """What a submission waits for; kept in its intent and receipt, not in ``index.json``.
 
@@ -111,7 +111,7 @@ AT_ONCE = Terms()
 """Nothing is waited for."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Frozen:
     """What every submission of one manifest shares, as it stands in ``index.json``.
 
@@ -266,7 +266,7 @@ def _needed(
         yield plan, index, known
 
 
-@dataclass(frozen=True)
+@immutable
 class Rehearsed:
     """A submission as it would be prepared.
 

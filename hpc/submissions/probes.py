@@ -6,13 +6,14 @@ start. Probes hold nothing anybody has to keep: one that was lost is made again.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields
 
 from hpc.adapters import slurm
 from hpc.adapters.files import is_there, read_record, read_record_or_none
 from hpc.adapters.learned_file import read_known
 from hpc.adapters.sbatch import render_sbatch
 from hpc.core.errors import InputError
+from hpc.core.immutable import immutable, replace
 from hpc.core.layout import AttemptLayout, RunLayout, SubmissionLayout
 from hpc.core.records.index import SubmissionIndex
 from hpc.core.records.probe import ProbeEnd, ProbeIndex
@@ -31,7 +32,7 @@ LIMIT_S = 30 * MINUTE
 """Time limit of a probe, unless a task's own is shorter."""
 
 
-@dataclass(frozen=True)
+@immutable
 class ToProbe:
     """Which shapes are to be measured, each by one task.
 

@@ -7,11 +7,11 @@ written on the way, not even for a moment: bash and Slurm read the script from a
 import shlex
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from hpc.adapters.slurm import Trial, try_script
 from hpc.core.errors import InputError
+from hpc.core.immutable import immutable
 from hpc.core.launch.arguments import arguments_of, task_argv
 from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.records.index import Element, SubmissionIndex, Used
@@ -24,7 +24,7 @@ MOST_TASKS = 50
 """Tasks of a job that are shown with their command lines."""
 
 
-@dataclass(frozen=True)
+@immutable
 class RehearsedTask:
     """One task.
 
@@ -41,7 +41,7 @@ class RehearsedTask:
     arguments: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@immutable
 class Job:
     """One sbatch call to be.
 

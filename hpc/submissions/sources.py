@@ -7,7 +7,6 @@ is what has no submission yet, and every command finds it again.
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from hpc.adapters.manifest_store import load_manifest, planned_below, task_from_
 from hpc.adapters.owner import TRUSTED, refuse_foreign
 from hpc.core.errors import InputError, Problem, nearest
 from hpc.core.experiment.spec import ExperimentSpec, Task
+from hpc.core.immutable import immutable, replace
 from hpc.core.launch.program import experiments_before, named_experiments
 from hpc.core.layout import RunLayout
 from hpc.core.records.index import Source, SubmissionIndex, Used
@@ -28,7 +28,7 @@ from hpc.core.words import few
 NAMED = 5
 
 
-@dataclass(frozen=True)
+@immutable
 class Other:
     """An experiment that comes before another.
 
@@ -194,7 +194,7 @@ def finished(root: Path, source: Source) -> Used | str:
     return used
 
 
-@dataclass(frozen=True)
+@immutable
 class Split:
     """Tasks by whether what they need has finished.
 
@@ -228,7 +228,7 @@ def split_ready(layout: RunLayout, spec: ExperimentSpec, assignments: Sequence[A
     return Split(ready, waiting, describe_missing(reasons))
 
 
-@dataclass(frozen=True)
+@immutable
 class JobsBefore:
     """The Slurm jobs an experiment comes after.
 

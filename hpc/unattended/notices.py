@@ -16,7 +16,6 @@ from typing import Any
 
 from hpc.adapters.ledger import append_json_line, read_json_lines
 from hpc.adapters.locks import lock
-from hpc.adapters.notices import NotSent, send_by_command, send_by_mail, send_by_webhook
 from hpc.core.errors import HpcError
 from hpc.core.experiment.spec import ExperimentSpec, Notice
 from hpc.core.layout import RunLayout
@@ -125,6 +124,8 @@ def way_of(notice: Notice) -> str:
 
 
 def _send_one(layout: RunLayout, notice: Notice, due: Mapping[str, Any]) -> str:
+    from hpc.adapters.notices import NotSent  # HTTP, TLS and e-mail: loaded where there is something to send
+
     outcome = {"state": "sent", "key": due["key"], "way": way_of(notice), "detail": ""}
     try:
         _SENDERS[notice.kind](notice.target, layout.experiment, due)
@@ -137,11 +138,15 @@ def _send_one(layout: RunLayout, notice: Notice, due: Mapping[str, Any]) -> str:
 
 
 def _by_command(target: str, experiment: str, due: Mapping[str, Any]) -> None:
+    from hpc.adapters.notices import send_by_command
+
     variables = {"HPC_EVENT": due["event"], "HPC_TITLE": due["title"], "HPC_TEXT": due["text"]}
     send_by_command(target, f"{due['title']}\n\n{due['text']}\n", {**variables, "HPC_EXPERIMENT": experiment})
 
 
 def _by_webhook(target: str, experiment: str, due: Mapping[str, Any]) -> None:
+    from hpc.adapters.notices import NotSent, send_by_webhook
+
     if not os.environ.get(target):
         raise NotSent(f"the environment variable {target} is not set here")
     fields = {"event": due["event"], "experiment": experiment, "title": due["title"]}
@@ -149,6 +154,8 @@ def _by_webhook(target: str, experiment: str, due: Mapping[str, Any]) -> None:
 
 
 def _by_mail(target: str, experiment: str, due: Mapping[str, Any]) -> None:
+    from hpc.adapters.notices import send_by_mail
+
     send_by_mail(target, f"{experiment}: {due['title']}", due["text"])
 
 

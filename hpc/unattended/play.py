@@ -10,7 +10,7 @@ import importlib.util
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from typing import Any
 
 from hpc.adapters.locks import lock
@@ -18,6 +18,7 @@ from hpc.adapters.manifest_store import load_manifest
 from hpc.console import note, spelled
 from hpc.core.errors import EXIT_DONE, HpcError, InputError, NothingToDo
 from hpc.core.failures.outcomes import count_outcomes, render_counts
+from hpc.core.immutable import immutable, replace
 from hpc.core.layout import RunLayout
 from hpc.core.resources import DAY
 from hpc.core.retry.shadow import name_of
@@ -45,7 +46,7 @@ NAMED = 10
 ENDINGS = {Course.ENDED: "ended", Course.GAVE_UP: "is no longer followed"}
 
 
-@dataclass(frozen=True)
+@immutable
 class Round:
     """What one round did, and how it goes on.
 

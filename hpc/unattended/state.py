@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from hpc.adapters import proc
@@ -11,6 +11,7 @@ from hpc.adapters.files import move_away, read_json_or_none
 from hpc.adapters.ledger import append_json_line
 from hpc.adapters.spare import replace_json, set_aside
 from hpc.core.errors import InputError, TemporaryError
+from hpc.core.immutable import immutable
 from hpc.core.layout import RunLayout
 from hpc.core.slurm.successors import Course, Relay
 from hpc.unattended.lease import own_job
@@ -18,7 +19,7 @@ from hpc.unattended.lease import own_job
 SCHEMA = 1
 
 
-@dataclass(frozen=True)
+@immutable
 class State:
     """Where the loop stands, ``follow.json``.
 

@@ -4,10 +4,10 @@
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_TEMPORARY
+from hpc.core.immutable import immutable
 
 
 class Severity(StrEnum):
@@ -30,7 +30,7 @@ class Group(StrEnum):
     NODES = "compute nodes"
 
 
-@dataclass(frozen=True)
+@immutable
 class Check:
     """One thing that was looked at.
 
@@ -51,7 +51,7 @@ class Check:
     temporary: bool = False
 
 
-@dataclass(frozen=True)
+@immutable
 class Kind:
     """A check there is.
 

@@ -1,12 +1,12 @@
 """What an experiment asks of its surroundings, as far as a check-up looks at it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from hpc.core.immutable import field, immutable
 from hpc.core.resources import Resources
 
 
-@dataclass(frozen=True)
+@immutable
 class Needs:
     """An experiment as its surroundings see it.
 

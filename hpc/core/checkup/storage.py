@@ -3,10 +3,10 @@
 import re
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from hpc.core.checkup.check import Check, Severity
 from hpc.core.checkup.needs import Needs
+from hpc.core.immutable import immutable
 from hpc.core.resources import render_memory
 from hpc.core.words import counted, few
 
@@ -25,7 +25,7 @@ SKEW_S, BAD_SKEW_S = 2.0, 30.0
 KEEP_ELSEWHERE = "export HPC_ROOT=/path/on/the/shared/file/system"
 
 
-@dataclass(frozen=True)
+@immutable
 class Mount:
     """Where a folder is mounted from.
 
@@ -243,7 +243,7 @@ def judge_inodes(free: int | None, folder: str, needs: Needs | None) -> Check:
     return Check("inodes", f"{free:,} left")
 
 
-@dataclass(frozen=True)
+@immutable
 class Quota:
     """What a user holds of what may be held; amounts in KiB, then files. 0 is no limit."""
 

@@ -5,11 +5,10 @@ Results (`divergence`, `not_converged`), wishes (`cancelled`) and what a retry h
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from hpc.core.experiment.spec import Breaker
 from hpc.core.failures.evidence import OF_STATE, FailureClass, Verdict
-from hpc.core.failures.templates import blank
+from hpc.core.immutable import immutable
 from hpc.core.words import counted
 
 F = FailureClass
@@ -29,7 +28,7 @@ several nodes have them. The node is left out first."""
 MAX_LINE = 200
 
 
-@dataclass(frozen=True)
+@immutable
 class Ended:
     """A task that is over.
 
@@ -52,7 +51,7 @@ class Ended:
     node: str = ""
 
 
-@dataclass(frozen=True)
+@immutable
 class Trip:
     """Why an experiment is to be held.
 
@@ -81,6 +80,8 @@ def fingerprint(verdict: Verdict) -> str:
     Numbers, paths, addresses and times are blanked, so that ``/scratch/a/x.py line 3`` and ``/scratch/b/x.py line 4``
     are the same.
     """
+    from hpc.core.failures.templates import blank  # and with it how logs are read, which who asks for a hold does not
+
     known = next((line.text for line in verdict.evidence if line.source in OF_STATE), None)
     line = known or (verdict.evidence[0].text if verdict.evidence else verdict.rule)
     return f"{verdict.category}/{verdict.cause}: {blank(line[: 4 * MAX_LINE])[:MAX_LINE]}"

@@ -17,7 +17,6 @@ How it decides, in this order (the first step with an answer wins):
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from hpc.core.failures.ending import ends_badly
@@ -28,12 +27,13 @@ from hpc.core.failures.log_rules import LOG_RULES
 from hpc.core.failures.log_scan import clean
 from hpc.core.failures.rule import Role, Rule, Tier
 from hpc.core.failures.scene import Event, Scene, observe
+from hpc.core.immutable import immutable, replace
 from hpc.core.slurm.states import SlurmState as S
 
 F = FailureClass
 
 
-@dataclass(frozen=True)
+@immutable
 class ClassAdvice:
     """What a class means and what a person does about it.
 

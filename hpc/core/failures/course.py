@@ -3,7 +3,6 @@
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, islice
 
@@ -12,6 +11,7 @@ from hpc.core.failures.ending import ends_badly, ends_well, ends_whole, ends_wit
 from hpc.core.failures.evidence import FailureClass
 from hpc.core.failures.reading.parts import Line
 from hpc.core.failures.rule import Role, Rule, Tier
+from hpc.core.immutable import immutable
 
 BUFFER = 8192
 """Bytes a program holds back when its output is no terminal: as much progress can appear after its last words."""
@@ -151,7 +151,7 @@ def says_handled(text: str) -> bool:
     return bool(_HANDLED.search(_GAVE_UP.sub("", text)))
 
 
-@dataclass(frozen=True)
+@immutable
 class _Marks:
     """Places of the lines of one kind, and how many characters they hold up to each."""
 

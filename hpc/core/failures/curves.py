@@ -7,13 +7,13 @@ holds other numbers too, and a line may be taken for what it is not.
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from math import isfinite, isnan, log
 from statistics import fmean, median
 
 from hpc.core.failures.evidence import LogLine
 from hpc.core.failures.health import TRAINING_LOSS, find_explosions, grows_with_reward
 from hpc.core.failures.reading.parts import Line
+from hpc.core.immutable import immutable
 
 FLAT_VALUES = 20
 FLAT = 0.002  # relative width: what is printed has few digits
@@ -27,7 +27,7 @@ MAX_TEXT = 600
 """Characters of a line that are read."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Point:
     """One printed value.
 
@@ -44,7 +44,7 @@ class Point:
     is_epoch: bool
 
 
-@dataclass(frozen=True)
+@immutable
 class Curve:
     """A metric as it was printed."""
 

@@ -4,15 +4,14 @@
 something else than for its class.
 """
 
-from dataclasses import dataclass
-
 from hpc.core.failures.evidence import FailureClass
 from hpc.core.failures.health import Sign
+from hpc.core.immutable import immutable
 
 F = FailureClass
 
 
-@dataclass(frozen=True)
+@immutable
 class Diagnosis:
     """What usually is behind it, and what to look at, each in the order worth trying.
 

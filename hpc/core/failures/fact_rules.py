@@ -5,13 +5,13 @@ Each row says which step of `hpc.core.failures.classify` asks it; of one step's 
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from hpc.core.failures import curves, health
 from hpc.core.failures.evidence import Evidence, FailureClass, LogLine
 from hpc.core.failures.rule import Role, Tier
 from hpc.core.failures.scene import Scene
+from hpc.core.immutable import immutable
 from hpc.core.slurm.states import SlurmState as S
 
 F = FailureClass
@@ -51,7 +51,7 @@ class Step(StrEnum):
     EXIT = "exit code"
 
 
-@dataclass(frozen=True)
+@immutable
 class FactRule:
     """One conclusion from states, exit records and metrics.
 

@@ -10,11 +10,12 @@ see `is_result_spoiled` and `hpc.core.failures.fact_rules`.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 from math import isfinite
 from statistics import fmean, median, pstdev
+
+from hpc.core.immutable import immutable
 
 Series = Mapping[str, Sequence[float]]
 """Metric name → values in step order, non-finite ones included."""
@@ -34,7 +35,7 @@ class Sign(StrEnum):
     OSCILLATION = "oscillation"  # jumps up and down at every step without getting anywhere
 
 
-@dataclass(frozen=True)
+@immutable
 class HealthWarning:
     """One sign in one metric.
 

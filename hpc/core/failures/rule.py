@@ -1,12 +1,12 @@
 """What a row of the rule tables is, and how one is written. Data types and helpers, no table."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum, auto
 
 from hpc.core.failures.engine import Pattern
 from hpc.core.failures.evidence import Evidence, FailureClass
 from hpc.core.failures.reading.parts import Frame
+from hpc.core.immutable import immutable
 
 
 class Tier(IntEnum):
@@ -31,7 +31,7 @@ class Role(StrEnum):
     UNCAUGHT = auto()  # stands in for an exception at the end of a traceback that no row knows
 
 
-@dataclass(frozen=True)
+@immutable
 class Rule:
     """One message and what it means.
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import islice, takewhile
 
@@ -21,6 +20,7 @@ from hpc.core.failures.reading.stock import without_stock
 from hpc.core.failures.reading.traces import Reading, read
 from hpc.core.failures.rule import DOING, NEIGHBOURS, Role, Rule, Tier
 from hpc.core.failures.rule_gate import RuleGate
+from hpc.core.immutable import immutable, replace
 from hpc.core.slurm.states import SlurmState
 
 CALM_LINES = 60
@@ -35,7 +35,7 @@ NAN_GRADIENTS = 5
 """Gradient norms in a row up to the end that have to be infinite or NaN before they count."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Event:
     """One line a rule recognised.
 
@@ -63,7 +63,7 @@ class Event:
         return says_handled(self.line.text)
 
 
-@dataclass(frozen=True)
+@immutable
 class Scene:
     """One attempt's logs, read once, and only when they are asked for: of a success that delivered nobody asks.
 

@@ -9,7 +9,6 @@ The rule tables are imported where something is classified: where all runs finis
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -19,6 +18,7 @@ from hpc.core.failures.evidence import Evidence, FailureClass, LogLine, Verdict
 from hpc.core.failures.reading.prefixes import split_prefix
 from hpc.core.failures.templates import key_of, template_of
 from hpc.core.identity import content_hash
+from hpc.core.immutable import field, immutable, replace
 from hpc.core.words import counted
 
 F = FailureClass
@@ -48,7 +48,7 @@ NOT_ITS_OWN = frozenset({F.CANCELLED, F.PREEMPTED})
 """Classes that say nothing of the program."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Siblings:
     """The template index of an experiment.
 
@@ -207,7 +207,7 @@ ODD_OF = 3
 """Ranks that have to speak before one that says something else is the odd one."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Comparison:
     """How the line that decided stands among the siblings.
 

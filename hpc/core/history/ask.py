@@ -1,7 +1,8 @@
 """Questions in plain English, by rules: what a question asks for, or None. Pure."""
 
 import re
-from dataclasses import dataclass
+
+from hpc.core.immutable import immutable
 
 UNDERSTOOD = (
     "what learning rates have I tried?",
@@ -25,7 +26,7 @@ _TRIED = (
 _PARAMETER = r"(?P<name>[a-z_][\w .-]*?)"
 
 
-@dataclass(frozen=True)
+@immutable
 class Query:
     """What is asked for.
 

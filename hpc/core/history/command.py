@@ -7,10 +7,10 @@ before the program, and the usual launchers (torchrun, accelerate, deepspeed, sr
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from hpc.core.credentials import looks_secret, names_secret
 from hpc.core.errors import InputError
+from hpc.core.immutable import field, immutable
 
 MASKED = "***"
 """Stands for a key, token or password: the log is read by people."""
@@ -31,7 +31,7 @@ _PYTHON_VALUED = frozenset({"-W", "-X"})
 _TWO_VALUES = frozenset({"--mca", "-mca", "--gmca"})
 
 
-@dataclass(frozen=True)
+@immutable
 class _Starter:
     """How a program that starts another one is written.
 
@@ -91,7 +91,7 @@ _STARTERS: Mapping[str, _Starter] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@immutable
 class Command:
     """A training command.
 

@@ -1,7 +1,6 @@
 """What the log answers: values of a parameter, sides of a comparison with their trade-offs. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from hpc.core.errors import InputError, nearest
 from hpc.core.history.command import same_value, value_key
@@ -21,6 +20,7 @@ from hpc.core.history.metrics import (
     number,
     seed_spread,
 )
+from hpc.core.immutable import immutable
 from hpc.core.words import counted, few, rounded, with_spread
 
 _ALIASES = (
@@ -60,7 +60,7 @@ def find_parameters(said: str, entries: Sequence[Entry]) -> list[str]:
 _ORDER = {LOSS: 0, SCORE: 1, COST: 2}
 
 
-@dataclass(frozen=True)
+@immutable
 class Tried:
     """One value of a parameter.
 
@@ -102,7 +102,7 @@ def _best_of(group: Sequence[Entry]) -> dict[str, float]:
     return found
 
 
-@dataclass(frozen=True)
+@immutable
 class Side:
     """One side of a comparison.
 
@@ -147,7 +147,7 @@ def _some(entries: Sequence[Entry]) -> str:
     return f"the last runs: {few([entry.name for entry in reversed(entries)], 8)}" if entries else "the log is empty"
 
 
-@dataclass(frozen=True)
+@immutable
 class Comparison:
     """Sides beside each other.
 

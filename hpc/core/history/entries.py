@@ -8,7 +8,6 @@ import math
 import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import count
@@ -16,6 +15,7 @@ from typing import Any
 
 from hpc.core.history.command import Command
 from hpc.core.history.metrics import Run, is_name, number
+from hpc.core.immutable import field, immutable, replace
 from hpc.core.printable import one_line
 
 SHOWN = 6
@@ -32,7 +32,7 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True)
+@immutable
 class Worked:
     """A time in which a run was at work.
 
@@ -56,7 +56,7 @@ class Worked:
         return max(0.0, self.ended - max(self.began, since))
 
 
-@dataclass(frozen=True)
+@immutable
 class Entry:
     """One row of the log: a run that was started by hand, or an experiment of this toolkit.
 
@@ -147,7 +147,7 @@ class Entry:
         return ", ".join([*parts, *(f"new best {name}" for name in self.new_best)])
 
 
-@dataclass(frozen=True)
+@immutable
 class Todo:
     """A thing to try."""
 
@@ -155,7 +155,7 @@ class Todo:
     done: bool = False
 
 
-@dataclass(frozen=True)
+@immutable
 class Log:
     """Everything that is known.
 

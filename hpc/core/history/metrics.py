@@ -3,9 +3,9 @@
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 
+from hpc.core.immutable import immutable
 from hpc.core.program.naming import known_goal
 from hpc.core.words import counted, rounded
 
@@ -72,7 +72,7 @@ def is_name(parameter: str) -> bool:
     return parameter.lower().rpartition(".")[2] in NAMES
 
 
-@dataclass(frozen=True)
+@immutable
 class Ending:
     """What a log says at its end.
 
@@ -111,7 +111,7 @@ def read_ending(lines: Iterable[str]) -> Ending:
     return Ending(finite, lost, step, min(steps, default=None))
 
 
-@dataclass(frozen=True)
+@immutable
 class Run:
     """One run as statistics see it.
 
@@ -128,7 +128,7 @@ class Run:
     results: Mapping[str, float]
 
 
-@dataclass(frozen=True)
+@immutable
 class Spread:
     """How far runs scatter that differ by their seed only.
 
@@ -192,7 +192,7 @@ def number(value: float) -> str:
     return f"{value:.6g}"
 
 
-@dataclass(frozen=True)
+@immutable
 class Standing:
     """One result of a run beside those before it.
 

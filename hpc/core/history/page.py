@@ -8,12 +8,12 @@ what somebody changed, and nothing of anybody is lost.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from hpc.core.errors import InputError
 from hpc.core.history.entries import Entry, Log, Todo, describe_results
 from hpc.core.history.metrics import LOSS, SCORE, best_runs, goal_of, leading, number
+from hpc.core.immutable import field, mutable
 from hpc.core.printable import one_line, printable
 
 TITLE = "# Experiment log"
@@ -149,7 +149,7 @@ def _fenced(text: str) -> str:
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass
+@mutable
 class Written:
     """What people may have written into a page.
 

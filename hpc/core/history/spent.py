@@ -1,16 +1,16 @@
 """How long runs took, and the hours they used since a day. Pure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hpc.core.history.entries import Entry
+from hpc.core.immutable import immutable
 
 PERIODS = ("today", "yesterday", "week", "month", "year", "")
 """What a question may ask about: from the beginning of that day, week or month on; empty: everything."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Lengths:
     """How long the runs of one program took.
 
@@ -42,7 +42,7 @@ def _took(entry: Entry) -> float:
     return entry.took_s or 0.0
 
 
-@dataclass(frozen=True)
+@immutable
 class Used:
     """What the runs of an experiment, or of a program that was started by hand, used.
 

@@ -9,10 +9,10 @@ What is computed while it runs is not seen.
 import ast
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from hpc.core.immutable import immutable, replace
 from hpc.core.program.source import MOST_KEPT, dotted, last_name, parse
 
 Constant = bool | int | float | str | None
@@ -26,7 +26,7 @@ _ABSL_WORDS = {"integer": "int", "string": "str", "enum": "str", "boolean": "boo
 _MOST_DEEP = 4
 
 
-@dataclass(frozen=True)
+@immutable
 class Argument:
     """One argument of a program.
 
@@ -49,7 +49,7 @@ class Argument:
         return f"{self.words}{value}" if self.words.endswith("=") or not self.words else f"{self.words} {value}"
 
 
-@dataclass(frozen=True)
+@immutable
 class Interface:
     """What the source says about a program's command line.
 

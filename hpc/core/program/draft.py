@@ -3,9 +3,9 @@
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from textwrap import wrap
 
+from hpc.core.immutable import immutable
 from hpc.core.program.arguments import Argument, Constant, Interface
 from hpc.core.program.given import Given
 from hpc.core.program.naming import Printed
@@ -26,7 +26,7 @@ _NEVER_SWEPT = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@immutable
 class Draft:
     """What a first experiment asks.
 

@@ -12,7 +12,6 @@ levels, numbers with many values as a slope. Cheaper designs come with their run
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import combinations
 from math import ceil, floor, log, log2, prod, sqrt
 from statistics import NormalDist
@@ -20,6 +19,7 @@ from typing import Any
 
 from hpc.core.experiment.grid import Combination
 from hpc.core.experiment.values import value_key
+from hpc.core.immutable import immutable, replace
 from hpc.core.question.baseline import names_set_by_case, varying_names
 from hpc.core.question.detectable import POWER, Design
 
@@ -36,7 +36,7 @@ MOST_SEEDS = 200
 _TINY = 1e-9
 
 
-@dataclass(frozen=True)
+@immutable
 class Factor:
     """A parameter that varies.
 
@@ -63,7 +63,7 @@ class Factor:
         return 1 if self.is_slope else self.levels - 1
 
 
-@dataclass(frozen=True)
+@immutable
 class Space:
     """A design: its configurations, with their runs.
 
@@ -100,7 +100,7 @@ class Space:
         return self.runs - self.configurations
 
 
-@dataclass(frozen=True)
+@immutable
 class Estimable:
     """What a design can tell of its parameters.
 
@@ -117,7 +117,7 @@ class Estimable:
     of_pairs: int
 
 
-@dataclass(frozen=True)
+@immutable
 class Cheaper:
     """A design that costs less than the planned one.
 

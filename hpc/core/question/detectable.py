@@ -4,11 +4,12 @@ The report's tests (`analysis.statistics.comparisons`) for equal normal spreads,
 between the runs of one configuration. The quantiles are written out: `plan` starts without scipy.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from math import exp, inf, lgamma, log, prod, sqrt
 from statistics import NormalDist
+
+from hpc.core.immutable import immutable
 
 POWER = 0.8
 _NORMAL = NormalDist()
@@ -16,7 +17,7 @@ FEWEST_PAIRS = 5
 """As in `analysis.statistics.samples`."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Design:
     """Equal configurations against a baseline.
 

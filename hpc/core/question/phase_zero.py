@@ -4,12 +4,13 @@ An answer is a sentence or two in the brief of the experiment's YAML, under the 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from hpc.core.immutable import immutable
 
 STAGES = ("exploratory", "confirmatory")
 
 
-@dataclass(frozen=True)
+@immutable
 class Asked:
     """One question.
 

@@ -1,13 +1,13 @@
 """``hold.json``, ``held_runs.json``, ``accepted.json``, ``relaunched.json``: why nothing starts, what was let go."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import ClassVar
 
+from hpc.core.immutable import field, immutable
 from hpc.core.records.record import Record
 
 
-@dataclass(frozen=True)
+@immutable
 class Hold(Record):
     """Why an experiment is held.
 
@@ -34,7 +34,7 @@ class Hold(Record):
     by: str = ""
 
 
-@dataclass(frozen=True)
+@immutable
 class HeldRun(Record):
     """Why one run is held.
 
@@ -49,7 +49,7 @@ class HeldRun(Record):
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@immutable
 class HeldRuns(Record):
     """Single runs that are held.
 
@@ -64,7 +64,7 @@ class HeldRuns(Record):
     jobs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@immutable
 class Accepted(Record):
     """What somebody looked at and released.
 
@@ -79,7 +79,7 @@ class Accepted(Record):
     time: float = 0.0
 
 
-@dataclass(frozen=True)
+@immutable
 class Relaunched(Record):
     """Elements that Slurm could not launch.
 

@@ -1,9 +1,9 @@
 """``probes/NNN``: its index; in ``tries/<run name>`` who measures (``task.json``), what it found (``exit.json``)."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
+from hpc.core.immutable import immutable
 from hpc.core.records.index import SubmissionIndex
 from hpc.core.records.record import Record
 
@@ -17,7 +17,7 @@ class Result(StrEnum):
     NO_TIME = "no_time"
 
 
-@dataclass(frozen=True)
+@immutable
 class Try(Record):
     """One start of the program.
 
@@ -41,7 +41,7 @@ class Try(Record):
     said: str = ""
 
 
-@dataclass(frozen=True)
+@immutable
 class ProbeTask(Record):
     """Who measures one shape.
 
@@ -62,7 +62,7 @@ class ProbeTask(Record):
     pid_namespace: str = ""
 
 
-@dataclass(frozen=True)
+@immutable
 class ProbeEnd(Record):
     """What the probe of one shape found.
 
@@ -83,7 +83,7 @@ class ProbeEnd(Record):
     tries: tuple[Try, ...] = ()
 
 
-@dataclass(frozen=True)
+@immutable
 class ProbeIndex(SubmissionIndex):
     """The index of a probe: tasks that are only tried.
 

@@ -1,13 +1,12 @@
 """``follow_shadow.jsonl``: what the unattended loop decided and did not do, a line each."""
 
-from dataclasses import dataclass
-
+from hpc.core.immutable import immutable
 from hpc.core.records.record import Record
 
 RETRY, LEAVE, START, HOLD = "retry", "leave", "start", "hold"
 
 
-@dataclass(frozen=True)
+@immutable
 class Kept(Record):
     """One decision that was kept and not carried out.
 

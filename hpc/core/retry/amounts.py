@@ -1,9 +1,9 @@
 """How much more: the next micro-batch, memory and time, from what was measured where something was. Pure."""
 
 import re
-from dataclasses import dataclass
 from math import ceil
 
+from hpc.core.immutable import immutable
 from hpc.core.resources import HOUR, MINUTE, render_memory, render_time
 from hpc.core.retry.learned import largest_exact
 from hpc.core.words import rounded
@@ -20,7 +20,7 @@ TIME_MARGIN = 1.2
 _LAST_NUMBER = re.compile(r"(\d{1,15})\D*$")
 
 
-@dataclass(frozen=True)
+@immutable
 class Work:
     """What an attempt showed of the work that is left.
 

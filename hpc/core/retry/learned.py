@@ -11,11 +11,12 @@ What is known is the content of ``learned.json``, merged and never forgotten:
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 from hpc.core.experiment.program import Launch
 from hpc.core.identity import content_hash
+from hpc.core.immutable import immutable
 from hpc.core.launch.program import launch_of
 from hpc.core.records.index import Element, SubmissionIndex
 from hpc.core.records.record import Record
@@ -31,7 +32,7 @@ Known = Mapping[str, Any]
 NOTHING_KNOWN: Known = {"schema": SCHEMA, "kind": "learned", "shapes": {}}
 
 
-@dataclass(frozen=True)
+@immutable
 class Sighting(Record):
     """A micro-batch, and the attempt that showed it."""
 
@@ -39,7 +40,7 @@ class Sighting(Record):
     where: str
 
 
-@dataclass(frozen=True)
+@immutable
 class LearnedShape(Record):
     """What is known of one shape: parameters for people, the largest micro-batch that fits, the smallest that fails."""
 
@@ -48,7 +49,7 @@ class LearnedShape(Record):
     fails: Sighting | None
 
 
-@dataclass(frozen=True)
+@immutable
 class Learned(Record):
     """The content of ``learned.json``."""
 
@@ -57,7 +58,7 @@ class Learned(Record):
     shapes: Mapping[str, LearnedShape]
 
 
-@dataclass(frozen=True)
+@immutable
 class Observation:
     """One micro-batch that was tried.
 

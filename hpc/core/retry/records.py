@@ -1,14 +1,14 @@
 """The records of the retry plan: what it is told of each failed task, and what it decides."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 
 from hpc.core.experiment.spec import RetryPolicy, Value
 from hpc.core.failures.evidence import FailureClass, Verdict
+from hpc.core.immutable import field, immutable
 from hpc.core.retry.learned import NOTHING_KNOWN, Known
 
 
-@dataclass(frozen=True)
+@immutable
 class AttemptFacts:
     """What the plan needs to know of one attempt.
 
@@ -54,7 +54,7 @@ class AttemptFacts:
         return self.verdict.category
 
 
-@dataclass(frozen=True)
+@immutable
 class FailedTask:
     """A task whose last attempt did not give its result.
 
@@ -99,7 +99,7 @@ class FailedTask:
         return self.attempts[-1]
 
 
-@dataclass(frozen=True)
+@immutable
 class Limits:
     """What the site grants at most; 0 means not known.
 
@@ -116,7 +116,7 @@ ON_REQUEST = frozenset(FailureClass) - {FailureClass.SUCCESS}
 """Classes a person can ask to start again. Who asks for a bug or a result knows what they ask: it is written down."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Situation:
     """What a decision depends on besides the task.
 
@@ -150,7 +150,7 @@ class Situation:
         return f"python -m hpc.collect {self.experiment or 'NAME'} --retry-failed --again {what}"
 
 
-@dataclass(frozen=True)
+@immutable
 class Retry:
     """One attempt more, and what is different about it.
 
@@ -190,7 +190,7 @@ class Retry:
     category: str = ""
 
 
-@dataclass(frozen=True)
+@immutable
 class Declined:
     """A failed task that is left as it is.
 
@@ -215,7 +215,7 @@ class Declined:
         return f"{self.next_step}; then: {self.command}" if self.command else self.next_step
 
 
-@dataclass(frozen=True)
+@immutable
 class RetryPlan:
     """Every failed task, once.
 

@@ -6,13 +6,13 @@ something else, and *open* while they have done nothing since.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from hpc.core.immutable import immutable
 from hpc.core.records.shadow import HOLD, LEAVE, START, Kept
 from hpc.core.words import counted, few
 
 
-@dataclass(frozen=True)
+@immutable
 class Act:
     """What a person had started.
 
@@ -30,7 +30,7 @@ class Act:
     micro_batch: int | None = None
 
 
-@dataclass(frozen=True)
+@immutable
 class Score:
     """Decisions beside what people did.
 

@@ -7,13 +7,13 @@ work, and no bound is ever raised on the way: at no moment more is in use.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from hpc.core.immutable import immutable
 from hpc.core.profile import ClusterProfile
 from hpc.core.resources import Resources
 
 
-@dataclass(frozen=True)
+@immutable
 class LiveArray:
     """An array that waits or runs.
 
@@ -42,7 +42,7 @@ class LiveArray:
         return -(-self.left // (self.at_once or self.left or 1))
 
 
-@dataclass(frozen=True)
+@immutable
 class Place:
     """Where a new array goes.
 

@@ -6,9 +6,11 @@ looks whether the generation is still its own (fencing), and leaves when it is n
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
+
+from hpc.core.immutable import immutable
 
 BEAT_S = 10.0
 """Seconds between two signs of life."""
@@ -16,7 +18,7 @@ LOST_BEATS = 6
 """So many beats in a row without a sign of life, by the file server's clock, and the lease may be taken."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Lease:
     """Attributes:
     holder: Random name of this holding.

@@ -7,10 +7,11 @@ already is kept, what is not needed any more is cancelled.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
 
+from hpc.core.immutable import immutable
 from hpc.core.resources import DAY
 
 GROWTH = 1.5
@@ -38,7 +39,7 @@ class Kind(StrEnum):
     SPARE = "spare"
 
 
-@dataclass(frozen=True)
+@immutable
 class Relay:
     """A small job that plays one round and leaves the next relays behind; it waits in Slurm's queue, or should.
 
@@ -67,7 +68,7 @@ class Relay:
         return cls(**{**own, "kind": Kind(own["kind"]), "after": frozenset(own["after"])})
 
 
-@dataclass(frozen=True)
+@immutable
 class Successors:
     """What becomes of the relays.
 

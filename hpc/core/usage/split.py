@@ -5,13 +5,14 @@ eligible to its end, waiting in the queue and every restart included. What nobod
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from hpc.core.immutable import immutable
 
 PARTS = ("productive_s", "startup_s", "checkpoint_s", "rolled_back_s", "queue_s")
 
 
-@dataclass(frozen=True)
+@immutable
 class TimeSplit:
     """Where time went, in seconds; of one run or of a study.
 

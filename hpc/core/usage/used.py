@@ -1,10 +1,10 @@
 """What each run used of what it asked for, and what would do for the next sweep."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from hpc.core.forecast.forecast import ENOUGH_RUNS, MARGIN, round_memory, round_time, say_memory, say_span
+from hpc.core.immutable import immutable
 from hpc.core.resources import MINUTE, render_memory, render_time
 from hpc.core.usage.split import TimeSplit
 from hpc.core.words import counted, two_digits
@@ -18,7 +18,7 @@ LEAST_MIB, LEAST_S = 1024, 30 * MINUTE
 J_PER_KWH = 3.6e6
 
 
-@dataclass(frozen=True)
+@immutable
 class Used:
     """A task: all of its attempts, as they were collected. None is not measured.
 

@@ -1,10 +1,10 @@
 """What a line of a log is, before anybody asks what it says: a message, a frame, quoted source code, prose. Pure."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from enum import StrEnum, auto
 
 from hpc.core.failures.evidence import LogLine
+from hpc.core.immutable import field, immutable, replace
 
 
 class Part(StrEnum):
@@ -22,7 +22,7 @@ SPEAKING = frozenset({Part.PROSE, Part.MESSAGE, Part.MORE})
 """Parts that may be evidence. Code that is quoted names every error it could raise, and none that was raised."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Line:
     """A log line, cleaned, with the prefixes of ranks and clocks taken off.
 
@@ -46,7 +46,7 @@ class Line:
         return self.part in SPEAKING
 
 
-@dataclass(frozen=True)
+@immutable
 class Frame:
     """One call of a stack: the file as it is named, the function, and the line of code where that is quoted."""
 
@@ -55,7 +55,7 @@ class Frame:
     code: str = ""
 
 
-@dataclass(frozen=True)
+@immutable
 class Block:
     """What a reader made of lines that belong together.
 
@@ -82,7 +82,7 @@ Reader = Callable[[Sequence[str], int], Block | None]
 """Asked at one of the lines of one stream (a rank's own); None where nothing of its kind begins there."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Trace:
     """A block in its place among all lines of a log.
 

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 
 from hpc.core.failures.reading.parts import Block, Frame, Part
+from hpc.core.immutable import field, mutable, replace
 
 LONGEST = 400
 """Lines of a traceback that are followed; deeper recursion repeats itself."""
@@ -47,7 +47,7 @@ def read_warning(texts: Sequence[str], at: int) -> Block | None:
     return Block((Part.PROSE, Part.SOURCE))
 
 
-@dataclass
+@mutable
 class _Wrapped:
     """Lines of a traceback as they were before something wrote its prefix before each of them."""
 
@@ -101,7 +101,7 @@ def _goes_on(wrapped: _Wrapped, end: int, at: int) -> bool:
     return False
 
 
-@dataclass
+@mutable
 class _Body:
     """A traceback as it is read, line after line."""
 

@@ -1,7 +1,6 @@
 """A log's lines with the part each of them plays, and the tracebacks found among them. Pure, linear."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 
 from hpc.core.failures.engine import Finder
@@ -14,6 +13,7 @@ from hpc.core.failures.reading.native import (
 )  # fmt: skip
 from hpc.core.failures.reading.parts import Block, Line, Reader, Trace
 from hpc.core.failures.reading.python import read_link, read_notebook, read_rich, read_traceback, read_warning
+from hpc.core.immutable import immutable, replace
 
 READERS: tuple[Reader, ...] = (
     read_rich, read_notebook, read_link, read_java, read_stack, read_traceback, read_terminate, read_panic,
@@ -31,7 +31,7 @@ _MAY_BEGIN = Finder(
 )
 
 
-@dataclass(frozen=True)
+@immutable
 class Reading:
     """A log, read: what each line is, and which of them belong together.
 

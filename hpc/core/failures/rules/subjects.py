@@ -9,12 +9,12 @@ prior: of an assertion, a key, an index or what is not implemented, the sentence
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 from hpc.core.failures.engine import Pattern
 from hpc.core.failures.evidence import FailureClass
 from hpc.core.failures.rule import Rule, Tier, named, row
+from hpc.core.immutable import immutable, replace
 
 F = FailureClass
 
@@ -37,7 +37,7 @@ WRONG = (
 """Ways to be wrong."""
 
 
-@dataclass(frozen=True)
+@immutable
 class Subject:
     """A class, and what its errors speak of.
 
