@@ -381,6 +381,13 @@ def test_core_uses_paths_without_looking_at_the_disk() -> None:
     assert found == []
 
 
+@pytest.mark.parametrize("wing", ["hpc", "analysis", "train"])
+def test_nothing_that_would_be_run_is_read(wing: str) -> None:
+    """No pickle, from a file or another process: what is said is JSON, and checked as any file is."""
+    runs = {"pickle", "_pickle", "shelve", "dill", "cloudpickle", "joblib"}
+    assert violations(wing, lambda _path, name: name not in runs) == []
+
+
 def test_an_adapter_knows_the_core_and_files_only() -> None:
     """An adapter imports `hpc.core` and the few that others are made of, never another adapter and never a command."""
 

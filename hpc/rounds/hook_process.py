@@ -1,18 +1,22 @@
 """The process in which a user's hook runs: nothing it does here reaches the collector but its answers.
 
-`hpc.rounds.hooks` starts it with a socket, sends pickled requests and reads one JSON line for each: ``{"answer": …}``
-or ``{"problem": "KeyError: 'oh'"}``. The first request says where to look for which function.
+`hpc.rounds.hooks` starts it with a socket, sends a JSON line for each request and reads one: ``{"answer": …}`` or
+``{"problem": "KeyError: 'oh'"}``. The first request says where to look for which function. Neither side says anything
+that would be run.
 """
 
 import importlib
 import json
-import pickle
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, BinaryIO
+
+from hpc.core.failures.evidence import Evidence, Verdict
+from hpc.core.immutable import immutable, replace
+from hpc.core.records.record import as_json, record_from
+from hpc.core.retry.records import Decision, Declined, Retry
 
 FORMER_NAMES = {
     "hpc.core.evidence": "hpc.core.failures.evidence",
@@ -21,12 +25,45 @@ FORMER_NAMES = {
 """Modules that hooks were told to import before there was `hpc.hooks`, and where their records are now."""
 
 
-@dataclass(frozen=True)
+@immutable
 class HookSource:
     """Which function to ask, and where Python looks for it first, inside the function as well."""
 
     name: str
     path: tuple[str, ...]
+
+
+def tell_source(source: HookSource) -> bytes:
+    """The line that says which function is asked."""
+    return _line(as_json(source))
+
+
+def tell_failure(evidence: Evidence, verdict: Verdict, planned: Decision) -> bytes:
+    """The line that asks about a task."""
+    curves = {name: list(values) for name, values in evidence.series.items()}  # no record has numbers that are none
+    return _line({
+        "evidence": as_json(replace(evidence, series={})),
+        "series": curves,
+        "verdict": as_json(verdict),
+        "retry" if isinstance(planned, Retry) else "declined": as_json(planned),
+    })  # fmt: skip
+
+
+def failure_from(told: Mapping[str, Any]) -> tuple[Evidence, Verdict, Decision]:
+    """What `tell_failure` asked about.
+
+    Raises:
+        RecordError: It is something else.
+    """
+    curves = {name: tuple(values) for name, values in told["series"].items()}
+    evidence = replace(record_from(Evidence, told["evidence"]), series=curves)
+    planned: Decision
+    planned = record_from(Retry, told["retry"]) if "retry" in told else record_from(Declined, told["declined"])
+    return evidence, record_from(Verdict, told["verdict"]), planned
+
+
+def _line(content: Any) -> bytes:
+    return json.dumps(content).encode() + b"\n"
 
 
 def find_function(source: HookSource) -> Callable[..., Any]:
@@ -78,14 +115,22 @@ def main() -> None:
     requests = connection.makefile("rb")
     answer_to_former_names()
     functions: list[Callable[..., Any]] = []
-    connection.sendall(told(lambda: functions.append(find_function(_next(requests)))))
+    connection.sendall(told(lambda: functions.append(find_function(record_from(HookSource, _next(requests))))))
     while functions:
         try:
             arguments = _next(requests)
         except EOFError:
             return
-        connection.sendall(told(partial(functions[0], *arguments)))
+        connection.sendall(told(partial(functions[0], *failure_from(arguments))))
 
 
 def _next(requests: BinaryIO) -> Any:
-    return pickle.load(requests)  # noqa: S301  the collector wrote it, a moment ago
+    """The next request.
+
+    Raises:
+        EOFError: The collector is gone, or ended in the middle of it.
+    """
+    line = requests.readline()
+    if not line.endswith(b"\n"):
+        raise EOFError
+    return json.loads(line)

@@ -9,7 +9,6 @@ hangs, is killed, closes what is open or prints without end, that is said, and t
 import contextlib
 import json
 import os
-import pickle
 import selectors
 import signal
 import socket
@@ -20,12 +19,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpc.core.failures.evidence import Evidence
+from hpc.core.failures.evidence import Evidence, Verdict
 from hpc.core.printable import printable
 from hpc.core.retry.answer import heed
 from hpc.core.retry.records import Decision, FailedTask, Retry, RetryPlan, Situation
 from hpc.core.words import counted
-from hpc.rounds.hook_process import HookSource
+from hpc.rounds.hook_process import HookSource, tell_failure, tell_source
 
 LONGEST_S = 30.0
 """How long the function may take for one task: it runs under the experiment's lock."""
@@ -101,13 +100,13 @@ class _Hook:
         self._passed_over += bool(self._given_up)
         return not self._given_up
 
-    def ask(self, *arguments: object) -> Any:
+    def ask(self, evidence: Evidence, verdict: Verdict, planned: Decision) -> Any:
         """Return the function's answer; raises as `HookProcess`."""
         try:
             if self._process is None:
                 self._process = HookProcess()
                 self._process.load(self._name, self._folders)
-            return self._process.ask(*arguments)
+            return self._process.ask(evidence, verdict, planned)
         except ImportError:
             self._given_up = "it cannot be imported"
             raise
@@ -164,18 +163,18 @@ class HookProcess:
             HookEndedError: It ended or hung over it.
             ImportError: There is no such module or function, or importing it failed; the message says which.
         """
-        told = self._exchange(HookSource(name, tuple(map(str, folders))), LONGEST_IMPORT_S)
+        told = self._exchange(tell_source(HookSource(name, tuple(map(str, folders)))), LONGEST_IMPORT_S)
         if "problem" in told:
             raise ImportError(f"{told['problem']} (looked in {', '.join(map(str, folders))})")
 
-    def ask(self, *arguments: object) -> Any:
+    def ask(self, evidence: Evidence, verdict: Verdict, planned: Decision) -> Any:
         """Return the function's answer, as JSON holds it.
 
         Raises:
             HookEndedError: The process ended, or did not answer in time.
             ValueError: The function raised; the message says what.
         """
-        told = self._exchange(arguments, LONGEST_S)
+        told = self._exchange(tell_failure(evidence, verdict, planned), LONGEST_S)
         if "problem" in told:
             raise ValueError(told["problem"])
         return told["answer"]
@@ -190,10 +189,10 @@ class HookProcess:
         self._show_printed()
         os.close(self._printed)
 
-    def _exchange(self, request: object, longest_s: float) -> dict[str, Any]:
+    def _exchange(self, request: bytes, longest_s: float) -> dict[str, Any]:
         """Send a request and wait for the line that answers it; what is printed meanwhile is shown."""
         end = time.monotonic() + longest_s
-        to_send = pickle.dumps(request)
+        to_send = request
         with selectors.DefaultSelector() as selector:
             selector.register(self._connection, selectors.EVENT_READ | selectors.EVENT_WRITE)
             selector.register(self._printed, selectors.EVENT_READ)

@@ -158,6 +158,8 @@ def _reader(hint: Any) -> Reader:
         return _read_list
     if kind is tuple:
         return partial(_read_tuple, inner, _as_they_are(inner[0]))
+    if kind is frozenset:
+        return partial(_read_set, (*inner, Ellipsis))
     if kind is not None and issubclass(kind, Mapping):
         return partial(_read_mapping, _as_they_are(inner[1]), None if inner[1] is Any else _reader(inner[1]))
     if issubclass(hint, Record):
@@ -201,6 +203,10 @@ def _read_tuple(inner: tuple[Any, ...], as_they_are: frozenset[type], value: obj
     if len(inner) != len(value):
         raise RecordError((f"{len(value)} items where {len(inner)} are expected",))
     return tuple(_reader(hint)(item) for hint, item in zip(inner, value, strict=True))
+
+
+def _read_set(inner: tuple[Any, ...], value: object) -> frozenset[Any]:
+    return frozenset(_read_tuple(inner, frozenset(), value))
 
 
 def _read_mapping(as_they_are: frozenset[type], read: Reader | None, value: object) -> dict[str, Any]:
@@ -250,7 +256,7 @@ def _named(value: object) -> str:
 def _written(value: object) -> Any:
     if type(value) in _WRITTEN_AS_THEY_ARE:
         return value
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | frozenset):
         return [_written(item) for item in value]
     if isinstance(value, _OBJECTS):
         return {name: item if type(item) in _WRITTEN_AS_THEY_ARE else _written(item) for name, item in value.items()}

@@ -1,6 +1,7 @@
 """A user's own function decides about failures: found beside the program, and never able to stop the collector."""
 
 import json
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from hpc.core.experiment.spec import RetryPolicy
-from hpc.core.failures.evidence import Evidence, FailureClass, Verdict
+from hpc.core.failures.evidence import Evidence, FailureClass, LogLine, Verdict
 from hpc.core.retry.plan import plan_retries
-from hpc.core.retry.records import AttemptFacts, FailedTask, Limits, Situation
+from hpc.core.retry.records import AttemptFacts, Decision, Declined, FailedTask, Limits, Retry, Situation
+from hpc.core.slurm.states import SlurmState
+from hpc.rounds.hook_process import failure_from, tell_failure
 from hpc.rounds.hooks import MAX_ENDS, MAX_PRINTED, ask_hook
 from tests.local_projects import EXPERIMENT, make_project
 
@@ -94,7 +97,8 @@ def test_what_its_process_does_to_itself_is_said(
     body: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     """A hook that exits, dies, hangs, closes files, prints or answers without end: it is said, and the plan stands."""
-    monkeypatch.setattr("hpc.rounds.hooks.LONGEST_S", 1.0)
+    if "within 1 s" in told:
+        monkeypatch.setattr("hpc.rounds.hooks.LONGEST_S", 1.0)
     reason, problems = ask(tmp_path, body, f"hook_{abs(hash(body))}")
     assert reason.startswith("code_bug: ")
     (problem,) = problems
@@ -191,6 +195,29 @@ def test_the_records_are_found_by_their_public_and_their_former_names(imports: s
         "    return {'action': 'retry', 'reason': 'seen'} if verdict.category is FailureClass.CODE_BUG else None\n"
     )
     assert ask(tmp_path, body, f"hook_{abs(hash(imports))}") == ("hook: seen", ())
+
+
+@pytest.mark.parametrize(
+    "planned",
+    [
+        Retry("t1", "X1", 2, 500, 600, parameter_overrides={"lr": 1e-4, "layers": [1, 2]}, exclude_nodes=("n1",)),
+        Declined("t1", "X1", FailureClass.CODE_BUG, "a bug", "mend it"),
+    ],
+)
+def test_it_is_told_everything_as_it_is(planned: Decision) -> None:
+    """Evidence, verdict and plan come to its process as they were: as lines of JSON, with nothing that would be run."""
+    line = LogLine("stderr.log", 7, "ValueError: 'größe' \udcff \x1b[0m")
+    evidence = Evidence(
+        state=SlurmState.FAILED, step_states=(SlurmState.FAILED,), exit_code=1, log=(line,), elapsed_s=1.5,
+        signals_received=("TERM",), series={"loss": (1.0, math.inf, -math.inf), "none": ()}, usual=frozenset({line}),
+    )  # fmt: skip
+    verdict = Verdict(FailureClass.CODE_BUG, "rule", (line,), 0.5, "cause")
+    told = tell_failure(evidence, verdict, planned)
+    assert told.endswith(b"\n")
+    assert told.count(b"\n") == 1
+    assert failure_from(json.loads(told)) == (evidence, verdict, planned)
+    no_number = tell_failure(Evidence(series={"loss": (math.nan,)}), verdict, planned)
+    assert math.isnan(failure_from(json.loads(no_number))[0].series["loss"][0])
 
 
 def test_answers_need_not_be_plain(tmp_path: Path) -> None:
