@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from hpc.core.immutable import immutable, replace
 from hpc.core.failures.calibration import calibrated
 from hpc.core.failures.classify import classify_with_reasons, find_rule
 from hpc.core.failures.diagnosis import BY_SIGN, Diagnosis, diagnose
 from hpc.core.failures.evidence import Evidence, FailureClass, Verdict
 from hpc.core.failures.health import examine
 from hpc.core.failures.siblings import Comparison, Siblings, compare, judge_among, usual_events
+from hpc.core.immutable import immutable, replace
 from hpc.core.retry.actions import action_of
 
 if TYPE_CHECKING:

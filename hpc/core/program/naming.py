@@ -1,7 +1,8 @@
 """What a program's numbers are called, and what their names say: which is better, and how likely it decides."""
 
 import re
-from dataclasses import dataclass
+
+from hpc.core.immutable import immutable
 
 HIGHER = {
     "acc", "accuracy", "top1", "top5", "f1", "auc", "auroc", "reward", "return", "score", "bleu", "rouge", "iou", "map",
@@ -18,7 +19,7 @@ _VALIDATION = {"val", "vali", "valid", "validation", "eval", "dev"}
 HELD_OUT = {*_VALIDATION, "test", "final", "best"}
 
 
-@dataclass(frozen=True)
+@immutable
 class Printed:
     """One number that a program prints, or writes into a file.
 

@@ -1,13 +1,12 @@
 """What each class of failure leads to while its budget lasts, in words: the one table that planning and `why` share."""
 
-from dataclasses import dataclass, replace
-
 from hpc.core.failures.evidence import FailureClass, Verdict
+from hpc.core.immutable import immutable, replace
 
 F = FailureClass
 
 
-@dataclass(frozen=True)
+@immutable
 class Action:
     """What a class leads to unless a budget is spent.
 
