@@ -19,7 +19,7 @@ from hpc.core.records.index import Element
 from hpc.metrics import MetricsWriter
 from hpc.node.attempt import Job, claim, prepare_task_folder
 from hpc.node.exit_record import conclude, exit_record
-from hpc.node.supervise import Supervision
+from hpc.node.supervision import Supervision
 from hpc.node.task_record import build_task
 from hpc.submissions.prepare import submit_to_local_queue
 

@@ -33,7 +33,8 @@ from hpc.core.records.task import TaskRecord
 from hpc.core.resources import Pack
 from hpc.node.attempt import Job, Watch, claim, last_attempt, next_attempt, prepare_task_folder, tidy_up
 from hpc.node.exit_record import conclude, exit_record, kernel_kills
-from hpc.node.supervise import LOOK_S, Supervision, execute
+from hpc.node.supervise import LOOK_S, execute
+from hpc.node.supervision import Supervision
 from hpc.node.task_record import build_task, with_learned
 
 gc.freeze()  # what is loaded stays

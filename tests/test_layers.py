@@ -569,7 +569,8 @@ def test_the_wrapper_loads_few_modules_of_ours() -> None:
 
     assert not_core <= {
         "hpc", "hpc.run_task", "hpc.node", "hpc.node.attempt", "hpc.node.task_record", "hpc.node.exit_record",
-        "hpc.node.supervise", "hpc.adapters", "hpc.adapters.files", "hpc.adapters.index_file", "hpc.adapters.proc",
+        "hpc.node.supervise", "hpc.node.supervision",
+        "hpc.adapters", "hpc.adapters.files", "hpc.adapters.index_file", "hpc.adapters.proc",
         "hpc.adapters.code_snapshot",
         "hpc.node.watching", "hpc.node.workdir",
     }  # fmt: skip

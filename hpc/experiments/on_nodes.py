@@ -10,7 +10,8 @@ from pathlib import Path
 
 EVERY_START = frozenset({
     "hpc", "hpc.run_task",
-    "hpc.node", "hpc.node.attempt", "hpc.node.exit_record", "hpc.node.supervise", "hpc.node.task_record",
+    "hpc.node", "hpc.node.attempt", "hpc.node.exit_record", "hpc.node.supervise", "hpc.node.supervision",
+    "hpc.node.task_record",
     "hpc.node.watching", "hpc.node.workdir",
     "hpc.adapters", "hpc.adapters.code_snapshot", "hpc.adapters.files", "hpc.adapters.index_file",
     "hpc.adapters.proc",
@@ -31,7 +32,8 @@ SOME_STARTS = frozenset({
     "hpc.node.preflight",  # with a gate
     "hpc.node.hang_watch", "hpc.node.where", "hpc.core.records.watch",  # with one of more than a minute
     "hpc.core.watching", "hpc.core.watching.judge", "hpc.core.watching.stacks", "hpc.core.words",
-    "hpc.node.metric_files", "hpc.node.metric_tap",  # metrics from what is printed, or from files
+    "hpc.node.shares",  # with several nodes
+    "hpc.node.metric_files", "hpc.node.metric_tap", "hpc.node.pump",  # metrics from what is printed, or from files
     "hpc.adapters.lock_lease", "hpc.core.checkup", "hpc.core.checkup.check", "hpc.core.checkup.needs",
     "hpc.core.checkup.storage",  # on a file system without locks between machines
     "hpc.adapters.packed",  # in an attempt that was packed

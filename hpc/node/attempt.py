@@ -26,7 +26,7 @@ from hpc.core.immutable import immutable
 from hpc.core.layout import AttemptLayout, TaskLayout, attempt_number, complete_checkpoints
 from hpc.core.records.index import Element
 from hpc.core.records.task import TaskRecord
-from hpc.node.supervise import Loss
+from hpc.node.supervision import Loss
 from hpc.node.workdir import lay_out, tidy, write_files
 
 

@@ -11,15 +11,8 @@ from hpc.adapters.files import open_log, write_json
 from hpc.core.layout import AttemptLayout
 from hpc.core.records.check import CheckRecord
 from hpc.core.records.task import TaskRecord
-from hpc.node.supervise import (
-    TEARDOWN_GRACE_S,
-    CannotStartError,
-    Forwarder,
-    Supervision,
-    in_its_environment,
-    naming,
-    wait_a_little,
-)
+from hpc.node.supervise import TEARDOWN_GRACE_S, CannotStartError, Forwarder, in_its_environment, naming, wait_a_little
+from hpc.node.supervision import Supervision
 
 
 def run_check(record: TaskRecord, attempt: AttemptLayout) -> None:

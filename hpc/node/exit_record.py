@@ -19,7 +19,7 @@ from hpc.core.layout import AttemptLayout, TaskLayout
 from hpc.core.records.exit import ExitRecord, UnreadMetrics
 from hpc.core.records.task import TaskRecord
 from hpc.node.attempt import object_or_empty
-from hpc.node.supervise import Loss, Supervision
+from hpc.node.supervision import Loss, Supervision
 
 _OURS = frozenset({
     "HPC_EXPERIMENT", "HPC_TASK_ID", "HPC_RUN_NAME", "HPC_TASK_DIR", "HPC_ATTEMPT", "HPC_ATTEMPT_DIR",

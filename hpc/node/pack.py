@@ -27,7 +27,7 @@ from hpc.core.records.task import TaskRecord
 from hpc.core.resources import Pack, Resources
 from hpc.node.attempt import Job, last_attempt, tidy_up
 from hpc.node.exit_record import conclude, exit_record
-from hpc.node.supervise import Supervision
+from hpc.node.supervision import Supervision
 
 LOOK_S = 5.0
 """Between two looks for a hold, while nothing else happens."""

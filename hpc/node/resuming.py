@@ -13,7 +13,7 @@ from hpc.core.layout import AttemptLayout, RunLayout, TaskLayout
 from hpc.core.records.exit import ExitRecord
 from hpc.core.records.task import TaskRecord
 from hpc.node.attempt import Job, find_checkpoint
-from hpc.node.supervise import Supervision
+from hpc.node.supervision import Supervision
 
 MOST_HANGS = 3
 """Hangs of one task in one allocation after which the next attempt waits in the queue, on another node perhaps."""

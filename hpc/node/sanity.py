@@ -16,7 +16,8 @@ from hpc.core.launch.launchers import Placement
 from hpc.core.launch.sanity import why_it_broke
 from hpc.core.layout import AttemptLayout
 from hpc.core.records.task import TaskRecord
-from hpc.node.supervise import Loss, Supervision, supervise
+from hpc.node.supervise import supervise
+from hpc.node.supervision import Loss, Supervision
 
 _READ = 1 << 16
 """Bytes at the end of the log in which the reason stands."""

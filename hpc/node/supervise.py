@@ -4,7 +4,8 @@
 
     srun --nodes=2 --ntasks-per-node=1 python -m hpc.node.supervise ATTEMPT_DIR/task.json
 
-Standard library only (the metric tap loads h5py when a program's stdout is to be read).
+Standard library only. What reads a program's stdout (`pump`) and what puts several nodes together (`shares`) is loaded
+where it is needed.
 """
 
 import contextlib
@@ -13,25 +14,24 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from hpc.adapters import proc
-from hpc.adapters.files import open_log, read_record, readable_record, write_json
+from hpc.adapters.files import open_log, read_record
 from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_FAILED, EXIT_USAGE, HpcError
-from hpc.core.immutable import field, immutable, mutable, replace
+from hpc.core.immutable import replace
 from hpc.core.launch.launchers import Placement, copies, launch_argv, launch_defaults, launch_environment
 from hpc.core.layout import AttemptLayout
-from hpc.core.records.record import Record
 from hpc.core.records.task import TaskRecord
 from hpc.core.resources import HOUR
+from hpc.node.supervision import Loss, Supervision
 from hpc.node.watching import Watching
 
 if TYPE_CHECKING:
+    from hpc.node.pump import Pump
     from hpc.node.sampler import Sampler
 
 GRACE_S = 15.0
@@ -54,70 +54,6 @@ _PASSED_ON = (
     "SLURM_", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL",
     "NVIDIA_VISIBLE_DEVICES", "NCCL_", "LANG", "LC_", "WANDB_API_KEY",
 )  # fmt: skip
-
-
-class Loss(StrEnum):
-    """Why an attempt may not go on."""
-
-    FENCED = "a newer attempt of the task exists"
-    REMOVED = "its folder was removed"
-
-
-@mutable
-class Supervision:
-    """What happened while the program ran.
-
-    Attributes:
-        exit_code: Of the launch line; None when a signal ended it.
-        signal: The signal that ended it; None when it exited.
-        received: Names of signals this wrapper was sent, in order.
-        timed_out: Whether the wrapper's own clock ended it (without Slurm, and in a pack).
-        loss: Why it was ended although it was still at work; None when it was not.
-        output_lost: Why the program's output or its metrics could not be kept; empty when they were.
-        unread: How many printed values could not be read as metrics.
-        unread_example: What was wrong with the first of them.
-        sanity: Why the ladder of checks before the program ended the attempt; empty where it did not.
-        hang: Why the watch over it ended it; empty where it did not.
-        watched: What it seemed to hang or be slow in at its end, where the watch only looked on; else empty.
-        unfit: What the gate before it found a node to lack; empty where it found none.
-        unfit_nodes: Those nodes.
-        cpu_seconds: Processor time of its processes on all nodes; None when not known.
-        sampled: What the samples come to: ``gpu_busy``, ``gpu_peak_mib``, ``gpu_energy_j``, those that are known.
-    """
-
-    exit_code: int | None = None
-    signal: int | None = None
-    received: list[str] = field(default_factory=list)
-    timed_out: bool = False
-    loss: Loss | None = None
-    output_lost: str = ""
-    unread: int = 0
-    unread_example: str = ""
-    sanity: str = ""
-    hang: str = ""
-    watched: str = ""
-    unfit: str = ""
-    unfit_nodes: tuple[str, ...] = ()
-    cpu_seconds: float | None = None
-    sampled: Mapping[str, float] = field(default_factory=dict)
-
-
-@immutable
-class Share(Record):
-    """What a node's wrapper leaves of its share of an attempt over several nodes; fields as in `Supervision`."""
-
-    exit_code: int | None = None
-    signal: int | None = None
-    received: tuple[str, ...] = ()
-    output_lost: str = ""
-    unread: int = 0
-    unread_example: str = ""
-    cpu_seconds: float | None = None
-    sampled: Mapping[str, float] = field(default_factory=dict)
-    unfit: str = ""
-    unfit_nodes: tuple[str, ...] = ()
-
-
 _REFUSALS = {
     errno.ENOENT: (127, "command not found"),
     errno.EACCES: (126, "permission denied"),
@@ -321,7 +257,7 @@ def supervise(
         children, pipe = start(task, attempt, place)
     except CannotStartError as error:
         return not_started(attempt, str(error), error.code)
-    pump = Pump(pipe, task, attempt) if pipe else None
+    pump = _read(pipe, task, attempt) if pipe else None
     clock = Clock(task, time.monotonic())
     samples = Samples(task, attempt, place.node_rank)
     eyes = (lambda: _roots(task, attempt, children), samples.gpu_busy, pump.last_step if pump else lambda: None)
@@ -356,6 +292,12 @@ def supervise(
         result.output_lost = pump.close(finished=code == 0)
         result.unread, result.unread_example = pump.unread
     return result
+
+
+def _read(pipe: IO[bytes], task: TaskRecord, attempt: AttemptLayout) -> "Pump":
+    from hpc.node.pump import Pump  # here: metrics that are written need none
+
+    return Pump(pipe, task, attempt)
 
 
 def _end_if_lost(loss: Loss | None, forwarder: Forwarder, result: Supervision) -> bool:
@@ -480,94 +422,6 @@ def _wait_for(children: Sequence[subprocess.Popen[bytes]], seconds: float) -> bo
     return False
 
 
-FILE_TIMES_S = 2.0
-"""Some file systems keep times to two seconds."""
-
-
-def _inside(task: TaskRecord, attempt: AttemptLayout) -> Path:
-    """Where in its working copy the program is started; its top where it works elsewhere."""
-    folder = Path(task.workdir)
-    return folder.relative_to(attempt.work) if folder.is_relative_to(attempt.work) else Path()
-
-
-class Pump:
-    """Copies a program's stdout to its log and to the metric tap, on a thread of its own."""
-
-    def __init__(self, pipe: IO[bytes], task: TaskRecord, attempt: AttemptLayout) -> None:
-        from hpc.core.experiment.metric_source import parse_source
-        from hpc.node.metric_tap import MetricTap
-
-        kind, pattern = task.metrics_source
-        told = task.environment
-        attributes: dict[str, str | float] = {
-            "experiment": task.experiment,
-            "task_id": task.task_id,
-            "run_name": task.run_name,
-            "attempt": task.attempt,
-            "manifest_sha": task.manifest_sha,
-            "image_sha256": told["HPC_IMAGE_SHA256"],
-            "git_commit": told["HPC_GIT_COMMIT"],
-        }
-        self._pipe = pipe
-        self._problem = ""
-        self._log: IO[bytes] | None = None
-        self._tap: MetricTap | None = None
-        # The program runs by now: what cannot be kept is said, and does not end it.
-        try:
-            self._log = open_log(attempt.stdout)
-            source, inner = parse_source((kind, pattern)), _inside(task, attempt)
-            places, code = (attempt.work / inner, attempt.home, attempt.home.parent), Path(task.code.path) / inner
-            since = attempt.stdout.stat().st_ctime - FILE_TIMES_S
-            self._tap = MetricTap(source, attempt.metrics, attributes, places=places, code=code, since=since)
-        except (HpcError, OSError) as error:
-            self._give_up("output" if self._log is None else "metrics", error)
-        self._thread = threading.Thread(target=self._copy, name="stdout", daemon=True)
-        self._thread.start()
-
-    def _copy(self) -> None:
-        while chunk := os.read(self._pipe.fileno(), 65536):
-            self._keep(chunk)
-            if self._tap:
-                self._tap.feed(chunk)
-
-    def _keep(self, chunk: bytes) -> None:
-        """Write to the log; on a full disk go on reading all the same, or the program would wait in its print."""
-        try:
-            while chunk and self._log:
-                chunk = chunk[self._log.write(chunk) :]
-        except OSError as error:
-            if self._log:
-                self._log.close()
-            self._log = None
-            self._give_up("output", error)
-
-    def _give_up(self, what: str, error: Exception) -> None:
-        self._problem = self._problem or str(error)
-        print(f"hpc: the program's {what} is lost from now on: {error}", flush=True)
-
-    def last_step(self) -> int | None:
-        """Highest step that was printed so far; None before the first."""
-        return self._tap.last_step if self._tap else None
-
-    @property
-    def unread(self) -> tuple[int, str]:
-        """How many printed values could not be read as metrics, and what was wrong with the first."""
-        return (self._tap.unread.count, self._tap.unread.example) if self._tap else (0, "")
-
-    def close(self, *, finished: bool) -> str:
-        """Take what is left once every writer of the pipe has gone; say what could not be kept."""
-        self._thread.join()
-        self._pipe.close()
-        if self._log:
-            self._log.close()
-        try:
-            if self._tap:
-                self._tap.close(finished)
-        except (HpcError, OSError) as error:
-            self._problem = self._problem or str(error)
-        return self._problem
-
-
 def execute(
     record: TaskRecord,
     attempt: AttemptLayout,
@@ -582,7 +436,9 @@ def execute(
         if refused := _refused(record, attempt, placement_of(record, 0)):
             return refused
         return supervise(record, attempt, placement_of(record, 0), find_loss, is_enough, watching)
-    task, place = _over_nodes(record, attempt), Placement(gpus=record.gpus)
+    from hpc.node.shares import over_nodes, take_shares  # here: most attempts have one node
+
+    task, place = over_nodes(record, attempt), Placement(gpus=record.gpus)
     result = supervise(task, attempt, place, find_loss, is_enough, Watching(record, attempt))
     take_shares(result, attempt, record.nodes)
     return result
@@ -604,71 +460,10 @@ def _refused(task: TaskRecord, attempt: AttemptLayout, place: Placement) -> Supe
     return result
 
 
-def take_shares(result: Supervision, attempt: AttemptLayout, nodes: int) -> None:
-    """Add what the nodes' shares tell: how the program ended, and what of its output (node 0's) was lost or unread.
-
-    srun gives the largest code of all nodes. Where one node fails it ends the others by SIGTERM, and their 143 would
-    hide the failure: the end of a node that was not asked to end counts instead, a failure before a checkpoint.
-    """
-    shares = {rank: told for rank in range(nodes) if (told := readable_record(_share(attempt, rank), Share))}
-    own = [told for told in shares.values() if "TERM" not in told.received]
-    failed = [told for told in own if told.signal or told.exit_code not in (EXIT_DONE, EXIT_CHECKPOINTED)]
-    saved = [told for told in own if told.exit_code == EXIT_CHECKPOINTED and result.exit_code == EXIT_DONE]
-    for told in (failed or saved)[:1]:
-        result.exit_code, result.signal = told.exit_code, told.signal
-    result.cpu_seconds, result.sampled = _used_together(list(shares.values()), nodes)
-    own_faults = [told for told in shares.values() if told.unfit and not told.unfit.startswith("ranks:")]
-    for told in (own_faults or [told for told in shares.values() if told.unfit])[:1]:
-        # Who waits for a rank of an unfit node in vain is not unfit itself.
-        result.unfit = told.unfit
-        result.unfit_nodes = tuple(node for each in own_faults for node in each.unfit_nodes)
-    if reader := shares.get(0):
-        result.output_lost = reader.output_lost
-        result.unread, result.unread_example = reader.unread, reader.unread_example
-
-
-def _used_together(shares: Sequence[Share], nodes: int) -> tuple[float | None, dict[str, float]]:
-    """What all nodes used: time and energy add up, memory is the highest, GPUs are busy on average."""
-    times = [told.cpu_seconds for told in shares if told.cpu_seconds is not None]
-    busy, peaks, energy = (
-        [told.sampled[name] for told in shares if name in told.sampled]
-        for name in ("gpu_busy", "gpu_peak_mib", "gpu_energy_j")
-    )
-    sampled = {"gpu_busy": sum(busy) / len(busy)} if busy else {}
-    sampled |= {"gpu_peak_mib": max(peaks)} if peaks else {}
-    sampled |= {"gpu_energy_j": sum(energy)} if len(energy) == nodes else {}
-    return sum(times) if len(times) == nodes else None, sampled
-
-
-def _share(attempt: AttemptLayout, node_rank: int) -> Path:
-    return attempt.home / f"node-{node_rank}.json"
-
-
-def _over_nodes(record: TaskRecord, attempt: AttemptLayout) -> TaskRecord:
-    """Return the task of this node's wrapper when there are several: srun, which starts a share on each (`main`)."""
-    argv = [
-        "srun", f"--nodes={record.nodes}", f"--ntasks={record.nodes}", "--ntasks-per-node=1",
-        "--kill-on-bad-exit=1",
-        # A site's WaitTime would kill the nodes that still write their checkpoint when the first one has left.
-        "--wait=0",
-        # Since Slurm 22.05 a step no longer takes this from the job, and would get one core.
-        f"--cpus-per-task={record.resources.cpus}",
-        sys.executable, "-B", "-P", "-m", "hpc.node.supervise", str(attempt.task_json),
-    ]  # fmt: skip
-    return replace(
-        record,
-        launch=replace(record.launch, kind="plain"),
-        nodes=1,
-        processes=1,
-        image=None,
-        metrics_source=("hdf5", ""),
-        argv=tuple(argv),
-        environment={},  # the program's own, which each node's wrapper reads from task.json
-    )
-
-
 def main(arguments: Sequence[str]) -> int:
     """Run this node's share under srun; the result is left beside ``task.json`` for node 0's wrapper."""
+    from hpc.node.shares import leave_share  # here, as in `execute`
+
     path = Path(arguments[0])
     task = read_record(path, TaskRecord)
     attempt = AttemptLayout(path.parent)
@@ -677,19 +472,7 @@ def main(arguments: Sequence[str]) -> int:
     place = replace(placement_of(task, int(os.environ["SLURM_NODEID"])), address=address)
     watching = Watching(task, attempt, node_rank=place.node_rank)
     result = _refused(task, attempt, place) or supervise(task, attempt, place, watching=watching)
-    told = Share(
-        result.exit_code,
-        result.signal,
-        tuple(result.received),
-        result.output_lost,
-        result.unread,
-        result.unread_example,
-        result.cpu_seconds,
-        result.sampled,
-        result.unfit,
-        result.unfit_nodes,
-    )
-    write_json(_share(attempt, place.node_rank), told.to_json(), parents=False)
+    leave_share(result, attempt, place.node_rank)
     # A node that has its checkpoint says so in its share: to srun it would be a bad exit, for which it ends the nodes
     # that still write theirs.
     ended_well = result.exit_code in (EXIT_DONE, EXIT_CHECKPOINTED)

@@ -15,8 +15,9 @@ import pytest
 from hpc.adapters.files import open_log
 from hpc.core.errors import InputError
 from hpc.core.layout import AttemptLayout, RunLayout
-from hpc.node import supervise
 from hpc.node.attempt import find_checkpoint
+from hpc.node.shares import take_shares
+from hpc.node.supervision import Supervision
 from hpc.run_task import find_element
 from tests import disks
 from tests.local_projects import EXPERIMENT, REPO, LocalProject, command_environment, family, make_project, wait_until
@@ -568,6 +569,6 @@ def test_the_end_over_several_nodes_is_that_of_the_node_that_made_it(tmp_path, m
     for rank, share in enumerate(shares):
         if share is not None:
             (tmp_path / f"node-{rank}.json").write_text(json.dumps(share))
-    result = supervise.Supervision(exit_code=srun)
-    supervise.take_shares(result, attempt, len(shares))
+    result = Supervision(exit_code=srun)
+    take_shares(result, attempt, len(shares))
     assert (result.exit_code, result.signal) == expected

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hpc import metrics
-from hpc.node import supervise
 from hpc.node.sampler import Sampler, read_smi, visible_devices
+from hpc.node.shares import Share, _used_together
 from tests.local_projects import LocalProject, make_project, wait_until
 
 BUSY = """
@@ -86,10 +86,10 @@ def test_what_is_not_told_is_left_out() -> None:
 def test_nodes_together() -> None:
     """Time and energy add up; memory is the highest; without the share of one node nothing is claimed of all."""
     shares = [
-        supervise.Share(cpu_seconds=10.0, sampled={"gpu_busy": 0.5, "gpu_peak_mib": 10.0, "gpu_energy_j": 5.0}),
-        supervise.Share(cpu_seconds=30.0, sampled={"gpu_busy": 1.0, "gpu_peak_mib": 20.0, "gpu_energy_j": 6.0}),
+        Share(cpu_seconds=10.0, sampled={"gpu_busy": 0.5, "gpu_peak_mib": 10.0, "gpu_energy_j": 5.0}),
+        Share(cpu_seconds=30.0, sampled={"gpu_busy": 1.0, "gpu_peak_mib": 20.0, "gpu_energy_j": 6.0}),
     ]
-    both = supervise._used_together(shares, 2)
+    both = _used_together(shares, 2)
 
     assert both == (40.0, {"gpu_busy": 0.75, "gpu_peak_mib": 20.0, "gpu_energy_j": 11.0})
-    assert supervise._used_together(shares[:1], 2) == (None, {"gpu_busy": 0.5, "gpu_peak_mib": 10.0})
+    assert _used_together(shares[:1], 2) == (None, {"gpu_busy": 0.5, "gpu_peak_mib": 10.0})
