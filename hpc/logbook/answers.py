@@ -270,7 +270,7 @@ def _run(log: Log, runs: Sequence[Entry], query: Query, as_json: bool) -> None:
     answer_list([found], as_json, "")
     if as_json:
         return
-    told = (found.command, describe_results(found.results), unescape(found.observations))
+    told = (found.command, describe_results(found.results), *unescape(found.observations).splitlines())
     for each in filter(None, told):
         tell(f"  {each}")
 

@@ -275,13 +275,14 @@ def test_one_run_runs_with_a_value_and_runs_of_today_are_told():
         say("start", "--", *line.split())
     say("finish", "Old", "loss=2.5")
     say("note", "Old", "flat")
+    say("note", "Old", "then steep")
     path = Path("runs/history.jsonl")
     lines = path.read_text().splitlines()
     path.write_text(
         "\n".join([re.sub(r'"time": "[^"]+"', '"time": "2020-01-01T00:00:00+00:00"', lines[0]), *lines[1:]])
     )
     told = say("ask", "how did old do?")
-    assert all(each in told for each in ("loss 2.5", "flat", "python a.py --lr 1e-3 --run=Old"))
+    assert told.splitlines()[-4:] == ["  python a.py --lr 1e-3 --run=Old", "  loss 2.5", "  - flat", "  - then steep"]
     assert "new" not in told
     assert [each["id"] for each in ask_json("ask", "which runs used lr=3e-4?")["runs"]] == ["new"]
     assert [each["id"] for each in ask_json("ask", "what did I run today?")["runs"]] == ["new"]
