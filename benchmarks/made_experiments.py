@@ -16,6 +16,7 @@ from hpc.adapters.files import write_json
 from hpc.adapters.manifest_store import list_submissions, load_index
 from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.core.records.index import Element
+from hpc.core.records.task import TaskRecord
 from hpc.metrics import MetricsWriter
 from hpc.node.attempt import Job, claim, prepare_task_folder
 from hpc.node.exit_record import conclude, exit_record
@@ -96,15 +97,43 @@ def planned(folder: Path) -> RunLayout:
     return RunLayout(folder / "runs", NAME)
 
 
+def submitted(layout: RunLayout) -> None:
+    """Let every planned task wait in this machine's queue."""
+    submit_to_local_queue(list_submissions(layout))
+
+
+def running(layout: RunLayout, steps: int, metrics: int) -> None:
+    """Write one attempt at work a planned task: of this process, by a program whose metrics file is open."""
+    first: tuple[str, bytes] | None = None
+    for attempt, record, _ in _begun(layout):
+        if first is None:
+            with MetricsWriter(attempt.metrics, flush_interval_s=3600, task_id=record.task_id) as writer:
+                for step in range(steps):
+                    writer.log(step, _values(step, metrics), final_error=1 / (1 + step))
+                writer.flush()
+                first = record.task_id, attempt.metrics.read_bytes()
+            (attempt.home / "summary.json").unlink()
+        attempt.metrics.write_bytes(first[1].replace(first[0].encode(), record.task_id.encode()))
+
+
 def finished(layout: RunLayout, steps: int, metrics: int) -> None:
     """Write one finished attempt a planned task, as the wrapper and a program with `metrics` metrics leave it."""
-    submissions = list_submissions(layout)
-    submit_to_local_queue(submissions)
-    job = Job.from_environment({"HPC_LOCAL_JOB": "local-benchmark"})
     log = "".join(f"{line}\n" for line in healthy_log(steps))
     written: dict[float, tuple[str, AttemptLayout]] = {}
+    for attempt, record, entry in _begun(layout):
+        _write_metrics(attempt, entry, steps, metrics, written)
+        attempt.stdout.write_text(log)
+        attempt.stderr.touch()
+        write_json(attempt.outcome, {"code": 0, "step": steps, "reason": "finished"})
+        conclude(layout.task(record.run_name), attempt, exit_record(record, Supervision(exit_code=0), attempt))
+
+
+def _begun(layout: RunLayout) -> Iterator[tuple[AttemptLayout, TaskRecord, Element]]:
+    """Claim the first attempt of every planned task."""
+    submitted(layout)
+    job = Job.from_environment({"HPC_LOCAL_JOB": "local-benchmark"})
     with _without_syncing():
-        for submission in submissions:
+        for submission in list_submissions(layout):
             index = load_index(submission)
             for entry in index.entries:
                 task = layout.task(entry.run_name)
@@ -112,11 +141,11 @@ def finished(layout: RunLayout, steps: int, metrics: int) -> None:
                 attempt = task.attempt(1)
                 assert claim(task, 1, record)
                 prepare_task_folder(task, attempt, record)
-                _write_metrics(attempt, entry, steps, metrics, written)
-                attempt.stdout.write_text(log)
-                attempt.stderr.touch()
-                write_json(attempt.outcome, {"code": 0, "step": steps, "reason": "finished"})
-                conclude(task, attempt, exit_record(record, Supervision(exit_code=0), attempt))
+                yield attempt, record, entry
+
+
+def _values(step: int, metrics: int) -> dict[str, float]:
+    return {f"metric_{number}": math.sin(step + number) for number in range(metrics)}
 
 
 def _write_metrics(
@@ -133,7 +162,7 @@ def _write_metrics(
         return
     with MetricsWriter(attempt.metrics, flush_interval_s=3600, task_id=entry.task_id) as writer:
         for step in range(steps):
-            writer.log(step, {f"metric_{number}": math.sin(step + number) for number in range(metrics)})
+            writer.log(step, _values(step, metrics))
         writer.summary(final_error=final)
     written[final] = (entry.task_id, attempt)
 

@@ -1,10 +1,11 @@
 """What a person's own job script gives a first experiment: arguments, values to compare, resources, the site."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from hpc.core.immutable import field, immutable
 
 
-@dataclass(frozen=True)
+@immutable
 class Given:
     """How one script starts the program.
 
