@@ -139,27 +139,51 @@ def print_json(value: Any) -> None:
 def print_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()
 ) -> None:
-    """Print a table that fits the terminal.
+    """Print a table that fits the terminal; where no column would, a paragraph a row.
 
     Args:
         right: Positions of the columns to align to the right.
     """
     from rich import box
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=max(console.width, 120))
     table = Table(
         title=Text(one_line(title)) if title else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )
     for position, column in enumerate(columns):
+        words = [column, *(str(row[position]) for row in rows if position < len(row))]
         table.add_column(Text(one_line(column)), justify="right" if position in right else "left", overflow="fold")
+        # Where all fit without a cut, no name is cut to make room for text.
+        table.columns[-1].no_wrap = console.is_terminal and not any(len(each.split()) > 1 for each in words)
     for row in rows:
         table.add_row(*(Text(printable(spelled(str(cell)))) for cell in row))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=max(console.width, 120))
+    least = Measurement.get(console, console.options.update(max_width=1 << 16), table).minimum
+    if console.is_terminal and least > console.width:
+        _print_paragraphs(title, columns, rows, console.width)
+        return
     console.print(table)
+
+
+def _print_paragraphs(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], width: int) -> None:
+    """Print each row as its first cell, and below it what the others are called and hold."""
+    import textwrap
+
+    for line in [title] if title else []:
+        say(one_line(line))
+    for first, *others in rows:
+        cells = zip(columns[1:], others, strict=True)
+        told = " · ".join(f"{name} {spelled(str(cell))}" for name, cell in cells if str(cell))
+        broken = textwrap.wrap(
+            one_line(told), max(width, 20), initial_indent="  ", subsequent_indent="  ", break_long_words=False,
+            break_on_hyphens=False,
+        )  # fmt: skip
+        say("\n".join([one_line(spelled(str(first))), *broken]))
 
 
 def speaks_plainly(command: Callable[P, int | None]) -> Callable[P, None]:

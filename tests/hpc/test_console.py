@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ from hpc import console
 from hpc.collect import say_values
 from hpc.core.errors import InputError
 from hpc.core.layout import RunLayout
+from tests.conversation import converse
+from tests.local_projects import command_environment
 
 if TYPE_CHECKING:
     from hpc.core.question.best import Best
@@ -116,3 +119,21 @@ def test_no_report_is_offered_while_retries_run(tmp_path: Path, capsys: pytest.C
     assert "or report what there is: python -m hpc.report tiny" in capsys.readouterr().out
     say_values(layout, best, "", "", goes_on=False, is_whole=True)
     assert "next: python -m hpc.report tiny" in capsys.readouterr().out
+
+
+TABLE = """
+from hpc.console import print_table
+long = "40 MB, and a sentence that is long enough to wrap"
+print_table("what it took", ("run", "attempts", "time", "memory"), [("lr0.03_d2_S2", 1, "9.3 s", long)], (1, 2))
+"""
+
+
+@pytest.mark.parametrize("columns", [120, 60, 44, 30])
+def test_a_table_cuts_no_word_however_narrow_the_terminal(tmp_path: Path, columns: int) -> None:
+    """Where its columns do not fit, a row is a paragraph: nobody reads a run's name in three pieces."""
+    code, seen = converse(["-c", TABLE], [], tmp_path, command_environment(), columns=columns)
+    seen = re.sub(r"\x1b\[[\d;]*m", "", seen)
+    assert code == 0
+    assert max(len(line.rstrip()) for line in seen.splitlines()) <= columns
+    for word in ("what it took", "lr0.03_d2_S2", "attempts", "9.3 s", "sentence", "enough"):
+        assert word in seen
