@@ -4,6 +4,7 @@ One sacct and one squeue call whatever the size; everything else is read from th
 (Slurm, processes that may live, small files) is imported where it is met, so that `status` answers at once.
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -23,10 +24,10 @@ from hpc.adapters.files import (
     refresh,
     write_json,
 )
-from hpc.adapters.manifest_store import find_manifest, list_submissions, load_index, task_from_json
+from hpc.adapters.manifest_store import check_manifest, find_manifest, list_submissions, load_index, task_from_json
 from hpc.adapters.owner import owner_in_slurm
 from hpc.adapters.packed import has_file
-from hpc.adapters.task_lines import LazyEntries, TaskLines, index_lines
+from hpc.adapters.task_lines import LazyEntries, LazyManifest, TaskLines, index_lines, manifest_lines
 from hpc.adapters.withdrawn import NOTHING, read_withdrawn
 from hpc.core.errors import InputError, TemporaryError
 from hpc.core.experiment.spec import Task
@@ -429,11 +430,34 @@ def take_snapshot(
         InputError: There is no manifest, or a file was damaged.
         TemporaryError: Slurm is needed and did not answer.
     """
-    manifest, problem = find_manifest(layout)
-    asked = [task_from_json(each) for each in manifest["tasks"]]
+    manifest, asked, problem = _read_plan(layout, memory)
     seen = look_at(layout, asked, require_slurm=require_slurm, memory=memory)
     told = memory.read_entries() if memory else read_entries(layout)
     return snapshot_of(layout, manifest, seen, told if keep else {}, problem)
+
+
+_Plan = tuple[Mapping[str, Any], Sequence[Task], InputError | None]
+
+
+def _read_plan(layout: RunLayout, memory: Memory | None) -> _Plan:
+    """The manifest, its tasks, and what is wrong with ``manifest.json``.
+
+    Raises:
+        InputError: There is none.
+    """
+    if memory:
+        with contextlib.suppress(
+            InputError, OSError, ValueError, LookupError, TypeError
+        ):  # it is read as a whole, then
+            lines = manifest_lines(layout.manifest)
+            if lines and not memory.is_whole(lines.digest):
+                check_manifest({**LazyManifest(lines)}, layout.manifest)
+                memory.note_whole(lines.digest, len(lines.ids))
+            if lines:
+                lazy = LazyManifest(lines)
+                return lazy, [task_from_json(each) for each in lazy.read_tasks()], None
+    manifest, problem = find_manifest(layout)
+    return manifest, [task_from_json(each) for each in manifest["tasks"]], problem
 
 
 def snapshot_of(
