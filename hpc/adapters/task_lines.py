@@ -102,18 +102,9 @@ class LazyManifest(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         """As of the whole manifest."""
         if name == "tasks" and not self._is_whole:
-            self._content["tasks"] = self.read_tasks()
+            self._content["tasks"] = json.loads(self._tasks)
             self._is_whole = True
         return self._content[name]
-
-    def read_tasks(self) -> list[dict[str, Any]]:
-        """Parse the tasks, and do not hold them.
-
-        Raises:
-            ValueError: A line was edited.
-        """
-        found: list[dict[str, Any]] = json.loads(self._tasks)
-        return found
 
     def __iter__(self) -> Iterator[str]:
         """The names of all members."""

@@ -5,6 +5,7 @@ One sacct and one squeue call whatever the size; everything else is read from th
 """
 
 import contextlib
+import json
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -454,8 +455,8 @@ def _read_plan(layout: RunLayout, memory: Memory | None) -> _Plan:
                 check_manifest({**LazyManifest(lines)}, layout.manifest)
                 memory.note_whole(lines.digest, len(lines.ids))
             if lines:
-                lazy = LazyManifest(lines)
-                return lazy, [task_from_json(each) for each in lazy.read_tasks()], None
+                tasks = [task_from_json(json.loads(each)) for each in lines.lines]  # never all of them as parsed
+                return LazyManifest(lines), tasks, None
     manifest, problem = find_manifest(layout)
     return manifest, [task_from_json(each) for each in manifest["tasks"]], problem
 
