@@ -19,12 +19,10 @@ import re
 from collections.abc import Callable, Sequence
 from itertools import takewhile
 
-from hpc.core.failures.ending import ends_badly
 from hpc.core.failures.evidence import OF_STATE, UNREADABLE, Evidence, FailureClass, LogLine, Verdict
 from hpc.core.failures.fact_rules import CHECKPOINTED, FACT_RULES, FactRule, Step, fact, signal_of
 from hpc.core.failures.health import examine
 from hpc.core.failures.log_rules import LOG_RULES
-from hpc.core.failures.log_scan import clean
 from hpc.core.failures.rule import Role, Rule, Tier
 from hpc.core.failures.scene import Event, Scene, observe
 from hpc.core.immutable import immutable, replace
@@ -302,6 +300,8 @@ def _proof_of_success(scene: Scene) -> tuple[str, LogLine, float] | None:
     known = evidence.exit_code == 0 or evidence.state is S.COMPLETED
     if ended_well and known and evidence.state in (None, S.COMPLETED):
         return _proof_by_exit(scene)
+    if (answer := scene.answer) and not any(event.rule.role is Role.KILLED for event in scene.open_events):
+        return "exit-code-answers", answer, 0.85
     unasked = evidence.exit_code is None and evidence.state is None and not evidence.exit_signal
     if unasked and scene.finish and not _blocking(scene):
         return "log-says-finished", scene.finish, 0.6
@@ -323,12 +323,7 @@ def _proof_by_exit(scene: Scene) -> tuple[str, LogLine, float] | None:
 
 def _blocking(scene: Scene) -> list[Event]:
     """Messages that speak against an exit code of 0."""
-    return [
-        event
-        for event in scene.open_events
-        if event.rule.category is not F.NOT_CONVERGED
-        and (not event.rule.needs_failure or ends_badly(clean(event.line.text)))
-    ]
+    return [event for event in scene.open_events if event.rule.category is not F.NOT_CONVERGED and event.decides]
 
 
 def _taken_away(scene: Scene) -> Verdict | None:
@@ -474,6 +469,7 @@ _STEPS: tuple[tuple[str, Callable[[Scene], Verdict | None]], ...] = (
 SUCCESS_RULES = {
     "outcome-recorded": "the program wrote its outcome as its last act and its metrics are complete",
     "exit-recorded": "the wrapper saw exit code 0 and the metrics are complete (or none were declared)",
+    "exit-code-answers": "a solver printed its answer and gave the exit code that stands for it",
     "completed": "the scheduler saw exit code 0 and no unsurvived failure stands in the log",
     "log-says-finished": "only a log is known; it ends with the program's own statement and holds no failure",
 }

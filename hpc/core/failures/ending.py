@@ -12,7 +12,8 @@ from hpc.core.failures.engine import Finder
 _DID = (
     r"wrote|written|saved|exported|stored|archived|uploaded|synced|merged|committed|produced|created|copied|moved"
     r"|answered|completed?|succeeded|success(?:ful(?:ly)?)?|passed|converged|reached|verified|match(?:es|ed)?"
-    r"|finished|unpacked|extracted|downloaded|collected|generated|rendered|computed|simulated|converted|mapped|aligned"
+    r"|finished|unpacked|extracted|downloaded|collected|generated|rendered|computed|simulated|converted|mapped"
+    r"|aligned"
     r"|indexed|assembled|recovered|solved|drained|published|registered|archivé|tuned|sampled|fitted|ranked|aggregated"
     r"|satisfied|identical|resolved|processed|fertig|gespeichert|abgeschlossen|geschrieben|terminée?s?"
     r"|enregistrée?s?|écrite?s?"
@@ -21,8 +22,9 @@ _DID = (
 _FILES = (
     r"(?:csv|tsv|json|jsonl|ya?ml|txt|md|html|pdf|png|svg|gif|npy|npz|h5|hdf5|nc|zarr|parquet|feather|pkl|pickle"
     r"|joblib"
-    r"|rds|rda|rdata|mat|jld2|pt|pth|ckpt|onnx|safetensors|gguf|bin|dat|xyz|pdb|gro|xtc|vtu|vtk|root|fits|bam|vcf|gff3?"
-    r"|fa|fasta|fastq|gz|zip|tar|tif|tiff|nii|wav|mp4|xlsx|db|sqlite|bed|mcool|lance)"
+    r"|rds|rda|rdata|mat|jld2|pt|pth|ckpt|onnx|safetensors|gguf|bin|dat|xyz|pdb|gro|xtc|vtu|vtk|root|fits|bam"
+    r"|vcf|gff3?"
+    r"|fa|fasta|fastq|gz|zip|tar|tif|tiff|nii|wav|mp4|xlsx|tex|vtm|exr|db|sqlite|bed|mcool|lance)"
 )
 _SCORES = (
     r"(?:accuracy|acc|auc|auroc|f1|dice|iou|miou|m?ap|rmse|mae|mse|r2|bleu|rouge\S{0,3}|perplexity|ppl|score"
@@ -39,6 +41,7 @@ _WELL = Finder(
     rf"|\b{_SCORES}\b\)?(?: (?:is|of|on|over|at|\w{{1,12}}))?\s{{0,8}}[=:]?\s{{0,8}}[-+]?\d+\.\d"
     rf"|(?:\b(?:in|to|into|see|as)|->|=>|→"
     rf"|:) {{0,2}}['\"]?\S{{0,200}}\w\.{_FILES}['\"]?(?: \([^)]{{0,60}}\))?\W{{0,3}}$"
+    r"|(?:->|=>|→) {0,2}\S{0,200}\w\.[a-z][a-z0-9]{1,9}$"
     r"|\b(?:outputs?|results?|figures?|tables?|reports?|artifacts?|predictions|plots?|findings)\b.{0,30}"
     r"\b(?:in|below|under|at|to) \S{0,100}/"
     r"|^> ?(?:write|save|ggsave)\w{0,12}[.(]|\bwriting (?:wave\w{1,12}|chgcar|output|coordinates|results?)$"
@@ -54,8 +57,35 @@ _WHOLE = Finder(
     r"|\b0 (?:differ\w*|failed|failures|errors|missing|given up|lost)\b|\bno (?:errors|failures|differences)\b"
     r"|\bnormal (?:end|termination|exit)\b|\bfin normale\b|\bexit success\b"
     r"|\b(?:complete(?:d)?|finished|succeeded) successfully|\bsuccessfully (?:completed|finished)"
+    r"|\bsuccessful (?:termination|completion|end)\b|\b(?:terminated|ended) normally\b|\breturned status 0\b"
+    r"|\d \w[^,]{0,40}, 0 (?:left|remaining|to do|to go|pending)\b"
 )
 _COUNT = re.compile(r"(?<![\d.])(\d{1,12}) ?(?:/|of|out of) ?(\d{1,12})(?![\d.]*\d)")
+_THINGS_DONE = re.compile(
+    r"(?<![\w.,/:-])[1-9][\d,]{0,14} (?:\w{1,20} ){0,2}[a-z]{2,20}s (?:were |have been )?(?P<done>[a-z]{2,20}ed)\b",
+    re.IGNORECASE,
+)
+_NOT_DONE = re.compile(
+    r"(?:fail|skip|crash|abort|kill|drop|corrupt|damag|expect|requir|request|need|remain|exceed|terminat|tim"
+    r"|start|submit"
+    r"|queu|alloc|detect|us|schedul|launch|spawn|connect|initial|configur|reject|ignor|exhaust|interrupt"
+    r"|cancel|miss|los"
+    r"|error|timed|block|affect|reserv|limit|mask|excluded|retri|delay|stopp|pass|evict|encounter|rais|unresolv)\w*",
+    re.IGNORECASE,
+)
+"""What is done to things before there is a result, or instead of one."""
+_EACH = re.compile(
+    r"(?<![\d.])([2-9]|\d{2,12}) [a-z][\w-]{1,24}[,:;]? (?:and |of which )?\1 (?:\w{1,20}[- ]){0,2}?"
+    r"(?:with exit 0|ok|good|fine|done|valid|\w{2,20}ed)\b",
+    re.IGNORECASE,
+)
+"""So many things, and as many of them good."""
+_OF_SCORE = re.compile(r"(\d\.\d{1,12} ?%?) \(\d{1,12} ?/ ?\d{1,12}\)")
+_ARROW = re.compile(r"(?:->|=>|→) {0,2}\S{0,200}$")
+_FILE = re.compile(r"(?<!\S)\S{0,200}/\S{0,200}\w\.\w{2,10}(?=[\s,;:)'\"]|$)")
+_COUNTED_TROUBLE = re.compile(
+    r"(?<![\d.])\d{1,12} (?:\w{1,20} ){0,2}(?:failures|errors|warnings|crashes|faults|aborts|kills)\b", re.IGNORECASE
+)
 _NOTHING_WRONG = re.compile(
     r"\b(?:0|no|zero|without(?: any)?|none) (?:\w{1,20} ){0,2}(?:errors?|fail\w*|missing|lost|given up|differ\w*"
     r"|problems?"
@@ -90,12 +120,15 @@ NOTHING = (
     r"|trained|merged|aligned|mapped|downloaded|rendered|collected) 0 ?(?:/|of|out of) ?[1-9]\d{0,8}\b"
     rf"|\b(?:trained|evaluated|processed|fitted|fit) (?:\w{{1,12}} ){{0,2}}0 {_THINGS}\b"
     rf"|\b0 {_THINGS} (?:were )?(?:trained|evaluated|processed|written|loaded|used|left after|left to train|remain)\b"
-    rf"|\b0 ?(?:/|of|out of) ?[1-9]\d{{0,8}} (?:\w{{1,20}} ){{0,2}}(?:evaluated|scored|solved|merged|converted|trained"
+    rf"|\b0 ?(?:/|of|out of) ?[1-9]\d{{0,8}} (?:\w{{1,20}} ){{0,2}}(?:evaluated|scored|solved|merged|converted"
+    rf"|trained"
     r"|aligned|mapped|rendered|simulated|assembled|computed|answered|uploaded|downloaded|indexed)\b"
 )
 NO_INPUT = (
-    r"\bfound 0 (?:\w{1,20} )?(?:images?|files?|samples?|examples?|records?|rows?|sequences?|documents?|frames?|pairs?"
-    r"|videos?|shards?|items?|utterances?)(?:\W{0,2}$|\W{1,2}(?:in|under|for|at|below|belonging|from|inside|within)\b)"
+    r"\bfound 0 (?:\w{1,20} )?(?:images?|files?|samples?|examples?|records?|rows?|sequences?|documents?"
+    r"|frames?|pairs?"
+    r"|videos?|shards?|items?|utterances?)(?:\W{0,2}$|\W{1,2}(?:in|under|for|at|below|belonging|from|inside"
+    r"|within)\b)"
     r"|^\W{0,3}(?:0|no) (?:\w{1,20} )?(?:images?|files?|samples?|examples?|records?|sequences?|inputs?) "
     r"(?:were |was )?(?:found|match(?:ed|ing)?)(?:\W{0,2}$|\W{1,2}(?:in|under|for|at|below|matching|by|from"
     r"|inside|within)\b)"
@@ -105,9 +138,11 @@ NO_INPUT = (
     r"|\b(?:number|num|no\.?|count|#)[ _]?(?:of[ _])?(?:train(?:ing)?|input|total)[ _](?:samples?|images?"
     r"|examples?|reads?"
     r"|records?|rows?|files?|sequences?|tokens?|batches)\W{1,3}0(?:$|[^\d.,]|[.,](?:$|\D))"
-    r"|\b(?:samples?|images?|examples?|reads?|records?|rows?|tokens?|sequences?|batches) (?:seen|processed|loaded|read"
+    r"|\b(?:samples?|images?|examples?|reads?|records?|rows?|tokens?|sequences?|batches) (?:seen|processed"
+    r"|loaded|read"
     r"|used|consumed)\W{1,3}0(?:$|[^\d.,]|[.,](?:$|\D))"
     r"|\b(?:input|total) (?:reads?|records?|samples?|rows?|sequences?)\W{1,3}0(?:$|[^\d.,]|[.,](?:$|\D))"
+    r"|\b0 (?:\w{1,20} ){0,2}\w{2,20}s (?:left|remain\w*) after\b"
     r"|\b(?:epoch|step)\b.{0,20}\b0 batches\b|\blen\(\w{0,20}(?:train|data)\w{0,12}\)\W{1,4}0\b"
 )
 """What a program says that was given nothing to work on."""
@@ -122,7 +157,8 @@ TESTS_FAILED = (
 )
 """How test runners of several languages say that some tests failed."""
 _TESTS_PASSED = Finder(
-    r"^=* ?\d{1,7} passed\b(?:,? \d{1,7} (?:skipped|xfailed|xpassed|warnings?|deselected|rerun|subtests? passed)){0,6}"
+    r"^=* ?\d{1,7} passed\b(?:,? \d{1,7} (?:skipped|xfailed|xpassed|warnings?|deselected|rerun"
+    r"|subtests? passed)){0,6}"
     r"(?: in .{1,40})?=*$|\b100% tests passed\b|^\[  PASSED  \] [1-9]\d{0,6} tests?\b"
     r"|^test result: ok\b|\ball \d{0,7} ?tests? (?:have |were )?(?:passed|ok|succeeded)\b"
     r"|^tests?: {1,10}\d{1,7} passed\b"
@@ -143,7 +179,8 @@ BADLY = (
     r"|training"
     r"|calculation|execution))\b"
     r"|^\W{0,4}abort(?:ed|ing)?[:!]|\berror executing process\b|\bterminated with an error exit status\b"
-    r"|\bno (?:\w{1,20} ){0,2}(?:results?|output|model|checkpoint|predictions?)\b.{0,24}\b(?:written|saved"
+    r"|\bno (?:\w{1,20} ){0,2}(?:results?|output|model|checkpoint|predictions?|solution"
+    r"|files?)\b.{0,24}\b(?:written|saved"
     r"|produced|left|generated|created|exported)\b"
 )
 
@@ -169,15 +206,21 @@ _BAD_PARTS = re.compile(
     r"|flagged|lost|given up|errors?)\b",
     re.IGNORECASE,
 )
-_STEPS = re.compile(r"\b(?:steps?|epochs?|iterations?|iters?|batch(?:es)?|updates?|eta|trials? done)\b", re.IGNORECASE)
+_STEPS = re.compile(
+    r"\b(?:steps?|epochs?|iterations?|iters?|batch(?:es)?|updates?|eta"
+    r"|trials? done)\b",
+    re.IGNORECASE,
+)
 _SCRIPTS = re.compile(
-    r"^\W*(?:all )?(?:done|finished|ended?|completed?|success|job|script|task|step|exit(?!(?:ed|ing)? normally)\w*"
+    r"^\W*(?:all )?(?:done|finished|ended?|completed?|success|(?:job|script|task|step)(?: (?:done|ended|over))?"
+    r"|exit(?!(?:ed|ing)? normally)\w*"
     r"|\+ echo"
     r"|fertig|ende|terminé|termine|hecho|listo|fin|fatto|完成|完了)\b"
     r"(?:.{0,60}\b\d{1,2}:\d\d\b.{0,30}|\W*(?:in|after) [\d.:]{1,12} ?\w{0,8})?\W*$"
     r"|^\W*(?:the |my |all |this )?(?:\w{1,20} )?(?:stages?|steps?|jobs?|tasks?|scripts?|commands?) "
     r"(?:is |are |was |were |have |has )?(?:all )?(?:done|finished|completed?|over|ended|through)\W*$"
-    r"|^\W*everything (?:is )?(?:done|finished)\W*$|^\W*(?:job|script) (?:run )?(?:ended|completed?|finished) \w{2,4} "
+    r"|^\W*everything (?:is )?(?:done|finished)\W*$|^\W*(?:job|script) (?:run )?(?:ended|completed?"
+    r"|finished) \w{2,4} "
     r"|\bjob script\b|^(?:elapsed|real|user|sys|date|host)\b",
     re.IGNORECASE,
 )
@@ -188,14 +231,23 @@ def ends_well(text: str) -> bool:
     """Whether a line says that something was done, with content: what, how many of how many, which score."""
     if _is_empty(text):
         return False
-    if ends_in_most(text) or (_is_all(text) and not _TRIES_AGAIN.found(text) and not _NOT.found(_without_zeros(text))):
+    if (
+        _says_each(text)
+        or ends_in_most(text)
+        or (_is_all(text) and not _TRIES_AGAIN.found(text) and not _NOT.found(_without_zeros(text)))
+    ):
         return True
     return (
-        _WELL.found(text)
+        (_WELL.found(text) or _counts_done(text))
         and not (_SCRIPTS.search(text) and text.strip() != "JOB DONE.")
         and not _NOT.found(_without_zeros(text))
         and not _is_part(text)
     )
+
+
+def _counts_done(text: str) -> bool:
+    """Whether a line counts things to which something was done: `812 files pushed`."""
+    return any(not _NOT_DONE.match(m["done"]) for m in _THINGS_DONE.finditer(text))
 
 
 def _is_empty(text: str) -> bool:
@@ -209,7 +261,7 @@ def ends_whole(text: str) -> bool:
     """Whether a line says that everything was done, or was checked and is right."""
     if _is_empty(text):
         return False
-    if ends_in_most(text):
+    if _says_each(text) or ends_in_most(text):
         return True
     if not _WHOLE.found(text) and not (_WELL.found(text) and _is_all(text)):
         return False
@@ -243,12 +295,21 @@ def ends_in_most(text: str) -> bool:
 
 def ends_with_nothing(text: str) -> bool:
     """Whether a line says that nothing of what was tried came to anything: what is written afterwards is empty."""
-    if _NO_INPUT.found(text):
+    if _NO_INPUT.found(text) or _all_are_bad(text):
         return True
     if not _NOTHING.found(text):
         return False
     counts = _COUNT.findall(text)
     return not counts or any(a in (b, "0") for a, b in counts)
+
+
+def _all_are_bad(text: str) -> bool:
+    """Whether a line counts as many bad parts as there are."""
+    if _TRIES_AGAIN.found(text) or _REPEATED.found(text):
+        return False
+    wholes = {int(m[2]) for m in _COUNT.finditer(text)} - {0}
+    bad = _BAD_PARTS.search(_COUNT.sub(lambda m: m[1], text))
+    return bad is not None and int(bad[1].replace(",", "")) in wholes
 
 
 def fails_few(text: str) -> bool:
@@ -257,19 +318,31 @@ def fails_few(text: str) -> bool:
     return bool(counts) and all(0 < int(a) < FEW * int(b) for a, b in counts)
 
 
+ANSWERS = {
+    10: re.compile(r"(?:s )?SATISFIABLE$|VERIFICATION FAILED$"),
+    20: re.compile(r"(?:s )?UNSATISFIABLE$"),
+    30: re.compile(r"(?:s )?OPTIMUM FOUND$"),
+}
+"""Exit code → the answer it stands for, of solvers that keep to the conventions of their competitions."""
 FEW = 0.1
 """Share of failed parts below which a run has done what it was to do."""
 
 
 def _without_zeros(text: str) -> str:
-    return _NOTHING_WRONG.sub("·", text)
+    text = _NOTHING_WRONG.sub("·", _FILE.sub("·", text))
+    return _COUNTED_TROUBLE.sub("·", text) if _ARROW.search(text) else text  # what was counted was written down
 
 
 def _is_all(text: str) -> bool:
     return any(m[1] == m[2] and m[1] != "0" for m in _COUNT.finditer(text))
 
 
+def _says_each(text: str) -> bool:
+    """Whether a line counts things, and as many of them good."""
+    return _EACH.search(text) is not None and not _NOT.found(_without_zeros(text))
+
+
 def _is_part(text: str) -> bool:
     """Whether a line counts fewer than all, and nothing whole beside it."""
-    counts = [(m[1], m[2]) for m in _COUNT.finditer(text)]
+    counts = [(m[1], m[2]) for m in _COUNT.finditer(_OF_SCORE.sub(r"\1", text))]
     return bool(counts) and not any(a == b for a, b in counts)

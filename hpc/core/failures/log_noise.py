@@ -66,6 +66,8 @@ NOISE: tuple[tuple[str, str], ...] = (
                             r"|op \.{3} \[NO\]|falling back to|\(optional, ignored\)|using eager attention"),
     ("an autotuner drops a choice", r"Ignoring this choice|Reducing block sizes or"),
     ("leaked semaphores", r"resource_tracker: There appear|leaked (?:semaphore|shared_memory) objects"),
+    ("rows of tables of numbers",
+     r"^\s{0,20}[A-Za-z][\w ()/.-]{1,40}?(?:\s{1,20}\d{1,9}\.\d{1,9}){3,12}\s{0,20}\d{0,9}$"),
     ("the launcher's own bookkeeping", r"restart_count=|attempts left; will restart"),
     ("a shell's report about a monitor", r": {1,2}\d+ Terminated {4,}"),
     ("tests' names", r"::test_\w+ PASSED|\.\.\. (?:ok|passed|skipped|xfail)$"),

@@ -100,6 +100,9 @@ _SAVED = Finder(
     r"|\bfinal (?:\w+ ){0,3}(?:loss|accuracy|acc|error|reward|score|return|metric\w*)\b.{0,20}\d"
     r"|Trainer\.fit` stopped: `max_(?:epochs|steps)|\btrial \d{1,9} finished with value",
 )
+_NOT_SAVED = Finder(
+    r"\b(?:fail\w*|unable|could not|couldn't|cannot|can't|not|never) (?:to )?(?:be )?(?:sav|writ|stor)\w*"
+)
 _FINISHED = Finder(
     r"\b(?:training|train|fit|optimi[sz]ation|simulation|experiment|all \d* ?(?:epochs|steps|iterations))\b\W{0,3}"
     r"(?:is |has |was |have )?(?:done|completed?|finished|ended|successful\w*)\b"
@@ -180,12 +183,12 @@ def is_progress(line: str) -> bool:
 
 def is_result(line: str) -> bool:
     """A line that says that something worth having was reached or stored, such as a saved model."""
-    return _SAVED.found(line) and not _NOT_PROGRESS.found(line)
+    return _SAVED.found(line) and not (_NOT_PROGRESS.found(line) or _NOT_SAVED.found(line))
 
 
 def says_finished(line: str) -> bool:
     """A program's own statement that it came to its end. A job script may say the same of a program that crashed."""
-    return (_FINISHED.found(line) or _SAVED.found(line)) and not _NOT_PROGRESS.found(line)
+    return (_FINISHED.found(line) and not _NOT_PROGRESS.found(line)) or is_result(line)
 
 
 def says_ended(line: str) -> bool:

@@ -28,6 +28,7 @@ class Role(StrEnum):
     TIME_LIMIT = auto()  # likewise
     KILLED = auto()  # somebody sent SIGKILL: what others say of a broken connection comes from it
     NO_PROGRAM = auto()  # a command was not found: a failure only where nothing was done without it
+    COUNTED = auto()  # known by the other counts of its log: no pattern finds it
     UNCAUGHT = auto()  # stands in for an exception at the end of a traceback that no row knows
 
 

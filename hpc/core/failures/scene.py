@@ -6,12 +6,14 @@ from functools import cache, cached_property
 from itertools import islice, takewhile
 
 from hpc.core.failures import log_scan
-from hpc.core.failures.course import Course, says_handled
+from hpc.core.failures.course import Course
 from hpc.core.failures.curves import Curve, read_curves
+from hpc.core.failures.ending import ANSWERS
 from hpc.core.failures.engine import Pattern
 from hpc.core.failures.evidence import Evidence, LogLine
 from hpc.core.failures.log_noise import is_noise
 from hpc.core.failures.log_rules import LOG_RULES
+from hpc.core.failures.marks import says_handled
 from hpc.core.failures.reading.languages import in_english
 from hpc.core.failures.reading.parts import Line, Part, Trace
 from hpc.core.failures.reading.prefixes import split_prefix, split_speakers
@@ -46,6 +48,7 @@ class Event:
         position: Place in the evidence's order.
         survived: The same stream went on working afterwards.
         passed: The program printed it and went on to other things: nothing to overrule an exit code of 0 with.
+        decides: It may overrule one, whether or not healthy runs print the like.
         raised: It is the message of a traceback.
     """
 
@@ -55,6 +58,7 @@ class Event:
     position: int
     survived: bool
     passed: bool = False
+    decides: bool = True
     raised: bool = False
 
     @property
@@ -148,6 +152,12 @@ class Scene:
         return next((line.origin for line in reversed(self.lines) if log_scan.says_finished(line.text)), None)
 
     @cached_property
+    def answer(self) -> LogLine | None:
+        """The answer a solver printed, where its exit code is the one that stands for it; else None."""
+        said = None if self.evidence.exit_signal else ANSWERS.get(self.evidence.exit_code or 0)
+        return next((line.origin for line in self.lines if said and said.match(line.text)), None)
+
+    @cached_property
     def names_nan(self) -> bool:
         """Whether any line names a number that is none: where none does, nobody need read them."""
         texts = " ".join(line.text for line in self.evidence.log)
@@ -220,22 +230,25 @@ class Scene:
         for i, line in enumerate(lines[: reason + 1]):
             trace = reading.by_message.get(i)
             known = _gate().may_match(line.text) if line.speaks else ()
-            asked = i >= last or i in course.ends or log_scan.suspicious(line.text)
+            counted = course.worth.cause_of(i) if line.speaks and not self._is_failed else ""
+            asked = i >= last or counted or i in course.told or log_scan.suspicious(line.text)
             of_part = asked and trace is None and _PART_FAILED.match(line.text)
-            if trace is None and not ((known or of_part) and asked and not is_noise(line.text)):
+            if trace is None and not ((known or of_part or counted) and asked and not is_noise(line.text)):
                 continue
             if i in course.muted:
                 continue
             rule = _recognise(known, lines, i, trace, self.evidence) or (_UNCAUGHT if trace else None)
+            if rule is None or (rule.tier is Tier.TRACE and counted != "last_word"):
+                rule = _COUNTED.get(counted, rule)
             if trace is None and (rule is None or rule.tier is Tier.TRACE) and (of := _of_part(line, self.evidence)):
                 over = self._is_failed or course.ends_well_after(i)
                 found.append((Event(of, line.origin, line.rank, line.position, survived=over, passed=over), None))
             elif rule is not None:
                 uncaught = trace.outermost if trace else None
+                said = (line.origin, line.rank, line.position)
                 survived, passed = course.survived(i, rule, uncaught), course.passed(i, rule, uncaught)
-                found.append(
-                    (Event(rule, line.origin, line.rank, line.position, survived, passed, trace is not None), trace)
-                )
+                decides = course.worth.decides(i, rule)
+                found.append((Event(rule, *said, survived, passed, decides, trace is not None), trace))
         yield from _one_a_chain(found)
 
 
@@ -259,6 +272,8 @@ def _gate() -> RuleGate:
 
 
 _UNCAUGHT = next(rule for rule in LOG_RULES if rule.role is Role.UNCAUGHT)
+_COUNTED = {rule.cause: rule for rule in LOG_RULES if rule.role is Role.COUNTED}
+"""Rows of lines that are known by the others of their log, and not by their words."""
 
 
 def observe(evidence: Evidence) -> Scene:

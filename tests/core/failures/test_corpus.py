@@ -18,11 +18,9 @@ FLOOR_NAMED, FLOOR_EARLIER = 0.95, 0.92
 """Below these a change of the rules is a step back: of failures held out, the label for software the classifier was
 asked for, and the label in all earlier waves."""
 HARDER = ("eleventh", "twelfth")
-FLOORS = {False: (0.94, 0.84, 4, 8), True: (0.72, 0.73, 11, 8)}
+FLOORS = {False: (0.95, 0.84, 3, 4), True: (0.75, 0.73, 8, 8)}
 """Of the fresh waves, and of the harder ones among them: at least so many failures with a defensible class, and with
-the event quoted; at most so many false successes and successes called a failure. Elsewhere there is none of either,"""
-HARDER_READ = (10, 7)
-"""but for the part of the harder ones that was opened last."""
+the event quoted; at most so many false successes and successes called a failure. Elsewhere there is none of either."""
 MISREAD_ALONE = ("success.y-1-gmx-none", "success.w4-apptainer-warnings")
 """Logs without state and exit code that went well, and of which a warning is believed."""
 
@@ -39,10 +37,6 @@ def is_fresh(answered: Answered) -> bool:
 def test_no_failure_is_taken_for_a_success(answers: tuple[Answered, ...]) -> None:
     """The mistake that falsifies a result happens on no part rules were written with, nor oftener than it did."""
     judged = [a for a in answers if not (a.defensible or is_fresh(a))]
-    opened = [a for a in judged if a.case["origin"] in HARDER]
-    assert sum(a.false_success for a in opened) <= HARDER_READ[0]
-    assert sum(a.false_failure for a in opened) <= HARDER_READ[1]
-    judged = [a for a in judged if a.case["origin"] not in HARDER]
     assert [a.case["id"] for a in judged if a.false_success] == []
     assert [a.case["id"] for a in judged if a.false_failure and a.case["id"] not in MISREAD_ALONE] == []
     for is_harder, (_, _, most_false_successes, most_false_failures) in FLOORS.items():

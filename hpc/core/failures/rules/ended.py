@@ -6,6 +6,14 @@ from hpc.core.failures.rule import RAISED, Role, Rule, Tier, row
 F = FailureClass
 
 
+def _counted(category: FailureClass, cause: str, proves: str, leaves_open: str) -> Rule:
+    """Return the row of lines that say, beside the other counts of their log, that nothing or not all was done."""
+    return row(
+        f"counted-{cause.replace('_', '-')}", category, cause, r"\b\B", proves, leaves_open,
+        tier=Tier.TRACE, confidence=0.6, role=Role.COUNTED,
+    )  # fmt: skip
+
+
 def _reported(name: str, category: FailureClass, cause: str, states: str, meaning: str) -> Rule:
     """Return the row of what a workflow manager says of a job of its own that Slurm ended."""
     return row(
@@ -32,8 +40,9 @@ EARLY: tuple[Rule, ...] = (
     ),
     row(
         "timeout-said", F.TIMEOUT, "limit",
-        r"\b(?:max_?time|wall_?time|(?:wall ?clock |wall ?|run ?|cpu )?time(?:_| )?(?:limit|budget|allowance|allotment)"
-        r"|maximum (?:run ?)?time|allotted time|deadline)\b.{0,50}\b(?:reached|exceeded|exhausted|used up|is up"
+        r"\b(?:max_?time|wall_?time|(?:wall ?clock |wall ?|run ?|cpu )?time(?:_| )?(?:limit|budget|allowance"
+        r"|allotment)"
+        r"|maximum (?:run ?)?time|allotted time|deadline)\b.{0,50}\b(?:reached|exceeded|exhausted|used up|spent|is up"
         r"|hit|over|expired"
         r"|passed|stopp\w+)\b|\b(?:ran|running|run) out of (?:wall ?|run)?time\b",
         "the program stopped at a limit of time",
@@ -42,8 +51,12 @@ EARLY: tuple[Rule, ...] = (
     ),
     row(
         "cancelled-by-user", F.CANCELLED, "user",
-        r"\b(?:on|at|by|upon) (?:the )?user(?:'s|s')? request\b|\b(?:cancell?ed|aborted|interrupted|stopped|terminated"
-        r"|halted) by (?:the |a )?(?:user|operator|administrator|admin)\b|\buser (?:has )?(?:requested"
+        r"\b(?:on|at|by|upon) (?:the )?user(?:'s|s')? request\b|\b(?:cancell?ed|aborted|interrupted|stopped"
+        r"|terminated"
+        r"|halted) by (?:the |a )?(?:user|operator|administrator|admin)\b|\b(?:detected"
+        r"|caught) keyboard ?interrupt|\binterrupt (?:request )?received\b|\b(?:pressed|by|on"
+        r"|after) ctrl[ +-]?c\b|\bsolve interrupted\b"
+        r"|\^C$|\buser (?:has )?(?:requested"
         r"|cancell?ed|aborted"
         r"|interrupted)\b|\b(?:from|by|via) scancel\b|\bkeyboard interrupt received\b",
         "a person asked for it to be stopped",
@@ -93,10 +106,36 @@ EARLY: tuple[Rule, ...] = (
 """Asked right after the rows about memory."""
 
 ROWS: tuple[Rule, ...] = (
+    _counted(
+        F.DATA, "nothing", "the program counts nothing it worked on, or nothing that came of it",
+        "whether the path, a filter or an earlier step is wrong",
+    ),
+    _counted(F.CODE_BUG, "none_good", "a summary counts failures and no success", "why they failed"),
+    _counted(F.CODE_BUG, "all_failed", "each item failed alike, and nothing came of them", "why they failed"),
+    _counted(
+        F.CHECKPOINT, "unloaded", "a model was measured of which no weights had been loaded",
+        "whether the file, its names or the model is wrong",
+    ),
+    _counted(
+        F.DATA, "made_up", "an input was not there, and the run went on with one that was made up",
+        "whether the path or the data is missing",
+    ),
+    _counted(F.CODE_BUG, "last_word", "the last thing the program said is an error", "what it means"),
+    _counted(F.UNKNOWN, "short", "the program ended itself before it had done what it counts", "why it did"),
+    _counted(F.CODE_BUG, "undone", "parts were not done because another one had failed", "why that one failed"),
+    row(
+        "told-to-stop", F.PREEMPTED, "told",
+        r"\b(?:received|caught|got|handling) (?:signal )?(?:SIG)?(?:TERM|USR1|USR2|10|12|15)\b"
+        r"|\bsig(?:term|usr[12])\b.{0,30}\b(?:received|caught)\b|^terminated\W*$",
+        "the program was told to end, and did before its work was done",
+        "who told it: the scheduler, or a person",
+        tier=Tier.SYMPTOM, needs_failure=True, confidence=0.7, when=lambda e: e.exit_code == 0,
+        suggestion="resume from the last checkpoint",
+    ),
     row(
         "log-time-limit", F.TIMEOUT, "limit",
         r"due to time limit|due to deadline|job (?:has )?reached (?:its )?(?:the )?(?:time|walltime) limit"
-        r"|\bwall ?(?:clock )?time\b.{0,40}\bexceed|exceed\w{0,3} .{0,30}\b(?:wall ?(?:clock )?time"
+        r"|\b(?:wall ?(?:clock )?|run ?)time\b.{0,40}\bexceed|exceed\w{0,3} .{0,30}\b(?:wall ?(?:clock )?time"
         r"|run(?:ning)? time|runlimit)"
         r"|TERM_RUNLIMIT"
         r"|this job is timed.out",

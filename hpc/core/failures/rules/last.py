@@ -220,11 +220,11 @@ ROWS: tuple[Rule, ...] = (
     row(
         "bug-said-error", F.CODE_BUG, "said_error",
         r"^\W{0,4}(?!srun\b|slurmstepd\b|wandb\b|prolog\b|epilog\b)(?:[\w./-]{1,60}: ?)?"
-        r"(?:fatal(?: error)?|error|panic|severe|aborting)\b",
+        r"(?:fatal(?: error)?|error|panic|severe|aborting)\b(?!: \*\*\*)",
         "the program reported an error and exited with a failure code",
         "what it means: no rule knows the message; repeating the run rarely helps",
         tier=Tier.TRACE,
-        when=lambda e: e.exit_code is not None and 0 < e.exit_code < 124 and not e.exit_signal,
+        when=lambda e: e.exit_code is not None and 0 <= e.exit_code < 124 and not e.exit_signal,
         needs_failure=True,
         confidence=0.4,
     ),

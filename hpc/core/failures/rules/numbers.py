@@ -66,7 +66,8 @@ ROWS: tuple[Rule, ...] = (
         "divergence-ended-it", F.DIVERGENCE, "stopped",
         r"\b(?:nans?|infs?|non-?finite|diverg(?:ed|ence|ing)|blow\w* up|blew up|unstable)\b.{0,80}\b(?:abort"
         r"|stopping|stopped"
-        r"|terminat(?:ing|ed)|giving up|exiting|quitting|killing)\w{0,3}\b(?!.{0,40}(?:skip|retry|batch|worker"
+        r"|terminat(?:ing|ed)|giving up|exiting|quitting|killing|leaving|halting"
+        r"|break\w* out)\w{0,3}\b(?!.{0,40}(?:skip|retry|batch|worker"
         r"|member))"
         r"|\b(?:abort|stopp|terminat|exit)\w{2,3}\b.{0,60}\b(?:nans?|non-?finite|diverg(?:ed|ence)|blew up"
         r"|blow-up)\b",
