@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from analysis.statistics.comparisons import AnalysisPlan
+from analysis.statistics.comparisons import AnalysisPlan, is_better
 from analysis.statistics.corrections import adjust
 from analysis.statistics.jackknife import Aggregate, Terms, jackknife, over_pairs, over_runs
 from analysis.statistics.missing import Runs
@@ -315,10 +315,10 @@ def _word(one: MethodOverSystems, p: float | None, within: float | None, over: O
         return "INCONCLUSIVE"
     if one.df is not None and one.effect is not None:
         gain = one.effect.value - (1.0 if over.scale == RATIO else 0.0)
-        is_better = gain < 0 if over.goal == "min" else gain > 0
+        won = is_better(gain, over.goal)
     else:
-        is_better = one.improvement.value > 0.5
-    return "WINNER" if is_better else "LOSER"
+        won = one.improvement.value > 0.5
+    return "WINNER" if won else "LOSER"
 
 
 def _with_profile(found: MethodOverSystems, middle: Floats, low: Floats, high: Floats) -> MethodOverSystems:

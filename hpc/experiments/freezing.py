@@ -140,9 +140,7 @@ def make_plan(
     if not moved and (others := workspace.other_project(layout, command)):
         raise InputError(others)
     refuse_unasked(layout, spec, file)
-    before = read_json_or_none(layout.manifest)
-    if before is not None:
-        check_manifest(before, layout.manifest)
+    before = _read_before(layout)
     looks = (before or {}).get("follow_ups") or []
     tasks = (*tasks, *kept_second_looks(before or {}, tasks))
     container, notes = _container(spec, profile)
@@ -152,18 +150,10 @@ def make_plan(
     toolkit = own_code()
     _check_programs(spec, code, toolkit)
     inputs = find_inputs(workspace.project, spec.program.inputs)
-    # Of tracked files: what git does not track yet is in the copy of the code.
-    if git and any(not is_no_code(name) for name in git.changed):
-        notes = (*notes, "the code differs from its last commit; the difference is saved beside the manifest")
     notes = (
         *notes,
-        *seal_notes(layout, spec.raw),
-        *_baseline_notes(layout, spec.analysis.baseline_from),
-        *_waiting_notes(layout, spec, tasks),
-        *notes_of(code, spec.program.inputs),
-        *_unset_notes(spec, profile),
-        *_relay_notes(layout, profile),
-        *_wandb_notes(spec, code),
+        *_code_notes(git),
+        *_experiment_notes(layout, spec, tasks, profile, code),
         *_interpreter_notes(workspace, profile, container),
     )
     project = identify_project(workspace.project)
@@ -172,6 +162,36 @@ def make_plan(
     manifest = _manifest(layout, spec, tasks, profile, provenance, looks)
     frozen = Frozen(spec, profile, manifest, _python(profile))
     return Plan(layout, frozen, tasks, _compare(before, tasks), notes, code, toolkit, git.diff if git else "")
+
+
+def _read_before(layout: RunLayout) -> dict[str, Any] | None:
+    """Read the manifest of the plan before; None where there was none. Raises InputError where it is no manifest."""
+    before: dict[str, Any] | None = read_json_or_none(layout.manifest)
+    if before is not None:
+        check_manifest(before, layout.manifest)
+    return before
+
+
+def _experiment_notes(
+    layout: RunLayout, spec: ExperimentSpec, tasks: Sequence[Task], profile: ClusterProfile, code: CodeFiles
+) -> tuple[str, ...]:
+    """What is to be said of what the experiment asks for."""
+    return (
+        *seal_notes(layout, spec.raw),
+        *_baseline_notes(layout, spec.analysis.baseline_from),
+        *_waiting_notes(layout, spec, tasks),
+        *notes_of(code, spec.program.inputs),
+        *_unset_notes(spec, profile),
+        *_relay_notes(layout, profile),
+        *_wandb_notes(spec, code),
+    )
+
+
+def _code_notes(git: GitState | None) -> tuple[str, ...]:
+    """Say so where tracked code was changed since its last commit; what git does not track is in the copy of it."""
+    if git and any(not is_no_code(name) for name in git.changed):
+        return ("the code differs from its last commit; the difference is saved beside the manifest",)
+    return ()
 
 
 def _check_programs(spec: ExperimentSpec, code: CodeFiles, toolkit: CodeFiles) -> None:
