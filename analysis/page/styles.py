@@ -186,7 +186,8 @@ def _statistics(findings: Findings) -> tuple[Block, ...]:
     ]
     for one in found.parameters:
         better = f"{one.improvement_percent:.1f} %" if one.improvement_percent is not None else "not computable"
-        p = say_p(one.p_best) if one.p_best is not None else "p not computable"
+        # Its own test, named: where pairs of seeds all differ by the same, the comparison below has another answer.
+        p = f"{say_p(one.p_best)} (linear model over all runs)" if one.p_best is not None else "p not computable"
         facts.append(
             (f"Optimal {one.name}", f"{show_value(one.levels[one.best].value)}: average improvement {better}, {p}")
         )
