@@ -147,9 +147,16 @@ def _first_fact(scene: Scene, *steps: Step) -> Verdict | None:
         line = rule.holds(scene) if rule.step in steps else None
         if line is not None:
             said = _said_in_log(scene, rule) if line.source in OF_STATE or rule.step is Step.KERNEL else None
+            said = said or (_raised_by_guard(scene) if rule.step in (Step.METRICS, Step.PRINTED) else None)
             said = said if said != line else None
             return _concluded(rule, *((said, line) if said else (line,)))
     return None
+
+
+def _raised_by_guard(scene: Scene) -> LogLine | None:
+    """The exception with which a program that watches its numbers ended itself: it says more than the last number."""
+    guards = (event for event in scene.open_events if event.raised and event.rule.category is F.DIVERGENCE)
+    return next((event.line for event in guards), None)
 
 
 def _said_in_log(scene: Scene, rule: FactRule) -> LogLine | None:
@@ -163,7 +170,8 @@ def _said_in_log(scene: Scene, rule: FactRule) -> LogLine | None:
     if stated or named:
         return (stated or named)[0].line
     if rule.step is Step.KERNEL:
-        return next((event.line for event in scene.events if event.rule.role is Role.KILLED), None)
+        killed = next((event.line for event in scene.events if event.rule.role is Role.KILLED), None)
+        return killed or next((line.origin for line in reversed(scene.lines) if _DEATHS[9].search(line.text)), None)
     if rule.category is F.NODE_FAILURE:
         return next((event.line for event in scene.events if event.rule.category is F.COMMUNICATION), None)
     if rule.category not in (F.TIMEOUT, F.PREEMPTED, F.CANCELLED):
@@ -190,7 +198,8 @@ _TOLD_TO_END = re.compile(
 _DEATHS = {
     number: re.compile(rf"\b(?:{words})\b", re.IGNORECASE)
     for number, words in ((4, "illegal instruction|sigill"), (6, "aborted|sigabrt"), (7, "bus error|sigbus"),
-                          (8, "floating point exception|sigfpe"), (9, "killed|sigkill"),
+                          (8, "floating point exception|sigfpe"),
+                          (9, r"killed|sigkill|(?:signal|wtermsig) 9|(?:value|code|status|signal)\W{1,3}-9"),
                           (11, "segmentation fault|sigsegv"), (15, "terminated|sigterm"))
 }  # fmt: skip
 """How a shell, srun or a launcher says that a process died of a signal."""
@@ -221,7 +230,7 @@ def _says_it_better(other: Event, event: Event) -> bool:
 
 _POINTS_ELSEWHERE = re.compile(
     r"\b(?:errors?|messages?|logs?|output|details) above\b|\bsee above\b|device-side assert triggered"
-    r"|NCCL error in: .{0,200}unhandled",
+    r"|NCCL error in: .{0,200}unhandled|\bCalledProcessError\b|\berror building extension\b",
     re.IGNORECASE,
 )
 
@@ -230,6 +239,11 @@ def _says_more(alike: list[Event], event: Event) -> Event | None:
     """What a person quotes instead of a line that only announces it, of an outer call of MPI, or of a first doubt."""
     later = [other for other in alike if other.position > event.position]
     text = event.line.text
+    if _NCCL.search(text):
+        told = [other for other in alike if "NCCL WARN" in other.line.text and other.position < event.position]
+        return told[0] if told else None
+    if event.rule.category is F.GPU_HARDWARE and not _NAMES_FAULT.search(text):
+        return next((other for other in later if _NAMES_FAULT.search(other.line.text)), None)
     if _ANNOUNCES.search(text):
         return next((other for other in later if not _ANNOUNCES.search(other.line.text)), None)
     if _MPI_CALL.match(text):
@@ -241,6 +255,8 @@ def _says_more(alike: list[Event], event: Event) -> Event | None:
     return None
 
 
+_NAMES_FAULT = re.compile(r"\buncorrectable|\bxid\b|\becc\b|off the bus|\bnvlink\b", re.IGNORECASE)
+_NCCL = re.compile(r"\bNCCL error in: ")
 MPI_STACK = 8
 """Lines of an error stack of MPI that are followed."""
 _MPI_CALL = re.compile(r"^P?MPI\w*\(\d{1,5}\)\.*: ")
@@ -348,6 +364,8 @@ def _stands(scene: Scene, event: Event | None) -> bool:
     if event is None:
         return False
     ended_from_outside = scene.evidence.state in (S.TIMEOUT, S.CANCELLED, S.DEADLINE)
+    if ended_from_outside and event.rule.category is F.NOT_CONVERGED:
+        return False  # that ends nothing
     if ended_from_outside and event.rule.category is F.CONTAINER and "TERM" in scene.evidence.signals_received:
         return False  # a container that cannot start is gone at once: this one was still starting when it was ended
     return not (ended_from_outside and (event.says_handled or scene.went_on_after(event)))

@@ -62,6 +62,11 @@ class Event:
     raised: bool = False
 
     @property
+    def says_done_without(self) -> bool:
+        """Whether the message says what was done instead: it ended nothing."""
+        return _DONE_WITHOUT.search(self.line.text) is not None
+
+    @property
     def says_handled(self) -> bool:
         """Whether the message itself says that the program dealt with it."""
         return says_handled(self.line.text)
@@ -114,8 +119,8 @@ class Scene:
         """The first event whose row has this role, survived or not."""
         return next((event for event in self.events if event.rule.role is role), None)
 
-    def _order(self, event: Event) -> tuple[bool, int]:
-        return bool(self.root_rank) and event.rank != self.root_rank, event.position
+    def _order(self, event: Event) -> tuple[bool, bool, int]:
+        return bool(self.root_rank) and event.rank != self.root_rank, event.says_done_without, event.position
 
     def went_on_after(self, event: Event) -> bool:
         """Whether the log goes on at length after an event with lines nothing is wrong with."""
@@ -252,6 +257,10 @@ class Scene:
         yield from _one_a_chain(found)
 
 
+_DONE_WITHOUT = re.compile(
+    r"[,;(] ?(?:\w+ ){0,3}(?:kept|left out|skipp(?:ed|ing)|ignor(?:ed|ing)|excluded|falling back|using \w+ instead)\b",
+    re.IGNORECASE,
+)
 _ROOT_RANK = re.compile(r"^\s{0,20}rank\s{0,20}: (\d+)")
 _SLURM_REASON = re.compile(
     r"slurmstepd: error: \*\*\* .{0,200}DUE TO (?:TIME LIMIT|PREEMPTION|JOB REQUEUE|NODE FAILURE|DEADLINE)"

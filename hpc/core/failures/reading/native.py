@@ -27,7 +27,7 @@ def read_terminate(texts: Sequence[str], at: int) -> Block | None:
 
 _ANNOUNCES = re.compile(
     r"^\W{0,12}(?:(?:[\w./-]{1,40} ?[|:]? ?){0,2}(?:fatal (?:io )?error|error|abort|exception"
-    r"|(?:fatal )?error \d{0,4} ?\[[^\]]{1,120}\]|error in routine \s*\w{1,60}"
+    r"|(?:fatal )?error \d{0,4} ?\[[^\]]{1,120}\]|fatal error \(description follows\)|error in routine \s*\w{1,60}"
     r" \(\d{1,6}\)|error using .{1,80}|caused by|fatal called)\W{0,4}|.{0,300}\berror stack:"
     r"|\w{1,60}(?:Error|Exception)(?: in (?:rule|line|file) .{1,300})?:)\s*$",
     re.IGNORECASE,
@@ -71,7 +71,7 @@ def read_panic(texts: Sequence[str], at: int) -> Block | None:
     if panic is None:
         return None
     if _PLACE.match(panic["said"]) and at + 1 < len(texts) and texts[at + 1].strip():
-        return Block((Part.MESSAGE, Part.MORE), {}, 0)
+        return Block((Part.HEADER, Part.MESSAGE), {1: f"panic: {texts[at + 1].strip()}"}, 1)
     return Block((Part.MESSAGE,), {}, 0)
 
 

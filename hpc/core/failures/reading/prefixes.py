@@ -47,6 +47,14 @@ def split_speakers(split: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     if count < 3 or count < SHARE * sum(bool(text.strip()) for _, text in split):
         return list(split)
     return [
-        (match["name"], text[match.end() :]) if match and _DIGITS.sub("0", match[0].strip()) == shape else (rank, text)
+        _speaking(match["name"], text[match.end() :])
+        if match and _DIGITS.sub("0", match[0].strip()) == shape
+        else (rank, text)
         for (rank, text), match in zip(split, found, strict=True)
     ]
+
+
+def _speaking(name: str, text: str) -> tuple[str, str]:
+    """Who speaks on a host: the rank, where the line names one behind it."""
+    rank, rest = split_prefix(text)
+    return rank or name, rest

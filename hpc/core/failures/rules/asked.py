@@ -1,7 +1,8 @@
 """What was asked for: of Slurm, on the command line, in settings, of a hub."""
 
 from hpc.core.failures.evidence import FailureClass
-from hpc.core.failures.rule import Rule, Tier, row
+from hpc.core.failures.rule import RAISED, Rule, Tier, row
+from hpc.core.failures.rules.stack import ends_in
 
 F = FailureClass
 
@@ -14,6 +15,14 @@ EARLY: tuple[Rule, ...] = (
         "a server answered and refused: there is nothing of that name, or no permission",
         "whether the name or the key is wrong",
         tier=Tier.FAULT, confidence=0.75,
+    ),
+    row(
+        "config-arguments-refused", F.CONFIG, "arguments",
+        RAISED + r"SystemExit\b",
+        "the reader of the command line ended the program",
+        "which argument it did not accept",
+        stack=ends_in(r"/(?:argparse|click/core|typer/main|fire/core)\.py", below=r"\bparse_(?:known_)?args\("),
+        confidence=0.8,
     ),
     row(
         "config-hub-access", F.CONFIG, "hub",
@@ -43,6 +52,16 @@ EARLY: tuple[Rule, ...] = (
         "the program rejected its input or settings",
         "which value you meant",
         tier=Tier.FAULT, confidence=0.7,
+    ),
+    row(
+        "config-never-satisfied", F.CONFIG, "resources",
+        r"\b(?:requirements?|requested|resources?|request)\b.{0,80}\b(?:exceeds? (?:the )?(?:available|total|maximum)"
+        r"|can ?(?:never|not) be (?:satisfied|met|scheduled)|more than (?:is |are )?available)"
+        r"|\bcannot be decomposed\b"
+        r"|\berror in routine \s*\w{0,30}(?:card|namelist|input|readin)\w{0,30}",
+        "more was asked for than there is, or what cannot be divided so",
+        "whether the request or the machine is wrong",
+        tier=Tier.FAULT, needs_failure=True, confidence=0.7,
     ),
     row(
         "config-hydra-value", F.CONFIG, "file",
@@ -103,6 +122,8 @@ ROWS: tuple[Rule, ...] = (
         r"|cannot find primary config"
         r"|primary config (?:module|directory) .{0,120}not found|HYDRA_FULL_ERROR|omegaconf\.errors|hydra\.errors"
         r"|ConfigAttributeError|ConfigKeyError|MissingMandatoryValue"
+        r"|\b\w{0,40}(?-i:Config|Args|Arguments|Options|Settings"
+        r"|Params)\w{0,20}(?:\.__init__)?\(\) got an unexpected keyword"
         r"|pydantic\S*ValidationError|validation errors? for \w|yaml\.(?:scanner|parser|constructor)|ScannerError"
         r"|TOMLDecodeError|no such file or directory: '\S{1,300}\.(?:ya?ml|toml|ini|cfg)'"
         r"|no such file or directory: '\S{0,300}(?:conf|setting|param|args|deepspeed|\bds_|zero)\S{0,80}\.json5?'"
@@ -129,3 +150,57 @@ ROWS: tuple[Rule, ...] = (
         suggestion="set tracking.wandb.mode: offline (send later with hpc sync), or give the key",
     ),
 )  # fmt: skip
+
+_NAME = (
+    r"(?:[`'][\w.-]{1,40}['`](?: ?=+ ?\S{1,20})?"
+    r"|\b[a-z][a-z0-9]{0,20}(?:_[a-z0-9]{1,20}){1,5}\b(?: ?=+ ?\S{1,20})?"
+    r"|\b[A-Za-z]\w{0,20} ?=+ ?-?\d\S{0,20}|(?<!\S)--[a-z][\w-]{1,40})"
+)
+_CONSTRAINED = (
+    rf"{_NAME}.{{0,60}}?\b(?:must|should|has to|have to|needs? to|can ?not|may not)\b.{{0,12}}?(?:\b(?:be|lie|match"
+    r"|equal|divide|exceed|stay)\b|[<>]=?)"
+    rf"|{_NAME}.{{0,30}}?\b(?:is|are|lies) (?:outside|not (?:in|within|between)|out of bounds)\b"
+)
+CONSTRAINT = row(
+    "config-constraint", F.CONFIG, "value",
+    RAISED + r"(?-i:ValueError|AssertionError|RuntimeError|NotImplementedError|Exception|ArgumentError)\b"
+    r"(?!.{0,400}\b(?:shapes?|dim(?:ension)?s?|tensors?|dtypes?|ndarray|nan|index|indices|device|same length"
+    r"|\d-?D|scalar|batch size \d)\b)"
+    rf".{{0,200}}?(?:{_CONSTRAINED})",
+    "the message says what a parameter would have to be",
+    "whether the settings or the code chose it",
+    tier=Tier.FAULT, needs_failure=True, confidence=0.6,
+)  # fmt: skip
+"""Asked with `ALTERNATIVES`."""
+SAID_CONSTRAINT = row(
+    "config-said-constraint", F.CONFIG, "vague", _CONSTRAINED,
+    "a line says what a parameter would have to be",
+    "whether this is what ended it",
+    tier=Tier.TRACE, needs_failure=True, confidence=0.5,
+)  # fmt: skip
+UNKNOWN_NAME = row(
+    "config-unknown-name", F.CONFIG, "vague",
+    r"\b(?:unknown|unsupported|unrecogni[sz]ed|invalid|illegal|undefined)\b (?!(?:arithmetic|operator|class"
+    r"|object|method|token"
+    r"|char|byte|label|tag"
+    r"|record|line|row"
+    r"|symbol|opcode|memory|pointer|utf|column|field|escape|literal|address|instruction|syntax|input|type"
+    r"|error)\w*\b)"
+    r"(?:\w[\w-]{0,30} ){1,3}[`'\"<]\w",
+    "a name that the program was given means nothing to it",
+    "whether the settings or the code chose it",
+    tier=Tier.TRACE, needs_failure=True, confidence=0.5,
+)  # fmt: skip
+"""Asked before lines that are vague."""
+ALTERNATIVES = row(
+    "config-alternatives", F.CONFIG, "value",
+    r"^(?!.{0,300}\b(?:has no attribute|is not defined|licen[cs]e|invalid combination of arguments)).{0,400}?"
+    r"(?:(?<!not )\b(?:available|valid|supported|known|possible|allowed|registered|accepted|permitted|versioned"
+    r"|legal)\b"
+    r"[^.:=]{0,40}(?::|=| are) ?(?:[\[({'`\"]|[\w-]{1,40}, ?\w)|\bchoose (?:from|one of)\b"
+    r"|\b(?:must|should) (?:be|have|match) (?:either|one of)\b|\bexpected one of\b|\bnot a valid choice\b)",
+    "the message lists what would have been allowed",
+    "which value was meant",
+    tier=Tier.FAULT, needs_failure=True, confidence=0.65,
+)  # fmt: skip
+"""Asked after the exceptions that are named after something, before topics."""

@@ -15,6 +15,13 @@ EARLY: tuple[Rule, ...] = (
         confidence=0.85,
     ),
     row(
+        "data-read-by-r", F.DATA, "damaged",
+        r"^error in (?:scan|read\.\w{1,12}|read_\w{1,12}|fread|readRDS|readLines|vroom|gzfile|file)\(",
+        "R could not read an input",
+        "whether the file or the call is wrong",
+        tier=Tier.FAULT, confidence=0.7,
+    ),
+    row(
         "data-not-parsed", F.DATA, "damaged",
         r"(?:cannot|can't|could not|unable to|failed to) (?:parse|decode|interpret|convert|deserialize) .{0,80}"
         r"\b(?:records?|lines?|rows?|entry|entries|header|fields?|columns?|string to float)\b"
@@ -54,7 +61,8 @@ ROWS: tuple[Rule, ...] = (
         r"|\b(?:checksum|md5|sha\d{0,3}|crc\d{0,2}|digest|hash)(?:sum)?\b.{0,12}\b(?:mismatch|error|differs?|failed)"
         r"|\bchecksums? (?:do(?:es)?|did) ?n.t match"
         r"|\bchecksums? (?:do(?:es)? not|did not) match"
-        r"|format not recogni[sz]ed|(?:unknown|unsupported|invalid|unrecogni[sz]ed) file format|DataLossError"
+        r"|format not recogni[sz]ed|not recogni[sz]ed as (?:a|being in a) supported file format|(?:unknown"
+        r"|unsupported|invalid|unrecogni[sz]ed) file format|DataLossError"
         r"|UnicodeDecodeError|JSONDecodeError|ParserError|EmptyDataError"
         r"|corrupt(?:ed)? (?:record"
         r"|sample|shard|data|jpeg|image)|magic bytes not found",
@@ -80,7 +88,8 @@ ROWS: tuple[Rule, ...] = (
         r"|dataset .{0,160}(?:not found|does not exist|doesn't exist)|"
         + RAISED
         + r"FileNotFoundError"
-          r"|" + RAISED + r"\w{0,40}PathNotFound\w{0,20}|KeyError: \W{0,3}\[.{1,200}\] not (?:found )?in (?:index|axis)"
+          r"|" + RAISED + r"\w{0,40}PathNotFound\w{0,20}"
+          r"|KeyError: \W{0,3}\[.{1,200}\] not (?:found )?in (?:index|axis)"
         r"|(?:OSError|IOError): .{0,60}no such file or directory"
         r"|unable to (?:synchronously )?open (?:file \(unable to open file|object \(object)"
         r"|(?:cannot|can't|can not|could not|couldn't|unable to|failed to) (?:open|read|find"

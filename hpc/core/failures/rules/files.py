@@ -2,13 +2,39 @@
 
 from hpc.core.failures.evidence import FailureClass
 from hpc.core.failures.rule import RAISED, Rule, Tier, row
+from hpc.core.failures.rules.stack import LOADING_STATE
 
 F = FailureClass
+
+_FILE_TROUBLE = (
+    r"no such file|\b(?:file|path|folder|directory|header|dump|entry)\b.{0,60}\bnot found|(?:does not"
+    r"|doesn't) (?:exist|match|agree|contain|belong|fit)|do not match"
+    r"|different (?:number"
+    r"|shape|size)|(?:cannot|can't|could not|unable to|failed to|error) (?:find|open|opening|read|reading|load"
+    r"|loading"
+    r"|decode|locate|parse|synchronously open)|truncated|corrupt|damaged|not a (?:zip|gzip|valid)|BadZipFile|EOFError"
+    r"|JSONDecodeError|UnpicklingError|invalid load key|\bmagic\b|allow_pickle|can't get attribute|mismatch"
+    r"|byte count"
+    r"|unexpected (?:end|key|eof)|missing key|checksum|incomplete|not finali[sz]ed|file signature"
+    r"|is for a (?:system|model) of|\bis empty\b|\bends (?:after|early|prematurely|too early)\b|0 bytes"
+    r"|\bno (?:intact|valid|usable)\b|differs? from"
+)
+_RESUMES = (
+    r"^(?!.{0,200}\b(?:resum\w*|restart\w*|checkpoint)\W{1,4}(?:no|none|false|null|off"
+    r"|0)\b)(?!.{0,80}\bsav(?:ed|ing)\b)"
+    r".{0,120}(?:\b(?:auto-?)?resum(?:e|ing|ed)\b|\brestor(?:e|ing)\b|\bre-?start(?:ing)?\b.{0,20}\b(?:from|run"
+    r"|at|file)\b"
+    r"|\bread_restart\b|\brestart (?:run|file)|\bcontinu(?:e|ing)\b.{0,30}\b(?:from|chain|run|at)\b"
+    r"|\bwarm[- ]?(?:re)?start\w*"
+    r"|\b(?:load|read|open|import|found)\w* (?:[\w-]+ ){0,3}(?:checkpoints?|ckpt|weights|snapshot|adapter"
+    r"|policy|booster"
+    r"|agent|save|saved model|last state)\b|\bpicking up\b)"
+)
 
 ROWS: tuple[Rule, ...] = (
     row(
         "storage-write-failed", F.STORAGE, "write",
-        r"\bshort write\b|\b(?:wrote|returned|written) \d{1,15} (?:of|out of) \d{1,15} bytes|"
+        r"\bshort write\b|\b(?:wrote|returned|written)(?: only)? \d{1,15} (?:of|out of) \d{1,15} bytes|"
         r"(?:cannot|can't|could not|couldn't|unable to|failed to|error) (?:open .{0,200} for writing|write|writing"
         r"|save|saving|flush)\b"
         r"|\bwrite error\b|error (?:during|while|when) writ|netcdf: (?:hdf|i/o) error"
@@ -72,7 +98,8 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "storage-quota", F.STORAGE, "quota",
-        r"disk quota exceeded|quota exceeded|\[errno 122\]|os error 122\b|file size limit exceeded",
+        r"disk quota exceeded|\b(?:over|above|exceeds?) (?:its |the |your )?(?:hard|soft|block|inode|file"
+        r"|space) (?:limit|quota)|quota exceeded|\[errno 122\]|os error 122\b|file size limit exceeded",
         "a quota was reached",
         "whether the disk is full",
     ),
@@ -103,6 +130,20 @@ ROWS: tuple[Rule, ...] = (
         "a path could not be used by this account",
         "whether it should have access",
         confidence=0.8,
+    ),
+    row(
+        "checkpoint-being-loaded", F.CHECKPOINT, "loading",
+        _FILE_TROUBLE,
+        "a file was missing, damaged or did not fit while saved state was being loaded",
+        "whether the file or the path is at fault",
+        stack=LOADING_STATE, confidence=0.8,
+    ),
+    row(
+        "checkpoint-resuming", F.CHECKPOINT, "loading",
+        _FILE_TROUBLE,
+        "a file was missing, damaged or did not fit right after the program said that it resumes",
+        "whether that file belongs to the checkpoint",
+        doing=_RESUMES, needs_failure=True, confidence=0.7,
     ),
     row(
         "environment-compile-cache", F.ENVIRONMENT, "compile_cache",

@@ -3,6 +3,7 @@
 from hpc.core.failures.ending import BADLY
 from hpc.core.failures.evidence import FailureClass
 from hpc.core.failures.rule import RAISED, Role, Rule, Tier, named, row
+from hpc.core.failures.rules.asked import ALTERNATIVES, CONSTRAINT, SAID_CONSTRAINT, UNKNOWN_NAME
 from hpc.core.failures.rules.stack import STACK_RULES
 from hpc.core.failures.rules.subjects import NAMED, TOPICS, VAGUE
 
@@ -150,6 +151,10 @@ ROWS: tuple[Rule, ...] = (
         tier=Tier.FAULT,
         confidence=0.65,
     ),
+    ALTERNATIVES,
+    CONSTRAINT,
+    *STACK_RULES,
+    *TOPICS,
     row(
         "bug-other-languages", F.CODE_BUG, "other_language",
         r"fortran runtime error|forrtl: severe \(\d|\b(?:MethodError|UndefVarError|BoundsError|DimensionMismatch"
@@ -163,8 +168,6 @@ ROWS: tuple[Rule, ...] = (
         tier=Tier.FAULT,
         confidence=0.75,
     ),
-    *STACK_RULES,
-    *TOPICS,
     row(
         "bug-exception", F.CODE_BUG, "exception",
         RAISED
@@ -180,7 +183,6 @@ ROWS: tuple[Rule, ...] = (
         "bug-uncaught", F.CODE_BUG, "uncaught",
         RAISED
         + r"(?!\w*Warning\b)(?-i:[A-Z]\w*(?:Error|Exception))\b(?: ?:|$)|^\s*Exception: "
-        r"|terminate called after throwing"
         r"|: Assertion `.{0,200}' failed|fatal python error(?!: (?:aborted|bus error))",
         "an uncaught exception ended the program",
         "its cause: no rule knows this message",
@@ -209,7 +211,16 @@ ROWS: tuple[Rule, ...] = (
         confidence=0.4,
         role=Role.KILLED,
     ),
+    UNKNOWN_NAME,
+    SAID_CONSTRAINT,
     *VAGUE,
+    row(
+        "bug-terminate", F.CODE_BUG, "said_error",
+        r"^terminate called after throwing",
+        "an uncaught C++ exception without a message ended the program",
+        "what it was about: other lines may say it",
+        tier=Tier.TRACE, confidence=0.5,
+    ),
     row(
         "bug-said-fatal", F.CODE_BUG, "said_error",
         r"^\W{0,4}(?-i:FATAL|PANIC)\b",

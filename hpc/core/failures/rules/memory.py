@@ -17,13 +17,20 @@ _CPU_ALLOCATOR = (
     r"|OOM when allocating tensor.{0,300}(?:device:CPU|allocator (?:mkl)?cpu)"
 )
 
+_DEVICE = r"\w{0,24}(?:gpu|cuda|cumem|hip|vram|hbm|device|npu|xpu)\w{0,24}"
+_RAN_OUT = (
+    r"(?:out of memory|(?:insufficient|not enough|exhausted|no) memory|memory (?:is )?exhausted|std::bad_alloc"
+    r"|(?:cannot|could not|unable to|failed to) allocate|alloc\w{0,8}\b.{0,60}\bfail\w*)"
+)
+
 ROWS: tuple[Rule, ...] = (
     row(
         "device-oom-words", F.OOM_GPU, "words",
         r"\bout of (?:gpu|device|cuda|hip|npu|hpu|xpu|video|graphics|vram|hbm)(?: \w{1,12})? memory\b"
         r"|\b(?:insufficient|not enough|no) (?:free )?(?:gpu|device|cuda|video|vram|hbm|npu|hpu|xpu) memory\b"
         r"|\b(?:insufficient|not enough|out of|too little) vram\b|\bkv[- ]?cache\b.{0,60}\b(?:does not|doesn't|cannot"
-        r"|can't|won't) fit\b|\b(?:does not|doesn't|cannot|can't|won't) fit (?:in|into|on|onto) (?:the |this |one |a )?"
+        r"|can't|won't) fit\b|\b(?:does not|doesn't|cannot|can't|won't) fit (?:in|into|on|onto) (?:the |this "
+        r"|one |a )?"
         r"(?:gpu|device|vram|card|accelerator)"
         r"|\b(?:gpu|vram|hbm|npu|hpu|xpu)\b.{0,40}\b(?:memory (?:is )?(?:exhausted|full|allocation failed)|ran out of"
         r" memory|oom\b)|(?:not enough|out of|insufficient) memory\b.{0,120}(?:mem.fraction|gpu.memory.utilization)",
@@ -66,7 +73,10 @@ ROWS: tuple[Rule, ...] = (
         r"|mmap|resize|write to|allocate) (?:shared memory|\d+ bytes from file </torch_|file </torch_)"
         r"|check that /dev/shm|no space left.{0,40}'/(?:psm|wnsm|torch|sem)[_.]"
         r"|error while creating shared memory segment|/dev/shm\S*['\"]?.{0,60}no space left"
-        r"|no space left.{0,80}/dev/shm|failed to (?:create|allocate|resize) shared memory",
+        r"|no space left.{0,80}/dev/shm|failed to (?:create|allocate|resize) shared memory"
+        r"|(?:could not|cannot|unable to|failed to) (?:resize|create|allocate|open|map|attach|extend) (?:the "
+        r"|a )?(?:posix "
+        r"|system v )?shared[ -]memory|\bshared memory\b.{0,160}no space left",
         "the shared-memory file system (/dev/shm) was full or too small",
         "whether the host ran out of ordinary memory",
     ),
@@ -113,6 +123,23 @@ ROWS: tuple[Rule, ...] = (
         r"|rocblas_status_memory_error",
         "a CUDA or ROCm library could not allocate its workspace on the device",
         "the size it needed",
+    ),
+    row(
+        "device-oom-on", F.OOM_GPU, "words",
+        rf"^(?!.{{0,400}}(?:\bhost|pinned|\bcpu\b|/dev/shm|no space)).{{0,300}}?(?:\b{_DEVICE}.{{0,160}}\b{_RAN_OUT}"
+        rf"|\b{_RAN_OUT}.{{0,160}}\b{_DEVICE})",
+        "memory ran out, and the line names the training device, its allocator or its source file",
+        "which tensor is too large",
+        needs_failure=True, confidence=0.85,
+    ),
+    row(
+        "device-oom-beside", F.OOM_GPU, "words",
+        rf"\b{_RAN_OUT}\b|^\s*(?:\w+\.){{0,5}}MemoryError\b|\bran out of memory\b",
+        "memory ran out, and the lines beside it name the training device or its allocator",
+        "which tensor is too large",
+        near=r"memory on (?:the )?(?:gpu|device)|\bGPU-function\b|\bgpuArray\b|CUDAAllocator|\bcuMem\w{1,20}"
+        r"|\bcudaMalloc|\bhipMalloc|bytes of device memory|\bgpu_allocator|\bdevice allocat",
+        needs_failure=True, confidence=0.8,
     ),
     row(
         "allocator-oom-cpu-training", F.OOM_GPU, "cpu_allocator",
@@ -169,6 +196,7 @@ ROWS: tuple[Rule, ...] = (
         r"|java\.lang\.OutOfMemoryError|memory allocation of \d{1,20} bytes failed"
         r"|exceeding (?:physical|virtual) memory limits|libgomp: out of memory|\b(?:m|c|re)alloc\b.{0,80}(?:failed"
         r"|cannot allocate|error)|: cannot allocate memory\b"
+        r"|\b(?:insufficient|not enough|too little|more) (?:ram|memory is (?:needed|required))\b"
         r"|used [\d.]{1,12} ?[gmt]i?b of [\d.]{1,12} ?[gmt]i?b.{0,40}\bkill",
         "the operating system refused memory to a new process or mapping",
         "a memory limit of the job: ulimit -v and overcommit do the same",
@@ -193,7 +221,8 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "host-oom-words", F.OOM_HOST, "words",
-        r"^\W*std::bad_alloc|\bMemoryError\b|\b(?:not enough|insufficient|out of) (?:host |system |main "
+        r"^\W*std::bad_alloc|\brefuses to provide (?:more )?memory|\bMemoryError\b|\b(?:not enough|insufficient"
+        r"|out of) (?:host |system |main "
         r"|physical |virtual )?"
         r"memory\b(?!.{0,60}\b(?:gpu|cuda|device|hbm|vram)\b)|\bmem(?:ory)? \S{1,20} exceeded limit"
         r"|could not allocate .{0,60}"

@@ -17,7 +17,7 @@ EARLY: tuple[Rule, ...] = (
     ),
     row(
         "bug-launch-resources", F.CODE_BUG, "launch",
-        r"launch[ _]out[ _]of[ _]resources|too many resources requested for launch",
+        r"launch[ _]out[ _]of[ _]resources|\binvalid configuration argument|too many resources requested for launch",
         "a kernel asks for more registers, threads or shared memory than a block may have",
         "whether another launch configuration would do",
         tier=Tier.FAULT, confidence=0.75,
@@ -61,7 +61,9 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "bug-program-words", F.CODE_BUG, "exception",
-        r"\bdivision by zero|was not declared in this scope|non-numeric argument to",
+        r"\bdivision by (?:zero|0)\b|was not declared in this scope|non-numeric argument to"
+        r"|^\S{1,200}\.(?:c|cc|cpp|cu|cxx|f|f90|F90|h|hpp|rs|go|java"
+        r"|scala):\d{1,6}(?::\d{1,4})?: error: (?!.{0,200}no such file)",
         "the program divided by zero, or its source does not compile",
         "whether the code or its input is wrong",
         tier=Tier.FAULT, needs_failure=True, confidence=0.75,

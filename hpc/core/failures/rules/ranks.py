@@ -6,7 +6,8 @@ from hpc.core.failures.rule import Rule, Tier, row
 F = FailureClass
 
 _STARTING_MPI = (
-    r"PMI[X2]?_?Init\w{0,10}\b.{0,60}(?:fail|error)|\bPMIX? ERROR: (?:UNREACH|OUT-OF|TIMEOUT|LOST)|OPAL ERROR: \w"
+    r"\bPMIX_ERR_(?:LOST|UNREACH|TIMEOUT|COMM)\w*|PMI[X2]?_?Init\w{0,10}\b.{0,60}(?:fail|error)"
+    r"|\bPMIX? ERROR: (?:UNREACH|OUT-OF|TIMEOUT|LOST)|OPAL ERROR: \w"
     r"|fatal error in (?:internal_|P?MPI_)\w{0,4}Init|MPID\w{0,20}_init_hook|error occurred in MPI_Init\b"
     r"|MPI_INIT failed|PML add procs failed|unable to reach each other for"
     r"|ORTE (?:daemon has unexpectedly failed|was unable to reliably start)|PRTE (?:daemon|has lost)"
@@ -138,7 +139,13 @@ ROWS: tuple[Rule, ...] = (
         r"|orte has lost communication|libfabric.{0,60}(?:error|fail)|no route to host|network is (?:unreachable"
         r"|down)|temporary failure in name resolution|name or service not known|CommError|ConnectTimeout"
         r"|max retries exceeded with url"
-        r"|ReadTimeout|MaxRetryError|failed to resolve",
+        r"|ReadTimeout|MaxRetryError|failed to resolve|\bhost is unreachable\b"
+        r"|\bE(?:HOSTUNREACH|NETUNREACH|CONNREFUSED|CONNRESET|TIMEDOUT|PIPE)\b|\bno (?:reply|response"
+        r"|answer) from (?:rank"
+        r"|node|peer|worker|host)|\bbrokers? (?:are |is )?down\b|\bIncompleteRead\b|\bport error\b"
+        r"|\bdial tcp\b.{0,160}(?:timeout|refused|no route|reset)"
+        r"|\battaching to node\b|\bloss of manager\b|\bconnect timed out\b|\bRNR retry\b"
+        r"|StatusCode\.(?:UNAVAILABLE|DEADLINE_EXCEEDED)",
         "the network between nodes (or to a service) failed",
         "whether the fault lasts",
         tier=Tier.SYMPTOM,

@@ -21,9 +21,11 @@ ROWS: tuple[Rule, ...] = (
     row(
         "scheduler-time", F.TIMEOUT, "limit",
         r"\bTERM_(?:RUNLIMIT|CPULIMIT|DEADLINE|WINDOW|PROCESSLIMIT)\b|\bPBS: job killed: (?:walltime|cput|ncpus)"
-        r"|\b(?:h_rt|s_rt|h_cpu|wall_?time|wall_?clock|max_?run_?time|elapsed|activeDeadlineSeconds"
-        r"|job_?time)\b\W.{0,40}"
-        r"\b(?:exceed\w*|reached|over|passed|hit|expired)\b|\b(?:maximum|max) wall ?(?:clock )?time (?:was )?reached"
+        r"|\b(?:h_rt|s_rt|h_cpu|wall_?time|wall[_ -]?clock(?: time| budget| limit)?|max_?run_?time|elapsed"
+        r"|activeDeadlineSeconds"
+        r"|job_?time)\b\b.{0,40}"
+        r"\b(?:exceed\w*|reached|passed|hit|expired|used up)\b|\b(?:maximum"
+        r"|max) wall ?(?:clock )?time (?:was )?reached"
         r"|\bDeadlineExceeded: job|\bjob was active longer than|\bReached (?:the )?(?:wall|time"
         r"|run) ?(?:clock )?limit\b",
         "the batch system ended it at its time limit",
@@ -32,7 +34,9 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "scheduler-evicted", F.PREEMPTED, "reclaimed",
-        r"\bjob was (?:evicted|preempted|vacated)\b|\bpreempt(?:ed|ing|ion)? (?:by|for|due to|in favou?r of)\b"
+        r"(?<!client )\b(?:was|got) (?:evicted|preempted|vacated)\b(?!,? or\b)|\bpreempt(?:ed|ing|ion)? (?:by"
+        r"|for|due to"
+        r"|in favou?r of)\b"
         r"|\b(?:type|reason|status|state)[=:] ?\W?(?:preempt\w*|evicted)\b|\bTERM_(?:PREEMPT|OWNER_KILL)\w*\b"
         r"|\bPod (?:was )?(?:evicted|preempted)\b|\bnode (?:is being )?drained for (?:an? )?(?:higher|reservation)"
         r"|\b(?:higher|more) priority (?:job|user|bank|workload|queue)\b.{0,60}\b(?:tak|claim|need|kill|reclaim)\w*",
@@ -50,7 +54,7 @@ ROWS: tuple[Rule, ...] = (
         r"|\bjob was aborted\b.{0,20}by user|\bvia condor_rm\b|\b(?:via|with) (?:qdel|bkill|scancel|condor_rm|kubectl"
         r" delete|flux cancel)\b|\bqdel:? |\bcaused by: SIGINT\b|\bKeyboardInterrupt\b.{0,60}"
         r"\b(?:shut\w*|stopp\w*|received|finishing|exit\w*)|\b(?:caught|received|got) (?:an? )?(?:ctrl-c|interrupt)\b"
-        r"|\binterrupted by (?:the )?(?:user|keyboard|ctrl-c)",
+        r"|\binterrupted by (?:the )?(?:user|keyboard|ctrl-c)|\b(?:received|caught|got) (?:signal 2|SIGINT)\b",
         "a person ended it",
         "who and why",
         tier=Tier.SYMPTOM, needs_failure=True, confidence=0.85,
@@ -64,7 +68,8 @@ ROWS: tuple[Rule, ...] = (
         r"|unresponsive|down|offline|dead|notready)\b(?!.{0,20}errno)|\bNodeLost\b|\bNodeNotReady\b"
         r"|\b(?:node|host)\b.{0,60}\b(?:drained|set to drain)\b.{0,60}\b(?:killed|lost|terminated|requeued)"
         r"|\b(?:prolog\w*|node health check|NHC)\b.{0,60}\b(?:failed|exit(?:ed)? (?:with )?[1-9]|: exit [1-9])"
-        r"|\bfailed to (?:invoke|run|launch) (?:spank |task |job )?prolog|\bunable to contact slurmd\b"
+        r"|\bpowering off\b|\bfailed to (?:invoke|run|launch) (?:spank |task |job )?prolog"
+        r"|\bunable to contact slurmd\b"
         r"|\bslurmd\b.{0,40}\b(?:restarted|died|not running|shut ?down)\b",
         "the batch system lost the node, or took it down",
         "why",

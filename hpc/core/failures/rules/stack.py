@@ -21,7 +21,9 @@ _INSTALLED = re.compile(
 _SAVES = re.compile(r"_?(?:save|write|dump|to_(?:csv|parquet|hdf))")
 
 
-def ends_in(paths: str = "", functions: str = "", *, own: str = "", own_files: str = "") -> Callable[..., bool]:
+def ends_in(
+    paths: str = "", functions: str = "", *, own: str = "", own_files: str = "", own_code: str = "", below: str = ""
+) -> Callable[..., bool]:
     """Return the condition that a stack ends at such a place.
 
     Args:
@@ -29,20 +31,25 @@ def ends_in(paths: str = "", functions: str = "", *, own: str = "", own_files: s
         functions: Pattern of whole function names there.
         own: Pattern of the function of the last call in an own file.
         own_files: Pattern of the name of that file.
+        own_code: Pattern of the line of code there, where it is quoted and nothing was called below it.
+        below: The same, whatever was called below it.
     """
     in_path, in_function = re.compile(paths or r"(?!)"), re.compile(functions or r"(?!)")
     in_own, in_own_file = re.compile(own or r"(?!)"), re.compile(own_files or r"(?!)")
+    in_code, in_any_code = re.compile(own_code or r"(?!)"), re.compile(below or r"(?!)")
 
     def holds(frames: Sequence[Frame]) -> bool:
         last = _last_own(frames)
-        below = frames[last + 1 :] if last >= 0 else frames[-4:]
-        if any(_SAVES.match(frame.function) for frame in below):
+        called = frames[last + 1 :] if last >= 0 else frames[-4:]
+        if any(_SAVES.match(frame.function) for frame in called):
             return False
-        if any(in_path.search(frame.path) or in_function.fullmatch(frame.function) for frame in below):
+        if any(in_path.search(frame.path) or in_function.fullmatch(frame.function) for frame in called):
             return True
         if last < 0:
             return False
         mine = frames[last]
+        if in_any_code.search(mine.code) or (not called and in_code.search(mine.code)):
+            return True
         name = mine.function.rpartition(".")[2].strip("()")
         return bool(in_own.fullmatch(name) or in_own_file.fullmatch(mine.path.rpartition("/")[2]))
 
@@ -82,6 +89,34 @@ _CALLED_OFF = (
     r"KeyError|ValueError|TypeError|AttributeError|AssertionError|IndexError|LookupError|RuntimeError|Exception"
 )
 
+_SETTINGS = r"(?:cfg|config|conf|args|opts?|options|settings|hparams|params)"
+_READS_SETTINGS = (
+    rf"\b(?:int|float|bool|Path)\({_SETTINGS}\b|\b{_SETTINGS}(?:\.\w+|\[[^\]]{{1,40}}\]){{0,4}}\[['\"]"
+    r"|\b(?:[A-Z][A-Z0-9_]{3,}|\w{0,20}(?:[Rr]egistry|factory|builders|_map|zoo|[Cc]hoices))\[|\bgetattr\("
+)
+_READS_LINES = (
+    r"\b(?:line|row|rec|record|fields?|parts|cols|columns|item|sample|example|entry|ann|meta|header|df)\b"
+    r"(?:\[|\.(?:split|strip|rstrip)\b)|\bfor \w+(?:, ?\w+)* in (?:csv|json)\b|\bjson\.loads\(|\.split\("
+)
+_OPENS_DATA = (
+    r"\b(?:np\.(?:fromfile|loadtxt|genfromtxt)|pd\.read_\w{1,12}|json\.loads?|h5py\.File|Image\.open|\w{0,8}\.?imread"
+    r"|torchaudio\.load|sf\.read|librosa\.load|nib\.load|xr\.open\w{0,12}|csv\.\w{0,8}[Rr]eader)\("
+)
+_LOADS_STATE = (
+    r"\b(?:pickle|dill|torch|joblib|np|numpy|json|h5py)\.(?:load|File)\(.{0,120}(?:resum|ckpt|check|restart"
+    r"|state|snap"
+    r"|weight|latest|last|model|backend)|\b[A-Z]\w{1,30}\.(?:load|restore|load_from_checkpoint)\(|load_state_dict\("
+    r"|load_weights\(|\brestore\w{0,12}\(|\bresume\w{0,12}\("
+)
+LOADING_STATE = ends_in(
+    r"torch/serialization\.py|safetensors/|orbax/|flax/(?:serialization|training/checkpoints)"
+    r"|torch/distributed/checkpoint/"
+    r"|stable_baselines3/common/save_util",
+    r"load_state_dict|_load_from_state_dict|load_from_zip_file|load_weights\w{0,20}", below=_LOADS_STATE,
+    own=r"_?(?:resume|restore)\w{0,20}|_?load_(?:checkpoint|ckpt|state|weights|snapshot)\w{0,20}",
+)  # fmt: skip
+"""Whether a stack ends where saved state is loaded."""
+
 STACK_RULES: tuple[Rule, ...] = (
     row(
         "stack-import", F.ENVIRONMENT, "import",
@@ -99,7 +134,7 @@ STACK_RULES: tuple[Rule, ...] = (
         stack=ends_in(
             r"torch/serialization\.py|safetensors/|orbax/|flax/(?:serialization|training/checkpoints)"
             r"|torch/distributed/checkpoint/",
-            r"load_state_dict|_load_from_state_dict|set_rng_state|set_state_dict",
+            r"load_state_dict|_load_from_state_dict|set_rng_state|set_state_dict", below=_LOADS_STATE,
             own=r"_?(?:load|resume|restore)\w{0,20}_?(?:checkpoint|ckpt|state|states|weights|pretrained|optimizer"
             r"|model)"
             r"|_?(?:resume|restore)\w{0,20}|load_(?:checkpoint|ckpt)\w{0,20}",
@@ -113,7 +148,9 @@ STACK_RULES: tuple[Rule, ...] = (
         tier=Tier.FAULT, confidence=0.65,
         stack=ends_in(
             r"/(?:yaml|omegaconf|hydra|configparser|tomllib|toml|tomli|jsonargparse|pydantic|dacite|draccus|gin|tyro"
-            r"|ml_collections|simple_parsing|confuse|dynaconf)/|/(?:argparse|configparser|os)\.py",
+            r"|ml_collections|simple_parsing|confuse|dynaconf)/|/(?:hf_argparser|argparse|configparser|os)\.py"
+            r"|<frozen os>",
+            own_code=_READS_SETTINGS, below=r"\bos\.environ\b",
             own=r"_?(?:load|read|parse|get|make|build|create|validate|check|resolve|merge|update|setup|process|from)_?"
             r"(?:\w{1,20}_)?(?:config\w{0,10}|cfg|args|arguments|settings|options|opts|hparams|hyperparam\w*|yaml"
             r"|toml"
@@ -124,7 +161,8 @@ STACK_RULES: tuple[Rule, ...] = (
     row(
         "stack-data", F.DATA, "reading",
         _raised(r"KeyError|ValueError|IndexError|AssertionError|EOFError|OSError|IOError|RuntimeError|StopIteration"
-                r"|struct\.error|Exception|LookupError", r"\b(?:cuda|device|gradients?|fork|process|thread|socket)\b"),
+                r"|struct\.error|Exception|LookupError", r"\b(?:cuda|device|gradients?|fork|process|thread"
+                r"|socket)\b"),
         "the program was reading its data",
         "whether the data or the code that reads it is at fault",
         tier=Tier.FAULT, confidence=0.6,
@@ -133,9 +171,10 @@ STACK_RULES: tuple[Rule, ...] = (
             r"|netCDF4"
             r"|tensorflow_datasets|lmdb|decord|anndata|rdkit|Bio|ase/io|MDAnalysis)/"
             r"|pandas/(?:io|core/indexes)/|datasets/(?:builder|load|packaged_modules|features|table|iterable_dataset)"
-            r"|torchvision/(?:io|datasets)|torchaudio/|sklearn/utils/validation|/(?:csv|gzip|lzma|tarfile"
+            r"|torchvision/(?:io|datasets)|torchaudio/|sklearn/utils/validation|/(?:csv|gzip|lzma|_strptime|tarfile"
             r"|zipfile)\.py"
             r"|torch/utils/data/_utils/collate|numpy/lib/(?:npyio|format|_npyio_impl|_format_impl)",
+            own_code=_READS_LINES, below=_OPENS_DATA,
             own=r"__getitem__|_?(?:load|read|parse|decode|open|fetch|get)_(?:\w{1,20}_)?" + _THINGS
             + r"|prepare_data|_?preprocess\w{0,20}|_?collate\w{0,20}|build_vocab\w{0,12}|_?tokenize\w{0,20}",
         ),

@@ -29,7 +29,9 @@ WRONG = (
     r"|loaded|present|readable|implemented|registered|unique|enough|all)|does(?: not|n't) (?:fit|match|exist|contain"
     r"|belong|support)|do not (?:match|fit|agree|exist)|differ\w*|has no|have no|there is no|contains? no|no longer"
     r"|exhausted|but only|at least|(?:larger|smaller|greater|less|more|fewer) than|refusing|remain(?:ing)?|found"
-    r"|instead of|occurrences?|error|errors in|lost|died|dead|closed|timed out|time-?out|unhealthy|throttl\w+"
+    r"|instead of|insufficient|but not in|not used|compulsory|mandatory|required|bigger than|occurrences?|error"
+    r"|errors in|lost|died|dead|closed"
+    r"|timed out|time-?out|unhealthy|throttl\w+"
     r"|slow-?down"
     r"|broken|faulty|not (?:responding|operational)|not a|needs?|outside|undefined|unrecogni[sz]ed|contradict\w*"
     r"|without|nor|only)"
@@ -65,10 +67,16 @@ class Subject:
 SUBJECTS: tuple[Subject, ...] = (
     Subject(
         F.DIVERGENCE, "numbers that are not finite",
-        r"\bnans?\b|not finite|non-?finite|\binfinit\w*|diverg\w*|\bbl(?:owing|ows|ew|own)[- ]?up\b|\bblow-?up\b",
+        r"\bnans?\b|not finite|non-?finite|\binfinit\w*|diverg\w*|\bexplod(?:ed|es|ing)\b|\bgave infs?\b"
+        r"|\bbl(?:owing|ows|ew|own)[- ]?up\b|\bblow-?up\b",
         r"\b(?:unphysical|density floor|pressure floor|residuals?|solution|energy|amplitudes?|norm) .{0,30}"
         r"(?:unphysical|explod\w+|unbounded|out of bounds|e\+\d\d)"
-        r"|\b(?:density|pressure|temperature) floor\b|\bunphysical\b|\bbl(?:owing|ows|ew|own)[- ]?up\b|\bblow-?up\b"
+        r"|\b(?:density|pressure|temperature) floor\b|\bhas diverged\b|\bexplod(?:ed|es|ing)\b"
+        r"|\bmax\w* \S{1,12} ?= ?[-+]?\d\S{0,10}e\+[2-9]\d|\b(?:gone|becom\w{1,4}|became|is"
+        r"|turned) (?:numerically )?unstable|\b(?:velocity|speed|temperature|energy"
+        r"|cfl|courant"
+        r"(?: number)?)\b.{0,60}\b(?:larger than|greater than|exceed(?:s|ed)|above)\b|\bunphysical\b"
+        r"|\bbl(?:owing|ows|ew|own)[- ]?up\b|\bblow-?up\b"
         r"|\bnans?\b (?:found|detected|in|for|total|total energy)|\b(?:is|are|became|=) nans?\b|\bnot finite"
         r"|non-?finite",
     ),
@@ -79,9 +87,12 @@ SUBJECTS: tuple[Subject, ...] = (
     ),
     Subject(
         F.CHECKPOINT, "a checkpoint",
-        r"\bcheckpoints?\b|\bckpt\b|state[_ ]dict|\b(?:resum|restor)(?:e|ing)\b|\brestart (?:files?|dumps?|data)\b"
-        r"|\b(?:saved|serialized|pretrained|trained) (?:model|weights|state)\b|\boptimi[sz]er states?\b",
-        r"\b(?:checkpoints?|ckpt|restart (?:files?|dumps?)|state dict|optimi[sz]er states?|resum(?:e|ing)"
+        r"\bcheckpoints?\b|\bckpt\b|state[_ ]dict|\b(?:resum|restor)(?:e|ing)\b|\brestart (?:files?|dumps?|data"
+        r"|coordinates)\b"
+        r"|\b(?:saved|serialized|pretrained|trained) (?:model|weights|state)\b|\boptimi[sz]er states?\b"
+        r"|\bcontinuing from\b",
+        r"\b(?:checkpoints?|ckpt|restart (?:files?|dumps?|coordinates)|intact save|state dict"
+        r"|optimi[sz]er states?|resum(?:e|ing)"
         r"|serialized model)\b|\.(?:restart|ckpt|chk|cpt)\b",
         r"Checkpoint|StateDict|Unpickling|Deserializ", "checkpoints", "whether the file or the model is at fault",
     ),
@@ -99,7 +110,8 @@ SUBJECTS: tuple[Subject, ...] = (
         F.GPU_HARDWARE, "a device that does not work",
         r"\b(?:gpus?|nvlink|pcie|hbm|cards?|accelerators?)\b.{0,60}\b(?:wrong results?|unhealthy|throttl\w+"
         r"|slow-?down"
-        r"|missing from the bus|replay counter|power brake|thermal|not responding|faulty|defective|too slow)\b"
+        r"|missing from the bus|in a bad state|replay counter|power brake|thermal|not responding|faulty"
+        r"|defective|too slow)\b"
         r"|\bhardware (?:exception|slow-?down)\b",
         r"\b(?:gpu ?\d{0,3}|nvlink|pcie|hbm|nvidia-smi|dcgm\w*|devices?|card)\b.{0,100}\b(?:wrong results?|unhealthy"
         r"|throttl\w+|slow-?down|brake|missing from|off the bus|replay counter|thermal|faulty|defective"
@@ -111,7 +123,8 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject(
         F.ENVIRONMENT, "packages, libraries or drivers",
         r"\b(?:installed|installation|pip|conda|packages?|librar(?:y|ies)|drivers?|compilers?|cuda (?:version"
-        r"|toolkit)|nvcc|rustc|linker|\.so\b|licen[cs]es?|executable|version \d|versions)\b",
+        r"|toolkit)|nvcc|rustc|linker|\.so\b|licen[cs]es?|executable|cuda setup|your environment|version \d"
+        r"|versions)\b",
         r"\b(?:packages?|modules?|librar(?:y|ies)|drivers?|compilers?|interpreter|conda|licen[cs]es?|plugins?|toolkit"
         r"|executable|symbols?|shared object|runtime version)\b",
         r"Import|Dependenc|Requirement|Package|Compil(?!er)|Driver|Version(?!NotFound)", "packages or drivers",
@@ -138,7 +151,7 @@ SUBJECTS: tuple[Subject, ...] = (
         r"\b(?:unused|positional|keyword|variable number of) arguments?\b|\bnot implemented for '|\btracers?\b"
         r"|\b(?:index|subscript|array elements?|matrix dimensions?)\b.{0,30}\b(?:exceeds?|out of)\b|\bnull\b"
         r"|\bpointer\b"
-        r"|\b(?:method|attribute|callable|function call|function|iterator|closure|serializable|tensors?|dtype|shapes?"
+        r"|\b(?:method|attribute|callable|function call|iterator|closure|serializable|tensors?|dtype|shapes?"
         r"|operands?|indices|assertion|invariant|recursion|coroutine|event loop)\b",
     ),
     Subject(
@@ -147,7 +160,9 @@ SUBJECTS: tuple[Subject, ...] = (
         r"|must be one of|must not be|invalid value|unknown|unrecogni[sz]ed|unsupported value|not allowed"
         r"|mutually exclusive|specify|strateg(?:y|ies)|keywords?|optimi[sz]ers?|schedulers?"
         r"|presets?|profiles?|stud(?:y|ies)|not implemented|illegal \w{1,20} (?:\w{1,20} )?command"
-        r"|route section|input deck|requirements? exceeds?|divisible|environments?)\b",
+        r"|route section|input deck|requirements? exceeds?|divisible|declared|theory|world size"
+        r"|requested \w{1,20}|switch(?:es)?|input variables?"
+        r"|processes (?:were )?(?:started|launched)|unused keys|keys are not used)\b",
         r"\b(?:config(?:uration)?s?|settings?|options?|flags?|parameters?|arguments?|keywords?|namelists?"
         r"|number of (?:ranks|tasks|processes|processors|cores|gpus|threads)|divisible|divisor|decompos\w+|input deck"
         r"|input line|yaml|toml|batch.?sizes?|world.?size|gpus|tolerance|cutoff|precision|hidden.size|heads"
@@ -265,12 +280,15 @@ def _named_after(subject: Subject) -> Rule:
 
 _NO_TOPIC = r"(?-i:Type|Name|Attribute|ZeroDivision|UnboundLocal|Syntax|Recursion)Error"
 _SAYS_ERROR = (
-    rf"^\W{{0,4}}(?!(?:\w+\.){{0,8}}{_NO_TOPIC})"
+    r"^\W{0,4}(?!slurmstepd|srun|wandb)(?:[\w./-]{1,40}: (?=(?-i:ERROR|FATAL|Error)))?"
+    rf"(?!(?:\w+\.){{0,8}}{_NO_TOPIC})"
     r"(?:(?P<doubt>(?:\w+\.){0,8}(?-i:Assertion|NotImplemented|Key|Index|Lookup)Error)|(?:\w+\.){0,8}"
     r"(?-i:\w*(?:Error|Exception))|(?-i:ERROR|FATAL|Error|Fatal|fatal|error)|what\(\)|panic"
     r"|\[(?:error|fatal|abort)\])(?!\w)"
 )
-_CALLS_ITSELF = r"^\W{0,6}(?:(?:\w+\.){0,8}\w*(?:error|exception)|error|fatal|abort(?:ed)?|panic)?\b"
+_CALLS_ITSELF = (
+    r"^\W{0,6}(?:[\w./-]{1,40}: )?(?:(?:\w+\.){0,8}\w*(?:error|exception)|error|fatal|abort(?:ed)?|panic)?\b"
+)
 
 
 def _topic(subject: Subject) -> Rule:

@@ -46,7 +46,8 @@ EARLY: tuple[Rule, ...] = (
         r"|(?:could not|cannot|unable to|failed to|no) .{0,50}(?:check ?out|obtain|acquire|find|get"
         r"|connect to)? ?(?:a |any |valid )"
         r"?\w{0,20} ?licen[cs]e|all licen[cs]es .{0,30}(?:in use|taken)|maximum number of users .{0,60}reached"
-        r"|no \w{1,20} licen[cs]e found|FlexNet Licensing error|FLEXlm error|LM_LICENSE_FILE",
+        r"|no \w{1,20} licen[cs]e found|\blicen[cs]ed number of users\b"
+        r"|FlexNet Licensing error|FLEXlm error|LM_LICENSE_FILE",
         "the program got no licence: all are in use, it has expired, or the server did not answer",
         "whether a licence will become free",
         confidence=0.85,
