@@ -17,10 +17,14 @@ from tests.corpus.score import PAGE
 FLOOR_NAMED, FLOOR_EARLIER = 0.95, 0.92
 """Below these a change of the rules is a step back: of failures held out, the label for software the classifier was
 asked for, and the label in all earlier waves."""
-HARDER = ("eleventh", "twelfth")
-FLOORS = {False: (0.95, 0.84, 3, 4), True: (0.75, 0.73, 8, 8)}
-"""Of the fresh waves, and of the harder ones among them: at least so many failures with a defensible class, and with
-the event quoted; at most so many false successes and successes called a failure. Elsewhere there is none of either."""
+FLOORS = {
+    ("seventh", "eighth", "ninth", "tenth"): (0.95, 0.84, 3, 4),
+    ("eleventh", "twelfth"): (0.75, 0.73, 8, 8),
+    ("thirteenth",): (0.89, 0.85, 2, 4),
+    ("fourteenth",): (0.71, 0.79, 12, 6),
+}
+"""Of the fresh waves, held out: at least so many failures with a defensible class, and with the event quoted; at most
+so many false successes and successes called a failure. Elsewhere there is none of either."""
 MISREAD_ALONE = ("success.y-1-gmx-none", "success.w4-apptainer-warnings")
 """Logs without state and exit code that went well, and of which a warning is believed."""
 
@@ -39,8 +43,9 @@ def test_no_failure_is_taken_for_a_success(answers: tuple[Answered, ...]) -> Non
     judged = [a for a in answers if not (a.defensible or is_fresh(a))]
     assert [a.case["id"] for a in judged if a.false_success] == []
     assert [a.case["id"] for a in judged if a.false_failure and a.case["id"] not in MISREAD_ALONE] == []
-    for is_harder, (_, _, most_false_successes, most_false_failures) in FLOORS.items():
-        fresh = [a for a in answers if is_fresh(a) and (a.case["origin"] in HARDER) is is_harder]
+    assert {origin for waves in FLOORS for origin in waves} == set(FRESH)
+    for waves, (_, _, most_false_successes, most_false_failures) in FLOORS.items():
+        fresh = [a for a in answers if is_fresh(a) and a.case["origin"] in waves]
         assert sum(a.false_success for a in fresh) <= most_false_successes
         assert sum(a.false_failure and not a.defensible for a in fresh) <= most_false_failures
 
@@ -51,16 +56,15 @@ def test_accuracy_stays_above_its_floor(answers: tuple[Answered, ...]) -> None:
     fresh = [a for a in held if is_fresh(a)]
     assert figures([a for a in held if a.case["origin"] in ("made", "provoked")]).strict.value >= FLOOR_NAMED
     assert figures([a for a in held if not is_fresh(a)]).strict.value >= FLOOR_EARLIER
-    for is_harder, (lenient, event, _, _) in FLOORS.items():
-        those = [a for a in fresh if (a.case["origin"] in HARDER) is is_harder]
+    for waves, (lenient, event, _, _) in FLOORS.items():
+        those = [a for a in fresh if a.case["origin"] in waves]
         assert figures(those).lenient.value >= lenient
         assert score_quotes(those)[1].value >= event
 
 
 def test_hardly_a_retry_is_wasted(answers: tuple[Answered, ...]) -> None:
     """None of the failures the rules know, at most one in thirty of those of earlier waves that no retry can mend."""
-    read = [a for a in answers if not (is_held_out(a.case) or a.case["origin"] in HARDER)]
-    assert [a.case["id"] for a in read if a.false_retry and not a.defensible] == []
+    assert [a.case["id"] for a in answers if a.false_retry and not (a.defensible or is_held_out(a.case))] == []
     earlier = figures([a for a in answers if is_held_out(a.case) and not is_fresh(a)])
     assert earlier.false_retries.value <= 1 / 30
     assert earlier.refused_heals.value <= 1 / 30
@@ -230,7 +234,7 @@ def test_fresh_waves_are_large_and_hold_both_kinds() -> None:
     for origin in WHOLE:
         failed = [case["category"] != "success" for case in load_cases() if case["origin"] == origin]
         assert len(failed) >= 150
-        assert sum(failed) >= (110 if origin in (*HARDER, "thirteenth") else 150)
+        assert sum(failed) >= 110
         assert len(failed) - sum(failed) >= 50
 
 
