@@ -25,6 +25,8 @@ def converse(
     Returns:
         The exit code, and everything that stood on the terminal.
     """
+    # The terminal says how wide it is; a variable that a test before this one has set would go before it.
+    environment = {name: value for name, value in environment.items() if name not in ("COLUMNS", "LINES")}
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (50, columns))
     process = subprocess.Popen(

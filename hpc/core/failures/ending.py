@@ -187,6 +187,9 @@ BADLY = (
 
 _NOTHING, _BADLY, _NO_INPUT = Finder(NOTHING), Finder(BADLY), Finder(NO_INPUT)
 _FAILED_TESTS = Finder(TESTS_FAILED)
+_NONE = Finder("|".join(f"(?:{pattern})" for pattern in (NO_INPUT, NOTHING)))
+_BAD_END = Finder("|".join(f"(?:{pattern})" for pattern in (TESTS_FAILED, BADLY, NO_INPUT, NOTHING)))
+"""What some of the others find, asked once of the many lines in which none of them does."""
 _TRIES_AGAIN = Finder(
     r"\b(?:attempt|try|retry|tries|retries)\b|\b(?:died|dead|lost|crash\w*|load\w*|connect\w*|wait\w*|spawn\w*)\b"
 )
@@ -270,6 +273,8 @@ def ends_whole(text: str) -> bool:
 
 def ends_badly(text: str) -> bool:
     """Whether a line says of the whole run that it did not do what it was to do."""
+    if not _BAD_END.found(text):
+        return _all_are_bad(text)
     if _FAILED_TESTS.found(text) or ends_with_nothing(text):
         return True
     if not _BADLY.found(text) or _EARLIER.found(text) or _REPEATED.found(text):
@@ -295,6 +300,8 @@ def ends_in_most(text: str) -> bool:
 
 def ends_with_nothing(text: str) -> bool:
     """Whether a line says that nothing of what was tried came to anything: what is written afterwards is empty."""
+    if not _NONE.found(text):
+        return _all_are_bad(text)
     if _NO_INPUT.found(text) or _all_are_bad(text):
         return True
     if not _NOTHING.found(text):
@@ -305,11 +312,11 @@ def ends_with_nothing(text: str) -> bool:
 
 def _all_are_bad(text: str) -> bool:
     """Whether a line counts as many bad parts as there are."""
-    if _TRIES_AGAIN.found(text) or _REPEATED.found(text):
-        return False
     wholes = {int(m[2]) for m in _COUNT.finditer(text)} - {0}
-    bad = _BAD_PARTS.search(_COUNT.sub(lambda m: m[1], text))
-    return bad is not None and int(bad[1].replace(",", "")) in wholes
+    bad = _BAD_PARTS.search(_COUNT.sub(lambda m: m[1], text)) if wholes else None
+    if bad is None or int(bad[1].replace(",", "")) not in wholes:
+        return False
+    return not (_TRIES_AGAIN.found(text) or _REPEATED.found(text))
 
 
 def fails_few(text: str) -> bool:

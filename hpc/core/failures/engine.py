@@ -56,13 +56,19 @@ class Finder:
 
     @cached_property
     def _fast(self) -> Any:
-        return _re2() and _re2().compile(self.pattern.encode(), _options(ignore_case=self._ignore_case))
+        """A set of this one pattern: it says whether, and makes no match, which takes half the time of a search."""
+        if _re2() is None:
+            return None
+        alone = _re2().Set.SearchSet(_options(ignore_case=self._ignore_case))
+        alone.Add(self.pattern)
+        alone.Compile()
+        return alone
 
     def found(self, text: str) -> bool:
         """Whether it is found anywhere in a text."""
         if self._fast is None or not (text.isascii() or self._ascii_words):
             return self.slow.search(text) is not None
-        return self._fast.search(text.encode("utf-8", "replace")) is not None
+        return self._fast.Match(text.encode("utf-8", "replace")) is not None
 
 
 class Pattern:

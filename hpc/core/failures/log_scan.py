@@ -115,6 +115,7 @@ _ENDED = Finder(
     r"|\bsaved (?:final )?model to\b.{0,80}final"
     r"|^final (?:\w+ ){0,3}(?:loss|accuracy|acc|error|reward|score|return)\b.{0,20}\d",
 )
+_FINISHED_OR_ENDED = Finder(f"(?:{_FINISHED.pattern})|(?:{_ENDED.pattern})")
 _LOSS = re.compile(
     r"\b(?:\w{0,24}loss\w{0,12}|ppl|perplexity|nll)['\"]?\s{0,3}[:=|]?\s{0,6}"
     r"(?P<value>[-+]?(?:nan|inf(?:inity)?|\d[\d.,]*(?:e[-+]?\d+)?))(?![\w])",
@@ -194,7 +195,7 @@ def says_finished(line: str) -> bool:
 
 def says_ended(line: str) -> bool:
     """A program's own statement that all its work is done, as opposed to a checkpoint that was saved on the way."""
-    return (_FINISHED.found(line) or _ENDED.found(line)) and not _NOT_PROGRESS.found(line)
+    return _FINISHED_OR_ENDED.found(line) and not _NOT_PROGRESS.found(line)
 
 
 _NAN = Finder(r"nan|\binf(?:inity)?\b")
