@@ -239,17 +239,18 @@ class _Current:
 
     Attributes:
         run_name: Its name.
+        before: What earlier looks kept, as `after`; None for nothing.
         after: What will be known of it: stamp of its folder, numbers of its attempts, and each of these.
         listing: What is in the folder of the attempt that was asked for last.
     """
 
     def __init__(self, run_name: str, before: Any, after: list[Any]) -> None:
-        self.run_name, self._before, self.after = run_name, before, after
+        self.run_name, self.before, self.after = run_name, before, after
         self.listing: Listing | None = None
 
     def told(self, number: int) -> Any:
         """What earlier looks kept of an attempt; None for nothing."""
-        for each in self._before[2] if self._before is not None else ():
+        for each in self.before[2] if self.before is not None else ():
             if each[0] == number:
                 return each
         return None
@@ -470,9 +471,9 @@ class Memory:
         current, self._current = self._current, None
         if current is None or not current.after[2] or not _SAFE.fullmatch(current.run_name):
             return
-        told, before = as_json(current.after), self._before.get(current.run_name.encode())
-        if before is None or before.rpartition(b"\t")[2] != told:
-            before = b"\t".join((current.run_name.encode(), _UNKEYED, told))
+        before = self._before.get(current.run_name.encode())
+        if before is None or current.before != current.after:
+            before = b"\t".join((current.run_name.encode(), _UNKEYED, as_json(current.after)))
         self._after[current.run_name] = before
         stamp, numbers, _ = current.after
         listing, found = current.listing, _of_one(current.after, self._origins)
