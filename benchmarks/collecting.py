@@ -3,7 +3,7 @@
 Run: ``python -m benchmarks.collecting [--quick] [--json]``. A run has 5 metrics of 200 steps and a log of 200 lines
 with words as trainers say them. The floors read the same files and conclude nothing. Every row is taken at three sizes:
 the exponent is that of the time of the command above the time of one that only starts. Memory is that of all processes
-of a collection together, what they share counted once; it is taken at a fourth size, too, whose times are not.
+of a collection together, what they share counted once.
 """
 
 import json
@@ -32,7 +32,6 @@ STEPS = 200
 METRICS = 5
 NEW = 10
 SIZES = (1_000, 3_000, 10_000)
-FOR_MEMORY = 30_000
 
 
 def made(folder: Path, runs: int) -> Path:
@@ -166,9 +165,6 @@ def found(folder: Path, *, quick: bool) -> tuple[str, dict[str, object]]:
     sizes, rounds = ((12, 24), 0) if quick else (SIZES, 3)
     taken = measure(folder, sizes=sizes, rounds=rounds)
     places = {size: folder / str(size) for size in sizes}
-    if not quick:
-        places[FOR_MEMORY] = made(folder / str(FOR_MEMORY), FOR_MEMORY)
-        time.sleep(SETTLED_S)
     memory = {size: (peak_mib(place, forgets=True), peak_mib(place, forgets=False)) for size, place in places.items()}
     figures = {str(size): as_figures(lines) for size, lines in taken.items()}
     return render(taken, memory), {"runs": max(sizes), "lines": figures, "memory_mib": memory}
