@@ -159,6 +159,7 @@ def _give(
     )
     loops = {each.name: loop for each in arguments if (loop := loop_of(each.value or "", script.loops))}
     varied = {name: loop for name, loop in loops.items() if not is_seed(name) and loop != TASK}
+    values = [script.loops[loop] for loop in varied.values()]
     swept = None if varied else choose_swept(known.arguments)
     seeds = next((script.loops[loop] for name, loop in loops.items() if is_seed(name)), ())
     told = [(each, _placeholder(each, {*varied, swept.name} if swept else varied)) for each in arguments]
@@ -169,7 +170,8 @@ def _give(
             each.before + (f"{{{parameter_of(each.name)}}}" if value is None else value) for each, value in told
         ),
         names=tuple(each.name for each in arguments if each.name),
-        grid={parameter_of(name): script.loops[loop] for name, loop in varied.items()},
+        grid=dict(zip(map(parameter_of, varied), values, strict=True)),
+        in_step=len(varied) > 1 and script.in_step.issuperset(varied.values()) and len(set(map(len, values))) == 1,
         seeds=tuple(int(seed) for seed in seeds if seed.isdigit()),
         open=tuple(dict.fromkeys(left_open)),
         launcher=launcher,
@@ -212,9 +214,7 @@ def _typed(text: str) -> int | float | str:
 def _resources(asked: Mapping[str, str]) -> Iterator[tuple[str, str | int]]:
     """What ``#SBATCH`` lines ask for a node, as `resources` says it; what cannot be read is left out."""
     nodes = _count(asked.get("nodes"))
-    gpus = next(
-        (found for name in ("gres", "gpus-per-node", "gpus-per-task", "gpus") if (found := _gpus(asked.get(name)))), 0
-    )
+    gpus = next(filter(None, (_gpus(asked.get(name)) for name in _GPUS)), 0)
     tasks = _count(asked.get("ntasks-per-node")) or (_count(asked.get("ntasks")) if nodes <= 1 else 1)
     cpus = max(1, _count(asked.get("cpus-per-task"))) * max(1, tasks)
     if nodes > 1:

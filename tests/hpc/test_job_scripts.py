@@ -106,6 +106,18 @@ def test_an_array_over_seeds_is_a_list_of_seeds(repository: Path) -> None:
     assert experiment(repository)["sweep"] == {"grid": {"lr": [0.1, 0.3, 0.9]}, "seeds": [0, 1, 2, 3, 4]}
 
 
+def test_arrays_of_one_index_go_in_step(repository: Path) -> None:
+    """`${LRS[$ID]}` with `${WDS[$ID]}` is two runs, not four."""
+    of_task = "[$SLURM_ARRAY_TASK_ID]}"
+    arrays = f"LRS=(0.1 0.2)\nWDS=(0 1e-4)\nLR=${{LRS{of_task}\nWD=${{WDS{of_task}\n"
+    write(repository, f"#SBATCH --array=0-1\n{arrays}python train.py --data d --lr $LR --wd $WD\n")
+    init()
+
+    assert experiment(repository)["sweep"] == {"zip": {"lr": [0.1, 0.2], "wd": [0, 1e-4]}, "seeds": [1, 2, 3]}
+    planned = CliRunner().invoke(hpc.plan.main, ["first_sweep", "--dry-run", "--cluster", "local"])
+    assert "6 tasks" in planned.output, planned.output
+
+
 def test_what_a_script_computes_is_left_to_a_person(repository: Path) -> None:
     """A parameter of the script, or what a command prints, has no value here, and `init` says so."""
     write(repository, "python train.py --data $1 --wd $(cat best.txt) --epochs $N --lr 0.1\n")

@@ -88,6 +88,8 @@ class Draft:
     @property
     def baseline(self) -> dict[str, str]:
         """The values that the others are compared with: the program's own where they are among them, else the first."""
+        if self.given and self.given.in_step:
+            return {key: values[0] for key, values in self.grid.items()}
         own = {key_of(each): each.default for each in self.interface.arguments}
         default = {key: _number(own[key]) for key in self.grid if own.get(key) is not None}
         return {key: default[key] if default.get(key) in values else values[0] for key, values in self.grid.items()}
@@ -121,7 +123,8 @@ def render_draft(draft: Draft, schema: str) -> str:
     metric, given = draft.metric, draft.given
     seeds = ", ".join(map(str, (given.seeds if given else ()) or (SEEDS if draft.takes_seed else SEEDS[:1])))
     listed = ", ".join(f"{key}: [{', '.join(values)}]" for key, values in draft.grid.items())
-    grid = f"  grid: {{{listed}}}\n" if listed else ""
+    kind = "zip" if given and given.in_step else "grid"
+    grid = f"  {kind}: {{{listed}}}\n" if listed else ""
     compared = ", ".join(f"{key}: {value}" for key, value in draft.baseline.items())
     baseline = f"baseline: {{{compared}}}   # what the others are compared with\n" if compared else ""
     no_seed = "" if draft.takes_seed else "   # the program takes no seed: another seed would only repeat the run"

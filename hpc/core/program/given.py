@@ -14,6 +14,7 @@ class Given:
         words: The arguments it gives, as they stand in a command: quoted, with placeholders for what varies.
         names: The arguments by name, dashes written as underscores.
         grid: Parameter → its values, as written: of loops that are not over seeds.
+        in_step: Whether the values of `grid` go in step, one of each a run, and are not crossed.
         seeds: Of a loop over seeds, or of the job array; empty without one.
         open: Parameters whose value the script computes.
         launcher: What starts several processes of it; empty where nothing does.
@@ -27,6 +28,7 @@ class Given:
     words: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     grid: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    in_step: bool = False
     seeds: tuple[int, ...] = ()
     open: tuple[str, ...] = ()
     launcher: str = ""

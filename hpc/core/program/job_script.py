@@ -35,12 +35,14 @@ class JobScript:
         lines: Its commands, each with the variables it can fill in filled in.
         loops: Variable → the values it takes, as written: of loops, arrays and ``--array``.
         setup: Lines that prepare the node, in their order.
+        in_step: The loops that are elements of arrays, one of each a task: they go in step, and are not crossed.
     """
 
     directives: Mapping[str, str]
     lines: tuple[tuple[str, ...], ...]
     loops: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     setup: tuple[str, ...] = ()
+    in_step: frozenset[str] = frozenset()
 
 
 def read_job_script(text: str) -> JobScript:
@@ -50,7 +52,7 @@ def read_job_script(text: str) -> JobScript:
     for line in _lines(text):
         reader.take(line)
     loops = {name: values for name, values in reader.loops.items() if values}
-    return JobScript(directives, tuple(reader.lines), loops, tuple(reader.setup))
+    return JobScript(directives, tuple(reader.lines), loops, tuple(reader.setup), frozenset(reader.in_step))
 
 
 class _Reader:
@@ -60,6 +62,7 @@ class _Reader:
         self.loops = loops
         self.lines: list[tuple[str, ...]] = []
         self.setup: list[str] = []
+        self.in_step: set[str] = set()
         self._arrays: dict[str, tuple[str, ...]] = {}
         self._constants: dict[str, str] = {}
 
@@ -82,6 +85,7 @@ class _Reader:
             self._arrays[name] = tuple(self._values(value[1:-1]))
         elif (element := _ELEMENT.fullmatch(bare)) and element[1] in self._arrays:
             self.loops[name] = self._arrays[element[1]]
+            self.in_step.add(name)
         elif of := loop_of(bare, self.loops):
             self.loops[name] = self.loops[of]
         elif words := _split(self._filled(value)):
