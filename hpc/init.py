@@ -208,6 +208,8 @@ def show(workspace: Workspace, made: Draft | None, wanted: list[Wanted], *, dry_
     say(f"{made.name} starts `{made.start}`, {swept} and decides by {made.metric.name} ({made.metric.goal})")
     if made.given:
         say(f"arguments, loops and resources are those of {made.given.script}")
+        if made.given.starts > 1:
+            note(f"note: it starts the program {made.given.starts} times with other arguments; this is one of them")
         if made.given.others:
             others = counted(made.given.others, "script starts", "scripts start")
             note(f"note: {others} it, too; to take another: python -m hpc.init SCRIPT.sh --name OTHER")

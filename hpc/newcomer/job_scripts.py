@@ -63,8 +63,8 @@ def find_given(
     if not starts:
         return None
     given, known = max((_give(*start, interface) for start in starts), key=lambda each: _said(each[0]))
-    others = len({path for path, *_ in starts}) - 1
-    return replace(given, others=others), known
+    scripts_of = [str(path) for path, *_ in starts]
+    return replace(given, others=len(set(scripts_of)) - 1, starts=scripts_of.count(given.script)), known
 
 
 def _said(given: Given) -> tuple[bool, int, bool, int, str]:

@@ -169,6 +169,15 @@ def test_a_script_can_be_named(repository: Path) -> None:
     assert "starts `bash b.sh`" in init("b.sh", "--name", "third", "--metric", "loss")
 
 
+def test_several_starts_in_one_script_are_said(repository: Path) -> None:
+    """One of them is taken, and nobody is to think that it was all."""
+    write(repository, "python train.py --data a --lr 0.1\npython train.py --data b --lr 0.2 --wd 1\n")
+    told = init()
+
+    assert "it starts the program 2 times with other arguments; this is one of them" in told
+    assert "--data b " in command(repository)
+
+
 def test_a_profile_of_ones_own_is_left_alone(repository: Path) -> None:
     """Whoever has one knows the site better than a script does."""
     write(repository, SCRIPT)

@@ -22,6 +22,7 @@ class Given:
         site: For a site's profile: partition, account and so on.
         setup: For a site's profile: lines that prepare the node.
         others: How many other scripts start it, too.
+        starts: How often this one does; what stands here is one of them.
     """
 
     script: str
@@ -36,3 +37,4 @@ class Given:
     site: Mapping[str, str] = field(default_factory=dict)
     setup: tuple[str, ...] = ()
     others: int = 0
+    starts: int = 1
