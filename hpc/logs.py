@@ -101,6 +101,13 @@ def _contradictions(*, follows: bool, grep: str | None, as_json: bool) -> Iterat
 # ── one task ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _say_who_shares(shared: Sequence[str]) -> None:
+    """Say that other ranks print into a log that is shown."""
+    if shared:
+        what = "one log" if len(shared) > 1 else f"{shared[0]}.log"
+        note(f"the ranks of a node share {what}; to keep them apart from the next plan on: launch: {{rank_logs: true}}")
+
+
 def show(layout: RunLayout, task: Task, wanted: Wanted, *, as_json: bool) -> int:
     """Show the logs of one attempt."""
     logs = logs_there(layout, task, wanted)
@@ -111,8 +118,8 @@ def show(layout: RunLayout, task: Task, wanted: Wanted, *, as_json: bool) -> int
             "logs": [_log_as_json(each, tail) for each in logs],
         })  # fmt: skip
         return EXIT_DONE
-    if wanted.rank is not None and place_of(layout.task(task.run_name).attempt(logs[0].attempt), wanted.rank).is_shared:
-        note("the ranks of a node share one log; to keep them apart from the next plan on: launch: {rank_logs: true}")
+    if wanted.rank is not None:
+        _say_who_shares(place_of(layout.task(task.run_name).attempt(logs[0].attempt), wanted.rank).shared)
     for each in logs:
         if len(logs) > 1:
             say(f"==> {each.label} <==")

@@ -482,7 +482,8 @@ class LaunchModel(Model):
     rank_logs: bool = Field(
         default=False,
         description="Each rank except rank 0 writes its own `stdout.rankN.log` and `stderr.rankN.log`, so that "
-        "`hpc logs --rank N` shows one rank. Default: the ranks of a node share one log.",
+        "`hpc logs --rank N` shows one rank. Default: the ranks of a node share one log; each has its own stdout where "
+        "`metrics.source` reads what is printed.",
     )
 
 

@@ -60,13 +60,20 @@ class Place:
 
     Attributes:
         node: Its node.
-        rank: Its own log; 0: the node's.
-        is_shared: Whether other ranks print there, too.
+        rank: Its number in all nodes.
+        own: The streams that each rank prints apart; rank 0's are the node's.
+        shared: Those into which other ranks of the node print, too.
     """
 
     node: int
     rank: int = 0
-    is_shared: bool = False
+    own: Sequence[str] = ()
+    shared: Sequence[str] = ()
+
+    def holds(self, stream: str, node: int, rank: int) -> bool:
+        """Whether a log is the rank's: its own one, or that of its node where it has none."""
+        own = self.rank if stream in self.own else 0
+        return rank == own and (node == self.node or rank > 0)
 
 
 def printed_of(attempt: AttemptLayout, streams: Sequence[str] = STREAMS, place: Place | None = None) -> list[Printed]:
@@ -84,7 +91,7 @@ def printed_of(attempt: AttemptLayout, streams: Sequence[str] = STREAMS, place: 
     found = [
         Printed(run, attempt.number, stream, node, attempt.home / name, rank)
         for stream, node, rank, name in logs
-        if stream in streams and (place is None or (place.rank, 0 if rank else place.node) == (rank, node))
+        if stream in streams and (place is None or place.holds(stream, node, rank))
     ]
     found.sort(key=lambda each: (STREAMS.index(each.stream), each.node, each.rank))
     if not found and attempt.sanity_log.name in names:
@@ -104,7 +111,7 @@ def wrapper_logs(layout: RunLayout, run_name: str) -> list[Printed]:
 
 
 def place_of(attempt: AttemptLayout, rank: int) -> Place:
-    """Where a rank of an attempt prints: into its own log (`launch.rank_logs`), else into that of its node.
+    """Where a rank of an attempt prints: into its own log (`Placement.is_apart`), else into that of its node.
 
     Raises:
         InputError: It has no such rank.
@@ -116,9 +123,10 @@ def place_of(attempt: AttemptLayout, rank: int) -> Place:
     if rank >= nodes * record.processes:
         most, run = nodes * record.processes - 1, attempt.home.parent.name
         raise InputError(f"--rank {rank}: {run} has {f'ranks 0 to {most}' if most else 'rank 0 alone'}")
-    if record.launch.rank_logs:
-        return Place(0, rank)
-    return Place(rank // record.processes, is_shared=record.processes > 1)
+    names = names_in(attempt.home)
+    own = [each for each in STREAMS if record.launch.rank_logs or any(name.startswith(f"{each}.rank") for name in names)]
+    shared = [each for each in STREAMS if each not in own] if record.processes > 1 else []
+    return Place(rank // record.processes, rank, own, shared)
 
 
 @immutable

@@ -96,6 +96,11 @@ class MetricTap:
         self._overlong = self._overlong or len(rest) > MAX_LINE_BYTES
         self._rest = b"" if self._overlong else rest
 
+    @property
+    def has_matched(self) -> bool:
+        """Whether any number was found so far."""
+        return bool(self._last)
+
     def close(self, finished: bool) -> dict[str, float]:
         """Write the last match of each metric as the summary; complete when finished and something matched.
 

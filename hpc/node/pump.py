@@ -3,12 +3,15 @@
 import os
 import threading
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from hpc.adapters.files import open_log
 from hpc.core.errors import HpcError
 from hpc.core.layout import AttemptLayout
 from hpc.core.records.task import TaskRecord
+
+if TYPE_CHECKING:
+    from hpc.node.metric_tap import MetricTap
 
 FILE_TIMES_S = 2.0
 """Some file systems keep times to two seconds."""
@@ -38,7 +41,7 @@ class Pump:
             "image_sha256": told["HPC_IMAGE_SHA256"],
             "git_commit": told["HPC_GIT_COMMIT"],
         }
-        self._pipe = pipe
+        self._pipe, self._attempt = pipe, attempt
         self._problem = ""
         self._log: IO[bytes] | None = None
         self._tap: MetricTap | None = None
@@ -92,7 +95,21 @@ class Pump:
             self._log.close()
         try:
             if self._tap:
+                self._ask_other_ranks(self._tap)
                 self._tap.close(finished)
         except (HpcError, OSError) as error:
             self._problem = self._problem or str(error)
         return self._problem
+
+    def _ask_other_ranks(self, tap: "MetricTap") -> None:
+        """Read their own logs where the first rank printed no metric: some trainers print on the last rank alone."""
+        logs = {int(path.suffixes[0].removeprefix(".rank")): path for path in self._attempt.home.glob("stdout.rank*.log")}
+        for rank in sorted(logs, reverse=True):
+            if tap.has_matched:
+                return
+            tap.feed(b"\n")
+            with open(logs[rank], "rb") as file:
+                while chunk := file.read(65536):
+                    tap.feed(chunk)
+            if tap.has_matched:
+                print(f"metrics: rank 0 printed none; taken from {logs[rank].name}", flush=True)

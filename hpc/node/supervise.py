@@ -100,6 +100,7 @@ def placement_of(task: TaskRecord, node_rank: int) -> Placement:
         gradient_checkpointing=launch.gradient_checkpointing,
         torch_compile=launch.torch_compile,
         rank_logs=launch.rank_logs,
+        stdout_apart=task.stdout_is_read,
     )
 
 

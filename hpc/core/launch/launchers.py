@@ -34,6 +34,8 @@ class Placement:
         gradient_checkpointing: Whether activations are computed again in the backward pass.
         torch_compile: Whether the model is compiled.
         rank_logs: Whether each rank but the first prints into files of its own.
+        stdout_apart: Whether at least its stdout does, because that of the first one is read for metrics. Launchers
+            start Python with ``-u``, which writes a line and its end apart: lines of several ranks would run together.
     """
 
     nodes: int = 1
@@ -51,11 +53,17 @@ class Placement:
     gradient_checkpointing: bool = False
     torch_compile: bool = False
     rank_logs: bool = False
+    stdout_apart: bool = False
 
     @property
     def world_size(self) -> int:
         """Processes over all nodes."""
         return self.nodes * self.processes
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether any rank has a log of its own."""
+        return self.world_size > 1 and (self.rank_logs or self.stdout_apart)
 
 
 def _split_python(argv: Sequence[str]) -> tuple[bool, tuple[str, ...]]:
@@ -165,16 +173,15 @@ LAUNCHERS: Mapping[str, Callable[[Sequence[str], Placement], tuple[str, ...]]] =
 }
 
 
-_RANK_LOGS = (
-    "sh",
-    "-c",
-    'if [ "${RANK:-0}" != 0 ]; then'
-    ' exec >> "$HPC_ATTEMPT_DIR/stdout.rank$RANK.log" 2>> "$HPC_ATTEMPT_DIR/stderr.rank$RANK.log"; fi; exec "$@"',
-    "rank",
-)
-"""Goes before the program: a rank opens its own logs and becomes the program, so no process and no pipe is added. The
-launchers' own redirections either take rank 0 out of stdout.log, too, or copy with a delay and a prefix to each line,
-which `metrics.source` would read."""
+def _own_logs(place: Placement) -> tuple[str, ...]:
+    """Return what goes before the program: a rank opens its own logs and becomes the program.
+
+    No process and no pipe is added. The launchers' own redirections either take rank 0 out of stdout.log, too, or copy
+    with a delay and a prefix to each line, which `metrics.source` would read.
+    """
+    stderr = ' 2>> "$HPC_ATTEMPT_DIR/stderr.rank$RANK.log"' if place.rank_logs else ""
+    opened = f'exec >> "$HPC_ATTEMPT_DIR/stdout.rank$RANK.log"{stderr}'
+    return ("sh", "-c", f'if [ "${{RANK:-0}}" != 0 ]; then {opened}; fi; exec "$@"', "rank")
 
 
 def launch_argv(kind: str, argv: Sequence[str], place: Placement) -> tuple[str, ...]:
@@ -185,8 +192,7 @@ def launch_argv(kind: str, argv: Sequence[str], place: Placement) -> tuple[str, 
         argv: The program and its arguments.
         place: Process counts and meeting point.
     """
-    apart = place.rank_logs and place.world_size > 1
-    return LAUNCHERS[kind]((*_RANK_LOGS, *argv) if apart else argv, place)
+    return LAUNCHERS[kind]((*_own_logs(place), *argv) if place.is_apart else argv, place)
 
 
 def copies(kind: str, place: Placement) -> int:
@@ -195,8 +201,13 @@ def copies(kind: str, place: Placement) -> int:
 
 
 def launch_defaults(place: Placement) -> dict[str, str]:
-    """Return the variables that hold unless the user sets them: without GPUs the CPU is named to every library."""
-    return {} if place.gpus else {"ACCELERATE_USE_CPU": "true", "DS_ACCELERATOR": "cpu"}
+    """Return the variables that hold unless the user sets them.
+
+    Without GPUs the CPU is named to every library. Where `_own_logs` hides the interpreter from a launcher, lines still
+    come when they are printed: launchers see to it for a program that they know as Python.
+    """
+    unbuffered = {"PYTHONUNBUFFERED": "1"} if place.is_apart else {}
+    return unbuffered if place.gpus else {"ACCELERATE_USE_CPU": "true", "DS_ACCELERATOR": "cpu"} | unbuffered
 
 
 def launch_environment(kind: str, place: Placement, copy: int = 0) -> dict[str, str]:

@@ -156,6 +156,11 @@ class TaskRecord(Record):
         """Name of the cluster it runs on; empty without Slurm, and where Slurm did not say."""
         return self.slurm.get("SLURM_CLUSTER_NAME", "")
 
+    @property
+    def stdout_is_read(self) -> bool:
+        """Whether its numbers are lines that it prints: each rank but the first then has a stdout of its own."""
+        return self.metrics_source[0] in ("stdout", "json")
+
     def problems(self) -> Iterator[str]:
         """A name that is no folder's, an attempt that is none."""
         if problem := name_problem(self.run_name):

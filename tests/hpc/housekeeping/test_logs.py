@@ -47,7 +47,10 @@ if os.environ["RANK"] == "0":
 
 @pytest.mark.parametrize("apart", [False, True])
 def test_one_rank_is_shown_alone_where_ranks_print_apart(tmp_path, apart):
-    """With `launch.rank_logs` its own two logs; without, the log that its node shares, which a note says."""
+    """With `launch.rank_logs` its own two logs; without, stdout alone is its own, because the numbers stand there.
+
+    A note says which log the ranks of its node share.
+    """
     project = make_project(tmp_path / "project")
     project.write_program(RANKS)
     command = EXPERIMENT.replace("{x} {seed}", "{x} 'a  b' {seed}")
@@ -56,12 +59,27 @@ def test_one_rank_is_shown_alone_where_ranks_print_apart(tmp_path, apart):
     project.call("-m", "hpc.run_task", str(project.runs / "tiny/submissions/001/index.json"), "0")
     assert json.loads((project.attempt("X1") / "exit.json").read_text())["exit_code"] == 0
     told = project.call("-m", "hpc.logs", "tiny", "X1", "--rank", "2")
-    assert ("out of rank 2" in told.stdout, "out of rank 1" in told.stdout) == (True, not apart)
-    assert "err of rank 2" in told.stdout
+    assert ("out of rank 2" in told.stdout, "out of rank 1" in told.stdout) == (True, False)
+    assert ("err of rank 2" in told.stdout, "err of rank 1" in told.stdout) == (True, not apart)
     assert "out of rank 2 ['a  b', '1']" in told.stdout
-    assert ("rank_logs: true" in told.stderr) is not apart
+    assert ("the ranks of a node share stderr.log" in told.stderr) is not apart
     every = project.hpc("logs", "tiny", "X1")
     assert all(f"{stream} of rank {rank}" in every for stream in ("out", "err") for rank in range(3))
+
+
+def test_ranks_whose_output_nobody_reads_share_both_logs(tmp_path):
+    """The numbers stand in a file: nothing is kept apart, and the note says one log."""
+    project = make_project(tmp_path / "project")
+    project.write_program(RANKS.replace('print("loss: 1")', 'open("m.json", "w").write(\'{"loss": 1}\')'))
+    source = EXPERIMENT.replace("{stdout: 'loss: (?P<loss>\\S+)'}", "{json_file: m.json}")
+    assert source != EXPERIMENT
+    project.write_experiment(source + "launch: {processes: 2}\n")
+    project.hpc("plan", "tiny", "--cluster", "local")
+    project.call("-m", "hpc.run_task", str(project.runs / "tiny/submissions/001/index.json"), "0")
+    assert not list(project.attempt("X1").glob("*.rank*"))
+    told = project.call("-m", "hpc.logs", "tiny", "X1", "--rank", "1")
+    assert "out of rank 0" in told.stdout
+    assert "the ranks of a node share one log" in told.stderr
 
 
 def test_a_terminal_gets_no_escape_sequence(project):

@@ -96,8 +96,9 @@ class Repository:
         return self.root / name / "tasks" / run / f"attempt-{number}"
 
     def printed(self, run: str = "S1", *, name: str = "theirs") -> list[str]:
-        """The lines the program printed."""
-        return (self.attempt(run, name=name) / "stdout.log").read_text().splitlines()
+        """The lines the program printed, rank after rank."""
+        logs = sorted(self.attempt(run, name=name).glob("stdout*.log"))
+        return [line for log in logs for line in log.read_text().splitlines()]
 
     def seen(self) -> dict[str, str]:
         """The environment that `SHOWS` printed."""

@@ -8,6 +8,7 @@ from hpc.core.experiment.processes import describe_processes, processes_of
 from hpc.core.experiment.program import Launch, Program
 from hpc.core.launch.program import launcher_in
 from hpc.core.resources import Resources
+from hpc.metrics import read, read_summary
 from tests.hpc.strangers.repository import Repository
 
 COMMAND, MODULE = Program(command="python t.py"), Program(module="mine.train")
@@ -48,6 +49,35 @@ def test_r12_processes_that_are_asked_for_are_started(repository: Repository, re
     started = sorted(line for line in repository.printed() if line.startswith("started"))
     assert started == [f"started {rank} {count}" for rank in range(count)]
     assert repository.record()["processes"] == count
+
+
+PIECES = """
+import os, time
+for step in range(40):
+    for piece in ("loss=", str(1000 * int(os.environ["RANK"]) + step), "\\n"):
+        os.write(1, piece.encode())
+        time.sleep(0.001)
+"""
+"""What `print` does under ``python -u``, which launchers start: a line and its end are written apart."""
+
+
+@pytest.mark.parametrize("kind", ["plain", pytest.param("torchrun", marks=pytest.mark.train)])
+def test_r12_numbers_are_those_of_the_first_rank(repository: Repository, kind: str) -> None:
+    """Several ranks print at once: none of its numbers is lost, and none of another's is taken for one."""
+    repository.write("t.py", PIECES)
+    repository.experiment(resources="{cpus: 2}", launch=f"{{kind: {kind}, processes: 2}}")
+    repository.plan()
+    assert repository.on_a_node() == 0
+    assert read(repository.attempt() / "metrics.h5")["loss"].value.tolist() == list(range(40))
+
+
+def test_r12_numbers_that_the_last_rank_alone_prints_are_found(repository: Repository) -> None:
+    """As Megatron prints its loss: where rank 0 says no number, the ranks' own logs are read, the last one first."""
+    repository.write("t.py", "import os; print('loss=7' if os.environ['RANK'] == '2' else 'hello')")
+    repository.experiment(resources="{cpus: 3}", launch="{processes: 3}")
+    repository.plan()
+    assert repository.on_a_node() == 0
+    assert read_summary(repository.attempt() / "metrics.h5") == {"loss": 7}
 
 
 def test_r12_the_plan_as_json_counts_processes(repository: Repository) -> None:
