@@ -108,7 +108,7 @@ class Pump:
             if tap.has_matched:
                 return
             tap.feed(b"\n")
-            with open(logs[rank], "rb") as file:
+            with logs[rank].open("rb") as file:
                 while chunk := file.read(65536):
                     tap.feed(chunk)
             if tap.has_matched:
