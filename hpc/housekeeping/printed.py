@@ -124,7 +124,7 @@ def place_of(attempt: AttemptLayout, rank: int) -> Place:
         most, run = nodes * record.processes - 1, attempt.home.parent.name
         raise InputError(f"--rank {rank}: {run} has {f'ranks 0 to {most}' if most else 'rank 0 alone'}")
     names = names_in(attempt.home)
-    own = [each for each in STREAMS if record.launch.rank_logs or any(name.startswith(f"{each}.rank") for name in names)]
+    own = [each for each in STREAMS if record.launch.rank_logs or any(n.startswith(f"{each}.rank") for n in names)]
     shared = [each for each in STREAMS if each not in own] if record.processes > 1 else []
     return Place(rank // record.processes, rank, own, shared)
 

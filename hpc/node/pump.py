@@ -103,7 +103,8 @@ class Pump:
 
     def _ask_other_ranks(self, tap: "MetricTap") -> None:
         """Read their own logs where the first rank printed no metric: some trainers print on the last rank alone."""
-        logs = {int(path.suffixes[0].removeprefix(".rank")): path for path in self._attempt.home.glob("stdout.rank*.log")}
+        found = self._attempt.home.glob("stdout.rank*.log")
+        logs = {int(path.suffixes[0].removeprefix(".rank")): path for path in found}
         for rank in sorted(logs, reverse=True):
             if tap.has_matched:
                 return

@@ -80,6 +80,14 @@ def test_r12_numbers_that_the_last_rank_alone_prints_are_found(repository: Repos
     assert read_summary(repository.attempt() / "metrics.h5") == {"loss": 7}
 
 
+def test_r12_a_launcher_in_the_command_is_said_to_mix_lines(repository: Repository) -> None:
+    """Its ranks print into one stdout, which nobody can take apart; the plan names what keeps them apart."""
+    repository.experiment("command: torchrun --nproc_per_node 2 t.py")
+    told = repository.plan()
+    assert "torchrun starts processes of its own, whose printed lines may run together" in told
+    assert "launch: {kind: torchrun, processes: N}" in told
+
+
 def test_r12_the_plan_as_json_counts_processes(repository: Repository) -> None:
     """Programs read it, too."""
     repository.experiment(resources="{gpus: 2, cpus: 8}", launch="{kind: torchrun}")
