@@ -5,16 +5,13 @@ starts.
 """
 
 import importlib.util
-import os
 import platform
-import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,32 +27,27 @@ from hpc.adapters.manifest_store import (
     task_from_json,
     task_to_json,
 )
-from hpc.adapters.sbatch import program_path, render_relay
 from hpc.adapters.yaml_file import YamlDocument
-from hpc.core.credentials import names_secret
 from hpc.core.errors import InputError, Problem
-from hpc.core.experiment.asking import every_resources
 from hpc.core.experiment.grid import expand
 from hpc.core.experiment.spec import ExperimentSpec, Task
-from hpc.core.extras import MissingPackage, install_line
+from hpc.core.extras import MissingPackage
 from hpc.core.identity import canonical_json
 from hpc.core.immutable import immutable, replace
-from hpc.core.launch.expansion import expansion_problem, references
 from hpc.core.layout import RunLayout, SubmissionLayout
 from hpc.core.profile import ClusterProfile, Following
 from hpc.core.question.seal import content_digest
 from hpc.core.records.index import Code
 from hpc.core.records.project import Project
-from hpc.core.resources import Resources, render_memory, render_time
 from hpc.core.slurm.arrays import first_assignment
-from hpc.core.words import counted
-from hpc.experiments.code_files import CodeFiles, check_program, find_code, is_no_code, mentions, notes_of
+from hpc.experiments.code_files import CodeFiles, check_program, find_code
 from hpc.experiments.on_nodes import ON_NODES, find_needed, module_of
 from hpc.experiments.overrides import Overrides
-from hpc.experiments.sealing import refuse_unasked, seal_notes, seal_plan
+from hpc.experiments.plan_notes import code_notes, experiment_notes, interpreter_notes
+from hpc.experiments.sealing import refuse_unasked, seal_plan
+from hpc.experiments.site_limits import check_against_site
 from hpc.submissions.prepare import Frozen, prepare_submissions
-from hpc.submissions.sources import split_ready
-from hpc.workspace import BUILT_IN, OWN_CODE, Workspace
+from hpc.workspace import OWN_CODE, Workspace
 
 _OWN_PACKAGES = ("hpc", "train")
 _NEEDED = {"train.control": ("torch", "accelerate"), "train.imitate": ("torch",)}
@@ -133,7 +125,7 @@ def make_plan(
 
     spec = load_experiment(file, overrides, code=workspace.project)
     tasks = expand(spec)
-    _check_against_site(spec, tasks, profile)
+    check_against_site(spec, tasks, profile)
     profile = with_absolute_paths(profile, workspace.project)
     layout = RunLayout(workspace.root, spec.name)
     workspace.refuse_foreign(layout)
@@ -152,9 +144,9 @@ def make_plan(
     inputs = find_inputs(workspace.project, spec.program.inputs)
     notes = (
         *notes,
-        *_code_notes(git),
-        *_experiment_notes(layout, spec, tasks, profile, code),
-        *_interpreter_notes(workspace, profile, container),
+        *code_notes(git),
+        *experiment_notes(layout, spec, tasks, profile, code),
+        *interpreter_notes(workspace, profile, container, _python(profile)),
     )
     project = identify_project(workspace.project)
     provenance = {**_provenance(layout, code, toolkit, container, git, project), "inputs": inputs}
@@ -170,28 +162,6 @@ def _read_before(layout: RunLayout) -> dict[str, Any] | None:
     if before is not None:
         check_manifest(before, layout.manifest)
     return before
-
-
-def _experiment_notes(
-    layout: RunLayout, spec: ExperimentSpec, tasks: Sequence[Task], profile: ClusterProfile, code: CodeFiles
-) -> tuple[str, ...]:
-    """What is to be said of what the experiment asks for."""
-    return (
-        *seal_notes(layout, spec.raw),
-        *_baseline_notes(layout, spec.analysis.baseline_from),
-        *_waiting_notes(layout, spec, tasks),
-        *notes_of(code, spec.program.inputs),
-        *_unset_notes(spec, profile),
-        *_relay_notes(layout, profile),
-        *_wandb_notes(spec, code),
-    )
-
-
-def _code_notes(git: GitState | None) -> tuple[str, ...]:
-    """Say so where tracked code was changed since its last commit; what git does not track is in the copy of it."""
-    if git and any(not is_no_code(name) for name in git.changed):
-        return ("the code differs from its last commit; the difference is saved beside the manifest",)
-    return ()
 
 
 def _check_programs(spec: ExperimentSpec, code: CodeFiles, toolkit: CodeFiles) -> None:
@@ -215,110 +185,6 @@ def kept_second_looks(before: Mapping[str, Any], tasks: Sequence[Task]) -> list[
     present = {task.task_id for task in tasks}
     found = [task_from_json(each) for each in before.get("tasks", ()) if each["task_id"] in added - present]
     return [task for task in found if canonical_json([task.case, task.parameters]) in asked]
-
-
-def _check_against_site(spec: ExperimentSpec, tasks: Sequence[Task], profile: ClusterProfile) -> None:
-    """Refuse what the site never grants: Slurm would take the job and let it wait for ever."""
-    problems = [problem for asked in every_resources(spec, tasks) for problem in _never_granted(asked, profile)]
-    problems += _settings_problems(spec, profile)
-    if problems:
-        raise InputError(list(dict.fromkeys(problems)), spec.name)
-
-
-def _never_granted(asked: Resources, profile: ClusterProfile) -> Iterator[Problem]:
-    if profile.max_time_s and asked.time_s > profile.max_time_s:
-        most = render_time(profile.max_time_s)
-        yield Problem(f"{render_time(asked.time_s)}; {profile.name} grants at most {most}", "resources.time")
-    if profile.max_memory_mib and asked.memory_mib > profile.max_memory_mib:
-        most = render_memory(profile.max_memory_mib)
-        yield Problem(f"{render_memory(asked.memory_mib)}; {profile.name} has at most {most}", "resources.mem")
-    if 0 < profile.max_gpus < asked.nodes * asked.gpus:
-        most = f"{profile.name} lets an experiment use {profile.max_gpus} at once (max_gpus)"
-        yield Problem(f"{asked.gpus} on each of {counted(asked.nodes, 'node')}; {most}", "resources.gpus")
-    if profile.scheduler == "local" and asked.nodes > 1:
-        yield Problem(f"{asked.nodes}; this machine is one node", "resources.nodes")
-
-
-def _settings_problems(spec: ExperimentSpec, profile: ClusterProfile) -> Iterator[Problem]:
-    """Find what no node would expand, and secrets that ``task.json`` would show."""
-    for text, where in _site_texts(spec, profile):
-        if problem := expansion_problem(text):
-            yield Problem(problem, where)
-        for name in references(text):
-            if names_secret(name):
-                yield Problem(
-                    f"names ${name}, whose value would appear in every task.json; export it in your shell", where
-                )
-
-
-def _site_texts(spec: ExperimentSpec, profile: ClusterProfile) -> Iterator[tuple[str, str]]:
-    """Return what the node expands, each with its place."""
-    for whose, variables in ((f"profile {profile.name}, ", profile.environment), ("", spec.environment)):
-        yield from ((text, f"{whose}environment.{name}") for name, text in variables.items())
-    yield from ((bind, f"profile {profile.name}, binds") for bind in profile.binds)
-    yield from ((bind, "container.binds") for bind in spec.container.binds)
-
-
-def _unset_notes(spec: ExperimentSpec, profile: ClusterProfile) -> tuple[str, ...]:
-    """Name the variables that are not set here: the node may set them, and a misspelt one is found now."""
-    known = {**os.environ, **profile.environment, **spec.environment}
-    texts = list(_site_texts(spec, profile))
-    places = {name: where for text, where in reversed(texts) for name in references(text) if name not in known}
-    return tuple(
-        f"${name} ({where}) is not set on this machine; each task takes it from its node, and fails if it is not set "
-        "there"
-        for name, where in places.items()
-    )
-
-
-def _relay_notes(layout: RunLayout, profile: ClusterProfile) -> tuple[str, ...]:
-    """Say so where a site's template takes arrays only: `submit --follow` would find out at night."""
-    if not profile.template or profile.scheduler != "slurm":
-        return ()
-    try:
-        render_relay(profile, job_name=layout.experiment, comment="follow", logs=layout.follow_jobs, command=":")
-    except InputError as error:
-        return (f"no submit --follow here: {error}",)
-    return ()
-
-
-def _interpreter_notes(workspace: Workspace, profile: ClusterProfile, image: object) -> tuple[str, ...]:
-    """Say so where programs run by another Python than the one that is active here: other packages, other numbers."""
-    environment = os.environ
-    active = environment.get("VIRTUAL_ENV", "")
-    line = f"source {shlex.quote(active)}/bin/activate"
-    if not active and (name := environment.get("CONDA_DEFAULT_ENV", "base")) != "base":
-        active, line = environment.get("CONDA_PREFIX", ""), f"conda activate {shlex.quote(name)}"
-    if image or not active or os.path.realpath(active) == os.path.realpath(sys.prefix):
-        return ()
-    if not program_path(profile, _python(profile)):
-        return ()
-    own = workspace.project / "manifests/clusters"
-    copy = f"mkdir -p {shlex.quote(str(own))} && cp {shlex.quote(str(BUILT_IN / profile.name))}.yaml $_ && "
-    line = f"echo {shlex.quote(f'setup: [{line}]')} >> {shlex.quote(str(own / profile.name))}.yaml"
-    return (
-        f"`python` in tasks is {sys.executable}, where hpc-batch is installed, and not that of {active}, which is "
-        f"active here. To take that one: {'' if (own / f'{profile.name}.yaml').exists() else copy}{line}",
-    )
-
-
-def _wandb_notes(spec: ExperimentSpec, code: CodeFiles) -> tuple[str, ...]:
-    """Say where tracking is asked for and nothing of the program's code would do it: we set the variables only."""
-    if not spec.wandb or spec.wandb.get("mode") == "disabled":
-        return ()
-    if (spec.program.module or "").startswith("train."):
-        if spec.container.image or find_spec("wandb"):
-            return ()
-        line = install_line("wandb")
-        return (
-            f"tracking.wandb: wandb is not installed here; runs train without it, and are recorded as usual: {line}",
-        )
-    if mentions(code, b"wandb"):
-        return ()
-    return (
-        "tracking.wandb: no Python file of the code mentions wandb; tasks get WANDB_PROJECT, WANDB_RUN_ID and so on, "
-        f"but log nothing themselves. To send what is collected: python -m hpc.sync {spec.name}",
-    )
 
 
 def with_absolute_paths(profile: ClusterProfile, project: Path) -> ClusterProfile:
@@ -379,33 +245,6 @@ def _check_packages(spec: ExperimentSpec, profile: ClusterProfile, image: object
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingPackage(missing[0], f"program.module: {spec.program.module}")
-
-
-def _baseline_notes(layout: RunLayout, name: str) -> tuple[str, ...]:
-    """Say so when the stored baseline has not been measured: its variance comes first."""
-    source = RunLayout(layout.root, name)
-    if not name or layout.stored_baseline(name).exists() or source.verdicts.exists():
-        return ()
-    return (f"analysis.baseline_from: {name} is not measured yet; run and collect it first: python -m hpc.plan {name}",)
-
-
-def _waiting_notes(layout: RunLayout, spec: ExperimentSpec, tasks: Sequence[Task]) -> tuple[str, ...]:
-    """Say which runs of other experiments the tasks wait for.
-
-    Raises:
-        InputError: One of these experiments is not planned, or its runs do not match.
-    """
-    split = split_ready(layout, spec, [first_assignment(spec, task) for task in tasks])
-    jobs = ", ".join(map(str, spec.after_jobs))
-    after = (f"each task starts once Slurm job {jobs} ended with COMPLETED, if hpc.submit submits it",) if jobs else ()
-    if not split.waiting:
-        return after
-    return (
-        *after,
-        f"{len(split.waiting)} of {counted(len(tasks), 'task waits', 'tasks wait')} for other experiments "
-        f"({split.why}). Each is submitted once "
-        f"what it needs has finished: python -m hpc.submit {spec.name} --follow",
-    )
 
 
 def _manifest(

@@ -5,8 +5,6 @@ from typing import Protocol
 
 from hpc.core.experiment.program import Launch
 from hpc.core.immutable import immutable
-from hpc.core.launch.launchers import LAUNCHERS
-from hpc.core.launch.program import launcher_in
 from hpc.core.resources import Resources
 
 THREADS = "OMP_NUM_THREADS"
@@ -70,11 +68,6 @@ def describe_processes(
     parts = [f"each task: {_counted(found)} on {_place(found, resources)}{_by(launch, found)}"]
     if found.total == 1 and resources.nodes * resources.gpus > 1 and launch.processes is None:
         parts.append(f"it gets all {resources.gpus} GPUs of its node; for one process per GPU: {_remedy(resources)}")
-    elif starts_once(program, launch) and (name := launcher_in(program.command or "")) in LAUNCHERS:
-        parts.append(
-            f"{name} starts processes of its own, whose printed lines may run together; to read rank 0's alone, take it "
-            f"out of the command and write launch: {{kind: {name}, processes: N}}"
-        )
     asked = environment.get(THREADS)
     threads = f"{asked}, as your environment says" if asked is not None else str(found.threads)
     return "; ".join([*parts, f"{THREADS}={threads}"])
