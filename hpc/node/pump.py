@@ -95,7 +95,8 @@ class Pump:
             self._log.close()
         try:
             if self._tap:
-                self._ask_other_ranks(self._tap)
+                if not self._tap.has_matched:
+                    self._ask_other_ranks(self._tap)
                 self._tap.close(finished)
         except (HpcError, OSError) as error:
             self._problem = self._problem or str(error)
@@ -106,11 +107,10 @@ class Pump:
         found = self._attempt.home.glob("stdout.rank*.log")
         logs = {int(path.suffixes[0].removeprefix(".rank")): path for path in found}
         for rank in sorted(logs, reverse=True):
-            if tap.has_matched:
-                return
             tap.feed(b"\n")
             with logs[rank].open("rb") as file:
                 while chunk := file.read(65536):
                     tap.feed(chunk)
             if tap.has_matched:
                 print(f"metrics: rank 0 printed none; taken from {logs[rank].name}", flush=True)
+                return
