@@ -21,6 +21,10 @@ _MOST_INDICES = 4096
 """As many are kept as one experiment has: with fewer, each look at all of them would read all of them again."""
 _CIRCUMSTANCES = ("created", "asked", "project")
 """What of the provenance is no part of what was asked."""
+REPRODUCES = "reproduces"
+"""Key of a manifest's provenance: which run is made again."""
+REPRODUCED = "_reproduce_"
+"""Stands between experiment and run in the name of an experiment that makes a run again."""
 
 
 def manifest_sha(manifest: Mapping[str, Any]) -> str:
@@ -189,9 +193,27 @@ def planned_below(root: Path) -> list[str]:
 
 
 def newest_experiment(root: Path) -> str | None:
-    """Name the experiment we planned last below a root; None when there is none of ours."""
+    """Name the experiment we planned last below a root; None when there is none of ours.
+
+    A run that is made again is none, unless there is nothing else: its experiment stays the one that is worked on.
+    """
     planned = [path for path in root.glob("*/manifest.json") if path.is_file() and _is_ours(path)]
-    return max(planned, key=lambda path: path.stat().st_mtime).parent.name if planned else None
+    planned.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    own = (path for path in planned if not _makes_again(path))
+    newest = next(own, planned[0] if planned else None)
+    return newest.parent.name if newest else None
+
+
+def _makes_again(path: Path) -> bool:
+    """Whether a manifest is that of a reproduction; only one of their names is read, and has one task."""
+    if REPRODUCED not in path.parent.name:
+        return False
+    try:
+        told = read_json(path)
+    except (InputError, OSError):
+        return False  # others say what is wrong with it
+    provenance = told.get("provenance") if isinstance(told, dict) else None
+    return isinstance(provenance, dict) and REPRODUCES in provenance
 
 
 def _is_ours(path: Path) -> bool:

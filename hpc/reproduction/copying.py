@@ -16,7 +16,7 @@ from hpc.adapters.code_snapshot import Files, check_code, code_digest, freeze_co
 from hpc.adapters.files import read_regular, write_bytes
 from hpc.adapters.images import ImageFile, find_image, find_squashfs, is_reference
 from hpc.adapters.locks import lock
-from hpc.adapters.manifest_store import load_manifest, manifest_sha, save_manifest, task_to_json
+from hpc.adapters.manifest_store import REPRODUCES, load_manifest, manifest_sha, save_manifest, task_to_json
 from hpc.core.errors import InputError
 from hpc.core.immutable import immutable
 from hpc.core.layout import RunLayout
@@ -28,7 +28,7 @@ from hpc.core.words import few
 from hpc.experiments.freezing import frozen_of, open_home, own_code
 from hpc.experiments.on_nodes import ON_NODES, module_of
 from hpc.experiments.sealing import seal_plan
-from hpc.reproduction.named import REPRODUCES, Original
+from hpc.reproduction.named import Original
 from hpc.submissions.prepare import prepare_submissions
 from hpc.workspace import OWN_CODE, Workspace
 

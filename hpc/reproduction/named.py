@@ -5,7 +5,7 @@ from pathlib import PurePath
 from typing import Any
 
 from hpc.adapters.files import read_json, readable_record
-from hpc.adapters.manifest_store import check_manifest, load_manifest, planned_below
+from hpc.adapters.manifest_store import REPRODUCED, REPRODUCES, check_manifest, load_manifest, planned_below
 from hpc.core.errors import HpcError, InputError, NothingToDo
 from hpc.core.experiment.spec import Task
 from hpc.core.immutable import immutable
@@ -18,9 +18,6 @@ from hpc.housekeeping.named import find_run
 from hpc.rounds.cancelling import all_tasks
 from hpc.submissions.on_disk import list_attempts
 from hpc.workspace import Workspace
-
-REPRODUCES = "reproduces"
-"""Key of a manifest's provenance: which run is made again."""
 
 
 @immutable
@@ -51,9 +48,9 @@ class Original:
     @property
     def copy_name(self) -> str:
         """Name of the experiment that makes it again."""
-        name = f"{self.layout.experiment}_reproduce_{self.task.run_name}"
+        name = f"{self.layout.experiment}{REPRODUCED}{self.task.run_name}"
         is_short = len(name) <= MAX_NAME_LENGTH
-        return name if is_short else f"{self.layout.experiment[:80]}_reproduce_{self.task.task_id}"
+        return name if is_short else f"{self.layout.experiment[:80]}{REPRODUCED}{self.task.task_id}"
 
 
 def split_name(run: str, experiment: str | None) -> tuple[str | None, str]:

@@ -1,11 +1,13 @@
 """Manifest and index on disk: whole, hashed, refused when edited."""
 
 import json
+import os
 
 import pytest
 
 from hpc.adapters.files import write_json
 from hpc.adapters.manifest_store import (
+    REPRODUCES,
     list_submissions,
     load_index,
     load_manifest,
@@ -87,9 +89,28 @@ def test_submissions_are_listed_in_order_and_only_whole_ones(tmp_path):
 def test_the_newest_experiment_is_the_one_planned_last(tmp_path):
     """By the age of its manifest; none below an empty root."""
     assert newest_experiment(tmp_path) is None
-    import os
-
     for age, name in enumerate(("b", "a", "c")):
         save_manifest(RunLayout(tmp_path, name), make_manifest())
         os.utime(RunLayout(tmp_path, name).manifest, (age, age))
     assert newest_experiment(tmp_path) == "c"
+
+
+def test_a_run_made_again_is_not_the_newest_experiment(tmp_path):
+    """After ``reproduce RUN`` the commands without a name go on with what was planned; an own name is no matter."""
+
+    def plan(name, age, *, again=False):
+        manifest = make_manifest()
+        if again:
+            manifest["provenance"] = {**manifest["provenance"], REPRODUCES: {"experiment": "a", "run_name": "X1"}}
+        layout = RunLayout(tmp_path, name)
+        save_manifest(layout, {**manifest, "sha256": manifest_sha(manifest)})
+        os.utime(layout.manifest, (age, age))
+
+    plan("a_reproduce_X1", 3, again=True)
+    assert newest_experiment(tmp_path) == "a_reproduce_X1"
+    plan("a", 1)
+    assert newest_experiment(tmp_path) == "a"
+    plan("we_reproduce_b", 2)
+    assert newest_experiment(tmp_path) == "we_reproduce_b"
+    (tmp_path / "a_reproduce_X1/manifest.json").write_text("{")
+    assert newest_experiment(tmp_path) == "a_reproduce_X1"
