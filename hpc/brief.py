@@ -180,10 +180,10 @@ def ask_rule(subject: Subject, asked: Asked, brief: Mapping[str, str]) -> str:
     """Ask for the criterion, with the threshold as a rule where it could be read, until it is one or left open."""
     from hpc.core.question.criterion import EXAMPLE
     from hpc.core.question.threshold import whats_wrong
-    from hpc.experiments.briefing import draft_rule, example_rule, read_back
+    from hpc.experiments.briefing import draft_rule, example_rule, read_back, rule_hint
 
     now = draft_rule(subject, brief)
-    hint = asked.hint if now else f"{asked.hint}; such as {example_rule(subject)}"
+    hint = asked.hint if now else f"{asked.hint}; {rule_hint(subject, brief)}"
     while True:
         answer = put(asked.question, hint, now)
         if answer and (read := draft_rule(subject, {"success": answer})):

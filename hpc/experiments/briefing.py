@@ -18,7 +18,7 @@ from hpc.core.question.baseline import varying_names
 from hpc.core.question.criterion import Question, parse_criterion, terms
 from hpc.core.question.phase_zero import KEYS, in_order, lacks_for_confirming, unanswered
 from hpc.core.question.spoken import speak
-from hpc.core.question.threshold import configuration_in, draft_criterion, not_swept, whats_wrong
+from hpc.core.question.threshold import configuration_in, draft_criterion, not_swept, readings, whats_wrong
 from hpc.core.question.vague import Facts, Flag, find_flags, flags_of_experiment
 from hpc.core.words import counted, few
 from hpc.experiments.rewriting import with_block
@@ -202,7 +202,7 @@ def refuse_missing(subject: Subject, brief: Brief, name: str) -> None:
     Raises:
         InputError: Questions that have no answer; a rule that is none.
     """
-    rule_wanted = f"success as a rule that the report evaluates, such as {example_rule(subject)}"
+    rule_wanted = f"success as a rule that the report evaluates, {rule_hint(subject, brief)}"
     problems = [
         Problem(f"is missing: {rule_wanted if one.key == 'criterion' else f'{one.question} ({one.hint})'}", one.key)
         for one in unanswered(brief)
@@ -252,6 +252,14 @@ def read_back(subject: Subject, brief: Brief) -> str:
     if not brief.get("criterion"):
         return ""
     return speak(parse_criterion(brief["criterion"]), subject.spec.metrics.primary.name, subject.names)
+
+
+def rule_hint(subject: Subject, brief: Brief) -> str:
+    """What to write where the threshold is no rule yet: what it could mean, else a rule of this experiment."""
+    success, metric = brief.get("success", ""), subject.spec.metrics.primary
+    if found := readings(success, subject.question, metric, subject.spec.analysis.alpha):
+        return f"{found[0]} if your threshold has to hold at every other setting, {found[1]} if at one"
+    return f"such as {example_rule(subject)}"
 
 
 def example_rule(subject: Subject) -> str:

@@ -128,6 +128,21 @@ def test_answers_from_a_file_are_written_with_a_rule(project: Path) -> None:
     assert brief("--non-interactive").exit_code == 3
 
 
+def test_a_threshold_that_leaves_a_setting_open_is_given_back_as_the_rules_it_could_mean(project: Path) -> None:
+    """Confirming refuses it with the two lines to choose from, and each of them is taken as it stands."""
+    text = EXPERIMENT.replace("[4, 8, 16]}", "[4, 8, 16], lr: [0.1, 0.2]}").replace("rank: 8}", "rank: 8, lr: 0.1}")
+    Path("manifests/experiments/ranks.yaml").write_text(text.replace("{rank} ", "{rank} --lr {lr} "))
+    done = brief("--from", "answers.yaml", "--non-interactive")
+    assert done.exit_code == 2
+    said = "criterion: is missing: success as a rule that the report evaluates, "
+    (line,) = [each for each in done.stderr.splitlines() if said in each]
+    every, one = f"all({RULE})", f"any({RULE})"
+    assert f"{said}{every} if your threshold has to hold at every other setting, {one} if at one" in line
+    for rule in (every, one):
+        Path("answers.yaml").write_text(json.dumps({**ANSWERS, "criterion": rule}))
+        assert brief("--from", "answers.yaml", "--non-interactive", "--dry-run").exit_code == 0
+
+
 def test_a_rehearsal_writes_nothing_and_json_is_one_value(project: Path) -> None:
     """Rule, flags and changes are in it; the vague answer is named with its question."""
     Path("answers.yaml").write_text(json.dumps({**ANSWERS, "constraints": "overnight"}))

@@ -28,6 +28,15 @@ _EACH = r"\b(?:each|every|all|both|same)\b"
 _UNREAD = r"\b(?:each|every|all|both|any|\w+) (?:of (?:the )?)?(?:\w+ )?(?:seeds?|runs?|tasks?)\b"
 """What a mean over the runs does not say."""
 _DENIED = r"\b(?:not|n't|no|never|neither|nor|without|unless|points?)\b"
+_TIMES = r"\d\s*(?:x\b|×)|\b(?:times|fold|factor|half|twice|thrice|halv\w+|doubl\w+|tripl\w+|quarter|thirds?)\b"
+"""A multiple, which no amount of ours is."""
+_MEASURES = (
+    r"\b(?:accurac\w+|loss(?:es)?|errors?|perplexit\w+|ppl|scores?|rewards?|returns?|f1|auc|auroc|precision|recall|bleu|"
+    r"rouge|mse|rmse|mae|latenc\w+|throughput|memory|time|costs?)\b"
+)
+"""What people measure: one that is not the metric's own name is another metric."""
+_LIMIT = r"\b(?:below|under|above|over|exceed\w*|than)\b"
+"""Words that set a bound; "lower" and "improves" alone tell of a change."""
 _BOUND = r"\b(?:no|not) (?:more|less) than\b|\bor (?:more|less)\b"
 _BETWEEN = r"(?:\s+(?:that|those|with|of|for|at|the|in|its|a|an|mean|METRIC|configuration|setting))*"
 _KNOWN = rf"{_BETWEEN}\s+(?:\x01|baseline|[-+]?\.?\d)"
@@ -63,6 +72,22 @@ def draft_criterion(text: str, question: Question, metric: Metric, alpha: float 
             if rule and is_question(rule, question):
                 return rule
     return ""
+
+
+def readings(text: str, question: Question, metric: Metric, alpha: float = 0.05) -> tuple[str, ...]:
+    """Write the rules that a threshold could mean which leaves open at which of the other settings it has to hold.
+
+    Returns:
+        The rule for each of them, and the one for at least one; empty where the threshold is read, or cannot be.
+    """
+    if draft_criterion(text, question, metric, alpha):
+        return ()
+    for drafted in _drafts(" ".join(text.split()), question, metric):
+        tested = _tested(drafted, question, alpha)
+        rules = (f"all({tested})", f"any({tested})")
+        if all(is_question(rule, question) for rule in rules):
+            return rules
+    return ()
 
 
 def configuration_in(text: str, question: Question) -> dict[str, Value]:
@@ -129,7 +154,8 @@ def _drafts(text: str, question: Question, metric: Metric) -> Iterator[str]:
     )
     rest = re.sub(r"(\x01)(\s*,?\s*(?:and|with|at)\s*)(?=\x01)", lambda one: one[1] + " " * len(one[2]), rest)
     said = re.sub(_BOUND, " ", rest, flags=re.IGNORECASE)
-    if not is_clear or re.search(rf"{_UNREAD}|{_DENIED}|;|\b(?:and|or|but|while)\b", said, re.IGNORECASE):
+    is_more = re.search(rf"{_UNREAD}|{_DENIED}|{_TIMES}|;|\b(?:and|or|but|while)\b", said, re.IGNORECASE)
+    if is_more or not is_clear or _measures_other(rest, name):
         return
     split = _split(rest, mentions)
     ours = _pairs([one for one in mentions if one.place < split])
@@ -192,12 +218,21 @@ def _bound(text: str, direction: int, *, is_most: bool) -> str:
         return "<="
     if re.search(r"\bat least\b|\bor more\b|\breach\w*\b|\bminimum\b|≥|>=", text, re.IGNORECASE):
         return ">="
-    return {-1: "<", 1: ">"}.get(direction, "")
+    if sign := re.search(r"[<>]", text):
+        return sign[0]
+    return {-1: "<", 1: ">"}.get(direction, "") if re.search(_LIMIT, text, re.IGNORECASE) else ""
 
 
 def _metrics_in(text: str, metrics: Sequence[str]) -> list[str]:
     """The declared metrics that a text names, with words or underscores."""
     return [name for name in metrics if re.search(_words_of(name), text, re.IGNORECASE)]
+
+
+def _measures_other(text: str, metric: str) -> bool:
+    """Whether a text speaks of a measure that is not the metric: ``accuracy`` is ``val_acc``, and no ``val_loss``."""
+    parts = [part for part in re.split(r"[\W_]+", metric.lower()) if part]
+    said = (found[0].lower() for found in re.finditer(_MEASURES, text, re.IGNORECASE))
+    return any(not any(word.startswith(part) or part.startswith(word) for part in parts) for word in said)
 
 
 def _words_of(name: str) -> str:

@@ -8,7 +8,7 @@ from hpc.core.checks.questions import question_of
 from hpc.core.experiment.grid import combinations
 from hpc.core.experiment.spec import Metric
 from hpc.core.question.criterion import Question, bind, parse_criterion
-from hpc.core.question.threshold import draft_criterion, not_swept
+from hpc.core.question.threshold import draft_criterion, not_swept, readings
 from hpc.experiments.schema import load_experiment
 
 ROOT = Path(__file__).parents[3]
@@ -35,6 +35,8 @@ READ = [
     (WIDTHS, LOSS, "width 128 improves the loss by 3 %",
      "relative_change(loss, width=128) <= -3% and adjusted_p < 0.05"),
     (WIDTHS, LOSS, "loss below 0.3 at width 128", "mean(loss, width=128) < 0.3"),
+    (WIDTHS, LOSS, "loss < 0.3 at width 128", "mean(loss, width=128) < 0.3"),
+    (CASES, ACC, "accuracy of ones_conv above 90 %", "mean(acc, case=ones_conv) > 90%"),
     (WIDTHS, LOSS, "loss of width 128 no more than 2 % above width 32",
      "relative_change(loss, width=128 versus width=32) <= 2%"),
     (WIDTHS, LOSS, "width 128 better than width 32",
@@ -77,6 +79,11 @@ UNREAD = [
     (WIDTHS, LOSS, "loss of width 256 5 % below width 32"),
     (ONE_SEED, LOSS, "width 128 lower than the baseline"),
     (WIDTHS, LOSS, "the loss looks good"),
+    (WIDTHS, LOSS, "accuracy above 90 % at width 128"),
+    (WIDTHS, LOSS, "perplexity of width 128 5 % below width 32"),
+    (WIDTHS, LOSS, "loss of width 128 less than 0.95 times that of width 32"),
+    (WIDTHS, LOSS, "width 128 halves the loss against width 32"),
+    (WIDTHS, LOSS, "a 5 % improvement of the loss at width 128"),
 ]
 
 
@@ -92,6 +99,14 @@ def test_a_threshold_becomes_a_rule(question: Question, metric: Metric, words: s
 def test_what_is_not_certain_is_asked(question: Question, metric: Metric, words: str) -> None:
     """Denied, ambiguous, of two things, of something that is not swept: no draft."""
     assert draft_criterion(words, question, metric) == ""
+
+
+def test_a_threshold_that_leaves_a_setting_open_has_two_readings() -> None:
+    """At every other setting, or at one: each a rule to be taken as it is; what is read, or cannot be, has none."""
+    rule = "relative_change(final_error, lora_rank=16 versus lora_rank=8) <= -5% and adjusted_p < 0.05"
+    assert readings("rank 16 beats rank 8 by 5 %", RANKS, ERROR) == (f"all({rule})", f"any({rule})")
+    assert readings("rank 16 beats rank 8 by 5 %, at every learning rate", RANKS, ERROR) == ()
+    assert all(readings(words, question, metric) == () for question, metric, words in UNREAD if "better" not in words)
 
 
 def test_shipped_thresholds_are_read_as_their_rules() -> None:
