@@ -1,17 +1,20 @@
-"""Classifying 1,000 failures with ``hpc.why --jsonl``, and finding one error in a log of 64 MiB.
+"""Classifying 1,000 failures with ``hpc.why --jsonl``, one error in a log of 64 MiB, and logs of one kind of line.
 
 Run: ``python -m benchmarks.explaining [--quick] [--json]``. The cases are those of ``tests/corpus``, again and again.
-The floor reads the same logs and answers without looking at them; grep looks at them for one pattern and understands
-nothing.
+The floor reads the same logs and answers without looking at them; grep and ripgrep look at them for one pattern and
+understand nothing. Each kind of line fills a log of its own: words that healthy programs print and rules look for.
 """
 
 import itertools
 import json
+import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.made_experiments import healthy_log
 from benchmarks.measuring import (
     PROJECT,
     PYTHON,
@@ -114,13 +117,51 @@ def measure_log(folder: Path, *, mebibytes: int, rounds: int) -> list[Line]:
     )
 
 
-def render(cases: list[Line], log: list[Line], count: int, mebibytes: int) -> str:
+KINDS: Mapping[str, Sequence[str]] = {
+    "a healthy run's own words": tuple(healthy_log(1200)),
+    "`waiting for the next batch of the queue`": ("[rank0] INFO waiting for the next batch of the queue",),
+    "`val_error=0.1234`": tuple(f"step {step} val_error={1 / (step + 1):.4f}" for step in range(2000)),
+    "`loss nan`": tuple(f"step {step} loss nan grad_norm nan" for step in range(2000)),
+    "`WARNING: failed to read …, skipping`": tuple(
+        f"WARNING: failed to read sample {step}, skipping" for step in range(2000)
+    ),
+    "`timeout=30, retrying`": tuple(f"[worker {step % 8}] timeout=30, retrying ({step}/2000)" for step in range(2000)),
+    "tracebacks survived": (
+        "Traceback (most recent call last):", '  File "reader.py", line 7, in read', "    return decode(sample)",
+        "ValueError: bad sample", "skipped",
+    ),
+}  # fmt: skip
+"""What each line of a log says → its lines, again and again."""
+
+
+def measure_kinds(folder: Path, *, mebibytes: int, rounds: int) -> list[Line]:
+    """A log a kind of line, as large as the one with an error; the floor is a pattern looked for in the first."""
+    logs = {name: folder / f"kind-{number}.log" for number, name in enumerate(KINDS)}
+    for name, log in logs.items():
+        once = "".join(f"{line}\n" for line in KINDS[name])
+        log.write_text(once * ((mebibytes << 20) // len(once) + 1))
+    first = str(next(iter(logs.values())))
+    grep = ("rg", "-ci") if shutil.which("rg") else ("grep", "-ciE")
+
+    def explain(log: Path) -> Cost:
+        return execute((PYTHON, "-m", "hpc.why", str(log), "--state", "FAILED", "--exit", "1:0"), folder=folder)
+
+    ours = [Contender(f"**hpc.why**, {name}", partial(explain, log)) for name, log in logs.items()]
+    floor = Contender(f"`{' '.join(grep)}` of five words (floor)", lambda: execute((*grep, GREP, first), folder=folder))
+    return take_turns([floor, *ours], rounds)
+
+
+def render(cases: list[Line], log: list[Line], kinds: list[Line], count: int, mebibytes: int) -> str:
     """The result as Markdown."""
+    slowest = max(line.cpu_s for line in kinds[1:])
     a_second = count / cases[2].cpu_s
     return (
         table(f"{count:,} cases", cases, per=(count, "CPU ms per case"))
         + f"\n{a_second:,.0f} cases a second, the start of the command included.\n\n"
         + table(f"a log of {mebibytes} MiB", log)
+        + "\n"
+        + table(f"{mebibytes} MiB of one kind of line", kinds)
+        + f"\nThe slowest kind is read at {mebibytes * 2**20 / 1e6 / slowest:,.0f} MB a second, the start included.\n"
     )
 
 
@@ -129,7 +170,9 @@ def found(folder: Path, *, quick: bool) -> tuple[str, dict[str, object]]:
     count, mebibytes, rounds = (60, 2, 0) if quick else (1000, 64, 5)
     cases = measure_cases(folder, cases=count, rounds=rounds)
     log = measure_log(folder, mebibytes=mebibytes, rounds=rounds)
-    return render(cases, log, count, mebibytes), {"cases": as_figures(cases), "log": as_figures(log)}
+    kinds = measure_kinds(folder, mebibytes=mebibytes, rounds=rounds)
+    figures = {"cases": as_figures(cases), "log": as_figures(log), "kinds": as_figures(kinds)}
+    return render(cases, log, kinds, count, mebibytes), figures
 
 
 if __name__ == "__main__":

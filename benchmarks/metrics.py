@@ -3,8 +3,9 @@
 Run: ``python -m benchmarks.metrics [--rows 20000] [--quick] [--json]``. A row is
 one step with 20 scalars.
 
-The floor is a buffered JSON line; it is what a program without any tool does. Peers append to HDF5 the usual ways.
-`flushed` says what a reader, or a kill, finds of the last rows.
+The floor is a buffered JSON line; it is what a program without any tool does. Peers append to HDF5 the usual ways, or
+are the trackers that people know, as far as they are installed here; those that cannot run are named. The second
+column says when a reader, or a kill, finds a row.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -20,6 +21,7 @@ from statistics import median
 import h5py
 import numpy as np
 
+from benchmarks.trackers import TRACKERS, find_missing
 from hpc.metrics import MetricsWriter, read
 
 SCALARS = 20
@@ -118,11 +120,21 @@ CONTENDERS = (
 )
 
 
-def measure(folder: Path, rows: int, repeats: int = 5) -> dict[str, list[float]]:
+def with_trackers(missing: Container[str]) -> list[Contender]:
+    """Those of this file, and the trackers that run here."""
+    return [*CONTENDERS, *(_tracker(name) for name in TRACKERS if name not in missing)]
+
+
+def _tracker(name: str) -> Contender:
+    flushed, write = TRACKERS[name]
+    return Contender(name, flushed, lambda folder, rows: write(folder, rows, ROW), 0.02)
+
+
+def measure(folder: Path, rows: int, contenders: Sequence[Contender], repeats: int = 5) -> dict[str, list[float]]:
     """Microseconds per row of each contender, once a round: they take turns, so that noise meets all."""
-    costs: dict[str, list[float]] = {contender.name: [] for contender in CONTENDERS}
+    costs: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     for repeat in range(repeats):
-        for contender in CONTENDERS:
+        for contender in contenders:
             place = folder / f"{repeat}"
             place.mkdir(exist_ok=True)
             number = max(50, int(rows * contender.share))
@@ -160,19 +172,23 @@ def times_floor(costs: dict[str, list[float]], name: str) -> float:
     return median(cost / floor for cost, floor in pairs)
 
 
-def table(costs: dict[str, list[float]], log_call_us: float, short_s: float, long_s: float) -> str:
+def table(
+    costs: dict[str, list[float]], contenders: Sequence[Contender], missing: Mapping[str, str], log_call_us: float,
+    short_s: float, long_s: float,
+) -> str:  # fmt: skip
     """The result as Markdown."""
     floor = median(costs[CONTENDERS[0].name])
     lines = [f"| a row of {SCALARS} scalars | visible to others | µs | × floor |", "|---|---|---:|---:|"]
     lines += [
         f"| {way.name} | {way.flushed} | {median(costs[way.name]):.1f} | {times_floor(costs, way.name):.1f} |"
-        for way in CONTENDERS
+        for way in contenders
     ]
     lines += [
         f"| `log` alone, as the training loop feels it (median) | | {log_call_us:.1f} | {log_call_us / floor:.1f} |",
         "",
         f"Ten times as many rows take {long_s / short_s:.1f} times as long (10 is linear, 100 quadratic).",
     ]
+    lines += ["", *(f"{name} did not run: {why}." for name, why in missing.items())] if missing else []
     return "\n".join(lines) + "\n"
 
 
@@ -186,13 +202,15 @@ def main() -> None:
     rows = 300 if options.quick else options.rows
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        costs = measure(folder, rows)
+        missing = find_missing(folder, ROW)
+        contenders = with_trackers(missing)
+        costs = measure(folder, rows, contenders, repeats=1 if options.quick else 5)
         log_call_us = measure_log_call(folder, rows)
         short_s, long_s = measure_long_run(folder, rows)
     if options.json:
         print(json.dumps({"us_per_row": costs, "log_call_us": log_call_us, "ten_times_rows": long_s / short_s}))
     else:
-        sys.stdout.write(table(costs, log_call_us, short_s, long_s))
+        sys.stdout.write(table(costs, contenders, missing, log_call_us, short_s, long_s))
 
 
 if __name__ == "__main__":

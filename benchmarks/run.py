@@ -26,6 +26,7 @@ SECTIONS = {
     "wrapper": "The wrapper around a task",
     "queueing": "This machine's own queue",
     "packing": "Packing tiny tasks",
+    "submitting": "Submitting 10,000 and 100,000 tasks",
     "start_up": "Starting a command",
     "collecting": "Collecting 10,000 runs",
     "reporting": "Reporting 10,000 runs",
