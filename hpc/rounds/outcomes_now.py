@@ -42,6 +42,9 @@ def find_outcomes(snapshot: Snapshot, memory: Memory | None = None) -> OutcomesN
     outcomes: list[Outcome] = []
     judged = by_exit_code = 0
     for state in snapshot.tasks:
+        if state.late and state.late.brief:
+            outcomes.append(Outcome.FINISHED)
+            continue
         verdict, is_known = _known_verdict(state)
         if not is_known and judged < MOST_JUDGED:
             judged += 1

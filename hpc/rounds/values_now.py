@@ -7,6 +7,7 @@ those `MOST_READ` at most.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -126,7 +127,9 @@ def _measured(layout: RunLayout, finished: Sequence[TaskState], name: str, memor
     read = 0
     for state in finished:
         combination = combination_of(state.task.case, state.task.parameters)
-        if is_collected(state) and state.collected is not None:
+        if state.late and (result := state.late.result):
+            yield from _if_number(combination, json.loads(result.summary).get(name))
+        elif is_collected(state) and state.collected is not None:
             if not state.collected.get("altered"):
                 yield from _if_number(combination, state.collected["summary"].get(name))
         elif read < MOST_READ and not (state.last and state.last.began and state.last.began.altered):

@@ -74,6 +74,11 @@ class Brief:
         return None if told == _NONE else int(told)
 
     @property
+    def told_entry(self) -> bytes:
+        """The task of ``verdicts.json`` in short, as JSON."""
+        return self._field(_FIELDS - 1)
+
+    @property
     def entry(self) -> Entry:
         """The task of ``verdicts.json`` in short."""
         return LateEntry(self.line)

@@ -6,7 +6,7 @@ before. Only the user's own code counts; an upgrade of ours is no change of it.
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -58,8 +58,8 @@ class OtherCode:
     files: tuple[str, ...] = ()
 
 
-Newest = Mapping[str, tuple[Began | None, Ended | None]]
-"""Run → its newest attempt and how that ended, where somebody has read them already."""
+Newest = Callable[[], Mapping[str, tuple[Began | None, Ended | None]]]
+"""Tells run → its newest attempt and how that ended, where somebody has read them already."""
 
 
 def find_other_code(
@@ -75,7 +75,7 @@ def find_other_code(
     if not _has_copies(layout, planned["path"]):
         return OtherCode()
     by_copy: dict[str, list[Made]] = defaultdict(list)
-    for made in _made(layout, manifest, newest or {}):
+    for made in _made(layout, manifest, newest):
         if made.code.sha256 != planned["sha256"]:
             by_copy[made.code.path].append(made)
     now = Path(planned["path"]) if files is None else files
@@ -97,12 +97,12 @@ def _has_copies(layout: RunLayout, planned: str) -> bool:
     return any(each.is_dir() and str(each) != planned for each in layout.code.iterdir())
 
 
-def _made(layout: RunLayout, manifest: Mapping[str, Any], newest: Newest) -> Iterator[Made]:
+def _made(layout: RunLayout, manifest: Mapping[str, Any], newest: Newest | None) -> Iterator[Made]:
     submitted: Mapping[str, Code] | None = None  # a thousand entries are read where a task of them has not begun
-    begun = set(list_runs(layout))
+    begun, known = set(list_runs(layout)), newest() if newest else {}
     for task in manifest["tasks"]:
         name = task["run_name"]
-        record, ended = (newest.get(name) or newest_records(layout, name)) if name in begun else (None, None)
+        record, ended = (known.get(name) or newest_records(layout, name)) if name in begun else (None, None)
         if record is None:
             submitted = _submitted(layout) if submitted is None else submitted
             if code := submitted.get(task["task_id"]):

@@ -27,9 +27,9 @@ def find_outdated(
     """
     if not experiments_before(manifest["spec"]):
         return {}
-    found = {}
+    found, known = {}, newest() if newest else {}
     for task in manifest["tasks"]:
-        record, ended = (newest or {}).get(task["run_name"]) or newest_records(layout, task["run_name"])
+        record, ended = known.get(task["run_name"]) or newest_records(layout, task["run_name"])
         if record and ended and ended.is_done and record.task_id == task["task_id"]:
             found[task["run_name"]] = repeated_since(layout.root, record.uses)
     return {name: repeated for name, repeated in found.items() if repeated}

@@ -41,6 +41,7 @@ from hpc.core.records.submitted import LOCAL
 from hpc.core.slurm.executions import JobRow, is_job
 from hpc.core.slurm.states import SlurmState
 from hpc.snapshots.brief import FINISHED, Brief, LateEntry, as_json, brief_of
+from hpc.snapshots.glance import Result, are_as_told, result_in
 from hpc.snapshots.listing import Listing, Stamp, is_settled, list_files, look_again, pack, stamp_of
 from hpc.submissions.on_disk import list_attempts
 
@@ -58,7 +59,6 @@ _TASK_ID = re.compile(r"[0-9a-f]{12}")
 _FIELDS = 11
 """Of the line of a run: name, key, names of its files, attempt, submission, job, `_TIMES` times, what is known."""
 _TIMES = 4
-_UNKEYED = b"\t" * 8
 _BETWEEN = b"\n"
 """Between the lines of runs and those of tasks."""
 _OF_TASK = ("task_id", "run_name", "outcome", "altered", "kept", "summary", "check", "check_said", "check_text")
@@ -217,21 +217,35 @@ class Times(NamedTuple):
         """As `ExitRecord.elapsed_s`."""
         return self.ended - self.began
 
+    @property
+    def exit_code(self) -> int:
+        """As `ExitRecord.exit_code`."""
+        return EXIT_DONE
+
+    @property
+    def is_done(self) -> bool:
+        """As `ExitRecord.is_done`."""
+        return True
+
 
 class Still(NamedTuple):
     """A run of one attempt that ended well, of which no record is held.
 
     Attributes:
         number: Of the attempt.
+        submission: That authorised it.
         job: It ran in.
         times: Their place (`Memory.times`).
         brief: Line of the newest collection, where that counts; else empty.
+        result: What that line says, where a mere look has asked.
     """
 
     number: int
+    submission: int
     job: str
     times: int
     brief: bytes
+    result: Result | None = None
 
 
 class _Current:
@@ -283,6 +297,7 @@ class Memory:
             (scheduler, manifest_sha, Code(path, sha256, tuple(roots)))
             for scheduler, manifest_sha, path, sha256, roots in body.get("origins", ())
         ]
+        self._schedulers = [scheduler for scheduler, *_ in self._origins]
         self._collected: Stamp = body.get("collected")
         self._known_successes: Mapping[str, str] = body.get("successes", {})
         self._values_before: Mapping[str, Any] = body.get("values", {})
@@ -311,32 +326,46 @@ class Memory:
         """A run of one attempt that ended well and was collected, where all files that say something are as they were.
 
         Returns:
-            None for every other run, and where no collection looks: what is there has to be listed.
+            None for every other run: what is there has to be listed.
         """
-        line = self._before.get(run_name.encode("utf-8", "replace")) if self._lists else None
+        line = self._before.get(run_name.encode("utf-8", "replace"))
         brief = self._briefs.get(task_id.encode()) if line is not None else None
         if line is None or brief is None:
             return None
-        _, key, files, number, submission, job, *times, _ = line.split(b"\t", _FIELDS - 1)
-        if not key:
+        _, key, files, number, submission, job, *times, told = line.split(b"\t", _FIELDS - 1)
+        if not number:
             return None
-        told = int(number), job.decode()
-        look = self._look_again(run_name, told[0], self._names[int(files)], int(submission), told[1])
-        if not look or key != _key(look, brief, line.split(b"\t", 2)[2]):
+        result = None if self._lists else result_in(Brief(brief).told_entry)
+        found = Still(int(number), int(submission), job.decode(), len(self._times), brief, result)
+        if self._lists:
+            look = self._look_again(run_name, found, self._names[int(files)]) if key else b""
+            is_so = bool(look) and key == _key(look, brief, line.split(b"\t", 2)[2])
+        else:
+            is_so = self._is_result(run_name, task_id, found, told, times)
+        if not is_so:
             return None
         self._after[run_name] = line
-        return Still(*told, self._take_times(times), brief)
+        self._take_times(times)
+        return found
 
-    def _look_again(self, run_name: str, number: int, names: Sequence[str], submission: int, job: str) -> bytes:
+    def _is_result(self, run_name: str, task_id: str, told: Still, known: bytes, times: Sequence[bytes]) -> bool:
+        """Whether the collection has a run as finished by the very end whose record is there: what a mere look asks."""
+        result = told.result
+        if result is None or result[1:] != (told.number, float(times[0]), float(times[2])):
+            return False
+        return are_as_told(known, f"{self._tasks}/{run_name}", told.number, task_id, self._schedulers)
+
+    def _look_again(self, run_name: str, told: Still, names: Sequence[str]) -> bytes:
         """The stamps of all that a verdict on a run of one attempt is given by; empty where some cannot be told."""
         home = f"{self._tasks}/{run_name}"
         try:
             folder = os.stat(home)  # noqa: PTH116
         except OSError:
             return b""
-        files = look_again(f"{home}/attempt-{number}", names, lists=not self._asks_singly)
+        files = look_again(f"{home}/attempt-{told.number}", names, lists=not self._asks_singly)
         run = pack((folder.st_ino, folder.st_size, folder.st_mtime_ns, folder.st_ctime_ns))
-        return hashlib.sha256(run + files + self._beside(submission, job)).digest() if run and files else b""
+        beside = self._beside(told.submission, told.job)
+        return hashlib.sha256(run + files + beside).digest() if run and files else b""
 
     def _beside(self, submission: int, job: str) -> bytes:
         """The stamps of what else says something of an attempt: of its submission, and of its log of Slurm's."""
@@ -369,8 +398,8 @@ class Memory:
         self._put_down()
         if found is None or found[0] != number or run_name not in self._after:
             return None
-        _, _, job, *times = found
-        return Still(number, job, self._take_times(times), b"")
+        _, submission, job, *times = found
+        return Still(number, submission, job, self._take_times(times), b"")
 
     def known(self, run_name: str, number: int) -> Known:
         """What is known of an attempt that `still` or `late` told of."""
@@ -472,11 +501,11 @@ class Memory:
         if current is None or not current.after[2] or not _SAFE.fullmatch(current.run_name):
             return
         before = self._before.get(current.run_name.encode())
-        if before is None or current.before != current.after:
-            before = b"\t".join((current.run_name.encode(), _UNKEYED, as_json(current.after)))
-        self._after[current.run_name] = before
         stamp, numbers, _ = current.after
         listing, found = current.listing, _of_one(current.after, self._origins)
+        if before is None or current.before != current.after:
+            before = b"\t".join((current.run_name.encode(), b"", _fields(found), as_json(current.after)))
+        self._after[current.run_name] = before
         if found is None or listing is None or not listing.look or not stamp or numbers != [found[0]]:
             return
         _, submission, job, *_ = found
@@ -636,12 +665,18 @@ class Memory:
         brief = self._briefs.get(after[2][0][3][0].encode()) if found else None
         if found is None or brief is None or not _is_of_one(Brief(brief), evidence, found[0]):
             return line
-        number, submission, job, *times = found
-        texts = (str(names), str(number), str(submission), job, *(repr(float(each)) for each in times))
-        rest = b"\t".join((*(each.encode() for each in texts), told))
+        rest = b"\t".join((_fields(found, names), told))
         keyed = b"\t".join((run_name.encode(), _key(look, brief, rest), rest))
         self._added += keyed != self._before.get(run_name.encode())
         return keyed
+
+
+def _fields(found: tuple[Any, ...] | None, names: int = 0) -> bytes:
+    """The fields of a line between key and told: what `_of_one` found; empty where it found nothing."""
+    if found is None:
+        return b"\t" * (_FIELDS - 4)
+    number, submission, job, *times = found
+    return "\t".join((str(names), str(number), str(submission), job, *(repr(float(each)) for each in times))).encode()
 
 
 def _of_one(told: Any, origins: Sequence[tuple[str, str, Code]]) -> tuple[Any, ...] | None:

@@ -74,6 +74,7 @@ def look_at_running(snapshot: Snapshot) -> tuple[RunningTask, ...]:
     running = [
         (task.task.run_name, attempt)
         for task in snapshot.tasks
+        if not task.late
         for attempt in task.attempts
         if attempt.progress is Progress.RUNNING
     ]

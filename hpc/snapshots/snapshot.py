@@ -170,16 +170,18 @@ class LateAttempts(Sequence[AttemptState]):
     Attributes:
         run_name: The run.
         number: Of the attempt.
+        submission: That authorised it.
         brief: What the newest collection kept of the run, where all that says something of it is as it was then.
+        result: What that says, where a mere look has asked.
     """
 
-    __slots__ = ("_layout", "_memory", "_times", "brief", "number", "run_name")
+    __slots__ = ("_layout", "_memory", "_times", "brief", "number", "result", "run_name", "submission")
 
     def __init__(self, layout: RunLayout, memory: Memory, run_name: str, told: Still) -> None:
         """Take what is remembered."""
         self._layout, self._memory, self._times = layout, memory, told.times
-        self.run_name, self.number = run_name, told.number
-        self.brief = Brief(told.brief) if told.brief else None
+        self.run_name, self.number, self.submission = run_name, told.number, told.submission
+        self.brief, self.result = Brief(told.brief) if told.brief else None, told.result
 
     @property
     def times(self) -> Times:
@@ -188,7 +190,8 @@ class LateAttempts(Sequence[AttemptState]):
 
     def without_brief(self) -> "LateAttempts":
         """The same, of which what was collected does not count."""
-        return LateAttempts(self._layout, self._memory, self.run_name, Still(self.number, "", self._times, b""))
+        told = Still(self.number, self.submission, "", self._times, b"")
+        return LateAttempts(self._layout, self._memory, self.run_name, told)
 
     def __len__(self) -> int:
         """One."""

@@ -54,7 +54,7 @@ def _in_brief(layout: RunLayout, memory: Memory) -> Snapshot | None:
         return None
     collected, begun = memory.read_entries(), set(list_runs(layout))
     touched = {own for own, name in zip(lines.ids, lines.run_names, strict=True) if name in begun}
-    touched.update(own for own, entry in collected.items() if _has_begun(entry))
+    touched.update([own for own in collected if own not in touched and _has_begun(collected[own])])
     waiting = _waiting(found, touched)
     tasks = [task_from_json(each) for each in lines.read(touched)]
     snapshot = snapshot_of(layout, manifest, see(layout, tasks, found, memory), collected)

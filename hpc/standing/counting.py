@@ -4,8 +4,8 @@ Rooms that are only needed where there is something to say are imported there: m
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
 
 from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, InputError
 from hpc.core.failures.outcomes import Outcome, count_outcomes
@@ -18,11 +18,13 @@ from hpc.rounds.outcomes_now import OutcomesNow
 from hpc.rounds.values_now import best_now
 from hpc.snapshots.other_code import describe_other_code
 from hpc.snapshots.outdated import describe_outdated
-from hpc.snapshots.remembered import Memory
+from hpc.snapshots.remembered import Ended, Memory, Times
 from hpc.snapshots.running import look_at_running
 from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot, TaskState, newest_of
 from hpc.standing.numbers import Standing, Waiting
 
+Over = Ended | Times
+"""How an attempt ended: its record, or what is remembered of it."""
 LATEST = 50
 """Finished attempts that the pace is told by: the newest."""
 
@@ -40,17 +42,20 @@ def count(
     """
     outcomes = seen.outcomes
     counts = {name: count + snapshot.untouched.get(name, 0) for name, count in count_outcomes(outcomes).items()}
-    attempts = [attempt for task in snapshot.tasks for attempt in task.attempts]
+    ends = [end for task in snapshot.tasks for end in ends_of(task)]
+    attempts = [attempt for task in snapshot.tasks if not task.late for attempt in task.attempts]
+    at_work = [(task.task.run_name, each) for task in snapshot.tasks if not task.late for each in task.attempts
+               if each.progress is Progress.RUNNING]  # fmt: skip
     waiting = [attempt for attempt in attempts if attempt.progress is Progress.WAITING]
     rows = [*(attempt.row for attempt in waiting if attempt.row), *snapshot.waiting_rows]
     best = best_now(snapshot, outcomes, memory) if Outcome.FINISHED in outcomes else None
     answers = answers_now(snapshot, outcomes)
-    newest = newest_of(snapshot)
+    newest = cache(partial(newest_of, snapshot))
     return Standing(
         outcomes=counts,
         retried=sum(len(task.attempts) > 1 for task in snapshot.tasks),
-        gpu_hours=sum(attempt.end.gpu_seconds for attempt in attempts if attempt.end) / 3600,
-        eta_s=eta_s(counts, attempts),
+        gpu_hours=sum(end.gpu_seconds for _, end in ends) / 3600,
+        eta_s=eta_s(counts, [end for _, end in ends]),
         reasons=dict(Counter(row.reason for row in rows if row.reason)),
         running=[
             task.task.run_name
@@ -68,12 +73,7 @@ def count(
         by_exit_code=seen.by_exit_code,
         best=str(best) if best else "",
         values=best,
-        jobs={
-            task.task.run_name: attempt.job
-            for task in snapshot.tasks
-            for attempt in task.attempts
-            if attempt.progress is Progress.RUNNING and is_job(attempt.job)
-        },
+        jobs={run_name: attempt.job for run_name, attempt in at_work if is_job(attempt.job)},
         collected=seen.judged == 0 and seen.by_exit_code == 0,
         report=_report(snapshot.layout),
         other_code=describe_other_code(snapshot.layout, snapshot.manifest, newest=newest),
@@ -85,8 +85,8 @@ def count(
         broken=_broken_rung(snapshot, outcomes) if counts[Outcome.PLANNED] else "",
         forecast=_forecast(snapshot, outcomes),
         adopted="adopted" in snapshot.manifest["provenance"],
-        core_hours=sum(_core_seconds(snapshot, attempt) for attempt in attempts) / 3600,
-        runs_per_hour=runs_per_hour(attempts, snapshot.taken),
+        core_hours=sum(_core_seconds(snapshot, *each) for each in ends) / 3600,
+        runs_per_hour=runs_per_hour([end for _, end in ends], snapshot.taken, runs=bool(at_work)),
     )
 
 
@@ -98,27 +98,31 @@ def _report(layout: RunLayout) -> str:
         return ""
 
 
-def _core_seconds(snapshot: Snapshot, attempt: AttemptState) -> float:
-    asked = snapshot.asked.get(attempt.submission)
-    return asked.nodes * asked.cpus * attempt.end.elapsed_s if asked and attempt.end else 0.0
+def ends_of(task: TaskState) -> Iterator[tuple[int, Over]]:
+    """How its attempts ended, those that did: submission and end."""
+    if task.late:
+        yield task.late.submission, task.late.times
+        return
+    yield from ((each.submission, each.end) for each in task.attempts if each.end)
 
 
-def runs_per_hour(attempts: Sequence[AttemptState], now: float) -> float | None:
+def _core_seconds(snapshot: Snapshot, submission: int, end: Over) -> float:
+    asked = snapshot.asked.get(submission)
+    return asked.nodes * asked.cpus * end.elapsed_s if asked else 0.0
+
+
+def runs_per_hour(ends: Iterable[Over], now: float, *, runs: bool) -> float | None:
     """The pace of the newest finished attempts: how many ended from the first one's start until now, or the last end.
 
     Args:
         now: Counts while something runs; between two sweeps nobody works, and nothing becomes slower.
+        runs: Whether something does.
     """
-    ends = sorted(
-        (attempt.end.ended, attempt.end.ended - attempt.end.elapsed_s)
-        for attempt in attempts
-        if attempt.end and attempt.end.is_done
-    )[-LATEST:]
-    if not ends:
+    newest = sorted((end.ended, end.ended - end.elapsed_s) for end in ends if end.is_done)[-LATEST:]
+    if not newest:
         return None
-    runs = any(attempt.progress is Progress.RUNNING for attempt in attempts)
-    span_s = (max(now, ends[-1][0]) if runs else ends[-1][0]) - min(began for _, began in ends)
-    return len(ends) * 3600 / span_s if span_s > 0 else None
+    span_s = (max(now, newest[-1][0]) if runs else newest[-1][0]) - min(began for _, began in newest)
+    return len(newest) * 3600 / span_s if span_s > 0 else None
 
 
 def _forecast(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> str:
@@ -160,6 +164,8 @@ def _waits_for(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> str:
 
 def _is_kept(task: TaskState) -> bool:
     """Whether its result is only in ``collected/``; that metrics alone are gone only the collector has seen."""
+    if task.late and task.late.result:
+        return False
     return task.has_kept_result or bool(task.collected and task.collected.get("kept") and not task.is_live)
 
 
@@ -222,19 +228,16 @@ def _probed(layout: RunLayout) -> list[str]:
     return describe(layout)
 
 
-def eta_s(outcomes: Mapping[str, int], attempts: Sequence[AttemptState]) -> float | None:
+def eta_s(outcomes: Mapping[str, int], ends: Iterable[Over]) -> float | None:
     """Estimate the time left: median length of finished attempts × what is left ÷ what runs at once.
 
     Args:
         outcomes: Tasks by outcome.
+        ends: How attempts ended.
     """
-    lengths = sorted(
-        attempt.end.elapsed_s
-        for attempt in attempts
-        if attempt.end and attempt.end.exit_code in (EXIT_DONE, EXIT_CHECKPOINTED)
-    )
     at_once = outcomes[Outcome.RUNNING]
     left = at_once / 2 + outcomes[Outcome.PENDING]
-    if not lengths or not at_once:
+    if not at_once:
         return None
-    return float(lengths[len(lengths) // 2] * left / at_once)
+    lengths = sorted(end.elapsed_s for end in ends if end.exit_code in (EXIT_DONE, EXIT_CHECKPOINTED))
+    return float(lengths[len(lengths) // 2] * left / at_once) if lengths else None

@@ -29,11 +29,13 @@ from hpc.core.failures.health import HealthWarning, Sign
 from hpc.core.failures.outcomes import Outcome, count_outcomes
 from hpc.core.layout import RunLayout
 from hpc.core.picture import in_words as words_of
+from hpc.core.records.exit import ExitRecord
 from hpc.core.slurm.executions import JobRow
 from hpc.core.slurm.states import SlurmState
 from hpc.metrics import MetricsWriter
+from hpc.snapshots.remembered import Ended
 from hpc.snapshots.running import warned_of
-from hpc.snapshots.snapshot import AttemptState, Progress
+from hpc.snapshots.snapshot import AttemptState
 from hpc.standing.counting import LATEST, in_words, runs_per_hour
 from hpc.standing.lines import render
 from hpc.standing.numbers import Standing
@@ -179,19 +181,18 @@ def test_a_mistyped_outcome_is_told_apart_from_a_name(finished: LocalProject) ->
     assert "one table" in finished.hpc("status", "tiny", "--tasks", "--watch", expect=2)
 
 
-def _ended(began: float, ended: float, code: int = 0) -> AttemptState:
-    end = SimpleNamespace(ended=ended, elapsed_s=ended - began, is_done=code == 0)
-    return cast("AttemptState", SimpleNamespace(end=end, progress=Progress.OVER))
+def _ended(began: float, ended: float, code: int = 0) -> Ended:
+    return ExitRecord(code, began, ended)
 
 
 def test_the_pace_counts_what_ended_while_something_ran() -> None:
     """Two an hour at once are two an hour; nights between two sweeps make nothing slower; failures are no runs."""
-    works = cast("AttemptState", SimpleNamespace(end=None, progress=Progress.RUNNING))
     pair = [_ended(0, 3600), _ended(0, 3600), _ended(0, 100, code=1)]
-    assert runs_per_hour(pair, 90_000.0) == pytest.approx(2)
-    assert runs_per_hour([*pair, works], 7200.0) == pytest.approx(1)
-    assert runs_per_hour([*pair, *[_ended(1e6, 1e6 + 60)] * LATEST], 2e6) == pytest.approx(60 * LATEST)
-    assert runs_per_hour([works, pair[2]], 100.0) is None
+    assert runs_per_hour(pair, 90_000.0, runs=False) == pytest.approx(2)
+    assert runs_per_hour(pair, 7200.0, runs=True) == pytest.approx(1)
+    many = [*pair, *[_ended(1e6, 1e6 + 60)] * LATEST]
+    assert runs_per_hour(many, 2e6, runs=False) == pytest.approx(60 * LATEST)
+    assert runs_per_hour([pair[2]], 100.0, runs=True) is None
 
 
 def _waits(state: SlurmState, reason: str) -> AttemptState:

@@ -181,6 +181,28 @@ def _progress(looked: tuple[Snapshot, Standing], run_name: str) -> Progress:
     return state.attempts[-1].progress
 
 
+def test_a_run_as_it_was_collected_is_known_at_a_glance(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look parses nothing of finished runs on which nothing has changed, and sees each file that has."""
+
+    def known() -> list[str]:
+        return [each.task.run_name for each in with_memory(layout)[0].tasks if each.late and each.late.result]
+
+    assert known() == []
+    assert known() == ["X1", "X4"]
+    with monkeypatch.context() as patched:
+        patched.setattr(Memory, "recall", lambda *_: pytest.fail("it was looked at"))
+        for run in ("X2", "X3"):
+            (layout.tasks / run).rename(layout.home / run)
+        assert known() == ["X1", "X4"]
+    for run, name in (("X1", "task.json"), ("X1", "exit.json"), ("X4", "scheduler.json")):
+        os.utime(layout.attempt(run, 1).home / name)
+        time.sleep(0.02)
+        assert run not in known()
+        assert run in known()
+    (layout.tasks / "X1/attempt-2").mkdir()
+    assert known() == ["X4"]
+
+
 def test_what_changed_just_now_is_not_remembered(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may change once more within what a file system rounds times by."""
     monkeypatch.setattr(remembered, "SETTLED_S", 3600.0)
