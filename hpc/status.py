@@ -12,12 +12,12 @@ was read of attempts that are over (`hpc.snapshots.remembered`), so that the nex
 import contextlib
 import gc
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
@@ -46,8 +46,10 @@ from hpc.snapshots.untouched import take_brief_snapshot
 from hpc.standing.counting import count
 from hpc.standing.lines import draw, render
 from hpc.standing.numbers import Standing
-from hpc.standing.tasks import TaskRow, list_tasks, read_outcomes
 from hpc.workspace import Workspace
+
+if TYPE_CHECKING:
+    from hpc.standing.tasks import TaskRow
 
 SHORTEST_S = 2.0
 WATCH_S = 10.0
@@ -83,7 +85,7 @@ def main(name: str | None, watch: str | None, which: str | None, as_json: bool) 
             raise InputError("--tasks prints one table: leave out --watch")
         return keep_watching(layout, every_s, writes=workspace.may_write(layout))
     snapshot, standing, seen = _look(layout, writes=workspace.may_write(layout), brief=wanted is None)
-    rows = None if wanted is None else list(list_tasks(snapshot, seen.outcomes, standing.at_work, wanted))
+    rows = None if wanted is None else _rows(snapshot, seen, standing, wanted)
     if as_json:
         runs = {} if rows is None else {"runs": [asdict(row) for row in rows]}
         print_json(
@@ -92,7 +94,9 @@ def main(name: str | None, watch: str | None, which: str | None, as_json: bool) 
     elif rows is not None:
         show_tasks(rows, f"{layout.experiment}: {render_counts(standing.outcomes)}")
     elif is_colourful():
-        for line in draw(snapshot, standing, shutil.get_terminal_size().columns):
+        from shutil import get_terminal_size
+
+        for line in draw(snapshot, standing, get_terminal_size().columns):
             say_styled(line)
     else:
         for told in render(snapshot, standing):
@@ -101,6 +105,12 @@ def main(name: str | None, watch: str | None, which: str | None, as_json: bool) 
         note(_doubt(snapshot))
         return EXIT_TEMPORARY
     return EXIT_DONE
+
+
+def _rows(snapshot: Snapshot, seen: OutcomesNow, standing: Standing, wanted: Sequence[Outcome]) -> "list[TaskRow]":
+    from hpc.standing.tasks import list_tasks
+
+    return list(list_tasks(snapshot, seen.outcomes, standing.at_work, wanted))
 
 
 def look(layout: RunLayout, *, writes: bool) -> tuple[Snapshot, Standing]:
@@ -152,6 +162,8 @@ def read_tasks(name: str | None, which: str | None) -> tuple[str | None, tuple[O
     """
     if which is None:
         return name, None
+    from hpc.standing.tasks import read_outcomes
+
     try:
         return name, read_outcomes(which)
     except InputError:
@@ -167,7 +179,7 @@ def nearest_outcome(word: str) -> bool:
     return bool(get_close_matches(word, [each.value for each in Outcome], cutoff=0.8))
 
 
-def show_tasks(rows: Sequence[TaskRow], title: str) -> None:
+def show_tasks(rows: "Sequence[TaskRow]", title: str) -> None:
     """Print one row a task."""
     metric = rows[0].metric if rows else ""
     cells = [

@@ -51,7 +51,11 @@ class TaskLines:
         Raises:
             ValueError: A line was edited.
         """
-        return [json.loads(line) for own, line in zip(self.ids, self.lines, strict=True) if own in wanted]
+        lines = [line for own, line in zip(self.ids, self.lines, strict=True) if own in wanted]
+        found: list[dict[str, Any]] = json.loads(f"[{','.join(lines)}]")
+        if len(found) != len(lines):
+            raise ValueError("a line holds more than one task")
+        return found
 
 
 class LazyEntries(Sequence[Element]):

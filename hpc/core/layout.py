@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hpc.core.immutable import immutable
 
@@ -34,6 +35,15 @@ class AttemptLayout:
     """The files of one execution. One writer: the process that claimed it."""
 
     home: Path
+
+    if not TYPE_CHECKING:  # else every misspelt name would be a path
+
+        def __getattr__(self, name: str) -> Path:
+            """Make `home` when it is asked for first, where `RunLayout.attempt` left that open."""
+            if name != "home" or "_below" not in self.__dict__:
+                raise AttributeError(name)
+            home = self.__dict__["home"] = self._below.joinpath(self._run_name, f"attempt-{self.number}")
+            return home
 
     @cached_property
     def number(self) -> int:
@@ -413,8 +423,10 @@ class RunLayout:
         return TaskLayout(self.tasks / run_name)
 
     def attempt(self, run_name: str, number: int) -> AttemptLayout:
-        """The folder of an attempt of this task; ten thousand of them are asked for at once."""
-        return AttemptLayout(self.tasks.joinpath(run_name, f"attempt-{number}"))
+        """The folder of an attempt of this task; ten thousand are asked for at once, and the paths of few."""
+        attempt = AttemptLayout.__new__(AttemptLayout)
+        attempt.__dict__.update(number=number, _below=self.tasks, _run_name=run_name)
+        return attempt
 
 
 def attempt_number(folder_name: str) -> int | None:

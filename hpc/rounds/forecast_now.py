@@ -5,19 +5,17 @@ from collections.abc import Sequence
 from hpc.adapters.ledger import read_json_lines
 from hpc.core.errors import InputError
 from hpc.core.experiment.asking import asked_of_tasks
-from hpc.core.failures.outcomes import Outcome
+from hpc.core.failures.outcomes import LEFT, Outcome
 from hpc.core.forecast.budget import GPU
 from hpc.core.forecast.forecast import counts_then, forecasts_of, say_against
 from hpc.core.resources import HOUR
 from hpc.snapshots.remembered import Ended, Times
 from hpc.snapshots.snapshot import Snapshot, TaskState
 
-_LEFT = (Outcome.RUNNING, Outcome.PENDING, Outcome.PLANNED)
-
 
 def say_forecast_now(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> str:
     """Say what was forecast and what it came to; empty while something is left, or nothing was forecast or measured."""
-    if not snapshot.layout.forecasts.exists() or any(each in _LEFT for each in outcomes):
+    if not snapshot.layout.forecasts.exists() or any(each in LEFT for each in outcomes):
         return ""
     try:
         known = forecasts_of(read_json_lines(snapshot.layout.forecasts))

@@ -405,6 +405,7 @@ class _Answer:
         ask_cluster: Names the cluster that answered; empty when it does not say. Asked where it makes a difference.
         problem: Who did not answer, and why; empty when all did, or nobody was asked.
         is_restored: Whether the runs came out of an archive: nothing of them waits or runs anywhere.
+        living: Process on record → whether it may live; filled as it is asked.
     """
 
     executions: Executions
@@ -412,6 +413,16 @@ class _Answer:
     ask_cluster: Callable[[], str] = str
     problem: str = ""
     is_restored: bool = False
+    living: dict[tuple[str, str, str], bool] = field(default_factory=dict)
+
+    def may_live(self, host: str, pid: str, namespace: str) -> bool:
+        """Whether a process on record may still run: asked once a look, tasks of a pack share theirs."""
+        from hpc.adapters import proc
+
+        who = (host, pid, namespace)
+        if who not in self.living:
+            self.living[who] = proc.may_live(*who)
+        return self.living[who]
 
     def has_lost(self, since: float, cluster: str) -> bool:
         """Whether a job of that cluster, unknown to Slurm now, has been so for too long to be merely not listed yet."""
@@ -1043,9 +1054,7 @@ def _is_over(record: Began, end: Ended | None, row: JobRow | None, answer: _Answ
     if end is not None and (end.is_done or (is_local and not end.starts_again)):
         return True
     if is_local and end is None:
-        from hpc.adapters import proc
-
-        return not proc.may_live(record.host, record.pid, record.pid_namespace)
+        return not answer.may_live(record.host, record.pid, record.pid_namespace)
     if row is not None and row.state.is_finished:
         return True
     if end is not None and record.packed and TOLD_TO_END not in end.signals_received:

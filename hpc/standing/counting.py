@@ -6,22 +6,24 @@ Rooms that are only needed where there is something to say are imported there: m
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from hpc.core.errors import EXIT_CHECKPOINTED, EXIT_DONE, InputError
-from hpc.core.failures.outcomes import Outcome, count_outcomes
+from hpc.core.failures.outcomes import LEFT, Outcome, count_outcomes
 from hpc.core.launch.program import experiments_before
 from hpc.core.layout import RunLayout
 from hpc.core.slurm.executions import JobRow, fold_elements, is_job
 from hpc.core.words import counted
-from hpc.rounds.checked import answers_now, check_of, count_answers, describe_checks
 from hpc.rounds.outcomes_now import OutcomesNow
-from hpc.rounds.values_now import best_now
 from hpc.snapshots.other_code import describe_other_code
 from hpc.snapshots.outdated import describe_outdated
 from hpc.snapshots.remembered import Ended, Memory, Times
 from hpc.snapshots.running import look_at_running
 from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot, TaskState, newest_of
 from hpc.standing.numbers import Standing, Waiting
+
+if TYPE_CHECKING:
+    from hpc.core.question.best import Best
 
 Over = Ended | Times
 """How an attempt ended: its record, or what is remembered of it."""
@@ -48,8 +50,8 @@ def count(
                if each.progress is Progress.RUNNING]  # fmt: skip
     waiting = [attempt for attempt in attempts if attempt.progress is Progress.WAITING]
     rows = [*(attempt.row for attempt in waiting if attempt.row), *snapshot.waiting_rows]
-    best = best_now(snapshot, outcomes, memory) if Outcome.FINISHED in outcomes else None
-    answers = answers_now(snapshot, outcomes)
+    best = _best(snapshot, outcomes, memory) if Outcome.FINISHED in outcomes else None
+    checks, checked = _checks(snapshot, outcomes)
     newest = cache(partial(newest_of, snapshot))
     return Standing(
         outcomes=counts,
@@ -77,8 +79,8 @@ def count(
         collected=seen.judged == 0 and seen.by_exit_code == 0,
         report=_report(snapshot.layout),
         other_code=describe_other_code(snapshot.layout, snapshot.manifest, newest=newest),
-        checks=count_answers(answers),
-        checked=describe_checks(check_of(snapshot.manifest), answers),
+        checks=checks,
+        checked=checked,
         waits_for=_waits_for(snapshot, outcomes),
         outdated=describe_outdated(snapshot.layout, snapshot.manifest, newest),
         held_runs=_held_runs(snapshot),
@@ -88,6 +90,22 @@ def count(
         core_hours=sum(_core_seconds(snapshot, *each) for each in ends) / 3600,
         runs_per_hour=runs_per_hour([end for _, end in ends], snapshot.taken, runs=bool(at_work)),
     )
+
+
+def _best(snapshot: Snapshot, outcomes: Sequence[Outcome], memory: Memory | None) -> "Best | None":
+    from hpc.rounds.values_now import best_now
+
+    return best_now(snapshot, outcomes, memory)
+
+
+def _checks(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> tuple[Mapping[str, int], str]:
+    """The answers of the declared check: counted, and in words."""
+    if not snapshot.manifest["spec"].get("check"):
+        return {}, ""
+    from hpc.rounds.checked import answers_now, check_of, count_answers, describe_checks
+
+    answers = answers_now(snapshot, outcomes)
+    return count_answers(answers), describe_checks(check_of(snapshot.manifest), answers)
 
 
 def _report(layout: RunLayout) -> str:
@@ -127,7 +145,8 @@ def runs_per_hour(ends: Iterable[Over], now: float, *, runs: bool) -> float | No
 
 def _forecast(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> str:
     """Forecast and actual use."""
-    if any(snapshot.untouched.values()) or not snapshot.layout.forecasts.exists():
+    is_over = not any(snapshot.untouched.values()) and not any(each in LEFT for each in outcomes)
+    if not is_over or not snapshot.layout.forecasts.exists():
         return ""
     from hpc.rounds.forecast_now import say_forecast_now
 

@@ -1,11 +1,16 @@
 """Where an experiment stands at one moment, as numbers."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from hpc.core.failures.outcomes import Outcome
 from hpc.core.immutable import field, immutable
-from hpc.core.question.best import Best
-from hpc.snapshots.running import RunningTask
+
+if TYPE_CHECKING:
+    from hpc.core.question.best import Best
+    from hpc.snapshots.running import RunningTask
 
 
 @immutable

@@ -18,6 +18,10 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
+LEFT = (Outcome.RUNNING, Outcome.PENDING, Outcome.PLANNED)
+"""What something is still to come of."""
+
+
 def outcome_of(verdicts: Sequence[Verdict | None], *, is_running: bool, is_waiting: bool) -> Outcome:
     """Decide a task's outcome.
 
