@@ -77,6 +77,12 @@ _GOES_ON = frozenset(
     }
 )  # fmt: skip
 """What the next command of a job script goes on after, with whatever there is."""
+_WARNED_OF = frozenset({FailureClass.ENVIRONMENT, FailureClass.CHECKPOINT, FailureClass.CONFIG})
+_WARNS = re.compile(
+    r"\[?(?:WARN(?:ING)?)\b[\]|: ]|W\d{4} [\d:.]{8,16} |(?:[\w.:-]{1,60} ){1,2}(?:- )?\[?WARN(?:ING)?\b"
+    r"|wandb: WARNING|(?i:ignor(?:ed|ing) error)\b"
+)
+"""A record that its program calls a warning: it went on, with less. Of a result that is lost that is no answer."""
 _SPOILS_RESULTS = frozenset({FailureClass.DATA, FailureClass.STORAGE, FailureClass.CHECKPOINT})
 MUCH = 10
 """Lines of other work after which a word on a part of it is no word on the whole."""
@@ -192,7 +198,8 @@ class Course:
             return self.worth.goes_on_after(i) or self.marks("whole").any_after(i)
         end = max(i, self.marks("badly").last)
         whole, well = self.marks("whole").any_after(end), self.marks("well").any_after(end)
-        if end == i and (self._was_torn_down(i, rule, uncaught) or self._was_cleaned_up(i)):
+        warned = uncaught is None and rule.category in _WARNED_OF and _WARNS.match(text)
+        if warned or (end == i and (self._was_torn_down(i, rule, uncaught) or self._was_cleaned_up(i))):
             return True
         if (whole or well) and self.log.is_listed(self._head_of(i)):
             return True  # what a listed item says in more than one line
@@ -207,7 +214,8 @@ class Course:
             )
             if uncaught or of_training or self._dies_after(i):
                 return handled
-            if whole or handled or not (rule.category in _GOES_ON or ends_badly(text)):
+            goes_on = rule.category in _GOES_ON and rule.cause != "library"
+            if whole or handled or not (goes_on or ends_badly(text)):
                 return True
         if uncaught is not None or rule.category in _SPOILS_RESULTS or end > i:
             return False

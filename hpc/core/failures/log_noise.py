@@ -62,6 +62,7 @@ NOISE: tuple[tuple[str, str], ...] = (
                                               r"|Could not find any|underlay of|.{0,80}not found, will not)"),
     ("OpenFOAM traps exceptions", r"^trapFpe: "),
     ("profilers without permission", r"CUPTI (?:initialization failed|could not)|perf_event_paranoid"),
+    ("libraries asked for another verbosity", r"^Unknown option [A-Z_]{3,40}_VERBOSITY="),
     ("optional extensions", r"was installed without --|was compiled without GPU support|async_io requires"
                             r"|op \.{3} \[NO\]|falling back to|\(optional, ignored\)|using eager attention"),
     ("an autotuner drops a choice", r"Ignoring this choice|Reducing block sizes or"),

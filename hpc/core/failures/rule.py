@@ -48,6 +48,8 @@ class Rule:
         doing: Pattern that has to be found in what the program said right before it: what it was at; None as above.
         when: Condition on the rest of the evidence; None when there is none.
         stack: Condition on the calls of the traceback whose message the line is; None when there is none.
+        unless: Condition on the calls of the traceback whose message the line is, and on its text, under which the row
+            does not mean it; None when there is none.
         sentence: Whether only the words of the sentence count: no paths, addresses, settings or identifiers.
         needs_failure: The message also appears in runs that end well; it counts only when the run failed otherwise.
         confidence: 0 to 1, the author's.
@@ -66,6 +68,7 @@ class Rule:
     doing: Pattern | None = None
     when: Callable[[Evidence], bool] | None = None
     stack: Callable[[Sequence[Frame]], bool] | None = None
+    unless: Callable[[Sequence[Frame], str], bool] | None = None
     sentence: bool = False
     needs_failure: bool = False
     confidence: float = 0.9
@@ -92,6 +95,7 @@ def row(
     doing: str | None = None,
     when: Callable[[Evidence], bool] | None = None,
     stack: Callable[[Sequence[Frame]], bool] | None = None,
+    unless: Callable[[Sequence[Frame], str], bool] | None = None,
     sentence: bool = False,
     needs_failure: bool = False,
     confidence: float = 0.9,
@@ -111,6 +115,7 @@ def row(
         doing=Pattern(doing) if doing else None,
         when=when,
         stack=stack,
+        unless=unless,
         sentence=sentence,
         needs_failure=needs_failure,
         confidence=confidence,

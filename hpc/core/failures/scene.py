@@ -252,7 +252,8 @@ class Scene:
                 uncaught = trace.outermost if trace else None
                 said = (line.origin, line.rank, line.position)
                 survived, passed = course.survived(i, rule, uncaught), course.passed(i, rule, uncaught)
-                decides = course.worth.decides(i, rule)
+                ended = bool(uncaught) and not course.ends_well_after(i)  # no healthy run prints what ended it
+                decides = ended or course.worth.decides(i, rule)
                 found.append((Event(rule, *said, survived, passed, decides, trace is not None), trace))
         yield from _one_a_chain(found)
 
@@ -346,6 +347,8 @@ def _recognise(
         if not rule.says.search(said) or (rule.when and not rule.when(evidence)):
             continue
         if rule.stack and not (trace and trace.frames and rule.stack(trace.frames)):
+            continue
+        if rule.unless and trace and rule.unless(trace.frames, text):
             continue
         if rule.doing and not _was_doing(rule.doing, lines, i, trace):
             continue

@@ -11,6 +11,7 @@ EARLY: tuple[Rule, ...] = (
         "config-refused-by-server", F.CONFIG, "http",
         r"\bHTTP ?Error\W{1,3}(?:400|401|403|404|410|422)\b|\b(?:400|401|403|404|410|422) client error\b"
         r"|\bStatusCode\.(?:INVALID_ARGUMENT|UNAUTHENTICATED|PERMISSION_DENIED|NOT_FOUND|FAILED_PRECONDITION)\b"
+        r"|\b(?:401 unauthorized|403 forbidden)\b|\binvalid (?:user|access) token\b"
         r"|is not a local folder and is not a valid model identifier|\b(?:AccessDenied|NoSuchBucket|NoSuchKey)\b",
         "a server answered and refused: there is nothing of that name, or no permission",
         "whether the name or the key is wrong",

@@ -2,7 +2,7 @@
 
 from hpc.core.failures.evidence import FailureClass
 from hpc.core.failures.rule import RAISED, Rule, Tier, row
-from hpc.core.failures.rules.stack import LOADING_STATE
+from hpc.core.failures.rules.stack import LOADING_STATE, refused_to_save
 
 F = FailureClass
 
@@ -45,7 +45,7 @@ ROWS: tuple[Rule, ...] = (
         r"|\[errno 27\]|file too large|CheckpointException.{0,200}(?:quota|space|i/o)",
         "a file could not be written completely, as happens on a full disk",
         "whether the disk was full: quotas and broken mounts do the same",
-        confidence=0.9,
+        confidence=0.9, unless=refused_to_save,
     ),
     row(
         "checkpoint-unfit", F.CHECKPOINT, "unfit",
@@ -86,7 +86,8 @@ ROWS: tuple[Rule, ...] = (
         r"|open file failed .{0,120}\.(?:pth?|ckpt|bin|safetensors)\b|(?:no such file or directory|cannot find"
         r"|could not find|can't find|not found|does not exist).{0,220}(?:checkpoint|ckpt|\.pth?\b|\.safetensors"
         r"|/step-\d|global_step\d)|(?:Error|Exception): .{0,100}checkpoint\S* .{0,160}(?:not found|does not exist"
-        r"|missing)",
+        r"|missing)|(?:Error|Exception): .{0,60}\bno (?:\w{1,20} ){0,2}(?:checkpoints?|weights)"
+        r"(?: files?)? (?:were |was )?found",
         "the checkpoint to resume from does not exist",
         "whether it was ever written",
     ),

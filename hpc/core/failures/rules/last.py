@@ -4,7 +4,7 @@ from hpc.core.failures.ending import BADLY
 from hpc.core.failures.evidence import FailureClass
 from hpc.core.failures.rule import RAISED, Role, Rule, Tier, named, row
 from hpc.core.failures.rules.asked import ALTERNATIVES, CONSTRAINT, SAID_CONSTRAINT, UNKNOWN_NAME
-from hpc.core.failures.rules.stack import STACK_RULES
+from hpc.core.failures.rules.stack import LIBRARY_REFUSED, STACK_RULES, TABLE_LACKS, refused_to_save
 from hpc.core.failures.rules.subjects import NAMED, TOPICS, VAGUE
 
 F = FailureClass
@@ -36,7 +36,7 @@ ROWS: tuple[Rule, ...] = (
             r"torch/serialization\.py\", line \d+, in (?:save|_save|__exit__)\b"
             r"|, in (?:save_checkpoint|save_state|save_pretrained)$"
         ),
-        confidence=0.65,
+        confidence=0.65, unless=refused_to_save,
     ),
     row(
         "data-file-words", F.DATA, "file",
@@ -154,7 +154,9 @@ ROWS: tuple[Rule, ...] = (
     ALTERNATIVES,
     CONSTRAINT,
     *STACK_RULES,
+    TABLE_LACKS,
     *TOPICS,
+    LIBRARY_REFUSED,
     row(
         "bug-other-languages", F.CODE_BUG, "other_language",
         r"fortran runtime error|forrtl: severe \(\d|\b(?:MethodError|UndefVarError|BoundsError|DimensionMismatch"

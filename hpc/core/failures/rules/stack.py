@@ -18,11 +18,41 @@ _INSTALLED = re.compile(
 )
 
 
-_SAVES = re.compile(r"_?(?:save|write|dump|to_(?:csv|parquet|hdf))")
+_SAVES = re.compile(r"_?(?:save|write|dump|create_dataset|to_(?:csv|parquet|hdf|feather|sql|json|excel|zarr|netcdf))")
+_BY_ITSELF = re.compile(r"(?:raise|assert)\b")
+_OF_ARGUMENTS = re.compile(r"(?:Value|Type|Assertion|NotImplemented|Key|Attribute|Index)Error\b")
+_HAPPENED = re.compile(
+    r"\btim(?:ed[ -]|e-?)out\b|\b(?:refused|reset|closed|lost|unreachable|died|disconnected)\b|\berrno\b|\bi/o\b"
+    r"|\b(?:no space|quota exceeded|disk full|stale|read-only)\b|\bbytes\b|\bwrite (?:failed|error)\b|\bfailed writ",
+    re.IGNORECASE,
+)
+"""What befalls a program, as opposed to what it was asked for."""
+
+
+def refused_by_library(frames: Sequence[Frame]) -> bool:
+    """Whether an installed package refused something of its own accord: no system, device or peer did."""
+    return bool(frames and _INSTALLED.search(frames[-1].path) and _BY_ITSELF.match(frames[-1].code))
+
+
+def argued_by_library(frames: Sequence[Frame], text: str) -> bool:
+    """Whether an installed package refused what it was given, and names nothing that befell it."""
+    return bool(_OF_ARGUMENTS.match(text)) and refused_by_library(frames) and not _HAPPENED.search(text)
+
+
+def refused_to_save(frames: Sequence[Frame], text: str) -> bool:
+    """Whether an installed package would not write what it was given; a file system had no part in it."""
+    return not text.startswith(("OSError", "IOError")) and refused_by_library(frames) and not _HAPPENED.search(text)
 
 
 def ends_in(
-    paths: str = "", functions: str = "", *, own: str = "", own_files: str = "", own_code: str = "", below: str = ""
+    paths: str = "",
+    functions: str = "",
+    *,
+    own: str = "",
+    own_files: str = "",
+    own_code: str = "",
+    below: str = "",
+    raised: str = "",
 ) -> Callable[..., bool]:
     """Return the condition that a stack ends at such a place.
 
@@ -33,10 +63,12 @@ def ends_in(
         own_files: Pattern of the name of that file.
         own_code: Pattern of the line of code there, where it is quoted and nothing was called below it.
         below: The same, whatever was called below it.
+        raised: Pattern of the installed file and function, `file.py:function`, of the innermost call.
     """
     in_path, in_function = re.compile(paths or r"(?!)"), re.compile(functions or r"(?!)")
     in_own, in_own_file = re.compile(own or r"(?!)"), re.compile(own_files or r"(?!)")
     in_code, in_any_code = re.compile(own_code or r"(?!)"), re.compile(below or r"(?!)")
+    raised_in = re.compile(raised or r"(?!)")
 
     def holds(frames: Sequence[Frame]) -> bool:
         last = _last_own(frames)
@@ -44,6 +76,8 @@ def ends_in(
         if any(_SAVES.match(frame.function) for frame in called):
             return False
         if any(in_path.search(frame.path) or in_function.fullmatch(frame.function) for frame in called):
+            return True
+        if called and raised_in.search(f"{called[-1].path}:{called[-1].function}"):
             return True
         if last < 0:
             return False
@@ -108,11 +142,16 @@ _LOADS_STATE = (
     r"|weight|latest|last|model|backend)|\b[A-Z]\w{1,30}\.(?:load|restore|load_from_checkpoint)\(|load_state_dict\("
     r"|load_weights\(|\brestore\w{0,12}\(|\bresume\w{0,12}\("
 )
+_LOADS = (
+    r"_?load_(?:\w{1,20}_)?(?:checkpoint|safetensors|state_dict)\w{0,20}|_?get_(?:resolved_)?checkpoint_\w{0,20}files"
+)
+"""Functions of libraries that read saved state."""
 LOADING_STATE = ends_in(
     r"torch/serialization\.py|safetensors/|orbax/|flax/(?:serialization|training/checkpoints)"
     r"|torch/distributed/checkpoint/"
     r"|stable_baselines3/common/save_util",
-    r"load_state_dict|_load_from_state_dict|load_from_zip_file|load_weights\w{0,20}", below=_LOADS_STATE,
+    r"load_state_dict\w{0,20}|_load_from_state_dict|load_from_zip_file|load_weights\w{0,20}|" + _LOADS,
+    below=_LOADS_STATE,
     own=r"_?(?:resume|restore)\w{0,20}|_?load_(?:checkpoint|ckpt|state|weights|snapshot)\w{0,20}",
 )  # fmt: skip
 """Whether a stack ends where saved state is loaded."""
@@ -134,7 +173,7 @@ STACK_RULES: tuple[Rule, ...] = (
         stack=ends_in(
             r"torch/serialization\.py|safetensors/|orbax/|flax/(?:serialization|training/checkpoints)"
             r"|torch/distributed/checkpoint/",
-            r"load_state_dict|_load_from_state_dict|set_rng_state|set_state_dict", below=_LOADS_STATE,
+            r"load_state_dict\w{0,20}|_load_from_state_dict|set_rng_state|set_state_dict|" + _LOADS, below=_LOADS_STATE,
             own=r"_?(?:load|resume|restore)\w{0,20}_?(?:checkpoint|ckpt|state|states|weights|pretrained|optimizer"
             r"|model)"
             r"|_?(?:resume|restore)\w{0,20}|load_(?:checkpoint|ckpt)\w{0,20}",
@@ -155,6 +194,10 @@ STACK_RULES: tuple[Rule, ...] = (
             r"(?:\w{1,20}_)?(?:config\w{0,10}|cfg|args|arguments|settings|options|opts|hparams|hyperparam\w*|yaml"
             r"|toml"
             r"|flags|spec)|__post_init__|from_yaml|from_dict",
+            raised=r"(?:configuration_\w+|\w*config(?:s|uration|_utils|_args)?|\w*_validator|device_parser"
+            r"|\w*_connector|training_args|arguments|arg_utils|settings|hparams)\.py:(?!\w*(?:load|download|from_pre))"
+            r"|:(?:__?post_init__|post_init|_{0,2}validate_(?:args|arguments|config\w*|init\w*|architecture|environment"
+            r"|settings|options)|_check_(?:config|args)\w{0,30}|_sanitize_parameters)$",
             own_files=r"\w{0,20}(?:config|configs|configuration|cfg|settings|options|arguments|args|hparams|flags)\.py",
         ),
     ),
@@ -188,3 +231,21 @@ STACK_RULES: tuple[Rule, ...] = (
         tier=Tier.FAULT, confidence=0.55, stack=_was_constructing,
     ),
 )  # fmt: skip
+TABLE_LACKS = row(
+    "data-table-nan", F.DATA, "nan", RAISED + r"(?-i:ValueError)\b.{0,300}\b(?:nans?|infinity|missing values)\b",
+    "a package for tables met values that are missing or not finite",
+    "whether the input or the code before it left them",
+    tier=Tier.FAULT, stack=ends_in(raised=r"/(?:pandas|sklearn|xarray|polars|statsmodels)/"), confidence=0.6,
+)  # fmt: skip
+"""Asked before topics: where tables are, NaN stands for what is missing."""
+LIBRARY_REFUSED = row(
+    "config-library-refused", F.CONFIG, "library",
+    _raised(r"ValueError|NotImplementedError",
+            r"\b(?:tensors?|shapes?|dim(?:ension)?s?|dtypes?|arrays?|ndim|axis|scalar|ind(?:ex|ices)|grad\w*|length|sizes?"
+            r"|subclass\w*|method|instance|callable|iterable|elements?|override|overrid\w+|call(?:ed|ing)?"
+            r"|nodes?|modules?|layers?|graph|buffer|operands?|broadcast|no (?:\w{1,20} ){1,4}yet|\d-?D)\b|<class '"),
+    "an installed package refused what it was given, of its own accord",
+    "whether the value came from the settings or the code",
+    tier=Tier.FAULT, stack=refused_by_library, confidence=0.5,
+)  # fmt: skip
+"""Asked after topics."""

@@ -14,6 +14,7 @@ from functools import cache, lru_cache
 from hpc.core.failures.engine import Pattern
 from hpc.core.failures.evidence import FailureClass
 from hpc.core.failures.rule import Rule, Tier, named, row
+from hpc.core.failures.rules.stack import argued_by_library
 from hpc.core.immutable import immutable, replace
 
 F = FailureClass
@@ -278,6 +279,10 @@ def _named_after(subject: Subject) -> Rule:
     )  # fmt: skip
 
 
+_UNLESS = {
+    F.STORAGE: argued_by_library, F.CONTAINER: argued_by_library, F.COMMUNICATION: argued_by_library,
+}  # fmt: skip
+"""Topics that a word alone does not make, where a library says it of what it was given."""
 _NO_TOPIC = r"(?-i:Type|Name|Attribute|ZeroDivision|UnboundLocal|Syntax|Recursion)Error"
 _SAYS_ERROR = (
     r"^\W{0,4}(?!slurmstepd|srun|wandb)(?:[\w./-]{1,40}: (?=(?-i:ERROR|FATAL|Error)))?"
@@ -297,7 +302,7 @@ def _topic(subject: Subject) -> Rule:
         f"topic-{subject.category.value.replace('_', '-')}", subject.category, "topic", "(?!)",
         f"the error that ended it speaks of {subject.what}",
         "whether this is the cause: no rule knows the message itself",
-        tier=subject.tier, confidence=0.55, sentence=True,
+        tier=subject.tier, confidence=0.55, sentence=True, unless=_UNLESS.get(subject.category),
     )  # fmt: skip
     return replace(base, says=_About(_SAYS_ERROR, subject, vague=False))
 

@@ -2,6 +2,7 @@
 
 from hpc.core.failures.evidence import FailureClass
 from hpc.core.failures.rule import Rule, Tier, row
+from hpc.core.failures.rules.stack import refused_by_library
 
 F = FailureClass
 
@@ -89,7 +90,7 @@ EARLY: tuple[Rule, ...] = (
         r"|(?:conflicting|duplicate) (?:versions? of|copies of|symbol)",
         "a library was loaded twice, or in two versions",
         "which package brings in the second copy",
-        tier=Tier.FAULT, confidence=0.75,
+        tier=Tier.FAULT, confidence=0.75, unless=lambda frames, _: refused_by_library(frames),
     ),
 )  # fmt: skip
 """Asked right after the rows about memory."""
@@ -154,7 +155,8 @@ ROWS: tuple[Rule, ...] = (
         r"|collections)' has no attribute|compiled using numpy 1\.x cannot be run|incompatible versions? of"
         r"|is incompatible with (?!the layer)|out of date and must be regenerated"
         r"|descriptors cannot be created directly"
-        r"|operator \w{1,40}::\w{1,60} does not exist|requires (?:at least )?(?:version|python|cuda|torch|numpy)\b",
+        r"|operator \w{1,40}::\w{1,60} does not exist"
+        r"|requires (?:at least )?(?:version|python|cuda|torch(?!\.\w)|numpy)\b",
         "two packages have incompatible versions",
         "which of them to change",
         confidence=0.8,
