@@ -244,10 +244,10 @@ class Course:
 
     def _told_after(self, i: int, words: re.Pattern[str] = HANDLED) -> bool:
         """Whether the next two lines, those of launchers left out, say how the program does without what failed."""
-        rank = self.lines[i].rank
+        rank = self.lines[i].rank  # a host is no rank: its ranks answer for it
         after = (
             line for line in self.lines[i + 1 : i + 7]
-            if line.speaks and (not rank or line.rank in ("", rank)) and not _LAUNCHER.match(line.text)
+            if line.speaks and (not rank.isdigit() or line.rank in ("", rank)) and not _LAUNCHER.match(line.text)
         )  # fmt: skip
         return any(words.search(line.text) for line in islice(after, 2))
 
