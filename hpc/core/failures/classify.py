@@ -418,11 +418,24 @@ def _trace_in_log(scene: Scene) -> Verdict | None:
     event = scene.deepest(Tier.TRACE)
     if event and event.rule.cause in _SAYS_LITTLE:
         killed = next((other for other in scene.open_events if other.rule.role is Role.KILLED), None)
-        event = killed or event
+        event = killed or _told_below(scene, event) or event
     if event and event.rule.cause == "vague":
         event = _first_of_last_group([other for other in scene.open_events if other.rule.cause == "vague"])
     launcher = event is not None and event.rule.cause == "launcher"
     return _from_event(scene, (scene.root_end if launcher else None) or event)
+
+
+def _told_below(scene: Scene, header: Event) -> Event | None:
+    """The line that says what a header such as ``Fatal error:`` only announces."""
+    if not _HEADER.search(header.line.text):
+        return None
+    below = (other for other in scene.open_events if 0 < other.position - header.position <= TOGETHER)
+    return next((other for other in below if other.rule.cause == "vague"), None)
+
+
+_HEADER = re.compile(
+    r"^\W*(?:\w+ ){0,4}(?:error|fatal|abort|called|error in routine .{1,40})\b(?: \(\d{1,5}\))?\W*$", re.IGNORECASE
+)
 
 
 def _first_of_last_group(events: Sequence[Event]) -> Event:

@@ -122,3 +122,28 @@ def test_a_warning_of_a_healthy_run_is_no_failure(said: tuple[str, ...], where: 
     """Before the work, after it, and in a program that prints nothing else."""
     log = {"before": (*said, *STEPS, *END), "after": (*STEPS, *END, *said), "alone": (*said, "Done.")}[where]
     assert judged((*BEGIN, *log), SlurmState.COMPLETED, 0).category == "success"
+
+
+SPOKEN = [
+    (("n1:4711:4802 [0] transport/net_ib.cc:484 NCCL WARN NET/IB : mlx5_0:1 async fatal event on QP",),
+     "communication"),
+    (("libfabric:4711:1730000000::efa:cq:fn():123<warn> unable to process tx completion",), "communication"),
+    (("-------------- FATAL CALLED ---------------", "FATAL CALLED FROM FILE:  <stdin>  LINE:     1021",
+      "Invalid fire heat release option: check fire_sfc_flx namelist option",
+      "-------------------------------------------"), "config"),
+    (("--> FOAM FATAL ERROR: ", "Unknown laminarModel type Maxwel", "", "    From function main", "FOAM exiting"),
+     "config"),
+    ((" *   ___ ", " *  /   \\", " * [ABORT]", " *  \\___/    BOUNDS, NPTS or CUTOFF have to be specified"), "config"),
+    ((" " + "%" * 60, "     Error in routine run_wannier (1):", "     Error allocating wann_spreads", " " + "%" * 60),
+     "oom_host"),
+    (("[ERROR] Not enough space left in /tmp",), "storage"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "category"), SPOKEN)
+def test_who_speaks_is_known_where_the_words_are_not(said: tuple[str, ...], category: str) -> None:
+    """A solver's frame around what it refuses, and a library of messages, are never `unknown`."""
+    lost = "srun: error: n1: tasks 0-7: Exited with exit code 1"
+    assert judged(("running with 8 MPI ranks", *said, lost), SlurmState.FAILED, 1).category == category
+    healthy = judged((*BEGIN, *STEPS[:3], *said, *STEPS[3:], *END), SlurmState.COMPLETED, 0)
+    assert healthy.category == "success"

@@ -23,6 +23,7 @@ STOCK: tuple[tuple[str, str], ...] = (
                     r" (?:CUDA|AMD|HIP)_\w+=1\.?|Compile with `?TORCH_USE_\w+`? to enable device-side assertions\.?"),
     ("torchrun's help", r"To enable traceback see: \S+"),
     ("a launcher repeats the command it ran", r"(?<=Command '\[')[^']{1,200}', .{1,1500}(?=\]' (?:returned|died))"),
+    ("WRF says which file of its source stopped it", r"^FATAL CALLED FROM FILE: .{0,80}"),
     ("hints", r"^(?:hint|tip|help|note): .{0,400}$"),
     ("Open MPI's banner", r"Primary job\s{1,4}terminated normally, but.{0,120}|Per user-direction, the job has been"
                           r" aborted\.?"),
@@ -32,7 +33,7 @@ STOCK: tuple[tuple[str, str], ...] = (
 _STOCK = re.compile("|".join(f"(?:{pattern})" for _, pattern in STOCK), re.IGNORECASE)
 _BEGINS = Finder(
     r"nccl|operations have|asynchron|inconsistency|HYDRA_FULL|CUDA kernel|debugging|TORCH_USE|enable trace|command '"
-    r"|^(?:hint|tip|help|note): |primary job|per user|see the log|traceback below|avoid this",
+    r"|^(?:hint|tip|help|note): |^fatal called from|primary job|per user|see the log|traceback below|avoid this",
 )
 
 

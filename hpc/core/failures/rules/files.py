@@ -93,7 +93,7 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "storage-full", F.STORAGE, "full",
-        r"no space left on device|\[?errno 28\b|os error 28\b|database or disk is full",
+        r"no space left on device|\bnot enough space left\b|\[?errno 28\b|os error 28\b|database or disk is full",
         "a file system was full",
         "which one, where the message names no path: /tmp is as likely as scratch",
     ),

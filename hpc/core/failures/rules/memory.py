@@ -226,7 +226,9 @@ ROWS: tuple[Rule, ...] = (
         r"|physical |virtual )?"
         r"memory\b(?!.{0,60}\b(?:gpu|cuda|device|hbm|vram)\b)|\bmem(?:ory)? \S{1,20} exceeded limit"
         r"|could not allocate .{0,60}"
-        r"(?:memory|bytes)|allocation of .{0,40}(?:bytes|[kmgt]i?b) failed|\[Errno 12\]",
+        r"(?:memory|bytes)|\b(?:error (?:in )?|^\W{0,9})allocating [a-z]\w{1,40}\b"
+        r"|\b(?:cannot|can't|could not|failed to|unable to) allocate (?!memory\b)[\w%()]{1,40}"
+        r"(?:,? (?:and )?[\w%()]{1,40}){0,3}$|allocation of .{0,40}(?:bytes|[kmgt]i?b) failed|\[Errno 12\]",
         "the program said that host memory ran out",
         "whether the limit of the job or one request was too much",
         tier=Tier.FAULT, needs_failure=True, confidence=0.75,
