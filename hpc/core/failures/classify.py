@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from itertools import takewhile
 
 from hpc.core.failures.evidence import OF_STATE, UNREADABLE, Evidence, FailureClass, LogLine, Verdict
-from hpc.core.failures.fact_rules import CHECKPOINTED, FACT_RULES, FactRule, Step, fact, signal_of
+from hpc.core.failures.fact_rules import CHECKPOINTED, FACT_RULES, SIGINT, FactRule, Step, fact, signal_of
 from hpc.core.failures.health import examine
 from hpc.core.failures.log_rules import LOG_RULES
 from hpc.core.failures.rule import Role, Rule, Tier
@@ -166,6 +166,9 @@ def _said_in_log(scene: Scene, rule: FactRule) -> LogLine | None:
         told = (line.origin for line in reversed(scene.lines) if words and words.search(line.text))
         return next(told, None)
     named = [event for event in scene.events if event.rule.category is rule.category]
+    if rule.category is F.CANCELLED and named:
+        asked = next((line for line in scene.lines if _INTERRUPTED.search(line.text)), None)
+        return asked.origin if asked and asked.position < named[0].position else named[0].line
     stated = [event for event in named if event.rule.role in (Role.TAKEN_AWAY, Role.TIME_LIMIT)]
     if stated or named:
         return (stated or named)[0].line
@@ -185,6 +188,8 @@ def _last_line(scene: Scene) -> LogLine | None:
     return next((line.origin for line in reversed(scene.lines) if line.text.strip()), None)
 
 
+_INTERRUPTED = re.compile(r"\binterrupt \(one more|\^C\w", re.IGNORECASE)
+"""How srun and a terminal show that somebody pressed Ctrl-C."""
 _TOLD_TO_END = re.compile(
     r"\bforcing job termination|\b(?:received|caught|got|handling|on) (?:signal )?(?:SIG)?(?:TERM|USR1|USR2|15"
     r"|10|INT)\b"
@@ -386,7 +391,14 @@ def _nan_came_first(scene: Scene, event: Event | None) -> bool:
 
 def _fault_in_log(scene: Scene) -> Verdict | None:
     event = scene.deepest(Tier.FAULT)
-    return _from_event(scene, event) if _stands(scene, event) else None
+    return _from_event(scene, event) if _stands(scene, event) and not _was_interrupted_before(scene, event) else None
+
+
+def _was_interrupted_before(scene: Scene, event: Event | None) -> bool:
+    """Whether a person had interrupted the program: what it says as it goes down is fallout."""
+    if event is None or signal_of(scene.evidence) != SIGINT:
+        return False
+    return any(other.rule.category is F.CANCELLED and other.position < event.position for other in scene.events)
 
 
 def _time_limit_in_log(scene: Scene) -> Verdict | None:

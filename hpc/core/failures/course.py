@@ -3,15 +3,16 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 
 from hpc.core.failures.ending import ends_badly, ends_with_nothing, fails_few
 from hpc.core.failures.evidence import FailureClass
-from hpc.core.failures.marks import FINAL, HANDLED, LISTED, STOPS, MarkedLog, says_handled
+from hpc.core.failures.marks import FINAL, HANDLED, LISTED, STOPS, MarkedLog, says_handled, says_remedied
 from hpc.core.failures.reading.parts import Line
 from hpc.core.failures.rule import Role, Rule, Tier
+from hpc.core.failures.templates import blank
 from hpc.core.failures.worth import Worth
 
 BUFFER = 8192
@@ -43,6 +44,15 @@ _OF_PARTS = re.compile(
     re.IGNORECASE,
 )
 _R_WARNINGS = re.compile(r"^Warning messages?:|^In addition: Warning|^There were \d+ warnings")
+_DONE_ABOUT = re.compile(HANDLED.pattern.replace("WARN(?:ING)?|", "", 1), re.IGNORECASE)
+"""The same without the level of a log: that alone does not say what was done about an exception."""
+_TOLERATED = re.compile(
+    r"\b(?:fail\w*|errors?) (?:(?:was|were|is|are|will be) )?(?:ignored|tolerated|allowed|expected|accepted)\b",
+    re.IGNORECASE,
+)
+"""What is said of tests that may fail."""
+_ZERO_OF = re.compile(r"(?<![\d.])0 ?(?:/|of|out of) ?[1-9]\d{0,11}\b")
+_SOME_OF = re.compile(r"(?<![\d.])[1-9]\d{0,11} ?(?:/|of|out of) ?[1-9]\d{0,11}\b")
 _IGNORED = re.compile(r"^(?:Exception ignored in|--- Logging error ---|Error in atexit)")
 _AT_EXIT = re.compile(
     r"^(?:Exception in thread|Error in atexit|Task was destroyed|asyncio\.exceptions\.CancelledError)"
@@ -140,7 +150,7 @@ class Course:
         line = self.lines[i]
         if rule.category is FailureClass.NOT_CONVERGED:
             later = self.marks("progress", line.rank).any_after(i) or self.marks("converged").any_after(i)
-            if later or _ANSWERED.search(line.text) or self._went_on_to_an_end(i):
+            if later or _ANSWERED.search(line.text) or says_remedied(line.text) or self._went_on_to_an_end(i):
                 return True
             return self.marks("well").any_after(i) and self._is_of_a_part(i)
         if self.worth.is_in_vain(i, rule):
@@ -155,7 +165,8 @@ class Course:
         if uncaught:
             before = self.marks("progress").any_before(i)
             ended = self.marks("ended", line.rank).any_after(i)
-            if self._told_after(i) and (working.any_after(i) or self.marks("over", line.rank).any_after(i)):
+            over = self.marks("over", line.rank).any_after(i)
+            if self._told_after(i, _DONE_ABOUT) and (working.any_after(i) or over):
                 return True
             return working.any_after(i) and (working.characters_after(i) > BUFFER or (before and ended))
         if working.any_after(i):
@@ -172,6 +183,8 @@ class Course:
         text = self.lines[i].text
         if rule.cause == "tests":  # their own "1 failed, 3 skipped" answers nothing; work that goes on does
             return self.marks("work").any_after(i) or self.marks("ended").any_after(i)
+        if self._is_first_count(i):
+            return True
         if ends_with_nothing(text) and not says_handled(text):
             return False  # what is saved afterwards is empty
         if _KILLED_BY_SLURM.match(text) or rule.role is Role.TAKEN_AWAY:
@@ -188,7 +201,7 @@ class Course:
         what there is: there the end has to be whole, or the message answered.
         """
         text = self.lines[i].text
-        if fails_few(text) or i in self._killed_by_script or self._tests_ended_well(i):
+        if self._is_no_failure(i, rule):
             return True
         if rule.cause == "tests" or ends_with_nothing(text) or self.worth.is_in_vain(i, rule):
             return False
@@ -217,10 +230,27 @@ class Course:
             goes_on = rule.category in _GOES_ON and rule.cause != "library"
             if whole or handled or not (goes_on or ends_badly(text)):
                 return True
-        if uncaught is not None or rule.category in _SPOILS_RESULTS or end > i:
-            return False
         calm = self.marks("calm").places
-        return len(calm) - bisect_right(calm, i) >= CALM
+        goes_on = len(calm) - bisect_right(calm, i) >= CALM
+        if uncaught is not None or end > i or (rule.category in _SPOILS_RESULTS and not says_remedied(text)):
+            return False
+        return goes_on
+
+    def _is_no_failure(self, i: int, rule: Rule) -> bool:
+        """Whether it is a part's, provoked, allowed, done on purpose, or the first of a row of counts."""
+        text = self.lines[i].text
+        if fails_few(text) or i in self._killed_by_script or self._tests_ended_well(i):
+            return True
+        return self._is_first_count(i) or (rule.cause == "tests" and _TOLERATED.search(text) is not None)
+
+    def _is_first_count(self, i: int) -> bool:
+        """Whether a count of nothing done yet is followed by one of the same form that counts some."""
+        text = self.lines[i].text
+        return _ZERO_OF.search(text) is not None and blank(text) in self._counted_some(i)
+
+    def _counted_some(self, i: int) -> Iterator[str]:
+        later = (line.text for line in self.lines[i + 1 :] if line.speaks)
+        return (blank(text) for text in later if _SOME_OF.search(text))
 
     def _head_of(self, i: int) -> int:
         """Place of the line before a traceback's first, of which the message is given."""
@@ -283,7 +313,8 @@ class Course:
     def _dies_after(self, i: int) -> bool:
         places = self.marks("final").places
         at = bisect_right(places, i)
-        return any(not self.log.is_listed(k) for k in places[at : at + LISTED])
+        whole = self.marks("whole").last
+        return any(k > whole and not self.log.is_listed(k) for k in places[at : at + LISTED])
 
     def ends_well_after(self, i: int) -> bool:
         """Whether a word with content on what was done stands later."""

@@ -7,6 +7,7 @@ holds other numbers too, and a line may be taken for what it is not.
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from math import isfinite, isnan, log
 from statistics import fmean, median
 
@@ -21,6 +22,8 @@ EPOCHS = 5  # values, one an epoch, that can show that nothing is learned
 AT_CHANCE = 0.015  # share of ln N that the loss of a guess may lie away from it
 FALLEN = 0.005  # share of ln N from the first third of the values to the last that is learning
 ACCURACY_AT_CHANCE = 0.1  # share of 1/N
+STILL = 8  # lines of a training by epochs that can show that nothing moves
+STILL_WIDTH = 0.004  # relative width in which a number stands still
 MOST_CLASSES = 1_000_000
 MOST_NAMED = 20
 MAX_TEXT = 600
@@ -83,6 +86,16 @@ _QUALIFIER = re.compile(
 _CELL = re.compile(rf"^{_NUMBER}%?$", re.IGNORECASE)
 _HEAD = re.compile(rf"(?:[a-z]\w{{0,16}}[_/ .-])?{_METRIC}$", re.IGNORECASE)
 _RULE = re.compile(r"^[\s+\-=|:─━┃│┼╇╪]*$")
+_EPOCH = re.compile(r"^\W{0,4}(?:train\w* )?epoch[\s:=\[(#]{0,4}(\d{1,7})(?: ?(?:/|of) ?\d{1,7})?[\])]?\b",
+                    re.IGNORECASE)  # fmt: skip
+_NAMED_NUMBER = re.compile(r"([A-Za-z@][\w@./ -]{0,30}?)\W{1,4}(?<![\w.])"
+                           r"([-+]?\d{1,9}\.\d{1,10}(?:e[-+]?\d{1,3})?)(?![\w.])")  # fmt: skip
+_NO_QUALITY = re.compile(
+    r"\b(?:lr|learning.rate|time|s|sec\w*|min\w*|eta|elapsed|speed|fps|it|throughput|\w+/s|mem\w*|gb|gib|mb|gpu|wd"
+    r"|weight.decay"
+    r"|beta\w*|temperature|eps\w*|momentum|margin|dropout|data|batch)$", re.IGNORECASE,
+)  # fmt: skip
+"""Names of numbers that say how a training goes on, not how well."""
 _CLASSES = re.compile(
     r"\b(\d{1,7})[ -](?:way )?(?:classes|labels|categories)\b"
     r"|\b(?:num_?classes|n_?classes|nb_classes|num_labels|classes|vocab(?:ulary)?[_ ]?(?:size)?)['\"]?"
@@ -214,6 +227,52 @@ def find_nan_result(curves: Curves) -> LogLine | None:
     results = _of_kind(curves, _RESULT)
     sound = [curve for curve in results if not isnan(curve.last.value)]
     return results[-1].last.line if results and not sound else None
+
+
+def find_standstill(lines: Sequence[Line]) -> LogLine | None:
+    """Find the last line of a training by epochs of which no number moves, whatever its numbers are called; else None.
+
+    Lines of one form that count from the first epoch are asked, `STILL` of them at least. A number that is printed in
+    full each time (a setting) says nothing, and one that says how fast it is nothing either; of the others every one
+    has to stay where it began, and one has to be far from nothing and from all.
+    """
+    rows: dict[tuple[str, ...], list[tuple[int, list[str], LogLine]]] = {}
+    for line in lines:
+        text = line.text[:MAX_TEXT]
+        epoch = _EPOCH.match(text)
+        if epoch is not None and (pairs := _NAMED_NUMBER.findall(text[epoch.end() :])):
+            names = tuple(name.lower().strip() for name, _ in pairs)
+            rows.setdefault(names, []).append((int(epoch[1]), [number for _, number in pairs], line.origin))
+    for names, found in rows.items():
+        steps = [step for step, _, _ in found]
+        if len(found) < STILL or steps[0] > 1 or any(b <= a for a, b in pairwise(steps)):
+            continue
+        columns = [
+            column for name, column in zip(names, zip(*(row for _, row, _ in found), strict=True), strict=True)
+            if not _NO_QUALITY.search(name)
+        ]  # fmt: skip
+        moving = [column for column in columns if len(set(column)) > 1]
+        if moving and all(map(_stands_still, moving)) and any(map(_is_between, moving)):
+            return found[-1][2]
+    return None
+
+
+def _stands_still(column: Sequence[str]) -> bool:
+    """Whether printed values stay together within their last digits, and do not drift."""
+    values = [float(text) for text in column]
+    if not all(map(isfinite, values)):
+        return False
+    unit = 10.0 ** -min(len(text.partition(".")[2]) for text in column)
+    third = max(1, len(values) // 3)
+    room = max(STILL_WIDTH * abs(median(values)), 4 * unit)
+    drift = abs(fmean(values[-third:]) - fmean(values[:third]))
+    return max(values) - min(values) <= room and drift <= room / 3
+
+
+def _is_between(column: Sequence[str]) -> bool:
+    """Whether a value is neither next to nothing nor a share that has reached all."""
+    level = abs(median(map(float, column)))
+    return level > 1e-3 and not 0.9 <= level <= 1.0
 
 
 def is_exploded(values: Sequence[float]) -> bool:

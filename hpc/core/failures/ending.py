@@ -14,7 +14,8 @@ _DID = (
     r"|answered|completed?|succeeded|success(?:ful(?:ly)?)?|passed|converged|reached|verified|match(?:es|ed)?"
     r"|finished|unpacked|extracted|downloaded|collected|generated|rendered|computed|simulated|converted|mapped"
     r"|aligned"
-    r"|indexed|assembled|recovered|solved|drained|published|registered|archivé|tuned|sampled|fitted|ranked|aggregated"
+    r"|indexed|installed|assembled|recovered|solved|drained|published|registered|archivé|tuned|sampled|fitted"
+    r"|ranked|aggregated"
     r"|satisfied|identical|resolved|processed|fertig|gespeichert|abgeschlossen|geschrieben|terminée?s?"
     r"|enregistrée?s?|écrite?s?"
     r"|guardad[oa]s?|completad[oa]s?|escrit[oa]s?|salvat[oi]|scritt[oi]|completat[oi]"
@@ -113,7 +114,7 @@ NOTHING = (
     rf"|\b(?:0|no|none of (?:the )?\d{{1,9}}) {_TRIES} (?:were |was |have |has )?(?:completed?|succeeded|finished"
     r"|successful|ok|passed|usable|done)\b"
     r"|\b\d{1,9} ?(?:/|of|out of) ?\d{1,9} (?:\w{1,20} ){0,2}(?:failed|crashed|aborted|errored)\b"
-    rf"|\b0 ?(?:/|of|out of) ?[1-9]\d{{0,8}} (?:{_TRIES} |{_THINGS} )?(?:were )?(?:succeeded|ok|passed|completed?"
+    r"|\b0 ?(?:/|of|out of) ?[1-9]\d{0,8} (?:\w{1,20} ){0,2}(?:were )?(?:succeeded|ok|passed|completed?"
     r"|finished|processed|written|done|usable|valid|successful)\b"
     r"|\bnothing (?:was )?(?:saved|written|produced|exported|trained|processed|evaluated)\b"
     r"|\b(?:generated|processed|answered|scored|completed|finished|evaluated|converted|written|wrote|read|loaded"
@@ -171,6 +172,7 @@ BADLY = (
     r"\b(?:has failed|have failed|failed|was aborted|aborted|(?:ended|exited|terminated|finished|completed"
     r"|stopped) (?:with"
     r"|due to|on|after) (?:an? )?(?:\w{1,20} )?(?:errors?|failures?|problems?)|is incomplete|incomplete|crashed"
+    r"|given up"
     r"|unsuccessful\w*|terminated abnormally|did not (?:finish|complete|succeed|run|train|start))\b"
     r"|\b(?:job|run|program|process) will (?:now )?(?:abort|terminate|exit)\b|\b(?:giving up|gave up|bailing out"
     r"|(?:can ?not|can't|unable to) (?:continue|proceed|go on)"
@@ -178,6 +180,9 @@ BADLY = (
     r"|abnormally terminated|exit(?:ed|ing)? with errors?|abort(?:ing|ed) (?:the )?(?:run|job|simulation|program"
     r"|training"
     r"|calculation|execution))\b"
+    r"|^\W{0,4}(?:execution halted|build fail(?:ed|ure)|error stop|error termination|compilation (?:aborted"
+    r"|terminated))\b"
+    r"|^stop [1-9]\d{0,3}$|\bBEGIN failed--|^\W{0,4}(?:unhandled|uncaught) (?:exception|error)\b"
     r"|^\W{0,4}abort(?:ed|ing)?[:!]|\berror executing process\b|\bterminated with an error exit status\b"
     r"|\bno (?:\w{1,20} ){0,2}(?:results?|output|model|checkpoint|predictions?|solution"
     r"|files?)\b.{0,24}\b(?:written|saved"
@@ -185,10 +190,20 @@ BADLY = (
 )
 
 
+SAID_CODE = (
+    r"^(?:\S{1,40} ){0,4}\S{0,30}\b(?:exit(?:ed)?|end(?:ed)?|finish(?:ed)?|return(?:ed)?|fail(?:ed)?|stop(?:ped)?"
+    r"|quit)(?: with)?(?: (?:exit|return|error))?"
+    r" ?(?:code|status)(?: (?:is|was|of))?[ :=]{1,3}-?[1-9]\d{0,2}\W{0,3}$"
+    r"|^(?:\S{1,40} ){0,4}\S{0,30}\b(?:exit|rc|exit_?code|exit_?status|return_?code)(?: ?[:=] ?"
+    r"| )-?[1-9]\d{0,2}\W{0,3}$"
+)
+"""How a job script says that what it ran gave a code of failure."""
+
+
 _NOTHING, _BADLY, _NO_INPUT = Finder(NOTHING), Finder(BADLY), Finder(NO_INPUT)
-_FAILED_TESTS = Finder(TESTS_FAILED)
+_FAILED_TESTS, _SAID_CODE = Finder(TESTS_FAILED), Finder(SAID_CODE)
 _NONE = Finder("|".join(f"(?:{pattern})" for pattern in (NO_INPUT, NOTHING)))
-_BAD_END = Finder("|".join(f"(?:{pattern})" for pattern in (TESTS_FAILED, BADLY, NO_INPUT, NOTHING)))
+_BAD_END = Finder("|".join(f"(?:{pattern})" for pattern in (TESTS_FAILED, BADLY, NO_INPUT, NOTHING, SAID_CODE)))
 """What some of the others find, asked once of the many lines in which none of them does."""
 _TRIES_AGAIN = Finder(
     r"\b(?:attempt|try|retry|tries|retries)\b|\b(?:died|dead|lost|crash\w*|load\w*|connect\w*|wait\w*|spawn\w*)\b"
@@ -197,7 +212,7 @@ _REPEATED = Finder(
     r"\b(?:is|are|was|were|will be|being) (?:retried|repeated|resubmitted)\b|\bretrying\b|\bwill retry\b"
 )
 _EARLIER = Finder(r"\b(?:previous|earlier|prior|former|old) (?:run|job|attempt|execution|simulation)\b")
-_COUNTED = r"(?<![\d.])(\d[\d,]{0,14}) (?:\w{1,20} ){0,2}"
+_COUNTED = r"(?<![\d.,])(\d{1,3}(?:,\d{3}){1,4}|\d{1,15}) (?:\w{1,20} ){0,2}"
 _OK = re.compile(r"OK(?: \([\w=, ]{1,60}\))?$")
 _GOOD_PARTS = re.compile(
     _COUNTED + r"(?:ok|good|passed|succeeded|successful|valid|done|written|kept|processed|completed|finished|clean"
@@ -253,10 +268,16 @@ def _counts_done(text: str) -> bool:
     return any(not _NOT_DONE.match(m["done"]) for m in _THINGS_DONE.finditer(text))
 
 
+_LISTING = re.compile(r"[-dl][r-][w-][xsS-][r-][w-][xsS-][r-][w-][xtT-][.+@]? +\d")
+"""A file as ``ls -l`` lists it: whatever its name is."""
+
+
 def _is_empty(text: str) -> bool:
-    """Whether a line says no more than a word, or is a command that the shell prints as it runs it."""
-    return text.startswith(("+ ", "++ ")) or (
-        " " not in text.strip() and "." not in text.strip(" .") and text.isascii()
+    """Whether a line says no more than a word, lists a file, or is a command that the shell prints as it runs it."""
+    return (
+        text.startswith(("+ ", "++ "))
+        or _LISTING.match(text) is not None
+        or (" " not in text.strip() and "." not in text.strip(" .") and text.isascii())
     )
 
 
@@ -266,7 +287,7 @@ def ends_whole(text: str) -> bool:
         return False
     if _says_each(text) or ends_in_most(text):
         return True
-    if not _WHOLE.found(text) and not (_WELL.found(text) and _is_all(text)):
+    if not _WHOLE.found(text) and not ((_WELL.found(text) or _counts_done(text)) and _is_all(text)):
         return False
     return not _NOT.found(_without_zeros(text)) and not _is_part(text) and not _SCRIPTS.search(text)
 
@@ -276,6 +297,8 @@ def ends_badly(text: str) -> bool:
     if not _BAD_END.found(text):
         return _all_are_bad(text)
     if _FAILED_TESTS.found(text) or ends_with_nothing(text):
+        return True
+    if _SAID_CODE.found(text) and not text.startswith("srun"):
         return True
     if not _BADLY.found(text) or _EARLIER.found(text) or _REPEATED.found(text):
         return False

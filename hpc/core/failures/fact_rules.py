@@ -315,7 +315,11 @@ def _printed_loss_never_moves(scene: Scene) -> LogLine | None:
         return None
     recorded = scene.evidence.series
     texts = (line.text for line in scene.lines)
-    return curves.find_flat_loss(scene.curves, recorded) or curves.find_nothing_learned(scene.curves, texts, recorded)
+    return (
+        curves.find_flat_loss(scene.curves, recorded)
+        or curves.find_nothing_learned(scene.curves, texts, recorded)
+        or (None if recorded else curves.find_standstill(scene.lines))
+    )
 
 
 _REWARD = re.compile(

@@ -72,6 +72,9 @@ NOISE: tuple[tuple[str, str], ...] = (
     ("the launcher's own bookkeeping", r"restart_count=|attempts left; will restart"),
     ("a shell's report about a monitor", r": {1,2}\d+ Terminated {4,}"),
     ("tests' names", r"::test_\w+ PASSED|\.\.\. (?:ok|passed|skipped|xfail)$"),
+    ("Snakemake's reasons to run a rule",
+     r"^\s{0,8}reason: (?:missing output|updated input|forced|code has|input files|params|set of|software env)"),
+    ("R's list of masked functions", r"^[✖ℹ✔] "),
     ("instructions", r"^(?:If|To) .{0,200}(?:scancel|--mem|resume)"),
 )  # fmt: skip
 

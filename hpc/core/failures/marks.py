@@ -3,6 +3,7 @@
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import accumulate
 
 from hpc.core.failures import log_scan
@@ -10,12 +11,22 @@ from hpc.core.failures.ending import ends_badly, ends_well, ends_whole, ends_wit
 from hpc.core.failures.reading.parts import Line
 from hpc.core.immutable import immutable
 
-_ITEM = re.compile(r"^\s{0,8}(?:[|*-] ?)?(?P<head>\S{1,60})\s+(?P<next>\S{1,120})")
+_ITEM = re.compile(r"^\s{0,8}(?:(?:[|*>•·]|-{1,2}|={1,2}>?) {0,4})?(?P<head>\S{1,60})\s+(?P<next>\S{1,120})")
 _NO_ITEM = re.compile(
     r"^(?:epoch|step|iter\w*|batch|rank|node|worker|task|error|fatal|warn\w*|exception|srun|slurmstepd|file|at|in|the"
     r"|traceback|\w*error|\w*exception|#\d*|\+|>|mpi\w*|pmpi\w*|caused|during|e|i|w|d|\(\S*|\[\S*)\b\W*",
     re.IGNORECASE,
 )
+_FIELD = re.compile(r"\S+(?: \S+)*")
+_LEVEL = re.compile(
+    r"\W*(?:debug|info|notice|warn(?:ing)?|error|err|critical|fatal|severe|trace|[deiwf])\W*", re.IGNORECASE
+)
+COLUMNS = 2
+"""Columns that rows of one table have in common, at least …"""
+WORDS = 3
+"""Words in one column, at most."""
+ROWS = 2
+"""… with so many of their neighbours."""
 _DIGITS = re.compile(r"\d+")
 LISTED = 4
 """Lines around an item of a list in which the others stand."""
@@ -50,17 +61,29 @@ _EPILOGUE = re.compile(
 """What job scripts and trackers say whatever became of the program."""
 HANDLED = re.compile(
     r"\b(?:WARN(?:ING)?|retry(?:ing)?|retrie[sd]|ignor(?:ed|ing)|skipp?(?:ing|ed)|falling back|recover(?:ed"
-    r"|ing|s|y)?|pruned"
+    r"|ing|s|y)|pruned"
     r"|keeping|(?:will )?continu(?:e|ing)|using (?:the )?(?:default|cached|cpu)|trying|attempt [2-9]"
     r"|instead|not available|disabled|optional|reduc(?:ing|ed|e)|halv(?:ing|ed|e)|proceed(?:s|ing)|anyway|tolerat\w+"
     r"|recovered|resuming|restart(?:ing|ed|s)?|skip|sleeping|backing off|cut(?:ting|s)?|bisect\w*|re-?queu\w+"
     r"|resubmit\w*|re-?launch\w*|rescheduled|re-?run\w*|replaced|next (?:mirror|server|node|host|try)"
-    r"|roll(?:ing|ed)? back|(?:try|attempt|retry) \d{1,3} ?(?:/|of)|again|wait(?:ing|ed)?(?: for)? \d+ ?(?:s"
+    r"|roll(?:ing|ed)? back|(?:try|attempt|retry) \d{1,3} ?(?:/|of)|(?:second|third|next|another|new) (?:attempt"
+    r"|try|round|pass)|again|wait(?:ing|ed)?(?: for)? \d+ ?(?:s"
     r"|sec|min)\w*"
     r"|marked (?:as )?\w+|left out|excluded|flagged|kept|as expected|by design|on purpose|expected failure)\b"
     r"|[:,;] using \w|\((?:[^()]{0,40}\b)?(?:as expected|expected|ok)\)",
     re.IGNORECASE,
 )
+_REMEDY = re.compile(
+    r"[;,] (?:[a-z][\w-]{0,20} ){0,3}(?:(?:was|were|is|are|has been|have been) (?:now )?)?"
+    r"(?:extended|replaced|relaxed|clipped|clamped|rounded|capped|reset|padded|filled|imputed|interpolated"
+    r"|substituted"
+    r"|adjusted|corrected|increased|enlarged|doubled|turned off|switched|redirected|deferred|postponed|recomputed"
+    r"|regenerated|rebuilt|rerun|repeated|omitted|dropped|masked|(?:left|set|taken|cut|put|moved) (?:as|at|to|by"
+    r"|back|off"
+    r"|from|in)\b)",
+    re.IGNORECASE,
+)
+"""The second half of a sentence that says what was done about the first."""
 _GAVE_UP = re.compile(
     r"\b(?:max(?:imum)? (?:number of )?retries|(?:no|out of) (?:more )?(?:retries|restarts)|retries (?:exceeded"
     r"|exhausted)"
@@ -81,9 +104,14 @@ FINAL = re.compile(
 """What is never said of a program that goes on."""
 
 
+def says_remedied(text: str) -> bool:
+    """Whether a message goes on to say what was done about it."""
+    return _REMEDY.search(text) is not None
+
+
 def says_handled(text: str) -> bool:
     """Whether a message itself says that the program dealt with it."""
-    return bool(HANDLED.search(_GAVE_UP.sub("", text)))
+    return HANDLED.search(_GAVE_UP.sub("", text)) is not None or says_remedied(text)
 
 
 @immutable
@@ -138,6 +166,8 @@ class MarkedLog:
 
     def is_listed(self, i: int) -> bool:
         """Whether the line is an item of a list, between others of the same form about other things."""
+        if self._is_row(i):
+            return True
         item = _ITEM.match(self.lines[i].text)
         if item is None or _NO_ITEM.match(item["head"]) or not any(map(str.isalnum, item["head"])):
             return False
@@ -149,6 +179,28 @@ class MarkedLog:
             if other and _DIGITS.sub("0", other["head"]) == head and (other["head"], other["next"]) != pair:
                 alike += 1
         return alike >= 2  # a list has three items
+
+    def _is_row(self, i: int) -> bool:
+        """Whether the line is a row of a table: its columns begin or end where those of its neighbours do."""
+        own = _columns(self.lines[i].text)
+        if not own:
+            return False
+        at = bisect_right(self.speaking, i)
+        near = (k for k in self.speaking[max(0, at - 1 - LISTED) : at + LISTED] if k != i)
+        return sum(len(own & _columns(self.lines[k].text)) >= COLUMNS for k in near) >= ROWS
+
+
+@lru_cache(maxsize=512)
+def _columns(text: str) -> frozenset[int]:
+    """Where the fields of a row behind its first begin, and (negative) end; empty where it is no row, but a log's."""
+    if "  " not in text:
+        return frozenset()
+    fields = [(m.start(), m.end(), m[0]) for m in _FIELD.finditer(text)]
+    if len(fields) <= COLUMNS or any(_LEVEL.fullmatch(field) for _, _, field in fields[:3]):
+        return frozenset()
+    if any(field.count(" ") >= WORDS for _, _, field in fields[1:]):
+        return frozenset()  # a sentence behind what every line of this log begins with
+    return frozenset(place for begin, end, _ in fields[1:] for place in (begin, -end))
 
 
 def _is_calm(text: str) -> bool:

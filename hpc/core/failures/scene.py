@@ -10,7 +10,7 @@ from hpc.core.failures.course import Course
 from hpc.core.failures.curves import Curve, read_curves
 from hpc.core.failures.ending import ANSWERS
 from hpc.core.failures.engine import Pattern
-from hpc.core.failures.evidence import Evidence, LogLine
+from hpc.core.failures.evidence import Evidence, FailureClass, LogLine
 from hpc.core.failures.log_noise import is_noise
 from hpc.core.failures.log_rules import LOG_RULES
 from hpc.core.failures.marks import says_handled
@@ -244,7 +244,7 @@ class Scene:
                 continue
             rule = _recognise(known, lines, i, trace, self.evidence) or (_UNCAUGHT if trace else None)
             if rule is None or (rule.tier is Tier.TRACE and counted != "last_word"):
-                rule = _COUNTED.get(counted, rule)
+                rule = _counted_as(counted, rule)
             if trace is None and (rule is None or rule.tier is Tier.TRACE) and (of := _of_part(line, self.evidence)):
                 over = self._is_failed or course.ends_well_after(i)
                 found.append((Event(of, line.origin, line.rank, line.position, survived=over, passed=over), None))
@@ -284,6 +284,14 @@ def _gate() -> RuleGate:
 _UNCAUGHT = next(rule for rule in LOG_RULES if rule.role is Role.UNCAUGHT)
 _COUNTED = {rule.cause: rule for rule in LOG_RULES if rule.role is Role.COUNTED}
 """Rows of lines that are known by the others of their log, and not by their words."""
+
+
+def _counted_as(counted: str, rule: Rule | None) -> Rule | None:
+    """The row of a line that is known by the others; where that says nothing of a class, the line's own words do."""
+    row = _COUNTED.get(counted)
+    if row and rule and row.category is FailureClass.CODE_BUG and rule.cause == "vague":
+        return replace(row, category=rule.category)
+    return row or rule
 
 
 def observe(evidence: Evidence) -> Scene:

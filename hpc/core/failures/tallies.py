@@ -59,8 +59,11 @@ _HAS = re.compile(
 _HAD = re.compile(r"\b(?:match(?:ed)?|found|loaded|read|written|processed|kept|passed|selected|in|out|to process)$")
 _SIGN = Finder(
     r"\bnothing to (?:align|process|merge|train|do|evaluate|plot|write|score|average|convert|fit)\b|\b0it \["
-    r"|\bmean of empty\b|\[\s{0,3}\]$|\bempty (?:slice|list|table|data ?frame|array|result)\b|\(0 (?:rows"
-    r"|entries|bytes)"
+    r"|\bmean of empty\b|\[\s{0,3}\]$"
+    r"|\bempty (?:slice|list|table|data ?frame|array|result|file|input|output|data ?set)\b"
+    r"|\((?:0|no|zero) (?:rows|entries|bytes|results|records|hits|lines|data)\)|\(empty\)"
+    r"|^-[rwxsS-]{6}[rwxtT-]{3}[.+@]? +\d+ +\S+ +\S+ +0 .{0,200}\.(?:gz|bz2|zip|tar|bam|vcf|csv|tsv|json|parquet|npz"
+    r"|npy|h5|hdf5|nc|fa|fasta|fastq|xyz|pdb|pt|pth|ckpt|pkl|mat|root|tif|png|pdf)$"
     r"|\bshape \(0,|\bno good\b"
 )
 _RESULT = r"\b(?:mean|median|average|rms\w?|score|rate|acc\w{0,5}|f1|rouge\S{0,3})\b.{0,30}[:=|]\s{0,8}"
@@ -83,6 +86,8 @@ _GOOD = re.compile(
     re.IGNORECASE,
 )
 _BAD = re.compile(r"\b(?:failed|failures?|errors?|errored|crashed)\W{1,12}([1-9]\d{0,8})\b(?!\.\d)", re.IGNORECASE)
+FEW = 0.1
+"""Share of what is missing below which it is no word on the whole."""
 TABLE = 4
 """Lines of a summary that are read together."""
 _OF = re.compile(
@@ -91,12 +96,31 @@ _OF = re.compile(
     r" [A-Za-z]{3,14}s\b",
     re.IGNORECASE,
 )
+_EXPECTED = re.compile(
+    r"\bexpect\w*\W{1,3}(?:\w{1,20} ){0,2}(?P<a>[1-9]\d{0,11})\b"
+    r"(?![.\d]).{0,24}\b(?:found|got|have|has|only|but|present|there|exist\w*|written|produced|received)\W{1,3}"
+    r"(?:\w{1,20} ){0,2}(?P<b>\d{1,12})\b(?![.\d])",
+    re.IGNORECASE,
+)
+_GIVEN_OUT = re.compile(
+    r"\b(?:outputs?|results?|files?|products?|tasks?|jobs?|rows?|records?|samples?|frames?|members?|chunks?|parts?|tiles?"
+    r"|shards?|steps?|cases?|images?|predictions?)\b",
+    re.IGNORECASE,
+)
 _AGAIN = re.compile(r"\b(?:attempt|try|tries|retry\w*|retries|trying|waiting|wait|again)\b", re.IGNORECASE)
 _WHOLE_NUMBERS = re.compile(r"(?<![\d.])\d{1,12}(?![\d.]*\d)")
 _SUBSTANCE = re.compile(rf"(?<![\w.,:/+*-])(?P<number>[1-9][\d,]{{0,14}}) (?P<thing>{_WORD})")
 _MEASURED = re.compile(
     r"(?<![\w.])[-+]?\d{1,9}\.\d{1,12}(?:e[-+]?\d{1,3})?(?! ?(?:[KMGT]i?B|s|sec\w*|min\w*|h|hours)\b)\b"
 )
+_LEFT_OUT = re.compile(
+    r"^\W+$|^\W{0,6}(?:and )?(?P<n>\d{1,9}) (?:more|other|others|further|similar|additional|identical)\b(?!.{0,60}\d)"
+    r"|\b(?P<many>\d{1,9}) (?:more )?(?:similar )?(?:lines?|messages?|entries|warnings|errors) .{0,40}"
+    r"\b(?:left out|omitted|suppressed|skipped|elided|snipped|hidden|not shown|cut)\b"
+    r"|\b(?:last )?message repeated \d{1,9} times",
+    re.IGNORECASE,
+)
+"""What stands for lines that were left out: it says that they are like the ones before, and counts nothing."""
 NEAR = 12
 """Lines before a list in which it is announced."""
 FAILURES = 3
@@ -124,7 +148,9 @@ class Tallies:
 
     def __init__(self, lines: Sequence[Line]) -> None:
         self._lines = lines
-        self._speaking = [i for i, line in enumerate(lines) if line.speaks and line.text.strip()]
+        self._speaking = [
+            i for i, line in enumerate(lines) if line.speaks and line.text.strip() and not _LEFT_OUT.search(line.text)
+        ]
         self._working = [i for i in self._speaking if log_scan.is_progress(lines[i].text) and not self._is_trouble(i)]
 
     def _text(self, i: int) -> str:
@@ -198,6 +224,13 @@ class Tallies:
         return place
 
     @cached_property
+    def missing(self) -> frozenset[int]:
+        """Places of the lines that say that less came out than was expected, by a tenth or more."""
+        found = ((i, _EXPECTED.search(self._text(i))) for i in self._speaking if "xpect" in self._text(i))
+        short = (i for i, m in found if m and int(m["b"]) < (1 - FEW) * int(m["a"]))
+        return frozenset(i for i in short if _GIVEN_OUT.search(self._text(i)))
+
+    @cached_property
     def all_failed(self) -> frozenset[int]:
         """Places of failures that are all there is: every item of a list failed, alike, and nothing came of"
         " the list."""
@@ -214,6 +247,8 @@ class Tallies:
         begin, end = self._lines[first].origin, self._lines[last].origin
         if end.line - begin.line > last - first + many or self._any_within(self._working, first, last):
             return False  # lines between them are not known, or say that work was done
+        if any(_AGAIN.search(self._text(i)) for i in (self._before(first), self._after(last)) if i is not None):
+            return False  # what introduces the list, or follows it, says that all are tried once more
         inside = Counter(self._forms[i] for i in range(first, last + 1) if i in self._forms)
         if any(number < many - 1 for number in inside.values()):
             return False  # something was different at one of them
@@ -226,13 +261,27 @@ class Tallies:
 
     def _is_every_item(self, places: Sequence[int]) -> bool:
         """Whether the items are counted from the first, or are as many as were announced."""
-        if len(places) in self._numbers_before(places[0]):
+        announced = self._numbers_before(places[0])
+        if len(places) in announced or len(places) + self._left_out(places) in announced:
             return True
         pairs = [(places[0], places[1])]
         head = self._speaking[bisect_right(self._speaking, places[0] - 1) - 1]  # the line each of them begins with
         if head < places[0] and places[1] - places[0] > 1:
             pairs.append((head, head + places[1] - places[0]))
         return any(_counts_up_from_start(self._text(a), self._text(b)) for a, b in pairs)
+
+    def _before(self, place: int) -> int | None:
+        at = bisect_right(self._speaking, place - 1)
+        return self._speaking[at - 1] if at else None
+
+    def _after(self, place: int) -> int | None:
+        at = bisect_right(self._speaking, place)
+        return self._speaking[at] if at < len(self._speaking) else None
+
+    def _left_out(self, places: Sequence[int]) -> int:
+        """How many more items a line among them, or right behind them, says were left out."""
+        found = (_LEFT_OUT.search(self._text(i)) for i in range(places[0], min(len(self._lines), places[-1] + 3)))
+        return sum(int(m["n"] or m["many"] or 0) for m in found if m)
 
     def _numbers_before(self, place: int) -> set[int]:
         """The whole numbers of the last lines before a list: how long it is to be is among them."""

@@ -28,7 +28,8 @@ _ENDS_EARLY = re.compile(
 )
 """What a run may say that ends before its time, and on request."""
 _ENDS_ITSELF = re.compile(
-    r"\b(?:stopping|shutting down|exiting|leaving|terminating|quitting|aborting|halting|winding down|bailing out)\b"
+    r"\b(?:stopping|ending|shutting down|exiting|leaving|terminating|quitting|aborting|halting|winding down"
+    r"|bailing out)\b"
     r"|\b(?:stopped|interrupted|aborted|halted|terminated) (?:at|after|in|on|by|because|due|early)\b",
     re.IGNORECASE,
 )
@@ -43,9 +44,10 @@ _EVALUATES = re.compile(
     r"\b(?:eval\w*|test|val|validation|scor\w+|predict\w*|infer\w*|benchmark|sampling|generating)\b", re.IGNORECASE
 )
 _TRAINS = re.compile(
-    r"\b(?:epoch|step|iter\w{0,7}|update)s?\b[\s:=\[(#/]{0,6}\d|\btrain(?:ing)?\b(?! (?:log|set|said))"
-    r"|\bfrom scratch\b|\bfine-?tun", re.IGNORECASE,
+    r"^(?!.{0,200}\b(?:should|probably|would|could|was|were|said)\b).{0,200}?(?:\b(?:epoch|iter\w{0,7}|update|step)s?\b"
+    r"[\s:=\[(#/]{0,6}\d|\btrain(?:ing)?\b(?! (?:log|set))|\bfrom scratch\b|\bfine-?tun)", re.IGNORECASE,
 )  # fmt: skip
+"""What a program says that trains; not what it advises, or tells of a training before."""
 _ANOTHER = re.compile(
     r"\b(?:fall\w* back|trying|using|loaded|resum\w+|restored|instead)\b.{0,60}(?:\.pt|\.ckpt|checkpoint|epoch|step"
     r"|previous|older|backup|mirror|cop(?:y|ies))|\bstrict=True\b",
@@ -120,7 +122,7 @@ class Worth:
             "all_failed": self._tallies.all_failed,
             "made_up": self._made_up,
             "undone": self._undone,
-            "short": self._stops,
+            "short": self._stops | self._missing,
             "last_word": self._last_words,
         }
 
@@ -185,6 +187,12 @@ class Worth:
         said = [i for i in self._log.speaking if i >= short and _ENDS_ITSELF.search(self._text(i))]
         planned = any(_BY_DESIGN.search(self._text(i)) for i in self._log.speaking if i >= short - 1)
         return frozenset() if planned else frozenset(i for i in said if not _STOPS_ONE.search(self._text(i)))
+
+    @cached_property
+    def _missing(self) -> frozenset[int]:
+        """What is said of results that are fewer than expected, if no word on the whole follows."""
+        whole = self._log.marks("whole").last
+        return frozenset(i for i in self._tallies.missing if i > whole)
 
     @cached_property
     def _only_evaluates(self) -> bool:

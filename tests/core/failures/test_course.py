@@ -92,6 +92,15 @@ def test_a_program_that_says_what_it_did_is_believed(log: tuple[str, ...]) -> No
         ("[warn] a.wav: unexpected end of file, skipped", "features: 99812 of 99814 utterances"),
         ("Previous run crashed, its folder is used again", "finished, 12 of 12 subjects in out/"),
         ("shard 7 of 8: 0 files left to convert", "nothing to do"),
+        ("ERROR: no more input times; field left as it is", "part 3", "clock is at 12", "log closed", "bye now"),
+        ("Error: the fit did not converge, run was extended to 400 steps", "results written to fit.csv"),
+        ("WARNING: test failure ignored: 3 tests failed out of 512", "installing", "built 1 of 1"),
+        ("-- 2 jobs failed, retry.", "--   job a/1.ovb FAILED.", "--   job a/2.ovb FAILED.", "--   job a/3.ovb FAILED.",
+         "Second attempt out of 2.", "assembly written to bat.fa"),
+        ("a_64.smt2     TIMEOUT           300.5", "sha/r22.smt2  OUT OF MEMORY     141.6",
+         "fifo_9.smt2   true               12.1", "840 tasks, results in out.xml.bz2"),
+        ("0 of 1200 tiles done", "600 of 1200 tiles done", "1200 of 1200 tiles done"),
+        ("PREPROCESS [100%] 12 of 12, failed: 1 ok", "pipeline completed successfully"),
     ],
 )  # fmt: skip
 def test_what_is_provoked_listed_or_taken_down_is_no_failure(log: tuple[str, ...]) -> None:
@@ -115,6 +124,12 @@ def test_what_is_provoked_listed_or_taken_down_is_no_failure(log: tuple[str, ...
         (("wrote a.csv", "run.sh: line 3:  44 Killed                  ./solver", "upload complete: 12 files"),
          "unknown"),
         (("ConnectionError: Max retries exceeded with url: /x", "finished in 12 s"), "communication"),
+        (("fitting 412 genes", "Error: object 'res' not found", "Execution halted", "script over"), "code_bug"),
+        (("solver started", "solver ended with exit code 3"), "unknown"),
+        (("[W] write failed: No space left on device", "-rw-r--r-- 1 a g 0 Sep 24 11:02 merged.chr4.vcf.gz",
+          "-rw-r--r-- 1 a g 0 Sep 24 11:02 merged.chr5.vcf.gz", "ALL CHROMOSOMES MERGED"), "storage"),
+        (("outputs expected 50, found 2", "over after 3 min"), "unknown"),
+        (("STOP file found, ending at step 6210 of 87600", "partial output removed"), "cancelled"),
     ],
 )  # fmt: skip
 def test_an_exit_code_of_0_hides_no_failure(log: tuple[str, ...], category: str) -> None:

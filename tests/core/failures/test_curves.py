@@ -138,6 +138,12 @@ def epochs(name: str, values: Sequence[float], before: str = "") -> str:
         (epochs("val_acc", [0.1, 0.102, 0.099, 0.1, 0.101], "num_classes: 10"), "not_converged"),
         (epochs("val_acc", [50.0, 50.1, 49.9, 50.0, 50.0], "2 classes"), "success"),  # 50 is no share
         (epochs("acc %", [1], ""), "success"),
+        (
+            "\n".join(f"epoch {i}/9 triplet 0.2{i % 2:03} margin 0.2 R@1 0.01{i % 3:02}" for i in range(1, 10)),
+            "not_converged",
+        ),
+        ("\n".join(f"epoch {i}/9 triplet 0.2{9 - i:02}0 margin 0.2 R@1 0.1{i}" for i in range(1, 10)), "success"),
+        ("\n".join(f"epoch {i}/9 hits 0.998{i % 2} lr 0.01" for i in range(1, 10)), "success"),  # at the top
     ],
 )
 def test_what_they_show(text: str, category: str) -> None:

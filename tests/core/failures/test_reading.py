@@ -106,6 +106,10 @@ def test_chained_exceptions_are_one_event() -> None:
 NATIVE = {
     "terminate": ("terminate called after throwing an instance of 'std::runtime_error'\n  what():  shape mismatch\n",
                   ["shape mismatch"]),
+    "terminate, named": (
+        "terminate called after throwing an instance of 'c10::DistBackendError'\n  what():  communicator is gone\n",
+        ["DistBackendError: communicator is gone"],
+    ),
     "panic": ("thread 'main' panicked at src/main.rs:10:5:\nindex out of bounds\nnote: run with `RUST_BACKTRACE=1`\n",
               ["panic: index out of bounds"]),
 }  # fmt: skip
@@ -159,6 +163,21 @@ def test_a_sentence_that_comes_with_every_error_is_cut_out() -> None:
 def test_ranks_and_clocks_are_taken_off(text: str, rank: str, rest: str) -> None:
     """In either order, and the indentation behind them stays."""
     assert split_prefix(text) == (rank, rest)
+
+
+def test_what_a_record_says_is_one_message() -> None:
+    """Names and values below an announcement belong to it: the one with the words speaks for all."""
+    said = reading_of("CUDA Error:\n    File: a.cuh\n    Code: 2\n    Error text: out of memory\n")
+    assert said.lines[3].text == "CUDA Error: File: a.cuh Code: 2 Error text: out of memory"
+    assert [line.speaks for line in said.lines] == [False, False, False, True]
+
+
+def test_numbered_ranks_are_taken_off_their_block() -> None:
+    """Lines that stand together behind one number in brackets are a rank's; a value that R prints is none."""
+    solver = [("", "Create time"), *(("", text) for text in ("[0]", "[0] FATAL ERROR", "[0] not equal", "[0]"))]
+    assert split_speakers(solver)[1:4] == [("0", ""), ("0", "FATAL ERROR"), ("0", "not equal")]
+    of_r = [("", "[1] 0.12"), ("", "[1] 3.1"), *(("", "fit"),) * 3, ("", "[1] 7.5"), ("", "[1] 9.1")]
+    assert split_speakers(of_r) == of_r
 
 
 def test_who_speaks_on_every_line_is_taken_off() -> None:

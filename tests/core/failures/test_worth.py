@@ -48,6 +48,11 @@ def test_nothing_is_counted_beside_the_other_counts(texts: tuple[str, ...], plac
         (("batch 0: ok", *(f"batch {i}: {OOM}" for i in (1, 2, 3)), "batch 4: ok", "12 maps written"), 0),
         ((*(f"attempt {i}: {OOM}" for i in (1, 2, 3)), "connected"), 0),  # one thing, tried again
         ((*(f"item {i}: {OOM}" for i in (1, 2, 3)), "saved 812 items"), 0),
+        (
+            ("218 regions in list", *("region: " + OOM,) * 3, "... 215 more regions", "mean depth: nan"),
+            3,
+        ),  # and left out
+        ((*(f"part {i}: {OOM}" for i in (0, 1, 2)), "[60 more lines of this kind left out]", f"part 63: {OOM}"), 4),
     ],
 )
 def test_a_list_failed_if_each_item_did(texts: tuple[str, ...], number: int) -> None:

@@ -7,27 +7,33 @@ from hpc.core.failures.reading.parts import Block, Frame, Part
 
 LONGEST = 300
 
-_TERMINATE = re.compile(r"terminate called after throwing an instance of")
+_TERMINATE = re.compile(r"terminate called after throwing an instance of"
+                        r"(?: '(?:\w+::){0,6}(?P<name>\w+)(?:<.{0,80}>)?')?")  # fmt: skip
+_NAMELESS = frozenset({"runtime_error", "logic_error", "exception", "error", "string", "bad_alloc", "invalid_argument"})
+"""Types of C++ that say nothing, or no more than their message does."""
 _WHAT = re.compile(r"^\s*what\(\):")
 
 
 def read_terminate(texts: Sequence[str], at: int) -> Block | None:
     """C++'s last words are two lines and one message: what() decides."""
-    if not _TERMINATE.search(texts[at]):
+    thrown = _TERMINATE.search(texts[at])
+    if thrown is None:
         return None
+    name = "" if thrown["name"] in (None, *_NAMELESS) else f"{thrown['name']}: "
     for k in range(at + 1, min(len(texts), at + 6)):
         if _WHAT.match(texts[k]):
             said = texts[k].split("what():", 1)[1].strip()
             between = [Part.PROSE] * (k - at - 1)
             if said:
-                return Block((Part.HEADER, *between, Part.MESSAGE), {k - at: said}, k - at)
+                return Block((Part.HEADER, *between, Part.MESSAGE), {k - at: name + said}, k - at)
             return Block((Part.MESSAGE, *between, Part.HEADER), {}, 0)
     return None
 
 
 _ANNOUNCES = re.compile(
     r"^\W{0,12}(?:(?:[\w./-]{1,40} ?[|:]? ?){0,2}(?:fatal (?:io )?error|error|abort|exception"
-    r"|(?:fatal )?error \d{0,4} ?\[[^\]]{1,120}\]|fatal error \(description follows\)|error in routine \s*\w{1,60}"
+    r"|(?:fatal )?error \d{0,4} ?\[[^\]]{1,120}\]|fatal (?:io )?error:? \([\w.-]{1,40}\)"
+    r"|fatal error \(description follows\)|error in routine \s*\w{1,60}"
     r" \(\d{1,6}\)|error using .{1,80}|caused by|fatal called)\W{0,4}|.{0,300}\berror stack:"
     r"|\w{1,60}(?:Error|Exception)(?: in (?:rule|line|file) .{1,300})?:)\s*$",
     re.IGNORECASE,
@@ -45,12 +51,31 @@ def read_announced(texts: Sequence[str], at: int) -> Block | None:
         return None
     if _is_row(texts[said]):
         return None
+    record = _record_below(texts, said)
+    if record is not None:
+        whole = " ".join(text.strip() for text in texts[at : record + 1])[:LONGEST_SAID]
+        return Block((*[Part.HEADER] * (record - at), Part.PROSE), {record - at: whole}, None)
     more = [texts[said].strip()]
     if said + 1 < len(texts) and texts[said + 1].strip() and not _ANNOUNCES.match(texts[said + 1]):
         more.append(texts[said + 1].strip())
     whole = " ".join((texts[at].strip(), *more))[:LONGEST_SAID]
     between = [Part.HEADER] * (said - at)
     return Block((*between, Part.PROSE), {said - at: whole}, None)
+
+
+_ENTRY = re.compile(r"^\s{1,12}(?P<key>[A-Za-z][\w ]{0,24}?) {0,2}[:=] {0,12}(?P<value>\S.{0,300})$")
+_SAYS = re.compile(r"(?:\w+ )?(?:text|message|msg|reason|description|what|cause|detail|error|string)s?", re.IGNORECASE)
+
+
+def _record_below(texts: Sequence[str], at: int) -> int | None:
+    """Place of the entry with the words, where names and values stand below an announcement: file, line, code, text."""
+    entries: list[tuple[int, str]] = []
+    for k in range(at, min(len(texts), at + 8)):
+        entry = _ENTRY.match(texts[k])
+        if entry is None:
+            break
+        entries.append((k, entry["key"].strip()))
+    return next((k for k, key in entries if _SAYS.fullmatch(key)), None) if len(entries) > 1 else None
 
 
 def _is_row(text: str) -> bool:

@@ -20,6 +20,9 @@ _SPEAKER = re.compile(
     r"|\[[\w.:-]{1,40}\])(?::| {0,3}\||>)? ?"
 )
 _DIGITS = re.compile(r"\d+")
+_NUMBERED = re.compile(r"\[(?P<rank>\d{1,6})\](?: |$)")
+TOGETHER = 4
+"""Lines that begin with one number in brackets, one of them with nothing behind it, before it is a rank."""
 SHARE = 0.8
 """Share of the lines that begin alike before the beginning is taken for the name of who speaks."""
 
@@ -41,6 +44,7 @@ def split_prefix(text: str) -> tuple[str, str]:
 
 def split_speakers(split: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """Take off what almost every line of a log begins with: hosts and pods, as pdsh, kubectl and others write them."""
+    split = _with_numbered(split)
     found = [None if rank or not text else _SPEAKER.match(text) for rank, text in split]
     shapes = Counter(_DIGITS.sub("0", match[0].strip()) for match in found if match)
     shape, count = shapes.most_common(1)[0] if shapes else ("", 0)
@@ -50,6 +54,18 @@ def split_speakers(split: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         _speaking(match["name"], text[match.end() :])
         if match and _DIGITS.sub("0", match[0].strip()) == shape
         else (rank, text)
+        for (rank, text), match in zip(split, found, strict=True)
+    ]
+
+
+def _with_numbered(split: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
+    """Take ``[3]`` off the lines of a rank that stand together, as solvers write their fatal errors."""
+    if not any(text.startswith("[") and _NUMBERED.fullmatch(text) for _, text in split):
+        return split
+    found = [None if rank else _NUMBERED.match(text) for rank, text in split]
+    together = Counter(match["rank"] for match in found if match)
+    return [
+        (match["rank"], text[match.end() :]) if match and together[match["rank"]] >= TOGETHER else (rank, text)
         for (rank, text), match in zip(split, found, strict=True)
     ]
 

@@ -173,8 +173,16 @@ CONSTRAINT = row(
     tier=Tier.FAULT, needs_failure=True, confidence=0.6,
 )  # fmt: skip
 """Asked with `ALTERNATIVES`."""
+_MUST = (
+    r"^(?!.{0,200}\b(?:ind(?:ex|ices)|subscripts?|positions?|tensors?|arrays?|matri(?:x|ces))\b).{0,200}?\b(?:must"
+    r"|has to|have to) (?:not )?(?:be|start|begin|come|end|lie|match|equal|have|contain|precede|follow|differ|agree"
+    r"|fit|divide|exceed|sum|add|cover|use|specify|provide)\b(?!.{0,80}\b(?:tensors?|shapes?|dtypes?|devices?"
+    r"|ind(?:ex|ices)"
+    r"|arrays?|matri(?:x|ces)|pointers?|callable|iterable|hashable|functions?|instances?|objects?|type|wait"
+    r"|installed|files?)\b)"
+)
 SAID_CONSTRAINT = row(
-    "config-said-constraint", F.CONFIG, "vague", _CONSTRAINED,
+    "config-said-constraint", F.CONFIG, "vague", rf"{_CONSTRAINED}|{_MUST}",
     "a line says what a parameter would have to be",
     "whether this is what ended it",
     tier=Tier.TRACE, needs_failure=True, confidence=0.5,

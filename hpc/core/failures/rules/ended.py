@@ -58,7 +58,11 @@ EARLY: tuple[Rule, ...] = (
         r"|after) ctrl[ +-]?c\b|\bsolve interrupted\b"
         r"|\^C$|\buser (?:has )?(?:requested"
         r"|cancell?ed|aborted"
-        r"|interrupted)\b|\b(?:from|by|via) scancel\b|\bkeyboard interrupt received\b",
+        r"|interrupted)\b|\b(?:from|by|via) scancel\b|\b(?:stop|abort|exit|kill|halt|quit)[ _-]?file\b.{0,24}"
+        r"\b(?:found|detected|present|seen|exists?|encountered|appeared|read)\b|\b(?:found|detected|saw|seeing"
+        r"|encountered) "
+        r"(?:an? |the )?(?:\S{1,40} )?(?:stop|abort|exit|kill|halt|quit)[ _-]?file\b|\bsoft stop encountered\b"
+        r"|\bkeyboard interrupt received\b",
         "a person asked for it to be stopped",
         "who and why",
         tier=Tier.SYMPTOM, confidence=0.8,

@@ -9,6 +9,9 @@ EARLY: tuple[Rule, ...] = (
     row(
         "gpu-uncorrectable", F.GPU_HARDWARE, "ecc",
         r"cuda (?:error|failure):? .{0,20}uncorrectable|uncorrectable (?:ecc|nvlink) error"
+        r"|\buncorrectable (?:hbm|sram|dram|vram|device|gpu|on-chip) |\bHW_ERR_\w|\b(?:hbm|sram"
+        r"|vram)\b.{0,30}\b(?:parity"
+        r"|uncorrect\w*|double.bit)\b"
         r"|(?:cuda|hip) (?:error|failure):? (?:hardware stack error|gpu is lost|device (?:is )?lost)"
         r"|\b\w{0,24}DEVICE_LOST\b|\bHARDWARE_EXCEPTION\b|\bhw_(?:power_brake|thermal|slowdown)\w*\W{1,3}active"
         r"|\bhw (?:thermal |power brake )?slow-?down\W{1,3}active|\bremapped rows? pending: yes"

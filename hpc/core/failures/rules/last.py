@@ -1,9 +1,10 @@
 """What is left: exceptions by the words in their names, by their stacks, by the topic of their sentence; last words."""
 
-from hpc.core.failures.ending import BADLY
+from hpc.core.failures.ending import BADLY, SAID_CODE
 from hpc.core.failures.evidence import FailureClass
 from hpc.core.failures.rule import RAISED, Role, Rule, Tier, named, row
 from hpc.core.failures.rules.asked import ALTERNATIVES, CONSTRAINT, SAID_CONSTRAINT, UNKNOWN_NAME
+from hpc.core.failures.rules.program import POINTS_ELSEWHERE
 from hpc.core.failures.rules.stack import LIBRARY_REFUSED, STACK_RULES, TABLE_LACKS, refused_to_save
 from hpc.core.failures.rules.subjects import NAMED, TOPICS, VAGUE
 
@@ -57,7 +58,8 @@ ROWS: tuple[Rule, ...] = (
         r"|DataFilesNotFound"
         r"|does not look like an? |no overlapping contigs|contigs? .{0,40}not found|label must be in"
         r"|cannot find zipfile"
-        r"|fortran runtime error: (?:end of file|end of record|bad (?:real|integer|value|item)|cannot open file"
+        r"|fortran runtime error: (?:(?:un)?formatted file structure|end of file|end of record|bad (?:real|integer"
+        r"|value|item)|cannot open file"
         r"|file .{0,200} does"
         r" not exist)|unexpected (?:eof|end of)|\bcontains? (?:0|no) (?:atoms|records|rows|samples|reads|entries)\b"
         r"|does not match (?:the )?topology|\bnone of \[.{1,200}\] are in the|SAMFormatException"
@@ -156,6 +158,7 @@ ROWS: tuple[Rule, ...] = (
     *STACK_RULES,
     TABLE_LACKS,
     *TOPICS,
+    POINTS_ELSEWHERE,
     LIBRARY_REFUSED,
     row(
         "bug-other-languages", F.CODE_BUG, "other_language",
@@ -280,7 +283,7 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "exited-without-reason", F.UNKNOWN, "exit_code",
-        r"^srun: error: .{0,120}exited with exit code [1-9]|exitcode\s{0,4}: -?[1-9]",
+        rf"^srun: error: .{{0,120}}exited with exit code [1-9]|exitcode\s{{0,4}}: -?[1-9]|{SAID_CODE}",
         "a task ended with a failure code",
         "why: nothing in the log says it",
         tier=Tier.TRACE,

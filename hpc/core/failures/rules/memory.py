@@ -76,7 +76,10 @@ ROWS: tuple[Rule, ...] = (
         r"|no space left.{0,80}/dev/shm|failed to (?:create|allocate|resize) shared memory"
         r"|(?:could not|cannot|unable to|failed to) (?:resize|create|allocate|open|map|attach|extend) (?:the "
         r"|a )?(?:posix "
-        r"|system v )?shared[ -]memory|\bshared memory\b.{0,160}no space left",
+        r"|system v )?shared[ -]memory|\bshared memory\b.{0,160}no space left"
+        r"|\b(?:exceed\w*|larger than|bigger than|more than|does(?: not|n't) fit|too (?:big"
+        r"|large) for) .{0,24}/dev/shm"
+        r"|/dev/shm\b.{0,40}\b(?:too small|not (?:big|large) enough|is full|only \d)",
         "the shared-memory file system (/dev/shm) was full or too small",
         "whether the host ran out of ordinary memory",
     ),
@@ -119,7 +122,9 @@ ROWS: tuple[Rule, ...] = (
     ),
     row(
         "device-oom-library", F.OOM_GPU, "library",
-        r"CU(?:BLAS|DNN|SOLVER|FFT|SPARSE)_STATUS_ALLOC_FAILED|(?:cublas|cudnn|rocblas|miopen)\w* ?alloc\w* failed"
+        r"CU(?:BLAS|DNN|SOLVER|FFT|SPARSE|RAND|TENSOR)_(?:STATUS_)?ALLOC_FAILED"
+        r"|\b(?:cu|hip|roc)(?:blas|dnn|fft|solver|sparse|rand|tensor)\w{0,20}? ?alloc\w{0,10}[ _]?failed\b"
+        r"|miopen\w* ?alloc\w* failed"
         r"|rocblas_status_memory_error",
         "a CUDA or ROCm library could not allocate its workspace on the device",
         "the size it needed",

@@ -40,6 +40,18 @@ EARLY: tuple[Rule, ...] = (
 )  # fmt: skip
 """Asked right after the rows about memory."""
 
+POINTS_ELSEWHERE = row(
+    "cascade-points-elsewhere", F.UNKNOWN, "launcher",
+    RAISED + r"(?-i:\w*(?:Error|Exception))\b.{0,200}?(?:\b(?:see|check|look at|refer to|inspect)\b.{0,40}"
+    r"\b(?:above|stack ?trace|traceback|logs?|root cause|output)\b|\broot cause (?:above|below)\b"
+    r"|\b(?:workers?|child(?:ren)?|sub-?process(?:es)?|ranks?|engines?|actors?|tasks?|processes) (?:\S{1,20} )?"
+    r"(?:has |have )?(?:died|exited|crashed|failed|terminated|was lost)\b(?!.{0,80}: \w))",
+    "an exception only reports what another process had said before",
+    "the cause: the other's own words",
+    tier=Tier.TRACE, confidence=0.4,
+)  # fmt: skip
+"""Asked after topics."""
+
 ROWS: tuple[Rule, ...] = (
     row(
         "bug-pickling", F.CODE_BUG, "pickling",
@@ -135,7 +147,7 @@ ROWS: tuple[Rule, ...] = (
         "not-converged-statement", F.NOT_CONVERGED, "stated",
         r"\b(?:did|does|has|have) not (?:yet )?converged?\b|failed to converge|\bnot converged\b|without converg"
         r"|\b(?:not|no) (?:any )?better than (?:a |the )?(?:random|chance|guessing|coin|baseline|untrained"
-        r"|constant|majority)"
+        r"|constant|majority|mean|average|median|prior|null|dummy|naive|climatology|persistence)\b"
         r"|\b(?:did not|didn't|does not|doesn't|never|fail(?:s|ed) to) (?:exceed|beat|outperform|surpass"
         r"|improve (?:on|over|upon)"
         r"|rise above|get above|leave) (?:a |the )?(?:random|chance|guessing|majority|untrained|trivial|constant)"

@@ -32,7 +32,7 @@ WRONG = (
     r"|exhausted|but only|at least|(?:larger|smaller|greater|less|more|fewer) than|refusing|remain(?:ing)?|found"
     r"|instead of|insufficient|but not in|not used|compulsory|mandatory|required|bigger than|occurrences?|error"
     r"|errors in|lost|died|dead|closed"
-    r"|timed out|time-?out|unhealthy|throttl\w+"
+    r"|timed out|time-?out|belongs to another|(?:already|still) (?:taken|in use|bound)|unhealthy|throttl\w+"
     r"|slow-?down"
     r"|broken|faulty|not (?:responding|operational)|not a|needs?|outside|undefined|unrecogni[sz]ed|contradict\w*"
     r"|without|nor|only)"
@@ -139,7 +139,7 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject(
         F.COMMUNICATION, "a connection",
         r"\b(?:connections?|sockets?|peers?|rendezvous|heartbeat|unreachable|handshake|timed out|deadline exceeded"
-        r"|hostname|endpoint|loss of manager|executors? lost)\b",
+        r"|hostname|endpoint|loss of manager|executors? lost|port \d{2,5})\b",
         r"\b(?:connections?|sockets?|peers?|rendezvous|heartbeats?|handshake|endpoints?|barrier|attaching to node"
         r"|loss of (?:a )?(?:manager|worker|executor)|completion (?:from|with)|async event|port error"
         r"|ranks? (?:arrived|missing))\b",

@@ -8,6 +8,15 @@ F = FailureClass
 
 EARLY: tuple[Rule, ...] = (
     row(
+        "environment-device-compiler", F.ENVIRONMENT, "compile",
+        r"\bnvrtc: error: invalid value for --gpu-arch|\b(?:nvcc|ptxas|hipcc|ptxas) fatal\s{0,3}: .{0,60}"
+        r"(?:unsupported|unknown|not defined|unresolved|value 'sm_|architecture|gpu-name)"
+        r"|\bunsupported gpu architecture\b|\bdoes not support (?:gpu |the )?architecture\b",
+        "the device compiler does not know this device",
+        "whether a newer toolkit or another device is meant",
+        confidence=0.85,
+    ),
+    row(
         "environment-no-internet", F.ENVIRONMENT, "offline",
         r"(?:host='|//|resolve (?:host )?'?|connect to (?:server )?)(?:[\w-]{1,40}\.){1,5}(?:co|com|org|net|io|ai"
         r"|edu|gov|eu|int)\b"
@@ -110,7 +119,8 @@ ROWS: tuple[Rule, ...] = (
         r"|library not loaded\b|\bGLIBC(?:XX)?_[\d.]+ not found"
         r"|undefined symbol:|symbol lookup error|unable to load any plugin"
         r"|(?:cannot|can't|could not|couldn't|unable to|failed to) (?:find|load|open|locate) .{0,40}plug-?in"
-        r"|(?:cannot|can't|could not|couldn't|unable to|failed to) (?:find|load|open|locate|dlopen) (?:\S{1,30} ){0,3}?"
+        r"|(?:cannot|can't|could not|couldn't|unable to|failed to) (?:find|load|open|locate"
+        r"|dlopen) (?:\S{1,30} ){0,3}?"
         r"\S{0,120}\blib[\w+-]{1,60}\.(?:so|dylib)\b",
         "a shared library or a plug-in is missing or of another version",
         "which of the two is wrong",
