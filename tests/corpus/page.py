@@ -105,7 +105,7 @@ def _shares(answers: Sequence[Answered]) -> list[str]:
     later = ", ".join(str(origins[name]) for name in ("fresh", "second", "third", *list(WAVES)[2:], *FRESH))
     return [
         f"{len(answers)} cases: {origins['provoked']} provoked on one CPU machine, {origins['made']} made in the",
-        f"formats of software that cannot run there, {later} of fourteen later waves,",
+        f"formats of software that cannot run there, {later} of sixteen later waves,",
         f"{origins['first']} short ones the first rules were written with, {origins['trial']} that a trial of",
         f"the whole project failed on, {origins['family']} of families of messages.",
         f"{traps} ({traps / len(answers):.0%}) are successes that sound deadly.",
@@ -142,6 +142,8 @@ FIRST_SIGHT: tuple[tuple[str, ...], ...] = (
     ("`thirteenth`", NEW_SUBJECTS, "87.3%", "89.8%", "2", "4 of 52", "0 of 68", "5 of 50", "95.8%", "85.6%"),
     ("`fourteenth`", MIDWAY, "65.8%", "68.3%", "15", "4 of 50", "3 of 63", "14 of 57", "85.8%", "74.6%"),
     ("`fourteenth`", NEW_SUBJECTS, "69.2%", "71.7%", "12", "6 of 50", "3 of 63", "12 of 57", "87.5%", "79.8%"),
+    ("`fifteenth`", NEW_SUBJECTS, "74.1%", "87.9%", "7", "3 of 49", "2 of 73", "7 of 43", "92.2%", "81.1%"),
+    ("`sixteenth`", NEW_SUBJECTS, "87.0%", "93.0%", "2", "6 of 50", "2 of 70", "4 of 45", "94.8%", "79.8%"),
     ("`ninth`", NEW_SUBJECTS, "97.4%", "98.0%", "2", "1 of 50", "1 of 87", "1 of 65", "98.7%", "89.5%"),
 )
 """Of each fresh wave what was scored, by each way of reading."""
@@ -160,7 +162,8 @@ def _first_sight(answers: Sequence[Answered]) -> list[str]:
         "cases that a change had broken. Where a row says *held out*, the other six in ten of the wave were read",
         "before it ([decision 0011](decisions/0011-failure-corpus.md)). `eleventh`, `twelfth` and `fourteenth` were",
         "asked for more failures with exit code 0, and more that are rare or mislead, than the waves before;",
-        "`thirteenth` for what public trackers and help desks see, as often as they see it:", "",
+        "`thirteenth`, `fifteenth` and `sixteenth` for what public trackers and help desks see, as often as they see it:",
+        "",
         *_table(head, FIRST_SIGHT),
     ]  # fmt: skip
 
