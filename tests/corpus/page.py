@@ -162,8 +162,8 @@ def _first_sight(answers: Sequence[Answered]) -> list[str]:
         "cases that a change had broken. Where a row says *held out*, the other six in ten of the wave were read",
         "before it ([decision 0011](decisions/0011-failure-corpus.md)). `eleventh`, `twelfth` and `fourteenth` were",
         "asked for more failures with exit code 0, and more that are rare or mislead, than the waves before;",
-        "`thirteenth`, `fifteenth` and `sixteenth` for what public trackers and help desks see, as often as they see it:",
-        "",
+        "`thirteenth`, `fifteenth` and `sixteenth` for what public trackers and help desks see, as often as they see "
+        "it:", "",
         *_table(head, FIRST_SIGHT),
     ]  # fmt: skip
 
