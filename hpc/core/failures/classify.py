@@ -23,7 +23,7 @@ from hpc.core.failures.evidence import OF_STATE, UNREADABLE, Evidence, FailureCl
 from hpc.core.failures.fact_rules import CHECKPOINTED, FACT_RULES, SIGINT, FactRule, Step, fact, signal_of
 from hpc.core.failures.health import examine
 from hpc.core.failures.log_rules import LOG_RULES
-from hpc.core.failures.rule import Role, Rule, Tier
+from hpc.core.failures.rule import NEIGHBOURS, Role, Rule, Tier
 from hpc.core.failures.scene import Event, Scene, observe
 from hpc.core.immutable import immutable, replace
 from hpc.core.slurm.states import SlurmState as S
@@ -391,7 +391,17 @@ def _nan_came_first(scene: Scene, event: Event | None) -> bool:
 
 def _fault_in_log(scene: Scene) -> Verdict | None:
     event = scene.deepest(Tier.FAULT)
-    return _from_event(scene, event) if _stands(scene, event) and not _was_interrupted_before(scene, event) else None
+    if not _stands(scene, event) or _was_interrupted_before(scene, event) or _has_known_symptom(scene, event):
+        return None
+    return _from_event(scene, event)
+
+
+def _has_known_symptom(scene: Scene, event: Event | None) -> bool:
+    """Whether right before an exception that no row knows a lost connection was told: that says more of the cause."""
+    if event is None or event.rule.role is not Role.UNCAUGHT:
+        return False
+    before = (other for other in scene.open_events if 0 < event.position - other.position <= NEIGHBOURS)
+    return any(other.rule.tier is Tier.SYMPTOM and other.rule.category is F.COMMUNICATION for other in before)
 
 
 def _was_interrupted_before(scene: Scene, event: Event | None) -> bool:

@@ -22,6 +22,8 @@ EPOCHS = 5  # values, one an epoch, that can show that nothing is learned
 AT_CHANCE = 0.015  # share of ln N that the loss of a guess may lie away from it
 FALLEN = 0.005  # share of ln N from the first third of the values to the last that is learning
 ACCURACY_AT_CHANCE = 0.1  # share of 1/N
+GUESSED_WIDTH = 0.005  # in which a score is that of a guess
+SCATTER = 0.012  # relative width of a loss that stands still: one that learns falls by more
 STILL = 8  # lines of a training by epochs that can show that nothing moves
 STILL_WIDTH = 0.004  # relative width in which a number stands still
 MOST_CLASSES = 1_000_000
@@ -67,7 +69,7 @@ class Curve:
 
 _METRIC = (
     r"(?:loss|accuracy|acc|reward|rew_mean|return|score|perplexity|ppl|nll|error|mse|rmse|mae|f1|auc|auroc|bleu"
-    r"|iou|dice"
+    r"|iou|dice|mcc|kappa|recall|exact_match|(?:success|win|solve|pass)[_ ]rate"
     r"|r2)"
 )
 _NUMBER = r"[-+]?(?:nan|inf(?:inity)?|(?:\d[\d,]{0,20})?\.?\d{1,20}\.?(?:e[-+]?\d{1,3})?)(?![\w.]*\w)"
@@ -96,6 +98,15 @@ _NO_QUALITY = re.compile(
     r"|beta\w*|temperature|eps\w*|momentum|margin|dropout|data|batch)$", re.IGNORECASE,
 )  # fmt: skip
 """Names of numbers that say how a training goes on, not how well."""
+_GUESSED = (
+    (re.compile(r"(?:^|[_/.])(?:roc_)?auc(?:_roc)?$|auroc$"), 0.5),
+    (re.compile(r"(?:^|[_/.])(?:mcc|kappa|r2)$"), 0.0),
+)
+"""Scores of which a guess has one value, and which."""
+_NOTHING_RIGHT = re.compile(
+    r"(?:^|[_/.])(?:f1|iou|dice|bleu|recall|exact_match|(?:success|win|solve|pass)[_ ]rate|rate)$"
+)
+"""Scores that are 0 where nothing at all was right."""
 _CLASSES = re.compile(
     r"\b(\d{1,7})[ -](?:way )?(?:classes|labels|categories)\b"
     r"|\b(?:num_?classes|n_?classes|nb_classes|num_labels|classes|vocab(?:ulary)?[_ ]?(?:size)?)['\"]?"
@@ -229,6 +240,39 @@ def find_nan_result(curves: Curves) -> LogLine | None:
     return results[-1].last.line if results and not sound else None
 
 
+def find_result_of_guessing(curves: Curves) -> LogLine | None:
+    """Find the last line of scores that are a guess's, whatever the classes: an AUC of a half, no correlation.
+
+    Every value of the name counts: a score that was once another one learned something. None where there is none.
+    """
+    for name, curve in curves.items():
+        values = curve.values
+        if not all(map(isfinite, values)):
+            continue
+        level = next((level for kind, level in _GUESSED if kind.search(name)), None)
+        if level is not None and all(abs(value - level) <= GUESSED_WIDTH for value in values):
+            return curve.last.line
+        if _NOTHING_RIGHT.search(name) and not any(values):
+            return curve.last.line
+    return None
+
+
+def find_still_loss(curves: Curves) -> LogLine | None:
+    """Find the last line of a training loss that neither falls nor scatters from the first step on; else None."""
+    for curve in _of_kind(curves, TRAINING_LOSS):
+        values, steps = curve.values, [point.step for point in curve.points if point.step is not None]
+        if len(values) < STILL or not _from_start(steps) or not all(map(isfinite, values)):
+            continue
+        level, third = abs(median(values)), len(values) // 3
+        drift = abs(fmean(values[-third:]) - fmean(values[:third]))
+        if level > 0.05 and max(values) - min(values) <= SCATTER * level and drift <= SCATTER / 4 * level:
+            others = (other.values for name, other in curves.items() if other is not curve and _ANY_LOSS.match(name))
+            sound = (each for each in others if all(map(isfinite, each)))
+            if all(max(each) - min(each) <= 2 * SCATTER * abs(median(each)) for each in sound):
+                return curve.last.line
+    return None
+
+
 def find_standstill(lines: Sequence[Line]) -> LogLine | None:
     """Find the last line of a training by epochs of which no number moves, whatever its numbers are called; else None.
 
@@ -245,7 +289,7 @@ def find_standstill(lines: Sequence[Line]) -> LogLine | None:
             rows.setdefault(names, []).append((int(epoch[1]), [number for _, number in pairs], line.origin))
     for names, found in rows.items():
         steps = [step for step, _, _ in found]
-        if len(found) < STILL or steps[0] > 1 or any(b <= a for a, b in pairwise(steps)):
+        if len(found) < STILL or not _from_start(steps) or any(b <= a for a, b in pairwise(steps)):
             continue
         columns = [
             column for name, column in zip(names, zip(*(row for _, row, _ in found), strict=True), strict=True)
@@ -358,10 +402,15 @@ def _last_training(curve: Curve) -> Curve:
     return Curve(curve.name, curve.points[start:])
 
 
+def _from_start(steps: Sequence[int]) -> bool:
+    """Whether steps are told from the first on: at once, or after as many as lie between them."""
+    return bool(steps) and steps[0] <= max(1, next((step - steps[0] for step in steps if step > steps[0]), 0))
+
+
 def _is_long(curve: Curve) -> bool:
     """Whether a curve begins at the beginning and is long enough to tell a start from a standstill."""
     steps = [point.step for point in curve.points if point.step is not None]
-    if len(curve.points) < EPOCHS or not steps or steps[0] > 1:
+    if len(curve.points) < EPOCHS or not _from_start(steps):
         return False
     by_epoch = all(point.is_epoch for point in curve.points) and len(set(steps)) >= EPOCHS
     return by_epoch or len(curve.points) >= FLAT_VALUES

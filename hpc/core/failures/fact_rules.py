@@ -303,6 +303,8 @@ def _learned_nothing(scene: Scene) -> LogLine | None:
     flat = None if scene.evidence.resumed else _unhealthy(health.find_no_learning, scene)
     if flat or scene.evidence.delivered:
         return flat
+    if not scene.evidence.series and (guessed := curves.find_result_of_guessing(scene.curves)):
+        return guessed
     return _reward_never_moves(scene) or _printed_loss_never_moves(scene)
 
 
@@ -318,8 +320,13 @@ def _printed_loss_never_moves(scene: Scene) -> LogLine | None:
     return (
         curves.find_flat_loss(scene.curves, recorded)
         or curves.find_nothing_learned(scene.curves, texts, recorded)
-        or (None if recorded else curves.find_standstill(scene.lines))
+        or (None if recorded else _nothing_moves(scene))
     )
+
+
+def _nothing_moves(scene: Scene) -> LogLine | None:
+    """What is printed and recorded nowhere: numbers that stand still."""
+    return curves.find_standstill(scene.lines) or curves.find_still_loss(scene.curves)
 
 
 _REWARD = re.compile(

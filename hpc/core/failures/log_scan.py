@@ -52,6 +52,9 @@ NEEDLES = (
     "bad gateway", "service unavailable", "slowdown", "connection closed", "not allowed", "not supported", "required",
     "expired", "not available", "badly", "no input", "is empty", "0 atoms", "bad substitution", "found 0 ",
     " 0 batches", "better than", "above chance", "user request", "random policy", "did not learn", "does not beat",
+    "at chance", "chance level", "collapse", "no improvement", "iterations reached", "iteration limit", "of iterations",
+    "same as random", "indistinguishable from", "not learn", "never learn", "never moved", "not mix", "random guess",
+    "majority class", "single class", "one class", "same class", "predictions are", "tolerance not", "still above",
     "walltime", "wall time", "wall-clock", "evict", "throttl", "powering", "blow", "wrong", "sigint", "signal 2",
 )  # fmt: skip
 """Lower-case beginnings of trouble. A line without any of them is never evidence, which is what makes logs of

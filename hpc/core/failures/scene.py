@@ -212,7 +212,8 @@ class Scene:
     def begins_at_start(self) -> bool:
         """Whether the log shows the first steps of the training."""
         steps = [step for line in self.lines if (step := log_scan.step_of(line.text)) is not None]
-        return bool(steps) and steps[0] <= 1
+        stride = next((step - steps[0] for step in steps if step > steps[0]), 0)
+        return bool(steps) and steps[0] <= max(1, stride)  # what is told every 50 steps is told first at 50
 
     @cached_property
     def silence_s(self) -> float | None:

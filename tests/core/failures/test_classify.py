@@ -419,3 +419,22 @@ def test_a_log_that_names_no_nan_need_not_be_read(texts: list[str]) -> None:
     """The look at the log as a whole misses none of its lines."""
     scene = observe(Evidence(log=tuple(LogLine("stdout", i, text) for i, text in enumerate(texts, 1))))
     assert scene.names_nan == any(log_scan.names_nan(line.text) for line in scene.lines)
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "category"),
+    [
+        (1, ("DistNetworkError: the server socket has failed to listen (EADDRINUSE)", *_TRACE,
+             "RuntimeError: Engine initialization failed. See root cause above."), "communication"),
+        (1, ("NCCL WARN NET/OFI completed with error (Unresponsive receiver)", *_TRACE,
+             "EngineError: the last request came to nothing"), "communication"),
+        (130, ("^C WARN SparkContext: Interrupted by user (SIGINT), stopping", *_TRACE, "ContextError: shut down"),
+         "cancelled"),
+        (1, ("CUDA Error:", "    File:   a.cuh", "    Error code:  2", "    Error text:  out of memory"), "oom_gpu"),
+    ],
+)  # fmt: skip
+def test_an_exception_that_nobody_knows_gives_way_to_what_was_said_before(
+    code: int, said: tuple[str, ...], category: str
+) -> None:
+    """One that points elsewhere, one behind a lost connection, one that an interrupt brought, a record's heading."""
+    assert classify(Evidence(state=SlurmState.FAILED, exit_code=code, log=lines(*said))).category == category

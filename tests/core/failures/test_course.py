@@ -129,6 +129,8 @@ def test_what_is_provoked_listed_or_taken_down_is_no_failure(log: tuple[str, ...
         (("[W] write failed: No space left on device", "-rw-r--r-- 1 a g 0 Sep 24 11:02 merged.chr4.vcf.gz",
           "-rw-r--r-- 1 a g 0 Sep 24 11:02 merged.chr5.vcf.gz", "ALL CHROMOSOMES MERGED"), "storage"),
         (("outputs expected 50, found 2", "over after 3 min"), "unknown"),
+        (("maximum number of iterations reached", "result written to a.out"), "not_converged"),
+        (("policy has not learned anything", "saved policy.zip"), "not_converged"),
         (("STOP file found, ending at step 6210 of 87600", "partial output removed"), "cancelled"),
     ],
 )  # fmt: skip

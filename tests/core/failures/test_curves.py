@@ -144,6 +144,12 @@ def epochs(name: str, values: Sequence[float], before: str = "") -> str:
         ),
         ("\n".join(f"epoch {i}/9 triplet 0.2{9 - i:02}0 margin 0.2 R@1 0.1{i}" for i in range(1, 10)), "success"),
         ("\n".join(f"epoch {i}/9 hits 0.998{i % 2} lr 0.01" for i in range(1, 10)), "success"),  # at the top
+        ("\n".join(f"step {50 * i} loss 4.6{i % 3}" for i in range(1, 11)), "not_converged"),  # told every 50 steps
+        ("\n".join(f"step {50 * i} loss 4.{90 - 5 * i}" for i in range(1, 11)), "success"),
+        ("fold 1 auc 0.498\nfold 2 auc 0.501\nsaved model.pkl", "not_converged"),
+        ("epoch 1 auc 0.501\nepoch 2 auc 0.741\nsaved model.pkl", "success"),
+        ("eval: success rate 0.00\nsaved policy.zip", "not_converged"),
+        ("eval: success rate 0.00\neval: success rate 0.41\nsaved policy.zip", "success"),
     ],
 )
 def test_what_they_show(text: str, category: str) -> None:

@@ -166,6 +166,40 @@ ROWS: tuple[Rule, ...] = (
         tier=Tier.FAULT,
     ),
     row(
+        "not-converged-words", F.NOT_CONVERGED, "words",
+        r"\b(?:maximum|max\.?|limit on the) (?:allowed )?(?:number of |no\. of )?(?:\w{1,20} )?(?:iterations"
+        r"|cycles|sweeps"
+        r"|function evaluations)(?: limit)?\b.{0,24}\b(?:reached|exceeded|hit|exhausted)\b"
+        r"|\biteration limit (?:was |has been )?(?:reached|exceeded|hit)\b"
+        r"|\b(?:residuals?|fmax|forces?|gradient(?: norm)?|error|change|delta|gap)\b.{0,40}\b(?:still|above"
+        r"|larger than"
+        r"|greater than|exceeds?|remains|>)\b.{0,24}\b(?:tolerance|threshold|tol|convergence|criterion)\b"
+        r"|\b(?:tolerance|threshold|target|criteri\w{1,3}|required accuracy|goal) (?:was |were |is |of \S{1,12} "
+        r"|has been )?"
+        r"(?:not|never) (?:been )?(?:reached|met|attained|achieved|satisfied)\b"
+        r"|\bno improvement (?:over|since"
+        r"|from|on) (?:the )?"
+        r"(?:first|start|beginning|initial|baseline|chance|random)\b"
+        r"|\b(?:loss|reward|return|accuracy|score|model|agent|policy|network)\b.{0,24}\b(?:(?:did|has|have|does|is"
+        r"|was) ?(?:not|n't)"
+        r"|never) (?:\w{1,12} )?(?:decreas\w*|learn\w*|chang\w*|mov\w*|rise\w*|rose|increas\w*|leave|left)\b"
+        r"|\b(?:stay|remain|stuck|still|end|hover|are|is|was)\w{0,3} (?:\w{1,12} )?(?:at|around"
+        r"|near) (?:the )?(?:level of )?"
+        r"(?:chance|random|guessing)\b|\b(?:indistinguishable from|same as|equal to|equals"
+        r"|no different from) (?:a |the )?"
+        r"(?:random|chance|guess\w*|untrained|majority|initial(?: value)?)\b|\brandom guess(?:ing|es)?$"
+        r"|\bpredict\w* (?:only |always |all )?(?:the |a )?(?:one|single|majority|same|constant)(?: class| label"
+        r"| value)?\b"
+        r"|\ball predictions (?:are |were )?(?:the same|identical|constant|equal|zero|of (?:one|a single) class"
+        r"|class \d)"
+        r"|\b(?:mode|posterior|representation|embedding|dimensional|codebook|entropy|policy|training) collapse"
+        r"(?:d| detected| suspected|:|$)|\bcollapsed (?:to|into|onto) (?:a |one )?(?:single|constant|point|one"
+        r"|zero)\b",
+        "the program says of its result that it is no better than where it began, or short of its aim",
+        "whether more steps would help",
+        tier=Tier.FAULT, needs_failure=True, confidence=0.7,
+    ),
+    row(
         "cascade-child-failed", F.UNKNOWN, "launcher",
         RAISED
         + r"(?:ChildFailedError|CalledProcessError|SignalException|ProcessExitedException|ProcessRaisedException"
