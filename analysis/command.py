@@ -1,6 +1,7 @@
 """How each command of this wing starts and ends: exit codes, one sentence for what went wrong."""
 
 import errno
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ import click
 
 from hpc.adapters.files import private_umask
 from hpc.adapters.started import started_as
+from hpc.adapters.terminal import fitted
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, HpcError, NothingToDo, describe_os_error
 from hpc.core.extras import missing_package
 from hpc.core.printable import printable
@@ -66,13 +68,15 @@ def run(command: click.Command, name: str, arguments: Sequence[str] | None, purp
         said = missing_package(error, purpose) if isinstance(error, ModuleNotFoundError) else error
         if said is None:
             raise
-        _say("" if isinstance(said, NothingToDo) else "error: ", said)
+        say(f"{'' if isinstance(said, NothingToDo) else 'error: '}{said}", err=True)
         return said.exit_code
     except OSError as error:
-        _say("error: ", describe_os_error(error))
+        say(f"error: {describe_os_error(error)}", err=True)
         return EXIT_FAILED
     return EXIT_DONE
 
 
-def _say(before: str, what: object) -> None:
-    click.echo(printable(spell(f"{before}{what}", started_as())), err=True)
+def say(text: str, *, err: bool = False) -> None:
+    """Print a text cleaned, its commands as this user types them, broken between words where a person reads it."""
+    stream, template = sys.stderr if err else sys.stdout, started_as()
+    click.echo(fitted(printable(spell(text, template)), stream, template), err=err)

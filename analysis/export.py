@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from analysis.command import names_out, root_option, run
+from analysis.command import names_out, root_option, run, say
 from hpc.adapters.files import make_folder
 from hpc.adapters.wandb_files import export_folder, logs_itself
 from hpc.core.errors import InputError, NothingToDo
 from hpc.core.layout import EXPORTED, RunLayout
-from hpc.core.printable import printable, printable_json
+from hpc.core.printable import printable_json
 from hpc.core.words import counted
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def export(
     if as_json:
         click.echo(printable_json(json.dumps(vars(told), ensure_ascii=False)))
     else:
-        click.echo(printable("\n".join(describe(told, dry_run=dry_run))))
+        say("\n".join(describe(told, dry_run=dry_run)))
     if not told.sent and not dry_run:
         raise NothingToDo(f"{layout.experiment}: everything is already exported")
 

@@ -19,16 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from analysis.command import UNWRITABLE, names_out, root_option, run
+from analysis.command import UNWRITABLE, names_out, root_option, run, say
 from hpc.adapters.files import group_reads, make_folder, write_bytes, write_text
 from hpc.adapters.manifest_store import named_runs, newest_experiment, planned_below
 from hpc.adapters.owner import TRUSTED, foreign_part, is_trusted, refuse_foreign
 from hpc.adapters.project import find_project, runs_root
-from hpc.adapters.started import started_as
 from hpc.core.errors import InputError, nearest
 from hpc.core.layout import RunLayout
-from hpc.core.printable import printable, printable_json
-from hpc.core.typed import spell
+from hpc.core.printable import printable_json
 from hpc.core.words import counted, few
 
 if TYPE_CHECKING:
@@ -110,7 +108,7 @@ def report(
         first, second = (to_write_for(find_experiment(home, one), out) for one in compare)
         with names_out(first.report, f"report --compare {shlex.join(compare)} --out FOLDER"):
             for path in build_comparison(first, second):
-                click.echo(printable(f"wrote {path}"))
+                say(f"wrote {path}")
         return
     if bundle and style:
         raise click.UsageError("--bundle packs the whole report; a --style is one file")
@@ -212,13 +210,13 @@ def _say(built: BuiltReport, chosen: str, *, as_json: bool) -> None:
     if as_json:
         click.echo(printable_json(json.dumps(_summary(built), ensure_ascii=False)))
     else:
-        click.echo(printable(spell(_words(built, chosen), started_as())))
+        say(_words(built, chosen))
 
 
 def _note(built: BuiltReport, text: str) -> None:
     """Say what the report does not know yet, and the command after which it does."""
     told = f"note: {text}: python -m hpc.collect {built.layout.experiment}"
-    click.echo(printable(spell(told, started_as())), err=True)
+    say(told, err=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -314,7 +312,7 @@ def note_look(frame: "ExperimentFrame") -> None:
         if error.errno not in UNWRITABLE:
             raise
         said = f"note: {frame.layout.looks} could not record this look at the results: {error.strerror}"
-        click.echo(printable(said), err=True)
+        say(said, err=True)
 
 
 def build(layout: RunLayout, formats: Sequence[str] = FORMATS) -> BuiltReport:

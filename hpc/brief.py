@@ -22,7 +22,6 @@ from hpc.console import (
     dry_run_option,
     json_option,
     note,
-    note_prose,
     print_json,
     say,
     show_text,
@@ -62,7 +61,7 @@ def main(name: str | None, answers: Path | None, non_interactive: bool, dry_run:
     given = read_answers(answers) if answers else {}
     sealed = sealed_words(RunLayout(workspace.root, subject.spec.name))
     if sealed and not as_json:
-        note_prose(sealed)
+        note(sealed)
     if non_interactive or as_json:
         brief = put_together(subject, given)
         try:
@@ -106,7 +105,7 @@ def interview(subject: Subject, given: Mapping[str, str]) -> dict[str, str]:
     """
     from hpc.experiments.briefing import put_together
 
-    note_prose("Enter keeps an answer, or leaves a question open. Ctrl-C stops and shows your answers so far.")
+    note("Enter keeps an answer, or leaves a question open. Ctrl-C stops and shows your answers so far.")
     brief = put_together(subject, given)
     if "criterion" not in given and "criterion" not in subject.written:
         brief.pop("criterion", None)
@@ -114,9 +113,9 @@ def interview(subject: Subject, given: Mapping[str, str]) -> dict[str, str]:
     try:
         for asked, about in zip(QUESTIONS, headings(QUESTIONS), strict=True):
             if about:
-                note_prose(f"\n{about}")
+                note(f"\n{about}")
             if asked.key in given and asked.key != "criterion":
-                note_prose(f"  {asked.question} {given[asked.key]}")
+                note(f"  {asked.question} {given[asked.key]}")
                 answer = given[asked.key]
             else:
                 answer = ask_one(subject, asked, brief)
@@ -152,9 +151,9 @@ def put(question: str, hint: str, now: str, key: str = "") -> str:
     Raises:
         click.Abort: Nobody answers.
     """
-    note_prose(f"  {question} ({hint})" if hint else f"  {question}")
+    note(f"  {question} ({hint})" if hint else f"  {question}")
     if now:
-        note_prose(f"  now: {now}")
+        note(f"  now: {now}")
     from hpc.experiments.briefing import not_an_answer
 
     while True:
@@ -164,7 +163,7 @@ def put(question: str, hint: str, now: str, key: str = "") -> str:
         wrong = not_an_answer(key, answer) if key and answer else ""
         if not wrong:
             return answer
-        note_prose(f"  no: {wrong}")
+        note(f"  no: {wrong}")
 
 
 def ask_stage(asked: Asked, now: str) -> str:
@@ -173,7 +172,7 @@ def ask_stage(asked: Asked, now: str) -> str:
         answer = put(asked.question, asked.hint, now).lower()
         if fits := [one for one in STAGES if answer and one.startswith(answer)]:
             return fits[0]
-        note_prose(f"  {answer!r} is neither; valid: {', '.join(STAGES)}")
+        note(f"  {answer!r} is neither; valid: {', '.join(STAGES)}")
 
 
 def ask_rule(subject: Subject, asked: Asked, brief: Mapping[str, str]) -> str:
@@ -191,10 +190,10 @@ def ask_rule(subject: Subject, asked: Asked, brief: Mapping[str, str]) -> str:
         wrong = whats_wrong(answer, subject.question) if answer else ()
         if not wrong:
             if answer:
-                note_prose(f"  {read_back(subject, {'criterion': answer})}")
+                note(f"  {read_back(subject, {'criterion': answer})}")
             return answer
         for said in wrong:
-            note_prose(f"  no: {said.replace(EXAMPLE, example_rule(subject))}")
+            note(f"  no: {said.replace(EXAMPLE, example_rule(subject))}")
         now = "" if answer == now else now
 
 
@@ -205,14 +204,14 @@ def probe(subject: Subject, asked: Asked, answer: str) -> str:
     for _ in range(PROBES):
         if not (flags := flags_of(subject, asked.key, answer)):
             break
-        note_prose(f"  ! {flags[0].betrays}.")
+        note(f"  ! {flags[0].betrays}.")
         again = put(flags[0].question, "say it in one sentence, or press Enter to leave it as it is", answer, asked.key)
         if again == answer:
             break
         answer = again
     for one in flags_of_file(subject, {asked.key: answer}) if asked.key in ("baseline", "metrics") else ():
         if one.key == asked.key:
-            note_prose(f"  ! {one.text}")
+            note(f"  ! {one.text}")
     return answer
 
 
@@ -275,11 +274,11 @@ def show(
         say(f"{words}.")
         say("REFUTED if no value that is still possible meets it; else UNDECIDED, or MET AT FACE VALUE without a test.")
     if open_ones := [one.key for one in unanswered(brief)]:
-        note_prose(f"note: left open: {', '.join(open_ones)}")
+        note(f"note: left open: {', '.join(open_ones)}")
     flags = () if is_asked else flags_in(subject, brief)  # where it was asked, each was said beside its question
     for text in (*(one.text for one in flags), undeclared_baseline(subject, brief)):
         if text:
-            note_prose(f"note: {text}")
+            note(f"note: {text}")
     if dry_run and changed:
         say(f"would write the brief into {as_typed(subject.file)}: {', '.join(changed)}")
 

@@ -11,13 +11,14 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, ParamSpec, TextIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, ParamSpec, TextIO, cast
 
 import click
 
 from hpc import completing
 from hpc.adapters.files import private_umask
 from hpc.adapters.started import pass_on, started_as
+from hpc.adapters.terminal import fitted
 from hpc.core.errors import EXIT_INTERRUPTED, HpcError, describe_os_error
 from hpc.core.extras import missing_package
 from hpc.core.picture import Line
@@ -54,8 +55,8 @@ def typed() -> list[str]:
 
 
 def say(text: str = "") -> None:
-    """Print a line of the result."""
-    click.echo(printable(spelled(text)))
+    """Print a line of the result, broken between words where a person reads it."""
+    click.echo(_shown(text, sys.stdout))
 
 
 def is_colourful() -> bool:
@@ -97,24 +98,12 @@ def go_unread() -> None:
 
 
 def note(text: str) -> None:
-    """Print a line beside the result."""
-    click.echo(printable(spelled(text)), err=True)
+    """Print a line beside the result, broken as `say` does."""
+    click.echo(_shown(text, sys.stderr), err=True)
 
 
-def note_prose(text: str) -> None:
-    """As `note`, broken between words where a person reads it: prose to be read on, and nothing to be copied."""
-    if not sys.stderr.isatty():
-        note(text)
-        return
-    import textwrap
-
-    width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
-    for line in printable(spelled(text)).split("\n"):
-        lead = line[: len(line) - len(line.lstrip())]
-        broken = textwrap.wrap(
-            line, max(width, 20), subsequent_indent=lead, break_long_words=False, break_on_hyphens=False
-        )
-        click.echo("\n".join(broken), err=True)
+def _shown(text: str, stream: TextIO) -> str:
+    return fitted(printable(spelled(text)), stream, started_as())
 
 
 def as_typed(path: Path) -> str:
@@ -145,29 +134,50 @@ def print_table(
         right: Positions of the columns to align to the right.
     """
     from rich import box
+    from rich.cells import cell_len
     from rich.console import Console
-    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False)
+    cells = [[printable(spelled(str(cell))) for cell in row] for row in rows]
+    told = [[one_line(name), *(row[at] for row in cells if at < len(row))] for at, name in enumerate(columns)]
+    words = [max(cell_len(word) for cell in each for word in (cell.split() or [""])) for each in told]
+    lines = [max(cell_len(line) for cell in each for line in (cell.splitlines() or [""])) for each in told]
+    between = _BETWEEN * (len(columns) - 1) + _AT_THE_EDGES
     if not console.is_terminal:
-        console = Console(highlight=False, width=max(console.width, 120))
+        console = Console(highlight=False, width=max(console.width, 120, sum(words) + between))
+    if sum(words) + between > console.width:
+        _print_paragraphs(title, columns, rows, console.width)
+        return
     table = Table(
         title=Text(one_line(title)) if title else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )
-    for position, column in enumerate(columns):
-        words = [column, *(str(row[position]) for row in rows if position < len(row))]
-        table.add_column(Text(one_line(column)), justify="right" if position in right else "left", overflow="fold")
-        # Where all fit without a cut, no name is cut to make room for text.
-        table.columns[-1].no_wrap = console.is_terminal and not any(len(each.split()) > 1 for each in words)
-    for row in rows:
-        table.add_row(*(Text(printable(spelled(str(cell)))) for cell in row))
-    least = Measurement.get(console, console.options.update(max_width=1 << 16), table).minimum
-    if console.is_terminal and least > console.width:
-        _print_paragraphs(title, columns, rows, console.width)
-        return
+    for at, width in enumerate(share_width(words, lines, console.width - between)):
+        justify: Literal["right", "left"] = "right" if at in right else "left"
+        table.add_column(Text(told[at][0]), justify=justify, width=width)
+    for row in cells:
+        table.add_row(*map(Text, row))
     console.print(table)
+
+
+_BETWEEN, _AT_THE_EDGES = 3, 2
+"""Spaces that a table has between two columns, and at its two ends."""
+
+
+def share_width(least: Sequence[int], most: Sequence[int], room: int) -> list[int]:
+    """Give each column its longest word at least, its longest line at most, and else as much as the others.
+
+    Args:
+        least: The longest word of each column; all of them fit.
+        most: The longest line.
+        room: Characters there are.
+    """
+    for level in range(max(most, default=0), 0, -1):
+        widths = [max(few, min(many, level)) for few, many in zip(least, most, strict=True)]
+        if sum(widths) <= room:
+            return widths
+    return list(least)
 
 
 def _print_paragraphs(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], width: int) -> None:

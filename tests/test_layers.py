@@ -43,7 +43,7 @@ ANALYSIS_MAY = {
     "hpc.adapters.ledger",
     "hpc.adapters.manifest_store", "hpc.adapters.metrics_h5", "hpc.adapters.owner", "hpc.adapters.printed",
     "hpc.adapters.project", "hpc.adapters.result_ledger", "hpc.adapters.started",
-    "hpc.adapters.wandb_files",
+    "hpc.adapters.terminal", "hpc.adapters.wandb_files",
 }  # fmt: skip
 ADAPTERS_MAY = {
     "hpc.core",
@@ -75,6 +75,7 @@ CORE: Table = {
     "hpc.core.layout": {"hpc.core.immutable"},
     "hpc.core.words": set(),
     "hpc.core.printable": set(),
+    "hpc.core.breaking": set(),
     "hpc.core.picture": set(),
     "hpc.core.typed": set(),
     "hpc.core.credentials": set(),

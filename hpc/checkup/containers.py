@@ -15,7 +15,7 @@ from hpc.adapters.images import build_record, locate_image, locate_squashfs, nam
 from hpc.adapters.shared_disk import free_mib, nearest_folder, printed_by
 from hpc.adapters.this_machine import has_setuid_starter, userns_problem
 from hpc.checkup.bounded import Begin
-from hpc.checkup.examined import Examined
+from hpc.checkup.examined import OF_OURS, Examined
 from hpc.core.checkup.check import Check
 from hpc.core.checkup.containers import (
     Digests,
@@ -33,7 +33,7 @@ from hpc.core.checkup.containers import (
     read_self_test,
 )
 from hpc.core.errors import InputError
-from hpc.core.extras import install_line
+from hpc.core.extras import install_line, install_modules
 from hpc.workspace import OWN_CODE
 
 VERSION_S = 5.0
@@ -139,10 +139,7 @@ def _digests(examined: Examined, image: Path) -> Digests:
 def judge_self_test(test: SelfTest, examined: Examined, *, on_node: bool = False) -> Iterator[Check]:
     """Make the checks that follow from a self test; on a node it was given one GPU, where tasks ask for any."""
     needs = examined.needs
-    wanting = next(iter(test.failed_imports), "")
-    in_image = test.where.startswith("in image")
-    install = "build an image that has them" if in_image else install_line(wanting) if wanting else ""
-    yield judge_imports(test, install)
+    yield judge_imports(test, _install(test, examined) if test.failed_imports else "")
     if test.problem:
         return
     gpus = needs.gpus if needs else 0
@@ -152,6 +149,15 @@ def judge_self_test(test: SelfTest, examined: Examined, *, on_node: bool = False
     if (check := judge_all_reduce(test)) is not None:
         yield check
     yield judge_shm(test, needs)
+
+
+def _install(test: SelfTest, examined: Examined) -> str:
+    """What brings what could not be imported: a part of ours for what we run, a package each for a user's program."""
+    if test.where.startswith("in image"):
+        return "build an image that has them"
+    if examined.spec is not None and examined.spec.program.module not in OF_OURS:
+        return install_modules(test.failed_imports)
+    return install_line(next(iter(test.failed_imports)))
 
 
 def run_self_test(examined: Examined, image: Path | None) -> SelfTest:

@@ -20,12 +20,13 @@ from hpc.experiments.freezing import with_absolute_paths
 from hpc.workspace import Workspace
 
 _OF_LAUNCHERS = {"torchrun": ("torch",), "accelerate": ("torch", "accelerate"), "deepspeed": ("torch", "deepspeed")}
-_OF_OURS = {
+OF_OURS = {
     "train.control": ("torch", "accelerate"),
     "train.imitate": ("torch",),
     "train.symmetry": ("torch", "accelerate"),
     "train.lm": ("torch",),
 }
+"""Programs that come with us → what they import."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,10 @@ def needs_of(spec: ExperimentSpec, profile: ClusterProfile, project: Path, manif
 def _imports(spec: ExperimentSpec, project: Path) -> Iterator[str]:
     """What the file a program starts from imports at its top, without Python's own and the project's."""
     module = spec.program.module or ""
-    yield from _OF_OURS.get(module, ())
+    yield from OF_OURS.get(module, ())
     name = program_file(spec.program)
     path = project / spec.program.workdir / (name or "")
-    if module in _OF_OURS or name is None or path.suffix != ".py" or not path.is_file():
+    if module in OF_OURS or name is None or path.suffix != ".py" or not path.is_file():
         return
     try:
         tree = ast.parse(path.read_bytes())

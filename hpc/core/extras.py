@@ -1,6 +1,6 @@
 """What is installed only when asked for: the optional parts of the package, and the sentence where one is missing."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from hpc.core.errors import InputError
 
@@ -14,6 +14,14 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
 }
 """Part of the package → modules it brings; a module that several bring stands with the first. Held by a test against
 pyproject.toml."""
+
+_PACKAGES = {
+    "Bio": "biopython", "bs4": "beautifulsoup4", "cv2": "opencv-python-headless", "dateutil": "python-dateutil",
+    "dotenv": "python-dotenv", "faiss": "faiss-cpu", "ignite": "pytorch-ignite", "mpl_toolkits": "matplotlib",
+    "OpenSSL": "pyopenssl", "PIL": "pillow", "pkg_resources": "setuptools", "skimage": "scikit-image",
+    "sklearn": "scikit-learn", "umap": "umap-learn", "yaml": "pyyaml", "zmq": "pyzmq",
+}  # fmt: skip
+"""Module → the package that brings it, where the two are called otherwise."""
 
 
 class MissingPackage(InputError):  # noqa: N818  named for what is to be done, as its siblings
@@ -33,6 +41,11 @@ def install_line(module: str) -> str:
     """The pip line that brings a module."""
     extra = next((name for name, modules in EXTRAS.items() if module in modules), None)
     return f"python -m pip install 'hpc-batch[{extra}]'" if extra else f"python -m pip install {module}"
+
+
+def install_modules(modules: Iterable[str]) -> str:
+    """The pip line that brings what somebody else's program imports: that, and no more."""
+    return f"python -m pip install {' '.join(dict.fromkeys(_PACKAGES.get(each, each) for each in modules))}"
 
 
 def missing_package(error: ModuleNotFoundError, wanted_by: str) -> MissingPackage | None:

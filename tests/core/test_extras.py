@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc.core.extras import EXTRAS, missing_package
+from hpc.core.extras import EXTRAS, install_modules, missing_package
 
 DECLARED = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 TOOLS = {"dev", "docs-site"}
@@ -45,3 +45,8 @@ def test_every_module_of_the_table_is_declared() -> None:
 def test_any_other_module_is_a_bug_of_ours() -> None:
     """Nothing is promised about a module that no extra brings."""
     assert missing_package(ModuleNotFoundError(name="hpc.nonsense"), "the report") is None
+
+
+def test_what_a_users_program_imports_is_installed_by_the_name_of_its_package() -> None:
+    """One line for all of them; no part of ours, which would bring a dozen packages more."""
+    assert install_modules(["torch", "sklearn", "yaml"]) == "python -m pip install torch scikit-learn pyyaml"

@@ -19,7 +19,7 @@ _STEP_WORDS = ("step", "steps", "iter", "iteration", "it", "update", "global_ste
 _EPOCH_WORDS = ("epoch", "ep")
 _ALARM = re.compile(
     r"(?i)\b(?:warning|stopping|stopped|nan|infinite|finite|exiting|abort\w*|fail\w*|invalid|skip\w*|resum\w*|ignor\w*"
-    r"|handling|decreased|increased|improved|did not improve)\b"
+    r"|handling|decreased|increased|improved|did not improve|is (?:the|a new) best|new best)\b"
 )
 """A line with one of these is printed where something is wrong, or new: its number is none that every run ends with."""
 _TAILS = {"train", "training", "rate", "value", "now", "macro", "micro", "weighted", "roc", "d", "g"}

@@ -183,6 +183,7 @@ def test_a_variable_says_what_its_label_leaves_out(source: str) -> None:
         "print(f'Validation loss decreased ({self.val_loss_min:.6f} --> {val_loss:.6f}).  Saving model ...')",
         "print(f'Handling webdataset error ({repr(error)}). Ignoring.')",
         "print(f'val accuracy improved from {best} to {acc}')",
+        "print(f'test loss {test_loss} is the best so far, saving model to {out_path}')",
     ],
 )
 def test_what_is_printed_on_some_days_only_is_no_metric(line: str) -> None:

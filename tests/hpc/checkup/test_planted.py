@@ -18,7 +18,9 @@ import pytest
 
 from hpc.adapters import shared_disk
 from hpc.adapters.this_machine import installed_version
+from hpc.checkup.containers import judge_self_test
 from hpc.core.checkup.check import BY_NAME, Severity, exit_code
+from hpc.core.checkup.containers import SelfTest
 from hpc.core.checkup.nodes import Seen, judge_nodes
 from hpc.core.checkup.storage import Mount
 from tests.hpc.checkup.patients import Patient, make_patient
@@ -508,6 +510,13 @@ FAULTS = {
     ),
     "a key that others read": Fault(readable_key, "experiment", "wandb", "by others", "chmod 600", WARNING),
 }
+
+
+def test_a_users_program_is_brought_what_it_imports(patient: Patient) -> None:
+    """Each package by its name on one line, without the dozen that our own workloads need."""
+    test = SelfTest("on the host", failed_imports={"torch": "none", "sklearn": "none"})
+    checks = {each.name: each for each in judge_self_test(test, patient.examined())}
+    assert checks["imports"].mend == "python -m pip install torch scikit-learn"
 
 
 def test_every_check_can_be_made(patient: Patient) -> None:
