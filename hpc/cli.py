@@ -84,9 +84,11 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Say which verb was nearest to one that is none."""
         if not ctx.resilient_parsing and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from hpc.adapters.terminal import fitted
             from hpc.core.errors import nearest
 
-            ctx.fail(f"there is no command '{args[0]}'; {nearest(args[0], list(COMMANDS))}")
+            said = f"Error: there is no command '{args[0]}'; {nearest(args[0], list(COMMANDS))}"
+            ctx.fail(fitted(said, sys.stderr, "hpc {verb}").removeprefix("Error: "))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

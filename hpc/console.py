@@ -6,6 +6,7 @@ Everything goes through here, because here it is made printable: whatever came f
 import contextlib
 import functools
 import io
+import itertools
 import json
 import os
 import sys
@@ -65,8 +66,23 @@ def is_colourful() -> bool:
 
 
 def say_styled(line: Line) -> None:
-    """Print a line of the result in its colours, each piece of it made printable."""
-    click.echo("".join(_styled(printable(spelled(text)), style) for text, style in line))
+    """Print a line of the result in its colours, each piece of it made printable, broken as `say` does."""
+    pieces = [(printable(spelled(text)), style) for text, style in line]
+    shown = fitted("".join(text for text, _ in pieces), sys.stdout, started_as())
+    for each in restyled(pieces, shown):
+        click.echo("".join(_styled(text, style) for text, style in each))
+
+
+def restyled(pieces: Line, shown: str) -> list[Line]:
+    """Give the lines that a line was broken into the styles of its pieces."""
+    marked = [(one, style) for text, style in pieces for one in text if not one.isspace()]
+    left = iter(marked)
+    lines: list[Line] = []
+    for line in shown.split("\n"):
+        styles = [("", one) if one.isspace() else (next(left)[1], one) for one in line]
+        runs = itertools.groupby(styles, key=lambda each: each[0])
+        lines.append([("".join(one for _, one in run), style) for style, run in runs])
+    return lines
 
 
 def _styled(text: str, style: str) -> str:

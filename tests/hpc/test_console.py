@@ -137,3 +137,27 @@ def test_a_table_cuts_no_word_however_narrow_the_terminal(tmp_path: Path, column
     assert max(len(line.rstrip()) for line in seen.splitlines()) <= columns
     for word in ("what it took", "lr0.03_d2_S2", "attempts", "9.3 s", "sentence", "enough"):
         assert word in seen
+
+
+def test_a_line_that_was_broken_keeps_its_colours() -> None:
+    """Each word has the style it had, wherever the line was broken."""
+    pieces = [("best loss ", "bold"), ("of X2", "red"), (" so far", "")]
+    made = console.restyled(pieces, "best\nloss of\nX2 so far")
+    assert [[(text.strip(), style) for text, style in line if text.strip()] for line in made] == [
+        [("best", "bold")], [("loss", "bold"), ("of", "red")], [("X2", "red"), ("so far", "")]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "room", "widths"),
+    [
+        ([4, 8], [4, 90], 50, [4, 46]),
+        ([20, 5], [60, 60], 50, [25, 25]),
+        ([30, 5], [60, 60], 50, [30, 20]),
+        ([4, 4], [9, 9], 50, [9, 9]),
+        ([25, 25], [60, 60], 50, [25, 25]),
+    ],
+)
+def test_columns_share_a_width(least: list[int], most: list[int], room: int, widths: list[int]) -> None:
+    """None is narrower than its longest word or wider than its longest line; what is left is shared evenly."""
+    assert console.share_width(least, most, room) == widths
