@@ -211,13 +211,23 @@ def _say_rest(done: Collection, *, writes: bool, forgotten: Sequence[str], dry_r
         say(f"{'would be forgotten' if dry_run else 'forgotten'}: {', '.join(forgotten)}")
     say_hold(layout, done.present.trip)
     checked = describe_checks(judged.frozen.spec.check, answers_judged(judged))
+    left = _left_unsubmitted(done)
     say_values(
-        layout, best_judged(judged), checked, _forecast(done), goes_on=bool(done.jobs), is_whole=not _failed(done)
-    )
+        layout, best_judged(judged), checked, _forecast(done),
+        goes_on=bool(done.jobs), is_whole=not _failed(done) and not left,
+    )  # fmt: skip
     if done.jobs and judged.frozen.profile.scheduler != "local":  # this machine's are waited for
         say(f"next: python -m hpc.status {layout.experiment}")
-    elif all(task.outcome is Outcome.PLANNED for task in done.tasks):
-        say(f"next: python -m hpc.submit {layout.experiment}")
+    elif left:
+        told = f"{counted(left, 'task is', 'tasks are')} not submitted yet; " if left < len(done.tasks) else ""
+        say(f"{told}next: python -m hpc.submit {layout.experiment}")
+
+
+def _left_unsubmitted(done: Collection) -> int:
+    """Tasks that nobody submits unless somebody types it, such as those that a new plan has added."""
+    counts = Counter(task.outcome for task in done.tasks)
+    is_going_on = bool(done.jobs or done.fed.waiting or counts[Outcome.PENDING] or counts[Outcome.RUNNING])
+    return 0 if is_going_on else counts[Outcome.PLANNED]
 
 
 def _forecast(done: Collection) -> str:

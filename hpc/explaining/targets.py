@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from hpc.adapters.files import read_json
+from hpc.adapters.manifest_store import load_manifest
 from hpc.console import note
 from hpc.core.errors import InputError
 from hpc.core.layout import RunLayout, attempt_number
@@ -121,10 +122,20 @@ def _failed_last(layout: RunLayout) -> Path:
             f"no run of {layout.experiment} is known to have failed; what became of each: "
             f"python -m hpc.collect {layout.experiment}"
         )
+    planned = _planned(layout)
+    failed = {run: when for run, when in failed.items() if run in planned} or failed  # not those of an earlier plan
     last, *others = sorted(failed, key=lambda run: -failed[run])
     if others:
         note(f"note: {counted(len(failed), 'run')} failed, {last} last; the others by name: {few(others)}")
     return layout.task(last).attempt(list_attempts(layout, last)[-1]).home
+
+
+def _planned(layout: RunLayout) -> set[str]:
+    """The runs of the plan as it is now; none where it cannot be read, which others say."""
+    try:
+        return {str(task["run_name"]) for task in load_manifest(layout)["tasks"]}
+    except InputError:
+        return set()
 
 
 def _job_of(claim: Path) -> str:

@@ -62,6 +62,20 @@ def test_planning_with_a_mended_program_leads_to_the_retry(project):
     assert "--again code_bug" in project.hpc("collect", "tiny", "--retry-failed", "--dry-run", expect=1, COLUMNS="300")
 
 
+def test_what_a_corrected_sweep_has_added_is_submitted_next(project):
+    """Where a value was wrong, and not the code: the runs are others, and neither report nor retry is due."""
+    project.write_experiment(EXPERIMENT.replace("x: [1, 2]", "x: [1, 3]"))
+    told = project.hpc("collect", "tiny", "--retry-failed", "--again", "code_bug", "--replan")
+    assert "1 task is not submitted yet; next: python -m hpc.submit tiny" in told
+    assert "or report what there is: python -m hpc.report tiny" in told
+    project.write_program(BUG.replace('"2"', '"3"'))
+    project.hpc("plan", "tiny")
+    project.hpc("submit", "tiny", expect=1)
+    told = project.hpc("why", "tiny")
+    assert "tiny/X3" in told
+    assert "X2" not in told, "a run of an earlier plan"
+
+
 def test_a_stale_plan_is_not_repeated(project):
     """A bug that was mended here runs with the plan's copy of the old code: refused with both ways on."""
     project.write_program(MENDED)

@@ -120,14 +120,17 @@ class Side:
 
 
 def select(said: str, entries: Sequence[Entry]) -> Side:
-    """The runs that ``depth=12`` or an id means.
+    """The runs that ``depth=12`` or an id means; a run's own name will do where one experiment has it.
 
     Raises:
         InputError: There are none; the message says which there are.
     """
-    found = next((entry for entry in entries if entry.name == said), None)
+    found = [entry for entry in entries if entry.name == said]
+    found = found or [entry for entry in entries if entry.name.endswith(f"/{said}")]
+    if len(found) > 1:
+        raise InputError(f"'{said}' is a run of several experiments; give one of {few([e.name for e in found], 8)}")
     if found:
-        return Side(said, (found,))
+        return Side(found[0].name, (found[0],))
     name, given, value = said.partition("=")
     if not given:
         raise InputError(f"'{said}' is neither a run in the log nor PARAMETER=VALUE such as depth=12; {_some(entries)}")
