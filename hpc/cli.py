@@ -3,6 +3,7 @@
 import gc
 import importlib
 import os
+import shutil
 import sys
 from typing import Any
 
@@ -84,11 +85,13 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Say which verb was nearest to one that is none."""
         if not ctx.resilient_parsing and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from hpc.adapters.terminal import fitted
+            from hpc.core.breaking import broken
             from hpc.core.errors import nearest
 
             said = f"Error: there is no command '{args[0]}'; {nearest(args[0], list(COMMANDS))}"
-            ctx.fail(fitted(said, sys.stderr, "hpc {verb}").removeprefix("Error: "))
+            if sys.stderr.isatty():
+                said = broken(said, shutil.get_terminal_size().columns)
+            ctx.fail(said.removeprefix("Error: "))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -19,7 +19,7 @@ from hpc.core.question.design import (
     seeds_needed,
     space_of,
 )
-from hpc.core.question.systems import system_parameters
+from hpc.core.question.systems import OVER_SYSTEMS, system_parameters
 from hpc.core.words import counted, few, rounded
 from hpc.experiments.detecting import CanFind
 
@@ -54,6 +54,7 @@ class Advice:
         cheaper: Designs that cost less.
         needs: Seeds for the difference worth having; None where none is declared, or nothing is compared.
         can_find: The smallest difference that is found; None where nothing is compared.
+        apart: What is not compared because the baseline leaves it open; empty where that was asked for, or is nothing.
     """
 
     space: Space
@@ -61,6 +62,7 @@ class Advice:
     cheaper: tuple[Cheaper, ...]
     needs: Needs | None
     can_find: CanFind | None
+    apart: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -82,9 +84,22 @@ def advise(spec: ExperimentSpec, tasks: Sequence[Task], can_find: CanFind | None
     by_key = {canonical_json([task.case, task.parameters]): _combination(task) for task in tasks}
     grid = list(by_key.values())
     ranged = [system for system, _, _ in spec.metrics.primary.ranges]
-    space = space_of(grid, len(tasks), system_parameters(grid, spec.baseline, spec.type, ranged))
+    systems = system_parameters(grid, spec.baseline, spec.type, ranged)
+    space = space_of(grid, len(tasks), systems)
     cheaper = cheaper_than(space, searches=spec.type in SEARCHES and not any(one.name == CASE for one in space.factors))
-    return Advice(space, find_estimable(grid, space), cheaper, _needs(spec, can_find), can_find)
+    return Advice(space, find_estimable(grid, space), cheaper, _needs(spec, can_find), can_find, _apart(spec, systems))
+
+
+def _apart(spec: ExperimentSpec, systems: Sequence[str]) -> str:
+    """Say that a parameter which the baseline leaves open keeps its values apart, where nothing asked for that."""
+    left = [name for name in systems if name not in (spec.baseline or {})]
+    if not left or not spec.baseline or spec.type in OVER_SYSTEMS or spec.metrics.primary.ranges:
+        return ""
+    metric, names = spec.metrics.primary.name, " and ".join(left)
+    return (
+        f"the baseline leaves {names} open: each value of {names} has a baseline of its own, and {metric} is not "
+        f"compared between them. To compare them, name {names} in baseline:"
+    )
 
 
 def _combination(task: Task) -> Combination:
@@ -109,7 +124,7 @@ def describe_advice(advice: Advice) -> tuple[str, ...]:
         alone = "the spread between seeds, and no comparison" if space.runs > 1 else "one value, without a spread"
         tells = "compared with stored runs" if advice.can_find else alone
         return (f"design: one configuration, {counted(space.runs, 'run')}: {tells}", *_needs_line(advice))
-    lines = [_size(space), *_estimable_line(advice)]
+    lines = [_size(space), *([f"  {advice.apart}"] if advice.apart else []), *_estimable_line(advice)]
     if advice.cheaper:
         told = [f"{one.name} {one.runs:g}" for one in advice.cheaper]
         lines.append(f"cheaper, to explore (runs): {', '.join(told)}; --advice says what each gives up")

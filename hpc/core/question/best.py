@@ -82,7 +82,8 @@ class Best:
     def __str__(self) -> str:
         """One sentence."""
         of = f"of {counted(self.configurations, 'configuration')}" + (f" on {self.system}" if self.system else "")
-        words = f"best {self.metric} so far ({self.goal}, {of}): {self.best}"
+        what = "largest gain on its baseline in" if self.system and self.baseline else "best"
+        words = f"{what} {self.metric} so far ({self.goal}, {of}): {self.best}"
         if self.ties and self.ties == self.configurations - 1:
             same = f"mean {self.best.mean:.6g} in all {of.removeprefix('of ')}"
             return f"{self.metric} so far ({self.goal}): {same}, so none is best"

@@ -75,7 +75,7 @@ def test_among_systems_the_largest_gain_on_its_own_baseline_is_best() -> None:
     assert found is not None
 
     assert (found.system, found.best.mean, found.change) == ("hard", 50.0, -0.5)
-    assert str(found).startswith("best loss so far (min, of 2 configurations on hard): 50")
+    assert str(found).startswith("largest gain on its baseline in loss so far (min, of 2 configurations on hard): 50")
     without = find_best_of_systems(runs, "loss", "min", None, ("system",))
     assert without is not None
     assert without.system == "easy"

@@ -53,6 +53,17 @@ def collect_sibling(
     layout.verdicts.write_text(json.dumps({"tasks": tasks}))
 
 
+def test_what_the_baseline_leaves_open_is_said_to_be_kept_apart(tmp_path: Path) -> None:
+    """A text that the baseline does not name is no factor: its values are not compared, which nobody guesses."""
+    text = EXPERIMENT.replace("rate: [1e-4, 2e-4, 5e-4]", "rate: [1e-4, 2e-4], kind: [mlp, rnn]")
+    text = text.replace("--rate", "--kind {kind} --rate")
+    told = "the baseline leaves kind open: each value of kind has a baseline of its own, and loss is not compared"
+    assert any(told in line for line in describe_advice(advice_on(tmp_path, text)))
+    named = text.replace("baseline: {", "baseline: {kind: mlp, ")
+    for other in (named, text.replace("type: hyperparameter_sweep", "type: cross_system")):
+        assert not any("leaves" in line for line in describe_advice(advice_on(tmp_path, other)))
+
+
 def test_a_paragraph_no_page(tmp_path: Path) -> None:
     """Size, what can be told, what costs less, and for which spread the seeds suffice."""
     size, told, cheaper, worth = describe_advice(advice_on(tmp_path))
