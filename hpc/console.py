@@ -9,6 +9,7 @@ import io
 import itertools
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -68,20 +69,20 @@ def is_colourful() -> bool:
 def say_styled(line: Line) -> None:
     """Print a line of the result in its colours, each piece of it made printable, broken as `say` does."""
     pieces = [(printable(spelled(text)), style) for text, style in line]
-    shown = fitted("".join(text for text, _ in pieces), sys.stdout, started_as())
-    for each in restyled(pieces, shown):
+    whole = "".join(text for text, _ in pieces)
+    shown = fitted(whole, sys.stdout, started_as())
+    for each in [pieces] if shown == whole else restyled(pieces, shown):
         click.echo("".join(_styled(text, style) for text, style in each))
 
 
 def restyled(pieces: Line, shown: str) -> list[Line]:
-    """Give the lines that a line was broken into the styles of its pieces."""
-    marked = [(one, style) for text, style in pieces for one in text if not one.isspace()]
-    left = iter(marked)
+    """Return the lines that a line was broken into, with the styles of its pieces."""
+    left = iter([style for text, style in pieces for one in text if not one.isspace()])
     lines: list[Line] = []
     for line in shown.split("\n"):
-        styles = [("", one) if one.isspace() else (next(left)[1], one) for one in line]
-        runs = itertools.groupby(styles, key=lambda each: each[0])
-        lines.append([("".join(one for _, one in run), style) for style, run in runs])
+        words = [(word, next(left, "")) if word.strip() else (word, "") for word in re.findall(r"\s+|\S", line)]
+        runs = itertools.groupby(words, key=lambda each: each[1])
+        lines.append([("".join(word for word, _ in run), style) for style, run in runs])
     return lines
 
 
@@ -162,7 +163,8 @@ def print_table(
     lines = [max(cell_len(line) for cell in each for line in (cell.splitlines() or [""])) for each in told]
     between = _BETWEEN * (len(columns) - 1) + _AT_THE_EDGES
     if not console.is_terminal:
-        console = Console(highlight=False, width=max(console.width, 120, sum(words) + between))
+        whole = sum(max(word, min(line, _SHORT)) for word, line in zip(words, lines, strict=True))
+        console = Console(highlight=False, width=max(console.width, 120, whole + between))
     if sum(words) + between > console.width:
         _print_paragraphs(title, columns, rows, console.width)
         return
@@ -179,10 +181,12 @@ def print_table(
 
 _BETWEEN, _AT_THE_EDGES = 3, 2
 """Spaces that a table has between two columns, and at its two ends."""
+_SHORT = 40
+"""Characters up to which a cell stands in one line where no terminal ends."""
 
 
 def share_width(least: Sequence[int], most: Sequence[int], room: int) -> list[int]:
-    """Give each column its longest word at least, its longest line at most, and else as much as the others.
+    """Compute the width of each column: its longest word at least, its longest line at most, else as the others.
 
     Args:
         least: The longest word of each column; all of them fit.
