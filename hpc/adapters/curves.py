@@ -1,10 +1,11 @@
 """The curves of all attempts as columns, put down one attempt after the other and written out in order.
 
 Ten thousand runs fill no memory: what was read now lies in a spool, and what an earlier `results.h5` holds is copied
-from there, byte for byte.
+from there, byte for byte. Metrics that are logged together have the same steps and times: these are put down once.
 """
 
 import contextlib
+import hashlib
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,31 +27,40 @@ COLUMNS = ("task", "attempt", "step", "value", "time")
 _BLOCK_ROWS = 1 << 17
 """Rows that are held at once: a megabyte a column."""
 _PIECE = 64 << 20
-_WORD = 8
+ROW_BYTES = 8
+"""Of one column."""
 _SPOOLED, _EARLIER = 0, 1
 _NO_COPY = (OSError, AttributeError)
 
 
 class Packed(NamedTuple):
-    """A curve as it is put down.
+    """A curve as it is put down; those of one attempt share the bytes of steps and times that are alike.
 
     Attributes:
         rows: How many it has.
-        data: All steps, then all values, then all times.
+        step, value, time: Its columns.
     """
 
     rows: int
-    data: bytes
+    step: bytes
+    value: bytes
+    time: bytes
 
 
 def pack(series: Mapping[str, Series]) -> dict[str, Packed]:
     """Pack the curves of an attempt: metric → curve."""
+    known: dict[bytes, bytes] = {}
+
+    def shared(column: NDArray[Any], kind: type) -> bytes:
+        data = np.ascontiguousarray(column, kind).tobytes()
+        return known.setdefault(data, data)
+
     return {
         name: Packed(
             len(curve.step),
-            np.ascontiguousarray(curve.step, np.int64).tobytes()
-            + np.ascontiguousarray(curve.value, np.float64).tobytes()
-            + np.ascontiguousarray(curve.time, np.float64).tobytes(),
+            shared(curve.step, np.int64),
+            np.ascontiguousarray(curve.value, np.float64).tobytes(),
+            shared(curve.time, np.float64),
         )
         for name, curve in series.items()
     }
@@ -90,22 +100,30 @@ class Curve:
     _entries: Mapping[str, NDArray[Any]]
     _of: "Curves"
 
-    def write(self, descriptor: int, places: Sequence[int]) -> None:
-        """Write it into a file.
+    def digest(self, column: str) -> bytes:
+        """Names what is in one of `COLUMNS`: metrics for which it is the same have that column in common."""
+        told = [column.encode(), *(self._entries[name].tobytes() for name in ("task", "attempt", "length"))]
+        if column in COLUMNS[2:]:
+            told += [self._entries[name].tobytes() for name in ("source", column)]
+        return hashlib.sha256(b"".join(told)).digest()
+
+    def write(self, descriptor: int, column: str, place: int) -> None:
+        """Write one of `COLUMNS` into a file.
 
         Args:
             descriptor: The file.
-            places: Where each of `COLUMNS` begins in it.
+            place: Where the column begins in it.
 
         Raises:
             OSError: The disk is full.
         """
         entries = self._entries
-        for name, place in zip(COLUMNS[:2], places[:2], strict=True):
-            _write_repeated(descriptor, place, entries[name], entries["length"])
-        at = 0
-        for first, last in _blocks(entries):
-            at += self._of.copy({name: each[first:last] for name, each in entries.items()}, descriptor, places[2:], at)
+        if column in COLUMNS[:2]:
+            _write_repeated(descriptor, place, entries[column], entries["length"])
+            return
+        for first, last in _blocks(entries, column):
+            part = {name: each[first:last] for name, each in entries.items()}
+            place += self._of.copy(part, column, descriptor, place)
 
 
 class Curves:
@@ -137,14 +155,14 @@ class Curves:
 
     def put(self, task: int, attempt: int, packed: Mapping[str, Packed]) -> None:
         """Put the curves of an attempt down, as `add`, in any order of attempts."""
-        for number, (name, (length, data)) in enumerate(packed.items()):
-            place = self._spool.put(data)
+        places: dict[int, int] = {}
+        for number, (name, (length, *columns)) in enumerate(packed.items()):
+            for data in columns:
+                if id(data) not in places:
+                    places[id(data)] = self._spool.put(data)
             runs = self._of(name, (task, attempt, number))
-            for column, value in zip(
-                _PLACES,
-                (task, attempt, length, _SPOOLED, place, place + _WORD * length, place + 2 * _WORD * length),
-                strict=True,
-            ):
+            told = (task, attempt, length, _SPOOLED, *(places[id(data)] for data in columns))
+            for column, value in zip(_PLACES, told, strict=True):
                 getattr(runs, column).append(value)
 
     def _of(self, name: str, seen: tuple[int, int, int]) -> _Runs:
@@ -186,36 +204,29 @@ class Curves:
         entries = self._runs[name].as_arrays()
         return Curve(int(entries["length"].sum()), entries, self)
 
-    def copy(self, entries: Mapping[str, NDArray[Any]], target: int, places: Sequence[int], at: int) -> int:
-        """Write the steps, values and times of attempts that lie in one source into a file.
+    def copy(self, entries: Mapping[str, NDArray[Any]], column: str, target: int, place: int) -> int:
+        """Write a column of attempts that lie in one source into a file.
 
         Args:
-            places: Where these columns begin.
-            at: Rows before these.
+            place: Where it begins.
 
         Returns:
-            How many rows they are.
+            How many bytes it has.
         """
-        rows = int(entries["length"].sum())
+        size = ROW_BYTES * int(entries["length"].sum())
         if self._earlier is not None and entries["source"][0] == _EARLIER:
-            for name, place in zip(COLUMNS[2:], places, strict=True):
-                _copy(self._earlier.file.fileno(), int(entries[name][0]), target, place + _WORD * at, _WORD * rows)
-            return rows
-        pieces = [self._spool.get(int(s), 3 * _WORD * int(n)) for s, n in zip(entries["step"], entries["length"],
-                                                                               strict=True)]  # fmt: skip
-        for number, place in enumerate(places):
-            column = b"".join(piece[number * len(piece) // 3 : (number + 1) * len(piece) // 3] for piece in pieces)
-            write_at(target, column, place + _WORD * at)
-        return rows
+            _copy(self._earlier.file.fileno(), int(entries[column][0]), target, place, size)
+        else:
+            told = zip(entries[column].tolist(), entries["length"].tolist(), strict=True)
+            write_at(target, b"".join(self._spool.get(each, ROW_BYTES * rows) for each, rows in told), place)
+        return size
 
 
-def _blocks(entries: Mapping[str, NDArray[Any]]) -> Iterator[tuple[int, int]]:
+def _blocks(entries: Mapping[str, NDArray[Any]], column: str) -> Iterator[tuple[int, int]]:
     """Cut attempts into groups: those behind each other in an earlier file, and a few of the spool at a time."""
-    source, length = entries["source"], entries["length"]
+    source, length, at = entries["source"], entries["length"], entries[column]
     torn = source[1:] != source[:-1]
-    for name in COLUMNS[2:]:
-        follows = entries[name][:-1] + _WORD * length[:-1] == entries[name][1:]
-        torn |= (source[1:] == _EARLIER) & ~follows
+    torn |= (source[1:] == _EARLIER) & (at[:-1] + ROW_BYTES * length[:-1] != at[1:])
     first = 0
     for last in [*(np.flatnonzero(torn) + 1), len(source)]:
         if source[first] == _EARLIER:
@@ -235,7 +246,7 @@ def _write_repeated(target: int, place: int, values: NDArray[Any], lengths: NDAr
         begun = int(ends[first - 1]) if first else 0
         last = max(first + 1, int(np.searchsorted(ends, begun + 8 * _BLOCK_ROWS)))
         column = np.repeat(values[first:last], lengths[first:last]).astype(np.int64, copy=False)
-        write_at(target, column.tobytes(), place + _WORD * begun)
+        write_at(target, column.tobytes(), place + ROW_BYTES * begun)
         first = last
 
 
@@ -281,7 +292,8 @@ def find_earlier(file: BinaryIO) -> Earlier:
     """
     try:
         with h5py.File(file, "r") as results:
-            return Earlier(file, {str(group.attrs["name"]): _find(group) for group in _groups(results)})
+            known: dict[tuple[int, ...], _Begins] = {}
+            return Earlier(file, {str(group.attrs["name"]): _find(group, known) for group in _groups(results)})
     except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"is damaged ({' '.join(str(error).split())[:200]})", "results.h5") from None
 
@@ -290,15 +302,33 @@ def _groups(results: h5py.File) -> Iterable[h5py.Group]:
     return results["series"].values() if "series" in results else ()
 
 
-def _find(group: h5py.Group) -> Mapping[str, NDArray[Any]]:
-    """Where the rows of each attempt lie."""
+_Begins = Mapping[str, NDArray[np.int64]]
+"""Task, attempt and number of rows of each attempt, and how many rows are before it (`at`)."""
+
+
+def _find(group: h5py.Group, known: dict[tuple[int, ...], _Begins]) -> Mapping[str, NDArray[Any]]:
+    """Where the rows of each attempt lie.
+
+    Args:
+        known: What was found in columns of other metrics, by their places; takes in what is found here.
+    """
     places = {name: group[name].id.get_offset() for name in COLUMNS}
     kinds = {name: group[name].dtype for name in COLUMNS}
     rows = {group[name].shape for name in COLUMNS}
     right = dict(zip(COLUMNS, ("<i8", "<i8", "<i8", "<f8", "<f8"), strict=True))
     if None in places.values() or kinds != right or len(rows) != 1:
         raise ValueError("its columns are not as they are written")
-    size, last = rows.pop()[0], (-1, -1)
+    size = rows.pop()[0]
+    key = (places["task"], places["attempt"], size)
+    if key not in known:
+        known[key] = _find_begins(group, size)
+    begins = known[key]
+    told = {name: begins[name] for name in ("task", "attempt", "length")}
+    return told | {name: places[name] + ROW_BYTES * begins["at"] for name in COLUMNS[2:]}
+
+
+def _find_begins(group: h5py.Group, size: int) -> _Begins:
+    last = (-1, -1)
     starts, told = [np.zeros(0, np.int64)], ([np.zeros(0, np.int64)], [np.zeros(0, np.int64)])
     for first in range(0, size, _BLOCK_ROWS):
         task, attempt = (group[name][first : first + _BLOCK_ROWS] for name in COLUMNS[:2])
@@ -310,5 +340,5 @@ def _find(group: h5py.Group) -> Mapping[str, NDArray[Any]]:
             found.append(column[begins])
         last = (task[-1], attempt[-1])
     at = np.concatenate(starts)
-    entries = {"task": np.concatenate(told[0]), "attempt": np.concatenate(told[1]), "length": np.diff(at, append=size)}
-    return entries | {name: places[name] + _WORD * at for name in COLUMNS[2:]}
+    tasks, attempts = (np.concatenate(each) for each in told)
+    return {"task": tasks, "attempt": attempts, "length": np.diff(at, append=size), "at": at}

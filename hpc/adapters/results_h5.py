@@ -71,19 +71,18 @@ def write_results(
     make_folder(path.parent)
     image = SparseFile()
     columns: list[tuple[int, Column]] = []
-    curves: list[tuple[Curve, list[int]]] = []
+    curves: list[tuple[Curve, str, int]] = []
     with h5py.File(image, "w", libver="earliest") as file:
         file.attrs.update({"schema": SCHEMA, **attributes})
         _write_tasks(file.create_group("tasks"), tasks)
         for name, link in link_names(summary).items():
             place = _make_room(file.require_group("summary"), link, summary[name].shape, summary[name].dtype, name)
             columns.append((place, summary[name]))
+        known: dict[bytes, h5py.Dataset] = {}
         for name, link in link_names(series).items():
             group = file.create_group(f"series/{link}")
             group.attrs["name"] = name
-            shape = (series[name].rows,)
-            places = [_make_room(group, column, shape, kind) for column, kind in zip(COLUMNS, _KINDS, strict=True)]
-            curves.append((series[name], places))
+            curves += _make_columns(group, series[name], known)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         _write_whole(temporary, image, columns, curves)
@@ -146,15 +145,15 @@ def _write_whole(
     path: Path,
     image: SparseFile,
     columns: Iterable[tuple[int, Column]],
-    curves: Iterable[tuple[Curve, Sequence[int]]],
+    curves: Iterable[tuple[Curve, str, int]],
 ) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode_in(path.parent))
     try:
         image.write_to(descriptor)
         for offset, values in columns:
             write_at(descriptor, values.tobytes(), offset)
-        for curve, places in curves:
-            curve.write(descriptor, places)
+        for curve, column, place in curves:
+            curve.write(descriptor, column, place)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -166,6 +165,27 @@ def _write_tasks(group: h5py.Group, tasks: TaskColumns) -> None:
         group.create_dataset(name, data=np.array(getattr(tasks, name), dtype=object), dtype=text)
     group.create_dataset("attempts", data=np.array(tasks.attempts, dtype=np.int64))
     group.create_dataset("altered", data=np.array(tasks.altered, dtype=bool))
+
+
+def _make_columns(
+    group: h5py.Group, curve: Curve, known: dict[bytes, h5py.Dataset]
+) -> Iterator[tuple[Curve, str, int]]:
+    """Make room for the columns of a metric; those that another has just so are that one's.
+
+    Args:
+        known: Digest of a column → where it is; takes in these.
+
+    Yields:
+        What is to be written, and where.
+    """
+    for column, kind in zip(COLUMNS, _KINDS, strict=True):
+        digest = curve.digest(column)
+        if digest in known:
+            group[column] = known[digest]
+            continue
+        place = _make_room(group, column, (curve.rows,), kind)
+        known[digest] = group[column]
+        yield curve, column, place
 
 
 def _make_room(

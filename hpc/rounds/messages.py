@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hpc.adapters.curves import Packed
+from hpc.adapters.curves import ROW_BYTES, Packed
 from hpc.adapters.files import read_record
 from hpc.adapters.manifest_store import task_from_json, task_to_json
 from hpc.core.experiment.spec import ExperimentSpec
@@ -121,18 +121,22 @@ def _read_attempt(layout: AttemptLayout, told: Sequence[Any]) -> AttemptState:
 
 
 def _tell_read(read: Read) -> bytes:
-    curves = [
-        (number, name, packed) for number, of_attempt in read.curves.items() for name, packed in of_attempt.items()
-    ]
+    columns: dict[int, tuple[int, bytes]] = {}  # what curves share is told once
+    curves = []
+    for number, of_attempt in read.curves.items():
+        for name, (rows, *parts) in of_attempt.items():
+            places = [columns.setdefault(id(each), (len(columns), each))[0] for each in parts]
+            curves.append((number, name, rows, places))
     line = read.found.line if isinstance(read.found, Said) else b""
     told = {
         "stands": read.stands,
         "observed": as_json(read.observed),
-        "curves": [[number, name, packed.rows, len(packed.data)] for number, name, packed in curves],
+        "curves": curves,
+        "columns": [len(each) for _, each in columns.values()],
         "rest": len(line),
         **(_tell_said(read.found) if isinstance(read.found, Said) else _tell_judged(read.found)),
     }
-    return b"".join([json.dumps(told).encode(), _END, *(packed.data for _, _, packed in curves), line])
+    return b"".join([json.dumps(told).encode(), _END, *(each for _, each in columns.values()), line])
 
 
 def _tell_said(said: Said) -> Mapping[str, Any]:
@@ -158,9 +162,15 @@ def read_from(message: bytes, state: TaskState) -> Read | None:
     begin = message.index(_END)
     told, place = json.loads(message[:begin]), begin + len(_END)
     curves: dict[int, dict[str, Packed]] = {}
-    for number, name, rows, size in told["curves"]:
-        curves.setdefault(number, {})[name] = Packed(rows, message[place : place + size])
+    columns: list[bytes] = []
+    for size in told["columns"]:
+        columns.append(message[place : place + size])
         place += size
+    for number, name, rows, places in told["curves"]:
+        parts = [columns[each] for each in places]
+        if {len(each) for each in parts} != {rows * ROW_BYTES}:
+            raise ValueError("a curve is not whole")
+        curves.setdefault(number, {})[name] = Packed(rows, *parts)
     if place + told["rest"] != len(message):
         raise ValueError("it is not whole")
     found: JudgedTask | Said

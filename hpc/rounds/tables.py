@@ -58,8 +58,11 @@ def tabulate(judged: JudgedExperiment, curves: Curves) -> Table:
     """
     finals = [final_values(task) for task in judged.tasks]
     kept, problems = _kept_curves(judged)
+    together: dict[tuple[int, int], dict[str, Series]] = {}
     for name, rows in kept:
-        curves.add(rows.task, rows.attempt, {name: Series(rows.step, rows.value, rows.time)})
+        together.setdefault((rows.task, rows.attempt), {})[name] = Series(rows.step, rows.value, rows.time)
+    for (row, attempt), series in together.items():
+        curves.add(row, attempt, series)
     names = dict.fromkeys((*(name for values in finals for name in values), *curves.names))
     declared = judged.frozen.spec.metrics
     first = [metric.name for metric in (declared.primary, *declared.secondary)]

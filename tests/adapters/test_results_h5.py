@@ -4,6 +4,8 @@ import h5py
 import numpy as np
 import pytest
 
+from hpc.adapters.curves import COLUMNS, Curves, find_earlier
+from hpc.adapters.metrics_read import Series
 from hpc.adapters.results_h5 import Rows, TaskColumns, curves_of, write_results
 
 TASKS = TaskColumns(["a" * 12, "b" * 12], ["R1", "R2"], ["finished", "failed"], ["", "oom_gpu"], [1, 3], [False, True])
@@ -28,10 +30,40 @@ def test_what_goes_in_comes_out(tmp_path):
     assert path.stat().st_mode & 0o077 == 0
 
 
+def test_metrics_that_are_logged_together_have_their_steps_in_common(tmp_path):
+    """Steps, times and whose rows they are lie in the file once; a metric with other steps has its own."""
+    path, curves = tmp_path / "results.h5", Curves(tmp_path)
+    for task in range(2):
+        late = STEPS + task
+        curves.add(task, 1, {name: Series(STEPS, STEPS * factor, STEPS + 0.5) for name, factor in (("a", 1.0), ("b", 2.0))}
+                   | {"c": Series(late, STEPS * 3.0, STEPS + 0.5)})  # fmt: skip
+    write_results(path, {}, TASKS, {}, {name: curves.curve(name) for name in curves.names})
+    with path.open("rb") as held, h5py.File(path) as file:
+        series = file["series"]
+        assert series["a/step"][()].tolist() == series["b/step"][()].tolist() == [1, 2, 3, 1, 2, 3]
+        assert series["c/step"][()].tolist() == [1, 2, 3, 2, 3, 4]
+        assert series["b/value"][()].tolist() == [2.0, 4.0, 6.0, 2.0, 4.0, 6.0]
+        places = {name: [series[f"{name}/{column}"].id.get_offset() for column in COLUMNS] for name in "abc"}
+        assert [one == other for one, other in zip(places["a"], places["b"], strict=True)] == [True] * 3 + [False, True]
+        assert [one == other for one, other in zip(places["a"], places["c"], strict=True)] == [True] * 2 + [False] * 2 + [True]
+        again = Curves(tmp_path)
+        again.take_over(find_earlier(held), [0])
+        again.add(1, 1, {name: Series(STEPS + 1, STEPS * 4.0, STEPS + 1.5) for name in "abc"})
+        write_results(tmp_path / "again.h5", {}, TASKS, {}, {name: again.curve(name) for name in again.names})
+    with h5py.File(tmp_path / "again.h5") as file:
+        for name in "abc":
+            assert file[f"series/{name}/step"][()].tolist() == [1, 2, 3, 2, 3, 4]
+            assert file[f"series/{name}/value"][()].tolist()[3:] == [4.0, 8.0, 12.0]
+        assert file["series/a/step"].id.get_offset() == file["series/b/step"].id.get_offset()
+
+
 class Broken:
     """A curve that cannot be written."""
 
     rows = 3
+
+    def digest(self, column: str) -> bytes:
+        return column.encode()
 
     def write(self, *_: object) -> None:
         raise ValueError("there are no rows")

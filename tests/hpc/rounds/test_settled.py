@@ -119,8 +119,16 @@ def collected(layout: RunLayout) -> object:
     found: dict[str, Any] = {}
     with h5py.File(layout.results) as file:
         assert file.attrs["verdicts_sha256"] == verdicts["sha256"]
-        file.visititems(lambda name, item: found.update({name: _content(item)}))
+        found.update(_everything(file))
     return notes, told, table, found
+
+
+def _everything(group: h5py.Group) -> Iterator[tuple[str, object]]:
+    """All that is in a file under each of its names: metrics may have columns in common."""
+    for item in group.values():
+        yield item.name, _content(item)
+        if isinstance(item, h5py.Group):
+            yield from _everything(item)
 
 
 def _content(item: h5py.Group | h5py.Dataset) -> object:
