@@ -65,12 +65,7 @@ def collect(name: str, folder: Path, runs: int, *, new: int | None = None) -> Co
         layout = RunLayout(folder / "runs", NAME)
         if new is None:
             layout.remembered.unlink(missing_ok=True)
-        for attempt in sorted(layout.tasks.glob("*/attempt-1"))[: new or 0]:
-            log = attempt / "stdout.log"
-            log.write_bytes(log.read_bytes())
-            os.utime(log, (0, 0))
-        if new:
-            time.sleep(SETTLED_S)  # else it is looked at once more
+        change(folder, new or 0)
         cost = execute((PYTHON, "-m", "hpc.collect", NAME), folder=folder)
         verdicts = json.loads((folder / "runs" / NAME / "collected" / "verdicts.json").read_text())["tasks"]
         assert len(verdicts) == runs
@@ -78,6 +73,16 @@ def collect(name: str, folder: Path, runs: int, *, new: int | None = None) -> Co
         return cost
 
     return Contender(name, run)
+
+
+def change(folder: Path, runs: int) -> None:
+    """Let some runs have changed since the collection before."""
+    for attempt in sorted(RunLayout(folder / "runs", NAME).tasks.glob("*/attempt-1"))[:runs]:
+        log = attempt / "stdout.log"
+        log.write_bytes(log.read_bytes())
+        os.utime(log, (0, 0))
+    if runs:
+        time.sleep(SETTLED_S)  # else they are looked at once more
 
 
 def status(name: str, folder: Path, *, forgets: bool = False) -> Contender:

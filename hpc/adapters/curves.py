@@ -78,11 +78,18 @@ class _Runs:
     value: "array[int]" = field(default_factory=lambda: array("q"))
     time: "array[int]" = field(default_factory=lambda: array("q"))
 
-    def as_arrays(self) -> dict[str, NDArray[Any]]:
-        """The entries, by task and attempt."""
-        found = {name: np.array(getattr(self, name)) for name in _PLACES}
-        order = np.lexsort((found["attempt"], found["task"]))
-        return {name: each[order] for name, each in found.items()}
+    def as_arrays(self, known: dict[bytes, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """The entries, by task and attempt.
+
+        Args:
+            known: Digest → what other metrics have; the same is not held twice. Takes in these.
+        """
+        order = np.lexsort((self.attempt, self.task))
+        return {name: _held_once(np.array(getattr(self, name))[order], known) for name in _PLACES}
+
+
+def _held_once(values: NDArray[Any], known: dict[bytes, NDArray[Any]]) -> NDArray[Any]:
+    return known.setdefault(hashlib.sha256(values.tobytes()).digest(), values)
 
 
 _PLACES = tuple(_Runs.__dataclass_fields__)
@@ -139,6 +146,7 @@ class Curves:
         self._runs: dict[str, _Runs] = {}
         self._first: dict[str, tuple[int, int, int]] = {}
         self._earlier: Earlier | None = None
+        self._arrays: dict[bytes, NDArray[Any]] = {}
 
     def add(self, task: int, attempt: int, series: Mapping[str, Series]) -> None:
         """Put the curves of an attempt down.
@@ -201,7 +209,7 @@ class Curves:
 
     def curve(self, name: str) -> Curve:
         """One metric of all attempts."""
-        entries = self._runs[name].as_arrays()
+        entries = self._runs[name].as_arrays(self._arrays)
         return Curve(int(entries["length"].sum()), entries, self)
 
     def copy(self, entries: Mapping[str, NDArray[Any]], column: str, target: int, place: int) -> int:

@@ -81,8 +81,8 @@ def write_collected(judged: JudgedExperiment, plan: RetryPlan, settling: Settlin
             rows = write_csv(file, judged, columns, entries, lines, before, sizes)
             digest = write_verdicts(folder / layout.verdicts.name, SCHEMA, told, rows)
         write_results(
-            folder / layout.results.name, {**head, "verdicts_sha256": digest}, columns_of(entries), table.summary,
-            table.series,
+            folder / layout.results.name, {**head, "verdicts_sha256": digest}, columns_of(judged.tasks, entries),
+            table.summary, table.series,
         )  # fmt: skip
         write_json(folder / layout.retry_plan.name, {"schema": SCHEMA, **head, **plan_json(plan)})
     written = notes, plan_digest, digest, columns.digest, sizes

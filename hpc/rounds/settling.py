@@ -66,6 +66,8 @@ class Settling:
         )
         self._primary = spec.metrics.primary.name
         self.lines = Spool(snapshot.layout.home)
+        self._memory = memory
+        self._sources: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._observed: dict[int, tuple[Observation, ...]] = {}
         self._recalled: dict[int, JudgedTask] = {}
 
@@ -141,7 +143,8 @@ class Settling:
         place = (self.lines.put(said.line), len(said.line))
         evidence = self._known.evidence_of(state.task.run_name) if self._known else ""
         kind = FINISHED if evidence else NOTHING
-        return Settled(brief_of(said.entry, self._primary, evidence, kind, said.last_step), place, said.source)
+        brief = brief_of(said.entry, self._primary, evidence, kind, said.last_step)
+        return Settled(self._memory.put_down(brief), place, self._sources.setdefault(said.source, said.source))
 
     def line(self, settled: Settled) -> bytes:
         """The line of a run that was settled now; empty for one that was before."""

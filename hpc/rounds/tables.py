@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,7 @@ from hpc.core.identity import content_hash
 from hpc.core.printable import guard_cell
 from hpc.core.records.columns import label_metrics, name_columns
 from hpc.core.words import counted
-from hpc.rounds.judge import JudgedExperiment, final_values
-from hpc.snapshots.brief import whole_of
+from hpc.rounds.judge import JudgedExperiment, JudgedTask, final_values
 
 MAX_METRICS = 2_000
 """Metrics of an experiment that get columns; the declared ones always do."""
@@ -50,20 +49,62 @@ class Table:
     is_renamed: bool
 
 
+class _Finals(Sequence[Mapping[str, float]]):
+    """Final values of all tasks; of those that are settled, what ten thousand have in common is held once."""
+
+    def __init__(self, tasks: Sequence[JudgedTask]) -> None:
+        """Ask each task once."""
+        known: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._held: list[Mapping[str, float] | tuple[str, ...]] = []
+        self._values, self._begins = array("d"), array("q")
+        for task in tasks:
+            found = final_values(task)
+            self._begins.append(len(self._values))
+            if task.settled:
+                names = tuple(found)
+                self._held.append(known.setdefault(names, names))
+                self._values.extend(found.values())
+            else:
+                self._held.append(found)
+        self.names = dict.fromkeys(name for each in dict.fromkeys(map(_names, self._held)) for name in each)
+
+    def __len__(self) -> int:
+        """One a task."""
+        return len(self._held)
+
+    @overload
+    def __getitem__(self, place: int) -> Mapping[str, float]: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Mapping[str, float]]: ...
+    def __getitem__(self, place: int | slice) -> Mapping[str, float] | list[Mapping[str, float]]:
+        """Of one task."""
+        if isinstance(place, slice):
+            return [self[each] for each in range(*place.indices(len(self)))]
+        held = self._held[place]
+        if not isinstance(held, tuple):
+            return held
+        begin = self._begins[place]
+        return dict(zip(held, self._values[begin : begin + len(held)], strict=True))
+
+
+def _names(held: Iterable[str]) -> tuple[str, ...]:
+    return held if isinstance(held, tuple) else tuple(held)
+
+
 def tabulate(judged: JudgedExperiment, curves: Curves) -> Table:
     """Put the numbers of all tasks side by side.
 
     Args:
         curves: Those that were read; those of runs that are gone are added.
     """
-    finals = [final_values(task) for task in judged.tasks]
+    finals = _Finals(judged.tasks)
     kept, problems = _kept_curves(judged)
     together: dict[tuple[int, int], dict[str, Series]] = {}
     for name, rows in kept:
         together.setdefault((rows.task, rows.attempt), {})[name] = Series(rows.step, rows.value, rows.time)
     for (row, attempt), series in together.items():
         curves.add(row, attempt, series)
-    names = dict.fromkeys((*(name for values in finals for name in values), *curves.names))
+    names = dict.fromkeys((*finals.names, *curves.names))
     declared = judged.frozen.spec.metrics
     first = [metric.name for metric in (declared.primary, *declared.secondary)]
     labels = label_metrics(names, first, MAX_METRICS)
@@ -114,16 +155,21 @@ def _summary_columns(values: Sequence[Mapping[str, float]], names: Iterable[str]
     return {name: columns[name] for name in dict.fromkeys((*names, *sorted(columns))) if name in columns}
 
 
-def columns_of(tasks: Sequence[Mapping[str, Any]]) -> TaskColumns:
-    """What happened to each task, from the tasks of ``verdicts.json``."""
+def columns_of(tasks: Sequence[JudgedTask], entries: Sequence[Mapping[str, Any]]) -> TaskColumns:
+    """What happened to each task.
+
+    Args:
+        entries: The tasks of ``verdicts.json``, those that are settled in short.
+    """
     columns = TaskColumns([], [], [], [], [], [])
-    for task in map(whole_of, tasks):
-        columns.task_id.append(task["task_id"])
-        columns.run_name.append(task["run_name"])
-        columns.outcome.append(task["outcome"])
-        columns.failure_class.append(task.get("failure_class") or "")
-        columns.attempts.append(len(task["attempts"]))
-        columns.altered.append(task["altered"])
+    for task, entry in zip(tasks, entries, strict=True):
+        is_settled = task.settled is not None  # nothing of it is parsed, then
+        columns.task_id.append(task.state.task.task_id)
+        columns.run_name.append(task.state.task.run_name)
+        columns.outcome.append(task.outcome.value)
+        columns.failure_class.append("" if is_settled else entry.get("failure_class") or "")
+        columns.attempts.append(len(task.state.attempts if is_settled else entry["attempts"]))
+        columns.altered.append(task.altered)
     return columns
 
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hpc.adapters.keyed_lines import KeyedLines
 from hpc.core.failures.outcomes import Outcome
 
 Entry = Mapping[str, Any]
@@ -27,11 +28,16 @@ class Brief:
         line: Fields with tabs between them, ASCII; no line end.
     """
 
-    __slots__ = ("line",)
+    __slots__ = ("_line",)
 
     def __init__(self, line: bytes) -> None:
         """Take a line as `brief_of` made it."""
-        self.line = line
+        self._line = line
+
+    @property
+    def line(self) -> bytes:
+        """All of it."""
+        return self._line
 
     @property
     def key(self) -> bytes:
@@ -81,7 +87,7 @@ class Brief:
     @property
     def entry(self) -> Entry:
         """The task of ``verdicts.json`` in short."""
-        return LateEntry(self.line)
+        return LateEntry(self)
 
     def unsettled(self) -> Brief:
         """The same, to be judged anew by the next collection."""
@@ -90,18 +96,33 @@ class Brief:
         return Brief(b"\t".join(fields))
 
 
+class PutDown(Brief):
+    """A line that lies in a spool."""
+
+    __slots__ = ("lines", "number")
+
+    def __init__(self, lines: KeyedLines, number: int) -> None:
+        """Take the place of a line as `brief_of` made it."""
+        self.lines, self.number = lines, number
+
+    @property
+    def line(self) -> bytes:
+        """All of it."""
+        return self.lines.line(self.number)
+
+
 class LateEntry(Mapping[str, Any]):
     """A task in short that is parsed each time somebody looks at it: of most nobody does."""
 
-    __slots__ = ("_line",)
+    __slots__ = ("_brief",)
 
-    def __init__(self, line: bytes) -> None:
-        """Take the line of a `Brief`."""
-        self._line = line
+    def __init__(self, brief: Brief) -> None:
+        """Take what is kept of the task."""
+        self._brief = brief
 
     def whole(self) -> dict[str, Any]:
         """The task, parsed."""
-        found: dict[str, Any] = json.loads(self._line.split(b"\t", _FIELDS - 1)[-1])
+        found: dict[str, Any] = json.loads(self._brief.line.split(b"\t", _FIELDS - 1)[-1])
         return found
 
     def __getitem__(self, name: str) -> Any:

@@ -20,6 +20,7 @@ import hashlib
 import json
 import os
 import re
+import tempfile
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,7 +30,9 @@ from typing import Any, NamedTuple, Protocol
 
 from hpc.adapters.collected_file import Entry, is_entry, read_aside, read_entries, that_count
 from hpc.adapters.files import open_regular, write_pieces
+from hpc.adapters.keyed_lines import KeyedLines
 from hpc.adapters.own_disk import is_own_disk
+from hpc.adapters.spool import Spool
 from hpc.adapters.verdict_lines import digest_told, read_head, read_lines
 from hpc.core import records
 from hpc.core.errors import EXIT_DONE, InputError
@@ -40,7 +43,7 @@ from hpc.core.records.record import record_from
 from hpc.core.records.submitted import LOCAL
 from hpc.core.slurm.executions import JobRow, is_job
 from hpc.core.slurm.states import SlurmState
-from hpc.snapshots.brief import FINISHED, Brief, LateEntry, as_json, brief_of
+from hpc.snapshots.brief import FINISHED, Brief, LateEntry, PutDown, as_json, brief_of
 from hpc.snapshots.glance import Result, are_as_told, result_in
 from hpc.snapshots.listing import Listing, Stamp, is_settled, list_files, look_again, pack, stamp_of
 from hpc.submissions.on_disk import list_attempts
@@ -59,6 +62,9 @@ _TASK_ID = re.compile(r"[0-9a-f]{12}")
 _FIELDS = 11
 """Of the line of a run: name, key, names of its files, attempt, submission, job, `_TIMES` times, what is known."""
 _TIMES = 4
+_DIGEST_BYTES, _PLACE_BYTES = 32, 4
+_LOOK_BYTES = _DIGEST_BYTES + _PLACE_BYTES
+_AHEAD_BYTES = 1 << 16
 _BETWEEN = b"\n"
 """Between the lines of runs and those of tasks."""
 _OF_TASK = ("task_id", "run_name", "outcome", "altered", "kept", "summary", "check", "check_said", "check_text")
@@ -236,7 +242,7 @@ class Still(NamedTuple):
         submission: That authorised it.
         job: It ran in.
         times: Their place (`Memory.times`).
-        brief: Line of the newest collection, where that counts; else empty.
+        brief: What the newest collection kept of it, where that counts.
         result: What that line says, where a mere look has asked.
     """
 
@@ -244,7 +250,7 @@ class Still(NamedTuple):
     submission: int
     job: str
     times: int
-    brief: bytes
+    brief: Brief | None
     result: Result | None = None
 
 
@@ -292,7 +298,9 @@ class Memory:
         """What this look found in the folders of attempts."""
         self._tasks = str(layout.tasks)  # ten thousand paths are put together: as texts, they take a tenth of the time
         self._taken = time.time()
-        body, self._before, self._briefs = _read(layout)
+        self._spools = _spools(layout)
+        body, self._before, self._briefs = _read(layout, self._spools)
+        self._new_briefs = KeyedLines(self._spools.briefs)
         self._origins: list[tuple[str, str, Code]] = [
             (scheduler, manifest_sha, Code(path, sha256, tuple(roots)))
             for scheduler, manifest_sha, path, sha256, roots in body.get("origins", ())
@@ -309,8 +317,10 @@ class Memory:
         self.settled: Mapping[str, Any] = body.get("settled", {})
         """What a collection keeps of finished runs (`hpc.snapshots.settled`); whoever else looks hands it on."""
         self._names: list[tuple[str, ...]] = [tuple(each) for each in body.get("names", ())]
-        self._after: dict[str, bytes] = {}
-        self._looks: dict[str, list[Any]] = {}
+        self._after = KeyedLines(self._spools.runs)
+        self._newest = ""
+        """The run of which a line was put down last."""
+        self._looks: dict[str, bytes] = {}
         """Run → digest of the stamps of its files, place of their names, and what names the evidence."""
         self._times = array("d")
         self._current: _Current | None = None
@@ -328,15 +338,17 @@ class Memory:
         Returns:
             None for every other run: what is there has to be listed.
         """
-        line = self._before.get(run_name.encode("utf-8", "replace"))
-        brief = self._briefs.get(task_id.encode()) if line is not None else None
-        if line is None or brief is None:
+        before = self._before.find(run_name.encode("utf-8", "replace"))
+        kept = self._briefs.find(task_id.encode()) if before is not None else None
+        if before is None or kept is None:
             return None
+        (place, line), brief = before, Brief(kept[1])
         _, key, files, number, submission, job, *times, told = line.split(b"\t", _FIELDS - 1)
         if not number:
             return None
-        result = None if self._lists else result_in(Brief(brief).told_entry)
-        found = Still(int(number), int(submission), job.decode(), len(self._times), brief, result)
+        result = None if self._lists else result_in(brief.told_entry)
+        late = PutDown(self._briefs, kept[0])
+        found = Still(int(number), int(submission), job.decode(), len(self._times), late, result)
         if self._lists:
             look = self._look_again(run_name, found, self._names[int(files)]) if key else b""
             is_so = bool(look) and key == _key(look, brief, line.split(b"\t", 2)[2])
@@ -344,9 +356,23 @@ class Memory:
             is_so = self._is_result(run_name, task_id, found, told, times)
         if not is_so:
             return None
-        self._after[run_name] = line
+        self._keep(run_name, place)
         self._take_times(times)
         return found
+
+    def _keep(self, run_name: str, line: int | bytes) -> None:
+        """Take in what is known of a run.
+
+        Args:
+            line: It, or the number of that of before.
+        """
+        if self._newest == run_name:  # it was looked at a second time, with more care
+            self._after.drop_last()
+        self._newest = run_name
+        if isinstance(line, int):
+            self._after.keep(self._before, line)
+        else:
+            self._after.put(line)
 
     def _is_result(self, run_name: str, task_id: str, told: Still, known: bytes, times: Sequence[bytes]) -> bool:
         """Whether the collection has a run as finished by the very end whose record is there: what a mere look asks."""
@@ -396,14 +422,17 @@ class Memory:
             return None
         found = _of_one(current.after, self._origins)
         self._put_down()
-        if found is None or found[0] != number or run_name not in self._after:
+        if found is None or found[0] != number or run_name != self._newest:
             return None
         _, submission, job, *times = found
-        return Still(number, submission, job, self._take_times(times), b"")
+        return Still(number, submission, job, self._take_times(times), None)
 
     def known(self, run_name: str, number: int) -> Known:
         """What is known of an attempt that `still` or `late` told of."""
-        told = json.loads(self._after[run_name].rpartition(b"\t")[2])
+        line = self._after.get(run_name.encode())
+        if line is None:
+            raise AssertionError("it was told of")
+        told = json.loads(line.rpartition(b"\t")[2])
         return self._known(next(each for each in told[2] if each[0] == number), number)
 
     # ── what is known of attempts ────────────────────────────────────────────────────────────────────────────────
@@ -500,12 +529,14 @@ class Memory:
         current, self._current = self._current, None
         if current is None or not current.after[2] or not _SAFE.fullmatch(current.run_name):
             return
-        before = self._before.get(current.run_name.encode())
+        before = self._before.find(current.run_name.encode())
         stamp, numbers, _ = current.after
         listing, found = current.listing, _of_one(current.after, self._origins)
         if before is None or current.before != current.after:
-            before = b"\t".join((current.run_name.encode(), b"", _fields(found), as_json(current.after)))
-        self._after[current.run_name] = before
+            fields = (current.run_name.encode(), b"", _fields(found), as_json(current.after))
+            self._keep(current.run_name, b"\t".join(fields))
+        else:
+            self._keep(current.run_name, before[0])
         if found is None or listing is None or not listing.look or not stamp or numbers != [found[0]]:
             return
         _, submission, job, *_ = found
@@ -515,37 +546,40 @@ class Memory:
             if listing.names not in self._names:
                 self._names.append(listing.names)
             look = hashlib.sha256(run + listing.look + beside).digest()
-            self._looks[current.run_name] = [look, self._names.index(listing.names), ""]
+            self._looks[current.run_name] = look + self._names.index(listing.names).to_bytes(_PLACE_BYTES)
 
     def name_evidence(self, run_name: str, evidence: str) -> None:
         """Take in what names the evidence on a run, made of what `listings` has of it."""
         if look := self._looks.get(run_name):
-            look[2] = evidence
+            self._looks[run_name] = look[:_LOOK_BYTES] + evidence.encode()
 
     # ── what was collected ───────────────────────────────────────────────────────────────────────────────────────
 
     def brief(self, task_id: str) -> Brief | None:
         """What the newest collection kept of a task; None for nothing, or where nobody looked for it yet."""
-        line = self._briefs.get(task_id.encode())
-        return Brief(line) if line is not None else None
+        found = self._briefs.find(task_id.encode())
+        return PutDown(self._briefs, found[0]) if found else None
+
+    def put_down(self, brief: Brief) -> Brief:
+        """What is to be kept of a task, so that memory need not hold it."""
+        return PutDown(self._new_briefs, self._new_briefs.put(brief.line))
 
     def read_entries(self) -> Mapping[str, Entry]:
         """What the newest collection says of each task, as `hpc.adapters.collected_file.read_entries`, in short."""
         stamp = stamp_of(str(self._layout.verdicts))
         if not stamp:
-            self._collected, self._briefs = None, {}
+            self._collected, self._briefs = None, KeyedLines(self._spools.briefs)
             return read_entries(self._layout)
         if stamp != self._collected:
-            entries = _entries_in_short(self._layout)
+            self._collected, self._briefs = None, KeyedLines(self._spools.briefs)
+            briefs = _briefs_of(self._layout, KeyedLines(self._spools.briefs))
+            if briefs is None:
+                return {task_id: in_short(entry) for task_id, entry in read_entries(self._layout).items()}
             # Without what was set aside, or where a file system's error left nothing, it is not all there is.
-            is_all = self.is_settled(stamp) and bool(entries) and not read_aside(self._layout)
-            is_all = is_all and all(map(_TASK_ID.fullmatch, entries))
-            self._collected, self._briefs = None, {}
-            if is_all:
-                self._collected = stamp
-                self._briefs = {own.encode(): brief_of(each, "").line for own, each in entries.items()}
-            self._added += len(self._briefs) // BRIEF
-            return entries
+            if self.is_settled(stamp) and briefs and not read_aside(self._layout):
+                self._collected, self._briefs = stamp, briefs
+                self._added += len(briefs) // BRIEF
+            return that_count(self._layout, LateEntries(briefs), stamp[2] / 1e9)
         return that_count(self._layout, LateEntries(self._briefs), stamp[2] / 1e9)
 
     def is_whole(self, digest: str) -> bool:
@@ -623,7 +657,12 @@ class Memory:
             settled: As `settled`.
             when: Stamp of the file that says so.
         """
-        self._briefs = {each.key: each.line for each in briefs}
+        self._briefs = KeyedLines(self._spools.briefs)
+        for each in briefs:
+            if isinstance(each, PutDown):
+                self._briefs.keep(each.lines, each.number)
+            else:
+                self._briefs.put(each.line)
         self._collected, self.settled = when, settled
         self._added += max(LEAST, len(self._after))
 
@@ -639,7 +678,11 @@ class Memory:
     def save(self) -> None:
         """Keep it for the next look, where that saves reading; a disk that is full or not ours to write is no error."""
         self._put_down()
-        lines = [self._keyed(name, line) for name, line in self._after.items()]
+        lines = KeyedLines(self._spools.runs) if self._looks else self._after
+        if self._looks:
+            for number, line in enumerate(self._after):
+                keyed = self._keyed(line.partition(b"\t")[0].decode(), line)
+                lines.keep(self._after, number) if keyed is line else lines.put(keyed)
         if self._added < max(LEAST, len(self._after) // LEAST):
             return
         origins = [[*origin, code.path, code.sha256, code.roots] for *origin, code in self._origins]
@@ -657,15 +700,16 @@ class Memory:
     def _keyed(self, run_name: str, line: bytes) -> bytes:
         """The line of a run with what lets the next collection see at a glance that nothing has changed."""
         told = line.rpartition(b"\t")[2]
-        look, names, evidence = self._looks.get(run_name) or (b"", 0, "")
+        told_look = self._looks.get(run_name, b"")
+        look, names, evidence = told_look[:_DIGEST_BYTES], told_look[_DIGEST_BYTES:_LOOK_BYTES], told_look[_LOOK_BYTES:]
         if not evidence:
             return line
         after = json.loads(told)
         found = _of_one(after, self._origins)
-        brief = self._briefs.get(after[2][0][3][0].encode()) if found else None
-        if found is None or brief is None or not _is_of_one(Brief(brief), evidence, found[0]):
+        kept = self._briefs.get(after[2][0][3][0].encode()) if found else None
+        if found is None or kept is None or not _is_of_one(brief := Brief(kept), evidence, found[0]):
             return line
-        rest = b"\t".join((_fields(found, names), told))
+        rest = b"\t".join((_fields(found, int.from_bytes(names)), told))
         keyed = b"\t".join((run_name.encode(), _key(look, brief, rest), rest))
         self._added += keyed != self._before.get(run_name.encode())
         return keyed
@@ -695,37 +739,46 @@ def _of_one(told: Any, origins: Sequence[tuple[str, str, Code]]) -> tuple[Any, .
     return number, submission, job, started, end[1], end[2], end[4]
 
 
-def _is_of_one(brief: Brief, evidence: str, number: int) -> bool:
+def _is_of_one(brief: Brief, evidence: bytes, number: int) -> bool:
     """Whether this is a finished run of this one attempt, by this evidence."""
-    if brief.kind != FINISHED or brief.evidence != evidence.encode():
+    if brief.kind != FINISHED or brief.evidence != evidence:
         return False
     return [each["attempt"] for each in brief.entry["attempts"]] == [number]
 
 
-def _key(look: bytes, brief: bytes, rest: bytes) -> bytes:
+def _key(look: bytes, brief: Brief, rest: bytes) -> bytes:
     """Name the stamps of a run, the evidence by which it was judged, and what is kept of it."""
-    return hashlib.sha256(b"".join((look, Brief(brief).key, Brief(brief).evidence, rest))).hexdigest()[:32].encode()
+    return hashlib.sha256(b"".join((look, brief.key, brief.evidence, rest))).hexdigest()[:32].encode()
 
 
 class LateEntries(Mapping[str, Entry]):
     """The newest collection in short, each task parsed when somebody asks for it."""
 
-    def __init__(self, briefs: Mapping[bytes, bytes]) -> None:
+    def __init__(self, briefs: KeyedLines) -> None:
         self._briefs = briefs
 
     def late(self, task_id: str, brief: Brief) -> LateEntry | None:
         """A task that need not be parsed, where it stands here as it is kept there; else None."""
+        if isinstance(brief, PutDown) and brief.lines is self._briefs:
+            return LateEntry(brief)
         line = self._briefs.get(task_id.encode())
-        return LateEntry(line) if line == brief.line else None
+        return LateEntry(brief) if line == brief.line else None
+
+    def held(self, task_id: str) -> LateEntry | None:
+        """A task as it may be held, parsed whenever somebody looks at it; None where there is none."""
+        found = self._briefs.find(task_id.encode())
+        return LateEntry(PutDown(self._briefs, found[0])) if found else None
 
     def __contains__(self, task_id: object) -> bool:
         return isinstance(task_id, str) and task_id.encode() in self._briefs
 
     def __getitem__(self, task_id: str) -> Entry:
-        return LateEntry(self._briefs[task_id.encode()]).whole()
+        if (line := self._briefs.get(task_id.encode())) is None:
+            raise KeyError(task_id)
+        return LateEntry(Brief(line)).whole()
 
     def __iter__(self) -> Iterator[str]:
-        return (key.decode() for key in self._briefs)
+        return (Brief(line).key.decode() for line in self._briefs)
 
     def __len__(self) -> int:
         return len(self._briefs)
@@ -744,14 +797,24 @@ def in_short(entry: Entry) -> Entry:
     return {**kept, "attempts": [_attempt_in_short(each) for each in entry["attempts"]]}
 
 
-def _entries_in_short(layout: RunLayout) -> Mapping[str, Entry]:
-    """The newest collection as `read_entries` has it, in short: read task by task, which holds a tenth of it."""
+def _briefs_of(layout: RunLayout, briefs: KeyedLines) -> KeyedLines | None:
+    """The newest collection as `read_entries` has it, in short: read task by task, never held as a whole.
+
+    Args:
+        briefs: None yet; where they are put down.
+
+    Returns:
+        None where the file is not as a collection writes it.
+    """
     with contextlib.suppress(InputError, OSError, ValueError), open_regular(layout.verdicts) as file:
-        if digest_told(file) and read_head(layout.verdicts):
-            entries = (each for each in map(json.loads, read_lines(file)) if is_entry(each))
-            found = {each["task_id"]: in_short(each) for each in entries}
-            return that_count(layout, found, os.fstat(file.fileno()).st_mtime)
-    return {task_id: in_short(entry) for task_id, entry in read_entries(layout).items()}
+        if not digest_told(file) or not read_head(layout.verdicts):
+            return None
+        for entry in filter(is_entry, map(json.loads, read_lines(file))):
+            if not _TASK_ID.fullmatch(entry["task_id"]):
+                return None
+            briefs.put(brief_of(in_short(entry), "").line)
+        return briefs if briefs.is_unique else None
+    return None
 
 
 def _attempt_in_short(told: Entry) -> Entry:
@@ -760,21 +823,33 @@ def _attempt_in_short(told: Entry) -> Entry:
     return {**kept, "verdict": {"category": verdict.get("category"), "evidence": []} if verdict else None}
 
 
-_Lines = dict[bytes, bytes]
+class _Spools(NamedTuple):
+    """Where lines are put down that memory need not hold: read in order, those of runs and of tasks take turns."""
+
+    runs: Spool
+    briefs: Spool
 
 
-def _read(layout: RunLayout) -> tuple[Mapping[str, Any], _Lines, _Lines]:
+def _spools(layout: RunLayout) -> _Spools:
+    """Two empty ones; whoever only looks at the runs of others puts down elsewhere what there is no room for."""
+    is_mine = os.access(layout.home, os.W_OK)
+    folder = layout.home if is_mine else Path(tempfile.gettempdir())
+    return _Spools(*(Spool(folder, ahead=_AHEAD_BYTES, must_fit=False) for _ in _Spools._fields))
+
+
+def _read(layout: RunLayout, spools: _Spools) -> tuple[Mapping[str, Any], KeyedLines, KeyedLines]:
     """What earlier looks left, as it was written by this version for this experiment; empty for anything else.
 
     Returns:
         What is of no run; run name → what is known of its attempts; task → what was collected.
     """
-    digest, runs, briefs = hashlib.sha256(), _Lines(), _Lines()
-    nothing: tuple[Mapping[str, Any], _Lines, _Lines] = {}, {}, {}
+    digest, runs, briefs = hashlib.sha256(), KeyedLines(spools.runs), KeyedLines(spools.briefs)
+    nothing: Mapping[str, Any] = {}
+    none = nothing, KeyedLines(spools.runs), KeyedLines(spools.briefs)
     try:
         with open_regular(layout.remembered) as file:
             if os.fstat(file.fileno()).st_size > MOST_BYTES:
-                return nothing
+                return none
             head, body, found = file.readline(), file.readline(), runs
             digest.update(body)
             for line in file:
@@ -782,21 +857,21 @@ def _read(layout: RunLayout) -> tuple[Mapping[str, Any], _Lines, _Lines]:
                 if line == _BETWEEN:
                     found = briefs
                 else:
-                    found[line.partition(b"\t")[0]] = line.rstrip(b"\n")
+                    found.put(line.rstrip(b"\n"))
         if head.rstrip(b"\n") != _head(layout, digest.hexdigest()):
-            return nothing
+            return none
         return dict(json.loads(body)), runs, briefs
     except (InputError, OSError, ValueError):
-        return nothing
+        return none
 
 
-def _pieces(body: bytes, lines: Iterable[bytes], briefs: Mapping[bytes, bytes]) -> Iterator[bytes]:
+def _pieces(body: bytes, lines: KeyedLines, briefs: KeyedLines) -> Iterator[bytes]:
     """All but the head of a memory."""
     yield body + b"\n"
     for line in lines:
         yield line + b"\n"
     yield _BETWEEN
-    for line in briefs.values():
+    for line in briefs:
         yield line + b"\n"
 
 

@@ -5,7 +5,6 @@ One sacct and one squeue call whatever the size; everything else is read from th
 """
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -52,7 +51,7 @@ from hpc.core.slurm.executions import (
     share_of,
 )
 from hpc.core.slurm.states import SlurmState
-from hpc.snapshots.brief import Brief
+from hpc.snapshots.brief import whole_of
 from hpc.snapshots.kept import Entry, Kept, find_kept
 from hpc.snapshots.remembered import Began, Ended, Known, LateEntries, Memory, Still, Times, in_brief
 from hpc.submissions.on_disk import asked_of, comment_of, list_attempts, list_runs, logged_jobs
@@ -181,7 +180,7 @@ class LateAttempts(Sequence[AttemptState]):
         """Take what is remembered."""
         self._layout, self._memory, self._times = layout, memory, told.times
         self.run_name, self.number, self.submission = run_name, told.number, told.submission
-        self.brief, self.result = Brief(told.brief) if told.brief else None, told.result
+        self.brief, self.result = told.brief, told.result
 
     @property
     def times(self) -> Times:
@@ -190,7 +189,7 @@ class LateAttempts(Sequence[AttemptState]):
 
     def without_brief(self) -> "LateAttempts":
         """The same, of which what was collected does not count."""
-        told = Still(self.number, self.submission, "", self._times, b"")
+        told = Still(self.number, self.submission, "", self._times, None)
         return LateAttempts(self._layout, self._memory, self.run_name, told)
 
     def __len__(self) -> int:
@@ -469,7 +468,7 @@ def _read_plan(layout: RunLayout, memory: Memory | None) -> _Plan:
                 check_manifest({**LazyManifest(lines)}, layout.manifest)
                 memory.note_whole(lines.digest, len(lines.ids))
             if lines:
-                tasks = [task_from_json(json.loads(each)) for each in lines.lines]  # never all of them as parsed
+                tasks = [task_from_json(each) for each in lines.read_all()]  # never all of them as parsed
                 return LazyManifest(lines), tasks, None
     manifest, problem = find_manifest(layout)
     return manifest, [task_from_json(each) for each in manifest["tasks"]], problem
@@ -667,7 +666,8 @@ def _cancelled_row(job: str, when: float) -> JobRow:
 
 def _with_collected(tasks: Sequence[TaskState], entries: Mapping[str, Entry]) -> tuple[TaskState, ...]:
     """Add what was collected before, and let it stand for what is gone."""
-    return tuple(_as_before(task, entries) or _with_entry(task, entries.get(task.task.task_id)) for task in tasks)
+    held = entries.held if isinstance(entries, LateEntries) else entries.get
+    return tuple(_as_before(task, entries) or _with_entry(task, held(task.task.task_id)) for task in tasks)
 
 
 def _as_before(task: TaskState, entries: Mapping[str, Entry]) -> TaskState | None:
@@ -684,7 +684,7 @@ def _with_entry(task: TaskState, entry: Entry | None) -> TaskState:
         task = replace(task, attempts=task.late.without_brief())
     if entry is None:
         return task
-    kept = find_kept(entry, task.attempts)
+    kept = find_kept(whole_of(entry), task.attempts)
     attempts = task.attempts
     if kept and kept.is_result:  # elements of attempts that are gone look as if they had never begun
         attempts = tuple(each for each in attempts if each.number not in kept.gone or each.unreadable)

@@ -34,9 +34,8 @@ def test_metrics_that_are_logged_together_have_their_steps_in_common(tmp_path):
     """Steps, times and whose rows they are lie in the file once; a metric with other steps has its own."""
     path, curves = tmp_path / "results.h5", Curves(tmp_path)
     for task in range(2):
-        late = STEPS + task
-        curves.add(task, 1, {name: Series(STEPS, STEPS * factor, STEPS + 0.5) for name, factor in (("a", 1.0), ("b", 2.0))}
-                   | {"c": Series(late, STEPS * 3.0, STEPS + 0.5)})  # fmt: skip
+        alike = {name: Series(STEPS, STEPS * factor, STEPS + 0.5) for name, factor in (("a", 1.0), ("b", 2.0))}
+        curves.add(task, 1, {**alike, "c": Series(STEPS + task, STEPS * 3.0, STEPS + 0.5)})
     write_results(path, {}, TASKS, {}, {name: curves.curve(name) for name in curves.names})
     with path.open("rb") as held, h5py.File(path) as file:
         series = file["series"]
@@ -44,8 +43,8 @@ def test_metrics_that_are_logged_together_have_their_steps_in_common(tmp_path):
         assert series["c/step"][()].tolist() == [1, 2, 3, 2, 3, 4]
         assert series["b/value"][()].tolist() == [2.0, 4.0, 6.0, 2.0, 4.0, 6.0]
         places = {name: [series[f"{name}/{column}"].id.get_offset() for column in COLUMNS] for name in "abc"}
-        assert [one == other for one, other in zip(places["a"], places["b"], strict=True)] == [True] * 3 + [False, True]
-        assert [one == other for one, other in zip(places["a"], places["c"], strict=True)] == [True] * 2 + [False] * 2 + [True]
+        for name, common in (("b", [True, True, True, False, True]), ("c", [True, True, False, False, True])):
+            assert [one == other for one, other in zip(places["a"], places[name], strict=True)] == common
         again = Curves(tmp_path)
         again.take_over(find_earlier(held), [0])
         again.add(1, 1, {name: Series(STEPS + 1, STEPS * 4.0, STEPS + 1.5) for name in "abc"})
