@@ -41,13 +41,13 @@ def note_results(
     """
     layout, all_noted = judged.layout, settling.has_noted
     pairs = zip(judged.tasks, entries, strict=True)
-    new = [(task, whole_of(entry)) for task, entry in pairs if not (all_noted and settling.was_settled(task))]
+    new = [(task, entry) for task, entry in pairs if not (all_noted and settling.was_settled(task))]
     try:
         added = append_results(
             layout,
-            lambda known: list(_new_lines(judged, new, known)),
+            lambda known: _new_lines(judged, new, known),
             lambda: _newest_told(layout),
-            {entry["task_id"] for _, entry in new},
+            {task.state.task.task_id for task, _ in new},
         )
     except (InputError, TemporaryError, OSError) as error:
         said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -69,7 +69,8 @@ def _new_lines(
 ) -> Iterator[dict[str, Any]]:
     declared = judged.frozen.spec.metrics
     names = [metric.name for metric in (declared.primary, *declared.secondary)]
-    for task, entry in new:
+    for task, told in new:
+        entry = whole_of(told)  # one after the other: of ten thousand, parsed ones fill memory
         if entry["outcome"] not in _ENDED or not entry["attempts"]:
             continue
         last, before = entry["attempts"][-1], known.get(entry["task_id"])

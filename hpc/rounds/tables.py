@@ -102,8 +102,8 @@ def tabulate(judged: JudgedExperiment, curves: Curves) -> Table:
     together: dict[tuple[int, int], dict[str, Series]] = {}
     for name, rows in kept:
         together.setdefault((rows.task, rows.attempt), {})[name] = Series(rows.step, rows.value, rows.time)
-    for (row, attempt), series in together.items():
-        curves.add(row, attempt, series)
+    for (row, attempt), found in together.items():
+        curves.add(row, attempt, found)
     names = dict.fromkeys((*finals.names, *curves.names))
     declared = judged.frozen.spec.metrics
     first = [metric.name for metric in (declared.primary, *declared.secondary)]

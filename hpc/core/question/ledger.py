@@ -105,14 +105,12 @@ class Ledger:
         return found
 
 
-def link(lines: Iterable[Mapping[str, Any]], previous: str) -> list[dict[str, Any]]:
+def link(lines: Iterable[Mapping[str, Any]], previous: str) -> Iterator[dict[str, Any]]:
     """Chain new lines to the hash of the last one."""
-    linked = []
     for line in lines:
         body = {**line, "previous": previous}
         previous = content_hash(body)
-        linked.append({**body, "sha256": previous})
-    return linked
+        yield {**body, "sha256": previous}
 
 
 def read_chain(numbered: Sequence[tuple[int, Any]]) -> Ledger:
