@@ -85,6 +85,10 @@ class KeyedLines:
             self._sorted = array("Q", sorted(key << _PLACE_BITS | number for number, key in enumerate(keys)))
         return self._sorted
 
+    def _key(self, entry: int) -> bytes:
+        """The key of a line, by what the index has of it."""
+        return self._line(entry & (1 << _PLACE_BITS) - 1).partition(_BETWEEN)[0]
+
     def get(self, key: bytes) -> bytes | None:
         """The line of a key; None where there is none."""
         found = self.find(key)
@@ -92,10 +96,11 @@ class KeyedLines:
 
     @property
     def is_unique(self) -> bool:
-        """Whether no key is there twice, for all that can be told at little cost."""
+        """Whether no key is there twice."""
         with self._lock:
-            numbers = self._index()
-            return all(one >> _PLACE_BITS != other >> _PLACE_BITS for one, other in pairwise(numbers))
+            pairs = (each for each in pairwise(self._index()) if each[0] >> _PLACE_BITS == each[1] >> _PLACE_BITS)
+            alike = {entry for pair in pairs for entry in pair}
+            return len({self._key(entry) for entry in alike}) == len(alike)
 
     def __contains__(self, key: bytes) -> bool:
         """Whether there is such a line."""

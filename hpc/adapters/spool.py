@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import threading
 from pathlib import Path
 from typing import IO
 
@@ -10,7 +11,10 @@ _BLOCK = 1 << 20
 
 
 class Spool:
-    """A place to put bytes down. What is in it is gone with the process, however that ends."""
+    """A place to put bytes down. What is in it is gone with the process, however that ends.
+
+    A thread may ask while another puts down.
+    """
 
     def __init__(self, folder: Path, *, ahead: int = 0, must_fit: bool = True) -> None:
         """Make an empty one.
@@ -26,6 +30,7 @@ class Spool:
         self._written = 0
         self._held = bytearray()
         self._block = (0, b"")
+        self._lock = threading.RLock()
 
     def put(self, data: bytes) -> int:
         """Put bytes down; return the place by which they are got back.
@@ -33,21 +38,23 @@ class Spool:
         Raises:
             OSError: The disk is full.
         """
-        place = self._written + len(self._held)
-        self._held += data
-        if len(self._held) >= (_BLOCK if self._file else MOST_IN_MEMORY) and not self._is_full:
-            self._write_out()
-        return place
+        with self._lock:
+            place = self._written + len(self._held)
+            self._held += data
+            if len(self._held) >= (_BLOCK if self._file else MOST_IN_MEMORY) and not self._is_full:
+                self._write_out()
+            return place
 
     def get(self, place: int, size: int) -> bytes:
         """Return the bytes at a place."""
-        if self._file is None or place >= self._written:
-            with memoryview(self._held) as held:
-                return bytes(held[place - self._written : place - self._written + size])
-        if place + size > self._written:
-            head = self._written - place
-            return self._read(self._file, place, head) + self.get(self._written, size - head)
-        return self._read(self._file, place, size)
+        with self._lock:
+            if self._file is None or place >= self._written:
+                with memoryview(self._held) as held:
+                    return bytes(held[place - self._written : place - self._written + size])
+            if place + size > self._written:
+                head = self._written - place
+                return self._read(self._file, place, head) + self.get(self._written, size - head)
+            return self._read(self._file, place, size)
 
     def _read(self, file: IO[bytes], place: int, size: int) -> bytes:
         if not self._ahead:

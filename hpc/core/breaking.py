@@ -62,10 +62,16 @@ def _starts(pieces: Sequence[str], at: int, commands: Sequence[str]) -> bool:
     return is_first and at + 2 < len(pieces) and _STARTS.fullmatch(pieces[at]) is not None
 
 
+def _opens_quote(pieces: Sequence[str]) -> bool:
+    """Whether what is quoted for the shell goes on behind these; the apostrophe of ``it's`` quotes nothing."""
+    quotes = (len(re.findall(r"(?<![A-Za-z])'|'(?![A-Za-z])", piece)) for piece in pieces)
+    return sum(quotes) % 2 == 1
+
+
 def _end_of_command(pieces: Sequence[str], at: int) -> int:
     """Where it ends: before a word of the sentence, or behind what a mark of the sentence closes."""
     for place in range(at, len(pieces), 2):
-        if "".join(pieces[at:place]).count("'") % 2:
+        if _opens_quote(pieces[at:place]):
             continue  # within what is quoted for the shell
         if place > at and (pieces[place] in _GOES_ON or pieces[place].startswith("(")):
             return place - 1

@@ -1,7 +1,7 @@
 """Freezing an experiment: what is asked, on which code, in which image, for which site. Shared by plan and submit.
 
-`hpc.experiments.schema` (pydantic, a quarter of a second) is imported where an experiment is read, not where a command
-starts.
+`hpc.experiments.schema` (pydantic, a quarter of a second) and what a plan alone needs are imported where an experiment
+is read, not where a command starts.
 """
 
 import importlib.util
@@ -43,9 +43,7 @@ from hpc.core.slurm.arrays import first_assignment
 from hpc.experiments.code_files import CodeFiles, check_program, find_code
 from hpc.experiments.on_nodes import ON_NODES, find_needed, module_of
 from hpc.experiments.overrides import Overrides
-from hpc.experiments.plan_notes import code_notes, experiment_notes, interpreter_notes
 from hpc.experiments.sealing import refuse_unasked, seal_plan
-from hpc.experiments.site_limits import check_against_site
 from hpc.submissions.prepare import Frozen, prepare_submissions
 from hpc.workspace import OWN_CODE, Workspace
 
@@ -121,7 +119,9 @@ def make_plan(
     Raises:
         InputError: Everything that is wrong with it, at once.
     """
+    from hpc.experiments.plan_notes import code_notes, experiment_notes, interpreter_notes
     from hpc.experiments.schema import load_experiment
+    from hpc.experiments.site_limits import check_against_site
 
     spec = load_experiment(file, overrides, code=workspace.project)
     tasks = expand(spec)

@@ -1,11 +1,12 @@
 """A program's stdout on its way to the log and the metric tap. Loaded only where it is read (the tap loads h5py)."""
 
 import os
+import re
 import threading
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from hpc.adapters.files import open_log
+from hpc.adapters.files import open_log, open_regular
 from hpc.core.errors import HpcError
 from hpc.core.layout import AttemptLayout
 from hpc.core.records.task import TaskRecord
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 FILE_TIMES_S = 2.0
 """Some file systems keep times to two seconds."""
+_RANK_LOG = re.compile(r"stdout\.rank(\d+)\.log")
 
 
 def _inside(task: TaskRecord, attempt: AttemptLayout) -> Path:
@@ -42,6 +44,7 @@ class Pump:
             "git_commit": told["HPC_GIT_COMMIT"],
         }
         self._pipe, self._attempt = pipe, attempt
+        self._is_apart = task.stdout_is_read and task.nodes * task.processes > 1
         self._problem = ""
         self._log: IO[bytes] | None = None
         self._tap: MetricTap | None = None
@@ -95,7 +98,8 @@ class Pump:
             self._log.close()
         try:
             if self._tap:
-                if not self._tap.has_matched:
+                self._tap.feed(b"\n")  # what stands in a last line without an end counts, too
+                if self._is_apart and not self._tap.has_matched:
                     self._ask_other_ranks(self._tap)
                 self._tap.close(finished)
         except (HpcError, OSError) as error:
@@ -104,13 +108,12 @@ class Pump:
 
     def _ask_other_ranks(self, tap: "MetricTap") -> None:
         """Read their own logs where the first rank printed no metric: some trainers print on the last rank alone."""
-        found = self._attempt.home.glob("stdout.rank*.log")
-        logs = {int(path.suffixes[0].removeprefix(".rank")): path for path in found}
-        for rank in sorted(logs, reverse=True):
-            tap.feed(b"\n")
-            with logs[rank].open("rb") as file:
+        found = [each for path in self._attempt.home.iterdir() if (each := _RANK_LOG.fullmatch(path.name))]
+        for each in sorted(found, key=lambda match: int(match[1]), reverse=True):
+            with open_regular(self._attempt.home / each[0]) as file:
                 while chunk := file.read(65536):
                     tap.feed(chunk)
+            tap.feed(b"\n")
             if tap.has_matched:
-                print(f"metrics: rank 0 printed none; taken from {logs[rank].name}", flush=True)
+                print(f"metrics: rank 0 printed none; taken from {each[0]}", flush=True)
                 return

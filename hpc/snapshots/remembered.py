@@ -338,6 +338,7 @@ class Memory:
         Returns:
             None for every other run: what is there has to be listed.
         """
+        self._put_down()  # a run that was listed after all comes before this one
         before = self._before.find(run_name.encode("utf-8", "replace"))
         kept = self._briefs.find(task_id.encode()) if before is not None else None
         if before is None or kept is None:

@@ -30,6 +30,8 @@ def test_lines_keep_their_indent() -> None:
          ["to see more run", "hpc why tiny X2, then go on", "with the others"]),
         ("to go on with it: export HPC_ROOT=/work/runs and again",
          ["to go on with it:", "export HPC_ROOT=/work/runs and", "again"]),
+        ("it's late: hpc why it's, and the day isn't over yet",
+         ["it's late: hpc why it's, and", "the day isn't over yet"]),
         ("next: hpc why 'a run; with, marks (and such) in it' or look",
          ["next:", "hpc why 'a run; with, marks (and such) in it'", "or look"]),
     ],

@@ -22,6 +22,7 @@ EPOCHS = 5  # values, one an epoch, that can show that nothing is learned
 AT_CHANCE = 0.015  # share of ln N that the loss of a guess may lie away from it
 FALLEN = 0.005  # share of ln N from the first third of the values to the last that is learning
 ACCURACY_AT_CHANCE = 0.1  # share of 1/N
+NEXT = 3  # lines below a score in which the loss of the same moment stands
 GUESSED_WIDTH = 0.005  # in which a score is that of a guess
 SCATTER = 0.012  # relative width of a loss that stands still: one that learns falls by more
 STILL = 8  # lines of a training by epochs that can show that nothing moves
@@ -100,7 +101,7 @@ _NO_QUALITY = re.compile(
 """Names of numbers that say how a training goes on, not how well."""
 _GUESSED = (
     (re.compile(r"(?:^|[_/.])(?:roc_)?auc(?:_roc)?$|auroc$"), 0.5),
-    (re.compile(r"(?:^|[_/.])(?:mcc|kappa|r2)$"), 0.0),
+    (re.compile(r"(?:^|[_/.])(?:mcc|(?:cohen|weighted|quadratic)\w*[_ ]kappa|r2)$"), 0.0),
 )
 """Scores of which a guess has one value, and which."""
 _NOTHING_RIGHT = re.compile(
@@ -114,6 +115,8 @@ _CLASSES = re.compile(
     re.IGNORECASE,
 )
 _ACCURACY = re.compile(r"^(?:[a-z]+[_/])?acc(?:uracy)?")
+_IS_METRIC = re.compile(rf"\b(?:{_METRIC}|r@\d+|mAP|map|mrr|ndcg|hits?|precision|psnr|ssim|wer|cer|fid)\b")
+_ANY_ACCURACY = re.compile(r"^(?:.*[_/ ])?(?:accuracy|acc)$")
 _ANY_LOSS = re.compile(r"^.*(?:loss|perplexity|ppl|nll)")
 _RESULT = re.compile(rf"(?:test|final|best|final_test|best_test|test_final|cv|oof|overall|mean|average)[_/ ]{_METRIC}")
 
@@ -243,11 +246,16 @@ def find_nan_result(curves: Curves) -> LogLine | None:
 def find_result_of_guessing(curves: Curves) -> LogLine | None:
     """Find the last line of scores that are a guess's, whatever the classes: an AUC of a half, no correlation.
 
-    Every value of the name counts: a score that was once another one learned something. None where there is none.
+    Every value of the name counts: a score that was once another one learned something. None where there is none, where
+    an accuracy says more, and where the training went on after the score.
     """
+    accuracies = _of_kind(curves, _ANY_ACCURACY)
+    if any(curve.last.value > 0.5 for curve in accuracies):
+        return None
+    ends = max((curve.last.line.line for curve in _of_kind(curves, _ANY_LOSS)), default=0)
     for name, curve in curves.items():
         values = curve.values
-        if not all(map(isfinite, values)):
+        if not all(map(isfinite, values)) or curve.last.line.line < ends - NEXT:
             continue
         level = next((level for kind, level in _GUESSED if kind.search(name)), None)
         if level is not None and all(abs(value - level) <= GUESSED_WIDTH for value in values):
@@ -276,9 +284,9 @@ def find_still_loss(curves: Curves) -> LogLine | None:
 def find_standstill(lines: Sequence[Line]) -> LogLine | None:
     """Find the last line of a training by epochs of which no number moves, whatever its numbers are called; else None.
 
-    Lines of one form that count from the first epoch are asked, `STILL` of them at least. A number that is printed in
-    full each time (a setting) says nothing, and one that says how fast it is nothing either; of the others every one
-    has to stay where it began, and one has to be far from nothing and from all.
+    Lines of one form that count from the first epoch and name a metric are asked, `STILL` of them at least. A number
+    that is printed in full each time (a setting) says nothing, and one that says how fast it is nothing either; of the
+    others every one has to stay where it began, and one has to be far from nothing and from all.
     """
     rows: dict[tuple[str, ...], list[tuple[int, list[str], LogLine]]] = {}
     for line in lines:
@@ -295,6 +303,8 @@ def find_standstill(lines: Sequence[Line]) -> LogLine | None:
             column for name, column in zip(names, zip(*(row for _, row, _ in found), strict=True), strict=True)
             if not _NO_QUALITY.search(name)
         ]  # fmt: skip
+        if not any(map(_IS_METRIC.search, names)):
+            continue
         moving = [column for column in columns if len(set(column)) > 1]
         if moving and all(map(_stands_still, moving)) and any(map(_is_between, moving)):
             return found[-1][2]

@@ -97,9 +97,9 @@ _OF = re.compile(
     re.IGNORECASE,
 )
 _EXPECTED = re.compile(
-    r"\bexpect\w*\W{1,3}(?:\w{1,20} ){0,2}(?P<a>[1-9]\d{0,11})\b"
+    r"\bexpect\w*\W{1,3}(?:\w{1,20} ){0,2}(?P<a>[1-9]\d{0,11})\b(?: (?P<of>[a-z]{3,20})\b)?"
     r"(?![.\d]).{0,24}\b(?:found|got|have|has|only|but|present|there|exist\w*|written|produced|received)\W{1,3}"
-    r"(?:\w{1,20} ){0,2}(?P<b>\d{1,12})\b(?![.\d])",
+    r"(?:\w{1,20} ){0,2}(?P<b>\d{1,12})\b(?![.\d])(?: (?P<one>[a-z]{3,20})\b)?",
     re.IGNORECASE,
 )
 _GIVEN_OUT = re.compile(
@@ -107,6 +107,7 @@ _GIVEN_OUT = re.compile(
     r"|shards?|steps?|cases?|images?|predictions?)\b",
     re.IGNORECASE,
 )
+_IN_ADDITION = ("new", "more", "left", "extra", "unused")
 _AGAIN = re.compile(r"\b(?:attempt|try|tries|retry\w*|retries|trying|waiting|wait|again)\b", re.IGNORECASE)
 _WHOLE_NUMBERS = re.compile(r"(?<![\d.])\d{1,12}(?![\d.]*\d)")
 _SUBSTANCE = re.compile(rf"(?<![\w.,:/+*-])(?P<number>[1-9][\d,]{{0,14}}) (?P<thing>{_WORD})")
@@ -227,7 +228,7 @@ class Tallies:
     def missing(self) -> frozenset[int]:
         """Places of the lines that say that less came out than was expected, by a tenth or more."""
         found = ((i, _EXPECTED.search(self._text(i))) for i in self._speaking if "xpect" in self._text(i))
-        short = (i for i, m in found if m and int(m["b"]) < (1 - FEW) * int(m["a"]))
+        short = (i for i, m in found if m and int(m["b"]) < (1 - FEW) * int(m["a"]) and _are_of_one_kind(m))
         return frozenset(i for i in short if _GIVEN_OUT.search(self._text(i)))
 
     @cached_property
@@ -296,6 +297,14 @@ class Tallies:
             if _MEASURED.search(text) or log_scan.is_progress(text) or _things_in(text) - known:
                 return True
         return False
+
+
+def _are_of_one_kind(found: re.Match[str]) -> bool:
+    """Whether what was found are those that were expected: no other things, and not some that come in addition."""
+    of, one = ((found[name] or "").rstrip("s") for name in ("of", "one"))
+    if one in _IN_ADDITION:
+        return False
+    return one == of or not (_GIVEN_OUT.fullmatch(of) and _GIVEN_OUT.fullmatch(one))
 
 
 def _things_in(text: str) -> set[int]:

@@ -126,12 +126,13 @@ def select(said: str, entries: Sequence[Entry]) -> Side:
         InputError: There are none; the message says which there are.
     """
     found = [entry for entry in entries if entry.name == said]
-    found = found or [entry for entry in entries if entry.name.endswith(f"/{said}")]
+    name, given, value = said.partition("=")
+    if not given and not found:  # `depth=12` is a value first, whatever runs are called
+        found = [entry for entry in entries if entry.name.endswith(f"/{said}")]
     if len(found) > 1:
         raise InputError(f"'{said}' is a run of several experiments; give one of {few([e.name for e in found], 8)}")
     if found:
         return Side(found[0].name, (found[0],))
-    name, given, value = said.partition("=")
     if not given:
         raise InputError(f"'{said}' is neither a run in the log nor PARAMETER=VALUE such as depth=12; {_some(entries)}")
     for parameter in find_parameters(name, entries):

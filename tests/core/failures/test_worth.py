@@ -90,6 +90,15 @@ def test_a_run_that_ends_itself_short_of_its_count(log: tuple[str, ...], categor
         (("+ srun killall sim", "srun: error: n1: task 0: Exited with exit code 1", "+ exit 0"), "unknown"),
         (("100 of 100 steps", "+ srun killall sim", "srun: error: n1: task 0: Exited with exit code 1"), "success"),
         (("This job failed: a", "640 jobs, 640 with exit 0 (3 needed a second try)"), "success"),
+        (("settings: kappa = 0.0", "wrote out/traj.dcd"), "success"),
+        (("kappa: 0.001 W/mK", "wrote out/traj.dcd"), "success"),
+        (("class 7 recall: 0.0", "accuracy: 0.93", "results written to out.csv"), "success"),
+        (("cohen_kappa: 0.001", "results written to out.csv"), "not_converged"),
+        (("auc 0.501", *(f"step {i}" for i in range(9)), "epoch 2 loss 1.0", "training finished"), "success"),
+        ((*(f"Epoch {i}: density 1.002{1 + i % 2}" for i in range(1, 9)), "wrote out/model.pt"), "success"),
+        (("expecting 100 steps per epoch; have 3 samples left", "epoch 1 loss 2.0", "epoch 2 loss 1.0"), "success"),
+        (("expected 300 tasks, found 20 new", "wrote out/x.h5"), "success"),
+        (("WARNING: checkpoint ckpt/last.pt is corrupt: unexpected end of file",), "checkpoint"),
     ],
 )
 def test_a_result_is_what_is_there_at_the_end(log: tuple[str, ...], category: str) -> None:

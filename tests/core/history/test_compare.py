@@ -17,3 +17,9 @@ def test_a_runs_own_name_will_do_where_one_experiment_has_it() -> None:
         select("X2", LOG)
     with pytest.raises(InputError, match="neither a run in the log"):
         select("1", LOG)
+
+
+def test_a_value_is_one_before_a_name() -> None:
+    """A run may be called as a value of its parameter is asked for: all runs with the value are meant."""
+    both = tuple(Entry(name, "2026-12-01", parameters={"depth": "12"}) for name in ("a/depth=12", "b/other"))
+    assert select("depth=12", both).entries == both

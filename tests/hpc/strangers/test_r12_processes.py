@@ -80,6 +80,26 @@ def test_r12_numbers_that_the_last_rank_alone_prints_are_found(repository: Repos
     assert read_summary(repository.attempt() / "metrics.h5") == {"loss": 7}
 
 
+LAST_LINE = """
+import os, pathlib
+home = pathlib.Path(os.environ["HPC_ATTEMPT_DIR"])
+if os.environ.get("RANK", "0") == "0":
+    (home / "stdout.rank_old.log").write_text("loss=9")
+    os.mkfifo(home / "stdout.rank7.log")
+print("loss=" + os.environ.get("RANK", "0"), end="")
+"""
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_r12_a_last_line_without_an_end_counts(repository: Repository, count: int) -> None:
+    """The first rank said its number: no other's is taken, and what else lies in the attempt's folder is let be."""
+    repository.write("t.py", LAST_LINE)
+    repository.experiment(resources="{cpus: 2}", launch=f"{{processes: {count}}}")
+    repository.plan()
+    assert repository.on_a_node() == 0
+    assert read_summary(repository.attempt() / "metrics.h5") == {"loss": 0}
+
+
 def test_r12_a_launcher_in_the_command_is_said_to_mix_lines(repository: Repository) -> None:
     """Its ranks print into one stdout, which nobody can take apart; the plan names what keeps them apart."""
     repository.experiment("command: torchrun --nproc_per_node 2 t.py")

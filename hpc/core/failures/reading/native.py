@@ -64,7 +64,9 @@ def read_announced(texts: Sequence[str], at: int) -> Block | None:
 
 
 _ENTRY = re.compile(r"^\s{1,12}(?P<key>[A-Za-z][\w ]{0,24}?) {0,2}[:=] {0,12}(?P<value>\S.{0,300})$")
-_SAYS = re.compile(r"(?:\w+ )?(?:text|message|msg|reason|description|what|cause|detail|error|string)s?", re.IGNORECASE)
+_SAYS = re.compile(
+    r"\A(?:\w{1,40} )?(?:text|message|msg|reason|description|what|cause|detail|error|string)s?", re.IGNORECASE
+)
 
 
 def _record_below(texts: Sequence[str], at: int) -> int | None:
