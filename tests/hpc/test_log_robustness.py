@@ -109,14 +109,14 @@ PATTERNS = [
 
 def test_no_pattern_is_worse_than_linear() -> None:
     """On 20,000 characters, ten times what a line may have, no pattern takes a fifth of a second."""
-    slow = []
+    slow, most_s = [], 0.2 * slowness()
     for name, pattern in PATTERNS:
         for part in ADVERSARIAL:
             line = part * (20_000 // len(part))
             started = time.process_time()
             pattern.search(line)
             spent = time.process_time() - started
-            if spent > 0.2:
+            if spent > most_s:
                 slow.append((name, part, round(spent, 2)))
     assert slow == []
 
@@ -125,7 +125,7 @@ def test_flood_of_exceptions_is_classified_quickly(tmp_path: Path) -> None:
     """A log that is nothing but 40,000 tracebacks takes seconds at most."""
     started = time.process_time()
     classify_bytes(tmp_path, b"Traceback (most recent call last):\n  File 'a'\nKeyError: 'x'\n" * 40_000)
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < 5 * slowness()
 
 
 READER = """
