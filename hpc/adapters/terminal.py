@@ -9,15 +9,17 @@ USUAL = 80
 """Characters of a line where a terminal does not say how many it has."""
 
 
-def fitted(text: str, stream: TextIO, template: str) -> str:
+def fitted(text: str, stream: TextIO | None, template: str) -> str:
     """Break a text between words where a person reads it; what goes into a file or a pipe stays as it is.
 
     Args:
         text: What is to be printed there.
-        stream: Where.
+        stream: Where; None where it was closed before we began (``>&-``).
         template: How a command is typed (see `hpc.adapters.started.started_as`); those stay whole.
     """
-    return broken(text, width_of(stream), (template.split("{verb}", maxsplit=1)[0],)) if stream.isatty() else text
+    if stream is None or not stream.isatty():
+        return text
+    return broken(text, width_of(stream), (template.split("{verb}", maxsplit=1)[0],))
 
 
 def width_of(stream: TextIO) -> int:
