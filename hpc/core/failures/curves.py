@@ -247,12 +247,14 @@ def find_result_of_guessing(curves: Curves) -> LogLine | None:
     """Find the last line of scores that are a guess's, whatever the classes: an AUC of a half, no correlation.
 
     Every value of the name counts: a score that was once another one learned something. None where there is none, where
-    an accuracy says more, and where the training went on after the score.
+    an accuracy says more, where the training went on after the score, and where a loss fell and one 0 is all there is.
     """
     accuracies = _of_kind(curves, _ANY_ACCURACY)
     if any(curve.last.value > 0.5 for curve in accuracies):
         return None
-    ends = max((curve.last.line.line for curve in _of_kind(curves, _ANY_LOSS)), default=0)
+    losses = _of_kind(curves, _ANY_LOSS)
+    ends = max((curve.last.line.line for curve in losses), default=0)
+    has_fallen = any(curve.last.value < 0.95 * curve.values[0] for curve in losses)
     for name, curve in curves.items():
         values = curve.values
         if not all(map(isfinite, values)) or curve.last.line.line < ends - NEXT:
@@ -260,7 +262,7 @@ def find_result_of_guessing(curves: Curves) -> LogLine | None:
         level = next((level for kind, level in _GUESSED if kind.search(name)), None)
         if level is not None and all(abs(value - level) <= GUESSED_WIDTH for value in values):
             return curve.last.line
-        if _NOTHING_RIGHT.search(name) and not any(values):
+        if _NOTHING_RIGHT.search(name) and not any(values) and not (has_fallen and len(values) == 1):
             return curve.last.line
     return None
 
