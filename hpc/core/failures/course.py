@@ -211,7 +211,8 @@ class Course:
             return self.worth.goes_on_after(i) or self.marks("whole").any_after(i)
         end = max(i, self.marks("badly").last)
         whole, well = self.marks("whole").any_after(end), self.marks("well").any_after(end)
-        went_on = whole or well or rule.category is not FailureClass.CHECKPOINT or self.marks("calm").any_after(i)
+        ended = self.marks("whole").any_after(-1) or self.marks("well").any_after(-1)
+        went_on = ended or rule.category is not FailureClass.CHECKPOINT or self.marks("calm").any_after(i)
         warned = uncaught is None and rule.category in _WARNED_OF and _WARNS.match(text) and went_on
         if warned or (end == i and (self._was_torn_down(i, rule, uncaught) or self._was_cleaned_up(i))):
             return True
