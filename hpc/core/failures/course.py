@@ -3,7 +3,7 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 
@@ -248,11 +248,13 @@ class Course:
     def _is_first_count(self, i: int) -> bool:
         """Whether a count of nothing done yet is followed by one of the same form that counts some."""
         text = self.lines[i].text
-        return _ZERO_OF.search(text) is not None and blank(text) in self._counted_some(i)
+        return _ZERO_OF.search(text) is not None and self._counted_some.get(blank(text), -1) > i
 
-    def _counted_some(self, i: int) -> Iterator[str]:
-        later = (line.text for line in self.lines[i + 1 :] if line.speaks)
-        return (blank(text) for text in later if _SOME_OF.search(text))
+    @cached_property
+    def _counted_some(self) -> Mapping[str, int]:
+        """Form of a line that counts some → where one of it stands last."""
+        speaking = ((i, line.text) for i, line in enumerate(self.lines) if line.speaks)
+        return {blank(text): i for i, text in speaking if _SOME_OF.search(text)}
 
     def _head_of(self, i: int) -> int:
         """Place of the line before a traceback's first, of which the message is given."""
