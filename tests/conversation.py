@@ -11,7 +11,8 @@ from pathlib import Path
 
 ASKS = (b"  > ", b"]: ")
 """How a question of ours ends."""
-LONGEST_S = 60
+SILENT_S = 240
+"""Longest silence of a command; three daemons and two other tests may share its two cores."""
 
 
 def converse(
@@ -24,6 +25,9 @@ def converse(
 
     Returns:
         The exit code, and everything that stood on the terminal.
+
+    Raises:
+        AssertionError: It was silent too long, asked more than there are answers, or did not ask for all of them.
     """
     # The terminal says how wide it is; a variable that a test before this one has set would go before it.
     environment = {name: value for name, value in environment.items() if name not in ("COLUMNS", "LINES")}
@@ -36,7 +40,8 @@ def converse(
     os.close(theirs)
     seen, waiting = b"", list(answers)
     try:
-        while select.select([ours], [], [], LONGEST_S)[0]:
+        while True:
+            assert select.select([ours], [], [], SILENT_S)[0], f"silent for {SILENT_S} s after:\n{seen.decode()}"
             try:
                 piece = os.read(ours, 65536)
             except OSError:  # the other end was closed: the command is over
@@ -45,7 +50,7 @@ def converse(
             if seen.endswith(ASKS):
                 assert waiting, f"asked more than there are answers:\n{seen.decode()}"
                 os.write(ours, waiting.pop(0).encode() + b"\n")
-        code = process.wait(LONGEST_S)
+        code = process.wait(SILENT_S)
     finally:
         process.kill()
         os.close(ours)

@@ -102,17 +102,19 @@ def class_collected(state: TaskState) -> str | None:
 
 
 def _judge(layout: RunLayout, state: TaskState, memory: Memory | None) -> Verdict | None:
-    """Look at logs and metrics, unless they are known for those of a success."""
+    """Look at logs and metrics, unless it is known what they come to."""
     last, evidence = state.last, ""
     if memory and last and last.began and state.collected is None:  # what was collected may stand for what is gone
         evidence = memory.evidence(last.layout, submission=last.submission, job=last.job, row=last.row)
-        if memory.is_success(state.task.run_name, evidence):
-            return _SUCCESS
+        is_success = memory.is_success(state.task.run_name, evidence)
+        if is_success is not None:
+            return _SUCCESS if is_success else _FAILED
     from hpc.rounds.judge import judge_task
 
     task = judge_task(layout, state, include_running=False)
-    if task.outcome is Outcome.FINISHED:
-        if memory:
-            memory.note_success(state.task.run_name, evidence)
-        return _SUCCESS
-    return task.attempts[-1].verdict if task.attempts else None
+    if not task.attempts:
+        return None
+    is_success = task.outcome is Outcome.FINISHED
+    if memory:
+        memory.note_judged(state.task.run_name, evidence, is_success=is_success)
+    return _SUCCESS if is_success else _FAILED

@@ -307,7 +307,7 @@ class Memory:
         ]
         self._schedulers = [scheduler for scheduler, *_ in self._origins]
         self._collected: Stamp = body.get("collected")
-        self._known_successes: Mapping[str, str] = body.get("successes", {})
+        self._judged_before: Mapping[str, tuple[str, bool]] = body.get("judged", {})
         self._values_before: Mapping[str, Any] = body.get("values", {})
         self._values: dict[str, Any] = {}
         self._whole_before: Mapping[str, int | None] = body.get("whole", {})
@@ -326,7 +326,7 @@ class Memory:
         self._current: _Current | None = None
         self._asks_singly = is_own_disk(str(layout.home)) if lists and self._before else False
         self._made: dict[int, bytes] = {}
-        self._successes: dict[str, str] = {}
+        self._judged: dict[str, tuple[str, bool]] = {}
         self._unknown: dict[tuple[str, int], list[Stamp]] = {}
         self._added = 0
 
@@ -624,17 +624,18 @@ class Memory:
             return ""
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
-    def is_success(self, run_name: str, evidence: str) -> bool:
-        """Whether this evidence on the last attempt of a run was found a success."""
-        if not evidence or self._known_successes.get(run_name) != evidence:
-            return False
-        self._successes[run_name] = evidence
-        return True
+    def is_success(self, run_name: str, evidence: str) -> bool | None:
+        """Whether this evidence on the last attempt of a run was found a success; None where it was not looked at."""
+        known = self._judged_before.get(run_name)
+        if not evidence or known is None or known[0] != evidence:
+            return None
+        self._judged[run_name] = known
+        return known[1]
 
-    def note_success(self, run_name: str, evidence: str) -> None:
-        """Take in that this evidence, which was named before it was looked at, is a success."""
+    def note_judged(self, run_name: str, evidence: str, *, is_success: bool) -> None:
+        """Take in whether this evidence, which was named before it was looked at, is a success."""
         if evidence:
-            self._successes[run_name] = evidence
+            self._judged[run_name] = (evidence, is_success)
             self._added += JUDGED
 
     def value(self, run_name: str, metric: str, read: Callable[[], object]) -> object:
@@ -688,7 +689,7 @@ class Memory:
             return
         origins = [[*origin, code.path, code.sha256, code.roots] for *origin, code in self._origins]
         body = {
-            "origins": origins, "successes": self._successes, "collected": self._collected, "names": self._names,
+            "origins": origins, "judged": self._judged, "collected": self._collected, "names": self._names,
             "planned": self.planned, "settled": self.settled, "whole": self._whole, "values": self._values,
         }  # fmt: skip
         digest = hashlib.sha256()

@@ -264,7 +264,7 @@ def test_a_remembered_record_is_read_whole_where_it_is_needed(layout: RunLayout)
         attempts["X4"].ended  # noqa: B018
 
 
-def test_a_success_is_looked_at_once(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_end_is_looked_at_once(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ends that nobody collected: until a file beside them changes, or the rules do."""
     monkeypatch.setattr("hpc.rounds.outcomes_now.MOST_JUDGED", 200)
     shutil.rmtree(layout.collected)
@@ -278,6 +278,9 @@ def test_a_success_is_looked_at_once(layout: RunLayout, monkeypatch: pytest.Monk
     monkeypatch.setattr("hpc.rounds.judge.read_results", counted)
     first = shown(lambda: with_memory(layout))
     assert {each.home.parent.name for each in read} == {"X1", "X2", "X4"}
+    layout.task("X4").attempt(1).exit_json.unlink()  # as of a node that was lost: no success
+    os.utime(layout.task("X4").attempt(1).home, (0, 0))
+    first = shown(lambda: with_memory(layout))
     read.clear()
     assert shown(lambda: with_memory(layout)) == first
     assert read == []
