@@ -38,7 +38,7 @@ from hpc.core.words import counted
 from hpc.rounds.act import act_on, assess, not_submitted
 from hpc.rounds.checked import answers_judged, count_answers, describe_checks
 from hpc.rounds.values_now import best_judged
-from hpc.snapshots.snapshot import name_unreadable
+from hpc.snapshots.states import name_unreadable
 from hpc.submissions.holds import describe_hold, held
 from hpc.submissions.portions import Fed, resume
 from hpc.submissions.prepare import half_submitted

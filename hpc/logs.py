@@ -25,7 +25,8 @@ from hpc.housekeeping.named import find_attempt, find_run, newest_run
 from hpc.housekeeping.printed import STREAMS, Follower, Printed, place_of, printed_of, with_pauses, wrapper_logs
 from hpc.rounds.cancelling import all_tasks
 from hpc.rounds.outcomes_now import find_outcomes
-from hpc.snapshots.snapshot import TaskState, take_snapshot
+from hpc.snapshots.snapshot import take_snapshot
+from hpc.snapshots.states import TaskState
 from hpc.submissions.on_disk import list_attempts, list_runs
 from hpc.unattended.stopping import goes_on
 from hpc.workspace import Workspace

@@ -41,7 +41,8 @@ from hpc.core.layout import RunLayout
 from hpc.core.picture import Line
 from hpc.rounds.outcomes_now import OutcomesNow, find_outcomes
 from hpc.snapshots.remembered import Memory
-from hpc.snapshots.snapshot import Snapshot, take_snapshot
+from hpc.snapshots.snapshot import take_snapshot
+from hpc.snapshots.states import Snapshot
 from hpc.snapshots.untouched import take_brief_snapshot
 from hpc.standing.counting import count
 from hpc.standing.lines import draw, render

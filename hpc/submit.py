@@ -32,7 +32,8 @@ from hpc.rounds.canary import newest_canary, submit_behind_canary
 from hpc.rounds.replanning import describe_edits
 from hpc.snapshots.other_code import describe_other_code
 from hpc.snapshots.outdated import describe_outdated
-from hpc.snapshots.snapshot import Snapshot, name_unreadable, take_snapshot
+from hpc.snapshots.snapshot import take_snapshot
+from hpc.snapshots.states import Snapshot, name_unreadable
 from hpc.submissions.held_runs import split_held
 from hpc.submissions.holds import ExperimentIsHeld, describe_hold, release, stop_if_held
 from hpc.submissions.on_disk import asked_of

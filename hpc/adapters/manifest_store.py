@@ -159,7 +159,7 @@ def _index_of(path: Path, *_stamp: int) -> SubmissionIndex:
 
 
 def readable_indices(layout: RunLayout) -> list[tuple[SubmissionLayout, SubmissionIndex]]:
-    """Read every index that can be read; `hpc.snapshots.snapshot` names the others."""
+    """Read every index that can be read; `hpc.snapshots.submitted` names the others."""
     found = []
     for submission in list_submissions(layout):
         with contextlib.suppress(InputError):

@@ -138,7 +138,8 @@ def evidence_of_lines(lines: tuple[LogLine, ...], given: Given) -> Evidence:
 def evidence_of_attempt(folder: Path, given: Given) -> Evidence:
     """What an attempt directory holds. What was given on the command line goes before it."""
     from hpc.snapshots.evidence import gather, read_results
-    from hpc.snapshots.snapshot import Progress, attempt_in
+    from hpc.snapshots.snapshot import attempt_in
+    from hpc.snapshots.states import Progress
 
     layout, attempt = attempt_in(folder)
     if attempt.progress is not Progress.OVER:

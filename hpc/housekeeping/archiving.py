@@ -27,7 +27,7 @@ from hpc.core.credentials import looks_secret
 from hpc.core.errors import InputError, Problem
 from hpc.core.layout import RunLayout, attempt_number, name_problem
 from hpc.core.words import counted, few
-from hpc.snapshots.snapshot import Snapshot
+from hpc.snapshots.states import Snapshot
 
 NOTE = "archive.json"
 """What was left out, in words a program reads; in the archive only."""

@@ -19,7 +19,8 @@ from hpc.core.layout import RunLayout
 from hpc.core.slurm.executions import is_job
 from hpc.core.words import counted
 from hpc.housekeeping.freeing import Protected, why_kept
-from hpc.snapshots.snapshot import AttemptState, Progress, TaskState, take_snapshot
+from hpc.snapshots.snapshot import take_snapshot
+from hpc.snapshots.states import AttemptState, Progress, TaskState
 from hpc.submissions.on_disk import received_job
 
 RECORDED = "when_recorded"

@@ -32,7 +32,8 @@ from hpc.core.records.exit import ExitRecord
 from hpc.core.records.index import SubmissionIndex
 from hpc.core.records.task import TaskRecord
 from hpc.core.words import counted, rounded
-from hpc.snapshots.snapshot import Snapshot, TaskState, take_snapshot
+from hpc.snapshots.snapshot import take_snapshot
+from hpc.snapshots.states import Snapshot, TaskState
 from hpc.submissions.on_disk import list_attempts
 
 CHECKPOINTS, CODE, IMAGES, WORK, CACHES, ASIDE = "checkpoints", "code", "images", "work", "caches", "aside"

@@ -7,7 +7,8 @@ from hpc.core.experiment.spec import Task
 from hpc.core.failures.outcomes import Outcome
 from hpc.core.layout import RunLayout
 from hpc.rounds.cancelling import all_tasks
-from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot, TaskState, take_snapshot
+from hpc.snapshots.snapshot import take_snapshot
+from hpc.snapshots.states import AttemptState, Progress, Snapshot, TaskState
 from hpc.submissions.on_disk import list_attempts
 
 

@@ -14,7 +14,8 @@ from hpc.core.experiment.spec import Task
 from hpc.core.immutable import immutable
 from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.core.records.task import TaskRecord
-from hpc.snapshots.snapshot import Progress, TaskState, look_at
+from hpc.snapshots.snapshot import look_at
+from hpc.snapshots.states import Progress, TaskState
 from hpc.submissions.on_disk import list_attempts
 
 STREAMS = ("stdout", "stderr")

@@ -20,7 +20,8 @@ from hpc.core.slurm.arrays import Assignment, first_assignment
 from hpc.core.slurm.executions import is_job
 from hpc.rounds.refused import refused_launches, relaunch
 from hpc.snapshots.remembered import Memory
-from hpc.snapshots.snapshot import Progress, Snapshot, TaskState, take_snapshot
+from hpc.snapshots.snapshot import take_snapshot
+from hpc.snapshots.states import Progress, Snapshot, TaskState
 from hpc.submissions.by_hand import keep_runs_held
 from hpc.submissions.held_runs import split_held
 from hpc.submissions.holds import held, hold, keep_held

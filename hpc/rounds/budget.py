@@ -19,7 +19,8 @@ from hpc.core.slurm.arrays import Assignment
 from hpc.forecasting.known import runs_of
 from hpc.forecasting.making import chance
 from hpc.forecasting.spent import spent_hours
-from hpc.snapshots.snapshot import AttemptState, Progress, TaskState, take_snapshot
+from hpc.snapshots.snapshot import take_snapshot
+from hpc.snapshots.states import AttemptState, Progress, TaskState
 from hpc.submissions.holds import held, hold
 from hpc.submissions.prepare import Frozen
 

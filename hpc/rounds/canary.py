@@ -15,7 +15,7 @@ from hpc.adapters.manifest_store import readable_indices
 from hpc.core.layout import RunLayout
 from hpc.core.slurm.arrays import Assignment
 from hpc.rounds.act import hand_over
-from hpc.snapshots.snapshot import Progress, Snapshot, TaskState
+from hpc.snapshots.states import Progress, Snapshot, TaskState
 from hpc.submissions.held_runs import split_held
 from hpc.submissions.on_disk import asked_of, received_job
 from hpc.submissions.portions import Fed

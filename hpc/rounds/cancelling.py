@@ -17,7 +17,8 @@ from hpc.core.experiment.spec import Task
 from hpc.core.immutable import immutable
 from hpc.core.layout import RunLayout
 from hpc.core.slurm.executions import fold_elements, is_job
-from hpc.snapshots.snapshot import AttemptState, Progress, look_at
+from hpc.snapshots.snapshot import look_at
+from hpc.snapshots.states import AttemptState, Progress
 from hpc.submissions.on_disk import received_job
 
 PATIENCE_S = 40.0

@@ -14,7 +14,7 @@ from hpc.core.question.acceptance import NOT_FINISHED, Accepted, CheckAnswer, by
 from hpc.core.records.check import CheckRecord
 from hpc.core.resources import parse_time
 from hpc.rounds.values_now import MOST_READ, is_collected
-from hpc.snapshots.snapshot import Snapshot, TaskState
+from hpc.snapshots.states import Snapshot, TaskState
 
 if TYPE_CHECKING:
     from hpc.rounds.judge import JudgedExperiment, JudgedTask

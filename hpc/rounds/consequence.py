@@ -11,7 +11,8 @@ from hpc.core.errors import InputError
 from hpc.core.failures.outcomes import Outcome
 from hpc.core.layout import RunLayout
 from hpc.core.retry.records import Declined, Retry
-from hpc.snapshots.snapshot import Progress, Snapshot, TaskState, attempt_in, read_task
+from hpc.snapshots.snapshot import attempt_in, read_task
+from hpc.snapshots.states import Progress, Snapshot, TaskState
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from hpc.rounds.hooks import ask_hook
 from hpc.rounds.judge import JudgedAttempt, JudgedExperiment, JudgedTask
 from hpc.snapshots.evidence import checkpoint_names, gather, last_step
 from hpc.snapshots.measured import declared_steps, throughput
-from hpc.snapshots.snapshot import AttemptState
+from hpc.snapshots.states import AttemptState
 from hpc.submissions.holds import accepted, released_at
 from hpc.submissions.on_disk import asked_of
 from hpc.submissions.prepare import Frozen, cluster_of

@@ -10,7 +10,7 @@ from hpc.core.forecast.budget import GPU
 from hpc.core.forecast.forecast import counts_then, forecasts_of, say_against
 from hpc.core.resources import HOUR
 from hpc.snapshots.remembered import Ended, Times
-from hpc.snapshots.snapshot import Snapshot, TaskState
+from hpc.snapshots.states import Snapshot, TaskState
 
 
 def say_forecast_now(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> str:

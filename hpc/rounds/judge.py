@@ -18,14 +18,8 @@ from hpc.rounds.left_behind import tidy_left_behind
 from hpc.snapshots.evidence import Results, gather, read_results, was_read
 from hpc.snapshots.kept import Entry, Kept, keep_without_metrics
 from hpc.snapshots.settled import Settled
-from hpc.snapshots.snapshot import (
-    AttemptState,
-    Progress,
-    Snapshot,
-    TaskState,
-    keep_cancelled,
-    keep_scheduler_record,
-)
+from hpc.snapshots.snapshot import keep_cancelled, keep_scheduler_record
+from hpc.snapshots.states import AttemptState, Progress, Snapshot, TaskState
 from hpc.submissions.prepare import Frozen, backend_of
 
 _NOT_KNOWN = Element(task_id="", run_name="", parameters={}, seed=0, attempt=1)

@@ -7,7 +7,7 @@ an orderly end.
 from hpc.adapters import proc
 from hpc.adapters.packed import has_file
 from hpc.core.slurm.states import SlurmState
-from hpc.snapshots.snapshot import AttemptState, Progress
+from hpc.snapshots.states import AttemptState, Progress
 
 _OUT_OF_REACH = frozenset({SlurmState.NODE_FAIL, SlurmState.BOOT_FAIL, SlurmState.REVOKED})
 """Slurm lost touch with the node, or another cluster has the job: its processes may go on."""

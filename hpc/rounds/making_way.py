@@ -37,7 +37,8 @@ from hpc.core.records.index import Element
 from hpc.core.records.task import TaskRecord
 from hpc.core.resources import HOUR
 from hpc.core.words import amount, counted
-from hpc.snapshots.snapshot import TaskState, look_at
+from hpc.snapshots.snapshot import look_at
+from hpc.snapshots.states import TaskState
 from hpc.submissions.on_disk import is_used, list_attempts, list_runs
 
 RESULTS = (FailureClass.DIVERGENCE, FailureClass.NOT_CONVERGED)

@@ -25,7 +25,7 @@ from hpc.core.slurm.executions import JobRow
 from hpc.rounds.judge import JudgedAttempt, JudgedTask
 from hpc.rounds.numbers import numbers_of, results_from
 from hpc.rounds.reading import Read, Reader, Said
-from hpc.snapshots.snapshot import AttemptState, Progress, TaskState
+from hpc.snapshots.states import AttemptState, Progress, TaskState
 
 _END = b"\n"
 """Of the JSON; what follows is bytes."""

@@ -26,7 +26,7 @@ from hpc.rounds.replanning import changed_since, put_in_place, request_of
 from hpc.snapshots.kept import find_kept
 from hpc.snapshots.other_code import OTHER_CODE, find_other_code
 from hpc.snapshots.outdated import OUTDATED, find_outdated
-from hpc.snapshots.snapshot import Snapshot
+from hpc.snapshots.states import Snapshot
 from hpc.workspace import Workspace
 
 BY_OTHER_CODE = (FailureClass.CODE_BUG, FailureClass.CONFIG)

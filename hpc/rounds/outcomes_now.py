@@ -12,7 +12,7 @@ from hpc.core.immutable import immutable
 from hpc.core.layout import RunLayout
 from hpc.snapshots.kept import is_same
 from hpc.snapshots.remembered import Memory
-from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot, TaskState
+from hpc.snapshots.states import AttemptState, Progress, Snapshot, TaskState
 
 MOST_JUDGED = 200
 """Ends that are looked at; logs and metrics of each are read, which takes some 10 ms."""

@@ -20,7 +20,7 @@ from hpc.rounds.checked import answer_for
 from hpc.rounds.judge import JudgedTask, final_values, judge_task
 from hpc.snapshots.measured import observations_of
 from hpc.snapshots.remembered import in_short
-from hpc.snapshots.snapshot import TaskState
+from hpc.snapshots.states import TaskState
 
 if TYPE_CHECKING:
     from hpc.adapters.curves import Packed

@@ -14,7 +14,7 @@ from hpc.core.errors import InputError
 from hpc.core.layout import RunLayout
 from hpc.core.records.hold import Relaunched
 from hpc.core.slurm.executions import is_refused_launch
-from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot
+from hpc.snapshots.states import AttemptState, Progress, Snapshot
 
 MAX_RELEASES = 5
 """Times one element is let go; each time Slurm may choose another node."""

@@ -15,7 +15,7 @@ from hpc.core.failures.outcomes import Outcome
 from hpc.core.records.record import RecordError, record_from
 from hpc.rounds.judge import JudgedAttempt, JudgedTask
 from hpc.rounds.numbers import numbers_of, results_from
-from hpc.snapshots.snapshot import AttemptState, TaskState
+from hpc.snapshots.states import AttemptState, TaskState
 
 Told = Sequence[Any]
 """What is kept of an attempt: verdict of its files alone (None: the one that stands), siblings, numbers."""

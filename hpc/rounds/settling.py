@@ -25,7 +25,7 @@ from hpc.rounds.settled_failures import keep_failure, recall_failure
 from hpc.snapshots.brief import FAILED, FINISHED, NOTHING, Brief, brief_of
 from hpc.snapshots.remembered import Memory, in_short
 from hpc.snapshots.settled import Settled, SettledRuns, Written
-from hpc.snapshots.snapshot import Snapshot, TaskState
+from hpc.snapshots.states import Snapshot, TaskState
 
 if TYPE_CHECKING:
     from hpc.adapters.curves import Curves

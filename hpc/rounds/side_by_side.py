@@ -22,7 +22,7 @@ from hpc.adapters import metrics_apart
 from hpc.core.records.record import RecordError
 from hpc.rounds import messages
 from hpc.rounds.reading import Read, Reader
-from hpc.snapshots.snapshot import TaskState
+from hpc.snapshots.states import TaskState
 
 WORTH = 300
 """Fewer runs are read sooner than processes are started."""

@@ -20,7 +20,7 @@ from hpc.core.layout import RunLayout
 from hpc.core.question.best import Best, Measured, find_best, find_best_of_systems
 from hpc.core.question.systems import system_parameters
 from hpc.experiments.sealing import asked_first
-from hpc.snapshots.snapshot import Snapshot, TaskState
+from hpc.snapshots.states import Snapshot, TaskState
 
 if TYPE_CHECKING:
     from hpc.rounds.judge import JudgedExperiment, JudgedTask

@@ -22,7 +22,7 @@ from hpc.core.records.exit import ExitRecord
 from hpc.core.records.task import TaskRecord
 from hpc.core.slurm.executions import JobRow, is_job
 from hpc.core.slurm.states import SlurmState
-from hpc.snapshots.snapshot import AttemptState
+from hpc.snapshots.states import AttemptState
 
 if TYPE_CHECKING:
     from hpc.adapters.metrics_read import Contents, Series

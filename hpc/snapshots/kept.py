@@ -15,7 +15,7 @@ Entry = Mapping[str, Any]
 
 
 class Left(Protocol):
-    """What is left of an attempt (`hpc.snapshots.snapshot.AttemptState`)."""
+    """What is left of an attempt (`hpc.snapshots.states.AttemptState`)."""
 
     @property
     def number(self) -> int: ...

@@ -15,7 +15,7 @@ from hpc.adapters.metrics_rows import Rows, read_rows
 from hpc.core.failures.evidence import MAX_VALUES
 from hpc.core.immutable import immutable
 from hpc.core.picture import thin
-from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot
+from hpc.snapshots.states import AttemptState, Progress, Snapshot
 
 if TYPE_CHECKING:
     from hpc.core.failures.health import HealthWarning

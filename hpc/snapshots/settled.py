@@ -29,7 +29,7 @@ from hpc.core.slurm.executions import is_job
 from hpc.snapshots.brief import FAILED, FINISHED, Brief
 from hpc.snapshots.listing import Listing, Stamp, is_settled, list_below, list_files, stamp_of, stamp_on
 from hpc.snapshots.remembered import Memory, rules_digest
-from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot, TaskState
+from hpc.snapshots.states import AttemptState, Progress, Snapshot, TaskState
 
 if TYPE_CHECKING:
     from hpc.adapters.curves import Curves

@@ -17,7 +17,9 @@ from hpc.core.launch.program import experiments_before
 from hpc.core.layout import RunLayout
 from hpc.core.slurm.executions import JobRow
 from hpc.snapshots.remembered import Memory
-from hpc.snapshots.snapshot import Found, Prepared, Snapshot, ask_for, read_array, see, snapshot_of, take_snapshot
+from hpc.snapshots.snapshot import Found, ask_for, see, snapshot_of, take_snapshot
+from hpc.snapshots.states import Snapshot
+from hpc.snapshots.submitted import Prepared, read_array
 from hpc.submissions.on_disk import list_runs
 
 

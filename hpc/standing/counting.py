@@ -19,7 +19,7 @@ from hpc.snapshots.other_code import describe_other_code
 from hpc.snapshots.outdated import describe_outdated
 from hpc.snapshots.remembered import Ended, Memory, Times
 from hpc.snapshots.running import look_at_running
-from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot, TaskState, newest_of
+from hpc.snapshots.states import AttemptState, Progress, Snapshot, TaskState, newest_of
 from hpc.standing.numbers import Standing, Waiting
 
 if TYPE_CHECKING:

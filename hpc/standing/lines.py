@@ -6,7 +6,7 @@ from hpc.core.picture import OUTCOME_STYLES, Line, bar, sparkline
 from hpc.core.slurm.executions import is_job
 from hpc.core.words import amount, counted, rounded
 from hpc.snapshots.running import RunningTask
-from hpc.snapshots.snapshot import Snapshot, name_unreadable
+from hpc.snapshots.states import Snapshot, name_unreadable
 from hpc.standing.numbers import Standing, Waiting
 
 SHOWN = 8

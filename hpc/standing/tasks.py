@@ -15,7 +15,7 @@ from hpc.core.immutable import immutable
 from hpc.rounds.outcomes_now import MOST_JUDGED, class_collected
 from hpc.rounds.values_now import asked_of, primary_of, values_left
 from hpc.snapshots.running import RunningTask
-from hpc.snapshots.snapshot import AttemptState, Snapshot, TaskState
+from hpc.snapshots.states import AttemptState, Snapshot, TaskState
 
 
 @immutable

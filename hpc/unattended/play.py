@@ -26,10 +26,8 @@ from hpc.core.slurm.arrays import Assignment
 from hpc.core.slurm.successors import Course, Relay, decide, next_interval
 from hpc.experiments.freezing import frozen_of
 from hpc.housekeeping.compacting import Compacted, compact_recorded, is_asked_for
-from hpc.housekeeping.freeing import clean_recorded
 from hpc.rounds.act import Assessment, act_on, assess, live_arrays, not_submitted
 from hpc.rounds.canary import awaits_canary
-from hpc.standing.dash import NAME, refresh_dash
 from hpc.submissions.holds import held
 from hpc.submissions.portions import Fed, resume
 from hpc.submissions.prepare import Frozen, backend_of, half_submitted
@@ -86,6 +84,8 @@ def play_and_end(layout: RunLayout, guard: Guard, number: int | None = None) -> 
     state, frozen = read_state(layout), frozen_now(layout)
     # Half of the relay's time: a report that takes longer must not end the job before the chain has ended.
     report = build_report(layout, frozen.profile.follow.time_s / 2) if done.course is Course.ENDED else ""
+    from hpc.standing.dash import NAME, refresh_dash  # here: once a round, and nothing before its end needs it
+
     if said := refresh_dash(layout.root):
         note(f"{NAME} was not renewed: {said}")
     for told in tell(layout, frozen, done, f"{state.started if state else 0}", report):
@@ -176,6 +176,8 @@ def clean_up(layout: RunLayout) -> None:
     What hinders it is noted down, and hinders no round.
     """
     try:
+        from hpc.housekeeping.freeing import clean_recorded
+
         freed = clean_recorded(layout)
         packed = compact_recorded(layout) if is_asked_for(load_manifest(layout)) else Compacted()
     except (HpcError, OSError) as error:

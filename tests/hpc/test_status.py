@@ -35,7 +35,7 @@ from hpc.core.slurm.states import SlurmState
 from hpc.metrics import MetricsWriter
 from hpc.snapshots.remembered import Ended
 from hpc.snapshots.running import warned_of
-from hpc.snapshots.snapshot import AttemptState
+from hpc.snapshots.states import AttemptState
 from hpc.standing.counting import LATEST, in_words, runs_per_hour
 from hpc.standing.lines import render
 from hpc.standing.numbers import Standing

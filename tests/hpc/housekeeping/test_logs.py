@@ -17,7 +17,8 @@ from hpc.core.experiment.spec import Task
 from hpc.core.layout import RunLayout
 from hpc.housekeeping import printed
 from hpc.housekeeping.printed import IDLE_S, LOOK_S, Follower, printed_of, with_pauses
-from hpc.snapshots.snapshot import AttemptState, Progress, Seen, TaskState
+from hpc.snapshots.snapshot import Seen
+from hpc.snapshots.states import AttemptState, Progress, TaskState
 from tests.local_projects import EXPERIMENT, command_environment, copy_project, make_project
 
 

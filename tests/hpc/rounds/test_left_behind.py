@@ -16,7 +16,7 @@ from hpc.core.slurm.executions import JobRow
 from hpc.core.slurm.states import SlurmState
 from hpc.node.workdir import lay_out
 from hpc.rounds.left_behind import tidy_left_behind
-from hpc.snapshots.snapshot import AttemptState, Progress
+from hpc.snapshots.states import AttemptState, Progress
 from tests.local_projects import make_project
 from tests.made_records import exit_record, task_record
 

@@ -9,7 +9,7 @@ from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.core.slurm.executions import JobRow
 from hpc.core.slurm.states import SlurmState
 from hpc.rounds.refused import MAX_RELEASES, refused_launches, relaunch
-from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot, TaskState
+from hpc.snapshots.states import AttemptState, Progress, Snapshot, TaskState
 
 
 def waiting(layout: RunLayout, job: str, reason: str) -> TaskState:

@@ -24,7 +24,8 @@ from hpc.rounds.settling import Settling
 from hpc.rounds.side_by_side import Asked
 from hpc.snapshots import remembered
 from hpc.snapshots.remembered import Memory
-from hpc.snapshots.snapshot import TaskState, take_snapshot
+from hpc.snapshots.snapshot import take_snapshot
+from hpc.snapshots.states import TaskState
 
 RUNS = 12
 

@@ -14,7 +14,7 @@ from hpc.core.slurm.executions import JobRow
 from hpc.core.slurm.states import SlurmState
 from hpc.metrics import MetricsWriter
 from hpc.snapshots.evidence import Results, gather, read_results
-from hpc.snapshots.snapshot import AttemptState, Progress
+from hpc.snapshots.states import AttemptState, Progress
 from tests.made_records import exit_record, task_record
 
 

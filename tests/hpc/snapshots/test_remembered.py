@@ -22,10 +22,11 @@ from hpc.core.layout import AttemptLayout, RunLayout
 from hpc.core.slurm.executions import JobRow
 from hpc.core.slurm.states import SlurmState
 from hpc.rounds.act import assess
-from hpc.snapshots import remembered, snapshot
+from hpc.snapshots import attempts, remembered, states
 from hpc.snapshots.evidence import Results, read_results
 from hpc.snapshots.remembered import Began, Ended, Memory
-from hpc.snapshots.snapshot import AttemptState, Progress, Snapshot, newest_of, take_snapshot
+from hpc.snapshots.snapshot import take_snapshot
+from hpc.snapshots.states import AttemptState, Progress, Snapshot, newest_of
 from hpc.standing.lines import render
 from hpc.standing.numbers import Standing
 from hpc.status import look, stand
@@ -110,15 +111,15 @@ def without(layout: RunLayout) -> tuple[Snapshot, Standing]:
 def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """List every record of an attempt that is read from here on."""
     read: list[Path] = []
-    for name in ("read_record", "read_record_or_none"):
-        function = getattr(snapshot, name)
+    for module, name in ((attempts, "read_record"), (attempts, "read_record_or_none"), (states, "read_record")):
+        function = getattr(module, name)
 
         def counted(path: Path, kind: type, function: Any = function) -> Any:
             if "attempt-" in str(path):
                 read.append(path)
             return function(path, kind)
 
-        monkeypatch.setattr(snapshot, name, counted)
+        monkeypatch.setattr(module, name, counted)
     return read
 
 

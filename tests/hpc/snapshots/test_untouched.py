@@ -31,7 +31,8 @@ from hpc.node.task_record import build_task
 from hpc.rounds.act import assess
 from hpc.snapshots import remembered, untouched
 from hpc.snapshots.remembered import Memory
-from hpc.snapshots.snapshot import Snapshot, take_snapshot
+from hpc.snapshots.snapshot import take_snapshot
+from hpc.snapshots.states import Snapshot
 from hpc.snapshots.untouched import take_brief_snapshot
 from hpc.standing.lines import render
 from hpc.status import look, stand
