@@ -61,12 +61,35 @@ def make_folder(folder: Path, mode: int | None = None, *, parents: bool = True) 
         make_folder(folder.parent, mode)
     wanted = mode or (GROUP_READS if group_reads(folder.parent) else 0o700)
     try:
-        folder.mkdir(0o700)
-        _set_mode(folder, wanted)
+        if wanted == 0o700:
+            folder.mkdir(0o700)
+            _set_mode(folder, wanted)
+        else:
+            _make_open(folder, wanted)
     except FileExistsError:
         refresh(folder.parent)  # else what another host has just made is no folder for a while
         if os.path.lexists(folder) and not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(folder)) from None
+
+
+def _make_open(folder: Path, mode: int) -> None:
+    """Make a folder that has its mode as soon as it has its name: what starts at once meets in it and takes after it.
+
+    Raises:
+        FileExistsError: Something of that name, but an empty folder, is there.
+        OSError: It cannot be made.
+    """
+    prepared = temporary_name(folder)
+    prepared.mkdir(0o700)
+    try:
+        _set_mode(prepared, mode)
+        prepared.rename(folder)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            prepared.rmdir()
+        if error.errno in _TAKEN:
+            raise FileExistsError(errno.EEXIST, "exists", str(folder)) from None
+        raise
 
 
 def group_reads(folder: Path) -> bool:

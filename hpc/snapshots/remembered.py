@@ -279,8 +279,9 @@ class _Current:
 class Memory:
     """What is remembered of an experiment's attempts, and what one look at them adds.
 
-    The look asks `still` or `list_attempts` of each task, `recall` of each attempt, and where that knows nothing it
-    reads the records and may `note` them. `save` keeps what was recalled and noted, and forgets the rest.
+    The look begins with `begin`, asks `still` or `list_attempts` of each task, `recall` of each attempt, and where that
+    knows nothing it reads the records and may `note` them. `save` keeps what was recalled and noted, and forgets the
+    rest.
 
     What is kept of a run is a line that is parsed when it is asked for, and copied as it stands where nothing changed.
     """
@@ -317,18 +318,22 @@ class Memory:
         self.settled: Mapping[str, Any] = body.get("settled", {})
         """What a collection keeps of finished runs (`hpc.snapshots.settled`); whoever else looks hands it on."""
         self._names: list[tuple[str, ...]] = [tuple(each) for each in body.get("names", ())]
+        self._times = array("d")
+        self._asks_singly = is_own_disk(str(layout.home)) if lists and self._before else False
+        self._made: dict[int, bytes] = {}
+        self._judged: dict[str, tuple[str, bool]] = {}
+        self._added = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin to look at all runs: what a look before this one added is left out, so each run is told of once."""
         self._after = KeyedLines(self._spools.runs)
         self._newest = ""
         """The run of which a line was put down last."""
         self._looks: dict[str, bytes] = {}
         """Run → digest of the stamps of its files, place of their names, and what names the evidence."""
-        self._times = array("d")
         self._current: _Current | None = None
-        self._asks_singly = is_own_disk(str(layout.home)) if lists and self._before else False
-        self._made: dict[int, bytes] = {}
-        self._judged: dict[str, tuple[str, bool]] = {}
         self._unknown: dict[tuple[str, int], list[Stamp]] = {}
-        self._added = 0
 
     # ── runs on which nothing has changed ────────────────────────────────────────────────────────────────────────
 

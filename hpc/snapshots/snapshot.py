@@ -226,6 +226,8 @@ def see(layout: RunLayout, tasks: Sequence[Task], found: Found, memory: Memory |
             if own in wanted and run_name not in submission.withdrawn.set_aside:
                 elements.setdefault(own, []).append((submission, position))
     has_folder = _has_folder(layout)
+    if memory:
+        memory.begin()
     states = tuple(
         task_state(layout, task, elements.get(task.task_id, []), answer, memory, has_folder=has_folder(task.run_name))
         for task in tasks

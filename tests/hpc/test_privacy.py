@@ -7,6 +7,7 @@ import stat
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -173,6 +174,32 @@ def test_a_folder_for_the_group_hands_it_on(tmp_path: Path) -> None:
     assert modes(tmp_path / "shared") == {"shared": 0o750, "shared/deep": 0o750, "shared/deep/script": 0o750}
     tmp_path.chmod(0o755)
     assert mode_in(tmp_path) == 0o600
+
+
+@pytest.mark.parametrize("mode", [0o700, GROUP_READS])
+def test_a_folder_has_its_mode_as_soon_as_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    """Tasks that start at once meet in `tasks`: whoever finds it there takes after it, for good."""
+    tmp_path.chmod(mode)
+    found: list[int] = []
+
+    def watched(name: str) -> None:
+        act = getattr(Path, name)
+
+        def run(*arguments: Any, **named: Any) -> Any:
+            done = act(*arguments, **named)
+            if (folder := tmp_path / "tasks").exists():
+                found.append(stat.S_IMODE(folder.stat().st_mode) & 0o777)
+            return done
+
+        monkeypatch.setattr(Path, name, run)
+
+    for name in ("mkdir", "chmod", "rename"):
+        watched(name)
+    make_folder(tmp_path / "tasks/X1")
+    assert set(found) == {mode}
+    assert modes(tmp_path / "tasks") == {"tasks": mode, "tasks/X1": mode}
 
 
 def test_sharing_touches_neither_links_nor_what_they_lead_to(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -217,6 +218,34 @@ def test_a_brief_look_says_what_a_whole_one_says(
             said["short"] += any(take_brief_snapshot(layout, Memory(layout)).untouched.values())
     assert said["tuple"] > CHANGES // 3
     assert said["short"] >= CHANGES // 12
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_look_that_begins_anew_remembers_each_run_once(
+    layout: RunLayout, monkeypatch: pytest.MonkeyPatch, is_known: bool
+) -> None:
+    """Where a brief look comes late to what only a whole one can say, nothing of it is left beside the other."""
+    monkeypatch.setattr(remembered, "SETTLED_S", 0.0)
+    for place in range(remembered.LEAST + 1):
+        begin(layout, place, ended=True)
+    time.sleep(0.01)
+    if is_known:
+        assess(layout)
+        for place in range(remembered.LEAST + 1):
+            layout.task(f"X{place}").home.touch()
+        time.sleep(0.01)
+
+    def too_late(*_: object) -> None:
+        raise OSError("every run was looked at")
+
+    with monkeypatch.context() as late:
+        late.setattr(untouched, "snapshot_of", too_late)
+        look(layout, writes=True)
+    lines = layout.remembered.read_bytes().splitlines()[2:]
+    runs = [line.partition(b"\t")[0] for line in lines[: lines.index(b"")]]
+    assert runs
+    assert sorted(set(runs)) == sorted(runs)
+    assert brief(layout) == whole(layout)
 
 
 def made_again(layout: RunLayout) -> RunLayout:
