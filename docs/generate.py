@@ -47,8 +47,8 @@ from hpc.core.records.record import Record  # noqa: E402
 from hpc.core.records.submitted import Asked  # noqa: E402
 from hpc.core.records.task import TaskRecord  # noqa: E402
 from hpc.core.retry.actions import ACTIONS  # noqa: E402
-from hpc.experiments.models import ExperimentModel  # noqa: E402
-from hpc.experiments.profile_models import ProfileModel  # noqa: E402
+from hpc.experiments.models.experiment import ExperimentModel  # noqa: E402
+from hpc.experiments.models.profile import ProfileModel  # noqa: E402
 from hpc.experiments.reference import field_reference, json_schema  # noqa: E402
 
 WIDTH = 80

@@ -35,7 +35,7 @@ GENERATED = {"Task", "JobRow", "AttemptState", "TaskState"}
 """Dataclasses whose methods are generated when a command starts: thousands of them are made."""
 HEAVY_OF_OURS = {
     "hpc.experiments.schema",
-    "hpc.experiments.models",
+    "hpc.experiments.models.base",
     "hpc.experiments.sections",
     "hpc.experiments.to_records",
     "hpc.metrics",

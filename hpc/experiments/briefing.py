@@ -284,7 +284,7 @@ def not_an_answer(key: str, answer: str) -> str:
     """Say why a text cannot stand in a brief (endless, control characters); empty where it can."""
     from pydantic import ValidationError
 
-    from hpc.experiments.models import BriefModel
+    from hpc.experiments.models.question import BriefModel
 
     try:
         BriefModel.model_validate({key: answer})

@@ -8,7 +8,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from hpc.experiments.models import ExperimentModel, Model, inner_model
+from hpc.experiments.models.base import Model, inner_model
+from hpc.experiments.models.experiment import ExperimentModel
 
 
 def json_schema(model: type[Model] = ExperimentModel) -> dict[str, Any]:

@@ -29,17 +29,12 @@ from hpc.core.launch.config_file import content_problems
 from hpc.core.launch.program import named_experiments
 from hpc.core.profile import ClusterProfile
 from hpc.experiments.config_template import read_config
-from hpc.experiments.models import (
-    ConfigModel,
-    ContainerModel,
-    ExperimentModel,
-    MetricsModel,
-    ProgramModel,
-    TrackingModel,
-    WandbModel,
-)
+from hpc.experiments.models.experiment import ExperimentModel, TrackingModel, WandbModel
+from hpc.experiments.models.metrics import MetricsModel
+from hpc.experiments.models.profile import ProfileModel
+from hpc.experiments.models.program import ConfigModel, ProgramModel
+from hpc.experiments.models.resources import ContainerModel
 from hpc.experiments.overrides import Overrides, apply_overrides
-from hpc.experiments.profile_models import ProfileModel
 from hpc.experiments.sections import mapping_of, valid_sections
 from hpc.experiments.to_records import (
     analysis_record,

@@ -15,7 +15,7 @@ from hpc.adapters.yaml_file import YamlDocument, YamlPath
 from hpc.core.errors import InputError, Problem, nearest
 from hpc.core.experiment.grid import MAX_TASKS
 from hpc.experiments.field_types import RANGE, shown
-from hpc.experiments.models import Model, inner_model
+from hpc.experiments.models.base import Model, inner_model
 
 
 def mapping_of(document: YamlDocument, what: str) -> YamlDocument:

@@ -21,27 +21,15 @@ from hpc.core.resources import (
     parse_times,
 )
 from hpc.experiments.field_types import NEVER
-from hpc.experiments.models import (
-    AnalysisModel,
-    BatchModel,
-    BreakerModel,
-    BudgetModel,
-    CheckModel,
-    DivergenceModel,
-    LaunchModel,
-    MetricModel,
-    NoticeModel,
-    PackModel,
-    PreflightModel,
-    PrimaryModel,
-    ResourcesModel,
-    RetryModel,
-    SampleModel,
-    SanityModel,
-    SweepModel,
-    WatchModel,
-)
-from hpc.experiments.profile_models import FollowModel, ProfileModel
+from hpc.experiments.models.experiment import NoticeModel
+from hpc.experiments.models.metrics import MetricModel, PrimaryModel
+from hpc.experiments.models.profile import FollowModel, ProfileModel
+from hpc.experiments.models.program import CheckModel, SanityModel
+from hpc.experiments.models.question import AnalysisModel
+from hpc.experiments.models.resources import BatchModel, BudgetModel, LaunchModel, PackModel, ResourcesModel
+from hpc.experiments.models.retry import BreakerModel, DivergenceModel, RetryModel
+from hpc.experiments.models.sweep import SampleModel, SweepModel
+from hpc.experiments.models.watch import PreflightModel, WatchModel
 
 
 def profile_record(model: ProfileModel, name: str) -> ClusterProfile:

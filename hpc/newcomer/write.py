@@ -152,8 +152,8 @@ def write_files(project: Path, wanted: list[Wanted]) -> None:
 
 
 def _schemas() -> Mapping[str, str]:
-    from hpc.experiments.models import ExperimentModel
-    from hpc.experiments.profile_models import ProfileModel
+    from hpc.experiments.models.experiment import ExperimentModel
+    from hpc.experiments.models.profile import ProfileModel
     from hpc.experiments.reference import json_schema
 
     schemas = {"experiment": json_schema(ExperimentModel), "profile": json_schema(ProfileModel)}

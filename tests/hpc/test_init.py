@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 import hpc.plan
 from hpc.adapters.yaml_file import load_yaml
-from hpc.experiments.models import ExperimentModel
-from hpc.experiments.profile_models import ProfileModel
+from hpc.experiments.models.experiment import ExperimentModel
+from hpc.experiments.models.profile import ProfileModel
 from hpc.experiments.reference import json_schema
 from hpc.init import main
 from hpc.workspace import BUILT_IN

@@ -16,9 +16,9 @@ from hpc.core.experiment.program import Preflight, Watch
 from hpc.core.experiment.spec import Breaker, Divergence, RetryPolicy, Sanity
 from hpc.core.resources import Pack
 from hpc.experiments import sections
-from hpc.experiments.models import ExperimentModel
+from hpc.experiments.models.experiment import ExperimentModel
+from hpc.experiments.models.profile import ProfileModel
 from hpc.experiments.overrides import Overrides
-from hpc.experiments.profile_models import ProfileModel
 from hpc.experiments.reference import field_reference, inner_model, json_schema
 from hpc.experiments.schema import declared_metrics, experiment_from, load_experiment, load_profile, profile_from
 from tests.machine import slowness

@@ -17,7 +17,7 @@ from hpc.experiments.field_types import (
     VariableValue,
     Word,
 )
-from hpc.experiments.models import Model
+from hpc.experiments.models.base import Model
 
 
 class FollowModel(Model):
