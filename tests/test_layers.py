@@ -56,6 +56,7 @@ ADAPTERS_MAY = {
     "hpc.adapters.metrics_rows",
     "hpc.adapters.slurm_client",
     "hpc.adapters.sparse_file",
+    "hpc.adapters.metrics_alike",
     "hpc.adapters.metrics_read",
     "hpc.adapters.packed",
     "hpc.adapters.spool",

@@ -40,6 +40,7 @@ HEAVY_OF_OURS = {
     "hpc.experiments.to_records",
     "hpc.metrics",
     "hpc.adapters.metrics_h5",
+    "hpc.adapters.metrics_alike",
     "hpc.adapters.metrics_read",
     "hpc.adapters.metrics_apart",
     "hpc.experiments.sampling",

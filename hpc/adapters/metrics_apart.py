@@ -21,7 +21,8 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from hpc.adapters.metrics_read import MOST_ROWS, RECORD, Contents, Series, read_contents
+from hpc.adapters.metrics_alike import ALIKE
+from hpc.adapters.metrics_read import MOST_ROWS, RECORD, Contents, Series
 from hpc.core.errors import InputError
 
 MOST_SECONDS = 120.0
@@ -119,7 +120,7 @@ def read_here() -> None:
 
 def _read_here(path: Path, first: Sequence[str]) -> Contents:
     try:
-        return read_contents(path, first)
+        return ALIKE.read(path, first)
     except FileNotFoundError:
         raise
     except (InputError, OSError) as error:
@@ -156,7 +157,7 @@ def serve() -> None:
 
 def _answer(answers: BinaryIO, path: Path, first: Sequence[str]) -> None:
     try:
-        contents = read_contents(path, first)
+        contents = ALIKE.read(path, first)
     except FileNotFoundError as error:
         answers.write(json.dumps({"absent": str(error)}).encode() + b"\n")
         return

@@ -256,6 +256,7 @@ def _room(group: h5py.Group, name: str, rows: int) -> int:
     settings.set_layout(h5py.h5d.CONTIGUOUS)
     settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    settings.set_obj_track_times(False)  # files of runs are alike, then, but for values (`hpc.adapters.metrics_alike`)
     link = _free_link(group, name)
     record = h5py.h5t.py_create(RECORD, logical=True)
     dataset = h5py.h5d.create(group.id, link.encode(), record, h5py.h5s.create_simple((rows,)), settings)

@@ -23,7 +23,7 @@ from hpc.core.experiment.metric_source import name_problem
 
 SCHEMA = 1
 RECORD = np.dtype([("step", "<i8"), ("value", "<f8"), ("time", "<f8")])
-_RECORD_TYPE = h5py.h5t.py_create(RECORD, logical=True)
+RECORD_TYPE = h5py.h5t.py_create(RECORD, logical=True)
 MOST_SERIES = 5_000
 """Metrics, and as many final values, that one file may have."""
 MOST_ROWS = 40_000_000
@@ -35,7 +35,7 @@ _MOST_ATTRIBUTES = 1000
 WHOSE = (b"task_id", b"attempt", b"manifest_sha", b"complete")
 """Attributes that say whose a file is, and whether it is whole: each costs as much as a series of 200 rows."""
 _READ_ATTEMPTS = 3
-_DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
+DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
 """What h5py and NumPy raise over a damaged file."""
 
 _T = TypeVar("_T")
@@ -121,12 +121,15 @@ def is_complete(path: Path) -> bool:
         return False
 
 
-def read_contents(path: Path, first: Sequence[str] = ()) -> Contents:
+def read_contents(
+    path: Path, first: Sequence[str] = (), then: Callable[[h5py.File, Contents], object] = lambda *_: None
+) -> Contents:
     """Read everything that tells of a run, opening the file once; of the attributes `WHOSE`.
 
     Args:
         path: The file; as `read`.
         first: Metrics to read before all others, should the file hold more than can be read.
+        then: Takes the open HDF5 file and what was read.
 
     Raises:
         FileNotFoundError: There is none.
@@ -134,7 +137,13 @@ def read_contents(path: Path, first: Sequence[str] = ()) -> Contents:
     """
     if _is_journal(path):
         return _read_journal(_journal(path))
-    return with_file(path, lambda file: contents_of(file, first, WHOSE))
+
+    def use(file: h5py.File) -> Contents:
+        contents = contents_of(file, first, WHOSE)
+        then(file, contents)
+        return contents
+
+    return with_file(path, use)
 
 
 def check_name(name: str) -> None:
@@ -178,7 +187,7 @@ def with_file(path: Path, use: Callable[[h5py.File], _T]) -> _T:
                 return use(file)
         except FileNotFoundError:
             raise
-        except _DAMAGE as error:
+        except DAMAGE as error:
             if attempt == _READ_ATTEMPTS:
                 raise InputError(
                     f"is not a readable metrics file: it was cut off, is damaged or never was one ({_short(error)})",
@@ -224,7 +233,7 @@ def _series_of(file: h5py.File, problems: list[str], first: Sequence[str] = ()) 
 
     def take(dataset: h5py.h5d.DatasetID) -> Series:
         nonlocal left
-        series = _series(_rows_of(dataset, left))
+        series = series_of(_rows_of(dataset, left))
         left -= len(series.step)
         return series
 
@@ -252,7 +261,7 @@ def _each(
             if name in seen:
                 raise InputError(f"is a second {what} called {name}")
             taken = take(dataset)
-        except (InputError, *_DAMAGE) as error:
+        except (InputError, *DAMAGE) as error:
             problems.append(f"{what} {_shown(link)}: {_short(error)}")
             continue
         seen.add(name)
@@ -318,7 +327,7 @@ def _rows_of(dataset: h5py.h5d.DatasetID, most: int = MOST_ROWS) -> NDArray[np.v
     if len(shape) != 1:
         raise InputError(f"has {len(shape)} dimensions; a series has one")
     # What our own writer left is known by HDF5's own word for it: each of h5py's costs as much as reading the rows.
-    kind = RECORD if dataset.get_type().equal(_RECORD_TYPE) else dataset.dtype
+    kind = RECORD if dataset.get_type().equal(RECORD_TYPE) else dataset.dtype
     if not _is_record(kind):
         raise InputError(f"holds {str(kind)[:100]}, not rows of step, value and time")
     count = shape[0]
@@ -326,7 +335,7 @@ def _rows_of(dataset: h5py.h5d.DatasetID, most: int = MOST_ROWS) -> NDArray[np.v
         raise InputError(f"has {count:,} rows; {most:,} more can be read from this file")
     rows: NDArray[np.void] = np.empty(count, kind)
     if count:
-        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, rows, _RECORD_TYPE if kind is RECORD else None)
+        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, rows, RECORD_TYPE if kind is RECORD else None)
     return rows
 
 
@@ -345,7 +354,12 @@ def _scalar(dataset: h5py.h5d.DatasetID) -> float:
     return float(held)
 
 
-def _series(rows: NDArray[np.void]) -> Series:
+def series_of(rows: NDArray[np.void]) -> Series:
+    """The rows that are written, column by column.
+
+    Raises:
+        InputError: One of them has no time.
+    """
     written = rows[: written_rows(rows)]
     if not np.isfinite(written["time"]).all():
         raise InputError("has invalid times")
@@ -438,7 +452,7 @@ def _read_journal(path: Path) -> Contents:
         good += 1
     if bad and not good:
         raise InputError(f"has no line of metrics, but a line that is not JSON or not ours ({bad[0]})", str(path))
-    series = {name: _series(np.array(rows, dtype=RECORD)) for name, rows in columns.items()}
+    series = {name: series_of(np.array(rows, dtype=RECORD)) for name, rows in columns.items()}
     problems = (*bad[:10], *([f"and {len(bad) - 10} more such lines"] if len(bad) > 10 else []))
     return Contents(series, summary, attributes["complete"] is True, attributes, problems)
 

@@ -64,8 +64,9 @@ def find_kept(entry: Entry | None, attempts: Sequence[Left]) -> Kept | None:
     """
     if entry is None or not entry["attempts"]:
         return None
-    present = {each.number: each for each in attempts if each.began is not None}
-    unreadable = {each.number for each in attempts if each.unreadable}
+    told = tuple(attempts)  # they may be made anew each time somebody asks for them
+    present = {each.number: each for each in told if each.began is not None}
+    unreadable = {each.number for each in told if each.unreadable}
     gone = dict(_find_gone(entry, present, unreadable))
     last = entry["attempts"][-1]["attempt"]
     is_result = entry["outcome"] == "finished" and last in gone and last >= max(present, default=0)
