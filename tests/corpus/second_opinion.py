@@ -1,4 +1,4 @@
-"""Measure a second opinion: ``python -m tests.corpus.second_opinion WAVE ...`` (docs/decisions/0054).
+"""Measure a second opinion: ``python -m tests.corpus.second_opinion WAVE ...`` (docs/decisions/0054, 0060).
 
 A linear model is asked where a line decided with a stated confidence of at most `UNSURE`, or only an exit code or a
 last word shows a success. It is heard where it is surer than the rule, and never says `success`. Each wave is answered
