@@ -5,18 +5,27 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from hpc.core.failures.classify import classify
+from hpc.core.failures.classify import conclude
 from hpc.core.failures.evidence import FailureClass, Verdict
+from hpc.core.failures.scene import observe
 from hpc.core.retry.actions import default_action
 from tests.corpus.cases import Case, evidence_of_case, load_cases
+from tests.corpus.remembered import REMEMBERED, digest_of_all, remembered
 
 
 @dataclass(frozen=True)
 class Answered:
-    """A case and what the classifier says of it."""
+    """A case and what the classifier says of it.
+
+    Attributes:
+        case: The case.
+        verdict: What it says.
+        fired: Rows of the table of messages that know a line of its log.
+    """
 
     case: Case
     verdict: Verdict
+    fired: frozenset[str] = frozenset()
 
     @property
     def label(self) -> str:
@@ -81,13 +90,16 @@ def is_retried(category: str) -> bool:
 
 def answer_all(cases: Iterable[Case]) -> list[Answered]:
     """Classify every case."""
-    return [Answered(case, classify(evidence_of_case(case))) for case in cases]
+    scenes = ((case, observe(evidence_of_case(case))) for case in cases)
+    return [
+        Answered(case, conclude(scene)[0], frozenset(event.rule.id for event in scene.events)) for case, scene in scenes
+    ]
 
 
 @cache
 def answer_corpus() -> tuple[Answered, ...]:
-    """Classify the whole corpus, once a run of the tests."""
-    return tuple(answer_all(load_cases()))
+    """Classify the whole corpus, once for all processes while neither rules nor cases change."""
+    return remembered(REMEMBERED, digest_of_all(), lambda: tuple(answer_all(load_cases())))
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,12 @@ def classify(evidence: Evidence) -> Verdict:
 
 def classify_with_reasons(evidence: Evidence) -> tuple[Verdict, tuple[str, ...]]:
     """Name the class, and in words what was looked for before it and not found: what the verdict excludes."""
-    scene = observe(evidence)
+    return conclude(observe(evidence))
+
+
+def conclude(scene: Scene) -> tuple[Verdict, tuple[str, ...]]:
+    """As `classify_with_reasons`, of logs that somebody else looks into, too."""
+    evidence = scene.evidence
     without: list[str] = []
     for sought, step in _STEPS:
         verdict = step(scene)
