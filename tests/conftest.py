@@ -66,13 +66,17 @@ def _where(path: Path) -> tuple[str, bool, bool] | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Over several processes (-n 3) what waits longest begins first: the storm, then the other real clusters."""
-    if config.getoption("numprocesses", None):
+    """Over several processes (-n 3) what waits longest begins first: the storm, then the other real clusters. Files of
+    quick tests alone come last: with a long one there, the other processes would have nothing to do.
+    """
+    if hasattr(config, "workerinput"):  # in each of the processes `numprocesses` is None
+        slow = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("far")}
         items.sort(
             key=lambda item: (
                 "test_storm" not in item.nodeid,
                 "tests/cluster" not in item.nodeid,
                 not any(folder in item.nodeid for folder in ("tests/nfs", "tests/faults")),
+                item.path not in slow,
             )
         )
 

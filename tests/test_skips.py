@@ -52,3 +52,19 @@ def test_a_skip_fails_where_everything_is_required(tmp_path: Path, text: str, re
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode == 0) is not required, done.stdout + done.stderr
+
+
+def test_files_of_quick_tests_come_last_over_several_processes(tmp_path: Path) -> None:
+    """A long file at the end would keep one process busy and leave the others without work."""
+    shutil.copy(Path(__file__).parent / "conftest.py", tmp_path)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = slow: takes long\n    far: no matter")
+    (tmp_path / "test_a.py").write_text("def test_quick(): pass\n")
+    (tmp_path / "test_b.py").write_text("def test_quick(): pass\ndef test_long(): pass\n")
+    (tmp_path / "slow.txt").write_text("test_b.py::test_long\n")
+    command = "-m pytest -v -p no:cacheprovider -n 1 --dist loadfile --no-loadscope-reorder --rootdir ."
+    done = subprocess.run(
+        [sys.executable, *command.split()], cwd=tmp_path, capture_output=True, text=True,
+        timeout=60, check=True,
+    )  # fmt: skip
+    files = [line.split("PASSED ")[1].split("::")[0] for line in done.stdout.splitlines() if "PASSED" in line]
+    assert files == ["test_b.py", "test_b.py", "test_a.py"]
