@@ -135,12 +135,29 @@ def damages(home: Path, count: int, seed: int) -> Iterator[Damage]:
     """Draw what to damage and how; each is made for the tree as it then stands."""
     chance = random.Random(seed)  # noqa: S311  no secret
     for _ in range(count):
-        paths = sorted(path for path in home.rglob("*") if path.relative_to(home).parts[0] not in COPIES)
-        # A pipe would be waited at, and what is a pipe or a dangling link is damaged already.
-        whole = [each for each in paths if (each.is_file() or each.is_dir()) and not each.name.endswith(".lock")]
-        path = chance.choice(whole)
+        path = chance.choice(whole_paths(home))
         kinds = FOLDER_DAMAGES if path.is_dir() else FILE_DAMAGES
         yield chance.choice(kinds)(path, chance)
+
+
+def whole_paths(home: Path) -> list[Path]:
+    """What can be damaged, in order. A pipe would be waited at, and it or a dangling link is damaged already."""
+    found = list[Path]()
+    for folder, folders, names in os.walk(home):
+        if Path(folder) == home:
+            folders[:] = (name for name in folders if name not in COPIES)
+        found += (Path(folder, name) for name in (*folders, *names) if not name.endswith(".lock"))
+    return sorted(path for path in found if path.is_file() or path.is_dir())
+
+
+def every_damage(home: Path, seed: int, keys: int) -> Iterator[Damage]:
+    """Each kind to each path, and of JSON files so many keys; for a tree that is put back after each."""
+    chance = random.Random(seed)  # noqa: S311  no secret
+    for path in whole_paths(home):
+        kinds = dict.fromkeys(FOLDER_DAMAGES if path.is_dir() else FILE_DAMAGES)
+        further = (_other_key,) * (keys - 1 if path.suffix == ".json" else 0)
+        for kind in (*kinds, *further):
+            yield kind(path, chance)
 
 
 def change_digits(paths: Iterable[Path], chance: random.Random) -> None:

@@ -1,4 +1,4 @@
-"""One bad thing never stops the rest: a run tree damaged in a thousand ways, every other task still judged."""
+"""One bad thing never stops the rest: a run tree damaged in every way, every other task still judged."""
 
 import contextlib
 import shutil
@@ -18,10 +18,11 @@ from hpc.rounds.judge import JudgedTask, final_values
 from hpc.snapshots.snapshot import take_snapshot
 from hpc.standing.lines import render
 from hpc.status import stand
-from tests.damages import COPIES, damages
+from tests.damages import COPIES, Damage, every_damage
 from tests.local_projects import EXPERIMENT, LocalProject, make_project
 
-MUTATIONS = 1000
+KEYS = 10
+"""So many of a JSON file are removed or changed; everything else is done to each file and folder once."""
 SEED = 20261128
 LONGEST_S = 20
 """A reader that takes longer hangs."""
@@ -79,13 +80,13 @@ def look(layout: RunLayout) -> dict[str, JudgedTask]:
 def test_one_bad_thing_never_stops_the_rest(
     healthy: LocalProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """1,000 mutations of files, keys and folders: no traceback, hang or false success, others judged as before."""
+    """Each kind of damage to each file and folder: no traceback, hang or false success, others judged as before."""
     monkeypatch.chdir(healthy.folder)
     layout = RunLayout(healthy.runs, "tiny")
     kept = tmp_path / "kept"
     shutil.copytree(layout.home, kept, symlinks=True)
-    wrong, began = list[str](), time.monotonic()
-    for damage in damages(layout.home, MUTATIONS, SEED):
+    wrong, done, began = list[str](), 0, time.monotonic()
+    for done, damage in enumerate(_chosen(layout.home), 1):  # noqa: B007  counted
         damage.do()
         place = str(damage.path.relative_to(layout.home))
         try:
@@ -96,7 +97,13 @@ def test_one_bad_thing_never_stops_the_rest(
         except Exception as error:
             wrong.append(f"{place} {damage.what}: {type(error).__name__}: {error}")
         _restore(kept, layout.home)
-    assert not wrong, f"{len(wrong)} of {MUTATIONS} in {time.monotonic() - began:.0f} s\n" + "\n".join(wrong[:60])
+    assert done > 500
+    assert not wrong, f"{len(wrong)} of {done} in {time.monotonic() - began:.0f} s\n" + "\n".join(wrong[:60])
+
+
+def _chosen(home: Path) -> Iterator[Damage]:
+    """All but those to X2, which is X1 with another number."""
+    return (each for each in every_damage(home, SEED, KEYS) if "X2" not in each.path.parts)
 
 
 def _restore(kept: Path, home: Path) -> None:
