@@ -1,12 +1,13 @@
 """A command in a fork is what a started one is, or the other tests would test something else."""
 
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.local_projects import command_environment
-from tests.zygote import run_python, runs_here
+from tests.local_projects import command_environment, make_project
+from tests.zygote import KILLED, run_python, runs_here
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,7 @@ from tests.zygote import run_python, runs_here
         (["-m", "hpc.plan", "missing", "--cluster", "local"], 2),
         (["-m", "hpc.no_such_command"], 1),
         (["-m", "hpc.local.runner"], 2),
+        ([KILLED, "1", "hpc.status"], 2),
     ],
 )
 def test_prints_and_ends_as_a_started_one(tmp_path: Path, command: list[str], code: int) -> None:
@@ -41,12 +43,26 @@ def test_a_fork_has_its_own_folder_variables_and_end(tmp_path: Path) -> None:
         run_python(["-m", "hpc.status"], tmp_path, command_environment(), 0.001)
 
 
+@pytest.mark.parametrize("moment", [1, 4])
+def test_a_fork_is_killed_where_a_started_one_is(tmp_path: Path, moment: int) -> None:
+    """By the same signal, before the same act."""
+    left = []
+    for name, more in (("forked", {}), ("started", {"PYTHONUTF8": "1"})):
+        project = make_project(tmp_path / name)
+        done = project.call(KILLED, str(moment), "hpc.plan", "tiny", "--cluster", "local", **more)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        left.append(sum(path.is_file() for path in project.folder.rglob("*")))
+    assert left[0] == left[1]
+
+
 @pytest.mark.parametrize(
     ("command", "more"),
     [
         (["-c", "1"], {}),
         (["-m", "pip"], {}),
         (["-m", "hpc.run_task"], {}),
+        ([KILLED, "3", "hpc.run_task"], {}),
+        ([KILLED], {}),
         (["-m", "hpc.plan"], {"PYTHONPATH": "/elsewhere"}),
         (["-m", "hpc.plan"], {"PYTHONHASHSEED": "7"}),
         (["-m", "hpc.plan"], {"LC_ALL": "xx"}),

@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -26,10 +27,12 @@ from typing import Any, NoReturn
 REPO = Path(__file__).parents[1]
 ROOMS = (
     "hpc.core", "hpc.adapters", "hpc.experiments", "hpc.submissions", "hpc.snapshots", "hpc.rounds", "hpc.unattended",
-    "hpc.local", "hpc.newcomer", "hpc.checkup",
+    "hpc.local", "hpc.newcomer", "hpc.checkup", "hpc.explaining", "hpc.logbook", "hpc.standing",
 )  # fmt: skip
 """What commands import, at once or when they come to it; the commands themselves each fork reads anew."""
 LIBRARIES = ("click", "h5py", "jinja2", "rich.console", "rich.live", "rich.progress", "rich.table", "ruamel.yaml")
+KILLED = str(REPO / "tests/fakes/killed.py")
+"""It runs a command of ours, too, to an end at a chosen moment."""
 _SHAPING = ("PYTHON", "LC_", "LANG", "MALLOC_", "LD_")
 """Variables that count when Python starts, and not any more afterwards."""
 _MOST = 1 << 20
@@ -37,10 +40,16 @@ _MOST = 1 << 20
 
 def runs_here(command: Sequence[str], environment: Mapping[str, str]) -> bool:
     """Whether a fork is the same as ``python -W error COMMAND``: one of our commands, and nothing shapes its Python."""
-    module = command[1] if len(command) > 1 and command[0] == "-m" else ""
+    module = _module_of(command)
     if not module.startswith("hpc.") or module == "hpc.run_task":
         return False
     return environment.get("PYTHONPATH") == str(REPO) and _shape(environment) == _shape(os.environ)
+
+
+def _module_of(command: Sequence[str]) -> str:
+    """``-m MODULE …`` or ``killed.py MOMENT MODULE …``; empty for anything else."""
+    place = {"-m": 1, KILLED: 2}.get(command[0], len(command))
+    return command[place] if place < len(command) else ""
 
 
 def _shape(environment: Mapping[str, str]) -> dict[str, str]:
@@ -145,8 +154,9 @@ def _report(pid: int, reports: socket.socket) -> NoReturn:
 
 
 def _become(request: dict[str, Any], out: int, err: int) -> NoReturn:
-    """Be ``python -W error -m MODULE …`` from here on."""
-    module, *arguments = request["command"][1:]
+    """Be ``python -W error COMMAND`` from here on."""
+    command = request["command"]
+    module = _module_of(command)
     os.dup2(out, 1)
     os.dup2(err, 2)
     os.closerange(3, max(out, err) + 8)
@@ -154,15 +164,68 @@ def _become(request: dict[str, Any], out: int, err: int) -> NoReturn:
     os.environ.update(request["environment"])
     os.chdir(request["cwd"])
     random.seed()
-    sys.path[0] = request["cwd"]
-    sys.orig_argv = [sys.executable, "-W", "error", *request["command"]]
-    sys.argv = [module, *arguments]
+    sys.orig_argv = [sys.executable, "-W", "error", *command]
     sys.modules.pop(module, None)  # one of an inner room: `-m` has not met it yet
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    if command[0] == KILLED:
+        sys.path[0] = str(Path(KILLED).parent)
+        sys.argv = command
+        runpy.run_path(KILLED, run_name="__main__")
+    else:
+        sys.path[0] = request["cwd"]
+        sys.argv = command[1:]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
     sys.exit(0)
 
 
-def _import_all() -> None:
+class _ForkedReader:
+    """What reads metrics files apart, as a fork as well; as much of a `Popen` as is asked of it."""
+
+    def __init__(self) -> None:
+        asked, requests = os.pipe()
+        answers, answered = os.pipe()
+        self.returncode: int | None = None
+        with warnings.catch_warnings(action="ignore"):  # of threads, which this fork does not need
+            self._pid = os.fork()
+        if self._pid == 0:
+            self._serve(asked, answered)
+        os.close(asked)
+        os.close(answered)
+        self.stdin, self.stdout = os.fdopen(requests, "wb"), os.fdopen(answers, "rb")
+
+    @staticmethod
+    def _serve(asked: int, answered: int) -> NoReturn:
+        from hpc.adapters.metrics_apart import serve
+
+        try:
+            os.setsid()
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
+            for place, descriptor in enumerate((asked, answered, os.open(os.devnull, os.O_WRONLY))):
+                os.dup2(descriptor, place)
+            os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # locks that are held, above all
+            before = sys.stdin, sys.stdout  # an object that goes closes its descriptor
+            sys.stdin, sys.stdout = os.fdopen(0), os.fdopen(1, "w")
+            serve()
+            del before
+        finally:
+            os._exit(0)
+
+    def kill(self) -> None:
+        """Kill it, unless it was waited for."""
+        if self.returncode is None:
+            os.kill(self._pid, signal.SIGKILL)
+
+    def wait(self) -> int:
+        """Return how it ended."""
+        if self.returncode is None:
+            self.returncode = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        return self.returncode
+
+
+def import_all() -> None:
+    """Import and make in this process what every one of its forks then has."""
+    from hpc.adapters import metrics_apart
+
     for name in LIBRARIES:
         importlib.import_module(name)
     for room in ROOMS:
@@ -170,17 +233,22 @@ def _import_all() -> None:
         for found in pkgutil.walk_packages(package.__path__, f"{room}."):
             importlib.import_module(found.name)
     _prepare()
+    vars(metrics_apart)["start_reader"] = _ForkedReader
     gc.collect()
     gc.freeze()
 
 
 def _prepare() -> None:
-    """Make once what every plan makes anew: templates compiled, expressions of YAML, what is known of our packages.
+    """Make once what every plan and collection makes anew: templates and rules compiled, expressions of YAML, what is
+    known of our packages.
 
     Only what a process keeps for itself and nothing around it changes: neither folder nor variables are looked at.
     """
     from hpc.adapters.sbatch import _environment
     from hpc.adapters.yaml_file import parse_yaml
+    from hpc.core.failures.classify import classify
+    from hpc.core.failures.evidence import Evidence, LogLine
+    from hpc.core.slurm.states import SlurmState
     from hpc.experiments.freezing import own_code, recorded_packages
 
     for is_read_by_slurm in (True, False):
@@ -189,9 +257,14 @@ def _prepare() -> None:
     parse_yaml("{a: [1, 0.5, yes, 2026-01-01, text]}\n", "nowhere")
     own_code()
     recorded_packages()
+    trace = ("Traceback (most recent call last):", '  File "t.py", line 9, in <module>', "KeyError: 'x'")
+    for said in (trace, ("MemoryError", "loss: 1"), ("step 1 loss 0.5",)):
+        log = tuple(LogLine("stderr", number, text) for number, text in enumerate(said, 1))
+        for state, code in ((None, 1), (SlurmState.FAILED, 1), (SlurmState.COMPLETED, 0)):
+            classify(Evidence(state=state, exit_code=code, log=log))
 
 
 if __name__ == "__main__":
     with socket.socket(fileno=int(sys.argv[1])) as served:
-        _import_all()
+        import_all()
         _serve(served)

@@ -31,18 +31,23 @@ MOST_MEMORY_BYTES = 8 << 30
 _MOST_LINE_BYTES = 64 << 20
 
 
+def start_reader() -> "subprocess.Popen[bytes]":
+    """Start a process that serves, with pipes to and from it."""
+    program = f"import sys; sys.path[:] = {sys.path!r}; from hpc.adapters.metrics_apart import serve; serve()"
+    return subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
 class MetricsProcess:
     """A process that reads metrics files."""
 
     def __init__(self) -> None:
-        program = f"import sys; sys.path[:] = {sys.path!r}; from hpc.adapters.metrics_apart import serve; serve()"
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", program],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._process = start_reader()
         self._requests = cast("BinaryIO", self._process.stdin)
         self._answers = cast("BinaryIO", self._process.stdout)
         self.is_over = self._is_late = False

@@ -22,13 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import hpc.follow
-import hpc.rounds.collected
-import hpc.rounds.decide
 import hpc.submissions.prepare
+import hpc.submit
 import hpc.unattended.endure
+from tests.zygote import import_all
 
-assert hpc.rounds.collected
-assert hpc.rounds.decide
+import_all()
 hpc.submissions.prepare.ADOPTION_GRACE_S = 0.2  # the pretended Slurm shows a job at once
 sys.modules["analysis"] = None  # type: ignore[assignment]  # the report is not what is tested here
 

@@ -71,10 +71,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> LocalProject:
 
 ALL_OF_THEM = """
 import os, sys
-import click, h5py, numpy, pandas, rich.table, ruamel.yaml
-import hpc.archive, hpc.brief, hpc.collect, hpc.doctor, hpc.history, hpc.plan
-import hpc.reproduce, hpc.status, hpc.submit, hpc.why
 from hpc.cli import main
+from tests.zygote import import_all
+import_all()
 for number, command in enumerate(sys.argv[1:]):
     print(f"<{number}>", flush=True)
     if not os.fork():

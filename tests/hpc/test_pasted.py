@@ -10,17 +10,18 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc.adapters.started import template_of
+from hpc.adapters.started import VARIABLE, template_of
 from hpc.cli import COMMANDS
 from hpc.core.typed import PLAIN, spell
 from tests.local_projects import EXPERIMENT, REPO, make_project
+from tests.zygote import run_python
 
 PROGRAM = """
 import sys
@@ -39,30 +40,40 @@ class Typist:
         start: How, with ``{verb}``.
         folder: The project.
         path: PATH.
+        is_forked: What is not typed into a shell runs in a fork that is told how it was started, as our own processes
+            are told.
     """
 
     start: str
     folder: Path
     path: str
+    is_forked: bool = True
 
     @property
     def runs(self) -> Path:
         """Where the runs are: a path for Slurm's scripts has no space."""
         return self.folder.parent / "runs"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("HPC_", "SLURM_", "PYTHON"))}
+        return {**kept, "PATH": self.path, "PYTHONPATH": str(REPO), "HPC_ROOT": str(self.runs),
+                "HPC_CLUSTER": "local", "COLUMNS": "100"}  # fmt: skip
+
     def type(self, line: str) -> "subprocess.CompletedProcess[str]":
         """Type a line into a shell, with no terminal."""
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("HPC_", "SLURM_", "PYTHON"))}
-        environment = {**kept, "PATH": self.path, "PYTHONPATH": str(REPO), "HPC_ROOT": str(self.runs),
-                       "HPC_CLUSTER": "local", "COLUMNS": "100"}  # fmt: skip
         return subprocess.run(
-            ["bash", "-c", line], cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True,
+            ["bash", "-c", line], cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True,
             text=True, timeout=120, check=False,
         )  # fmt: skip
 
     def call(self, verb: str, *arguments: str) -> str:
         """Start a command as this user does; return all it printed."""
-        done = self.type(f"{self.start.replace('{verb}', verb)} {shlex.join(arguments)}")
+        if self.is_forked:
+            environment = {**self.environment, VARIABLE: self.start}
+            done = run_python(["-m", f"hpc.{verb}", *arguments], self.folder, environment, timeout=120)
+        else:
+            done = self.type(f"{self.start.replace('{verb}', verb)} {shlex.join(arguments)}")
         assert "Traceback" not in done.stderr, done.stderr
         return done.stdout + done.stderr
 
@@ -79,7 +90,7 @@ def as_script(folder: Path) -> Typist:
     tools.mkdir()
     (tools / "hpc").write_text(f"#!{sys.executable}\nfrom hpc.cli import main\nmain()\n")
     (tools / "hpc").chmod(0o755)
-    return Typist("hpc {verb}", folder, f"{tools}:{os.environ['PATH']}")
+    return Typist("hpc {verb}", folder, f"{tools}:{os.environ['PATH']}", is_forked=False)
 
 
 def as_module(folder: Path) -> Typist:
@@ -132,6 +143,8 @@ def test_every_printed_command_can_be_pasted(way: str, tmp_path: Path) -> None:
     make_project(tmp_path / "my project", EXPERIMENT, PROGRAM)
     user = WAYS[way](tmp_path / "my project")
     told = scenes(user)
+    for verb, arguments in (("status", []), ("why", ["X2"])) if user.is_forked else ():
+        assert user.call(verb, *arguments) == replace(user, is_forked=False).call(verb, *arguments)
     others = [line for scene, text in told for line in text.splitlines() if re.search(r"\bpython -m hpc", line)]
     assert others == [] or "python -m" in user.start, others
     found = {command: scene for scene, text in told for command in user.commands_in(text)}
