@@ -17,6 +17,10 @@ TESTS = Path(__file__).parent
 FAR = ("cluster", "containers", "train", "browser", "gpu", "nfs", "faults")
 """Folders whose tests need more than Python: a Slurm, images, a training stack, a browser, file systems."""
 
+WAITING = ("cluster", "nfs", "faults")
+"""Folders whose tests mostly wait."""
+BESIDE = 4
+"""So many files that compute to one that waits: then one or two of three processes wait."""
 SLOW_LIST = TESTS / "slow.txt"
 # However pytest was started, messages name commands plainly; `tests/hpc/test_pasted.py` tries the ways.
 os.environ.setdefault(VARIABLE, PLAIN)
@@ -66,19 +70,20 @@ def _where(path: Path) -> tuple[str, bool, bool] | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Over several processes (-n 3) what waits longest begins first: the storm, then the other real clusters. Files of
-    quick tests alone come last: with a long one there, the other processes would have nothing to do.
+    """Over several processes (-n 3) files that mostly wait stand among files that compute, the storm first of all.
+
+    Files of quick tests alone come last: with a long one there, the other processes would have nothing to do.
     """
-    if hasattr(config, "workerinput"):  # in each of the processes `numprocesses` is None
-        slow = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("far")}
-        items.sort(
-            key=lambda item: (
-                "test_storm" not in item.nodeid,
-                "tests/cluster" not in item.nodeid,
-                not any(folder in item.nodeid for folder in ("tests/nfs", "tests/faults")),
-                item.path not in slow,
-            )
-        )
+    if not hasattr(config, "workerinput"):  # in each of the processes `numprocesses` is None
+        return
+    slow = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("far")}
+    paths = sorted(dict.fromkeys(item.path for item in items), key=lambda path: path.name != "test_storm.py")
+    waiting = [path for path in paths if path.is_relative_to(TESTS) and path.relative_to(TESTS).parts[0] in WAITING]
+    computing = [path for path in paths if path in slow and path not in waiting]
+    places = {path: (1, place) for place, path in enumerate(paths)}
+    places |= {path: (0, place * (BESIDE + 1)) for place, path in enumerate(waiting)}
+    places |= {path: (0, place + place // BESIDE + 1) for place, path in enumerate(computing)}
+    items.sort(key=lambda item: places[item.path])
 
 
 @pytest.hookimpl(wrapper=True)

@@ -54,17 +54,22 @@ def test_a_skip_fails_where_everything_is_required(tmp_path: Path, text: str, re
     assert (done.returncode == 0) is not required, done.stdout + done.stderr
 
 
-def test_files_of_quick_tests_come_last_over_several_processes(tmp_path: Path) -> None:
+def test_files_that_wait_stand_among_those_that_compute_and_quick_ones_come_last(tmp_path: Path) -> None:
     """A long file at the end would keep one process busy and leave the others without work."""
     shutil.copy(Path(__file__).parent / "conftest.py", tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = slow: takes long\n    far: no matter")
-    (tmp_path / "test_a.py").write_text("def test_quick(): pass\n")
-    (tmp_path / "test_b.py").write_text("def test_quick(): pass\ndef test_long(): pass\n")
-    (tmp_path / "slow.txt").write_text("test_b.py::test_long\n")
+    (tmp_path / "cluster").mkdir()
+    files = ["cluster/test_a.py", "cluster/test_storm.py", "test_quick.py", *(f"test_s{i}.py" for i in range(5))]
+    for file in files:
+        (tmp_path / file).write_text("def test_long(): pass\ndef test_short(): pass\n")
+    (tmp_path / "slow.txt").write_text("".join(f"test_s{i}.py::test_long\n" for i in range(5)))
     command = "-m pytest -v -p no:cacheprovider -n 1 --dist loadfile --no-loadscope-reorder --rootdir ."
     done = subprocess.run(
-        [sys.executable, *command.split()], cwd=tmp_path, capture_output=True, text=True,
-        timeout=60, check=True,
-    )  # fmt: skip
-    files = [line.split("PASSED ")[1].split("::")[0] for line in done.stdout.splitlines() if "PASSED" in line]
-    assert files == ["test_b.py", "test_b.py", "test_a.py"]
+        [sys.executable, *command.split()], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+    )
+    ended = [line.split("PASSED ")[1].split("::")[0] for line in done.stdout.splitlines() if "PASSED" in line]
+    assert len(ended) == 2 * len(files)
+    assert list(dict.fromkeys(ended)) == [
+        "cluster/test_storm.py", "test_s0.py", "test_s1.py", "test_s2.py", "test_s3.py", "cluster/test_a.py",
+        "test_s4.py", "test_quick.py",
+    ]  # fmt: skip
