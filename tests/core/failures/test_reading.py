@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hpc.core.failures.classify import classify
@@ -192,6 +192,7 @@ def test_who_speaks_on_every_line_is_taken_off() -> None:
 
 SAID = st.sampled_from(
     ["torch.OutOfMemoryError: CUDA out of memory.", "raise FileNotFoundError('checkpoint')", "loss is nan",
+     "raise SaveError('unknown option')", "raise MemoryError('registry')", "raise TimeoutError('disk')",
      "OSError: [Errno 28] No space left on device", "Segmentation fault", "training finished", "step 9 loss nan"]
     + [rule.says.pattern[:90] for rule in LOG_RULES[::9]]
 )  # fmt: skip
@@ -206,8 +207,16 @@ def traced() -> list[dict]:  # type: ignore[type-arg]  # a case is any JSON
     ]  # fmt: skip
 
 
+def saving_case() -> dict:  # type: ignore[type-arg]  # a case is any JSON
+    """A case in which a library was writing when compiled code failed below it."""
+    return next(case for case in SEEN if case["id"] == "storage.f-torch-dcp-async")
+
+
 @settings(max_examples=120, deadline=None)
 @given(st.deferred(lambda: st.sampled_from(traced())), SAID)
+@example(saving_case(), "raise FileNotFoundError('checkpoint')")
+@example(saving_case(), "raise RuntimeError('disk')")
+@example(saving_case(), "assert disk")
 def test_quoted_code_never_changes_a_verdict(case: dict, said: str) -> None:  # type: ignore[type-arg]  # a case is any JSON
     """Whatever errors the source lines of a traceback name: the verdict is that of code which tells nothing."""
     evidence = evidence_of_case(case)

@@ -1,5 +1,7 @@
 """A log's lines with the part each of them plays, and the tracebacks found among them. Pure, linear."""
 
+import builtins
+import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
@@ -11,7 +13,7 @@ from hpc.core.failures.reading.native import (
     read_stack,
     read_terminate,
 )  # fmt: skip
-from hpc.core.failures.reading.parts import Block, Line, Reader, Trace
+from hpc.core.failures.reading.parts import Block, Frame, Line, Reader, Trace
 from hpc.core.failures.reading.python import read_link, read_notebook, read_rich, read_traceback, read_warning
 from hpc.core.immutable import immutable, replace
 
@@ -69,10 +71,30 @@ def read(lines: Sequence[Line]) -> Reading:
                 chain = of_rank[-1].chain if linked and of_rank else own[0]
                 message = None if block.message is None else own[block.message]
                 level = of_rank[-1].level + (not causal) if linked and of_rank else 0
-                of_rank.append(Trace(own[0], message, block.frames, block.outermost, chain, level))
+                frames = block.frames if message is None else _as_raised(block.frames, read_lines[message].text)
+                of_rank.append(Trace(own[0], message, frames, block.outermost, chain, level))
             linked, causal = block.linked, block.causal
         traces += _with_fate(of_rank)
     return Reading(tuple(read_lines), tuple(sorted(traces, key=lambda trace: trace.start)))
+
+
+_RAISES = re.compile(r"(?:raise (?:\w{1,60}\.){0,6}(?P<name>\w{0,60}(?:Error|Exception))|(?P<asserts>assert))\b")
+_NAME = re.compile(r"\s*(?:\w{1,60}\.){0,9}(?P<name>\w{1,80})")
+
+
+def _as_raised(frames: tuple[Frame, ...], message: str) -> tuple[Frame, ...]:
+    """Leave out the innermost line of code where it would raise something else: it is not what ran."""
+    code = _RAISES.match(frames[-1].code) if frames else None
+    named = _NAME.match(message)
+    if code is None or named is None or _are_one(code["name"] or "AssertionError", named["name"]):
+        return frames
+    return (*frames[:-1], replace(frames[-1], code=""))
+
+
+def _are_one(raised: str, named: str) -> bool:
+    """Whether an exception may print this name; of what a system call refused Python itself chooses the class."""
+    kinds = [getattr(builtins, name, object) for name in (raised, named)]
+    return raised == named or all(isinstance(kind, type) and issubclass(kind, OSError) for kind in kinds)
 
 
 def _blocks(texts: Sequence[str]) -> Iterator[tuple[int, Block]]:

@@ -39,9 +39,16 @@ def argued_by_library(frames: Sequence[Frame], text: str) -> bool:
     return bool(_OF_ARGUMENTS.match(text)) and refused_by_library(frames) and not _HAPPENED.search(text)
 
 
+_OF_SYSTEM = re.compile(
+    r"(?:OS|IO|FileNotFound|FileExists|Permission|BlockingIO|BrokenPipe|Timeout|Connection\w{0,10})Error\b"
+    r"|.{0,400}(?:\benforce fail\b|\w\.(?:cc|cpp|cu|c):\d)"
+)
+"""What a call into the system, or into compiled code, came back with: no `raise` of Python's chose the words."""
+
+
 def refused_to_save(frames: Sequence[Frame], text: str) -> bool:
     """Whether an installed package would not write what it was given; a file system had no part in it."""
-    return not text.startswith(("OSError", "IOError")) and refused_by_library(frames) and not _HAPPENED.search(text)
+    return not _OF_SYSTEM.match(text) and refused_by_library(frames) and not _HAPPENED.search(text)
 
 
 def ends_in(
