@@ -13,6 +13,7 @@ from hpc.core.failures.engine import Pattern
 from hpc.core.failures.evidence import Evidence, FailureClass, LogLine
 from hpc.core.failures.log_noise import is_noise
 from hpc.core.failures.log_rules import LOG_RULES
+from hpc.core.failures.lone import LoneLog
 from hpc.core.failures.marks import says_handled
 from hpc.core.failures.reading.languages import in_english
 from hpc.core.failures.reading.parts import Line, Part, Trace
@@ -155,6 +156,13 @@ class Scene:
     def finish(self) -> LogLine | None:
         """The program's last statement that it came to its end."""
         return next((line.origin for line in reversed(self.lines) if log_scan.says_finished(line.text)), None)
+
+    @cached_property
+    def lone_end(self) -> LogLine | None:
+        """The line that proves an end where nothing but the log is known; None where no line does."""
+        trouble = any(event.rule.tier in (Tier.ROOT, Tier.FAULT) for event in self.open_events)
+        ends = ((reading, LoneLog(reading.lines).end(in_trouble=trouble)) for reading in reversed(self.readings))
+        return next((reading.lines[place].origin for reading, place in ends if place >= 0), None)
 
     @cached_property
     def answer(self) -> LogLine | None:
