@@ -296,7 +296,7 @@ class Memory:
         self._layout = layout
         self._lists = lists
         self.listings: dict[tuple[str, int], Listing] = {}
-        """What this look found in the folders of attempts."""
+        """What this look found in the folders of attempts, in short."""
         self._tasks = str(layout.tasks)  # ten thousand paths are put together: as texts, they take a tenth of the time
         self._taken = time.time()
         self._spools = _spools(layout)
@@ -472,7 +472,7 @@ class Memory:
         if told is None or self._origins[told[2]][0] != LOCAL:  # this machine's own queue keeps nothing there
             stamps[2] = records.get("scheduler.json")
         if listing:
-            self.listings[run_name, number] = listing
+            self.listings[run_name, number] = listing.in_short
             current.listing = listing
         if told is None or told[1] != stamps:
             self._unknown[run_name, number] = stamps

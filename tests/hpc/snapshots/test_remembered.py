@@ -242,6 +242,14 @@ def test_a_memory_that_is_not_ours_is_not_believed(
     assert len({path.parent for path in read}) == 5
 
 
+def test_of_a_listing_no_more_waits_than_names_the_evidence(layout: RunLayout) -> None:
+    """Ten thousand runs are listed before the first is judged: no names and stamps of their files are held."""
+    memory = Memory(layout, lists=True)
+    take_snapshot(layout, memory=memory)
+    assert len(memory.listings) == 5
+    assert {(each.look, each.names, bool(each.digest)) for each in memory.listings.values()} == {(b"", (), True)}
+
+
 def test_runs_of_somebody_else_are_looked_at_and_left_alone(layout: RunLayout) -> None:
     """What was read of them is not kept."""
     layout.remembered.unlink()  # what the collection kept
