@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from hpc.adapters.files import private_umask
+from hpc.adapters.progress import on_terminal
 from hpc.adapters.started import started_as
 from hpc.adapters.terminal import fitted
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, HpcError, NothingToDo, describe_os_error
@@ -56,8 +57,9 @@ def run(command: click.Command, name: str, arguments: Sequence[str] | None, purp
     Raises:
         ModuleNotFoundError: A module that no extra brings, which is a bug of ours.
     """
+    is_for_programs = "--json" in (sys.argv if arguments is None else arguments)
     try:
-        with private_umask():
+        with private_umask(), on_terminal(silent=is_for_programs):
             command.main(args=None if arguments is None else list(arguments), prog_name=name, standalone_mode=False)
     except click.ClickException as error:
         error.show()

@@ -19,6 +19,7 @@ import click
 
 from analysis.command import names_out, root_option, run, say
 from hpc.adapters.files import make_folder
+from hpc.adapters.progress import through, working
 from hpc.adapters.wandb_files import export_folder, logs_itself
 from hpc.core.errors import InputError, NothingToDo
 from hpc.core.layout import EXPORTED, RunLayout
@@ -91,9 +92,10 @@ def export(
     Every run that ended: settings, curves over all attempts, final values, outcome. To folders: a folder a run, by its
     name, with model.pt, metrics.json, config.yaml and train.log. Repeat it after each collection.
     """
-    from analysis.loaded import load
+    with working("reading results"):
+        from analysis.loaded import load
 
-    e = load(name, root=root)
+        e = load(name, root=root)
     layout = e.frame.layout
     usual = Path("results", layout.experiment) if tool == FOLDERS else layout.home / "export" / tool
     folder = (out or usual).absolute()
@@ -124,7 +126,8 @@ def run_export(
 
     if not isinstance(frame, ExperimentFrame):
         raise TypeError("an ExperimentFrame is wanted")
-    runs = list_runs(frame)
+    with working("reading curves"):
+        runs = list_runs(frame)
     ended = len(runs)
     if unlogged:
         runs = [run for run in runs if not logs_itself(layout.task(run.name))]
@@ -138,7 +141,7 @@ def run_export(
         make_folder(folder)
         files = _write_tables(tool, runs, folder) if tool in TABLES else ()
         send = _sender(tool, folder, project, layout)
-        for run in due:
+        for run in through(f"writing runs for {tool}", due):
             ledger.note(run.task_id, run.digest, send(run))
     names = [run.name for run in due]
     left = len(frame.tasks) - ended

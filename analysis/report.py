@@ -23,6 +23,7 @@ from analysis.command import UNWRITABLE, names_out, root_option, run, say
 from hpc.adapters.files import group_reads, make_folder, write_bytes, write_text
 from hpc.adapters.manifest_store import named_runs, newest_experiment, planned_below
 from hpc.adapters.owner import TRUSTED, foreign_part, is_trusted, refuse_foreign
+from hpc.adapters.progress import working
 from hpc.adapters.project import find_project, runs_root
 from hpc.core.errors import InputError, nearest
 from hpc.core.layout import RunLayout
@@ -106,7 +107,7 @@ def report(
         if name or style or watch or as_json or bundle:
             raise click.UsageError("--compare A B names its experiments itself and stands alone")
         first, second = (to_write_for(find_experiment(home, one), out) for one in compare)
-        with names_out(first.report, f"report --compare {shlex.join(compare)} --out FOLDER"):
+        with working("comparing"), names_out(first.report, f"report --compare {shlex.join(compare)} --out FOLDER"):
             for path in build_comparison(first, second):
                 say(f"wrote {path}")
         return
@@ -117,7 +118,10 @@ def report(
     layout = to_write_for(layout, out)
 
     def build_once() -> BuiltReport:
-        with names_out(layout.report, f"report {layout.experiment} --out FOLDER"):
+        with (
+            working(f"reporting {layout.experiment}"),
+            names_out(layout.report, f"report {layout.experiment} --out FOLDER"),
+        ):
             built = build_styled(layout, style) if style else build(layout, wanted)
             built = replace(built, bundle=write_bundle(built)) if bundle else built
         _say(built, chosen, as_json=as_json)
@@ -283,13 +287,18 @@ def find_newest(root: Path) -> RunLayout:
 
 def read_results(frame: "ExperimentFrame") -> "Findings":
     """Judge one experiment, against its stored baseline where it names one, and record that its results are shown."""
+    note_look(frame)
+    with working("judging"):
+        return _judge(frame)
+
+
+def _judge(frame: "ExperimentFrame") -> "Findings":
     from analysis.data.baselines import stored_baseline
     from analysis.data.part import sealed_part
     from analysis.findings.answer import answer_criterion
     from analysis.findings.findings import find_findings
     from analysis.findings.later import answer_later
 
-    note_look(frame)
     stored = stored_baseline(frame)
     samples = stored.samples or None if stored else None
     refused = stored.refused if stored else ""
@@ -328,7 +337,8 @@ def build(layout: RunLayout, formats: Sequence[str] = FORMATS) -> BuiltReport:
     from analysis.page.rendering import render_csv, render_html, render_latex, render_markdown
     from analysis.page.run_table import runs_csv
 
-    frame = load_frame(layout)
+    with working("reading results"):
+        frame = load_frame(layout)
     findings = read_results(frame)
     folder = make_private(layout.report)
     further = tuple(one for one in FURTHER if one in formats)
@@ -399,7 +409,8 @@ def build_styled(layout: RunLayout, style: str) -> BuiltReport:
     from analysis.page.rendering import render_markdown
     from analysis.page.styles import build_style, style_path
 
-    frame = load_frame(layout)
+    with working("reading results"):
+        frame = load_frame(layout)
     findings = read_results(frame)
     path = style_path(style, frame)
     path = layout.report / path.name if isinstance(layout, Elsewhere) and not layout.is_theirs else path

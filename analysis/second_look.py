@@ -25,6 +25,7 @@ from analysis.data.values import find_baselines, group_rows, usable_values
 from analysis.report import default_root, find_experiment
 from analysis.statistics.samples import Sample
 from analysis.statistics.sequential import needs_more_seeds
+from hpc.adapters.progress import working
 from hpc.core.errors import InputError
 from hpc.core.printable import printable_json
 
@@ -153,7 +154,8 @@ def _extension(
 def second_look(name: str, root: Path | None) -> None:
     """Print which configurations of experiment NAME get the further seeds, as one JSON value."""
     layout = find_experiment(root or default_root(), name)
-    frame = load_frame(layout)
+    with working("reading results"):
+        frame = load_frame(layout)
     stored = stored_baseline(frame)
     if stored is not None and stored.refused:
         raise InputError(stored.refused)

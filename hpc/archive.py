@@ -7,15 +7,15 @@ In it: plan, seal, code, records, metrics, logs, what was collected, the report,
 all files (`sha256sum -c SHA256SUMS`). Checkpoints only with --with checkpoints. What looks like a secret is refused.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
+from hpc.adapters.progress import working
 from hpc.console import dry_run_option, json_option, name_argument, note, print_json, say, speaks_plainly
 from hpc.core.errors import EXIT_DONE, InputError
 from hpc.core.layout import RunLayout
+from hpc.core.progress import BYTES
 from hpc.core.words import counted
 from hpc.workspace import Workspace
 
@@ -90,8 +90,8 @@ def _archive(
         raise InputError(f"{layout.experiment}: {live}; wait for the end, or archive it as it is now: --partial")
     contents = list_contents(layout, checkpoints="checkpoints" in more, leave_out=leave_out)
     files = sum(1 for each in contents.entries if each.path.is_file() and not each.path.is_symlink())
-    with _bar("looking for secrets", contents.bytes) as progress:
-        if secrets := find_secrets(contents, progress):
+    with working("looking for secrets", contents.bytes, BYTES) as step:
+        if secrets := find_secrets(contents, step):
             raise InputError(secrets, layout.experiment)
     for path, why in contents.left_out.items():
         if why != "asked for":
@@ -101,8 +101,8 @@ def _archive(
             ours = version("hpc-batch")
         except PackageNotFoundError:
             ours = ""
-        with _bar(str(output), contents.bytes) as progress:
-            write_archive(layout, contents, output, is_partial=bool(live), version=ours, progress=progress)
+        with working(f"writing {output}", contents.bytes, BYTES) as step:
+            write_archive(layout, contents, output, is_partial=bool(live), version=ours, progress=step)
     size = output.stat().st_size if output.exists() and not dry_run else 0
     if as_json:
         print_json({
@@ -124,8 +124,8 @@ def _restore(source: Path, root: Path, *, as_json: bool) -> int:
 
     if not source.is_file():
         raise InputError(f"no archive {source}")
-    with _bar(str(source), 0) as progress:
-        found = restore(source, root.absolute(), this_person(), progress)
+    with working(f"unpacking {source}", unit=BYTES) as step:
+        found = restore(source, root.absolute(), this_person(), step)
     told = {"experiment": found.layout.experiment, "folder": str(found.layout.home), "files": found.files}
     if as_json:
         print_json({**told, "partial": bool(found.note.get("partial")), "left_out": found.note.get("left_out", {})})
@@ -135,23 +135,6 @@ def _restore(source: Path, root: Path, *, as_json: bool) -> int:
         note("it was archived while tasks ran: those that had not ended count as lost")
     say(f"next: HPC_ROOT={root.absolute()} python -m hpc.report {found.layout.experiment}")
     return EXIT_DONE
-
-
-@contextlib.contextmanager
-def _bar(what: str, total: int) -> Iterator[Callable[[int], object]]:
-    """A progress bar on a terminal."""
-    import sys
-
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task(what, total=total or None)
-        yield lambda size: progress.advance(bar, size)
 
 
 if __name__ == "__main__":

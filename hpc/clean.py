@@ -16,6 +16,7 @@ import click
 
 from hpc.adapters.collected_file import read_entries
 from hpc.adapters.locks import lock
+from hpc.adapters.progress import working
 from hpc.adapters.removal import Size
 from hpc.console import dry_run_option, json_option, name_argument, note, print_json, print_table, say, speaks_plainly
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, InputError, NothingToDo, Problem
@@ -61,8 +62,9 @@ def main(
     layout = workspace.layout(name)
     wanted = [kind for kind in KINDS if kind in (kinds or USUAL)]
     with lock(layout.lock, timeout_s=LOCK_S):
-        snapshot = take_snapshot(layout)
-        cleaning = plan_cleaning(snapshot, wanted, older_than_s=age_s, experiments=workspace.experiments)
+        with working(f"looking through {layout.experiment}"):
+            snapshot = take_snapshot(layout)
+            cleaning = plan_cleaning(snapshot, wanted, older_than_s=age_s, experiments=workspace.experiments)
         if dry_run or not cleaning.items:
             return _say_only(layout, cleaning, dry_run=dry_run, as_json=as_json)
         if not as_json:

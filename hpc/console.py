@@ -19,6 +19,7 @@ import click
 
 from hpc import completing
 from hpc.adapters.files import private_umask
+from hpc.adapters.progress import on_terminal
 from hpc.adapters.started import pass_on, started_as
 from hpc.adapters.terminal import fitted
 from hpc.core.errors import EXIT_INTERRUPTED, HpcError, describe_os_error
@@ -223,7 +224,7 @@ def speaks_plainly(command: Callable[P, int | None]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             pass_on()
-            with private_umask():
+            with private_umask(), on_terminal(silent=bool(kwargs.get("as_json"))):
                 code = command(*args, **kwargs) or 0
         except HpcError as error:
             note(f"{'' if error.exit_code == 3 else 'error: '}{error}")

@@ -9,9 +9,7 @@ process of its own and for a bounded time: neither a hung mount nor a hung contr
 """
 
 import shlex
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hpc.adapters.progress import working
 from hpc.adapters.project import find_project
 from hpc.checkup.bounded import Subject, answers, look
 from hpc.completing import clusters, experiments
@@ -103,8 +102,9 @@ def examine(
         yield unanswered("writable", 5)
     workspace = _without_the_root() if hangs else Workspace.current()
     examined = read_examined(workspace, experiment, cluster, root_hangs=hangs)
-    with progress() as tell:
-        yield from look(dict(subjects_of(examined, wait_s, opens_checkpoints=opens_checkpoints)), tell)
+    subjects = dict(subjects_of(examined, wait_s, opens_checkpoints=opens_checkpoints))
+    with working("looking") as step:
+        yield from look(subjects, lambda names: step.says(f"looking: {names}"))
 
 
 def _without_the_root() -> Workspace:
@@ -142,18 +142,6 @@ def subjects_of(
             yield "checkpoints", partial(look_at_checkpoints, layout)
         if examined.is_named and wait_s and not examined.is_local:
             yield "node job", partial(look_from_nodes, examined, wait_s)
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """Say on a terminal what is being looked at."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("looking …") as status:
-        yield lambda names: status.update(f"looking: {names}")
 
 
 def describe(checks: Sequence[Check], code: int, experiment: str | None) -> dict[str, object]:

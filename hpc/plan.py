@@ -18,6 +18,7 @@ import click
 
 from hpc.adapters.collected_file import read_entries
 from hpc.adapters.locks import lock
+from hpc.adapters.progress import working
 from hpc.adapters.slurm import Trial, try_file
 from hpc.completing import clusters, experiments
 from hpc.console import dry_run_option, json_option, note, print_json, print_table, say, show_text, speaks_plainly
@@ -100,10 +101,11 @@ def main(
             )
         return extend(workspace, workspace.layout(name), dry_run=dry_run, as_json=as_json)
     request = PlanRequest(name, cluster, Overrides(assignments, seeds, resource_limits), moved)
-    plan = draft(workspace, request)
-    expected = forecast_of(plan, only_warns=dry_run or is_for_elsewhere(plan))
-    with lock(plan.layout.lock) if plan.layout.home.exists() and not dry_run else nullcontext():
-        done = put_in_place(plan, request.command, replaces=replaces, dry_run=dry_run)
+    with working(f"planning {name}"):
+        plan = draft(workspace, request)
+        expected = forecast_of(plan, only_warns=dry_run or is_for_elsewhere(plan))
+        with lock(plan.layout.lock) if plan.layout.home.exists() and not dry_run else nullcontext():
+            done = put_in_place(plan, request.command, replaces=replaces, dry_run=dry_run)
     other_code = describe_other_code(plan.layout, plan.manifest, plan.code.files if dry_run else None)
     older = (*other_code, *describe_outdated(plan.layout, plan.manifest))
     plan = replace(plan, notes=(*plan.notes, *describe_in_the_way(plan.layout, done.making_way), *older))
@@ -140,7 +142,7 @@ def extend(workspace: Workspace, layout: RunLayout, *, dry_run: bool, as_json: b
     """Add what the second look asks for; the lock keeps a collection or submission from meeting half a plan."""
     from hpc.experiments.second_look import decide_second_look, make_second_look, write_second_look
 
-    with nullcontext() if dry_run else lock(layout.lock):
+    with working("deciding the second look"), nullcontext() if dry_run else lock(layout.lock):
         decided = decide_second_look(layout)
         plan = make_second_look(layout, decided)
         expected = forecast_of(plan)
@@ -181,10 +183,11 @@ def tell(
         expected: What it is forecast to take.
         advises: Whether every cheaper design is named.
     """
-    links = link_scripts(plan.layout, submissions, workspace.rendered) if not dry_run else []
-    asked = [first_assignment(plan.frozen.spec, task) for task in new]
-    jobs = rehearse(plan.layout, plan.frozen, asked) if dry_run else ()
-    trials = try_scripts(submissions, plan.frozen.profile.scheduler)
+    with working("checking scripts"):
+        links = link_scripts(plan.layout, submissions, workspace.rendered) if not dry_run else []
+        asked = [first_assignment(plan.frozen.spec, task) for task in new]
+        jobs = rehearse(plan.layout, plan.frozen, asked) if dry_run else ()
+        trials = try_scripts(submissions, plan.frozen.profile.scheduler)
     objections = [f"{script}: {trial.objection}" for script, trial in trials.items() if trial.objection]
     objections += [f"submission {job.number:03d}: {job.trial.objection}" for job in jobs if job.trial.objection]
     for objection in objections:

@@ -14,6 +14,7 @@ from functools import partial
 import click
 
 from hpc.adapters.locks import lock
+from hpc.adapters.progress import working
 from hpc.adapters.slurm_client import SlurmError
 from hpc.console import dry_run_option, json_option, name_argument, note, print_json, say, speaks_plainly
 from hpc.core.errors import EXIT_DONE, InputError, NothingToDo, TemporaryError
@@ -93,7 +94,8 @@ def main(
         as_json=as_json,
     )
     with lock(request.layout.lock):
-        present = read_present(request)
+        with working("looking at every run"):
+            present = read_present(request)
         for line in name_unreadable(present.snapshot):
             note(line)
         about = request.layout, present.snapshot.manifest
@@ -105,7 +107,8 @@ def main(
         if dry_run:
             return show_dry_run(request, present, decided)
         try:
-            done = act(request, present, decided)
+            with working(f"submitting {request.layout.experiment}"):
+                done = act(request, present, decided)
         except SlurmError as error:
             raise SlurmError(f"{error}\n{seek_reason(request, decided)}") from error
     check_done(request, decided, done)

@@ -6,15 +6,13 @@ What programs logged themselves is sent as it is. Runs of programs that know not
 collected. What is there already is left alone, and a sync that was cut short goes on.
 """
 
-import contextlib
 import os
-import sys
-from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
+from hpc.adapters.progress import working
 from hpc.console import dry_run_option, json_option, name_argument, note, print_json, say, speaks_plainly
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, HpcError, InputError, NothingToDo, TemporaryError
 from hpc.core.layout import RunLayout
@@ -91,8 +89,8 @@ def _sync(
             return []
         raise NothingToDo(f"{layout.experiment}: tracking.wandb is off")
     target = Target(server, entity or str(declared(layout).get("entity") or ""), project)
-    with _bar(layout.experiment) as progress:
-        return [sync_experiment(layout, target, key, os.environ, progress)]
+    with working(f"sending runs of {layout.experiment}") as step:
+        return [sync_experiment(layout, target, key, os.environ, step.at)]
 
 
 def _describe(told: "Synced", server: str, *, dry_run: bool) -> None:
@@ -111,21 +109,6 @@ def _describe(told: "Synced", server: str, *, dry_run: bool) -> None:
         )
     for run, why in told.failed.items():
         note(f"{run}: not sent: {why}")
-
-
-@contextlib.contextmanager
-def _bar(what: str) -> Iterator[Callable[[int, int], object]]:
-    """A progress bar on a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda _done, _all: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(bar, completed=done, total=total)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 import os
 import pty
+import re
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -13,6 +15,18 @@ ASKS = (b"  > ", b"]: ")
 """How a question of ours ends."""
 SILENT_S = 240
 """Longest silence of a command; three daemons and two other tests may share its two cores."""
+_DRAWN = re.compile(r"\r[^\r\n]+\x1b\[K\r|\r\x1b\[K")
+"""A line that tells how far long work is, as it comes and goes (`hpc.adapters.progress`)."""
+
+
+def stood(seen: str) -> str:
+    """What stood on a terminal in the end: nothing that was drawn while somebody waited."""
+    return _DRAWN.sub("", seen).replace("\r\n", "\n")
+
+
+def drawn(seen: str) -> str:
+    """What was drawn while somebody waited, a line each."""
+    return "\n".join(re.sub(r"\x1b\[[0-9;]*[mK]|\r", "", each) for each in _DRAWN.findall(seen))
 
 
 def converse(
@@ -28,6 +42,26 @@ def converse(
 
     Raises:
         AssertionError: It was silent too long, asked more than there are answers, or did not ask for all of them.
+    """
+    code, seen = watch(command, folder, environment, columns, answers)
+    return code, stood(seen)
+
+
+def watch(
+    command: Sequence[str],
+    folder: Path,
+    environment: dict[str, str],
+    columns: int = 200,
+    answers: Sequence[str] = (),
+    interrupt_at: bytes = b"",
+) -> tuple[int, str]:
+    """Run ``python COMMAND`` as `converse` does.
+
+    Args:
+        interrupt_at: What is seen when somebody presses Ctrl-C.
+
+    Returns:
+        The exit code, and everything that was written to the terminal, what was drawn over included.
     """
     # The terminal says how wide it is; a variable that a test before this one has set would go before it.
     environment = {name: value for name, value in environment.items() if name not in ("COLUMNS", "LINES")}
@@ -47,6 +81,9 @@ def converse(
             except OSError:  # the other end was closed: the command is over
                 break
             seen += piece
+            if interrupt_at and interrupt_at in seen:
+                process.send_signal(signal.SIGINT)
+                interrupt_at = b""
             if seen.endswith(ASKS):
                 assert waiting, f"asked more than there are answers:\n{seen.decode()}"
                 os.write(ours, waiting.pop(0).encode() + b"\n")
@@ -55,4 +92,4 @@ def converse(
         process.kill()
         os.close(ours)
     assert not waiting, f"never asked for {waiting}:\n{seen.decode()}"
-    return code, seen.decode().replace("\r\n", "\n")
+    return code, seen.decode()

@@ -42,7 +42,7 @@ ANALYSIS_MAY = {
     "hpc.core", "hpc.adapters.collected_file", "hpc.adapters.files", "hpc.adapters.finished_run",
     "hpc.adapters.ledger",
     "hpc.adapters.manifest_store", "hpc.adapters.metrics_h5", "hpc.adapters.owner", "hpc.adapters.printed",
-    "hpc.adapters.project", "hpc.adapters.result_ledger", "hpc.adapters.started",
+    "hpc.adapters.progress", "hpc.adapters.project", "hpc.adapters.result_ledger", "hpc.adapters.started",
     "hpc.adapters.terminal", "hpc.adapters.wandb_files",
 }  # fmt: skip
 ADAPTERS_MAY = {
@@ -59,7 +59,9 @@ ADAPTERS_MAY = {
     "hpc.adapters.metrics_alike",
     "hpc.adapters.metrics_read",
     "hpc.adapters.packed",
+    "hpc.adapters.progress",
     "hpc.adapters.spool",
+    "hpc.adapters.terminal",
     "hpc.adapters.curves",
     "hpc.adapters.wandb_files",
 }
@@ -79,6 +81,7 @@ CORE: Table = {
     "hpc.core.breaking": set(),
     "hpc.core.picture": set(),
     "hpc.core.typed": set(),
+    "hpc.core.progress": {"hpc.core.immutable", "hpc.core.picture", "hpc.core.printable", "hpc.core.words"},
     "hpc.core.credentials": set(),
     "hpc.core.crate": set(),
     "hpc.core.prose": set(),

@@ -19,6 +19,7 @@ from analysis.figures.timeline import draw_timeline
 from analysis.figures.trajectories import draw_trajectories
 from analysis.findings.findings import Findings
 from analysis.findings.trajectories import find_trajectories
+from hpc.adapters.progress import working
 
 FIGURES = (
     "front",
@@ -52,12 +53,14 @@ def draw_all(
     Args:
         for_page: Draw each for a narrow screen, too.
     """
-    with drawing_style(further):
-        drawings = _draw(frame, findings, folder)
-    if not for_page:
-        return drawings
-    with drawing_style(narrow=True):
-        narrow = {one.name: one.svg for one in _draw(frame, findings, folder)}
+    with working("drawing figures") as step:
+        with drawing_style(further):
+            drawings = _draw(frame, findings, folder)
+        if not for_page:
+            return drawings
+        step.at(step.done, 2 * step.done)  # each was drawn once, and is drawn once more
+        with drawing_style(narrow=True):
+            narrow = {one.name: one.svg for one in _draw(frame, findings, folder)}
     return tuple(replace(one, narrow=narrow[one.name]) for one in drawings)
 
 

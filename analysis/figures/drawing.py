@@ -25,6 +25,7 @@ from matplotlib.figure import Figure
 
 from analysis.words import plain
 from hpc.adapters.files import mode_in, write_text
+from hpc.adapters.progress import one_more
 
 # Okabe and Ito's palette, which all common kinds of colour vision tell apart; yellow last, it is weak on white.
 HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
@@ -168,6 +169,7 @@ def finish(
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", bbox_inches="tight", metadata=_NOTHING["svg"])
     svg = _with_hints(buffer.getvalue(), hints or {})
+    one_more()
     if is_narrow():
         return Drawing(path.name, topic, title, caption, alt, themed_svg(svg, f"{path.name}-narrow"))
     write_text(path.with_name(f"{path.name}.svg"), svg, PRIVATE)

@@ -8,8 +8,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from hpc.adapters.progress import working
 from hpc.core.errors import InputError
 from hpc.core.immutable import immutable
+from hpc.core.progress import BYTES
 
 BASE = "docker://pytorch/pytorch:2.13.0-cuda13.0-cudnn9-devel"
 """An image with PyTorch and CUDA from a public registry, to begin with; containers/train.def builds on the same."""
@@ -30,6 +32,7 @@ class ImageFile:
     sha256: str
 
 
+_BLOCK = 1 << 20
 _ELSEWHERE = re.compile(r"(?P<kind>[a-z][a-z0-9+.-]*):(?P<path>.+)")
 """A reference to a registry, an archive or a daemon, as apptainer reads them."""
 
@@ -204,8 +207,12 @@ def _sha256(path: Path) -> str:
     record = _recorded(path)
     if record is not None:
         return record
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    with path.open("rb") as file, working(f"hashing {path.name}", path.stat().st_size, BYTES) as step:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+            step(len(block))
+    return digest.hexdigest()
 
 
 def build_record(path: Path) -> tuple[str, bool]:

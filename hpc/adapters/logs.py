@@ -8,7 +8,7 @@ only lines it hits are decoded, so that the time hardly depends on what the line
 import os
 import shlex
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -66,12 +66,17 @@ def read_log_or_say_why(path: Path, source: str) -> tuple[LogLine, ...]:
         return (LogLine(source, 0, f"{path}: cannot be read: {error.strerror or error}"),)
 
 
-def read_log(path: Path, source: str) -> tuple[LogLine, ...]:
+Told = Callable[[int], object]
+"""Is told how many bytes more were read."""
+
+
+def read_log(path: Path, source: str, tell: Told = abs) -> tuple[LogLine, ...]:
     """Read what may be evidence from a log file, in file order.
 
     Args:
         path: The file; one that does not exist has no lines.
         source: What the lines are called in verdicts: ``stdout``, ``stderr``, ``slurm``.
+        tell: Is told how much of a long one was read.
 
     Raises:
         InputError: It is not a regular file, or not ours to read; the message says what to do.
@@ -85,15 +90,15 @@ def read_log(path: Path, source: str) -> tuple[LogLine, ...]:
         size = os.fstat(file.fileno()).st_size
         if size <= TAIL_BYTES // 8:
             return _whole(file.read(TAIL_BYTES), source)  # it may have grown meanwhile
-        early, resume_at, resume_line = _first_suspicious(file)
-        total = resume_line + _count_lines(file, resume_at)
+        early, resume_at, resume_line = _first_suspicious(file, tell)
+        total = resume_line + _count_lines(file, resume_at, tell)
         late = _last_suspicious(file, resume_at, size, total) if len(early) == KEEP else []
         kept = dict(_first_lines(file) + _last_lines(file, size, total) + early + late)
     return tuple(LogLine(source, number, kept[number]) for number in sorted(kept))
 
 
-def read_packed_log(path: Path, source: str) -> tuple[LogLine, ...]:
-    """Read as `read_log` a log that may be compressed by gzip, whatever it is called.
+def read_packed_log(path: Path, source: str, tell: Told = abs) -> tuple[LogLine, ...]:
+    """Read as `read_log` a log that may be compressed by gzip, whatever it is called; of one that is, nothing is told.
 
     Raises:
         FileNotFoundError: There is none.
@@ -105,7 +110,7 @@ def read_packed_log(path: Path, source: str) -> tuple[LogLine, ...]:
 
     with open_regular(path) as file:
         if file.read(2) != _GZIP:
-            return read_log(path, source)
+            return read_log(path, source, tell)
         file.seek(0)
         try:
             with gzip.open(file) as unpacked:
@@ -188,7 +193,7 @@ def _pieces(file: Readable) -> Iterator[bytes]:
         yield rest
 
 
-def _first_suspicious(file: BinaryIO) -> tuple[list[tuple[int, str]], int, int]:
+def _first_suspicious(file: BinaryIO, tell: Told) -> tuple[list[tuple[int, str]], int, int]:
     """At most the first `KEEP` suspicious lines, and the byte and line count at which the search stopped."""
     found: list[tuple[int, str]] = []
     offset = line = 0
@@ -196,7 +201,9 @@ def _first_suspicious(file: BinaryIO) -> tuple[list[tuple[int, str]], int, int]:
         for number, text, end in _suspicious_in(chunk):
             found.append((line + number, text))
             if len(found) == KEEP:
+                tell(end)
                 return found, offset + end, line + chunk.count(b"\n", 0, end)
+        tell(len(chunk))
         offset += len(chunk)
         line += chunk.count(b"\n")
     return found, offset, line
@@ -220,12 +227,13 @@ def _last_suspicious(file: BinaryIO, start: int, end: int, total: int) -> list[t
     return found[-KEEP:]
 
 
-def _count_lines(file: BinaryIO, start: int) -> int:
+def _count_lines(file: BinaryIO, start: int, tell: Told) -> int:
     """Line ends from a byte on."""
     file.seek(start)
     count = 0
     while block := file.read(CHUNK):
         count += block.count(b"\n")
+        tell(len(block))
     return count
 
 

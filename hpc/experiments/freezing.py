@@ -27,6 +27,7 @@ from hpc.adapters.manifest_store import (
     task_from_json,
     task_to_json,
 )
+from hpc.adapters.progress import working
 from hpc.adapters.yaml_file import YamlDocument
 from hpc.core.errors import InputError, Problem
 from hpc.core.experiment.grid import expand
@@ -124,8 +125,9 @@ def make_plan(
     from hpc.experiments.site_limits import check_against_site
 
     spec = load_experiment(file, overrides, code=workspace.project)
-    tasks = expand(spec)
-    check_against_site(spec, tasks, profile)
+    with working("naming tasks"):
+        tasks = expand(spec)
+        check_against_site(spec, tasks, profile)
     profile = with_absolute_paths(profile, workspace.project)
     layout = RunLayout(workspace.root, spec.name)
     workspace.refuse_foreign(layout)
@@ -138,7 +140,8 @@ def make_plan(
     container, notes = _container(spec, profile)
     _check_packages(spec, profile, container)
     git = read_git_state(workspace.project)
-    code = find_code(workspace.project, workspace.root, spec.program.inputs.values(), canonical_json(spec.raw))
+    with working("reading the project's code"):
+        code = find_code(workspace.project, workspace.root, spec.program.inputs.values(), canonical_json(spec.raw))
     toolkit = own_code()
     _check_programs(spec, code, toolkit)
     inputs = find_inputs(workspace.project, spec.program.inputs)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from hpc.adapters.progress import through
 from hpc.core.words import counted, few
 from hpc.explaining.explained import WIDTH, Explained, explain
 from hpc.explaining.given import Given, evidence_of_lines, read_given_log
@@ -20,7 +21,7 @@ def explain_folder(folder: Path, given: Given) -> list[Explained]:
         OSError: A log cannot be read.
     """
     found = []
-    for paths in logs_in(folder).values():
+    for paths in through("reading logs", logs_in(folder).values()):
         lines = tuple(line for path in paths for line in read_given_log(path, path.name))
         explained = explain("", evidence_of_lines(lines, given))
         found.append(replace(explained, target=str(_speaks(explained, paths))))

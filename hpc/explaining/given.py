@@ -6,10 +6,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpc.adapters.progress import working
 from hpc.console import note
 from hpc.core.errors import InputError
 from hpc.core.failures.evidence import Evidence, LogLine
 from hpc.core.immutable import immutable, replace
+from hpc.core.progress import BYTES
 from hpc.core.slurm.states import SlurmState, parse_state
 
 if TYPE_CHECKING:
@@ -107,7 +109,8 @@ def read_given_log(path: Path, source: str) -> tuple[LogLine, ...]:
     from hpc.adapters.logs import read_packed_log
 
     try:
-        return read_packed_log(path, source)
+        with working(f"reading {path.name}", path.stat().st_size, BYTES) as step:
+            return read_packed_log(path, source, step)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
 

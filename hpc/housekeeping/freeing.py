@@ -21,6 +21,7 @@ from hpc.adapters.manifest_store import (
     project_of,
     readable_indices,
 )
+from hpc.adapters.progress import through
 from hpc.adapters.project import EXPERIMENTS
 from hpc.adapters.removal import REMOVED, Size, measure, newest_change, remove, why_not_ours
 from hpc.core.errors import HpcError, InputError
@@ -221,7 +222,7 @@ def plan_cleaning(
     found = _Found(snapshot, time.time() - older_than_s)
     if {CHECKPOINTS, WORK} & set(kinds):
         protected = find_protected(snapshot.layout, experiments)
-        for state in snapshot.tasks:
+        for state in through("measuring what can go", snapshot.tasks):
             _of_task(found, state, kinds, protected)
     if {CODE, IMAGES} & set(kinds):
         _copies(found, kinds)
@@ -387,7 +388,7 @@ def _caches(found: _Found) -> None:
         layout.toolkit,
         *(layout.task(each.task.run_name).home for each in found.snapshot.tasks),
     ]
-    for state in found.snapshot.tasks:
+    for state in through("looking for caches", found.snapshot.tasks):
         task = layout.task(state.task.run_name)
         attempts = [task.attempt(number) for number in list_attempts(layout, state.task.run_name)]
         places += [attempt.checkpoints for attempt in attempts]
@@ -423,7 +424,7 @@ class Freed:
 def carry_out(layout: RunLayout, cleaning: Cleaning) -> Freed:
     """Remove what can go, each after one more look. Under the experiment's lock."""
     gone, problems = list[Item](), list[str]()
-    for item in cleaning.items:
+    for item in through("removing", cleaning.items):
         if item.told is not None and not _still(layout, item):
             problems.append(f"{item.run} changed meanwhile: nothing more of it was removed")
             continue

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hpc.adapters.files import open_regular
 from hpc.adapters.proc import lives
+from hpc.adapters.progress import is_shown, working
 from hpc.console import note, say
 from hpc.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, InputError
 from hpc.core.launch.sanity import rungs_in
@@ -33,26 +34,23 @@ _MOST_SAID = 1 << 20
 
 
 def follow(layout: RunLayout, runner: str = "", tell: Callable[[str], None] = say) -> int:
-    """Wait until this machine's queue is empty: a bar on a terminal, one line a task elsewhere; return the exit code.
+    """Wait until this machine's queue is empty: a line that counts on a terminal, one a task elsewhere.
 
     Args:
         runner: The process just started to work it off (`start_detached`): it is waited for however long it starts.
         tell: Prints the next command; `note` where stdout is for one JSON value.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    Returns:
+        The exit code.
+    """
     waiting = list_open(layout)
     ladders = _Ladders(waiting)
     failed = 0
     try:
-        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-            bar = progress.add_task(layout.experiment, total=len(waiting))
+        with working(f"running {layout.experiment}", len(waiting)) as step:
             for element in _as_they_end(layout, waiting, ladders.tell, runner):
-                failed += _say_how_it_ended(element, silent=console.is_terminal)
-                progress.advance(bar)
+                failed += _say_how_it_ended(element, silent=is_shown())
+                step()
     except KeyboardInterrupt:
         note(
             f"the tasks continue without this terminal; see python -m hpc.status {layout.experiment}; "

@@ -14,6 +14,7 @@ from typing import Any
 
 from hpc.adapters.files import make_folder, write_json
 from hpc.adapters.manifest_store import SCHEMA, manifest_sha, save_manifest, task_to_json
+from hpc.adapters.progress import through
 from hpc.adapters.yaml_file import YamlDocument
 from hpc.core.checks.draft import RESERVED
 from hpc.core.errors import InputError, nearest
@@ -162,7 +163,7 @@ def write_adoption(layout: RunLayout, adoption: Adoption, origin: Path) -> None:
     make_folder(layout.home, 0o700)
     manifest = _manifest(layout, adoption, origin)
     seal_plan(layout, manifest)
-    for task in adoption.tasks:
+    for task in through("writing runs", adoption.tasks):
         if task.task_id in adoption.runs:
             _write_run(layout, task, adoption.runs[task.task_id], manifest, adoption.spec.metrics.primary.name)
     save_manifest(layout, manifest)

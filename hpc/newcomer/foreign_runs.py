@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hpc.adapters.progress import through
 from hpc.adapters.yaml_file import load_yaml
 from hpc.core.errors import HpcError, InputError, Problem
 from hpc.core.experiment.metric_source import MetricSource, Reading, match_line, parse_source
@@ -113,7 +114,8 @@ def find_runs(home: Path, pattern: str, source: MetricSource | None) -> tuple[li
         path for path in home.glob("/".join("*" * depth)) if path.is_dir() and not path.name.startswith(".")
     )
     fits = {path: expression.fullmatch(path.relative_to(home).as_posix()) for path in folders}
-    runs = [_read_run(path, match.groupdict(), source) for path, match in fits.items() if match]
+    fitting = [(path, match) for path, match in fits.items() if match]
+    runs = [_read_run(path, match.groupdict(), source) for path, match in through("reading runs", fitting)]
     if not runs:
         seen = ", ".join(path.relative_to(home).as_posix() for path in folders[:5])
         raise InputError(f"no folder below {home} is called like {pattern!r}; there is {seen or 'none at all'}")

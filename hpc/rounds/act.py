@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpc.adapters.code_snapshot import check_code
+from hpc.adapters.progress import working
 from hpc.core.errors import InputError
 from hpc.core.experiment.spec import ExperimentSpec
 from hpc.core.immutable import immutable, replace
@@ -81,15 +82,15 @@ def assess(
     from hpc.rounds.siblings_now import judge_beside_siblings
 
     memory = Memory(layout, lists=True)
-    snapshot = take_snapshot(layout, keep=not forget_gone, memory=memory)
+    with working("looking at every run"):
+        snapshot = take_snapshot(layout, keep=not forget_gone, memory=memory)
     if forget_gone and writes:
         from hpc.rounds.on_request import record_forgotten
 
         record_forgotten(snapshot)
     settles = writes and not again
-    with closing(
-        Settling(snapshot, memory, include_running=include_running, settles=settles, writes=writes)
-    ) as settling:
+    settling = Settling(snapshot, memory, include_running=include_running, settles=settles, writes=writes)
+    with working(f"collecting {layout.experiment}"), closing(settling):
         with said_if_full(layout):
             judged = judge_experiment(
                 snapshot, again=again, writes=writes, judge=settling.judge, frozen=settling.frozen

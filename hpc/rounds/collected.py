@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hpc.adapters.collected_file import describe_aside
 from hpc.adapters.file_set import replacing
 from hpc.adapters.files import open_new, read_json_or_none, write_json
+from hpc.adapters.progress import through
 from hpc.adapters.verdict_lines import line_of, write_verdicts
 from hpc.core.errors import TemporaryError
 from hpc.core.failures.outcomes import Outcome
@@ -78,6 +79,7 @@ def write_collected(judged: JudgedExperiment, plan: RetryPlan, settling: Settlin
         lines, columns, sizes = _lines(judged, entries, table, settling), csv_columns(judged, table), array("q")
         with open_new(folder / layout.tasks_csv.name) as file:
             before = settling.rows_before(judged.tasks, columns.digest)
+            lines = iter(through("writing results", lines, len(entries)))
             rows = write_csv(file, judged, columns, entries, lines, before, sizes)
             digest = write_verdicts(folder / layout.verdicts.name, SCHEMA, told, rows)
         write_results(
@@ -96,7 +98,8 @@ def _describe(judged: JudgedExperiment, plan: RetryPlan, table: Table) -> list[M
 
     decisions, check = _decisions(plan), judged.frozen.spec.check
     entries: list[Mapping[str, Any]] = []
-    for task, values in zip(judged.tasks, table.values, strict=True):
+    pairs = zip(judged.tasks, table.values, strict=True)
+    for task, values in through("describing runs", pairs, len(judged.tasks)):
         if task.settled:
             entries.append(task.settled.entry)
         else:

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hpc.adapters.collected_file import Entry, read_entries
+from hpc.adapters.progress import through
 from hpc.adapters.spool import Spool
 from hpc.core.failures.evidence import Verdict
 from hpc.core.failures.outcomes import Outcome
@@ -76,7 +77,8 @@ class Settling:
         lines = self._known.lines_of_failed() if self._known else iter(())
         known = {row: found for row, state in enumerate(states) if (found := self._find(row, state, next(lines, b"")))}
         new = [(row, state) for row, state in enumerate(states) if row not in known]
-        return [task for _, task in sorted((known | dict(self._judge_new(new))).items())]
+        judged = known | dict(through("judging runs", self._judge_new(new), len(new)))
+        return [task for _, task in sorted(judged.items())]
 
     @cached_property
     def curves(self) -> Curves:

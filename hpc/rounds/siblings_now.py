@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from hpc.adapters.logs import read_program_logs
+from hpc.adapters.progress import through
 from hpc.adapters.siblings_file import read_siblings, write_siblings
 from hpc.core.failures.siblings import Kind, Siblings, add, group_by_cause, judge_among, kind_of
 from hpc.core.failures.templates import keys_of
@@ -30,7 +31,8 @@ def judge_beside_siblings(judged: JudgedExperiment, *, writes: bool) -> tuple[Ju
     if writes and siblings is not before:
         with suppress(OSError):  # it is derived: the next round makes it again
             write_siblings(judged.layout, siblings)
-    return replace(judged, tasks=tuple(_again(judged, task, siblings) for task in judged.tasks)), siblings
+    tasks = through("comparing failed runs with finished ones", judged.tasks)
+    return replace(judged, tasks=tuple(_again(judged, task, siblings) for task in tasks)), siblings
 
 
 def name_of(task: JudgedTask, attempt: JudgedAttempt) -> str:
@@ -65,7 +67,7 @@ def _updated(layout: RunLayout, siblings: Siblings, over: list[Counted]) -> Sibl
     known = {name: kind for name, kind, *_ in over}
     if any(known.get(name, kind) is not kind for name, kind in siblings.runs.items()):
         siblings = Siblings()
-    for name, kind, run, number in over:
+    for name, kind, run, number in through("counting how runs ended", over):
         if name not in siblings.runs and not siblings.is_full(kind):
             siblings = add(siblings, name, kind, keys_of(read_program_logs(layout.attempt(run, number))))
     return siblings

@@ -9,6 +9,7 @@ import pwd
 from collections.abc import Mapping, Sequence
 
 from hpc.adapters import slurm, slurm_client, slurm_site
+from hpc.adapters.progress import through
 from hpc.core.errors import HpcError
 from hpc.core.immutable import field, immutable, replace
 from hpc.core.layout import RunLayout, SubmissionLayout
@@ -107,7 +108,7 @@ def feed(layout: RunLayout, frozen: Frozen, assignments: Sequence[Assignment], t
     live, unused = _counted(layout, profile, terms), Unused(layout)
     while left and waiting:
         taken = set[str]()
-        for plan in plan_arrays(waiting[: fitting(waiting, profile, left)], profile):
+        for plan in through("submitting arrays", plan_arrays(waiting[: fitting(waiting, profile, left)], profile)):
             asked = plan.asked
             found = place(asked, plan.elements, profile, live) if profile.max_gpus else Place()
             own_terms = terms.at(found, most_at_once(asked, profile))
@@ -140,7 +141,7 @@ def _counted(layout: RunLayout, profile: ClusterProfile, terms: Terms) -> list[L
 def resume(layout: RunLayout, unfinished: Sequence[SubmissionLayout]) -> dict[int, str]:
     """Go on with submissions somebody began and died over; one the site does not take now waits with the others."""
     jobs: dict[int, str] = {}
-    for submission in unfinished:
+    for submission in through("going on with arrays", unfinished):
         try:
             jobs |= submit_to_slurm(layout, [submission])
         except slurm_client.SubmitLimitReached:  # its intent is taken back: nothing was asked of Slurm

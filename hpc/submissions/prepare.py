@@ -25,6 +25,7 @@ from hpc.adapters.files import is_there, make_folder, move_away, publish_folder,
 from hpc.adapters.images import name_of_pin, pin_image
 from hpc.adapters.index_file import write_index
 from hpc.adapters.manifest_store import list_submissions, load_index, readable_indices
+from hpc.adapters.progress import through
 from hpc.adapters.sbatch import directive, render_sbatch
 from hpc.adapters.withdrawn import read_withdrawn
 from hpc.core.errors import InputError
@@ -259,7 +260,7 @@ def _needed(
     """Return each array these assignments need with the folder that is there for it, unused, if there is one."""
     if frozen.profile.scheduler == "slurm":  # also for a script that was written for this machine's own queue
         directive(layout.submissions)
-    for plan in plan_arrays(assignments, frozen.profile):
+    for plan in through("writing arrays", plan_arrays(assignments, frozen.profile)):
         index = with_sources(layout, frozen.spec, frozen.index(plan))
         if known := unused.find(index):
             check_script(known)
