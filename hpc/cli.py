@@ -3,7 +3,6 @@
 import gc
 import importlib
 import os
-import shutil
 import sys
 from typing import Any
 
@@ -85,12 +84,13 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Say which verb was nearest to one that is none."""
         if not ctx.resilient_parsing and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from hpc.adapters.terminal import width_of
             from hpc.core.breaking import broken
             from hpc.core.errors import nearest
 
             said = f"Error: there is no command '{args[0]}'; {nearest(args[0], list(COMMANDS))}"
             if sys.stderr.isatty():
-                said = broken(said, shutil.get_terminal_size().columns)
+                said = broken(said, width_of(sys.stderr))
             ctx.fail(said.removeprefix("Error: "))
         return super().resolve_command(ctx, args)
 

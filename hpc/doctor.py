@@ -201,7 +201,20 @@ def next_line(checks: Sequence[Check], experiment: str | None, cluster: str | No
         return f"next: fix what blocks, then: {f'python -m hpc.doctor {chosen}'.rstrip()}"
     if code:
         return f"next, when Slurm answers again: {f'python -m hpc.doctor {chosen}'.rstrip()}"
+    if experiment and _is_planned(experiment):
+        return f"next: python -m hpc.submit {shlex.quote(experiment)}"
     return f"next: {f'python -m hpc.plan {chosen}' if experiment else begin()}"
+
+
+def _is_planned(experiment: str) -> bool:
+    """Whether it was planned, and its file is no newer than that plan."""
+    workspace = Workspace.current()
+    asked = workspace.experiments / f"{experiment}.yaml"
+    try:
+        planned = RunLayout(workspace.root, experiment).manifest.stat().st_mtime
+        return planned >= asked.stat().st_mtime
+    except (OSError, ValueError):
+        return False
 
 
 def _counted(number: int, severity: Severity) -> str:

@@ -19,7 +19,7 @@ from hpc.console import as_typed, dry_run_option, json_option, note, print_json,
 from hpc.core.errors import EXIT_DONE, InputError, NothingToDo, nearest_of_many
 from hpc.core.history.command import parse_command
 from hpc.core.history.compare import select
-from hpc.core.history.entries import Entry, Log, State, describe_results, fold, make_id, start_event
+from hpc.core.history.entries import Entry, Log, State, describe_results, fold, goals_in, make_id, start_event
 from hpc.core.history.metrics import Standing, goal_of, seed_of, settings_of, stand
 from hpc.core.history.page import escape
 from hpc.core.words import few
@@ -161,7 +161,7 @@ def finish(
             f"no result given; write it: python -m hpc.history finish {shlex.quote(whose)} loss=3.1; "
             "or give --log FILE, --metrics FILE, --diverged-at STEP or --failed"
         )
-    book, made, standings = _book(), Event(), list[Standing]()
+    book, made, standings, goals = _book(), Event(), list[Standing](), dict[str, str]()
 
     def make(log: Log) -> Event:
         entry = _entry(log, words[0]) if named else _only_running(log)
@@ -171,9 +171,11 @@ def finish(
             "diverged_at": diverged_at if diverged_at is not None else found.step,
         }  # fmt: skip
         own = _after(entry, event)
-        earlier = [each.run for each in book.runs(log) if each.name != entry.name and each.state is State.FINISHED]
+        ended = [each for each in book.runs(log) if each.name != entry.name and each.state is State.FINISHED]
+        earlier = [each.run for each in ended]
+        goals.update(goals_in(each for each in ended if each.program == entry.program))
         if state is State.FINISHED:
-            standings.extend(each for metric in own.results if (each := stand(own.run, earlier, metric)))
+            standings.extend(each for metric in own.results if (each := stand(own.run, earlier, metric, goals)))
         made.update(event, new_best=[each.metric for each in standings if each.is_best and not each.only_seed])
         if entry.ended:
             before = describe_results(entry.results) or entry.status
@@ -188,7 +190,7 @@ def finish(
         beside = [_standing_json(each) for each in standings]
         print_json({**entry_json(entry), "beside": beside, "recorded": not dry_run})
         return EXIT_DONE
-    _tell_end(entry, found.lost, standings)
+    _tell_end(entry, found.lost, standings, goals)
     return EXIT_DONE
 
 
@@ -201,14 +203,14 @@ def _standing_json(standing: Standing) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _tell_end(entry: Entry, lost: Sequence[str], standings: Sequence[Standing]) -> None:
+def _tell_end(entry: Entry, lost: Sequence[str], standings: Sequence[Standing], goals: Mapping[str, str]) -> None:
     """Say how it ended and how its results stand beside earlier ones."""
     tell(f"{entry.name}: {entry.status}{', ' * bool(entry.results)}{describe_results(entry.results)}")
     if lost:
         tell(f"no number at the end: {few(lost)}")
     for each in standings:
         tell(str(each))
-    unknown = [name for name in entry.results if not goal_of(name)]
+    unknown = [name for name in entry.results if not goal_of(name, goals)]
     if unknown and entry.state is State.FINISHED:
         tell(f"recorded but not compared, because the name does not say which way is better: {few(unknown)}")
 

@@ -8,6 +8,7 @@ The program is read, never run: arguments and printed numbers are found in its s
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -70,7 +71,8 @@ def main(
     if makefile and (targets := wanted_makefile(workspace.project)):
         wanted.append(targets)
     if not wanted:
-        raise NothingToDo(f"everything is in place; next: {next_line(chosen or newest(workspace))}")
+        there = next_line(newest(workspace))
+        raise NothingToDo(f"everything is in place (to add another: python -m hpc.init --name OTHER); next: {there}")
     if not dry_run:
         write_files(workspace.project, wanted)
     if as_json:
@@ -118,22 +120,11 @@ def make_draft(project: Path, command: str | None, name: str, answers: Answers) 
     Raises:
         InputError: There is no program, or the one named is not there.
     """
-    from hpc.newcomer.find import as_script, ask_the_program, find_notebooks, find_programs, read_command
+    from hpc.newcomer.find import ask_the_program, read_command
     from hpc.newcomer.job_scripts import find_given, started_by
     from hpc.newcomer.write import check_draft
 
-    if command is None:
-        found = find_programs(project)
-        default = found[0].start if found else ""
-        if others := [str(each.file.relative_to(project)) for each in found[1:] if each.file]:
-            another = f"another by python -m hpc.init PROGRAM: {few(others)}"
-            note(f"note: it is one of {len(found)} programs; {another}")
-        command = ask("Which command runs the training?", default) if answers.asks else default
-    if not command:
-        notebooks = find_notebooks(project)
-        beside = f". {notebooks[0]} is a notebook. {as_script(notebooks[0])}" if notebooks else ""
-        named = "name it: python -m hpc.init PROGRAM.py"
-        raise InputError(f"no training program was found in {project}; {named}{beside}")
+    command = choose_command(project, asks=answers.asks) if command is None else command
     started = started_by(project, PurePath(command))
     program = read_command(project, str(started.relative_to(project)) if started else command)
     if answers.run_help:
@@ -153,6 +144,29 @@ def make_draft(project: Path, command: str | None, name: str, answers: Answers) 
         note(f"note: {read[0].script} is left aside: {error.problems[0].message}")
         return plain
     return made
+
+
+def choose_command(project: Path, *, asks: bool) -> str:
+    """The command of the likeliest program, or what somebody answers who is asked.
+
+    Raises:
+        InputError: There is no program, and none was named.
+    """
+    from hpc.newcomer.find import as_script, find_notebooks, find_other_programs, find_programs
+
+    found, foreign = find_programs(project), find_other_programs(project)
+    default = found[0].start if found else foreign[0] if len(foreign) == 1 and asks else ""
+    if others := [str(each.file.relative_to(project)) for each in found[1:] if each.file]:
+        another = f"another by python -m hpc.init PROGRAM: {few(others)}"
+        note(f"note: it is one of {len(found)} programs; {another}")
+    command = ask("Which command runs the training?", default) if asks else default
+    if not command:
+        notebooks = find_notebooks(project)
+        beside = f". {notebooks[0]} is a notebook. {as_script(notebooks[0])}" if notebooks else ""
+        there = f", of {few(foreign)}" if foreign else ""
+        named = f"name it{there}: python -m hpc.init {shlex.quote(foreign[0]) if foreign else 'PROGRAM.py'}"
+        raise InputError(f"no training program was found in {project}; {named}{beside}")
+    return command
 
 
 def choose_metric(program: Program, answers: Answers) -> tuple[Printed, bool]:
@@ -230,6 +244,8 @@ def left_to_do(made: Draft) -> list[str]:
     if made.unknown:
         names = ", ".join(f"{{{each.name}}}" for each in made.unknown)
         told.append(f"the program needs values for {names}: put them into program.command")
+    if (first := shlex.split(made.start)[0]) and "/" not in first and not shutil.which(first):
+        told.append(f"there is no command {first} on this machine: without a container, no run would start")
     if made.is_guess:
         told.append(f"nothing in its source prints {made.metric.name}: compare metrics.source with its output")
     if made.grid and made.metric.name.startswith("test"):

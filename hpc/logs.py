@@ -81,7 +81,7 @@ def main(
     if problems := list(_contradictions(follows=follows, grep=grep, as_json=as_json)):
         raise InputError(problems)
     wanted = Wanted(attempt, rank, (only,) if only else STREAMS, tail)
-    layout = Workspace.current().layout(name, acts=False)
+    layout, run = Workspace.current().layout_and_run(name, run)
     if grep is not None:
         return show_matches(layout, run, parse_search(grep), wanted, as_json=as_json)
     task, which = (find_run(layout, run), "") if run else newest_run(layout)

@@ -9,8 +9,10 @@ the same frozen code, image, arguments, seed and launch. The last line, after it
 """
 
 import math
+import re
 import shlex
 import subprocess
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -106,10 +108,23 @@ def _tell_plan(original: Original, copy: Copy, stage: str, *, as_json: bool) -> 
         return EXIT_DONE
     say(f"{original.name}, attempt {original.attempt.number}, as {copy.layout.experiment}: {stage}")
     say(f"  code {original.record.code.sha256[:16]}, {_image_of(copy)}, seed {original.task.seed}")
-    show_text(f"  {shlex.join(original.record.argv)}")
+    show_text(f"  {shlex.join(_arguments_of(copy, original))}")
     for sentence in copy.differs:
         say(f"cannot be the same: {sentence}")
     return EXIT_DONE
+
+
+def _arguments_of(copy: Copy, original: Original) -> Iterator[str]:
+    """The command line made again: where the first run's folders stood, those of the copy."""
+    first, again = (layout.task(original.task.run_name) for layout in (original.layout, copy.layout))
+    moved = {str(original.attempt.home): str(again.attempt(1).home), str(first.home): str(again.home)}
+    return (_moved(word, moved) for word in original.record.argv)
+
+
+def _moved(word: str, moved: Mapping[str, str]) -> str:
+    for old, new in moved.items():
+        word = re.sub(rf"{re.escape(old)}(?![\w.-])", new.replace("\\", r"\\"), word)
+    return word
 
 
 def _head(original: Original, copy: Copy) -> dict[str, Any]:

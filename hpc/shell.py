@@ -55,7 +55,7 @@ def main(
 ) -> int:
     """Open a shell where a TASK of experiment NAME ran (default: the newest that runs, else the newest that failed)."""
     workspace = Workspace.current()
-    layout = workspace.layout(name, acts=False)
+    layout, run = workspace.layout_and_run(name, run)
     task, which = (find_run(layout, run), "") if run else newest_run(layout)
     if which:
         note(f"{layout.experiment}: {which}")

@@ -201,6 +201,18 @@ class Workspace:
             )
         return layout
 
+    def layout_and_run(self, name: str | None, run: str | None) -> tuple[RunLayout, str | None]:
+        """The runs of an experiment that is only read, and which of them; a run alone is one of that planned last.
+
+        Raises:
+            InputError: There is neither such an experiment nor such a run.
+        """
+        if name and run is None and not RunLayout(self.root, name).manifest.is_file():
+            owner, _, inner = name.rpartition("/")
+            if owner := owner or self._experiment_of(name):
+                return self.layout(owner, acts=False), inner
+        return self.layout(name, acts=False), run
+
     def _experiment_of(self, run_name: str) -> str:
         """The experiment planned last, where it has begun a run of this name; else nothing."""
         newest = newest_experiment(self.root)

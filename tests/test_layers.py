@@ -198,7 +198,7 @@ HPC: Table = {
     "hpc.checkup": BELOW_ALL | {"hpc.workspace", "hpc.experiments", "hpc.submissions"},
     "hpc.api": BELOW_ALL | {"hpc.workspace"},
     "hpc.assistant": BELOW_ALL | {"hpc.workspace", "hpc.submissions"},
-    "hpc.cli": {"hpc.core"},
+    "hpc.cli": {"hpc.core", "hpc.adapters"},
     "hpc.__main__": {"hpc.cli"},
 }
 """The commands stand above these; what they may import is in `hpc_table`."""

@@ -18,6 +18,14 @@ ASPECTS = {
     "manifest": "manifest",
 }
 """What is compared: name → words."""
+MADE = {
+    "code": "from other code",
+    "image": "in another image",
+    "launch": "launched differently",
+    "global_batch": "with another global batch",
+    "manifest": "from another manifest",
+}
+"""What is said of a run that differs in it: ``2 of 3 from other code``."""
 UNKNOWN = ""
 _THEN = " then "
 _NO_IMAGE, _NO_LAUNCH, _NO_BATCH = "no image recorded", "no launcher", "none declared"
@@ -115,8 +123,8 @@ def short(value: str) -> str:
 
 
 def other_text(one: Difference, row: int) -> str:
-    """Write beside a run what it ran instead: ``other code (c0ffee12)``."""
-    return f"other {ASPECTS[one.aspect]} ({short(one.ran[row])})"
+    """Write beside a run what it ran instead: ``from other code (c0ffee12)``."""
+    return f"{MADE[one.aspect]} ({short(one.ran[row])})"
 
 
 def _text(attempt: Mapping[str, Any], key: str, none: str) -> str:

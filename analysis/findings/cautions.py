@@ -12,6 +12,7 @@ import numpy as np
 from analysis.data.frame import ExperimentFrame
 from analysis.data.sameness import (
     ASPECTS,
+    MADE,
     Difference,
     count_unknown,
     find_differences,
@@ -68,7 +69,7 @@ class Cautions:
     def count(self, rows: Iterable[int]) -> dict[str, int]:
         """Count some runs by what is to be said of them; one run may be in several of the counts."""
         mine = list(rows)
-        counts = {f"other {ASPECTS[one.aspect]}": sum(row in one.others for row in mine) for one in self.differences}
+        counts = {MADE[one.aspect]: sum(row in one.others for row in mine) for one in self.differences}
         counts["with warnings"] = sum(row in self.warnings for row in mine)
         counts["that failed their check"] = sum(row in self.refused for row in mine)
         return {name: count for name, count in counts.items() if count}

@@ -52,7 +52,7 @@ class ConfigurationResult:
         failed: Failure class → tasks.
         unfinished: Tasks running, pending or never started.
         altered: Tasks kept out because they are not what was asked.
-        cautions: What is to be said of runs that are in the mean → runs: ``other code``, ``with warnings``.
+        cautions: What is to be said of runs that are in the mean → runs: ``from other code``, ``with warnings``.
         estimate: Mean, std, n and interval over its usable runs.
         secondary: Metric → estimate, for the other declared metrics.
         secondary_comparisons: Metric → comparison with its baseline, adjusted over the configurations on that metric
@@ -106,7 +106,7 @@ class ConfigurationResult:
 
     @property
     def caution_text(self) -> str:
-        """What is in the mean and has to be known of it: ``1 of 3 other code; 2 of 3 with warnings``."""
+        """What is in the mean and has to be known of it: ``1 of 3 from other code; 2 of 3 with warnings``."""
         return "; ".join(f"{count} of {self.estimate.n} {name}" for name, count in self.cautions.items())
 
 

@@ -10,7 +10,7 @@ from hpc.console import print_json, say
 from hpc.core.errors import InputError, nearest, nearest_of_many
 from hpc.core.history.ask import UNDERSTOOD, Query, understand
 from hpc.core.history.compare import cell, compare, find_parameters, select, tried_values
-from hpc.core.history.entries import Entry, Log, State, describe_results
+from hpc.core.history.entries import Entry, Log, State, describe_results, goals_in
 from hpc.core.history.metrics import (
     LOSS,
     SCORE,
@@ -105,7 +105,8 @@ def _answer_best_of(
     """
     runs = [entry.run for entry in entries]
     for metric in metrics:
-        goal = goal_of(metric) or "min"
+        known = goal_of(metric, goals_in(entries))
+        goal = known or "min"
         ordered = best_runs(runs, metric, goal)
         spread = seed_spread(runs, metric)
         by_name = {entry.name: entry for entry in entries}
@@ -133,7 +134,7 @@ def _answer_best_of(
             show_table(("run", "date", "config", metric), rows)
             if len(tied) == 1:
                 _say_margin(value, ordered[1].results[metric], str(spread) if spread else "")
-        if not goal_of(metric):
+        if not known:
             tell(f"(the name {metric} does not say which is better; lower is taken to be)")
 
 
@@ -157,7 +158,9 @@ def _metrics(entries: Sequence[Entry], said: str) -> list[str]:
     if exact:
         return exact[:1]
     if wanted in kinds:
-        leaders = [[name for entry in entries if (name := leading(entry.results, kind))] for kind in kinds[wanted]]
+        leaders = [
+            [name for entry in entries if (name := leading(entry.results, kind, entry.goals))] for kind in kinds[wanted]
+        ]
         found = [max(dict.fromkeys(names), key=names.count) for names in leaders if names]
         if found:
             return found

@@ -52,8 +52,7 @@ def find_planned(workspace: Workspace) -> Planned:
 
 def _experiment(layout: RunLayout, manifest: Mapping[str, Any], runs: list[Entry]) -> Entry:
     spec = manifest["spec"]
-    primary = spec["metrics"]["primary"]
-    name, goal = str(primary["name"]), str(primary.get("goal") or "min")
+    name, goal = _primary(spec)
     measured = [run for run in runs if name in run.results and run.state is State.FINISHED]
     best = (min if goal == "min" else max)(measured, key=lambda run: run.results[name], default=None)
     counts = Counter(run.state for run in runs)
@@ -68,13 +67,20 @@ def _experiment(layout: RunLayout, manifest: Mapping[str, Any], runs: list[Entry
         goal=escape(str((spec.get("brief") or {}).get("goal") or "")),
         state=State.FINISHED if runs and counts[State.FINISHED] == len(manifest["tasks"]) else State.RUNNING,
         results={name: best.results[name]} if best else {},
+        goals={name: goal},
         experiment=layout.experiment,
         told=f"{told} of {tasks}" if told else f"planned, {tasks}",
     )
 
 
+def _primary(spec: Mapping[str, Any]) -> tuple[str, str]:
+    """The metric that decides, and whether lower or higher is better."""
+    primary = spec["metrics"]["primary"]
+    return str(primary["name"]), str(primary.get("goal") or "min")
+
+
 def _runs(layout: RunLayout, spec: Mapping[str, Any]) -> Iterator[Entry]:
-    program, planned = _program(spec), _when(layout.manifest)
+    program, planned, goals = _program(spec), _when(layout.manifest), dict([_primary(spec)])
     for entry in read_entries(layout).values():
         if entry.get("altered"):
             continue
@@ -85,7 +91,8 @@ def _runs(layout: RunLayout, spec: Mapping[str, Any]) -> Iterator[Entry]:
             parameters["case"] = str(entry["case"])
         found = Entry(
             f"{layout.experiment}/{entry['run_name']}", planned, program=program, parameters=parameters,
-            experiment=layout.experiment, state=_state(entry), told=_failure(entry), worked=tuple(_worked(entry)),
+            experiment=layout.experiment, state=_state(entry), told=_failure(entry), goals=goals,
+            worked=tuple(_worked(entry)),
         )  # fmt: skip
         yield replace(found, results=_numbers(entry["summary"])) if found.state is State.FINISHED else found
 

@@ -30,6 +30,10 @@ _ARGUMENTS = re.compile(
     r"^(?:def \w*(?:arg|pars|opt|flag|config)\w*\(|\w*(?:args|opt|options|parser) = )", re.MULTILINE
 )
 """A module that holds what another program takes offers it: ``def get_args():``, ``parser = …``."""
+INTERPRETERS = {
+    ".sh": "bash", ".bash": "bash", ".R": "Rscript", ".r": "Rscript", ".jl": "julia", ".lua": "lua", ".pl": "perl",
+}  # fmt: skip
+"""What runs a program that is no Python, by the end of its name."""
 MOST_BYTES = 2_000_000
 MOST_MODULES = 50
 MOST_FILES = 300
@@ -177,12 +181,19 @@ def _startable(project: Path, words: list[str]) -> list[str]:
     if path.is_dir():
         raise InputError(f"{name} is a folder; name a program in it, such as train.py")
     if path.is_file() and not os.access(path, os.X_OK):
-        if path.suffix == ".sh":
-            return ["bash", name]
+        if interpreter := INTERPRETERS.get(path.suffix):
+            return [interpreter, name]
         raise InputError(f"{name} cannot be started: it is no Python file and not executable (chmod +x {quote(name)})")
     if not path.is_file() and ("/" in name or path.suffix):  # one word may be a program of the container
         raise InputError(f"no file {name} in {project}; there is {_known(project)}")
     return words
+
+
+def find_other_programs(project: Path) -> list[str]:
+    """The programs in R, Julia and other languages at the top of a project and one folder below, relative to it."""
+    endings = [each for each in INTERPRETERS if each not in (".sh", ".bash")]
+    found = (path for end in endings for folder in ("", "[!.]*/") for path in sorted(project.glob(f"{folder}*{end}")))
+    return [str(path.relative_to(project)) for path in found if path.is_file()]
 
 
 NOTEBOOK = ".ipynb"
@@ -201,7 +212,7 @@ def find_notebooks(project: Path) -> list[str]:
 
 def _known(project: Path) -> str:
     names = [str(each.file.relative_to(project)) for each in find_programs(project) if each.file]
-    return ", ".join(names) or "no program in Python"
+    return ", ".join(names or find_other_programs(project)) or "no program in Python, R or Julia"
 
 
 def _file_of(project: Path, words: list[str]) -> Path | None:

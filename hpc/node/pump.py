@@ -44,7 +44,8 @@ class Pump:
             "git_commit": told["HPC_GIT_COMMIT"],
         }
         self._pipe, self._attempt = pipe, attempt
-        self._is_apart = task.stdout_is_read and task.nodes * task.processes > 1
+        self._is_several = task.nodes * task.processes > 1
+        self._is_apart = task.stdout_is_read and self._is_several
         self._problem = ""
         self._log: IO[bytes] | None = None
         self._tap: MetricTap | None = None
@@ -101,6 +102,8 @@ class Pump:
                 self._tap.feed(b"\n")  # what stands in a last line without an end counts, too
                 if self._is_apart and not self._tap.has_matched:
                     self._ask_other_ranks(self._tap)
+                if not (self._is_several or self._tap.has_matched):
+                    self._ask_stderr(self._tap)
                 self._tap.close(finished)
         except (HpcError, OSError) as error:
             self._problem = self._problem or str(error)
@@ -117,3 +120,15 @@ class Pump:
             if tap.has_matched:
                 print(f"metrics: rank 0 printed none; taken from {each[0]}", flush=True)
                 return
+
+    def _ask_stderr(self, tap: "MetricTap") -> None:
+        """Read what one process logged where it printed no metric: Python's `logging`, absl and tqdm write to stderr.
+
+        Several ranks share it, and their numbers would mix.
+        """
+        with open_regular(self._attempt.stderr) as file:
+            while chunk := file.read(65536):
+                tap.feed(chunk)
+        tap.feed(b"\n")
+        if tap.has_matched:
+            print("metrics: none on stdout; taken from stderr", flush=True)

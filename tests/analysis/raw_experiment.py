@@ -251,7 +251,7 @@ class RawExperiment:
         mine = [self.tasks[row]["attempts"][-1] for row in rows if math.isfinite(self.value(row, metric))]
         code = self.manifest["provenance"]["code"]["sha256"]
         found = {
-            "other code": sum("code_sha256" in one and one["code_sha256"] != code for one in mine),
+            "from other code": sum("code_sha256" in one and one["code_sha256"] != code for one in mine),
             "with warnings": sum(bool(one["verdict"].get("warnings")) for one in mine),
         }
         return {name: count for name, count in found.items() if count}

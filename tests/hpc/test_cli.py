@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import click
@@ -229,6 +233,22 @@ def test_an_unknown_verb_is_a_usage_error() -> None:
     assert done.returncode == 2
     assert "nonsense" in done.stderr
     assert "did you mean 'plan'?" in run("hpc.cli", "pln").stderr
+
+
+def test_an_unknown_verb_is_said_in_lines_as_wide_as_the_terminal_it_is_said_on() -> None:
+    """That is stderr's, also where stdout goes elsewhere."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 44, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    subprocess.run(
+        [sys.executable, "-m", "hpc.cli", "frobnicate"], stdout=subprocess.DEVNULL, stderr=theirs,
+        env={**environment, "PYTHONPATH": str(ROOT)}, check=False,
+    )  # fmt: skip
+    os.close(theirs)
+    said = os.read(ours, 65536).decode()
+    os.close(ours)
+    said = said[said.index("Error: there is no command") :]
+    assert max(map(len, said.splitlines())) <= 44
 
 
 @pytest.mark.parametrize("verb", COMMANDS)

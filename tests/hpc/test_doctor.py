@@ -212,3 +212,13 @@ def test_errors_of_the_environment_name_the_doctor(tmp_path: Path, monkeypatch: 
     (tmp_path / "bin/sbatch").unlink()
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     assert "python -m hpc.doctor" in project.hpc("submit", "tiny", expect=75)
+
+
+def test_the_next_line_plans_what_is_not_planned_and_submits_what_is(tmp_path: Path) -> None:
+    """Also where the experiment changed since it was planned: then it is to be planned again."""
+    project = make_project(tmp_path)
+    assert project.hpc("doctor", "tiny").splitlines()[-1] == "next: python -m hpc.plan tiny"
+    project.hpc("plan", "tiny", "--cluster", "local")
+    assert project.hpc("doctor", "tiny").splitlines()[-1] == "next: python -m hpc.submit tiny"
+    os.utime(project.folder / "manifests/experiments/tiny.yaml", (2_000_000_000, 2_000_000_000))
+    assert project.hpc("doctor", "tiny").splitlines()[-1] == "next: python -m hpc.plan tiny"

@@ -106,7 +106,7 @@ def test_again_it_does_nothing(repository: Path) -> None:
     done = init("--yes")
 
     assert done.exit_code == 3
-    assert f"everything is in place; next: {NEXT}" in done.output
+    assert f"everything is in place (to add another: python -m hpc.init --name OTHER); next: {NEXT}" in done.output
     assert tree(repository) == before
 
 
@@ -423,3 +423,30 @@ def test_make_has_the_same_targets_in_any_repository(repository: Path, own: str,
         assert command in told
     assert written in tree(repository)
     assert init("--yes", "--makefile").exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "interpreter"), [("fit.R", "Rscript"), ("fit.r", "Rscript"), ("fit.jl", "julia"), ("go.sh", "bash")]
+)
+def test_a_program_in_another_language_gets_its_interpreter(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, name: str, interpreter: str
+) -> None:
+    """Named alone it becomes a command that starts; that there is no such command here is said."""
+    (repository / name).write_text("cat(1)\n")
+    monkeypatch.setattr("hpc.init.shutil.which", lambda command: None if command == interpreter else "/usr/bin/it")
+    done = init(name, "--yes")
+    assert done.exit_code == 0, done.output
+    assert f"command: '{interpreter} {name}'" in experiment(repository)
+    assert f"there is no command {interpreter} on this machine" in done.output
+
+
+def test_the_programs_there_are_in_other_languages_are_named(repository: Path) -> None:
+    """The line that is advised can be pasted; asked at a terminal, the only one is offered."""
+    (repository / "a b.R").write_text("cat('loss', 1)\n")
+    done = init("--yes")
+    assert done.exit_code == 2
+    assert "of a b.R: python -m hpc.init 'a b.R'" in done.output
+    assert init("'a b.R'").exit_code == 2  # quoted twice: no such file
+    asked = init(answers="\n\n")
+    assert asked.exit_code == 0, asked.output
+    assert "Rscript 'a b.R'" in asked.output

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -126,3 +127,14 @@ def test_a_run_recorded_by_its_command_gives_command_and_commit(tmp_path):
     assert "secret123" not in told
     assert "files had changed since that commit, and the changes were not kept" in told
     assert "started by hand" in project.hpc("reproduce", "program-1", "--submit", expect=2)
+
+
+def test_a_rehearsal_names_the_folder_that_it_would_use(tmp_path: Path) -> None:
+    """A path below the first run's folder is shown as the copy will have it, never as the first run had it."""
+    text = EXPERIMENT.replace("{x} {seed}", "{x} {seed} {out_dir}/model.pt")
+    project = make_project(tmp_path / "project", text, "print('1 2')")
+    project.hpc("plan", "tiny", "--cluster", "local")
+    project.hpc("submit", "tiny", "--backend", "local")
+    told = project.hpc("reproduce", "X1_S1", "--dry-run")
+    assert str(project.runs / "tiny_reproduce_X1_S1/tasks/X1_S1/model.pt") in told
+    assert f"{project.runs}/tiny/" not in told

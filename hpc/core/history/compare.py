@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from hpc.core.errors import InputError, nearest
 from hpc.core.history.command import same_value, value_key
-from hpc.core.history.entries import Entry, State
+from hpc.core.history.entries import Entry, State, goals_in
 from hpc.core.history.metrics import (
     COST,
     LOSS,
@@ -95,10 +95,10 @@ def tried_values(name: str, entries: Sequence[Entry]) -> list[Tried]:
 
 def _best_of(group: Sequence[Entry]) -> dict[str, float]:
     found: dict[str, float] = {}
-    for metric in (leading(entry.results, kind) for entry in group for kind in (LOSS, SCORE)):
+    for metric in (leading(entry.results, kind, entry.goals) for entry in group for kind in (LOSS, SCORE)):
         if metric and metric not in found:
             values = [entry.results[metric] for entry in group if metric in entry.results]
-            found[metric] = min(values) if goal_of(metric) == "min" else max(values)
+            found[metric] = min(values) if goal_of(metric, goals_in(group)) == "min" else max(values)
     return found
 
 
@@ -175,7 +175,8 @@ def compare(sides: Sequence[Side], entries: Sequence[Entry]) -> Comparison:
         entries: All of the log: they tell how far runs scatter by their seed alone.
     """
     named = dict.fromkeys(metric for side in sides for entry in side.entries for metric in entry.results)
-    metrics = tuple(sorted(named, key=lambda name: (_ORDER.get(kind_of(name), len(_ORDER)), name)))
+    goals = goals_in(entry for side in sides for entry in side.entries)
+    metrics = tuple(sorted(named, key=lambda name: (_ORDER.get(kind_of(name, goals), len(_ORDER)), name)))
     differs = _differing(sides)
     spreads = {metric: seed_spread([entry.run for entry in entries], metric) for metric in metrics}
     return Comparison(tuple(sides), metrics, differs, tuple(_words(sides, metrics, differs, spreads)))
@@ -210,9 +211,10 @@ def _words(
     spreads: Mapping[str, Spread | None],
 ) -> Iterator[str]:
     wins: dict[str, list[str]] = {}
+    goals = goals_in(entry for side in sides for entry in side.entries)
     for metric in metrics:
         having = [side for side in sides if side.values(metric)]
-        goal = goal_of(metric)
+        goal = goal_of(metric, goals)
         if len(having) < 2 or not goal:
             continue
         means = {side.label: mean_of(side.values(metric)) for side in having}

@@ -78,6 +78,7 @@ class Entry:
         observations: Markdown.
         experiment: Of this toolkit; empty for a run that was started by hand.
         told: Of an experiment, where it stands; of a failed run of one, its failure class; in words.
+        goals: Metric → ``min`` or ``max``, as its experiment declares it; of others the name says which is better.
         worked: When it ran, piece by piece: of a run of an experiment each attempt that is over, with its hours.
     """
 
@@ -98,6 +99,7 @@ class Entry:
     observations: str = ""
     experiment: str = ""
     told: str = ""
+    goals: Mapping[str, str] = field(default_factory=dict)
     worked: tuple[Worked, ...] = ()
 
     @property
@@ -373,3 +375,9 @@ def stamp(lines: Sequence[bytes]) -> str:
 def describe_results(results: Mapping[str, float]) -> str:
     """``val_loss 3.1, score 0.42``."""
     return ", ".join(f"{name} {number(value)}" for name, value in results.items())
+
+
+def goals_in(entries: Iterable[Entry]) -> dict[str, str]:
+    """Metric → ``min`` or ``max``, as the experiments among them declare it; of several the last planned."""
+    dated = sorted((entry for entry in entries if entry.goals), key=lambda entry: entry.time)
+    return {metric: goal for entry in dated for metric, goal in entry.goals.items()}

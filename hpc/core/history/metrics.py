@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 
 from hpc.core.immutable import immutable
 from hpc.core.program.naming import known_goal
@@ -32,9 +33,18 @@ _PAIR = re.compile(
 _STEP = re.compile(r"\b(?:global_step|step|steps|iter|iteration|it)\b[\"']?\s*[:=#]?\s*(\d+)", re.IGNORECASE)
 
 
+def kind_of(name: str, goals: Mapping[str, str] = MappingProxyType({})) -> str:
+    """What a result is: ``loss``, ``score``, ``cost`` (time, memory, speed); empty for no idea.
+
+    Args:
+        goals: Metric → ``min`` or ``max`` where an experiment declares it; else its name says.
+    """
+    declared = {"min": LOSS, "max": SCORE}.get(goals.get(name, ""))
+    return declared or _kind_by_name(name)
+
+
 @cache
-def kind_of(name: str) -> str:
-    """What a result is by its name: ``loss``, ``score``, ``cost`` (time, memory, speed); empty for no idea."""
+def _kind_by_name(name: str) -> str:
     goal, words = known_goal(name), set(re.findall(r"[a-z]+", name.lower().replace("_", " ")))
     if goal:
         return LOSS if goal == "min" else SCORE
@@ -43,19 +53,21 @@ def kind_of(name: str) -> str:
     return COST if words & (_COSTS | _MORE_IS_BETTER) or _RATE.search(name.lower()) else ""
 
 
-def goal_of(name: str) -> str:
-    """``min`` or ``max``; empty where the name does not say which is better."""
-    kind = kind_of(name)
+def goal_of(name: str, goals: Mapping[str, str] = MappingProxyType({})) -> str:
+    """``min`` or ``max``; empty where nobody declares it and the name does not say which is better."""
+    kind = kind_of(name, goals)
     if kind == COST:
         words = set(re.findall(r"[a-z]+", name.lower().replace("_", " ")))
         return "max" if words & _MORE_IS_BETTER or _RATE.search(name.lower()) else "min"
     return {LOSS: "min", SCORE: "max"}.get(kind, "")
 
 
-def leading(results: Mapping[str, float], kind: str) -> str:
-    """The result of a kind that counts most: on held-out data first, then the shortest name; empty for none."""
-    names = [name for name in results if kind_of(name) == kind]
-    return min(names, key=lambda name: (not _is_held_out(name), len(name), name), default="")
+def leading(results: Mapping[str, float], kind: str, goals: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The result of a kind that counts most: what an experiment decides by, then what was measured on held-out data,
+    then the shortest name; empty for none.
+    """
+    names = [name for name in results if kind_of(name, goals) == kind]
+    return min(names, key=lambda name: (name not in goals, not _is_held_out(name), len(name), name), default="")
 
 
 def _is_held_out(name: str) -> bool:
@@ -256,11 +268,13 @@ class Standing:
         return f"The margin does not exceed it, so it may be chance: {said}"
 
 
-def stand(run: Run, earlier: Sequence[Run], metric: str) -> Standing | None:
+def stand(
+    run: Run, earlier: Sequence[Run], metric: str, goals: Mapping[str, str] = MappingProxyType({})
+) -> Standing | None:
     """Hold a result against the earlier runs of the same program; None for a metric that is no loss and no score."""
-    if kind_of(metric) not in (LOSS, SCORE) or metric not in run.results:
+    if kind_of(metric, goals) not in (LOSS, SCORE) or metric not in run.results:
         return None
-    goal = goal_of(metric)
+    goal = goal_of(metric, goals)
     others = [each for each in earlier if each.program == run.program and metric in each.results]
     best = (min if goal == "min" else max)(others, key=lambda each: each.results[metric], default=None)
     return Standing(

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hpc.core.errors import InputError
-from hpc.core.history.entries import Entry, Log, Todo, describe_results
+from hpc.core.history.entries import Entry, Log, Todo, describe_results, goals_in
 from hpc.core.history.metrics import LOSS, SCORE, best_runs, goal_of, leading, number
 from hpc.core.immutable import field, mutable
 from hpc.core.printable import one_line, printable
@@ -83,7 +83,7 @@ def values_of(entry: Entry) -> tuple[str, str]:
 
 def _value(entry: Entry, kind: str) -> str:
     """The leading result of a kind, with its name where that is not the column's."""
-    name = leading(entry.results, kind)
+    name = leading(entry.results, kind, entry.goals)
     if not name:
         return ""
     return number(entry.results[name]) + (f" ({name})" if name != kind else "")
@@ -101,13 +101,17 @@ def best_entries(entries: Sequence[Entry]) -> list[tuple[str, str, Entry]]:
     """
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
-        if metric := leading(entry.results, LOSS) or leading(entry.results, SCORE):
+        if metric := _leading(entry):
             groups.setdefault((entry.program, metric), []).append(entry)
     found = []
     for (program, metric), group in groups.items():
-        first = best_runs([entry.run for entry in group], metric, goal_of(metric))[0]
+        first = best_runs([entry.run for entry in group], metric, goal_of(metric, goals_in(group)))[0]
         found.append((program, metric, next(entry for entry in group if entry.name == first.name)))
     return found
+
+
+def _leading(entry: Entry) -> str:
+    return leading(entry.results, LOSS, entry.goals) or leading(entry.results, SCORE, entry.goals)
 
 
 def _best(entries: Sequence[Entry]) -> Iterator[str]:

@@ -34,7 +34,9 @@ class SourceModel(Model):
     """Where metrics come from if the program does not use `hpc.metrics`: exactly one of the keys."""
 
     stdout: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)] | None = Field(
-        None, description="Regular expression over its output; each named group is a metric, `step` the step."
+        None,
+        description="Regular expression over its output; each named group is a metric, `step` the step. "
+        "One process that printed no match on stdout is read on stderr at its end.",
     )
     json_: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)] | None = Field(
         None, alias="json", description="The program prints one JSON object per line; this is the key of the step."

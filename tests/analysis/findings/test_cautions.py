@@ -77,11 +77,11 @@ def test_differing_runs_are_marked_in_page_table_and_csv(realistic: Experiment) 
     (row,) = [one for one in csv.DictReader(io.StringIO(table)) if one["run_name"] == "R8_LR0.0001_S137"]
 
     assert built.findings.results[2].estimate == before
-    assert built.findings.results[2].caution_text == "1 of 3 other code"
+    assert built.findings.results[2].caution_text == "1 of 3 from other code"
     assert "n=3 !" in (built.layout.report / "intervals.svg").read_text("utf-8")
     assert html.count("other code (c0ffee12)") == markdown.count("other code (c0ffee12)") == 1
-    assert "1 of 3 other code" in html
-    assert (row["with_care"], row["in_means"], row["ran.code"]) == ("other code (c0ffee12)", "True", COFFEE)
+    assert "1 of 3 from other code" in html
+    assert (row["with_care"], row["in_means"], row["ran.code"]) == ("from other code (c0ffee12)", "True", COFFEE)
 
 
 def test_mixed_numbers_are_said_beside_the_verdict(realistic: Experiment) -> None:

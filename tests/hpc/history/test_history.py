@@ -19,6 +19,7 @@ from hpc.adapters.ledger import append_json_lines
 from hpc.core.history.command import parse_command
 from hpc.core.history.entries import start_event
 from hpc.metrics import MetricsWriter
+from tests.local_projects import EXPERIMENT, make_project
 from tests.test_startup import heavy_in, loaded_by
 
 ROOT = Path(__file__).parents[3]
@@ -461,3 +462,17 @@ def test_what_is_left_out_is_named_with_a_line_to_type() -> None:
     assert "no run 'two'; valid: one" in call("finish", "two", expect=2).stderr
     assert "hpc.history finish one loss=3.1" in call("finish", "one", expect=2).stderr
     assert "hpc.history values lr; tried so far: lr" in call("values", expect=2).stderr
+
+
+def test_the_best_of_an_experiment_is_the_best_by_its_own_goal(tmp_path: Path) -> None:
+    """A name that says nothing, or the other way: what the experiment declares counts, and nothing is guessed."""
+    project = make_project(tmp_path / "project", EXPERIMENT.replace("loss", "error").replace("min", "max"))
+    project.write_program("import sys; print('error:', float(sys.argv[1]))")
+    project.hpc("plan", "tiny", "--cluster", "local")
+    project.hpc("submit", "tiny", "--backend", "local")
+    project.hpc("collect", "tiny")
+
+    told = project.hpc("history", "best")
+    assert "best error (higher is better, 2 runs): 2, tiny/X2" in told
+    assert "does not say" not in told
+    assert "2" in project.hpc("history", "ask", "which x have I tried?").splitlines()[-1]

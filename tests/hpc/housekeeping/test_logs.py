@@ -291,3 +291,10 @@ def test_it_waits_between_looks_and_longer_the_longer_nothing_comes():
     piece = printed.Piece(source, b"x")
     assert list(with_pauses(iter([None, None, None, None, None, piece, None]), waits.append)) == [piece]
     assert waits == [0.25, 0.5, 1.0, IDLE_S, IDLE_S, LOOK_S]
+
+
+@pytest.mark.parametrize("words", [("X2",), ("tiny/X2",), ("tiny", "X2")])
+def test_a_run_alone_is_one_of_the_experiment_planned_last(project, words):
+    """As `hpc why` and `hpc reproduce` take it; what is neither run nor experiment is refused."""
+    assert "==> X2 attempt 1 stdout <==" in project.hpc("logs", *words)
+    assert "no runs of 'X9'" in project.hpc("logs", "X9", expect=2)

@@ -67,3 +67,30 @@ def test_what_is_found_and_is_no_number_is_a_matter_of_the_pattern(repository: R
     assert (verdict["category"], verdict["rule"]) == ("config", "metrics-source-matched-no-number")
     assert f"'{printed}' is not a number" in verdict["evidence"][-1]["text"]
     assert "hold the number alone" in verdict["suggestion"]
+
+
+LOGGED = "import logging; logging.basicConfig(level=20); logging.info('loss=0.25'); print('done')"
+
+
+def test_a_program_that_logs_to_stderr_is_read_there(repository: Repository) -> None:
+    """Python's `logging`, absl and tqdm write to stderr: one process is read there where its stdout had no metric."""
+    repository.write("t.py", LOGGED)
+    repository.profile("here", scheduler="local")
+    repository.experiment()
+    repository.plan(cluster="here")
+    assert repository.on_a_node() == 0
+    assert verdict_of(repository)["category"] == "success"
+    (task,) = json.loads((repository.root / "theirs/collected/verdicts.json").read_text())["tasks"]
+    assert task["summary"]["loss"] == 0.25
+
+
+def test_stdout_goes_before_stderr(repository: Repository) -> None:
+    """Where both have a match, it is stdout's that counts, as it says in the experiment."""
+    repository.write("t.py", f"{LOGGED}; print('loss=1.5')")
+    repository.profile("here", scheduler="local")
+    repository.experiment()
+    repository.plan(cluster="here")
+    assert repository.on_a_node() == 0
+    assert verdict_of(repository)["category"] == "success"
+    (task,) = json.loads((repository.root / "theirs/collected/verdicts.json").read_text())["tasks"]
+    assert task["summary"]["loss"] == 1.5
