@@ -27,6 +27,7 @@ from analysis.statistics.estimates import estimate
 from analysis.statistics.samples import Sample
 from analysis.words import coverage, plain, say_p, show_number
 from hpc.core.experiment.spec import Metric
+from hpc.core.words import in_percent
 
 Values = dict[int, float]
 
@@ -120,7 +121,10 @@ def _fill_difference(axes: Axes, found: Comparison, primary: Metric, level: floa
     told = [show_number(found.difference, 3)]
     if found.relative_percent is not None and found.relative_low is not None and found.relative_high is not None:
         interval = f"{found.relative_low:+.3g} to {found.relative_high:+.3g} %"
-        told = [f"{found.relative_percent:+.1f} %", interval if is_narrow() else f"({coverage(level)}: {interval})"]
+        told = [
+            f"{in_percent(found.relative_percent)} %",
+            interval if is_narrow() else f"({coverage(level)}: {interval})",
+        ]
     if found.p_adjusted is not None:
         told.append(f"{'adj.' if is_narrow() else 'adjusted'} {say_p(found.p_adjusted)}")
     axes.set_xlabel("\n".join(told), fontsize=8.5 if is_narrow() else 9.5)
@@ -138,7 +142,7 @@ def _caption(found: Comparison, level: float) -> str:
 
 def _alt(found: Comparison, names: tuple[str, str], primary: Metric) -> str:
     between = "not computable" if found.difference is None else f"{found.difference:+.4g}"
-    percent = "" if found.relative_percent is None else f" ({found.relative_percent:+.1f} %)"
+    percent = "" if found.relative_percent is None else f" ({in_percent(found.relative_percent)} %)"
     return (
         f"{primary.name} of {names[1]} (n={found.n}) against {names[0]} (n={found.n_baseline}): mean difference "
         f"{between}{percent} {found.basis}."

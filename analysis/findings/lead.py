@@ -17,7 +17,7 @@ from analysis.statistics.systems import MethodOverSystems, OverSystems
 from analysis.words import coverage, list_counts, say_p, show_number
 from hpc.core.experiment.spec import Metric
 from hpc.core.question.ruling import Ruling
-from hpc.core.words import counted
+from hpc.core.words import counted, in_percent
 
 _RULINGS: Mapping[str, str] = {Ruling.SUPPORTED: "good", Ruling.REFUTED: "bad"}
 _MOST = 2
@@ -183,8 +183,8 @@ def _size(findings: Findings, one: ConfigurationResult, primary: Metric) -> str:
     base = "the stored baseline" if one.baseline is None else findings.results[one.baseline].label
     if found.difference == 0:
         return f"{primary.name} is the same with {one.label} as with {base}; {_certainty(found, findings)}."
-    percent = found.relative_percent
-    amount = f"{abs(found.difference):.3g}" if percent is None else f"{abs(percent):.1f} %"
+    relative = found.relative_percent
+    amount = f"{abs(found.difference):.3g}" if relative is None else f"{in_percent(relative, sign=False)} %"
     way = "lower" if found.difference < 0 else "higher"
     worth = "better" if is_better(found.difference, primary.goal) else "worse"
     sure = _certainty(found, findings)

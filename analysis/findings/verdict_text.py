@@ -12,7 +12,7 @@ from analysis.statistics.estimates import Estimate
 from analysis.statistics.optimism import Selection
 from analysis.words import coverage, list_counts, show_number, spread
 from hpc.core.experiment.spec import Metric
-from hpc.core.words import counted
+from hpc.core.words import counted, in_percent
 
 _SHOWN_APART = 3
 _SHOWN_SYSTEMS = 3
@@ -192,7 +192,7 @@ def _say_notable(one: ConfigurationResult, primary: Metric, judged: JudgedConfig
     if comparison is None or judgement is None or comparison.difference is None:
         raise ValueError(f"{one.label} was not compared")
     relative = comparison.relative_percent
-    size = f"{abs(relative):.1f} %" if relative is not None else f"{abs(comparison.difference):.4g}"
+    size = f"{in_percent(relative, sign=False)} %" if relative is not None else f"{abs(comparison.difference):.4g}"
     against = "the stored baseline" if one.baseline is None else judged.results[one.baseline].label
     tested = (
         f"adjusted p = {comparison.p_adjusted:.3g}, {judgement.tested.word}" if comparison.p_adjusted is not None
@@ -244,7 +244,7 @@ def _told_apart(label: str, one: Comparison) -> str:
     if one.relative_percent is None or not one.mean_of_all:
         return f"{label}: {one.difference:+.3g} {one.basis}, {there:+.3g} between {sizes}"
     all_percent = 100 * there / abs(one.mean_of_all)
-    return f"{label}: {one.relative_percent:+.1f} % {one.basis}, {all_percent:+.1f} % between {sizes}"
+    return f"{label}: {in_percent(one.relative_percent)} % {one.basis}, {in_percent(all_percent)} % between {sizes}"
 
 
 def _say_difference(difference: float, size: str, against: str, primary: Metric) -> str:

@@ -22,6 +22,7 @@ from analysis.words import coverage, plain, show_p, show_time
 from hpc.core.errors import InputError
 from hpc.core.experiment.spec import Metric
 from hpc.core.identity import canonical_json
+from hpc.core.words import in_percent
 
 MAX_ROWS = 40
 _MARKS = ("o", "s")
@@ -151,7 +152,7 @@ def _table(
 ) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for label, (ours, theirs), one in zip(labels, samples, found, strict=True):
-        relative = "" if one.relative_percent is None else f" ({one.relative_percent:+.1f} %)"
+        relative = "" if one.relative_percent is None else f" ({in_percent(one.relative_percent)} %)"
         mark = {"better": "good", "worse": "bad"}.get(one.tested_verdict, "")
         rows.append(
             (

@@ -19,7 +19,7 @@ from analysis.statistics.optimism import FEWEST
 from analysis.statistics.stochastic_order import AlmostOrder
 from analysis.words import coverage, cut_note, plain, show_number, show_p, show_value
 from hpc.core.experiment.spec import Metric
-from hpc.core.words import counted
+from hpc.core.words import counted, in_percent
 
 MAX_CONFIGURATIONS = 60
 MAX_RATIONALES = 12
@@ -129,7 +129,7 @@ def parameters_table(found: Importance) -> Table:
     percent = coverage(found.level)
     rows: list[tuple[Cell, ...]] = [
         (*_share_cells(one.name, one), cell(show_value(one.levels[one.best].value) + (", on the edge" * one.on_edge)),
-         cell("–" if one.improvement_percent is None else f"{one.improvement_percent:+.1f} %", one.improvement_percent),
+         cell("–" if (better := one.improvement_percent) is None else f"{in_percent(better)} %", better),
          cell(show_p(one.p_best), one.p_best))
         for one in found.parameters
     ]  # fmt: skip
@@ -334,7 +334,7 @@ def _secondary_cells(found: Comparison) -> tuple[Cell, ...]:
 
 def _difference_cells(found: Comparison) -> tuple[Cell, Cell]:
     """A difference with its percent, and its interval."""
-    relative = "" if found.relative_percent is None else f" ({found.relative_percent:+.1f} %)"
+    relative = "" if found.relative_percent is None else f" ({in_percent(found.relative_percent)} %)"
     difference = "–" if found.difference is None else f"{found.difference:+.3g}{relative}"
     interval = "–" if found.low is None else f"[{show_number(found.low, 3)}, {show_number(found.high, 3)}]"
     return cell(difference, found.difference), cell(interval)
@@ -364,7 +364,7 @@ def readings_table(findings: Findings) -> Table:
                     cell(one.label if place == 0 else "", one.label),
                     cell(reading.name + (", by rank" if reading.by_rank else ""), mark="warn" if decides else ""),
                     cell(f"{reading.n} / {reading.n_baseline}", reading.n),
-                    cell("–" if reading.by_rank or relative is None else f"{relative:+.1f} %", relative),
+                    cell("–" if reading.by_rank or relative is None else f"{in_percent(relative)} %", relative),
                     cell("–" if better is None else f"{100 * better:.0f} %", better),
                     cell(show_p(reading.p_adjusted), reading.p_adjusted),
                     cell(reading.verdict, mark=_MARKS.get(reading.verdict, "")),

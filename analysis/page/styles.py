@@ -30,7 +30,7 @@ from analysis.statistics.estimates import Estimate, estimate
 from analysis.statistics.samples import Sample
 from analysis.words import coverage, plain, say_p, show_duration, show_number, show_p, show_time, show_value
 from hpc.core.experiment.spec import Metric
-from hpc.core.words import counted
+from hpc.core.words import counted, in_percent
 
 RESEARCH = Path("docs/research")
 _BASELINE = "baseline_variance"
@@ -185,7 +185,9 @@ def _statistics(findings: Findings) -> tuple[Block, ...]:
         )
     ]
     for one in found.parameters:
-        better = f"{one.improvement_percent:.1f} %" if one.improvement_percent is not None else "not computable"
+        better = "not computable"
+        if one.improvement_percent is not None:
+            better = f"{in_percent(one.improvement_percent).removeprefix('+')} %"
         # Its own test, named: where pairs of seeds all differ by the same, the comparison below has another answer.
         p = f"{say_p(one.p_best)} (linear model over all runs)" if one.p_best is not None else "p not computable"
         facts.append(
@@ -329,7 +331,7 @@ def _clock_table(clock: Comparison) -> Table:
         _in_units("wall_time"),
         show_number(base),
         show_number(base + difference),
-        f"{clock.relative_percent:+.1f} %",
+        f"{in_percent(clock.relative_percent)} %",
     )
     head = ("", "Baseline Mean", "Experiment Mean", "Delta")
     return Table("clock", "Wall clock", head, (tuple(map(cell, row)),))

@@ -20,6 +20,18 @@ def rounded(value: float, digits: int = 3) -> str:
     return f"{float(text):,.0f}" if "e+" in text and abs(value) < 1e12 else text
 
 
+def in_percent(value: float, *, sign: bool = True) -> str:
+    """A change in percent to a tenth, ``+2.8``; to as many places as it takes not to say that it is none, or all.
+
+    Args:
+        sign: Whether a plus is written; without, of the amount alone.
+    """
+    value = value if sign else abs(value)
+    texts = [f"{value:{'+' if sign else ''}.{places}f}" for places in range(1, _MOST_PLACES)]
+    # What does not differ in so many places does so by the last bit of an addition.
+    return next((text for text in texts if abs(float(text)) not in (0, 100)), texts[0])
+
+
 def with_spread(mean: float, spread: float) -> str:
     """A mean to the place of its standard deviation's second digit: ``0.0624 ± 0.0023``, ``101.7 ± 1.5``, ``0.5 ± 0``.
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpc.core.words import amount, rounded, with_spread
+from hpc.core.words import amount, in_percent, rounded, with_spread
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,16 @@ def test_an_amount_has_two_digits_and_is_nothing_only_where_it_is(unit: str) -> 
     assert [amount(each, "GPU h") for each in (0.001, 0.016944, 0.0707, 0.34, 200)] == [
         "3.6 GPU s", "61 GPU s", "4.2 GPU min", "0.34 GPU h", "200 GPU h",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (2.83, "+2.8"), (-4.0, "-4.0"), (0.0, "+0.0"), (-100.0, "-100.0"), (1130.04, "+1130.0"), (0.04, "+0.04"),
+        (-0.0031, "-0.003"), (-99.993, "-99.99"), (100.0004, "+100.0004"), (1e-14, "+0.0"), (-100 + 1e-13, "-100.0"),
+    ],
+)  # fmt: skip
+def test_a_change_is_none_or_all_only_where_it_is(value: float, text: str) -> None:
+    """To a tenth, else to the first place that tells it from nothing and from all."""
+    assert in_percent(value) == text
+    assert in_percent(value, sign=False) == text.lstrip("+-")

@@ -21,7 +21,7 @@ from hpc.core.history.metrics import (
     seed_spread,
 )
 from hpc.core.immutable import immutable
-from hpc.core.words import counted, few, rounded, with_spread
+from hpc.core.words import counted, few, in_percent, rounded, with_spread
 
 _ALIASES = (
     {"learning_rate", "lr"}, {"batch_size", "bs", "batch", "device_batch_size", "global_batch"},
@@ -238,7 +238,7 @@ def _words(
 
 
 def _apart(first: float, second: float, spread: Spread | None) -> str:
-    relative = f" ({(first - second) / abs(second):+.1%})" if second else ""
+    relative = f" ({in_percent(100 * (first - second) / abs(second))}%)" if second else ""
     if spread is None:
         return f"{relative}; without a known seed spread, some of it may be chance"
     if not spread.deviation:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from hpc.core.immutable import immutable
 from hpc.core.program.naming import known_goal
-from hpc.core.words import counted, rounded
+from hpc.core.words import counted, in_percent, rounded
 
 LOSS, SCORE, COST = "loss", "score", "cost"
 _COSTS = {"time", "seconds", "minutes", "hours", "duration", "memory", "mib", "gib", "mb", "gb"}
@@ -244,7 +244,7 @@ class Standing:
         if self.best is None:
             return f"{shown}: the first run of this program with this result"
         name, value = self.best
-        relative = f" ({abs(self.margin / value):.1%})" if value else ""
+        relative = f" ({in_percent(100 * self.margin / value, sign=False)}%)" if value else ""
         margin = f"{number(abs(self.margin))}{relative}"
         if not self.margin:
             return f"{shown}: the same as the best so far, {name}"

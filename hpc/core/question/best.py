@@ -12,7 +12,7 @@ from hpc.core.experiment.values import render_value
 from hpc.core.immutable import immutable, replace
 from hpc.core.question.baseline import counterpart, values_of, varying_names
 from hpc.core.question.systems import system_of
-from hpc.core.words import counted, with_spread
+from hpc.core.words import counted, in_percent, with_spread
 
 SAME = 1e-12
 """Relative difference up to which two means are one number, summed in another order."""
@@ -93,7 +93,7 @@ class Best:
             return words
         if self.baseline == self.best:
             return f"{words}: the baseline itself"
-        change = f" ({self.change:+.1%})" if self.change is not None else ""
+        change = f" ({in_percent(100 * self.change)}%)" if self.change is not None else ""
         return f"{words}; baseline {self.baseline}{change}"
 
 
