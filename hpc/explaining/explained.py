@@ -14,6 +14,7 @@ from hpc.core.failures.health import examine
 from hpc.core.failures.siblings import Comparison, Siblings, compare, judge_among, usual_events
 from hpc.core.immutable import immutable, replace
 from hpc.core.retry.actions import action_of
+from hpc.explaining.raised_at import RaisedAt, raised_at
 
 if TYPE_CHECKING:
     from hpc.rounds.consequence import Consequence  # loaded only for targets that are attempts
@@ -33,6 +34,7 @@ class Explained:
         diagnosis: Likely causes and debugging steps; of the first warning sign where the run is a success.
         consequence: What follows for this task; None for a bare log file.
         beside: How the line that decided stands among other runs and ranks; None where no line decided or nobody asks.
+        raised_at: Where in the user's own code the error was raised that decided; None where no traceback says so.
     """
 
     target: str
@@ -42,6 +44,7 @@ class Explained:
     consequence: "Consequence | None" = None
     notes: tuple[str, ...] = ()
     beside: Comparison | None = None
+    raised_at: RaisedAt | None = None
 
 
 FOUND = {
@@ -88,7 +91,8 @@ def explain(
     verdict = replace(verdict, confidence=calibrated(verdict.confidence))
     notes = () if evidence.log or not has_log else ("the log is empty: judged by what else is known",)
     beside = compare(verdict, evidence, siblings) if siblings else None
-    return Explained(target, verdict, excluded, diagnosis, consequence, (*notes, *note(verdict)), beside)
+    place = raised_at(verdict.evidence[0], evidence.log) if verdict.evidence else None
+    return Explained(target, verdict, excluded, diagnosis, consequence, (*notes, *note(verdict)), beside, place)
 
 
 def _judged(evidence: Evidence, siblings: Siblings | None) -> tuple[Verdict, tuple[str, ...]]:
@@ -118,6 +122,7 @@ def answer(explained: Explained) -> Answer:
         "cause": verdict.cause,
         "rule": verdict.rule,
         "evidence": [asdict(line) for line in verdict.evidence],
+        "raised_at": asdict(explained.raised_at) if explained.raised_at else None,
         "confidence": verdict.confidence,
         "summary": verdict.summary,
         "suggestion": verdict.suggestion,
@@ -140,6 +145,7 @@ def describe_explanation(explained: Explained) -> str:
         ("why", verdict.summary),
         *(("note", each) for each in explained.notes),
         *((f"{line.source}:{line.line}" if line.line else line.source, line.text) for line in verdict.evidence),
+        *([("at", str(explained.raised_at))] if explained.raised_at else []),
         *_beside_parts(explained.beside),
         ("rule", f"{verdict.rule}, confidence {verdict.confidence:.2f}"),
         *([("excludes", ", ".join(explained.excluded))] if explained.excluded else []),

@@ -13,7 +13,7 @@ from hpc.core.failures.rule import RAISED, Rule, Tier, row
 
 F = FailureClass
 
-_INSTALLED = re.compile(
+INSTALLED = re.compile(
     r"(?:site|dist)-packages/|/lib/python\d|^<frozen |/(?:ana|mini)?conda\d?/lib/|/miniforge\d?/lib/"
 )
 
@@ -31,7 +31,7 @@ _HAPPENED = re.compile(
 
 def refused_by_library(frames: Sequence[Frame]) -> bool:
     """Whether an installed package refused something of its own accord: no system, device or peer did."""
-    return bool(frames and _INSTALLED.search(frames[-1].path) and _BY_ITSELF.match(frames[-1].code))
+    return bool(frames and INSTALLED.search(frames[-1].path) and _BY_ITSELF.match(frames[-1].code))
 
 
 def argued_by_library(frames: Sequence[Frame], text: str) -> bool:
@@ -98,14 +98,14 @@ def ends_in(
 
 
 def _last_own(frames: Sequence[Frame]) -> int:
-    return max((i for i, frame in enumerate(frames) if frame.path and not _INSTALLED.search(frame.path)), default=-1)
+    return max((i for i, frame in enumerate(frames) if frame.path and not INSTALLED.search(frame.path)), default=-1)
 
 
 def _was_importing(frames: Sequence[Frame]) -> bool:
     """Whether it was raised while an installed package was being loaded."""
     last = _last_own(frames)
     below = frames[last + 1 :]
-    return any(frame.function == "<module>" and _INSTALLED.search(frame.path) for frame in below)
+    return any(frame.function == "<module>" and INSTALLED.search(frame.path) for frame in below)
 
 
 def _was_constructing(frames: Sequence[Frame]) -> bool:
