@@ -68,8 +68,9 @@ def watch(
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (50, columns))
     process = subprocess.Popen(
-        [sys.executable, *command], cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs,
-        start_new_session=True,
+        # As at a terminal, also where the tests run behind an `&`: what a shell starts so ignores Ctrl-C.
+        ["env", "--default-signal=INT", sys.executable, *command], cwd=folder, env=environment,
+        stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
     )  # fmt: skip
     os.close(theirs)
     seen, waiting = b"", list(answers)

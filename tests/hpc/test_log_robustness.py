@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hpc.adapters.logs import read_log, read_log_stream
-from hpc.core.failures import course, curves, log_scan, rule_gate, scene
+from hpc.core.failures import course, curves, log_scan, lone, rule_gate, scene
 from hpc.core.failures.classify import classify
 from hpc.core.failures.engine import Finder
 from hpc.core.failures.evidence import Evidence, FailureClass
@@ -93,7 +93,7 @@ def test_scrambled_logs_are_answered(tmp_path: Path, parts: list[tuple[str, str]
 
 
 ADVERSARIAL = ("a", "a.", "error ", "/", "0", "_", "A.a", "(", "nan ", "cannot ", "file </torch_", "[1,", "0/0 [", " ")
-READERS = (log_scan, scene, course, curves, rule_gate, stack, native, prefixes, python, sentence, stock, traces)
+READERS = (log_scan, scene, course, curves, lone, rule_gate, stack, native, prefixes, python, sentence, stock, traces)
 PATTERNS = [
     *((rule.id, rule.says) for rule in LOG_RULES),
     *((f"{rule.id} near", rule.near) for rule in LOG_RULES if rule.near),

@@ -74,7 +74,7 @@ def test_a_run_without_its_experiment_is_known_by_its_name(planned: LocalProject
     """Both words to type are given."""
     planned.attempt("X1").mkdir(parents=True)
     assert "which run? Give EXPERIMENT/RUN" in planned.hpc("reproduce", expect=2)
-    for verb in ("logs", "status", "collect"):
+    for verb in ("status", "collect"):
         assert "'X1' is a run of tiny: give both, tiny X1" in planned.hpc(verb, "X1", expect=2)
 
 

@@ -329,7 +329,7 @@ def _proof_of_success(scene: Scene) -> tuple[str, LogLine, float] | None:
     if (answer := scene.answer) and not any(event.rule.role is Role.KILLED for event in scene.open_events):
         return "exit-code-answers", answer, 0.85
     unasked = evidence.exit_code is None and evidence.state is None and not evidence.exit_signal
-    end = (scene.lone_end or scene.finish) if unasked else None
+    end = scene.lone_end if unasked else None
     if end and not _blocking(scene):
         return "log-says-finished", end, 0.6
     return None

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 
+from hpc.core.failures import log_scan
 from hpc.core.failures.engine import Finder
 from hpc.core.failures.marks import MarkedLog
 from hpc.core.failures.reading.parts import Line
@@ -35,15 +36,22 @@ _TOLD = re.compile(
     re.IGNORECASE,
 )
 """What is said of a run that something ends before its work is done."""
+_OF_ALL = re.compile(r"\b(?:finish|complet|done\b|success)", re.IGNORECASE)
+"""What is said of work, and not of a file: a run may stop early, and rightly."""
+_SAVED_ON_THE_WAY = re.compile(
+    r"(?:\b|_)(?:checkpoints?|ckpts?|snapshots?|restart files?|intermediate|partial|interim|so far|temporary)(?:\b|_)",
+    re.IGNORECASE,
+)
+"""What is written while the work goes on, so that it can be gone on with."""
 _ON_THE_WAY = re.compile(
-    r"\b(?:checkpoints?|ckpt|snapshots?|restart files?|intermediate|partial|interim|so far|temporary|tmpfs|device"
-    r"|targets?|branch)\b"
+    r"\b(?:tmpfs|device|targets?|branch)\b"
     r"|\b(?:load|read(?!s\b)|found|pars|download|fetch|tokeni[sz]|cach|index|import|initial|(?:pre)?compil|captur"
     r"|build|built|open|start|begin|prepar|setup|set up|split|shuffl|stag|copied|unpack|extract|install|connect"
     r"|resum|restor|warm|config\w*|discover|detect|submit|queu|schedul|launch|spawn|attach|mount|pull|previous|baseline"
     r"|collect)\w*"
-    r"|\b(?:fold|case|trial|sample|stage|part|shard|chunk|rank|epoch|step|iter(?:ation)?|batch|round|bracket|config|seed"
-    r"|task|worker|replica|instance|frame|job|process)\b\W{0,3}\d|\w/\d{1,9} {1,8}\w|\bprocess >|^\W*WARN|^\[Parallel\("
+    r"|(?:\b|_)(?:fold|case|trial|sample|stage|part|shard|chunk|rank|epoch|step|iter(?:ation)?|batch|round|bracket"
+    r"|config|seed|task|worker|replica|instance|frame|job|process)[\W_]{0,3}\d"
+    r"|\w/\d{1,9} {1,8}\w|\bprocess >|^\W*WARN|^\[Parallel\("
     r"|^\W{0,8}(?:epilog|prolog|input|output|log)\w{0,4}\b|加载|下载|环境",
     re.IGNORECASE,
 )
@@ -59,7 +67,7 @@ class LoneLog:
     """
 
     def __init__(self, lines: Sequence[Line]) -> None:
-        self._log = MarkedLog(lines)
+        self.lines, self._log = lines, MarkedLog(lines)
 
     def end(self, *, in_trouble: bool) -> int:
         """Place of the line that proves that the program came to its end; -1 where none does.
@@ -75,6 +83,19 @@ class LoneLog:
         proves = self._is_over if in_trouble else self._is_end
         return next((i for i in reversed(asked) if proves(i)), -1)
 
+    def finish(self) -> int:
+        """Place of the last line that says that something is finished; -1 where that is a part of the work at most.
+
+        A saved checkpoint is no end, nor is any other file where fewer steps were counted than announced.
+        """
+        said = (i for i in reversed(self._log.speaking) if log_scan.says_finished(self._log.lines[i].text))
+        return next((i for i in said if self._is_of_all(self._text(i))), -1)
+
+    def _is_of_all(self, text: str) -> bool:
+        if _SAVED_ON_THE_WAY.search(text):
+            return False
+        return bool(_OF_ALL.search(text)) or not self._is_short
+
     def _is_over(self, i: int) -> bool:
         return _OVER.found(self._text(i))
 
@@ -88,7 +109,8 @@ class LoneLog:
         if any(i in marks(kind).places for kind in ("tested", "ended")):
             return True
         has_content = any(i in marks(kind).places for kind in ("whole", "product"))
-        return has_content and not _ON_THE_WAY.search(text) and not _is_part(text)
+        is_on_the_way = _SAVED_ON_THE_WAY.search(text) or _ON_THE_WAY.search(text)
+        return has_content and not is_on_the_way and not _is_part(text)
 
     @cached_property
     def _is_short(self) -> bool:

@@ -153,16 +153,12 @@ class Scene:
         return Event(rule, line.origin, line.rank, line.position, survived=False) if rule else None
 
     @cached_property
-    def finish(self) -> LogLine | None:
-        """The program's last statement that it came to its end."""
-        return next((line.origin for line in reversed(self.lines) if log_scan.says_finished(line.text)), None)
-
-    @cached_property
     def lone_end(self) -> LogLine | None:
         """The line that proves an end where nothing but the log is known; None where no line does."""
         trouble = any(event.rule.tier in (Tier.ROOT, Tier.FAULT) for event in self.open_events)
-        ends = ((reading, LoneLog(reading.lines).end(in_trouble=trouble)) for reading in reversed(self.readings))
-        return next((reading.lines[place].origin for reading, place in ends if place >= 0), None)
+        logs = [LoneLog(reading.lines) for reading in reversed(self.readings)]
+        ends = [*((log, log.end(in_trouble=trouble)) for log in logs), *((log, log.finish()) for log in logs)]
+        return next((log.lines[place].origin for log, place in ends if place >= 0), None)
 
     @cached_property
     def answer(self) -> LogLine | None:

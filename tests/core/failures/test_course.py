@@ -143,7 +143,12 @@ def test_an_exit_code_of_0_hides_no_failure(log: tuple[str, ...], category: str)
     ("log", "category"),
     [
         (("epoch 3/3 loss 0.1", "Training complete."), "success"),
-        (("fitting 4 models", "best: B (1.1), stored as best.pkl"), "unknown"),
+        (("fitting 4 models", "best: B (1.1), stored as best.pkl"), "success"),
+        (("epoch 3/10 loss 0.1", "saved model to model.pt"), "unknown"),
+        (("epoch 3 loss 0.1", "wrote checkpoint ckpt_3.pt"), "unknown"),
+        (("epoch 3 loss 0.1", "Model weights saved in out/checkpoint-100/pytorch_model.bin"), "unknown"),
+        (("epoch 3/10 loss 0.1", "early stopping", "training finished after 3 epochs"), "success"),
+        (("fold 1 acc 0.9", "results written to results_fold1.csv"), "unknown"),
         (("fitting 4 models", "done"), "unknown"),
         (("wrote part1.csv", "ValueError: no samples left"), "data"),
     ],

@@ -79,13 +79,13 @@ def read(lines: Sequence[Line]) -> Reading:
 
 
 _RAISES = re.compile(r"(?:raise (?:\w{1,60}\.){0,6}(?P<name>\w{0,60}(?:Error|Exception))|(?P<asserts>assert))\b")
-_NAME = re.compile(r"\s*(?:\w{1,60}\.){0,9}(?P<name>\w{1,80})")
+_NAME = re.compile(r"(?:\w{1,60}\.){0,9}(?P<name>\w{1,80})")
 
 
 def _as_raised(frames: tuple[Frame, ...], message: str) -> tuple[Frame, ...]:
     """Leave out the innermost line of code where it would raise something else: it is not what ran."""
     code = _RAISES.match(frames[-1].code) if frames else None
-    named = _NAME.match(message)
+    named = _NAME.match(message.lstrip())
     if code is None or named is None or _are_one(code["name"] or "AssertionError", named["name"]):
         return frames
     return (*frames[:-1], replace(frames[-1], code=""))

@@ -41,14 +41,15 @@ def argued_by_library(frames: Sequence[Frame], text: str) -> bool:
 
 _OF_SYSTEM = re.compile(
     r"(?:OS|IO|FileNotFound|FileExists|Permission|BlockingIO|BrokenPipe|Timeout|Connection\w{0,10})Error\b"
-    r"|.{0,400}(?:\benforce fail\b|\w\.(?:cc|cpp|cu|c):\d)"
 )
+_OF_COMPILED = re.compile(r"\benforce fail\b|\w\.(?:cc|cpp|cu|c):\d")
 """What a call into the system, or into compiled code, came back with: no `raise` of Python's chose the words."""
 
 
 def refused_to_save(frames: Sequence[Frame], text: str) -> bool:
     """Whether an installed package would not write what it was given; a file system had no part in it."""
-    return not _OF_SYSTEM.match(text) and refused_by_library(frames) and not _HAPPENED.search(text)
+    is_from_below = _OF_SYSTEM.match(text) or _OF_COMPILED.search(text)
+    return not is_from_below and refused_by_library(frames) and not _HAPPENED.search(text)
 
 
 def ends_in(
