@@ -15,6 +15,10 @@ _HEADER = "Traceback (most recent call last)"
 _FRAME = re.compile(r'\s*File "(?P<path>[^"]{1,400})", line (?P<line>\d{1,9})(?:,? in (?P<function>\S.{0,120}))?$')
 
 
+_COPY = re.compile(r"^.*/attempt-\d{1,9}/work/")
+"""Where a run finds the copy of its code; whoever mends it does so in their own folder."""
+
+
 @immutable
 class RaisedAt:
     """A line of code.
@@ -33,7 +37,7 @@ class RaisedAt:
 
     def __str__(self) -> str:
         """``train.py:31, in main: assert logits.shape == labels.shape``."""
-        where = f"{self.path}:{self.line}" + (f", in {self.function}" if self.function else "")
+        where = f"{_COPY.sub('', self.path)}:{self.line}" + (f", in {self.function}" if self.function else "")
         return f"{where}: {self.code}" if self.code else where
 
 

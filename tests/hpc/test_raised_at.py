@@ -78,3 +78,12 @@ def test_lines_that_were_left_out_end_a_traceback() -> None:
         '  File "t.py", line 3, in f\n    g()\nx\n  File "/lib/python3.11/a.py", line 1, in h\n    h()\nKeyError: 1'
     )
     assert raised_at(log[-1], [*log[:2], *log[3:]]) is None
+
+
+def test_the_file_is_named_as_it_is_in_ones_own_folder() -> None:
+    """Not as the copy that the run had, which nobody should edit; `--json` has the whole path."""
+    path = "/home/you/runs/a/tasks/X1/attempt-2/work/src/train.py"
+    log = lines_of(f'  File "{path}", line 3, in f\n    g()\nKeyError: 1')
+    found = raised_at(log[-1], log)
+    assert found is not None
+    assert (str(found), found.path) == ("src/train.py:3, in f: g()", path)
