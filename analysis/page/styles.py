@@ -326,12 +326,12 @@ def _compared(frame: ExperimentFrame, findings: Findings, one: ConfigurationResu
 
 def _clock_table(clock: Comparison) -> Table:
     """How long runs took, in the form of the protocol."""
-    base, difference = clock.reference or 0.0, clock.difference or 0.0
+    base, difference, relative = clock.reference or 0.0, clock.difference or 0.0, clock.relative_percent or 0.0
     row = (
         _in_units("wall_time"),
         show_number(base),
         show_number(base + difference),
-        f"{in_percent(clock.relative_percent)} %",
+        f"{in_percent(relative)} %",
     )
     head = ("", "Baseline Mean", "Experiment Mean", "Delta")
     return Table("clock", "Wall clock", head, (tuple(map(cell, row)),))

@@ -20,6 +20,7 @@ from analysis.report import BuiltReport, _summary
 from analysis.statistics.comparisons import AnalysisPlan, Comparison, compare_family
 from analysis.statistics.samples import Sample
 from analysis.statistics.verdicts import judge_family, two_sigma_false_alarm
+from hpc.core.words import in_percent
 from tests.analysis.made_experiments import Experiment, make_arms
 
 SEEDS = (42, 137, 256, 512, 1024)
@@ -193,7 +194,7 @@ def test_table_picture_criterion_and_json_are_one(tmp_path: Path, goal: str, cen
         if one.relative_percent is None:
             assert place not in picture
             continue
-        assert f"({one.relative_percent:+.1f} %)" in table[result.label]["difference"].text
+        assert f"({in_percent(one.relative_percent)} %)" in table[result.label]["difference"].text
         ends = (one.relative_low, one.relative_high)
         assert picture[place] == pytest.approx((one.relative_percent, *ends)) or None in picture[place]
         assert picture[place][0] == one.relative_percent
