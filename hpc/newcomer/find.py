@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path, PurePath
 from shlex import quote
 
@@ -34,6 +35,8 @@ INTERPRETERS = {
     ".sh": "bash", ".bash": "bash", ".R": "Rscript", ".r": "Rscript", ".jl": "julia", ".lua": "lua", ".pl": "perl",
 }  # fmt: skip
 """What runs a program that is no Python, by the end of its name."""
+_SETS = re.compile(r"[A-Za-z_]\w{0,200}=")
+"""A variable that is set for the program, before its name."""
 MOST_BYTES = 2_000_000
 MOST_MODULES = 50
 MOST_FILES = 300
@@ -147,6 +150,10 @@ def read_command(project: Path, command: str) -> Program:
     words = [command] if command and (project / command).is_file() else _split(command)
     if not words:
         raise InputError("the command is empty; write a program, such as train.py")
+    variables = [*takewhile(_SETS.match, words)]
+    if variables and variables != words:  # as people type it; only a shell reads that, and none is started
+        program = read_command(project, shlex.join(words[len(variables) :]))
+        return replace(program, start=f"env {shlex.join(variables)} {program.start}")
     words = _startable(project, words)
     file = _file_of(project, words)
     if file is not None and len(words) == 1:

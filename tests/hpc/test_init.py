@@ -1,6 +1,7 @@
 """`hpc init` in other people's repositories: what it finds, what it writes, what it leaves alone."""
 
 import json
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -69,6 +70,18 @@ def test_it_makes_a_repository_ready_without_a_question(repository: Path) -> Non
     assert "python train.py --lr {lr} --seed {seed}" in experiment(repository)
     mode = repository.stat().st_mode & 0o666
     assert all((repository / name).stat().st_mode & 0o777 == mode for name in tree(repository) if name != "train.py")
+
+
+@pytest.mark.parametrize("variables", ["FOO=1", "CUDA_VISIBLE_DEVICES=0 WORDS='two words'"])
+def test_variables_before_the_program_are_set_for_it(repository: Path, variables: str) -> None:
+    """As people type it in a shell; the program behind them is read, and what is written can be planned."""
+    put(repository, "like_mnist")
+    done = init("--yes", f"{variables} python train.py")
+
+    assert done.exit_code == 0, done.output
+    command = load_yaml(repository / "manifests/experiments/first_sweep.yaml").data["program"]["command"]
+    assert command == f"env {shlex.join(shlex.split(variables))} python train.py --lr {{lr}} --seed {{seed}}"
+    assert "compares values of lr" in done.stdout
 
 
 def test_the_editor_finds_the_schema(repository: Path) -> None:
